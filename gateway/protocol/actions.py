@@ -1,0 +1,73 @@
+"""What the protocol core wants done: values that `connection` performs in order. The core itself never waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from talkup.v1 import task_pb2
+
+from gateway.protocol.messages import ServerMessage
+
+
+class TaskKey(NamedTuple):
+    """One StreamTask call: a media stream and the service that works on it."""
+
+    stream_id: str
+    service_type: task_pb2.ServiceType
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """Put a message into the outbox."""
+
+    message: ServerMessage
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTask:
+    """Begin a StreamTask call; `request` carries `start`."""
+
+    key: TaskKey
+    request: task_pb2.TaskRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardTask:
+    """Offer a chunk, flush or end to a call begun before."""
+
+    key: TaskKey
+    request: task_pb2.TaskRequest
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTask:
+    """Drop a call: nobody waits for its results any more."""
+
+    key: TaskKey
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSegment:
+    """Keep a final segment: readable over HTTP after socket and gateway are gone."""
+
+    stream_id: str
+    transcript: task_pb2.TaskResult
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStreamEnd:
+    """A stream is complete: its totals can be kept beside its segments."""
+
+    stream_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSocket:
+    """Close the WebSocket after what was sent before; `code` as in the close table of errors.py."""
+
+    code: int
+    reason: str
+
+
+Action = SendMessage | OpenTask | ForwardTask | CancelTask | StoreSegment | StoreStreamEnd | CloseSocket

@@ -1,0 +1,1 @@
+"""Everything between the gateway and its workers: channels, health, choice, retries, replay."""

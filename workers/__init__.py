@@ -1,0 +1,1 @@
+"""The workers: engines behind the gRPC contract of `talkup.v1`."""

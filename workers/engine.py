@@ -1,0 +1,105 @@
+"""The plug between the gRPC servicer and an engine: one heavy shared Engine makes light EngineSessions.
+
+An engine owns the model; a session owns *all* mutable state of one stream. Every engine (speech, vision, fake) passes
+the same conformance suite, tests/contract/test_engine_conformance.py.
+
+Results are `TaskResult` messages with only `result` and/or `progress` filled in; the servicer stamps ids and attempt.
+The invariant of every session: a chunk's words stand in exactly one final, and the message that carries this final
+(or a later one) carries the `progress` that covers the chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from talkup.v1 import error_pb2, media_pb2, task_pb2, worker_service_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class StreamContext:
+    """Who a session works for.
+
+    `deadline` is on the clock of `asyncio.get_running_loop().time()`, seconds; None: no deadline.
+    """
+
+    session_id: str
+    stream_id: str
+    attempt: int
+    deadline: float | None = None
+
+
+class EngineError(Exception):
+    """A failure with a code of the closed list, ready for the wire.
+
+    `message` is for a person: no internals, no transcript, no media. `field` is the path of the offending field.
+    """
+
+    def __init__(
+        self,
+        code: error_pb2.ErrorCode,
+        message: str,
+        *,
+        field: str = "",
+        retryable: bool = False,
+        retry_after_ms: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.field = field
+        self.retryable = retryable
+        self.retry_after_ms = retry_after_ms
+
+
+class EngineSession(Protocol):
+    """One stream's work. `feed`, `flush` and `end` are called in order by one task; `results` is read by another."""
+
+    async def feed(self, chunk: media_pb2.Chunk) -> None:
+        """Take one chunk; waits while the session is too far behind (HTTP/2 flow control then reaches the sender).
+
+        Raises EngineError for input that cannot be used.
+        """
+        ...
+
+    async def flush(self, flush_id: int) -> None:
+        """Make everything received so far final; `flushed` follows the last final it covers."""
+        ...
+
+    async def end(self) -> None:
+        """No more chunks: the remaining finals, then `ended`, then `results` stops."""
+        ...
+
+    def results(self) -> AsyncIterator[task_pb2.TaskResult]:
+        """What the session has to say, in order; raises EngineError when the stream cannot go on."""
+        ...
+
+    async def close(self) -> None:
+        """Free everything at once, finished or not. May be called at any time, and twice."""
+        ...
+
+
+class Engine(Protocol):
+    """What is shared by all streams of a worker process."""
+
+    @property
+    def service_type(self) -> task_pb2.ServiceType: ...
+
+    async def load(self) -> None:
+        """Load and check the model; the worker is NOT_SERVING until this returns."""
+        ...
+
+    def describe(self) -> worker_service_pb2.DescribeResponse:
+        """Models, languages, formats; the servicer fills in slots, version and draining."""
+        ...
+
+    def open(self, start: task_pb2.StreamStart, context: StreamContext) -> EngineSession:
+        """Make a session, new or from `start.resume_state`. Raises EngineError for a start it cannot serve."""
+        ...
+
+    def default_slots(self) -> int:
+        """How many streams this engine serves in real time on this machine, known after `load`."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""From container bytes to samples: push demuxers, codecs, restart points, isolation."""
