@@ -1,0 +1,51 @@
+"""A client that just closes loses nothing: the audio received is transcribed to its last word and can be read."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.e2e.wire import open_wire
+from tests.fakes.stack import Stack
+from workers.fake import expected_words
+
+
+async def read_transcript(stack: Stack, session_id: str, last_word: str) -> str:
+    """Poll the transcript until it holds `last_word` (the text is still being made when the socket is gone)."""
+    headers = {"Authorization": "Bearer dev-key"}
+    url = f"{stack.http_url}/v1/sessions/{session_id}/transcript?format=txt"
+    text = ""
+    async with asyncio.timeout(60), aiohttp.ClientSession(headers=headers) as http:
+        while last_word not in text:
+            async with http.get(url) as response:
+                assert response.status in (200, 404)
+                text = await response.text() if response.status == 200 else ""
+            await asyncio.sleep(0.1)
+    return text
+
+
+async def test_close_1000_without_stream_end(fake_stack: Stack) -> None:
+    media = bytes(range(256)) * 150
+    async with open_wire(fake_stack.ws_url) as wire:
+        session = await wire.until("session")
+        await wire.send({"type": "stream_start", "stream_id": "s", "format": "audio/pcm", "sample_rate": 16000})
+        await wire.send(media)
+        await wire.socket.close(1000)
+    words = expected_words(media)
+    text = await read_transcript(fake_stack, session["data"]["session_id"], words[-1])
+    assert text.split() == words
+
+
+@pytest.mark.model
+async def test_close_1000_with_the_real_model(model_stack: Stack, speech_ogg: Path, speech_text: str) -> None:
+    async with open_wire(model_stack.ws_url) as wire:
+        session = await wire.until("session")
+        await wire.send({"type": "stream_start", "stream_id": "s", "format": "audio/ogg;codecs=opus"})
+        await wire.send(speech_ogg.read_bytes())
+        await wire.socket.close(1000)
+    last = speech_text.split()[-1].strip(".,").lower()
+    text = await read_transcript(model_stack, session["data"]["session_id"], last)
+    assert last in text.lower()
