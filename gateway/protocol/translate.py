@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
+from msgspec import UNSET, UnsetType
 from talkup.v1 import analysis_pb2, error_pb2, media_pb2, task_pb2, transcript_pb2
 
 from gateway.protocol import messages as m
@@ -143,8 +144,8 @@ def flow_message(stream_id: str, service: task_pb2.ServiceType, flow: task_pb2.F
         frames_decoded=flow.frames_decoded,
         frames_analyzed=flow.frames_analyzed,
         dropped=dropped(flow.dropped),
-        suggested_fps=flow.suggested_fps if flow.HasField("suggested_fps") else m.UNSET,
-        suggested_size=m.SizeData(width=flow.suggested_width, height=flow.suggested_height) if sized else m.UNSET,
+        suggested_fps=flow.suggested_fps if flow.HasField("suggested_fps") else UNSET,
+        suggested_size=m.SizeData(width=flow.suggested_width, height=flow.suggested_height) if sized else UNSET,
     )
     return m.FlowMessage(timestamp=int(now), stream_id=stream_id, data=data)
 
@@ -159,7 +160,7 @@ def failover_message(stream_id: str, service: task_pb2.ServiceType, *, replayed_
 
 def dropped(counts: Iterable[task_pb2.DropCount]) -> m.DroppedData:
     """Frames dropped, by reason; a reason named twice counts twice."""
-    sums = {reason: 0 for reason in task_pb2.DropReason.values()}
+    sums = dict.fromkeys(task_pb2.DropReason.values(), 0)
     for count in counts:
         sums[count.reason] = sums.get(count.reason, 0) + count.count
     return m.DroppedData(
@@ -169,8 +170,8 @@ def dropped(counts: Iterable[task_pb2.DropCount]) -> m.DroppedData:
     )
 
 
-def problem_of(error: error_pb2.Error) -> Problem:
-    """A worker's error as the client is told; a gap's chunks still in the contract's numbers."""
+def problem_of(error: error_pb2.Error, to_client: Callable[[int], int]) -> Problem:
+    """A worker's error as the client is told; `to_client` gives the client's number of a chunk."""
     code = from_proto(error.code)
     return Problem(
         code,
@@ -178,16 +179,16 @@ def problem_of(error: error_pb2.Error) -> Problem:
         field=error.field or None,
         retryable=error.retryable,
         retry_after_ms=error.retry_after_ms if error.HasField("retry_after_ms") else None,
-        from_sequence=error.from_sequence if error.HasField("from_sequence") else None,
-        to_sequence=error.to_sequence if error.HasField("to_sequence") else None,
+        from_sequence=to_client(error.from_sequence) if error.HasField("from_sequence") else None,
+        to_sequence=to_client(error.to_sequence) if error.HasField("to_sequence") else None,
     )
 
 
 def error_message(problem: Problem, *, now: float) -> m.ErrorMessage:
     """A problem as the client is told."""
 
-    def given(value: T | None) -> T | m.UnsetType:
-        return m.UNSET if value is None else value
+    def given(value: T | None) -> T | UnsetType:
+        return UNSET if value is None else value
 
     data = m.ErrorData(
         code=problem.code,
@@ -198,7 +199,7 @@ def error_message(problem: Problem, *, now: float) -> m.ErrorMessage:
         field=given(problem.field),
         from_sequence=given(problem.from_sequence),
         to_sequence=given(problem.to_sequence),
-        supported=list(SUPPORTED_VERSIONS) if problem.code == "unsupported_version" else m.UNSET,
+        supported=list(SUPPORTED_VERSIONS) if problem.code == "unsupported_version" else UNSET,
     )
     return m.ErrorMessage(timestamp=int(now), stream_id=given(problem.stream_id), data=data)
 
