@@ -70,7 +70,11 @@ def is_loopback(target: str) -> bool:
 
 
 def translate(error: grpc.aio.AioRpcError) -> CallFailed:
-    """The library's error as ours; details stay behind, they may hold anything."""
+    """The library's error as ours; details stay behind, they may hold anything.
+
+    A call that ends while a request is being written shows as INTERNAL "Internal error from Core", whatever status the
+    worker gave: the library's `write` puts it over the true one (grpcio 1.85). It therefore counts as torn.
+    """
     details = error.details() or ""
     return CallFailed(error.code().name, transport_reset=any(mark in details for mark in _TORN_DETAILS))
 

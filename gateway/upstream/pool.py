@@ -17,7 +17,7 @@ from talkup.v1 import task_pb2
 from gateway.upstream.balancer import Refusal, choose
 from gateway.upstream.channel import EndpointAddress, WorkerChannel
 from gateway.upstream.config import UpstreamConfig
-from gateway.upstream.failures import Busy, CallFailed, NoWorker, UpstreamError
+from gateway.upstream.failures import Busy, CallFailed, NoWorker, UpstreamFailure
 from gateway.upstream.health import Endpoint, EndpointState
 from gateway.upstream.observer import NoMetrics, UpstreamMetrics
 from gateway.upstream.registry import Registry, Resolver, resolve_dns
@@ -204,12 +204,12 @@ class _Service:
         endpoint.state.stream_opened()
         return Lease(endpoint, self._release)
 
-    def _release(self, endpoint: Endpoint, failure: UpstreamError | None) -> None:
+    def _release(self, endpoint: Endpoint, failure: UpstreamFailure | None) -> None:
         endpoint.streams -= 1
         endpoint.state.stream_closed()
         if isinstance(failure, CallFailed) and failure.status == "RESOURCE_EXHAUSTED":
             endpoint.state.refused()
-        elif isinstance(failure, UpstreamError) and failure.ejects:
+        elif isinstance(failure, UpstreamFailure) and failure.ejects:
             endpoint.state.eject(self._clock())
         self._notify()
 
