@@ -157,6 +157,13 @@ class WorkerChannel:
         await self._channel.close(None)
 
 
+def certificates_version(tls: TlsSettings) -> tuple[tuple[int, int], ...]:
+    """Changes whenever a certificate file does: their modification times (ns) and sizes. Raises OSError."""
+    files = (tls.root_ca, tls.client_cert, tls.client_key)
+    stats = [file.stat() for file in files if file is not None]
+    return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
+
+
 def _connect(address: EndpointAddress, tls: TlsSettings) -> grpc.aio.Channel:
     options: list[tuple[str, Any]] = list(CHANNEL_OPTIONS)
     if tls.root_ca is None:
