@@ -223,7 +223,7 @@ class TaskStream:
         except Exception:  # The edge of the stream's task: a defect ends this stream, told, and no other.
             log.exception("stream_defect", service=self._service)
             failure = InternalFailure()
-        self._declare_gap()
+        self._declare_gaps()
         self._publish(task_pb2.TaskResult(error=failure.to_error()))
         return failure.reason
 
@@ -330,7 +330,7 @@ class TaskStream:
                 await self._unsent.wait()
                 continue
             if request.WhichOneof("payload") == "chunk":
-                self._declare_gap()
+                self._declare_gaps()
             try:
                 await self._write_one(attempt, request)
             except CallOver:
@@ -417,9 +417,8 @@ class TaskStream:
             if stalled or (mute and attempt.stall.waited(now) >= deadlines.hung):
                 raise WorkerStalled
 
-    def _declare_gap(self) -> None:
-        gap = self._replay.take_gap()
-        if gap is not None:
+    def _declare_gaps(self) -> None:
+        for gap in self._replay.take_gaps():
             self._metrics.chunks_lost(self._service, gap.last - gap.first + 1)
             log.warning("chunks_lost", service=self._service, first=gap.first, last=gap.last)
             self._publish(task_pb2.TaskResult(error=_gap_error(gap)))
