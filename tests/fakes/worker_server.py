@@ -66,6 +66,7 @@ class WorkerServer(worker_service_pb2_grpc.WorkerServiceServicer):
         self.script = script or Script()
         self.seen: list[Seen] = []
         self.active = 0
+        self.described = 0
         self.draining = False
         self.hung = asyncio.Event()
         self.metadata: list[dict[str, str]] = []
@@ -109,6 +110,7 @@ class WorkerServer(worker_service_pb2_grpc.WorkerServiceServicer):
     async def Describe(self, request, context):
         if self.hung.is_set():
             await asyncio.Event().wait()
+        self.described += 1
         return worker_service_pb2.DescribeResponse(
             service_type=task_pb2.SERVICE_TYPE_STT,
             models=[task_pb2.ModelInfo(name="words")],
