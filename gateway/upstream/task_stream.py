@@ -277,6 +277,8 @@ class TaskStream:
         self._start.attempt = self._attempt
         if self._replay.resume_state:
             self._start.start.resume_state = self._replay.resume_state
+        else:
+            self._start.start.ClearField("resume_state")
         deadlines = self._config.deadlines
         call = lease.endpoint.channel.open_task(max(0.001, self._opened_at + deadlines.stream - self._clock()))
         failure: UpstreamFailure | None = None
