@@ -59,12 +59,14 @@ class GatewayConfig:
     worker_key: Annotated[Path | None, Setting(path, "PEM private key of worker_cert")] = None
     worker_token: Annotated[str, Setting(text, "bearer token sent to workers")] = field(default="", repr=False)
     worker_plaintext: Annotated[bool, Setting(boolean, "allow plaintext gRPC to workers beyond loopback")] = False
-    worker_connect_s: Annotated[float, Setting(number(0.1, 600), "time for a worker's first response")] = 5.0
-    worker_stall_s: Annotated[
-        float, Setting(number(0.5, 600), "time without any answer while chunks are outstanding")
-    ] = 5.0
-    worker_finish_s: Annotated[float, Setting(number(0.5, 3600), "time from stream_end to the last final")] = 30.0
-    worker_stream_s: Annotated[float, Setting(number(1, 604800), "longest life of one media stream")] = 14400.0
+    worker_connect_s: Annotated[float, Setting(number(0.1, 600), "time for one worker's first response")] = 3.0
+    worker_admit_s: Annotated[float, Setting(number(0.1, 600), "time to find a worker for a new stream")] = 8.0
+    worker_recover_s: Annotated[float, Setting(number(0.1, 3600), "time to find another worker for a running one")] = (
+        60.0
+    )
+    worker_stall_s: Annotated[float, Setting(number(0.5, 600), "time without an answer while chunks wait")] = 20.0
+    worker_finish_s: Annotated[float, Setting(number(0.5, 3600), "time from stream_end to the last final")] = 120.0
+    worker_stream_s: Annotated[float, Setting(number(1, 604_800), "longest life of one media stream")] = 14_400.0
     store: Annotated[str, Setting(text, "transcripts: sqlite:///path (sqlite:////abs/path) or memory://")] = (
         "sqlite:///talkup-gateway.db"
     )

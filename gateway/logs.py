@@ -1,4 +1,4 @@
-"""Logs: one JSON line (or a coloured one) an event, static messages with fields; what must not be told is cut out here."""
+"""Logs: one line an event, static messages with fields; what must not be told is cut out here."""
 
 from __future__ import annotations
 

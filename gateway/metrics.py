@@ -1,4 +1,4 @@
-"""What the gateway counts, for Prometheus. Labels are words of closed sets: never a session, a stream, an address or a text."""
+"""What the gateway counts, for Prometheus. Labels are words of closed sets: never a session, address or text."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Metrics:
         """A worker, or the way to it, failed on a stream."""
         self._attempts_failed.labels(_service(service), reason).inc()
 
-    def retry(self, service: task_pb2.ServiceType, delay: float) -> None:  # noqa: ARG002 (the plug's shape)
+    def retry(self, service: task_pb2.ServiceType, delay: float) -> None:
         """Another endpoint is tried."""
         self._retries.labels(_service(service)).inc()
 

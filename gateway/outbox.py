@@ -19,7 +19,7 @@ from gateway.protocol.messages import Acknowledge, ServerMessage, TranscriptUpda
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One encoded message. It leaves only once `after` is done: the write that must survive before the client is told."""
+    """One encoded message. It leaves only once `after` is done: the write the client must be able to rely on."""
 
     payload: bytes
     after: Future[None] | None

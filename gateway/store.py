@@ -260,7 +260,10 @@ class SqliteStore:
             "WHERE stream_key = ? ORDER BY segment_id",
             (stream_key,),
         ).fetchall()
-        return tuple(Segment(*values, msgspec.json.decode(words, type=tuple[Word, ...])) for *values, words in rows)
+        return tuple(
+            Segment(number, text, language, confidence, start, end, msgspec.json.decode(words, type=tuple[Word, ...]))
+            for number, text, language, confidence, start, end, words in rows
+        )
 
 
 def open_store(config: GatewayConfig) -> Store:
