@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from talkup.v1 import task_pb2
 
-from gateway.protocol.messages import ServerMessage
+from gateway.protocol.messages import ServerMessage, StreamEnded
 
 
 class TaskKey(NamedTuple):
@@ -60,6 +61,27 @@ class StoreStreamEnd:
     """A stream is complete: its totals can be kept beside its segments."""
 
     stream_id: str
+    ended: StreamEnded
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticate:
+    """Verify a token given in an `auth` message; answer with `session.connected` or `session.refused`."""
+
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeSession:
+    """Verify a resume token and hand this socket to that session.
+
+    Answer with `connected(..., resumed=True, last_segment_ids=...)` on the session named, or with `refused` on the
+    one that asked. `last_segment_ids` maps a stream to the highest final that its client holds.
+    """
+
+    session_id: str
+    token: str = field(repr=False)
+    last_segment_ids: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +92,14 @@ class CloseSocket:
     reason: str
 
 
-Action = SendMessage | OpenTask | ForwardTask | CancelTask | StoreSegment | StoreStreamEnd | CloseSocket
+Action = (
+    SendMessage
+    | OpenTask
+    | ForwardTask
+    | CancelTask
+    | StoreSegment
+    | StoreStreamEnd
+    | Authenticate
+    | ResumeSession
+    | CloseSocket
+)

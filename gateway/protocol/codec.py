@@ -1,0 +1,324 @@
+"""The door of the WebSocket: text and binary frames become messages in their normal form, messages become text.
+
+Every shape that protocol clients use is normalised here and nowhere else: type-specific fields at the top level or
+inside `data`, aliases, four places for a payload, timestamps in seconds, milliseconds or ISO 8601.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from gateway.protocol import messages, version
+from gateway.protocol.errors import Code, Problem
+
+# A number from here on is milliseconds: as seconds it would lie beyond the year 5000.
+_MILLISECONDS_FROM: Final = 1e11
+_MAX_TIMESTAMP_MS: Final = 2**53
+_MAX_ECHO_DEPTH: Final = 32
+_TAG: Final = struct.Struct(">BBHI")
+_TAG_MAGIC: Final = 0x54
+_TAG_VERSION: Final = 0x01
+_ERROR_PATH: Final = re.compile(r"`\$\.([A-Za-z_]+)")
+_MISSING_FIELD: Final = re.compile(r"missing required field `([A-Za-z_]+)`")
+
+_M = TypeVar("_M", bound=messages.ClientBase)
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedFrame:
+    """A binary frame that names its stream by handle."""
+
+    handle: int
+    sequence: int
+    payload: bytes
+
+
+class _RefusedError(Exception):
+    """Carries a problem out of the depth of a message to `decode_text`."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """A decoded JSON object: its top level and, where `data` is an object, that."""
+
+    top: Mapping[str, Any]
+    inner: Mapping[str, Any]
+    timestamp_ms: int | None
+    max_chunk_bytes: int
+
+    def find(self, *names: str) -> tuple[str, Any]:
+        """Path and value of the first of these names that is there and not null, top level first."""
+        for name in names:
+            if self.top.get(name) is not None:
+                return name, self.top[name]
+            if self.inner.get(name) is not None:
+                return f"data.{name}", self.inner[name]
+        return names[0], None
+
+
+def decode_text(text: str, *, max_chunk_bytes: int) -> messages.ClientMessage | Problem:
+    """Read a text frame; whatever it holds, the answer is a message or the reason why there is none."""
+    try:
+        top = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return Problem(Code.BAD_JSON, "the frame is not JSON")
+    if not isinstance(top, dict):
+        return Problem(Code.BAD_JSON, "the frame is not a JSON object")
+    try:
+        return _decode_object(top, max_chunk_bytes)
+    except _RefusedError as refusal:
+        return refusal.problem
+
+
+def decode_tagged(frame: bytes) -> TaggedFrame | None:
+    """Read the 8-byte header of a tagged binary frame; None if there is none."""
+    if len(frame) < _TAG.size:
+        return None
+    magic, header_version, handle, sequence = _TAG.unpack_from(frame)
+    if (magic, header_version) != (_TAG_MAGIC, _TAG_VERSION):
+        return None
+    return TaggedFrame(handle, sequence, frame[_TAG.size :])
+
+
+def encode_tagged(handle: int, sequence: int, payload: bytes) -> bytes:
+    """Write a tagged binary frame; `handle` fits 16 bits, `sequence` 32."""
+    return _TAG.pack(_TAG_MAGIC, _TAG_VERSION, handle, sequence) + payload
+
+
+def encode(message: messages.ServerMessage) -> str:
+    """Write a message as the text of a frame."""
+    return msgspec.json.encode(message).decode()
+
+
+def _decode_object(top: Mapping[str, Any], max_chunk_bytes: int) -> messages.ClientMessage:
+    data = top.get("data")
+    inner = data if isinstance(data, dict) else {}
+    declared = top.get("protocol_version", inner.get("protocol_version"))
+    if declared is not None:
+        _check_version(declared)
+    type_name = top.get("type")
+    if not isinstance(type_name, str):
+        raise _refused(Code.BAD_MESSAGE, "type: a string is required", "type")
+    reader = _READERS.get(type_name)
+    if reader is None:
+        raise _refused(Code.UNKNOWN_TYPE, f"unknown type; known are {', '.join(_READERS)}", "type")
+    path, value = "timestamp", top.get("timestamp")
+    if value is None and inner.get("timestamp") is not None:
+        path, value = "data.timestamp", inner["timestamp"]
+    return reader(_Raw(top, inner, _timestamp_ms(path, value), max_chunk_bytes))
+
+
+def _check_version(declared: object) -> None:
+    if isinstance(declared, bool) or not isinstance(declared, str | int | float):
+        raise _refused(Code.BAD_MESSAGE, "protocol_version: a string such as 1.0 is required", "protocol_version")
+    try:
+        supported = version.is_supported(str(declared))
+    except version.MalformedVersionError:
+        message = "protocol_version: not a version number such as 1.0"
+        raise _refused(Code.BAD_MESSAGE, message, "protocol_version") from None
+    if not supported:
+        names = ", ".join(version.SUPPORTED_VERSIONS)
+        raise _refused(Code.UNSUPPORTED_VERSION, f"this version is not supported; {names} is", "protocol_version")
+
+
+def _timestamp_ms(path: str, value: object) -> int | None:
+    """UNIX milliseconds of a timestamp in any of its three forms."""
+    match value:
+        case None:
+            return None
+        case bool():
+            milliseconds = None
+        case int() | float():
+            milliseconds = int(value if abs(value) >= _MILLISECONDS_FROM else value * 1000)
+        case str():
+            milliseconds = _iso_ms(value)
+        case _:
+            milliseconds = None
+    if milliseconds is None or abs(milliseconds) > _MAX_TIMESTAMP_MS:
+        raise _refused(Code.BAD_MESSAGE, f"{path}: neither UNIX seconds, UNIX milliseconds nor ISO 8601", path)
+    return milliseconds
+
+
+def _iso_ms(text: str) -> int | None:
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return round(moment.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _convert(raw: _Raw, type_: type[_M], values: Mapping[str, tuple[str, Any]]) -> _M:
+    """Check values, each with the path it came from, against the message class."""
+    given = {name: value for name, (_, value) in values.items() if value is not None}
+    try:
+        return msgspec.convert({**given, "timestamp": raw.timestamp_ms}, type_)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        found = _ERROR_PATH.search(text) or _MISSING_FIELD.search(text)
+        name = found.group(1) if found else ""
+        path = values[name][0] if name in values else name
+        raise _refused(Code.BAD_MESSAGE, f"{path}: {_reason(text)}", path) from None
+
+
+def _reason(text: str) -> str:
+    """A validation error in words that hold neither the value nor a regular expression."""
+    reason = text.partition(" - at ")[0]
+    if "missing required field" in reason:
+        return "is required"
+    if reason.startswith("Invalid enum value"):
+        return "not one of the allowed values"
+    return reason.partition(" matching regex")[0].replace("Expected", "expected").replace("`", "") + (
+        " of the documented form" if " matching regex" in reason else ""
+    )
+
+
+def _refused(code: Code, message: str, field: str) -> _RefusedError:
+    return _RefusedError(Problem(code, message, field=field))
+
+
+def _read_auth(raw: _Raw) -> messages.Auth:
+    return _convert(raw, messages.Auth, {"token": raw.find("token")})
+
+
+def _read_ping(raw: _Raw) -> messages.Ping:
+    data = raw.top.get("data", msgspec.UNSET)
+    payload = raw.top.get("payload", msgspec.UNSET)
+    for name, value in (("data", data), ("payload", payload)):
+        if _too_deep(value):
+            raise _refused(Code.BAD_MESSAGE, f"{name}: nested too deeply to be echoed", name)
+    return messages.Ping(timestamp_ms=raw.timestamp_ms, data=data, payload=payload)
+
+
+def _too_deep(value: object) -> bool:
+    """Whether a value nests deeper than what is echoed; walks level by level, without recursion."""
+    level = [value]
+    for _ in range(_MAX_ECHO_DEPTH):
+        below: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+        if not below:
+            return False
+        level = below
+    return True
+
+
+def _read_status(raw: _Raw) -> messages.Status:
+    return messages.Status(timestamp_ms=raw.timestamp_ms)
+
+
+def _read_stream_start(raw: _Raw) -> messages.StreamStart:
+    kind = raw.find("kind")
+    if kind[1] is None and "type" in raw.inner:
+        kind = ("data.type", raw.inner["type"])
+    services = raw.find("services", "service_type")
+    if isinstance(services[1], str):
+        services = (services[0], [services[1]])
+    plain = (
+        *("stream_id", "language", "interim_results", "word_timestamps", "hotwords", "initial_prompt", "framing"),
+        *("sample_rate", "channels", "endpointing_ms", "signals", "expression", "max_fps"),
+    )
+    values = {name: raw.find(name) for name in plain}
+    mime = raw.find("format", "mimeType", "mime_type")
+    return _convert(raw, messages.StreamStart, {**values, "kind": kind, "services": services, "format": mime})
+
+
+def _read_stream_chunk(raw: _Raw) -> messages.StreamChunk:
+    values = {
+        "stream_id": raw.find("stream_id"),
+        "sequence": raw.find("sequence", "sequenceNumber"),
+        "format": raw.find("format", "mimeType", "mime_type"),
+        "data": _payload(raw),
+    }
+    return _convert(raw, messages.StreamChunk, values)
+
+
+def _read_packet(raw: _Raw) -> messages.MediaPacket:
+    values = {
+        "kind": ("type", raw.top["type"]),
+        "stream_id": raw.find("stream_id"),
+        "sequenceNumber": raw.find("sequenceNumber", "sequence"),
+        "mimeType": raw.find("mimeType", "format", "mime_type"),
+        "data": _payload(raw),
+    }
+    return _convert(raw, messages.MediaPacket, values)
+
+
+def _read_stream_flush(raw: _Raw) -> messages.StreamFlush:
+    values = {"stream_id": raw.find("stream_id"), "flush_id": raw.find("flush_id")}
+    return _convert(raw, messages.StreamFlush, values)
+
+
+def _read_stream_end(raw: _Raw) -> messages.StreamEnd:
+    return _convert(raw, messages.StreamEnd, {"stream_id": raw.find("stream_id")})
+
+
+def _read_session_resume(raw: _Raw) -> messages.SessionResume:
+    path, streams = raw.find("streams", "last_segment_ids")
+    if isinstance(streams, dict):
+        streams = [
+            {**value, "stream_id": name} if isinstance(value, dict) else {"stream_id": name, "last_segment_id": value}
+            for name, value in streams.items()
+        ]
+    values = {"session_id": raw.find("session_id"), "token": raw.find("token", "resume_token")}
+    return _convert(raw, messages.SessionResume, {**values, "streams": (path, streams)})
+
+
+def _payload(raw: _Raw) -> tuple[str, bytes]:
+    """Path and bytes of a chunk's Base64, from the first of its places that holds something."""
+    if isinstance(raw.top.get("data"), str):
+        path, value = "data", raw.top["data"]
+    else:
+        path, value = raw.find("chunk", "payload", *(["data"] if raw.inner else []))
+        if isinstance(value, dict):
+            path, value = "data.data", raw.inner.get("data")
+    if value is None:
+        raise _refused(Code.BAD_MESSAGE, "data: the Base64 of the chunk is required", "data")
+    if not isinstance(value, str):
+        raise _refused(Code.BAD_MESSAGE, f"{path}: a string of Base64 is required", path)
+    if len(value) // 4 * 3 > raw.max_chunk_bytes + 256:
+        raise _refused(Code.PAYLOAD_TOO_LARGE, f"{path}: at most {raw.max_chunk_bytes} bytes a chunk", path)
+    return path, _base64(path, value)
+
+
+def _base64(path: str, text: str) -> bytes:
+    """Base64 (RFC 4648, standard or URL-safe, padded or not), also behind the head of a data URL (RFC 2397)."""
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    text = text.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise _refused(Code.BAD_PAYLOAD, f"{path}: not Base64", path) from None
+
+
+_READERS: Final[Mapping[str, Callable[[_Raw], messages.ClientMessage]]] = {
+    "auth": _read_auth,
+    "ping": _read_ping,
+    "status": _read_status,
+    "stream_start": _read_stream_start,
+    "stream_chunk": _read_stream_chunk,
+    "stream_flush": _read_stream_flush,
+    "stream_end": _read_stream_end,
+    "session_resume": _read_session_resume,
+    "audio": _read_packet,
+    "video": _read_packet,
+    "image": _read_packet,
+}

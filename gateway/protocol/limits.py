@@ -1,0 +1,39 @@
+"""How much one session may ask for. Every bound of the protocol core stands here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one session; sizes in bytes, times in seconds unless the name says otherwise."""
+
+    max_message_bytes: int = 4 * 1024 * 1024
+    max_chunk_bytes: int = 2 * 1024 * 1024
+    max_open_streams: int = 8
+    # Over the session's whole life, ended ones included.
+    max_streams: int = 1000
+    max_stream_bytes: int = 8 * 1024**3
+    max_stream_media_ms: int = 4 * 3600 * 1000
+    # Out-of-order chunks held per stream until the hole before them is filled.
+    window_chunks: int = 256
+    window_bytes: int = 8 * 1024 * 1024
+    gap_seconds: float = 2.0
+    ack_interval: float = 1.0
+    auth_timeout: float = 5.0
+    # Everything but accepted chunks counts: those are slowed down by backpressure instead.
+    control_per_second: float = 50.0
+    control_burst: int = 200
+    # So many refusals in a row and the socket is closed.
+    max_refused: int = 1000
+    # Finals kept per stream to be sent again on resume, and messages kept while no socket is there.
+    kept_segments: int = 10_000
+    kept_messages: int = 2048
+    # Ended streams that a resume can still ask about.
+    kept_streams: int = 32
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive")

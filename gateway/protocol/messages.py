@@ -1,0 +1,574 @@
+"""Every message of the WebSocket protocol, in its normal form, as msgspec Structs.
+
+What clients may write instead of the normal form is the codec's business. JSON Schema is generated from these classes,
+so constraints and descriptions stand here. Times named `*_ms` are milliseconds; `timestamp` is UNIX seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from gateway.protocol.version import PROTOCOL_VERSION
+
+MAX_SEQUENCE = 2**32 - 1
+
+StreamId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)",
+        description="The stream's name within its session.",
+    ),
+]
+Sequence = Annotated[int, Meta(ge=0, le=MAX_SEQUENCE, description="Rises by one a chunk.")]
+Credential = Annotated[str, Meta(min_length=1, max_length=4096)]
+MimeType = Annotated[
+    str, Meta(max_length=200, description="A MIME type of the format list, or bare `audio`, `video`, `image`.")
+]
+Language = Annotated[
+    str,
+    Meta(
+        max_length=35, pattern=r"^(auto|[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*)$(?!\n)", description="BCP-47 tag or `auto`."
+    ),
+]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Kind = Literal["audio", "video", "image"]
+Service = Literal["stt", "vision"]
+
+
+# --- client to gateway -------------------------------------------------------------------------------------------
+
+
+class ClientBase(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What all client messages share. `timestamp_ms` is the client's clock, UNIX milliseconds; never used for order."""
+
+    timestamp_ms: Annotated[int, Meta(ge=-(2**53), le=2**53)] | None = field(default=None, name="timestamp")
+
+
+class Auth(ClientBase, frozen=True, kw_only=True, tag="auth"):
+    """Give a credential that the handshake did not carry."""
+
+    token: Credential
+
+    def __repr__(self) -> str:
+        return "Auth(token=...)"
+
+
+class Ping(ClientBase, frozen=True, kw_only=True, tag="ping"):
+    """Ask for a `pong` that echoes `data` and `payload`."""
+
+    data: Any = UNSET
+    payload: Any = UNSET
+
+
+class Status(ClientBase, frozen=True, kw_only=True, tag="status"):
+    """Ask how the gateway, this session and the services are."""
+
+
+class StreamStart(ClientBase, frozen=True, kw_only=True, tag="stream_start"):
+    """Begin a media stream."""
+
+    stream_id: StreamId | None = None
+    kind: Kind | None = None
+    format: MimeType | None = None
+    services: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(min_length=1, max_length=8)] | None = None
+    language: Language = "auto"
+    interim_results: bool = True
+    word_timestamps: bool = True
+    hotwords: Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=100)] = []
+    initial_prompt: Annotated[str, Meta(max_length=1000)] = ""
+    framing: Literal["raw", "tagged"] = "raw"
+    sample_rate: Annotated[int, Meta(ge=8000, le=48000)] | None = None
+    channels: Annotated[int, Meta(ge=1, le=8)] | None = None
+    endpointing_ms: Annotated[int, Meta(ge=100, le=10_000)] | None = None
+    signals: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=32)] = []
+    expression: bool | None = None
+    max_fps: Annotated[int, Meta(ge=1, le=60)] | None = None
+
+
+class StreamChunk(ClientBase, frozen=True, kw_only=True, tag="stream_chunk"):
+    """A piece of media. Absent `sequence`: the next one."""
+
+    stream_id: StreamId | None = None
+    sequence: Sequence | None = None
+    format: MimeType | None = None
+    payload: bytes = field(name="data")
+
+
+class MediaPacket(ClientBase, frozen=True, kw_only=True, tag="audio"):
+    """A TalkUp web packet: an implicit `stream_start` at first, then a chunk. `kind` is its message type."""
+
+    kind: Kind = "audio"
+    stream_id: StreamId | None = None
+    sequence: Sequence | None = field(default=None, name="sequenceNumber")
+    format: MimeType | None = field(default=None, name="mimeType")
+    payload: bytes = field(name="data")
+
+
+class StreamFlush(ClientBase, frozen=True, kw_only=True, tag="stream_flush"):
+    """Make everything received so far final text now; answered by an `acknowledge` with the `flush_id`."""
+
+    stream_id: StreamId | None = None
+    flush_id: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+
+
+class StreamEnd(ClientBase, frozen=True, kw_only=True, tag="stream_end"):
+    """No more chunks."""
+
+    stream_id: StreamId | None = None
+
+
+class ResumePoint(Struct, frozen=True, kw_only=True):
+    """The highest final segment of a stream that the client holds; 0: none."""
+
+    stream_id: StreamId
+    last_segment_id: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+
+
+class SessionResume(ClientBase, frozen=True, kw_only=True, tag="session_resume"):
+    """Take up a session on this socket."""
+
+    session_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    token: Credential
+    streams: Annotated[list[ResumePoint], Meta(max_length=1000)] = []
+
+    def __repr__(self) -> str:
+        return f"SessionResume(session_id={self.session_id!r}, token=...)"
+
+
+ClientMessage = Auth | Ping | Status | StreamStart | StreamChunk | MediaPacket | StreamFlush | StreamEnd | SessionResume
+
+
+# --- gateway to client -------------------------------------------------------------------------------------------
+
+
+class ServerBase(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """The envelope. `timestamp` is the gateway's clock, UNIX seconds."""
+
+    timestamp: int
+    protocol_version: str = PROTOCOL_VERSION
+
+
+class LimitsData(Struct, frozen=True, kw_only=True):
+    """What a session may ask for; sizes in bytes."""
+
+    max_message_bytes: int
+    max_chunk_bytes: int
+    max_open_streams: int
+    max_stream_media_ms: int
+    window_chunks: int
+    gap_ms: int
+
+
+class StreamState(Struct, frozen=True, kw_only=True):
+    """Where a stream stands, for a client that goes on with it. Sequences are -1 while there is none."""
+
+    stream_id: str
+    state: Literal["open", "ending", "ended"]
+    handle: int
+    next_sequence: int
+    received: int
+    committed: int
+    last_segment_id: int
+
+
+class SessionData(Struct, frozen=True, kw_only=True):
+    """`expires_at` is UNIX seconds; the resume token is good until then."""
+
+    session_id: str
+    resume_token: str
+    expires_at: int
+    resumed: bool
+    streams: list[StreamState]
+    limits: LimitsData
+
+
+class SessionMessage(ServerBase, frozen=True, kw_only=True, tag="session"):
+    """The session is open on this socket."""
+
+    data: SessionData
+
+    def __repr__(self) -> str:
+        return f"SessionMessage(session_id={self.data.session_id!r})"
+
+
+class AcknowledgeData(Struct, frozen=True, kw_only=True):
+    """Cumulative. `received`: highest contiguous sequence; `committed`: the client may forget it; -1: none yet.
+
+    The rest answers `stream_start` (`accepted` and on) or `stream_flush` (`flush_id`).
+    """
+
+    stream_id: str
+    received: int
+    committed: int
+    next_sequence: int
+    flush_id: int | UnsetType = UNSET
+    accepted: bool | UnsetType = UNSET
+    handle: int | UnsetType = UNSET
+    kind: Kind | UnsetType = UNSET
+    format: str | UnsetType = UNSET
+    services: list[Service] | UnsetType = UNSET
+    framing: Literal["raw", "tagged"] | UnsetType = UNSET
+    limits: LimitsData | UnsetType = UNSET
+
+
+class Acknowledge(ServerBase, frozen=True, kw_only=True, tag="acknowledge"):
+    """How far a stream was received and is done for good."""
+
+    stream_id: str
+    data: AcknowledgeData
+
+
+class WordData(Struct, frozen=True, kw_only=True):
+    """A word with its place on the stream's media clock."""
+
+    word: str
+    start_ms: int
+    end_ms: int
+    confidence: Fraction
+
+
+class TranscriptData(Struct, frozen=True, kw_only=True):
+    """A segment's text. `stable_chars`: length in Unicode code points of the prefix that will not change."""
+
+    stream_id: str
+    segment_id: int
+    revision: int
+    is_final: bool
+    text: str
+    stable_chars: int
+    confidence: Fraction
+    language: str
+    start_ms: int
+    end_ms: int
+    words: list[WordData]
+
+
+class TranscriptUpdate(ServerBase, frozen=True, kw_only=True, tag="transcript_update"):
+    """An interim (may change) or a final (never changes) of a segment."""
+
+    stream_id: str
+    text: str
+    confidence: Fraction
+    data: TranscriptData
+
+
+class MeasureData(Struct, frozen=True, kw_only=True):
+    """A measured value; in its place null means: not measurable."""
+
+    value: float
+    confidence: Fraction
+
+
+class BoxData(Struct, frozen=True, kw_only=True):
+    """A box in fractions of the picture, origin top left."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class FaceData(Struct, frozen=True, kw_only=True):
+    """The followed face; `score` is the detector's, 0 to 1."""
+
+    box: BoxData
+    score: float
+    track_id: int
+
+
+class FramingData(Struct, frozen=True, kw_only=True):
+    """Where the face stands, in fractions of the picture."""
+
+    size_ratio: MeasureData | None
+    dx: MeasureData | None
+    dy: MeasureData | None
+    headroom: MeasureData | None
+
+
+class QualityData(Struct, frozen=True, kw_only=True):
+    """Light and sharpness; `luma` 0 to 255."""
+
+    luma: MeasureData | None
+    backlight_ratio: MeasureData | None
+    sharpness: MeasureData | None
+    ok: bool
+    reasons: list[str]
+
+
+class HeadData(Struct, frozen=True, kw_only=True):
+    """Head pose in degrees; `relative`: pitch and yaw are relative to the session's first seconds."""
+
+    yaw: MeasureData | None
+    pitch: MeasureData | None
+    roll: MeasureData | None
+    relative: bool
+
+
+class GazeData(Struct, frozen=True, kw_only=True):
+    """`facing_camera` is agreement with facing the camera, 0 to 1; not eye contact."""
+
+    h: MeasureData | None
+    v: MeasureData | None
+    facing_camera: MeasureData | None
+
+
+class EyesData(Struct, frozen=True, kw_only=True):
+    """Eye aspect ratios of the face's left and right eye."""
+
+    ear_l: MeasureData | None
+    ear_r: MeasureData | None
+    closed: bool | None
+
+
+class MouthData(Struct, frozen=True, kw_only=True):
+    """How far the mouth is open, and the smile movement."""
+
+    open: MeasureData | None
+    smile: MeasureData | None
+
+
+class ExpressionData(Struct, frozen=True, kw_only=True):
+    """A score of appearance, not of a state of mind."""
+
+    label: str
+    score: float
+
+
+class FrameData(Struct, frozen=True, kw_only=True):
+    """Signals of one frame. A null part was not measured."""
+
+    face_count: int
+    face: FaceData | None
+    framing: FramingData | None
+    quality: QualityData | None
+    head: HeadData | None
+    gaze: GazeData | None
+    eyes: EyesData | None
+    mouth: MouthData | None
+    expression: list[ExpressionData] | None
+    motion: MeasureData | None
+
+
+class WindowData(Struct, frozen=True, kw_only=True):
+    """Signals summed over a stretch of media."""
+
+    t0_ms: int
+    t1_ms: int
+    whole_session: bool
+    frames: int
+    presence_ratio: MeasureData | None
+    facing_camera_ratio: MeasureData | None
+    blinks_per_minute: MeasureData | None
+    smile_ratio: MeasureData | None
+    nods: MeasureData | None
+    motion: MeasureData | None
+    yaw_spread_degrees: MeasureData | None
+    luma: MeasureData | None
+    fps: MeasureData | None
+
+
+class EventData(Struct, frozen=True, kw_only=True):
+    """Something that happened; `t1_ms` is null while it lasts."""
+
+    type: str
+    t0_ms: int
+    t1_ms: int | None
+    confidence: Fraction
+
+
+class LatencyData(Struct, frozen=True, kw_only=True):
+    """Where the time went, milliseconds."""
+
+    queue: int
+    decode: int
+    infer: int
+
+
+class DroppedData(Struct, frozen=True, kw_only=True):
+    """Frames not analysed, by reason."""
+
+    overload: int = 0
+    stale: int = 0
+    corrupt: int = 0
+
+
+class SizeData(Struct, frozen=True, kw_only=True):
+    """Picture size in pixels."""
+
+    width: int
+    height: int
+
+
+class AnalysisData(Struct, frozen=True, kw_only=True):
+    """`captured_at` is the client's clock, UNIX milliseconds, or null; `media_time_ms` the transcript's clock."""
+
+    stream_id: str
+    service_type: Service
+    schema_version: int
+    frame_seq: int
+    media_time_ms: int
+    captured_at: int | None
+    latency_ms: LatencyData
+    frame: FrameData | None
+    window: WindowData | None
+    events: list[EventData]
+
+
+class AnalysisResult(ServerBase, frozen=True, kw_only=True, tag="analysis_result"):
+    """One result of the vision service."""
+
+    stream_id: str
+    data: AnalysisData
+
+
+class SpeechEventData(Struct, frozen=True, kw_only=True):
+    """Where speech begins or ends on the media clock."""
+
+    stream_id: str
+    event: Literal["speech_started", "speech_ended"]
+    media_time_ms: int
+
+
+class SpeechEvent(ServerBase, frozen=True, kw_only=True, tag="speech_event"):
+    """Speech begins or ends."""
+
+    stream_id: str
+    data: SpeechEventData
+
+
+class FailoverData(Struct, frozen=True, kw_only=True):
+    """A worker was replaced; its successor was given the chunks from `replayed_from` on."""
+
+    service_type: Service
+    replayed_from: int
+
+
+class FlowData(Struct, frozen=True, kw_only=True):
+    """How a stream keeps up: frames_received = frames_analyzed + everything in `dropped`."""
+
+    stream_id: str
+    service_type: Service
+    behind_ms: int | UnsetType = UNSET
+    frames_received: int | UnsetType = UNSET
+    frames_decoded: int | UnsetType = UNSET
+    frames_analyzed: int | UnsetType = UNSET
+    dropped: DroppedData | UnsetType = UNSET
+    suggested_fps: int | UnsetType = UNSET
+    suggested_size: SizeData | UnsetType = UNSET
+    failover: FailoverData | UnsetType = UNSET
+
+
+class FlowMessage(ServerBase, frozen=True, kw_only=True, tag="flow"):
+    """The stream is behind or degraded, or a worker was replaced."""
+
+    stream_id: str
+    data: FlowData
+
+
+class StreamEndedData(Struct, frozen=True, kw_only=True):
+    """Totals. `missing_chunks` are lost for good, in `gaps` holes; `text_id` names the stored transcript."""
+
+    stream_id: str
+    chunks: int
+    bytes: int
+    media_seconds: float
+    segments: int
+    gaps: int
+    missing_chunks: int
+    duplicate_chunks: int
+    orphan_chunks: int
+    dropped: DroppedData
+    failovers: int
+    text: str
+    text_id: str
+
+
+class StreamEnded(ServerBase, frozen=True, kw_only=True, tag="stream_ended"):
+    """Nothing more comes of this stream."""
+
+    stream_id: str
+    data: StreamEndedData
+
+
+class Pong(ServerBase, frozen=True, kw_only=True, tag="pong"):
+    """`data` is the ping's `data` (under `echo` unless an object), its `payload` and `server_time_ms` (UNIX)."""
+
+    payload: Any = UNSET
+    data: dict[str, Any]
+
+
+class ServiceStatus(Struct, frozen=True, kw_only=True):
+    """One service's workers. `free_slots`: how many more streams it can take."""
+
+    service: Service
+    workers_total: int
+    workers_serving: int
+    free_slots: int
+    models: list[str] = []
+    languages: list[str] = []
+    formats: list[str] = []
+
+
+class SessionStatus(Struct, frozen=True, kw_only=True):
+    """The asking session and its streams."""
+
+    session_id: str
+    streams: list[StreamState]
+
+
+class StatusData(Struct, frozen=True, kw_only=True):
+    """`state` is the gateway's; `uptime_seconds` since it started."""
+
+    state: Literal["serving", "draining"]
+    version: str
+    protocol_versions: list[str]
+    uptime_seconds: int
+    session: SessionStatus
+    services: list[ServiceStatus]
+    limits: LimitsData
+
+
+class StatusMessage(ServerBase, frozen=True, kw_only=True, tag="status"):
+    """How the gateway, this session and the services are."""
+
+    data: StatusData
+
+
+class ErrorData(Struct, frozen=True, kw_only=True):
+    """What went wrong. `from` and `to` bound a gap; `supported` lists protocol versions."""
+
+    code: str
+    message: str
+    retryable: bool
+    stream_id: str | UnsetType = UNSET
+    retry_after_ms: int | UnsetType = UNSET
+    field: str | UnsetType = UNSET
+    from_sequence: int | UnsetType = msgspec.field(default=UNSET, name="from")
+    to_sequence: int | UnsetType = msgspec.field(default=UNSET, name="to")
+    supported: list[str] | UnsetType = UNSET
+
+
+class ErrorMessage(ServerBase, frozen=True, kw_only=True, tag="error"):
+    """Something was refused or failed; without a close frame the socket stays open."""
+
+    stream_id: str | UnsetType = UNSET
+    data: ErrorData
+
+
+ServerMessage = (
+    SessionMessage
+    | Acknowledge
+    | TranscriptUpdate
+    | AnalysisResult
+    | SpeechEvent
+    | FlowMessage
+    | StreamEnded
+    | Pong
+    | StatusMessage
+    | ErrorMessage
+)

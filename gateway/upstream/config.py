@@ -1,0 +1,105 @@
+"""What the upstream side is told once, at start: endpoints, transport security, deadlines, bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from talkup.v1 import task_pb2
+
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """How channels to workers are protected.
+
+    With `root_ca` set every channel is TLS, mutual when `client_cert` and `client_key` are set too (PEM files).
+    Without it channels are plaintext, and only to loopback unless `insecure` is set.
+    """
+
+    root_ca: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    insecure: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.client_cert is None) != (self.client_key is None):
+            raise ValueError("client_cert and client_key go together")
+        if self.client_cert is not None and self.root_ca is None:
+            raise ValueError("client_cert needs root_ca")
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long to wait for what, in seconds.
+
+    `connect`: one endpoint's first response. `admit`: all of a new stream's tries. `recover`: all tries of a stream
+    that had a worker before. `stall`: fed without a word back. `hung`: the same, when the worker's probes go
+    unanswered as well. `finish`: from `end` sent to `ended`. `stream`: the whole stream.
+    """
+
+    connect: float = 3.0
+    admit: float = 8.0
+    recover: float = 60.0
+    stall: float = 20.0
+    hung: float = 3.5
+    finish: float = 120.0
+    stream: float = 4 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often to try, and how long to leave a failed endpoint alone (seconds, doubling from first to last)."""
+
+    attempts: int = 8
+    wait_first: float = 0.05
+    wait_last: float = 2.0
+    strikes: int = 2
+    eject_first: float = 1.0
+    eject_last: float = 30.0
+    busy_retry_after_ms: int = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class BufferBounds:
+    """Limits of one stream's buffers.
+
+    `replay_*` bound what is kept for another worker. `high_*` and `low_*` are the marks between which a stream counts
+    as congested, on what is not yet written to a worker. `results` bounds results not yet taken by the reader.
+    """
+
+    replay_bytes: int = 16 * _MIB
+    replay_seconds: float = 120.0
+    high_bytes: int = _MIB
+    low_bytes: int = _MIB // 4
+    high_ms: int = 4000
+    low_ms: int = 1000
+    results: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """How often workers are asked for their room (`Describe`) and names resolved again, in seconds."""
+
+    interval: float = 1.0
+    timeout: float = 2.0
+    resolve: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamConfig:
+    """Everything the upstream side needs to know.
+
+    `endpoints` names each service's workers: `host:port`, `dns:///name:port` (every address is an endpoint, resolved
+    again as time goes by) or `xds:///name` (balanced by gRPC itself). `worker_token` goes along as a bearer token.
+    """
+
+    endpoints: Mapping[task_pb2.ServiceType, tuple[str, ...]]
+    tls: TlsSettings = field(default_factory=TlsSettings)
+    worker_token: str | None = field(default=None, repr=False)
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    buffer: BufferBounds = field(default_factory=BufferBounds)
+    probing: Probing = field(default_factory=Probing)

@@ -1,0 +1,167 @@
+"""The family of upstream failures: what went wrong with one try, as data that retry.py judges."""
+
+from __future__ import annotations
+
+from talkup.v1 import error_pb2
+
+# google.rpc.Code of every code that the upstream side itself reports.
+_STATUS = {
+    error_pb2.ERROR_CODE_BUSY: 8,
+    error_pb2.ERROR_CODE_NO_WORKER: 14,
+    error_pb2.ERROR_CODE_WORKER_FAILED: 14,
+    error_pb2.ERROR_CODE_DEADLINE_EXCEEDED: 4,
+    error_pb2.ERROR_CODE_BAD_MESSAGE: 3,
+    error_pb2.ERROR_CODE_INTERNAL: 13,
+}
+
+_TRY_LATER = frozenset({error_pb2.ERROR_CODE_BUSY, error_pb2.ERROR_CODE_NO_WORKER})
+
+
+class UpstreamError(Exception):
+    """One try came to nothing.
+
+    `code` is what the client is told if no further try is made; `ejects`: the endpoint is left alone for a while;
+    `reason` is a short fixed word for logs and metrics.
+    """
+
+    code: error_pb2.ErrorCode = error_pb2.ERROR_CODE_WORKER_FAILED
+    message = "The worker failed."
+    reason = "failed"
+    ejects = False
+    retry_after_ms: int | None = None
+
+    def to_error(self) -> error_pb2.Error:
+        """The fatal `error` result that ends the stream."""
+        return error_pb2.Error(
+            status_code=_STATUS[self.code],
+            message=self.message,
+            code=self.code,
+            retryable=self.code in _TRY_LATER,
+            retry_after_ms=self.retry_after_ms,
+            fatal=True,
+        )
+
+
+class NoWorker(UpstreamError):
+    """No endpoint served within the time allowed."""
+
+    code = error_pb2.ERROR_CODE_NO_WORKER
+    message = "No worker can be reached."
+    reason = "no_worker"
+
+
+class Busy(UpstreamError):
+    """Workers serve, and every slot of theirs is taken."""
+
+    code = error_pb2.ERROR_CODE_BUSY
+    message = "Every worker slot is taken."
+    reason = "busy"
+
+    def __init__(self, retry_after_ms: int | None) -> None:
+        super().__init__(self.message)
+        self.retry_after_ms = retry_after_ms
+
+
+class ConnectDeadline(UpstreamError):
+    """An endpoint gave no first response in time."""
+
+    code = error_pb2.ERROR_CODE_NO_WORKER
+    message = "No worker answered in time."
+    reason = "connect_deadline"
+    ejects = True
+
+
+class WorkerStalled(UpstreamError):
+    """A worker took media and gave nothing back for too long."""
+
+    message = "The worker stopped answering."
+    reason = "stalled"
+    ejects = True
+
+
+class WorkersLost(UpstreamError):
+    """One worker after another was lost on this stream, without progress."""
+
+    message = "Workers failed on this stream."
+    reason = "workers_lost"
+
+
+class FinishDeadline(UpstreamError):
+    """`end` was sent and `ended` did not come in time."""
+
+    code = error_pb2.ERROR_CODE_DEADLINE_EXCEEDED
+    message = "The stream's last results did not come in time."
+    reason = "finish_deadline"
+
+
+class StreamDeadline(UpstreamError):
+    """The stream lasted longer than any stream may."""
+
+    code = error_pb2.ERROR_CODE_DEADLINE_EXCEEDED
+    message = "The stream lasted too long."
+    reason = "stream_deadline"
+
+
+class RefusedStart(UpstreamError):
+    """The worker calls the request itself invalid."""
+
+    code = error_pb2.ERROR_CODE_BAD_MESSAGE
+    message = "The worker does not accept this stream."
+    reason = "refused"
+
+
+class InternalFailure(UpstreamError):
+    """A defect on this side; its traceback is in the log."""
+
+    code = error_pb2.ERROR_CODE_INTERNAL
+    message = "Internal error."
+    reason = "internal"
+
+
+class WorkerError(UpstreamError):
+    """A worker ended the stream with an `error` that says it may succeed elsewhere."""
+
+    reason = "worker_error"
+
+    def __init__(self, error: error_pb2.Error) -> None:
+        super().__init__(error_pb2.ErrorCode.Name(error.code))
+        self.error = error
+
+    def to_error(self) -> error_pb2.Error:
+        """The worker's own error, passed on as it is."""
+        return self.error
+
+
+class CallFailed(UpstreamError):
+    """The RPC ended with a gRPC status; `status` is its name, `transport_reset` tells a torn connection from a bug."""
+
+    ejects = True
+
+    def __init__(self, status: str, *, transport_reset: bool = False) -> None:
+        super().__init__(status)
+        self.status = status
+        self.transport_reset = transport_reset
+        self.reason = status.lower()
+        self.ejects = status != "RESOURCE_EXHAUSTED"
+
+    def to_error(self) -> error_pb2.Error:
+        """The status in the words of the closed list; details of the RPC stay inside."""
+        match self.status:
+            case "UNAVAILABLE":
+                return NoWorker().to_error()
+            case "DEADLINE_EXCEEDED":
+                return StreamDeadline().to_error()
+            case "RESOURCE_EXHAUSTED":
+                return Busy(self.retry_after_ms).to_error()
+            case "INVALID_ARGUMENT":
+                return RefusedStart().to_error()
+            case _:
+                return super().to_error()
+
+
+class CallOver(Exception):  # noqa: N818 - a state of the call, whose outcome the reader tells
+    """Nothing can be written any more: the call has ended, for a reason that reading tells."""
+
+
+class MoveRequested(Exception):  # noqa: N818 - no failure: the worker asked for it
+    """The worker is draining and the stream is at a good place to move."""

@@ -1,0 +1,57 @@
+"""What the upstream side reports in numbers: a plug, the metrics library stands behind the gateway's own door."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from talkup.v1 import task_pb2
+
+
+class UpstreamMetrics(Protocol):
+    """Counters of the upstream side. `reason` and `outcome` are short words of a closed set, fit for labels."""
+
+    def stream_opened(self, service: task_pb2.ServiceType) -> None:
+        """A stream began to look for a worker."""
+        ...
+
+    def stream_finished(self, service: task_pb2.ServiceType, outcome: str) -> None:
+        """A stream is over: `ended`, `cancelled`, or the reason of its fatal error."""
+        ...
+
+    def attempt_failed(self, service: task_pb2.ServiceType, reason: str) -> None:
+        """A worker, or the way to it, failed on a stream."""
+        ...
+
+    def retry(self, service: task_pb2.ServiceType, delay: float) -> None:
+        """Another endpoint is tried after `delay` seconds."""
+        ...
+
+    def failover(self, service: task_pb2.ServiceType) -> None:
+        """A running stream went on with another worker."""
+        ...
+
+    def chunks_lost(self, service: task_pb2.ServiceType, count: int) -> None:
+        """Chunks fell out of a full replay buffer and were declared lost."""
+        ...
+
+
+class NoMetrics:
+    """Counts nothing."""
+
+    def stream_opened(self, service: task_pb2.ServiceType) -> None:
+        """Ignored."""
+
+    def stream_finished(self, service: task_pb2.ServiceType, outcome: str) -> None:
+        """Ignored."""
+
+    def attempt_failed(self, service: task_pb2.ServiceType, reason: str) -> None:
+        """Ignored."""
+
+    def retry(self, service: task_pb2.ServiceType, delay: float) -> None:
+        """Ignored."""
+
+    def failover(self, service: task_pb2.ServiceType) -> None:
+        """Ignored."""
+
+    def chunks_lost(self, service: task_pb2.ServiceType, count: int) -> None:
+        """Ignored."""

@@ -1,0 +1,236 @@
+"""The upstream side as `connection` sees it: open a stream, ask what there is, close.
+
+The pool owns every endpoint and every stream's task. Streams ask it for a lease on an endpoint; everything that they
+learn about that endpoint comes back when the lease is returned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+from talkup.v1 import task_pb2
+
+from gateway.upstream.balancer import Refusal, choose
+from gateway.upstream.channel import EndpointAddress, WorkerChannel
+from gateway.upstream.config import UpstreamConfig
+from gateway.upstream.failures import Busy, CallFailed, NoWorker, UpstreamError
+from gateway.upstream.health import Endpoint, EndpointState
+from gateway.upstream.observer import NoMetrics, UpstreamMetrics
+from gateway.upstream.registry import Registry, Resolver, resolve_dns
+from gateway.upstream.task_stream import FailoverNotice, Lease, TaskStream
+
+__all__ = ["FailoverNotice", "ServiceSnapshot", "TaskStream", "Upstream", "UpstreamConfig", "UpstreamMetrics"]
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSnapshot:
+    """One service at a moment: endpoints known and serving, slots, and what the serving workers offer."""
+
+    workers_total: int
+    workers_serving: int
+    slots_total: int
+    slots_free: int
+    models: tuple[str, ...]
+    languages: tuple[str, ...]
+    formats: tuple[str, ...]
+
+
+class Upstream:
+    """All workers of all services. Everything happens on the event loop that `start` ran on."""
+
+    def __init__(
+        self,
+        config: UpstreamConfig,
+        *,
+        metrics: UpstreamMetrics | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        resolver: Resolver = resolve_dns,
+    ) -> None:
+        """Raises ValueError for an endpoint that cannot be read."""
+        self._config = config
+        self._metrics: UpstreamMetrics = metrics or NoMetrics()
+        self._clock = clock
+        self._registries = {s: Registry(targets, resolver) for s, targets in config.endpoints.items() if targets}
+        self._services = {service: _Service(service, config, clock) for service in self._registries}
+        self._background: set[asyncio.Task[None]] = set()
+        self._streams: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def start(self) -> None:
+        """Find the endpoints and begin to watch them; waits for names to be resolved once, not for workers.
+
+        Raises PlaintextError for endpoints that would need TLS, OSError for unreadable certificates.
+        """
+        for service, registry in self._registries.items():
+            pool = self._services[service]
+            await pool.update(await registry.endpoints(self._config.probing.timeout))
+            if registry.dynamic:
+                self._background.add(asyncio.create_task(self._keep_resolving(registry, pool)))
+
+    async def close(self, grace: float) -> None:
+        """Let open streams finish for `grace` seconds, then cancel them, and close every channel."""
+        self._closed = True
+        if self._streams:
+            await asyncio.wait(self._streams, timeout=grace)
+        await _cancel(self._streams | self._background)
+        for pool in self._services.values():
+            await pool.close()
+
+    def open(self, key_service: task_pb2.ServiceType, start: task_pb2.TaskRequest) -> TaskStream:
+        """Begin a stream; never waits. `start` and all requests offered later belong to the stream."""
+        pool = self._services.get(key_service) or _Service(key_service, self._config, self._clock)
+        stream = TaskStream(start, pool, self._config, self._metrics, self._clock)
+        task = asyncio.create_task(stream.run())
+        stream.bind(task)
+        self._streams.add(task)
+        task.add_done_callback(self._streams.discard)
+        if self._closed:
+            stream.cancel()
+        return stream
+
+    def snapshot(self) -> Mapping[task_pb2.ServiceType, ServiceSnapshot]:
+        """Every configured service as it stands."""
+        return {service: pool.snapshot() for service, pool in self._services.items()}
+
+    def ready(self) -> bool:
+        """Whether every configured service has a serving worker; false when none is configured."""
+        snapshots = [pool.snapshot() for pool in self._services.values()]
+        return bool(snapshots) and all(s.workers_serving for s in snapshots)
+
+    async def _keep_resolving(self, registry: Registry, pool: _Service) -> None:
+        while True:
+            await asyncio.sleep(self._config.probing.resolve)
+            await pool.update(await registry.endpoints(self._config.probing.timeout))
+
+
+class _Service:
+    """The endpoints of one service: what task_stream calls its placement."""
+
+    def __init__(self, service: task_pb2.ServiceType, config: UpstreamConfig, clock: Callable[[], float]) -> None:
+        self._service = service
+        self._config = config
+        self._clock = clock
+        self._endpoints: dict[str, Endpoint] = {}
+        self._monitors: dict[str, asyncio.Task[None]] = {}
+        self._retired: dict[str, Endpoint] = {}
+        self._changed = asyncio.Event()
+
+    async def update(self, addresses: Mapping[EndpointAddress, bool]) -> None:
+        """Make the endpoints these: new ones are watched, others get no new stream and go when their last one ends."""
+        targets = {address.target for address in addresses}
+        for target in [t for t in self._endpoints if t not in targets]:
+            await self._retire(target)
+        for address, whole in addresses.items():
+            if address.target not in self._endpoints:
+                self._add(address, whole=whole)
+        for target in [t for t, endpoint in self._retired.items() if not endpoint.streams]:
+            await self._retired.pop(target).channel.close()
+
+    async def acquire(self, tried: set[str], *, wait: float, refuse_when_full: bool) -> Lease:
+        """A place for a stream; waits up to `wait` seconds for one.
+
+        Raises Busy at once when every slot is taken and `refuse_when_full`, NoWorker (or Busy) when time is up.
+        """
+        until = self._clock() + wait
+        while True:
+            now = self._clock()
+            choice = choose([endpoint.state.view(now) for endpoint in self._endpoints.values()], tried)
+            if isinstance(choice, str):
+                return self._lease(self._endpoints[choice])
+            full = choice is Refusal.ALL_FULL
+            if full and (refuse_when_full or now >= until):
+                raise Busy(self._config.retry.busy_retry_after_ms)
+            if not self._endpoints or now >= until:
+                raise NoWorker
+            await self._wait_for_change(min(until - now, self._soonest_return(now)))
+
+    def has_other(self, key: str) -> bool:
+        """Whether a stream could leave endpoint `key` for another one now."""
+        now = self._clock()
+        views = [endpoint.state.view(now) for endpoint in self._endpoints.values() if endpoint.state.key != key]
+        return isinstance(choose(views), str)
+
+    def snapshot(self) -> ServiceSnapshot:
+        """The service as it stands."""
+        now = self._clock()
+        serving = [
+            e.state.report.description for e in self._endpoints.values() if e.state.available(now) and e.state.report
+        ]
+        return ServiceSnapshot(
+            workers_total=len(self._endpoints),
+            workers_serving=len(serving),
+            slots_total=sum(d.slots.total for d in serving),
+            slots_free=sum(d.slots.free for d in serving),
+            models=tuple(sorted({model.name for d in serving for model in d.models})),
+            languages=tuple(sorted({language for d in serving for language in d.languages})),
+            formats=tuple(sorted({mime for d in serving for mime in d.formats})),
+        )
+
+    async def close(self) -> None:
+        """Stop watching and close every channel."""
+        await _cancel(set(self._monitors.values()))
+        for endpoint in [*self._endpoints.values(), *self._retired.values()]:
+            await endpoint.channel.close()
+        self._endpoints.clear()
+        self._retired.clear()
+        self._notify()
+
+    def _add(self, address: EndpointAddress, *, whole: bool) -> None:
+        probing = self._config.probing
+        fresh_for = probing.interval + probing.timeout
+        channel = WorkerChannel(address, self._config.tls, self._config.worker_token)
+        state = EndpointState(address.target, self._config.retry, fresh_for, whole=whole)
+        endpoint = Endpoint(address, channel, state, probing=probing, clock=self._clock, changed=self._notify)
+        self._endpoints[address.target] = endpoint
+        self._monitors[address.target] = asyncio.create_task(endpoint.run())
+
+    async def _retire(self, target: str) -> None:
+        await _cancel({self._monitors.pop(target)})
+        endpoint = self._endpoints.pop(target)
+        endpoint.state.retired = True
+        previous = self._retired.get(target)
+        if previous is not None:
+            await previous.channel.close()
+        self._retired[target] = endpoint
+
+    def _lease(self, endpoint: Endpoint) -> Lease:
+        endpoint.streams += 1
+        endpoint.state.stream_opened()
+        return Lease(endpoint, self._release)
+
+    def _release(self, endpoint: Endpoint, failure: UpstreamError | None) -> None:
+        endpoint.streams -= 1
+        endpoint.state.stream_closed()
+        if isinstance(failure, CallFailed) and failure.status == "RESOURCE_EXHAUSTED":
+            endpoint.state.refused()
+        elif isinstance(failure, UpstreamError) and failure.ejects:
+            endpoint.state.eject(self._clock())
+        self._notify()
+
+    def _soonest_return(self, now: float) -> float:
+        pauses = [endpoint.state.ejected_for(now) for endpoint in self._endpoints.values()]
+        return min((pause for pause in pauses if pause > 0), default=float("inf"))
+
+    async def _wait_for_change(self, seconds: float) -> None:
+        changed = self._changed
+        try:
+            async with asyncio.timeout(max(seconds, 0.001)):
+                await changed.wait()
+        except TimeoutError:
+            return
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,103 @@
+"""From configuration to endpoints: lists stand, DNS names are resolved again and again, `xds:` passes whole."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import structlog
+
+from gateway.upstream.channel import EndpointAddress
+
+log = structlog.get_logger()
+
+# (host, port) -> addresses as `ip:port` or `[ip]:port`. Raises OSError.
+Resolver: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
+
+_DNS = "dns:"
+_WHOLE = "xds:"
+
+
+@dataclass(frozen=True, slots=True)
+class DnsName:
+    """A name behind which several workers stand, each address an endpoint."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSpec:
+    """One configured entry: a fixed target, a name to resolve, or a name that gRPC balances itself (`whole`)."""
+
+    source: EndpointAddress | DnsName
+    whole: bool = False
+
+
+def parse_endpoint(text: str) -> EndpointSpec:
+    """Read `host:port`, `dns:///name:port` or `xds:///name`. Raises ValueError."""
+    text = text.strip()
+    if text.startswith(_WHOLE):
+        return EndpointSpec(EndpointAddress(text), whole=True)
+    resolved = text.startswith(_DNS)
+    host, port = _split(text.removeprefix(_DNS).removeprefix("///") if resolved else text, text)
+    if resolved:
+        return EndpointSpec(DnsName(host, port))
+    return EndpointSpec(EndpointAddress(_join(host, port)))
+
+
+async def resolve_dns(host: str, port: int) -> list[str]:
+    """Ask the system's resolver. Raises OSError when the name has no address."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return sorted({_join(str(address[0]), port) for *_, address in found})
+
+
+class Registry:
+    """The endpoints of one service. A name that cannot be resolved now keeps the addresses it had."""
+
+    def __init__(self, targets: Iterable[str], resolver: Resolver = resolve_dns) -> None:
+        """Raises ValueError for a target that cannot be read."""
+        self._specs = tuple(parse_endpoint(text) for text in targets if text.strip())
+        self._resolver = resolver
+        self._known: dict[DnsName, list[EndpointAddress]] = {}
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether the endpoints may change as time goes by."""
+        return any(isinstance(spec.source, DnsName) for spec in self._specs)
+
+    async def endpoints(self, deadline: float) -> dict[EndpointAddress, bool]:
+        """Every endpoint of now, with whether it is `whole`; each name is given `deadline` seconds."""
+        found: dict[EndpointAddress, bool] = {}
+        for spec in self._specs:
+            match spec.source:
+                case EndpointAddress() as address:
+                    found[address] = spec.whole
+                case DnsName() as name:
+                    found.update(dict.fromkeys(await self._resolve(name, deadline), False))
+        return found
+
+    async def _resolve(self, name: DnsName, deadline: float) -> list[EndpointAddress]:
+        try:
+            async with asyncio.timeout(deadline):
+                targets = await self._resolver(name.host, name.port)
+        except (OSError, TimeoutError) as error:
+            log.warning("upstream_resolve_failed", host=name.host, error=type(error).__name__)
+        else:
+            self._known[name] = [EndpointAddress(target, name.host) for target in targets]
+        return self._known.get(name, [])
+
+
+def _split(hostport: str, text: str) -> tuple[str, int]:
+    host, _, port = hostport.rpartition(":")
+    host = host.strip("[]")
+    if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65536 or "/" in host:
+        raise ValueError(f"not an endpoint (host:port, dns:///name:port or xds:///name): {text!r}")
+    return host, int(port)
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

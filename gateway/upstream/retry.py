@@ -1,0 +1,124 @@
+"""When to try again: the one place that decides it, and the only file that knows tenacity.
+
+Two things may fail. *Getting admitted* by a worker is retried under tenacity within a budget of time and tries. A
+worker *lost after admission* is a strike: the stream is admitted elsewhere and replayed, until too many strikes come
+without progress in between (input that kills two workers is not shown to a third).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_before_delay,
+    wait_random_exponential,
+)
+
+from gateway.upstream.config import RetryPolicy
+from gateway.upstream.failures import (
+    CallFailed,
+    ConnectDeadline,
+    UpstreamError,
+    WorkerError,
+    WorkersLost,
+    WorkerStalled,
+)
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+# gRPC status -> may another endpoint do better? CANCELLED and INTERNAL only as a torn connection ("RST_STREAM",
+# "Internal error from Core": seen through Envoy and when a server's grace ends). OK: the call closed without `ended`.
+RETRYABLE_STATUS: dict[str, bool] = {
+    "OK": True,
+    "UNAVAILABLE": True,
+    "ABORTED": True,
+    "RESOURCE_EXHAUSTED": True,
+    "INTERNAL": False,
+    "CANCELLED": False,
+    "UNKNOWN": False,
+    "INVALID_ARGUMENT": False,
+    "DEADLINE_EXCEEDED": False,
+    "NOT_FOUND": False,
+    "ALREADY_EXISTS": False,
+    "PERMISSION_DENIED": False,
+    "FAILED_PRECONDITION": False,
+    "OUT_OF_RANGE": False,
+    "UNIMPLEMENTED": False,
+    "DATA_LOSS": False,
+    "UNAUTHENTICATED": False,
+}
+_TORN_STATUS = frozenset({"INTERNAL", "CANCELLED", "UNKNOWN"})
+
+
+def is_retryable(failure: BaseException) -> bool:
+    """Whether another try, on another endpoint, may succeed."""
+    match failure:
+        case CallFailed(status=status, transport_reset=True) if status in _TORN_STATUS:
+            return True
+        case CallFailed(status=status):
+            return RETRYABLE_STATUS[status]
+        case WorkerError(error=error):
+            return error.retryable
+        case ConnectDeadline() | WorkerStalled():
+            return True
+        case _:
+            return False
+
+
+async def admit(
+    attempt: Callable[[], Awaitable[T]],
+    policy: RetryPolicy,
+    budget: float,
+    on_retry: Callable[[float], None],
+) -> T:
+    """Call `attempt` until it succeeds, fails for good, or `budget` seconds would be exceeded by waiting once more.
+
+    `on_retry` hears the delay before each further try, seconds. Raises the last failure.
+    """
+
+    def before_sleep(state: RetryCallState) -> None:
+        failure = state.outcome.exception() if state.outcome else None
+        reason = failure.reason if isinstance(failure, UpstreamError) else "unknown"
+        delay = state.upcoming_sleep
+        log.info("upstream_retry", reason=reason, tries=state.attempt_number, delay_ms=round(1000 * delay))
+        on_retry(delay)
+
+    retrying = AsyncRetrying(
+        stop=stop_after_attempt(policy.attempts) | stop_before_delay(budget),
+        wait=wait_random_exponential(multiplier=policy.wait_first, max=policy.wait_last),
+        retry=retry_if_exception(is_retryable),
+        before_sleep=before_sleep,
+        reraise=True,
+    )
+    return await retrying(attempt)
+
+
+class Strikes:
+    """Workers lost on one stream since it last made progress."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._count = 0
+
+    def progress(self) -> None:
+        """`committed` rose: the input is not what kills workers."""
+        self._count = 0
+
+    def strike(self, failure: UpstreamError) -> None:
+        """Count a worker lost after admission.
+
+        Raises `failure` itself when it is final, WorkersLost when the limit is reached.
+        """
+        self._count += 1
+        if not is_retryable(failure):
+            raise failure
+        if self._count >= self._limit:
+            raise WorkersLost from failure

@@ -1,0 +1,437 @@
+"""One media stream on its way through workers: offered requests down, results up, whatever happens to a worker.
+
+One task runs a stream. It gets itself admitted by a worker, then writes, reads and watches until the stream has ended;
+when the worker is lost or goes away it is admitted by another and the replay buffer tells what to send again:
+
+    admit --started--> drive --ended--> over
+      ^                  |
+      +-- new attempt <--+  worker lost (a strike) or draining (none)
+
+Every attempt has a number; results of any other number are dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import structlog
+from talkup.v1 import error_pb2, task_pb2
+
+from gateway.upstream.channel import TaskCall
+from gateway.upstream.config import UpstreamConfig
+from gateway.upstream.failures import (
+    CallFailed,
+    CallOver,
+    ConnectDeadline,
+    FinishDeadline,
+    InternalFailure,
+    MoveRequested,
+    StreamDeadline,
+    UpstreamError,
+    WorkerError,
+    WorkerStalled,
+)
+from gateway.upstream.health import Endpoint
+from gateway.upstream.observer import UpstreamMetrics
+from gateway.upstream.replay import Gap, ReplayBuffer
+from gateway.upstream.retry import Strikes, admit
+from gateway.upstream.stall import StallClock
+
+log = structlog.get_logger()
+
+# How often the deadlines of a stream are looked at, seconds.
+_WATCH_INTERVAL = 0.5
+# How long a worker may take to close a call after `ended`, seconds.
+_LINGER = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class FailoverNotice:
+    """Another worker goes on with the stream: as attempt `attempt`, reading again from chunk `replayed_from`."""
+
+    attempt: int
+    replayed_from: int
+
+
+@dataclass(slots=True)
+class Lease:
+    """A place at an endpoint, to be given back once with what was learnt there."""
+
+    endpoint: Endpoint
+    _release: Callable[[Endpoint, UpstreamError | None], None]
+    _returned: bool = False
+
+    def release(self, failure: UpstreamError | None = None) -> None:
+        """Give the place back; a second time does nothing."""
+        if not self._returned:
+            self._returned = True
+            self._release(self.endpoint, failure)
+
+
+class Placement(Protocol):
+    """Where a stream gets its endpoints from."""
+
+    async def acquire(self, tried: set[str], *, wait: float, refuse_when_full: bool) -> Lease: ...
+
+    def has_other(self, key: str) -> bool: ...
+
+
+StreamItem: TypeAlias = task_pb2.TaskResult | FailoverNotice
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One admitted call."""
+
+    number: int
+    lease: Lease
+    call: TaskCall
+    first: task_pb2.TaskResult
+    stall: StallClock
+    leave_by: float | None = None
+
+
+class TaskStream:
+    """What `connection` holds of a stream. `offer`, `cancel` and the properties never wait."""
+
+    def __init__(
+        self,
+        start: task_pb2.TaskRequest,
+        placement: Placement,
+        config: UpstreamConfig,
+        metrics: UpstreamMetrics,
+        clock: Callable[[], float],
+    ) -> None:
+        """`start` carries the payload `start`; raises ValueError otherwise."""
+        if start.WhichOneof("payload") != "start":
+            raise ValueError("a stream begins with start")
+        self._start = start
+        self._service = start.service_type
+        self._placement = placement
+        self._config = config
+        self._metrics = metrics
+        self._clock = clock
+        self._replay = ReplayBuffer(config.buffer.replay_bytes, config.buffer.replay_seconds, clock)
+        self._strikes = Strikes(config.retry.strikes)
+        self._opened_at = clock()
+        self._attempt = 0
+        self._was_admitted = False
+        self._failovers = 0
+        self._end_offered = False
+        self._end_sent_at: float | None = None
+        self._over = False
+        self._is_congested = False
+        self._unsent = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._room = asyncio.Event()
+        self._results: asyncio.Queue[StreamItem | None] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    def bind(self, task: asyncio.Task[None]) -> None:
+        """Tell the stream which task runs it, so that `cancel` can end it."""
+        self._task = task
+
+    def offer(self, request: task_pb2.TaskRequest) -> None:
+        """Append a chunk, flush or end. The stream stamps the request: the caller gives it away.
+
+        Offers after the end, or to a stream that is over, are ignored.
+        """
+        if self._over or self._end_offered:
+            return
+        self._end_offered = request.WhichOneof("payload") == "end"
+        self._replay.offer(request)
+        self._unsent.set()
+
+    async def results(self) -> AsyncIterator[StreamItem]:
+        """What comes back, in order; ends after `ended`, after a fatal `error`, or when cancelled. To be read once."""
+        while (item := await self._results.get()) is not None:
+            self._room.set()
+            yield item
+
+    @property
+    def behind_bytes(self) -> int:
+        """Bytes offered and not yet written to a worker."""
+        return self._replay.behind_bytes
+
+    @property
+    def behind_ms(self) -> int:
+        """Age of the oldest request not yet written to a worker, milliseconds."""
+        return self._replay.behind_ms
+
+    @property
+    def congested(self) -> bool:
+        """Above the high mark, and since then not below the low one."""
+        bounds, size, age = self._config.buffer, self._replay.behind_bytes, self._replay.behind_ms
+        if self._over:
+            self._is_congested = False
+        elif self._is_congested:
+            self._is_congested = size > bounds.low_bytes or age > bounds.low_ms
+        else:
+            self._is_congested = size > bounds.high_bytes or age > bounds.high_ms
+        return self._is_congested
+
+    async def wait_writable(self) -> None:
+        """Return when the stream is not congested, or over. The caller puts its own limit on the wait."""
+        while self.congested:
+            self._writable.clear()
+            await self._writable.wait()
+
+    def cancel(self) -> None:
+        """Nobody waits for results any more: drop everything at once."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def run(self) -> None:
+        """The stream's life; ends without raising, but for cancellation."""
+        self._metrics.stream_opened(self._service)
+        log.debug("stream_opened", service=self._service, stream_id=self._start.stream_id)
+        outcome = "cancelled"
+        try:
+            outcome = await self._live()
+        finally:
+            self._over = True
+            self._writable.set()
+            self._results.put_nowait(None)
+            self._metrics.stream_finished(self._service, outcome)
+            log.info(
+                "stream_finished",
+                service=self._service,
+                stream_id=self._start.stream_id,
+                outcome=outcome,
+                attempts=self._attempt,
+                failovers=self._failovers,
+                seconds=round(self._clock() - self._opened_at, 3),
+            )
+
+    async def _live(self) -> str:
+        try:
+            async with asyncio.timeout(self._config.deadlines.stream):
+                return await self._serve()
+        except TimeoutError:
+            failure: UpstreamError = StreamDeadline()
+        except UpstreamError as caught:
+            failure = caught
+        except Exception:  # The edge of the stream's task: a defect ends this stream, told, and no other.
+            log.exception("stream_defect", service=self._service)
+            failure = InternalFailure()
+        self._declare_gap()
+        self._publish(task_pb2.TaskResult(error=failure.to_error()))
+        return failure.reason
+
+    async def _serve(self) -> str:
+        while True:
+            attempt = await self._admit()
+            failure: UpstreamError | None = None
+            try:
+                return await self._drive(attempt)
+            except MoveRequested:
+                pass
+            except UpstreamError as caught:
+                failure = caught
+                self._metrics.attempt_failed(self._service, failure.reason)
+                log.warning("worker_lost", target=attempt.lease.endpoint.address.target, reason=failure.reason)
+            finally:
+                attempt.call.cancel()
+                attempt.lease.release(failure)
+            if failure is not None:
+                self._strikes.strike(failure)
+            self._replay.begin_attempt()
+
+    async def _admit(self) -> _Attempt:
+        deadlines = self._config.deadlines
+        budget = deadlines.recover if self._was_admitted else deadlines.admit
+        until = self._clock() + budget
+        tried: set[str] = set()
+
+        async def try_endpoint() -> _Attempt:
+            wait = until - self._clock()
+            lease = await self._placement.acquire(tried, wait=wait, refuse_when_full=not self._was_admitted)
+            tried.add(lease.endpoint.state.key)
+            return await self._try_endpoint(lease)
+
+        attempt = await admit(
+            try_endpoint, self._config.retry, budget, lambda delay: self._metrics.retry(self._service, delay)
+        )
+        if self._was_admitted:
+            self._failovers += 1
+            self._metrics.failover(self._service)
+            self._publish(FailoverNotice(attempt.number, self._replay.replay_from))
+        self._was_admitted = True
+        return attempt
+
+    async def _try_endpoint(self, lease: Lease) -> _Attempt:
+        """Send `start` and wait for the first response. Raises UpstreamError."""
+        self._attempt += 1
+        self._start.attempt = self._attempt
+        if self._replay.resume_state:
+            self._start.start.resume_state = self._replay.resume_state
+        deadlines = self._config.deadlines
+        call = lease.endpoint.channel.open_task(max(0.001, self._opened_at + deadlines.stream - self._clock()))
+        failure: UpstreamError | None = None
+        admitted = False
+        try:
+            async with asyncio.timeout(deadlines.connect):
+                first = await self._first_response(call)
+            admitted = True
+            return _Attempt(self._attempt, lease, call, first, StallClock())
+        except TimeoutError:
+            failure = ConnectDeadline()
+            raise failure from None
+        except UpstreamError as caught:
+            failure = caught
+            raise
+        finally:
+            if not admitted:
+                call.cancel()
+                lease.release(failure)
+                if failure is not None:
+                    self._metrics.attempt_failed(self._service, failure.reason)
+
+    async def _first_response(self, call: TaskCall) -> task_pb2.TaskResult:
+        with contextlib.suppress(CallOver):  # Reading tells why.
+            await call.write(self._start)
+        first = await call.read()
+        if first is None:
+            raise CallFailed("OK")
+        if first.error.fatal and first.error.retryable:
+            raise WorkerError(first.error)
+        return first
+
+    async def _drive(self, attempt: _Attempt) -> str:
+        """Write, read and watch until the stream is over. Raises UpstreamError or MoveRequested."""
+        reader = asyncio.create_task(self._read(attempt))
+        others = [asyncio.create_task(self._write(attempt)), asyncio.create_task(self._watch(attempt))]
+        try:
+            pending: set[asyncio.Future[Any]] = {reader, *others}
+            while not reader.done():
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            return reader.result()
+        finally:
+            for task in (reader, *others):
+                task.cancel()
+            await asyncio.gather(reader, *others, return_exceptions=True)
+
+    async def _write(self, attempt: _Attempt) -> None:
+        while True:
+            request = self._replay.next_request(attempt.number)
+            if request is None:
+                self._unsent.clear()
+                await self._unsent.wait()
+                continue
+            if request.WhichOneof("payload") == "chunk":
+                self._declare_gap()
+            try:
+                await self._write_one(attempt, request)
+            except CallOver:
+                return
+            if not self.congested:
+                self._writable.set()
+
+    async def _write_one(self, attempt: _Attempt, request: task_pb2.TaskRequest) -> None:
+        payload = request.WhichOneof("payload")
+        attempt.stall.write_began(self._clock())
+        await attempt.call.write(request)
+        attempt.stall.write_done(self._clock(), answer_owed=payload != "chunk")
+        if payload == "end":
+            self._end_sent_at = self._end_sent_at or self._clock()
+            await attempt.call.done_writing()
+
+    async def _read(self, attempt: _Attempt) -> str:
+        result: task_pb2.TaskResult | None = attempt.first
+        while result is not None:
+            if result.attempt == attempt.number:
+                outcome = await self._receive(attempt, result)
+                if outcome is not None:
+                    await self._linger(attempt.call)
+                    return outcome
+            while self._results.qsize() >= self._config.buffer.results:
+                self._room.clear()
+                await self._room.wait()
+            result = await attempt.call.read()
+        raise CallFailed("OK")
+
+    async def _receive(self, attempt: _Attempt, result: task_pb2.TaskResult) -> str | None:
+        """Take one result; the outcome when it is the last."""
+        kind = result.WhichOneof("result")
+        attempt.stall.heard(self._clock(), answered=kind == "flushed")
+        progressed = result.HasField("progress") and self._replay.commit(result.progress)
+        if progressed:
+            self._strikes.progress()
+            attempt.lease.endpoint.state.did_well()
+        match kind:
+            case "drain":
+                attempt.leave_by = self._clock() + result.drain.deadline_ms / 1000
+                attempt.lease.endpoint.state.drain()
+                result.ClearField("drain")
+            case "flushed":
+                self._replay.answer_flush(result.flushed.flush_id)
+            case "error" if result.error.fatal and result.error.retryable:
+                raise WorkerError(result.error)
+        if kind != "drain" or result.HasField("progress"):
+            self._publish(result)
+        if kind == "ended":
+            return "ended"
+        if kind == "error" and result.error.fatal:
+            return error_pb2.ErrorCode.Name(result.error.code).removeprefix("ERROR_CODE_").lower()
+        if progressed and attempt.leave_by is not None and self._may_move(attempt):
+            raise MoveRequested
+        return None
+
+    def _may_move(self, attempt: _Attempt) -> bool:
+        return self._end_sent_at is None and self._placement.has_other(attempt.lease.endpoint.state.key)
+
+    async def _linger(self, call: TaskCall) -> None:
+        """Let the worker close the call in its own way, so that it sees no cancellation."""
+        try:
+            async with asyncio.timeout(_LINGER):
+                while await call.read() is not None:
+                    pass
+        except (TimeoutError, CallFailed):
+            return
+
+    async def _watch(self, attempt: _Attempt) -> None:
+        deadlines = self._config.deadlines
+        interval = min(_WATCH_INTERVAL, deadlines.stall / 4, deadlines.hung / 4, deadlines.finish / 4)
+        while True:
+            await asyncio.sleep(interval)
+            now = self._clock()
+            if self._end_sent_at is not None and now - self._end_sent_at > deadlines.finish:
+                raise FinishDeadline
+            if attempt.leave_by is not None and now >= attempt.leave_by:
+                raise MoveRequested
+            if self._results.qsize() >= self._config.buffer.results:
+                continue  # The silence is the reader's, not the worker's.
+            stalled = attempt.stall.starved(now) >= deadlines.stall
+            mute = attempt.lease.endpoint.state.silent_for(now) >= deadlines.hung
+            if stalled or (mute and attempt.stall.waited(now) >= deadlines.hung):
+                raise WorkerStalled
+
+    def _declare_gap(self) -> None:
+        gap = self._replay.take_gap()
+        if gap is not None:
+            self._metrics.chunks_lost(self._service, gap.last - gap.first + 1)
+            log.warning("chunks_lost", service=self._service, first=gap.first, last=gap.last)
+            self._publish(task_pb2.TaskResult(error=_gap_error(gap)))
+
+    def _publish(self, item: StreamItem) -> None:
+        if isinstance(item, task_pb2.TaskResult) and item.attempt == 0:
+            item.session_id, item.stream_id = self._start.session_id, self._start.stream_id
+            item.service_type, item.attempt = self._service, self._attempt
+        self._results.put_nowait(item)
+
+
+def _gap_error(gap: Gap) -> error_pb2.Error:
+    return error_pb2.Error(
+        status_code=15,
+        message="Media was lost while no worker could be reached.",
+        code=error_pb2.ERROR_CODE_GAP,
+        from_sequence=gap.first,
+        to_sequence=gap.last,
+        fatal=False,
+    )
