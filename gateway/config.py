@@ -86,6 +86,7 @@ class GatewayConfig:
     outbox_bytes: Annotated[int, Setting(whole(4096, 1073741824), "bytes waiting for a client that does not read")] = (
         8388608
     )
+    close_timeout_s: Annotated[float, Setting(number(0.05, 60), "time for a client to answer a close frame")] = 1.0
     drain_s: Annotated[float, Setting(number(0, 3600), "time for streams to finish after SIGTERM")] = 7.0
     log_level: Annotated[str, Setting(one_of(*LOG_LEVELS), f"one of {', '.join(LOG_LEVELS)}")] = "info"
     log_format: Annotated[str, Setting(one_of(*LOG_FORMATS), f"one of {', '.join(LOG_FORMATS)}")] = "json"

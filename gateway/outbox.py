@@ -47,7 +47,9 @@ class Outbox:
         self._serial = 0
         self._closing: Closing | None = None
         self._filled = asyncio.Event()
+        self._decided = asyncio.Event()
         self.replaced = 0
+        self.overflowed = False
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -57,10 +59,11 @@ class Outbox:
         """How the socket is going to be closed, once that is decided."""
         return self._closing
 
-    @property
-    def overflowed(self) -> bool:
-        """Whether the client was given up because it does not read."""
-        return self._closing is not None and self._closing.code == CloseCode.POLICY and not self._waiting
+    async def decided(self) -> Closing:
+        """Wait until it is decided that, and how, the socket is closed."""
+        await self._decided.wait()
+        assert self._closing is not None
+        return self._closing
 
     def put(self, message: ServerMessage, after: Future[None] | None = None) -> None:
         """Append a message; ignored once closing."""
@@ -78,13 +81,15 @@ class Outbox:
         if len(self._waiting) > self._max_messages or self._bytes > self._max_bytes:
             self._waiting.clear()
             self._bytes = 0
-            self._closing = Closing(CloseCode.POLICY, "the client does not read")
+            self.overflowed = True
+            self.close(CloseCode.POLICY, "the client does not read")
         self._filled.set()
 
     def close(self, code: int, reason: str) -> None:
         """Close the socket after what waits; the first call wins."""
         if self._closing is None:
             self._closing = Closing(code, reason)
+            self._decided.set()
             self._filled.set()
 
     async def take(self) -> Outgoing | Closing:
