@@ -22,9 +22,7 @@ async def serve(config: GatewayConfig) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running(config) as gateway:
-        schemes = {"http": gateway.http_port, "ws": gateway.ws_port, "wss": gateway.wss_port}
-        print(" ".join(f"{name}={port}" for name, port in schemes.items() if port), flush=True)
+    async with running(config):
         await stop.wait()
 
 

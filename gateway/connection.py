@@ -14,9 +14,9 @@ import structlog
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from gateway.auth import AuthError, Audience, FailureLimiter, Principal
+from gateway.auth import Audience, AuthError, FailureLimiter, Principal
 from gateway.credentials import Credential
-from gateway.directory import DirectoryFull, SessionDeleted, SessionDirectory
+from gateway.directory import DirectoryFullError, SessionDeletedError, SessionDirectory
 from gateway.outbox import Closing, Outbox
 from gateway.protocol.actions import ResumeSession
 from gateway.protocol.errors import Code, Problem
@@ -69,13 +69,13 @@ class Connection:
         except AuthError as error:
             self._note_failure("handshake")
             self._refuse_unattached(Problem(Code.UNAUTHENTICATED, str(error)))
-        except DirectoryFull:
+        except DirectoryFullError:
             self._refuse_unattached(_FULL)
-        except SessionDeleted:
+        except SessionDeletedError:
             self._refuse_unattached(_EXPIRED)
 
     def _join(self, principal: Principal) -> None:
-        """Attach to the session a credential stands for. Raises DirectoryFull, SessionDeleted."""
+        """Attach to the session a credential stands for. Raises DirectoryFullError, SessionDeletedError."""
         held = self._runner
         if principal.session_id is None and held is not None:
             self._directory.enter(held)
@@ -99,9 +99,9 @@ class Connection:
         except AuthError as error:
             self._note_failure("message")
             runner.refuse(Problem(Code.UNAUTHENTICATED, str(error)))
-        except DirectoryFull:
+        except DirectoryFullError:
             runner.refuse(_FULL)
-        except SessionDeleted:
+        except SessionDeletedError:
             runner.refuse(_EXPIRED)
 
     def resume(self, request: ResumeSession) -> None:
@@ -137,7 +137,7 @@ class Connection:
             self._runner.detach(self, clean=self._closed_by_client())
 
     def _closed_by_client(self) -> bool:
-        """Whether the client ended the call, rather than lost it: a close frame of its own, with a code that says so."""
+        """Whether the client ended the call rather than lost it: a close frame of its own that says so."""
         protocol = self._socket.protocol
         frame = protocol.close_rcvd
         if frame is None or not protocol.close_rcvd_then_sent:

@@ -9,11 +9,11 @@ from gateway.protocol.errors import CloseCode
 from gateway.runner import SessionRunner, Tools
 
 
-class DirectoryFull(Exception):
+class DirectoryFullError(Exception):
     """No further session can be held."""
 
 
-class SessionDeleted(Exception):
+class SessionDeletedError(Exception):
     """The session was deleted on demand and must not come back."""
 
 
@@ -39,9 +39,9 @@ class SessionDirectory:
         return None if runner is None or runner.expired else runner
 
     def provisional(self) -> SessionRunner:
-        """A new session that nobody can join yet: its client has not shown a credential. Raises DirectoryFull."""
+        """A new session that nobody can join yet: its client has not shown a credential. Raises DirectoryFullError."""
         if len(self._all) >= self._tools.config.max_sessions:
-            raise DirectoryFull
+            raise DirectoryFullError
         runner = SessionRunner(new_session_id(), self._tools, self._forget)
         self._all.add(runner)
         self._tools.metrics.sessions.set(len(self._all))
@@ -52,15 +52,15 @@ class SessionDirectory:
         self._joinable[runner.session_id] = runner
 
     def open(self, session_id: str | None) -> SessionRunner:
-        """The session of that name, begun if need be; None: a new one. Raises SessionDeleted, DirectoryFull."""
+        """The session of that name, begun if need be; None: a new one. Raises SessionDeletedError, DirectoryFullError."""
         if session_id is not None:
             if self._tools.store.is_deleted(session_id):
-                raise SessionDeleted
+                raise SessionDeletedError
             known = self.get(session_id)
             if known is not None:
                 return known
         if len(self._all) >= self._tools.config.max_sessions:
-            raise DirectoryFull
+            raise DirectoryFullError
         runner = SessionRunner(session_id or new_session_id(), self._tools, self._forget)
         self._all.add(runner)
         self._tools.metrics.sessions.set(len(self._all))

@@ -47,7 +47,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(eq=False)
-class Refusal(Exception):
+class RefusalError(Exception):
     """A request that is not served, with its HTTP status and what the caller is told."""
 
     status: int
@@ -103,19 +103,19 @@ class Api:
     async def _frame_response(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             response = await handler(request)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             response = _refused(refusal)
         except web.HTTPException as error:
-            response = _refused(Refusal(error.status, _code_of(error.status), error.reason))
+            response = _refused(RefusalError(error.status, _code_of(error.status), error.reason))
             if "Allow" in error.headers:
                 response.headers["Allow"] = error.headers["Allow"]
         except StoreError:
             log.warning("transcript store failed")
-            response = _refused(Refusal(503, "internal", "the transcript store does not answer"))
+            response = _refused(RefusalError(503, "internal", "the transcript store does not answer"))
         except Exception:
             # The outermost edge of a request: its caller gets an answer without internals, the log the rest.
             log.exception("request failed")
-            response = _refused(Refusal(500, "internal", "the gateway met a defect"))
+            response = _refused(RefusalError(500, "internal", "the gateway met a defect"))
         response.headers.update(_HEADERS)
         return response
 
@@ -160,11 +160,11 @@ class Api:
         try:
             message = msgspec.json.decode(await request.read() or b"{}", type=Initialization)
         except msgspec.ValidationError:
-            raise Refusal(400, "bad_message", "a field has the wrong type") from None
+            raise RefusalError(400, "bad_message", "a field has the wrong type") from None
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise Refusal(400, "bad_json", "the body is no JSON object") from None
+            raise RefusalError(400, "bad_json", "the body is no JSON object") from None
         if message.type != "initialization":
-            raise Refusal(400, "bad_message", "must be initialization", "type")
+            raise RefusalError(400, "bad_message", "must be initialization", "type")
         self._need_key(request, bearer(request.headers.get("Authorization")) or message.key)
         session_id, minted = self._new_session()
         url = f"{self._ws_url(_host(request))}?{urlencode({'session_id': session_id, 'token': minted.token})}"
@@ -175,14 +175,14 @@ class Api:
         session_id = self._own_session(request)
         name = request.query.get("format", "json")
         if name not in FORMATS:
-            raise Refusal(400, "bad_message", f"must be one of {', '.join(FORMATS)}", "format")
+            raise RefusalError(400, "bad_message", f"must be one of {', '.join(FORMATS)}", "format")
         kept = await self._tools.store.transcript(session_id)
         if kept is None:
-            raise Refusal(404, "session_expired", "nothing is kept of this session")
+            raise RefusalError(404, "session_expired", "nothing is kept of this session")
         if "stream_id" in request.query:
             kept = kept.only(request.query["stream_id"])
             if not kept.streams:
-                raise Refusal(404, "unknown_stream", "nothing is kept of this stream", "stream_id")
+                raise RefusalError(404, "unknown_stream", "nothing is kept of this stream", "stream_id")
         rendered = render(kept, name)
         return web.Response(text=rendered.body, content_type=rendered.content_type, charset="utf-8")
 
@@ -193,7 +193,7 @@ class Api:
         known = await self._tools.store.delete(session_id)
         self._directory.drop(session_id)
         if not (known or live):
-            raise Refusal(404, "session_expired", "nothing is kept of this session")
+            raise RefusalError(404, "session_expired", "nothing is kept of this session")
         return web.Response(status=204)
 
     async def asset(self, request: web.Request) -> web.Response:
@@ -201,7 +201,7 @@ class Api:
         name = request.match_info.get("name", "index.html")
         path = WEB_ROOT / name
         if path.suffix not in _ASSETS or path.parent != WEB_ROOT or not path.is_file():
-            raise Refusal(404, "bad_message", "no such page")
+            raise RefusalError(404, "bad_message", "no such page")
         return web.Response(body=path.read_bytes(), content_type=_ASSETS[path.suffix], charset="utf-8")
 
     # --- who asks
@@ -215,7 +215,7 @@ class Api:
         if authenticator.open_access or (credential and authenticator.check_key(credential)):
             return
         self._failed(request)
-        raise Refusal(401, "unauthenticated", "an API key is needed, as Authorization: Bearer")
+        raise RefusalError(401, "unauthenticated", "an API key is needed, as Authorization: Bearer")
 
     def _own_session(self, request: web.Request) -> str:
         session_id = request.match_info["session_id"]
@@ -223,16 +223,16 @@ class Api:
             principal: Principal = self._tools.authenticator.check(bearer(request.headers.get("Authorization")))
         except AuthError as error:
             self._failed(request)
-            raise Refusal(401, "unauthenticated", str(error)) from None
+            raise RefusalError(401, "unauthenticated", str(error)) from None
         if not principal.may_use(session_id):
-            raise Refusal(403, "permission_denied", "the token belongs to another session")
+            raise RefusalError(403, "permission_denied", "the token belongs to another session")
         return session_id
 
     def _failed(self, request: web.Request) -> None:
         self._tools.metrics.auth_failures.labels("http").inc()
         address = request.remote or "unknown"
         if not self._failures.allowed(address):
-            raise Refusal(429, "rate_limited", "too many wrong credentials")
+            raise RefusalError(429, "rate_limited", "too many wrong credentials")
         self._failures.failed(address)
 
 
@@ -252,7 +252,7 @@ def _json(body: object, status: int = 200) -> web.Response:
     return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
 
 
-def _refused(refusal: Refusal) -> web.Response:
+def _refused(refusal: RefusalError) -> web.Response:
     body = {"error": {"code": refusal.code, "message": refusal.message, "field": refusal.field}}
     response = _json(body, status=refusal.status)
     if refusal.status == 401:

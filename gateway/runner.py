@@ -32,13 +32,12 @@ from gateway.protocol.actions import (
     StoreStreamEnd,
     TaskKey,
 )
-from gateway.protocol.errors import CloseCode
 from gateway.protocol.limits import Limits
 from gateway.protocol.messages import ErrorMessage, ServerMessage, StreamEnded, TranscriptUpdate
 from gateway.protocol.session import Session
 from gateway.store import Store, StreamStart
 from gateway.transcript_formats import Segment, Word
-from gateway.upstream.pool import FailoverNotice, TaskStream, Upstream
+from gateway.upstream.pool import FailoverNotice, ServiceSnapshot, TaskStream, Upstream
 
 log = structlog.get_logger()
 
@@ -55,6 +54,14 @@ class Tools:
     authenticator: Authenticator
     clock: Callable[[], float]
     started_at: float
+
+    def services(self) -> dict[str, ServiceSnapshot]:
+        """Every configured service as it stands, by its name on the WebSocket."""
+        snapshot = self.upstream.snapshot()
+        return {
+            task_pb2.ServiceType.Name(service).removeprefix("SERVICE_TYPE_").lower(): status
+            for service, status in snapshot.items()
+        }
 
 
 class Peer(Protocol):
@@ -130,7 +137,7 @@ class SessionRunner:
         )
 
     def detach(self, peer: Peer, *, clean: bool) -> None:
-        """The socket is gone: by the client's own close (`clean`), or not. Ignored when it is no longer the attached one."""
+        """The socket is gone, by the client's own close (`clean`) or not. Ignored for one that is not attached."""
         if self._peer is not peer:
             return
         self._peer = None
@@ -361,6 +368,3 @@ def _internal_error(session_id: str, key: TaskKey) -> task_pb2.TaskResult:
     return task_pb2.TaskResult(
         session_id=session_id, stream_id=key.stream_id, service_type=key.service_type, error=error
     )
-
-
-SUPERSEDED = (CloseCode.NORMAL, "superseded by a newer connection")

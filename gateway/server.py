@@ -1,4 +1,4 @@
-"""The gateway process put together: WebSocket ports, HTTP port, upstream and store; started, drained and let go in order."""
+"""The gateway put together: WebSocket ports, HTTP port, upstream and store; started, drained, let go in order."""
 
 from __future__ import annotations
 
@@ -99,6 +99,9 @@ class Gateway:
         )
         self._directory = SessionDirectory(self._tools)
         metrics.watch_outboxes(self._directory.waiting_messages)
+        self._sockets = 0
+        self._no_sockets = asyncio.Event()
+        self._no_sockets.set()
         self.http_port = 0
         self.ws_port = 0
         self.wss_port = 0
@@ -123,6 +126,9 @@ class Gateway:
         """Refuse what is new, let streams finish within the drain time, close every socket with 1012."""
         log.info("gateway drains", sessions=len(self._directory))
         await self._directory.drain(self._config.drain_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SOCKETS_S):
+                await self._no_sockets.wait()
 
     def ws_url(self, host: str) -> str:
         """Where a client that reached this gateway as `host` finds the WebSocket port; TLS where there is some."""
@@ -188,6 +194,8 @@ class Gateway:
 
     async def _serve_socket(self, socket: ServerConnection) -> None:
         assert socket.request is not None
+        self._sockets += 1
+        self._no_sockets.clear()
         try:
             connection = Connection(socket, self._tools, self._directory, self._failures)
             await connection.run(_credential(socket.request))
@@ -195,6 +203,10 @@ class Gateway:
             # The outermost edge of a connection: its defect closes this socket and no other.
             log.exception("connection failed")
             await socket.close(CloseCode.INTERNAL, "the gateway met a defect")
+        finally:
+            self._sockets -= 1
+            if not self._sockets:
+                self._no_sockets.set()
 
     async def _sweep(self) -> None:
         """Delete transcripts whose time is over; sessions that live are spared."""
