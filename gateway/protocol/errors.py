@@ -161,3 +161,7 @@ class Problem:
     def of_stream(self, stream_id: str) -> Problem:
         """The same problem, told about this stream."""
         return replace(self, stream_id=stream_id)
+
+    def prefixed(self, service: str) -> Problem:
+        """The same problem, told as one of this service alone."""
+        return replace(self, message=f"{service}: {self.message}")

@@ -70,7 +70,11 @@ def is_loopback(target: str) -> bool:
 
 
 def translate(error: grpc.aio.AioRpcError) -> CallFailed:
-    """The library's error as ours; details stay behind, they may hold anything."""
+    """The library's error as ours; details stay behind, they may hold anything.
+
+    A call that ends while a request is being written shows as INTERNAL "Internal error from Core", whatever status the
+    worker gave: the library's `write` puts it over the true one (grpcio 1.85). It therefore counts as torn.
+    """
     details = error.details() or ""
     return CallFailed(error.code().name, transport_reset=any(mark in details for mark in _TORN_DETAILS))
 
@@ -151,6 +155,13 @@ class WorkerChannel:
     async def close(self) -> None:
         """Close the channel and every call still on it."""
         await self._channel.close(None)
+
+
+def certificates_version(tls: TlsSettings) -> tuple[tuple[int, int], ...]:
+    """Changes whenever a certificate file does: their modification times (ns) and sizes. Raises OSError."""
+    files = (tls.root_ca, tls.client_cert, tls.client_key)
+    stats = [file.stat() for file in files if file is not None]
+    return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
 
 
 def _connect(address: EndpointAddress, tls: TlsSettings) -> grpc.aio.Channel:

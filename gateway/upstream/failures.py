@@ -17,7 +17,7 @@ _STATUS = {
 _TRY_LATER = frozenset({error_pb2.ERROR_CODE_BUSY, error_pb2.ERROR_CODE_NO_WORKER})
 
 
-class UpstreamError(Exception):
+class UpstreamFailure(Exception):  # noqa: N818 - the family of failures
     """One try came to nothing.
 
     `code` is what the client is told if no further try is made; `ejects`: the endpoint is left alone for a while;
@@ -42,7 +42,7 @@ class UpstreamError(Exception):
         )
 
 
-class NoWorker(UpstreamError):
+class NoWorker(UpstreamFailure):
     """No endpoint served within the time allowed."""
 
     code = error_pb2.ERROR_CODE_NO_WORKER
@@ -50,7 +50,7 @@ class NoWorker(UpstreamError):
     reason = "no_worker"
 
 
-class Busy(UpstreamError):
+class Busy(UpstreamFailure):
     """Workers serve, and every slot of theirs is taken."""
 
     code = error_pb2.ERROR_CODE_BUSY
@@ -62,7 +62,7 @@ class Busy(UpstreamError):
         self.retry_after_ms = retry_after_ms
 
 
-class ConnectDeadline(UpstreamError):
+class ConnectDeadline(UpstreamFailure):
     """An endpoint gave no first response in time."""
 
     code = error_pb2.ERROR_CODE_NO_WORKER
@@ -71,7 +71,7 @@ class ConnectDeadline(UpstreamError):
     ejects = True
 
 
-class WorkerStalled(UpstreamError):
+class WorkerStalled(UpstreamFailure):
     """A worker took media and gave nothing back for too long."""
 
     message = "The worker stopped answering."
@@ -79,14 +79,14 @@ class WorkerStalled(UpstreamError):
     ejects = True
 
 
-class WorkersLost(UpstreamError):
+class WorkersLost(UpstreamFailure):
     """One worker after another was lost on this stream, without progress."""
 
     message = "Workers failed on this stream."
     reason = "workers_lost"
 
 
-class FinishDeadline(UpstreamError):
+class FinishDeadline(UpstreamFailure):
     """`end` was sent and `ended` did not come in time."""
 
     code = error_pb2.ERROR_CODE_DEADLINE_EXCEEDED
@@ -94,7 +94,7 @@ class FinishDeadline(UpstreamError):
     reason = "finish_deadline"
 
 
-class StreamDeadline(UpstreamError):
+class StreamDeadline(UpstreamFailure):
     """The stream lasted longer than any stream may."""
 
     code = error_pb2.ERROR_CODE_DEADLINE_EXCEEDED
@@ -102,7 +102,7 @@ class StreamDeadline(UpstreamError):
     reason = "stream_deadline"
 
 
-class RefusedStart(UpstreamError):
+class RefusedStart(UpstreamFailure):
     """The worker calls the request itself invalid."""
 
     code = error_pb2.ERROR_CODE_BAD_MESSAGE
@@ -110,7 +110,7 @@ class RefusedStart(UpstreamError):
     reason = "refused"
 
 
-class InternalFailure(UpstreamError):
+class InternalFailure(UpstreamFailure):
     """A defect on this side; its traceback is in the log."""
 
     code = error_pb2.ERROR_CODE_INTERNAL
@@ -118,7 +118,7 @@ class InternalFailure(UpstreamError):
     reason = "internal"
 
 
-class WorkerError(UpstreamError):
+class WorkerError(UpstreamFailure):
     """A worker ended the stream with an `error` that says it may succeed elsewhere."""
 
     reason = "worker_error"
@@ -132,7 +132,7 @@ class WorkerError(UpstreamError):
         return self.error
 
 
-class CallFailed(UpstreamError):
+class CallFailed(UpstreamFailure):
     """The RPC ended with a gRPC status; `status` is its name, `transport_reset` tells a torn connection from a bug."""
 
     ejects = True

@@ -100,8 +100,8 @@ class EndpointState:
         return max(0.0, self._ejected_until - now)
 
     def silent_for(self, now: float) -> float:
-        """Seconds since the worker last answered a probe; 0 when it never did or probes tell nothing of one worker."""
-        return 0.0 if self.whole or self.report is None else now - self.report.heard_at
+        """Seconds since the worker last answered a probe; 0 when no probe tells of this one worker."""
+        return 0.0 if self.whole or self.retired or self.report is None else now - self.report.heard_at
 
     def available(self, now: float) -> bool:
         """Reachable, loaded, not going: what `status` calls serving."""
@@ -144,9 +144,14 @@ class Endpoint:
 
     async def run(self) -> None:
         """Watch and probe until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch())
-            group.create_task(self._probe())
+        while True:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._watch())
+                    group.create_task(self._probe())
+            except* Exception:  # The edge of the endpoint's task: a defect here must not blind the gateway for good.
+                log.exception("endpoint_defect", target=self.address.target)
+            await asyncio.sleep(self._probing.interval)
 
     async def _watch(self) -> None:
         while True:

@@ -15,9 +15,9 @@ import structlog
 from talkup.v1 import task_pb2
 
 from gateway.upstream.balancer import Refusal, choose
-from gateway.upstream.channel import EndpointAddress, WorkerChannel
+from gateway.upstream.channel import EndpointAddress, PlaintextError, WorkerChannel, certificates_version
 from gateway.upstream.config import UpstreamConfig
-from gateway.upstream.failures import Busy, CallFailed, NoWorker, UpstreamError
+from gateway.upstream.failures import Busy, CallFailed, NoWorker, UpstreamFailure
 from gateway.upstream.health import Endpoint, EndpointState
 from gateway.upstream.observer import NoMetrics, UpstreamMetrics
 from gateway.upstream.registry import Registry, Resolver, resolve_dns
@@ -70,8 +70,8 @@ class Upstream:
         for service, registry in self._registries.items():
             pool = self._services[service]
             await pool.update(await registry.endpoints(self._config.probing.timeout))
-            if registry.dynamic:
-                self._background.add(asyncio.create_task(self._keep_resolving(registry, pool)))
+            if registry.dynamic or self._config.tls.root_ca is not None:
+                self._background.add(asyncio.create_task(self._keep_current(registry, pool)))
 
     async def close(self, grace: float) -> None:
         """Let open streams finish for `grace` seconds, then cancel them, and close every channel."""
@@ -103,10 +103,14 @@ class Upstream:
         snapshots = [pool.snapshot() for pool in self._services.values()]
         return bool(snapshots) and all(s.workers_serving for s in snapshots)
 
-    async def _keep_resolving(self, registry: Registry, pool: _Service) -> None:
+    async def _keep_current(self, registry: Registry, pool: _Service) -> None:
+        """Resolve names again and read changed certificates, for as long as the upstream is open."""
         while True:
             await asyncio.sleep(self._config.probing.resolve)
-            await pool.update(await registry.endpoints(self._config.probing.timeout))
+            try:
+                await pool.update(await registry.endpoints(self._config.probing.timeout))
+            except (OSError, PlaintextError) as error:
+                log.warning("upstream_update_failed", error=type(error).__name__)
 
 
 class _Service:
@@ -118,19 +122,33 @@ class _Service:
         self._clock = clock
         self._endpoints: dict[str, Endpoint] = {}
         self._monitors: dict[str, asyncio.Task[None]] = {}
-        self._retired: dict[str, Endpoint] = {}
+        self._retired: list[Endpoint] = []
+        self._certificates: object = None
         self._changed = asyncio.Event()
 
     async def update(self, addresses: Mapping[EndpointAddress, bool]) -> None:
-        """Make the endpoints these: new ones are watched, others get no new stream and go when their last one ends."""
+        """Make the endpoints these: new ones are watched, others get no new stream and go when their last one ends.
+
+        When certificates have changed, every endpoint is made anew. Raises PlaintextError or OSError, changing nothing.
+        """
+        certificates = certificates_version(self._config.tls)
+        renew = certificates != self._certificates
+        fresh = {
+            address.target: self._make(address, whole=whole)
+            for address, whole in addresses.items()
+            if renew or address.target not in self._endpoints
+        }
         targets = {address.target for address in addresses}
-        for target in [t for t in self._endpoints if t not in targets]:
+        for target in [t for t in self._endpoints if t in fresh or t not in targets]:
             await self._retire(target)
-        for address, whole in addresses.items():
-            if address.target not in self._endpoints:
-                self._add(address, whole=whole)
-        for target in [t for t, endpoint in self._retired.items() if not endpoint.streams]:
-            await self._retired.pop(target).channel.close()
+        for target, endpoint in fresh.items():
+            self._endpoints[target] = endpoint
+            self._monitors[target] = asyncio.create_task(endpoint.run())
+        self._certificates = certificates
+        idle = [endpoint for endpoint in self._retired if not endpoint.streams]
+        self._retired = [endpoint for endpoint in self._retired if endpoint.streams]
+        for endpoint in idle:
+            await endpoint.channel.close()
 
     async def acquire(self, tried: set[str], *, wait: float, refuse_when_full: bool) -> Lease:
         """A place for a stream; waits up to `wait` seconds for one.
@@ -175,41 +193,36 @@ class _Service:
     async def close(self) -> None:
         """Stop watching and close every channel."""
         await _cancel(set(self._monitors.values()))
-        for endpoint in [*self._endpoints.values(), *self._retired.values()]:
+        for endpoint in [*self._endpoints.values(), *self._retired]:
             await endpoint.channel.close()
         self._endpoints.clear()
         self._retired.clear()
         self._notify()
 
-    def _add(self, address: EndpointAddress, *, whole: bool) -> None:
+    def _make(self, address: EndpointAddress, *, whole: bool) -> Endpoint:
         probing = self._config.probing
         fresh_for = probing.interval + probing.timeout
         channel = WorkerChannel(address, self._config.tls, self._config.worker_token)
         state = EndpointState(address.target, self._config.retry, fresh_for, whole=whole)
-        endpoint = Endpoint(address, channel, state, probing=probing, clock=self._clock, changed=self._notify)
-        self._endpoints[address.target] = endpoint
-        self._monitors[address.target] = asyncio.create_task(endpoint.run())
+        return Endpoint(address, channel, state, probing=probing, clock=self._clock, changed=self._notify)
 
     async def _retire(self, target: str) -> None:
         await _cancel({self._monitors.pop(target)})
         endpoint = self._endpoints.pop(target)
         endpoint.state.retired = True
-        previous = self._retired.get(target)
-        if previous is not None:
-            await previous.channel.close()
-        self._retired[target] = endpoint
+        self._retired.append(endpoint)
 
     def _lease(self, endpoint: Endpoint) -> Lease:
         endpoint.streams += 1
         endpoint.state.stream_opened()
         return Lease(endpoint, self._release)
 
-    def _release(self, endpoint: Endpoint, failure: UpstreamError | None) -> None:
+    def _release(self, endpoint: Endpoint, failure: UpstreamFailure | None) -> None:
         endpoint.streams -= 1
         endpoint.state.stream_closed()
         if isinstance(failure, CallFailed) and failure.status == "RESOURCE_EXHAUSTED":
             endpoint.state.refused()
-        elif isinstance(failure, UpstreamError) and failure.ejects:
+        elif isinstance(failure, UpstreamFailure) and failure.ejects:
             endpoint.state.eject(self._clock())
         self._notify()
 

@@ -9,7 +9,7 @@ Invariants, attacked by tests/unit/upstream/test_replay.py:
 
 - within an attempt every retained chunk is handed out exactly once, in order of sequence;
 - a chunk is forgotten only when it is covered by progress, or when the bound is hit and then its loss is declared:
-  by `missing_before` on the next chunk handed out and by one `Gap`, never silently.
+  by `missing_before` on the next chunk handed out and by a `Gap`, never silently.
 
 A chunk that falls out after it was handed out is merely at risk: the present worker has it. It becomes a declared
 loss only if a new attempt begins before progress covers it.
@@ -28,6 +28,7 @@ from talkup.v1 import task_pb2
 # Room that an entry takes beside its payload, so that empty chunks and flushes are bounded too (bytes, rounded up).
 _ENTRY_OVERHEAD = 256
 _UINT32_MAX = 2**32 - 1
+_MAX_GAPS = 64
 
 
 class Gap(NamedTuple):
@@ -66,8 +67,8 @@ class ReplayBuffer:
         self._replay_from: int | None = None
         self._resume_state = b""
         self._next_expected: int | None = None
-        self._at_risk: Gap | None = None
-        self._lost: Gap | None = None
+        self._at_risk: list[Gap] = []
+        self._lost: list[Gap] = []
 
     @property
     def committed(self) -> int | None:
@@ -125,13 +126,13 @@ class ReplayBuffer:
             self._next_expected = entry.sequence + 1
         return request
 
-    def take_gap(self) -> Gap | None:
-        """The loss that is certain and not yet declared; declared by taking it.
+    def take_gaps(self) -> list[Gap]:
+        """The losses that are certain and not yet declared; declared by taking them.
 
-        To be asked when the request after it is handed out: the range is complete then.
+        To be asked when the chunk after them is handed out: the ranges are complete then.
         """
-        gap, self._lost = self._lost, None
-        return gap
+        gaps, self._lost = self._lost, []
+        return gaps
 
     def commit(self, progress: task_pb2.Progress) -> bool:
         """Forget what `progress` makes needless; True when `committed` rose. Progress that goes back is ignored."""
@@ -140,7 +141,7 @@ class ReplayBuffer:
         )
         if rose:
             self._committed = progress.committed_sequence
-            self._at_risk = _above(self._at_risk, progress.committed_sequence)
+            self._at_risk = [gap for gap in self._at_risk if gap.last > progress.committed_sequence]
         if progress.replay_from_sequence >= self.replay_from and self._within_handed_out(progress):
             self._replay_from = progress.replay_from_sequence
             self._resume_state = progress.resume_state
@@ -160,7 +161,8 @@ class ReplayBuffer:
         self._sent.clear()
         self._unsent_bytes = self._bytes
         self._next_expected = self._replay_from
-        self._lost, self._at_risk = _union(self._at_risk, self._lost), None
+        self._lost = [gap for risk in self._at_risk for gap in _above(risk, self._committed)] + self._lost
+        self._at_risk = []
 
     def _entry(self, request: task_pb2.TaskRequest) -> _Entry:
         size = _ENTRY_OVERHEAD
@@ -187,11 +189,7 @@ class ReplayBuffer:
             self._unsent_bytes -= entry.size
         if entry.sequence is None or (self._committed is not None and entry.sequence <= self._committed):
             return
-        dropped = Gap(entry.sequence, entry.sequence)
-        if handed_out:
-            self._at_risk = _union(self._at_risk, dropped)
-        else:
-            self._lost = _union(self._lost, dropped)
+        _add(self._at_risk if handed_out else self._lost, entry.sequence)
 
     def _within_handed_out(self, progress: task_pb2.Progress) -> bool:
         return self._next_expected is not None and progress.replay_from_sequence <= self._next_expected
@@ -211,13 +209,15 @@ def _is_flush(request: task_pb2.TaskRequest, flush_id: int) -> bool:
     return request.WhichOneof("payload") == "flush" and request.flush.flush_id == flush_id
 
 
-def _above(gap: Gap | None, sequence: int) -> Gap | None:
-    if gap is None or gap.last <= sequence:
-        return None
-    return Gap(max(gap.first, sequence + 1), gap.last)
+def _above(gap: Gap, committed: int | None) -> list[Gap]:
+    if committed is None:
+        return [gap]
+    return [Gap(max(gap.first, committed + 1), gap.last)] if gap.last > committed else []
 
 
-def _union(one: Gap | None, other: Gap | None) -> Gap | None:
-    if one is None or other is None:
-        return one or other
-    return Gap(min(one.first, other.first), max(one.last, other.last))
+def _add(gaps: list[Gap], sequence: int) -> None:
+    """Extend the last range, or begin another. Past the limit ranges grow together: that tells too much, never less."""
+    if gaps and (gaps[-1].last == sequence - 1 or len(gaps) >= _MAX_GAPS):
+        gaps[-1] = Gap(gaps[-1].first, sequence)
+    else:
+        gaps.append(Gap(sequence, sequence))

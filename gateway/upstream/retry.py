@@ -24,7 +24,7 @@ from gateway.upstream.config import RetryPolicy
 from gateway.upstream.failures import (
     CallFailed,
     ConnectDeadline,
-    UpstreamError,
+    UpstreamFailure,
     WorkerError,
     WorkersLost,
     WorkerStalled,
@@ -86,7 +86,7 @@ async def admit(
 
     def before_sleep(state: RetryCallState) -> None:
         failure = state.outcome.exception() if state.outcome else None
-        reason = failure.reason if isinstance(failure, UpstreamError) else "unknown"
+        reason = failure.reason if isinstance(failure, UpstreamFailure) else "unknown"
         delay = state.upcoming_sleep
         log.info("upstream_retry", reason=reason, tries=state.attempt_number, delay_ms=round(1000 * delay))
         on_retry(delay)
@@ -112,7 +112,7 @@ class Strikes:
         """`committed` rose: the input is not what kills workers."""
         self._count = 0
 
-    def strike(self, failure: UpstreamError) -> None:
+    def strike(self, failure: UpstreamFailure) -> None:
         """Count a worker lost after admission.
 
         Raises `failure` itself when it is final, WorkersLost when the limit is reached.

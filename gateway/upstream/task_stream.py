@@ -31,7 +31,7 @@ from gateway.upstream.failures import (
     InternalFailure,
     MoveRequested,
     StreamDeadline,
-    UpstreamError,
+    UpstreamFailure,
     WorkerError,
     WorkerStalled,
 )
@@ -62,10 +62,10 @@ class Lease:
     """A place at an endpoint, to be given back once with what was learnt there."""
 
     endpoint: Endpoint
-    _release: Callable[[Endpoint, UpstreamError | None], None]
+    _release: Callable[[Endpoint, UpstreamFailure | None], None]
     _returned: bool = False
 
-    def release(self, failure: UpstreamError | None = None) -> None:
+    def release(self, failure: UpstreamFailure | None = None) -> None:
         """Give the place back; a second time does nothing."""
         if not self._returned:
             self._returned = True
@@ -132,8 +132,9 @@ class TaskStream:
         self._task: asyncio.Task[None] | None = None
 
     def bind(self, task: asyncio.Task[None]) -> None:
-        """Tell the stream which task runs it, so that `cancel` can end it."""
+        """Tell the stream which task runs it: `cancel` ends it, and a task that never came to run ends the stream."""
         self._task = task
+        task.add_done_callback(lambda _: self._finish())
 
     def offer(self, request: task_pb2.TaskRequest) -> None:
         """Append a chunk, flush or end. The stream stamps the request: the caller gives it away.
@@ -193,9 +194,7 @@ class TaskStream:
         try:
             outcome = await self._live()
         finally:
-            self._over = True
-            self._writable.set()
-            self._results.put_nowait(None)
+            self._finish()
             self._metrics.stream_finished(self._service, outcome)
             log.info(
                 "stream_finished",
@@ -207,30 +206,36 @@ class TaskStream:
                 seconds=round(self._clock() - self._opened_at, 3),
             )
 
+    def _finish(self) -> None:
+        if not self._over:
+            self._over = True
+            self._writable.set()
+            self._results.put_nowait(None)
+
     async def _live(self) -> str:
         try:
             async with asyncio.timeout(self._config.deadlines.stream):
                 return await self._serve()
         except TimeoutError:
-            failure: UpstreamError = StreamDeadline()
-        except UpstreamError as caught:
+            failure: UpstreamFailure = StreamDeadline()
+        except UpstreamFailure as caught:
             failure = caught
         except Exception:  # The edge of the stream's task: a defect ends this stream, told, and no other.
             log.exception("stream_defect", service=self._service)
             failure = InternalFailure()
-        self._declare_gap()
+        self._declare_gaps()
         self._publish(task_pb2.TaskResult(error=failure.to_error()))
         return failure.reason
 
     async def _serve(self) -> str:
         while True:
             attempt = await self._admit()
-            failure: UpstreamError | None = None
+            failure: UpstreamFailure | None = None
             try:
                 return await self._drive(attempt)
             except MoveRequested:
                 pass
-            except UpstreamError as caught:
+            except UpstreamFailure as caught:
                 failure = caught
                 self._metrics.attempt_failed(self._service, failure.reason)
                 log.warning("worker_lost", target=attempt.lease.endpoint.address.target, reason=failure.reason)
@@ -264,14 +269,14 @@ class TaskStream:
         return attempt
 
     async def _try_endpoint(self, lease: Lease) -> _Attempt:
-        """Send `start` and wait for the first response. Raises UpstreamError."""
+        """Send `start` and wait for the first response. Raises UpstreamFailure."""
         self._attempt += 1
         self._start.attempt = self._attempt
         if self._replay.resume_state:
             self._start.start.resume_state = self._replay.resume_state
         deadlines = self._config.deadlines
         call = lease.endpoint.channel.open_task(max(0.001, self._opened_at + deadlines.stream - self._clock()))
-        failure: UpstreamError | None = None
+        failure: UpstreamFailure | None = None
         admitted = False
         try:
             async with asyncio.timeout(deadlines.connect):
@@ -281,7 +286,7 @@ class TaskStream:
         except TimeoutError:
             failure = ConnectDeadline()
             raise failure from None
-        except UpstreamError as caught:
+        except UpstreamFailure as caught:
             failure = caught
             raise
         finally:
@@ -302,7 +307,7 @@ class TaskStream:
         return first
 
     async def _drive(self, attempt: _Attempt) -> str:
-        """Write, read and watch until the stream is over. Raises UpstreamError or MoveRequested."""
+        """Write, read and watch until the stream is over. Raises UpstreamFailure or MoveRequested."""
         reader = asyncio.create_task(self._read(attempt))
         others = [asyncio.create_task(self._write(attempt)), asyncio.create_task(self._watch(attempt))]
         try:
@@ -325,7 +330,7 @@ class TaskStream:
                 await self._unsent.wait()
                 continue
             if request.WhichOneof("payload") == "chunk":
-                self._declare_gap()
+                self._declare_gaps()
             try:
                 await self._write_one(attempt, request)
             except CallOver:
@@ -412,9 +417,8 @@ class TaskStream:
             if stalled or (mute and attempt.stall.waited(now) >= deadlines.hung):
                 raise WorkerStalled
 
-    def _declare_gap(self) -> None:
-        gap = self._replay.take_gap()
-        if gap is not None:
+    def _declare_gaps(self) -> None:
+        for gap in self._replay.take_gaps():
             self._metrics.chunks_lost(self._service, gap.last - gap.first + 1)
             log.warning("chunks_lost", service=self._service, first=gap.first, last=gap.last)
             self._publish(task_pb2.TaskResult(error=_gap_error(gap)))

@@ -1,0 +1,165 @@
+"""Recordings within a stream: which chunk begins one, and which belong to none.
+
+A recorder that restarts writes a new container header; the header's magic, never a number, tells where. Browsers may
+make a first slice of one byte, so a chunk that could be the beginning of a header waits for the next one.
+
+Magics: EBML (RFC 9559), Ogg page with the "beginning of stream" flag (RFC 3533), ISO BMFF `ftyp`, RIFF/WAVE.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from talkup.v1 import media_pb2
+
+if TYPE_CHECKING:
+    from gateway.protocol.sequence import Piece
+
+HEADER_BYTES: Final = 12
+# A header is complete within its first 12 bytes; more waiting pieces than that hold nothing.
+_MAX_PENDING: Final = 16
+_OGG_BEGINNING: Final = 0x02
+
+_WITH_HEADER: Final = frozenset(
+    {media_pb2.CONTAINER_WEBM, media_pb2.CONTAINER_OGG, media_pb2.CONTAINER_MP4, media_pb2.CONTAINER_WAV}
+)
+
+
+class HeaderMatch(Enum):
+    """Whether bytes begin with a container header. PARTIAL: too few to tell."""
+
+    NO = 0
+    PARTIAL = 1
+    FULL = 2
+
+
+def match_header(data: bytes) -> HeaderMatch:
+    """Compare the beginning of `data` with the four magics that begin a recording."""
+    head = data[:HEADER_BYTES]
+    matches = (
+        _match_prefix(head, b"\x1a\x45\xdf\xa3"),
+        _match_ogg(head),
+        _match_tail(head, b"\x00\x00\x00", 4, b"ftyp"),
+        _match_tail(head, b"RIFF", 8, b"WAVE"),
+    )
+    return max(matches, key=lambda match: match.value)
+
+
+def match_media(data: bytes) -> HeaderMatch:
+    """Compare with everything that can be told by its first bytes: also FLAC, MP3, JPEG and WebP."""
+    head = data[:HEADER_BYTES]
+    matches = (
+        match_header(head),
+        *(_match_prefix(head, magic) for magic in (b"fLaC", b"ID3", b"\xff\xd8\xff")),
+        _match_mp3(head),
+        _match_tail(head, b"RIFF", 8, b"WEBP"),
+    )
+    return max(matches, key=lambda match: match.value)
+
+
+def _match_prefix(head: bytes, magic: bytes) -> HeaderMatch:
+    if head.startswith(magic):
+        return HeaderMatch.FULL
+    return HeaderMatch.PARTIAL if magic.startswith(head) else HeaderMatch.NO
+
+
+def _match_ogg(head: bytes) -> HeaderMatch:
+    magic = _match_prefix(head, b"OggS\x00")
+    if magic is HeaderMatch.FULL and len(head) < 6:
+        return HeaderMatch.PARTIAL
+    if magic is HeaderMatch.FULL and not head[5] & _OGG_BEGINNING:
+        return HeaderMatch.NO
+    return magic
+
+
+def _match_tail(head: bytes, front: bytes, offset: int, tail: bytes) -> HeaderMatch:
+    """`front`, anything up to `offset`, then `tail`."""
+    magic = _match_prefix(head, front)
+    if magic is not HeaderMatch.FULL:
+        return magic
+    if len(head) <= offset:
+        return HeaderMatch.PARTIAL
+    return _match_prefix(head[offset:], tail)
+
+
+def _match_mp3(head: bytes) -> HeaderMatch:
+    """A frame sync (11 bits set) with a layer, ISO 11172-3."""
+    if len(head) < 2:
+        return _match_prefix(head, b"\xff")
+    return HeaderMatch.FULL if head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x06 else HeaderMatch.NO
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A piece that belongs to a recording; `new_recording`: it begins one with a header of its own."""
+
+    piece: Piece
+    new_recording: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A piece without a recording to belong to; dropped."""
+
+    piece: Piece
+
+
+RecordingEvent = Accepted | Orphan
+
+
+def has_headers(fmt: media_pb2.MediaFormat) -> bool:
+    """Whether recordings of this format can be told by a header."""
+    sniffed = fmt.container == media_pb2.CONTAINER_SNIFF and fmt.mime_type != "image"
+    return sniffed or fmt.container in _WITH_HEADER
+
+
+class Recordings:
+    """Follows one stream's pieces, in order, from recording to recording."""
+
+    def __init__(self, fmt: media_pb2.MediaFormat) -> None:
+        self._tracked = has_headers(fmt)
+        # A declared Opus without a container is bare packets: nothing to wait for.
+        self._sniffed = fmt.container == media_pb2.CONTAINER_SNIFF
+        self._open = not self._tracked or (self._sniffed and fmt.mime_type.startswith("audio/opus"))
+        self._pending: list[Piece] = []
+
+    def take(self, piece: Piece) -> list[RecordingEvent]:
+        """Place a piece; pieces that may be the beginning of a header come out with a later one."""
+        if not self._tracked:
+            return [Accepted(piece, new_recording=False)]
+        events: list[RecordingEvent] = []
+        if piece.missing_before or len(self._pending) >= _MAX_PENDING:
+            events += self.drain()
+        if self._pending:
+            match = self._match(
+                b"".join(p.payload[:HEADER_BYTES] for p in self._pending) + piece.payload[:HEADER_BYTES]
+            )
+            if match is HeaderMatch.NO:
+                events += self.drain()
+        if not self._pending:
+            match = self._match(piece.payload) if piece.payload else HeaderMatch.NO
+        if match is HeaderMatch.PARTIAL:
+            self._pending.append(piece)
+        elif match is HeaderMatch.FULL:
+            events += self._begin(piece)
+        else:
+            events.append(self._place(piece))
+        return events
+
+    def drain(self) -> list[RecordingEvent]:
+        """Let go what waits for more bytes: it is no header."""
+        pending, self._pending = self._pending, []
+        return [self._place(piece) for piece in pending]
+
+    def _match(self, data: bytes) -> HeaderMatch:
+        return match_media(data) if self._sniffed and not self._open else match_header(data)
+
+    def _begin(self, piece: Piece) -> list[RecordingEvent]:
+        pieces, self._pending = [*self._pending, piece], []
+        self._open = True
+        return [Accepted(each, new_recording=index == 0) for index, each in enumerate(pieces)]
+
+    def _place(self, piece: Piece) -> RecordingEvent:
+        return Accepted(piece, new_recording=False) if self._open else Orphan(piece)

@@ -1,0 +1,55 @@
+"""The transcript of one stream as its client has it: revisions that rise, finals that come once, the whole text."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from talkup.v1 import transcript_pb2
+
+from gateway.protocol.messages import TranscriptUpdate
+from gateway.protocol.translate import transcript_message
+
+
+class Segments:
+    """Follows the segments of a stream, over all its workers.
+
+    Invariant: a final is handed out once, in rising order; after it nothing of its segment or of an earlier one.
+    """
+
+    def __init__(self, stream_id: str, *, words: bool, kept: int) -> None:
+        """`kept`: how many of the latest finals can be sent again on resume."""
+        self._stream_id = stream_id
+        self._words = words
+        self._finals: deque[TranscriptUpdate] = deque(maxlen=kept)
+        self._texts: list[str] = []
+        self._segment_id = 0
+        self._revision = 0
+        self.last_final_id = 0
+
+    @property
+    def count(self) -> int:
+        """Finals so far."""
+        return len(self._texts)
+
+    @property
+    def text(self) -> str:
+        """Everything final, in order."""
+        return " ".join(text for text in self._texts if text)
+
+    def take(self, transcript: transcript_pb2.Transcript, now: float) -> TranscriptUpdate | None:
+        """The message for a worker's segment; None for one that comes too late."""
+        if transcript.segment_id <= self.last_final_id:
+            return None
+        if transcript.segment_id != self._segment_id:
+            self._segment_id, self._revision = transcript.segment_id, 0
+        self._revision = max(self._revision + 1, transcript.revision)
+        message = transcript_message(self._stream_id, transcript, revision=self._revision, words=self._words, now=now)
+        if transcript.is_final:
+            self.last_final_id = transcript.segment_id
+            self._finals.append(message)
+            self._texts.append(transcript.text.strip())
+        return message
+
+    def after(self, segment_id: int) -> list[TranscriptUpdate]:
+        """The finals above this id that are still kept."""
+        return [final for final in self._finals if final.data.segment_id > segment_id]

@@ -1,0 +1,48 @@
+"""The answer to `status`: what the gateway says about itself, joined with what the session knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.protocol import messages as m
+from gateway.protocol.limits import Limits
+from gateway.protocol.version import SUPPORTED_VERSIONS
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySnapshot:
+    """The gateway at a moment. `version` is the software's; `started_at` is UNIX seconds."""
+
+    version: str = ""
+    started_at: float | None = None
+    draining: bool = False
+    services: tuple[m.ServiceStatus, ...] = ()
+
+
+def limits_data(limits: Limits) -> m.LimitsData:
+    """The limits that a client can do something about."""
+    return m.LimitsData(
+        max_message_bytes=limits.max_message_bytes,
+        max_chunk_bytes=limits.max_chunk_bytes,
+        max_open_streams=limits.max_open_streams,
+        max_stream_media_ms=limits.max_stream_media_ms,
+        window_chunks=limits.window_chunks,
+        gap_ms=round(limits.gap_seconds * 1000),
+    )
+
+
+def status_message(
+    snapshot: GatewaySnapshot, session_id: str, streams: list[m.StreamState], limits: Limits, *, now: float
+) -> m.StatusMessage:
+    """Everything that `status` promises."""
+    started_at = now if snapshot.started_at is None else snapshot.started_at
+    data = m.StatusData(
+        state="draining" if snapshot.draining else "serving",
+        version=snapshot.version,
+        protocol_versions=list(SUPPORTED_VERSIONS),
+        uptime_seconds=max(0, int(now - started_at)),
+        session=m.SessionStatus(session_id=session_id, streams=streams),
+        services=list(snapshot.services),
+        limits=limits_data(limits),
+    )
+    return m.StatusMessage(timestamp=int(now), data=data)

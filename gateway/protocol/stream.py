@@ -1,0 +1,437 @@
+"""One media stream: chunks in, requests to its services out; their results in, messages to the client out.
+
+Numbers: clients count chunks as they like (`sequence`), a recording anew if they like; workers are given one count that
+rises over the whole stream. `_Numbering` translates between the two for the recording at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Final
+
+from msgspec import UNSET, UnsetType
+from talkup.v1 import error_pb2, task_pb2, transcript_pb2
+
+from gateway.protocol import messages as m
+from gateway.protocol import translate
+from gateway.protocol.actions import (
+    Action,
+    ForwardTask,
+    OpenTask,
+    SendMessage,
+    StoreSegment,
+    StoreStreamEnd,
+    TaskKey,
+)
+from gateway.protocol.errors import Code, Problem
+from gateway.protocol.limits import Limits
+from gateway.protocol.negotiation import StreamSpec, service_name
+from gateway.protocol.recordings import Accepted, Orphan, RecordingEvent, Recordings, has_headers
+from gateway.protocol.segments import Segments
+from gateway.protocol.sequence import Duplicate, Gap, Piece, SequenceEvent, Sequencer, Stale
+from gateway.protocol.states import STREAM_TABLE, StreamMove, StreamPhase, moved
+from gateway.protocol.status import limits_data
+
+_MAX_FLUSHES: Final = 64
+
+
+@dataclass(slots=True)
+class _Numbering:
+    """The recording at hand: its first chunk in the workers' count and in the client's."""
+
+    first_inner: int = 0
+    first_number: int = 0
+
+    def to_client(self, inner: int) -> int:
+        """The client's number of a chunk; for chunks of earlier recordings the number before this one's first."""
+        return max(inner, self.first_inner - 1) - self.first_inner + self.first_number
+
+
+@dataclass(slots=True)
+class _Part:
+    """One service's share of a stream."""
+
+    live: bool = True
+    committed: int = -1
+    media_ms: int = 0
+
+
+@dataclass(slots=True)
+class _Totals:
+    chunks: int = 0
+    bytes: int = 0
+    gaps: int = 0
+    missing: int = 0
+    duplicates: int = 0
+    orphans: int = 0
+    failovers: int = 0
+    dropped: list[task_pb2.DropCount] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Flush:
+    """A flush that some services have still to answer; `flush_id` as the client named it."""
+
+    flush_id: int
+    waiting: set[task_pb2.ServiceType]
+
+
+class Stream:
+    """A stream between `stream_start` and `stream_ended`. `handle` names it in tagged frames."""
+
+    def __init__(self, session_id: str, spec: StreamSpec, handle: int, limits: Limits) -> None:
+        self.spec = spec
+        self.handle = handle
+        self.phase = StreamPhase.OPEN
+        self.ended_message: m.StreamEnded | None = None
+        self.segments = Segments(spec.stream_id, words=spec.speech.word_timestamps, kept=limits.kept_segments)
+        self._session_id = session_id
+        self._limits = limits
+        self._sequencer = Sequencer(limits, packets=spec.packets, headers=has_headers(spec.format))
+        self._recordings = Recordings(spec.format)
+        self._numbering = _Numbering()
+        self._next_inner = 0
+        self._parts = {service: _Part() for service in spec.services}
+        self._committed = -1
+        self._totals = _Totals()
+        self._flushes: dict[int, _Flush] = {}
+        self._flush_numbers = count(1)
+        self._orphan_told = False
+        self._ack_at = 0.0
+        self._ack_due = False
+
+    @property
+    def stream_id(self) -> str:
+        return self.spec.stream_id
+
+    @property
+    def is_open(self) -> bool:
+        """Whether chunks are taken."""
+        return self.phase is StreamPhase.OPEN
+
+    @property
+    def committed(self) -> int:
+        """The client may forget every chunk up to here; -1: none yet."""
+        return min(self._numbering.to_client(self._committed), self._sequencer.next_number - 1)
+
+    def start(self, now: float) -> list[Action]:
+        """Begin a call for each service and tell the client the terms."""
+        opened = [
+            OpenTask(TaskKey(self.stream_id, service), translate.start_request(self._session_id, self.spec, service))
+            for service in self.spec.services
+        ]
+        return [*opened, self._acknowledge(now, accepted=True)]
+
+    def chunk(self, number: int | None, payload: bytes, capture_ms: int | None, now: float) -> list[Action]:
+        """Take a chunk. Raises IllegalMoveError unless the stream is open."""
+        self.phase = moved(STREAM_TABLE, self.phase, StreamMove.CHUNK)
+        actions = self._take(self._sequencer.offer(number, payload, capture_ms, now), now)
+        if self._totals.bytes > self._limits.max_stream_bytes:
+            return [*actions, *self._over_limit("bytes", now)]
+        return actions + self._acknowledge_soon(now)
+
+    def flush(self, flush_id: int | None, now: float) -> list[Action]:
+        """Ask for final text of everything received. Raises IllegalMoveError unless the stream is open."""
+        self.phase = moved(STREAM_TABLE, self.phase, StreamMove.FLUSH)
+        number = next(self._flush_numbers)
+        actions = self._place(self._recordings.drain(), now)
+        live = self._live()
+        self._flushes[number] = _Flush(number if flush_id is None else flush_id, set(live))
+        if len(self._flushes) > _MAX_FLUSHES:
+            del self._flushes[next(iter(self._flushes))]
+        return actions + [
+            ForwardTask(
+                TaskKey(self.stream_id, service),
+                translate.flush_request(self._session_id, self.stream_id, service, number),
+            )
+            for service in live
+        ]
+
+    def end(self, now: float) -> list[Action]:
+        """No more chunks; `stream_ended` follows the services' last results. Raises IllegalMoveError unless open."""
+        self.phase = moved(STREAM_TABLE, self.phase, StreamMove.END)
+        actions = self._take(self._sequencer.drain(), now)
+        actions += self._place(self._recordings.drain(), now)
+        return actions + [
+            ForwardTask(
+                TaskKey(self.stream_id, service), translate.end_request(self._session_id, self.stream_id, service)
+            )
+            for service in self._live()
+        ]
+
+    def tick(self, now: float) -> list[Action]:
+        """What is due: holes to give up, an acknowledgement that was held back."""
+        actions: list[Action] = []
+        if self.is_open:
+            events = self._sequencer.poll(now)
+            actions += self._take(events, now)
+            if events:
+                self._ack_due = True
+        if self._ack_due and now >= self._ack_at + self._limits.ack_interval:
+            actions.append(self._acknowledge(now))
+        return actions
+
+    def deadline(self) -> float | None:
+        """When `tick` is due next, if at all."""
+        hole = self._sequencer.deadline() if self.is_open else None
+        acknowledge = self._ack_at + self._limits.ack_interval if self._ack_due else None
+        return min((due for due in (hole, acknowledge) if due is not None), default=None)
+
+    def pause(self) -> None:
+        """The client lost its connection."""
+        self._sequencer.pause()
+
+    def proceed(self, now: float) -> None:
+        """The client is connected again."""
+        self._sequencer.proceed(now)
+
+    def result(self, service: task_pb2.ServiceType, result: task_pb2.TaskResult, now: float) -> list[Action]:
+        """Take a result of one of the services; results of one that ended are dropped."""
+        part = self._parts.get(service)
+        if part is None or not part.live:
+            return []
+        actions = self._take_result(service, part, result, now)
+        if result.HasField("progress"):
+            actions += self._advance(part, result.progress, now)
+        if service in self._live():
+            return actions
+        return actions + self._answer_flushes(service, now) + self._finish_if_done(now)
+
+    def failover(self, service: task_pb2.ServiceType, replayed_from: int, now: float) -> list[Action]:
+        """A worker was replaced and its successor given the chunks from `replayed_from` (the workers' count) on."""
+        part = self._parts.get(service)
+        if part is None or not part.live:
+            return []
+        self._totals.failovers += 1
+        number = max(0, self._numbering.to_client(replayed_from))
+        return [SendMessage(translate.failover_message(self.stream_id, service, replayed_from=number, now=now))]
+
+    def state(self) -> m.StreamState:
+        """Where the stream stands, for `session` and `status`."""
+        return m.StreamState(
+            stream_id=self.stream_id,
+            state=self.phase.value,
+            handle=self.handle,
+            next_sequence=self._sequencer.next_number,
+            received=self._sequencer.next_number - 1,
+            committed=self.committed,
+            last_segment_id=self.segments.last_final_id,
+        )
+
+    # --- chunks ---
+
+    def _take(self, events: Iterable[SequenceEvent], now: float) -> list[Action]:
+        actions: list[Action] = []
+        for event in events:
+            match event:
+                case Piece():
+                    self._totals.chunks += 1
+                    self._totals.bytes += len(event.payload)
+                    actions += self._place(self._recordings.take(event), now)
+                case Gap(first, last):
+                    self._totals.gaps += 1
+                    self._totals.missing += last - first + 1
+                    message = f"the chunks {first} to {last} did not arrive in time; the stream goes on without them"
+                    actions.append(self._tell(Problem(Code.GAP, message, from_sequence=first, to_sequence=last), now))
+                case Stale():
+                    actions += self._orphan(now)
+                case Duplicate():
+                    self._totals.duplicates += 1
+        return actions
+
+    def _place(self, events: Iterable[RecordingEvent], now: float) -> list[Action]:
+        actions: list[Action] = []
+        for event in events:
+            match event:
+                case Accepted():
+                    actions += self._forward(event)
+                case Orphan():
+                    actions += self._orphan(now)
+        return actions
+
+    def _orphan(self, now: float) -> list[Action]:
+        """Tell once that media without a container header is dropped."""
+        self._totals.orphans += 1
+        if self._orphan_told:
+            return []
+        self._orphan_told = True
+        return [self._tell(Problem(Code.ORPHAN_CHUNK, "media without its container header is dropped"), now)]
+
+    def _forward(self, accepted: Accepted) -> list[Action]:
+        piece = accepted.piece
+        missing = piece.missing_before if self._next_inner else 0
+        inner = self._next_inner + missing
+        self._next_inner = inner + 1
+        self._orphan_told = False
+        if self._numbering.to_client(inner) != piece.number:
+            self._numbering = _Numbering(inner, piece.number)
+        return [
+            ForwardTask(
+                TaskKey(self.stream_id, service),
+                translate.chunk_request(
+                    self._session_id,
+                    self.stream_id,
+                    service,
+                    sequence=inner,
+                    payload=piece.payload,
+                    capture_ms=piece.capture_ms,
+                    new_recording=accepted.new_recording,
+                    missing_before=missing,
+                ),
+            )
+            for service in self._live()
+        ]
+
+    # --- results ---
+
+    def _take_result(
+        self, service: task_pb2.ServiceType, part: _Part, result: task_pb2.TaskResult, now: float
+    ) -> list[Action]:
+        match result.WhichOneof("result"):
+            case "transcript":
+                return self._transcript(result, now)
+            case "analysis":
+                return [SendMessage(translate.analysis_message(self.stream_id, service, result.analysis, now=now))]
+            case "speech_event":
+                return self._speech_event(result.speech_event, now)
+            case "flow":
+                return [SendMessage(translate.flow_message(self.stream_id, service, result.flow, now=now))]
+            case "flushed":
+                return self._answer_flushes(service, now, result.flushed.flush_id)
+            case "ended":
+                part.live = False
+                part.media_ms = max(part.media_ms, result.ended.media_ms)
+                self._totals.dropped.extend(result.ended.dropped)
+                return []
+            case "error":
+                return self._worker_error(service, part, result.error, now)
+            case _:
+                return []
+
+    def _transcript(self, result: task_pb2.TaskResult, now: float) -> list[Action]:
+        transcript = result.transcript
+        if not transcript.is_final and not self.spec.speech.interim_results:
+            return []
+        message = self.segments.take(transcript, now)
+        if message is None:
+            return []
+        # Stored before it is sent: what a client has seen stays readable.
+        stored: list[Action] = [StoreSegment(self.stream_id, result)] if transcript.is_final else []
+        return [*stored, SendMessage(message)]
+
+    def _speech_event(self, event: transcript_pb2.SpeechEvent, now: float) -> list[Action]:
+        message = translate.speech_event_message(self.stream_id, event, now=now)
+        return [] if message is None else [SendMessage(message)]
+
+    def _worker_error(
+        self, service: task_pb2.ServiceType, part: _Part, error: error_pb2.Error, now: float
+    ) -> list[Action]:
+        problem = translate.problem_of(error, self._numbering.to_client)
+        if problem.code is Code.GAP and problem.from_sequence is not None and problem.to_sequence is not None:
+            self._totals.gaps += 1
+            self._totals.missing += max(0, problem.to_sequence - problem.from_sequence + 1)
+        if error.fatal:
+            part.live = False
+            if len(self.spec.services) > 1:
+                problem = problem.prefixed(service_name(service))
+        return [self._tell(problem, now)]
+
+    def _advance(self, part: _Part, progress: task_pb2.Progress, now: float) -> list[Action]:
+        """Note how far a service has come; tell the client when it may forget more."""
+        part.committed = max(part.committed, progress.replay_from_sequence - 1)
+        part.media_ms = max(part.media_ms, progress.committed_media_ms)
+        before = self.committed
+        self._committed = max(self._committed, self._governing().committed)
+        actions: list[Action] = []
+        if self.committed != before:
+            actions.append(self._acknowledge(now))
+        if self.is_open and part.media_ms > self._limits.max_stream_media_ms:
+            actions += self._over_limit("length", now)
+        return actions
+
+    def _governing(self) -> _Part:
+        """The part whose progress counts: speech before vision, whose frames nobody sends twice."""
+        live = self._live()
+        for service in (task_pb2.SERVICE_TYPE_STT, task_pb2.SERVICE_TYPE_VISION):
+            if service in live:
+                return self._parts[service]
+        return max(self._parts.values(), key=lambda part: part.committed)
+
+    def _answer_flushes(self, service: task_pb2.ServiceType, now: float, number: int | None = None) -> list[Action]:
+        """This service has flushed up to `number`, or will not answer any more (None)."""
+        done = [flush for flush in self._flushes if number is None or flush <= number]
+        actions: list[Action] = []
+        for each in done:
+            flush = self._flushes[each]
+            flush.waiting.discard(service)
+            if not flush.waiting:
+                del self._flushes[each]
+                actions.append(self._acknowledge(now, flush_id=flush.flush_id))
+        return actions
+
+    def _finish_if_done(self, now: float) -> list[Action]:
+        if self._live():
+            return []
+        self.phase = moved(STREAM_TABLE, self.phase, StreamMove.DONE)
+        self._ack_due = False
+        self.ended_message = self._ended(now)
+        return [StoreStreamEnd(self.stream_id, self.ended_message), SendMessage(self.ended_message)]
+
+    def _ended(self, now: float) -> m.StreamEnded:
+        totals = self._totals
+        data = m.StreamEndedData(
+            stream_id=self.stream_id,
+            chunks=totals.chunks,
+            bytes=totals.bytes,
+            media_seconds=max(part.media_ms for part in self._parts.values()) / 1000,
+            segments=self.segments.count,
+            gaps=totals.gaps,
+            missing_chunks=totals.missing,
+            duplicate_chunks=totals.duplicates,
+            orphan_chunks=totals.orphans,
+            dropped=translate.dropped(totals.dropped),
+            failovers=totals.failovers,
+            text=self.segments.text,
+            text_id=f"{self._session_id}/{self.stream_id}",
+        )
+        return m.StreamEnded(timestamp=int(now), stream_id=self.stream_id, data=data)
+
+    # --- to the client ---
+
+    def _live(self) -> list[task_pb2.ServiceType]:
+        return [service for service, part in self._parts.items() if part.live]
+
+    def _tell(self, problem: Problem, now: float) -> SendMessage:
+        return SendMessage(translate.error_message(problem.of_stream(self.stream_id), now=now))
+
+    def _over_limit(self, what: str, now: float) -> list[Action]:
+        problem = Problem(Code.MEDIA_LIMIT, f"the stream has reached its limit of {what} and is ended here")
+        return [self._tell(problem, now), *self.end(now)]
+
+    def _acknowledge_soon(self, now: float) -> list[Action]:
+        if now < self._ack_at + self._limits.ack_interval:
+            self._ack_due = True
+            return []
+        return [self._acknowledge(now)]
+
+    def _acknowledge(self, now: float, *, accepted: bool = False, flush_id: int | UnsetType = UNSET) -> SendMessage:
+        self._ack_at = now
+        self._ack_due = False
+        spec = self.spec
+        data = m.AcknowledgeData(
+            stream_id=self.stream_id,
+            received=self._sequencer.next_number - 1,
+            committed=self.committed,
+            next_sequence=self._sequencer.next_number,
+            flush_id=flush_id,
+            accepted=True if accepted else UNSET,
+            handle=self.handle if accepted else UNSET,
+            kind=spec.kind if accepted else UNSET,
+            format=spec.format.mime_type if accepted else UNSET,
+            services=[service_name(service) for service in spec.services] if accepted else UNSET,
+            framing=("tagged" if spec.tagged else "raw") if accepted else UNSET,
+            limits=limits_data(self._limits) if accepted else UNSET,
+        )
+        return SendMessage(m.Acknowledge(timestamp=int(now), stream_id=self.stream_id, data=data))

@@ -1,0 +1,353 @@
+"""The only translation between the WebSocket's messages and the worker contract's TaskRequest and TaskResult."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
+
+from msgspec import UNSET, UnsetType
+from talkup.v1 import analysis_pb2, error_pb2, media_pb2, task_pb2, transcript_pb2
+
+from gateway.protocol import messages as m
+from gateway.protocol.errors import Problem, from_proto
+from gateway.protocol.negotiation import StreamSpec, service_name
+from gateway.protocol.version import PROTOCOL_VERSION, SUPPORTED_VERSIONS
+
+T = TypeVar("T")
+_MAX_MISSING: Final = 2**32 - 1
+
+
+# --- to workers --------------------------------------------------------------------------------------------------
+
+
+def start_request(session_id: str, spec: StreamSpec, service: task_pb2.ServiceType) -> task_pb2.TaskRequest:
+    """The first request of a call; options only for the service that reads them."""
+    speech = service == task_pb2.SERVICE_TYPE_STT
+    start = task_pb2.StreamStart(
+        kind=spec.media_kind,
+        format=spec.format,
+        speech=spec.speech if speech else None,
+        vision=None if speech else spec.vision,
+    )
+    return _request(session_id, spec.stream_id, service, start=start)
+
+
+def chunk_request(
+    session_id: str,
+    stream_id: str,
+    service: task_pb2.ServiceType,
+    *,
+    sequence: int,
+    payload: bytes,
+    capture_ms: int | None,
+    new_recording: bool,
+    missing_before: int,
+) -> task_pb2.TaskRequest:
+    """A chunk; `sequence` rises by one a chunk over all recordings of the stream, and over lost ones."""
+    chunk = media_pb2.Chunk(
+        sequence=sequence,
+        payload=payload,
+        capture_time_unix_ms=capture_ms,
+        new_recording=new_recording,
+        missing_before=min(missing_before, _MAX_MISSING),
+    )
+    return _request(session_id, stream_id, service, chunk=chunk)
+
+
+def flush_request(
+    session_id: str, stream_id: str, service: task_pb2.ServiceType, flush_id: int
+) -> task_pb2.TaskRequest:
+    """Everything so far becomes final."""
+    return _request(session_id, stream_id, service, flush=task_pb2.StreamFlush(flush_id=flush_id))
+
+
+def end_request(session_id: str, stream_id: str, service: task_pb2.ServiceType) -> task_pb2.TaskRequest:
+    """No more chunks."""
+    return _request(session_id, stream_id, service, end=task_pb2.StreamEnd())
+
+
+def _request(
+    session_id: str,
+    stream_id: str,
+    service: task_pb2.ServiceType,
+    *,
+    start: task_pb2.StreamStart | None = None,
+    chunk: media_pb2.Chunk | None = None,
+    flush: task_pb2.StreamFlush | None = None,
+    end: task_pb2.StreamEnd | None = None,
+) -> task_pb2.TaskRequest:
+    return task_pb2.TaskRequest(
+        session_id=session_id,
+        stream_id=stream_id,
+        service_type=service,
+        protocol_version=PROTOCOL_VERSION,
+        attempt=1,
+        start=start,
+        chunk=chunk,
+        flush=flush,
+        end=end,
+    )
+
+
+# --- to clients --------------------------------------------------------------------------------------------------
+
+
+def transcript_message(
+    stream_id: str, transcript: transcript_pb2.Transcript, *, revision: int, words: bool, now: float
+) -> m.TranscriptUpdate:
+    """A segment as it stands; `revision` is counted by the gateway, so that it rises over failovers too."""
+    confidence = fraction(transcript.confidence)
+    data = m.TranscriptData(
+        stream_id=stream_id,
+        segment_id=transcript.segment_id,
+        revision=revision,
+        is_final=transcript.is_final,
+        text=transcript.text,
+        stable_chars=len(transcript.text) if transcript.is_final else transcript.stable_chars,
+        confidence=confidence,
+        language=transcript.language,
+        start_ms=transcript.start_ms,
+        end_ms=transcript.end_ms,
+        words=[_word(word) for word in transcript.words] if words else [],
+    )
+    return m.TranscriptUpdate(
+        timestamp=int(now), stream_id=stream_id, text=transcript.text, confidence=confidence, data=data
+    )
+
+
+def _word(word: transcript_pb2.Word) -> m.WordData:
+    return m.WordData(word=word.text, start_ms=word.start_ms, end_ms=word.end_ms, confidence=fraction(word.confidence))
+
+
+def speech_event_message(stream_id: str, event: transcript_pb2.SpeechEvent, *, now: float) -> m.SpeechEvent | None:
+    """Where speech begins or ends; None for an event that this version has no name for."""
+    media_time_ms = event.media_time_ms
+    match event.type:
+        case transcript_pb2.SPEECH_EVENT_TYPE_SPEECH_STARTED:
+            data = m.SpeechEventData(stream_id=stream_id, event="speech_started", media_time_ms=media_time_ms)
+        case transcript_pb2.SPEECH_EVENT_TYPE_SPEECH_ENDED:
+            data = m.SpeechEventData(stream_id=stream_id, event="speech_ended", media_time_ms=media_time_ms)
+        case _:
+            return None
+    return m.SpeechEvent(timestamp=int(now), stream_id=stream_id, data=data)
+
+
+def flow_message(stream_id: str, service: task_pb2.ServiceType, flow: task_pb2.Flow, *, now: float) -> m.FlowMessage:
+    """How the stream keeps up."""
+    sized = flow.HasField("suggested_width") and flow.HasField("suggested_height")
+    data = m.FlowData(
+        stream_id=stream_id,
+        service_type=service_name(service),
+        behind_ms=flow.behind_ms,
+        frames_received=flow.frames_received,
+        frames_decoded=flow.frames_decoded,
+        frames_analyzed=flow.frames_analyzed,
+        dropped=dropped(flow.dropped),
+        suggested_fps=flow.suggested_fps if flow.HasField("suggested_fps") else UNSET,
+        suggested_size=m.SizeData(width=flow.suggested_width, height=flow.suggested_height) if sized else UNSET,
+    )
+    return m.FlowMessage(timestamp=int(now), stream_id=stream_id, data=data)
+
+
+def failover_message(stream_id: str, service: task_pb2.ServiceType, *, replayed_from: int, now: float) -> m.FlowMessage:
+    """A worker was replaced; `replayed_from` is in the client's numbers."""
+    name = service_name(service)
+    failover = m.FailoverData(service_type=name, replayed_from=replayed_from)
+    data = m.FlowData(stream_id=stream_id, service_type=name, failover=failover)
+    return m.FlowMessage(timestamp=int(now), stream_id=stream_id, data=data)
+
+
+def dropped(counts: Iterable[task_pb2.DropCount]) -> m.DroppedData:
+    """Frames dropped, by reason; a reason named twice counts twice."""
+    sums = dict.fromkeys(task_pb2.DropReason.values(), 0)
+    for count in counts:
+        sums[count.reason] = sums.get(count.reason, 0) + count.count
+    return m.DroppedData(
+        overload=sums[task_pb2.DROP_REASON_OVERLOAD],
+        stale=sums[task_pb2.DROP_REASON_STALE],
+        corrupt=sums[task_pb2.DROP_REASON_CORRUPT],
+    )
+
+
+def problem_of(error: error_pb2.Error, to_client: Callable[[int], int]) -> Problem:
+    """A worker's error as the client is told; `to_client` gives the client's number of a chunk."""
+    code = from_proto(error.code)
+    return Problem(
+        code,
+        error.message or f"the service reports {code}",
+        field=error.field or None,
+        retryable=error.retryable,
+        retry_after_ms=error.retry_after_ms if error.HasField("retry_after_ms") else None,
+        from_sequence=to_client(error.from_sequence) if error.HasField("from_sequence") else None,
+        to_sequence=to_client(error.to_sequence) if error.HasField("to_sequence") else None,
+    )
+
+
+def error_message(problem: Problem, *, now: float) -> m.ErrorMessage:
+    """A problem as the client is told."""
+
+    def given(value: T | None) -> T | UnsetType:
+        return UNSET if value is None else value
+
+    data = m.ErrorData(
+        code=problem.code,
+        message=problem.message,
+        retryable=problem.spec.retryable if problem.retryable is None else problem.retryable,
+        stream_id=given(problem.stream_id),
+        retry_after_ms=given(problem.retry_after_ms),
+        field=given(problem.field),
+        from_sequence=given(problem.from_sequence),
+        to_sequence=given(problem.to_sequence),
+        supported=list(SUPPORTED_VERSIONS) if problem.code == "unsupported_version" else UNSET,
+    )
+    return m.ErrorMessage(timestamp=int(now), stream_id=given(problem.stream_id), data=data)
+
+
+def analysis_message(
+    stream_id: str, service: task_pb2.ServiceType, analysis: analysis_pb2.Analysis, *, now: float
+) -> m.AnalysisResult:
+    """One result of the vision service; what it could not measure is null."""
+    data = m.AnalysisData(
+        stream_id=stream_id,
+        service_type=service_name(service),
+        schema_version=analysis.schema_version,
+        frame_seq=analysis.frame_seq,
+        media_time_ms=analysis.media_time_ms,
+        captured_at=analysis.captured_at_unix_ms if analysis.HasField("captured_at_unix_ms") else None,
+        latency_ms=m.LatencyData(
+            queue=analysis.latency.queue_ms, decode=analysis.latency.decode_ms, infer=analysis.latency.infer_ms
+        ),
+        frame=_frame(analysis.frame) if analysis.HasField("frame") else None,
+        window=_window(analysis.window) if analysis.HasField("window") else None,
+        events=[_event(event) for event in analysis.events],
+    )
+    return m.AnalysisResult(timestamp=int(now), stream_id=stream_id, data=data)
+
+
+def _frame(frame: analysis_pb2.FrameSignals) -> m.FrameData:
+    expression = [m.ExpressionData(label=score.label, score=finite(score.score)) for score in frame.expression]
+    return m.FrameData(
+        face_count=frame.face_count,
+        face=_face(frame.face) if frame.HasField("face") else None,
+        framing=_framing(frame.framing) if frame.HasField("framing") else None,
+        quality=_quality(frame.quality) if frame.HasField("quality") else None,
+        head=_head(frame.head) if frame.HasField("head") else None,
+        gaze=_gaze(frame.gaze) if frame.HasField("gaze") else None,
+        eyes=_eyes(frame.eyes) if frame.HasField("eyes") else None,
+        mouth=_mouth(frame.mouth) if frame.HasField("mouth") else None,
+        expression=expression or None,
+        motion=_measure(frame, "motion"),
+    )
+
+
+def _face(face: analysis_pb2.Face) -> m.FaceData:
+    box = m.BoxData(
+        x=finite(face.box.x), y=finite(face.box.y), width=finite(face.box.width), height=finite(face.box.height)
+    )
+    return m.FaceData(box=box, score=finite(face.score), track_id=face.track_id)
+
+
+def _framing(framing: analysis_pb2.Framing) -> m.FramingData:
+    return m.FramingData(
+        size_ratio=_measure(framing, "size_ratio"),
+        dx=_measure(framing, "dx"),
+        dy=_measure(framing, "dy"),
+        headroom=_measure(framing, "headroom"),
+    )
+
+
+def _quality(quality: analysis_pb2.PictureQuality) -> m.QualityData:
+    return m.QualityData(
+        luma=_measure(quality, "luma"),
+        backlight_ratio=_measure(quality, "backlight_ratio"),
+        sharpness=_measure(quality, "sharpness"),
+        ok=quality.ok,
+        reasons=list(quality.reasons),
+    )
+
+
+def _head(head: analysis_pb2.HeadPose) -> m.HeadData:
+    return m.HeadData(
+        yaw=_measure(head, "yaw"),
+        pitch=_measure(head, "pitch"),
+        roll=_measure(head, "roll"),
+        relative=head.relative,
+    )
+
+
+def _gaze(gaze: analysis_pb2.Gaze) -> m.GazeData:
+    return m.GazeData(
+        h=_measure(gaze, "horizontal"), v=_measure(gaze, "vertical"), facing_camera=_measure(gaze, "facing_camera")
+    )
+
+
+def _eyes(eyes: analysis_pb2.Eyes) -> m.EyesData:
+    return m.EyesData(
+        ear_l=_measure(eyes, "ear_left"),
+        ear_r=_measure(eyes, "ear_right"),
+        closed=eyes.closed if eyes.HasField("closed") else None,
+    )
+
+
+def _mouth(mouth: analysis_pb2.Mouth) -> m.MouthData:
+    return m.MouthData(open=_measure(mouth, "open"), smile=_measure(mouth, "smile"))
+
+
+def _window(window: analysis_pb2.WindowSignals) -> m.WindowData:
+    return m.WindowData(
+        t0_ms=window.t0_ms,
+        t1_ms=window.t1_ms,
+        whole_session=window.whole_session,
+        frames=window.frames,
+        presence_ratio=_measure(window, "presence_ratio"),
+        facing_camera_ratio=_measure(window, "facing_camera_ratio"),
+        blinks_per_minute=_measure(window, "blinks_per_minute"),
+        smile_ratio=_measure(window, "smile_ratio"),
+        nods=_measure(window, "nods"),
+        motion=_measure(window, "motion"),
+        yaw_spread_degrees=_measure(window, "yaw_spread_degrees"),
+        luma=_measure(window, "luma"),
+        fps=_measure(window, "fps"),
+    )
+
+
+def _event(event: analysis_pb2.VisionEvent) -> m.EventData:
+    return m.EventData(
+        type=event.type,
+        t0_ms=event.t0_ms,
+        t1_ms=event.t1_ms if event.HasField("t1_ms") else None,
+        confidence=fraction(event.confidence),
+    )
+
+
+_Measured = (
+    analysis_pb2.FrameSignals
+    | analysis_pb2.Framing
+    | analysis_pb2.PictureQuality
+    | analysis_pb2.HeadPose
+    | analysis_pb2.Gaze
+    | analysis_pb2.Eyes
+    | analysis_pb2.Mouth
+    | analysis_pb2.WindowSignals
+)
+
+
+def _measure(holder: _Measured, name: str) -> m.MeasureData | None:
+    """A measured value, None where it is absent or not a number."""
+    if not holder.HasField(name):
+        return None
+    measure: analysis_pb2.Measure = getattr(holder, name)
+    if not math.isfinite(measure.value):
+        return None
+    return m.MeasureData(value=finite(measure.value), confidence=fraction(measure.confidence))
+
+
+def finite(value: float) -> float:
+    """A single-precision number with the digits it has; 0 for what is no number."""
+    return float(f"{value:.6g}") if math.isfinite(value) else 0.0
+
+
+def fraction(value: float) -> float:
+    """A probability: 0 to 1 whatever a worker says."""
+    return min(1.0, max(0.0, finite(value)))

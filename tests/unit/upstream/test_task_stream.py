@@ -1,0 +1,424 @@
+"""Streams against real workers on loopback: whatever happens to a worker, every chunk is said once, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+
+import grpc
+import pytest
+from talkup.v1 import error_pb2, media_pb2, task_pb2
+
+from gateway.upstream.config import BufferBounds, Deadlines, Probing, RetryPolicy, UpstreamConfig
+from gateway.upstream.pool import FailoverNotice, Upstream
+from gateway.upstream.task_stream import StreamItem, TaskStream
+from tests.fakes.worker_server import Script, WorkerServer, word
+
+STT = task_pb2.SERVICE_TYPE_STT
+CHUNKS = 12
+FAST = UpstreamConfig(
+    endpoints={},
+    deadlines=Deadlines(connect=1.0, admit=2.0, recover=5.0, stall=3.0, hung=0.6, finish=5.0, stream=30.0),
+    retry=RetryPolicy(wait_first=0.01, wait_last=0.1, eject_first=0.1),
+    probing=Probing(interval=0.2, timeout=0.5),
+)
+
+
+def start() -> task_pb2.TaskRequest:
+    return task_pb2.TaskRequest(
+        session_id="s",
+        stream_id="a",
+        service_type=STT,
+        start=task_pb2.StreamStart(kind=media_pb2.MEDIA_KIND_AUDIO),
+    )
+
+
+def chunk(sequence: int, size: int = 8) -> task_pb2.TaskRequest:
+    payload = sequence.to_bytes(4, "big") * (size // 4)
+    return task_pb2.TaskRequest(chunk=media_pb2.Chunk(sequence=sequence, payload=payload))
+
+
+def end() -> task_pb2.TaskRequest:
+    return task_pb2.TaskRequest(end=task_pb2.StreamEnd())
+
+
+def flush(flush_id: int) -> task_pb2.TaskRequest:
+    return task_pb2.TaskRequest(flush=task_pb2.StreamFlush(flush_id=flush_id))
+
+
+@asynccontextmanager
+async def workers(*scripts: Script) -> AsyncIterator[list[WorkerServer]]:
+    async with AsyncExitStack() as stack:
+        servers = []
+        for script in scripts:
+            server = await WorkerServer(script).start()
+            stack.push_async_callback(server.kill)
+            servers.append(server)
+        yield servers
+
+
+@asynccontextmanager
+async def upstream(*targets: str, config: UpstreamConfig = FAST) -> AsyncIterator[Upstream]:
+    pool = Upstream(replace(config, endpoints={STT: targets}))
+    await pool.start()
+    try:
+        yield pool
+    finally:
+        await pool.close(0)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - observed from outside, over a real network
+            await asyncio.sleep(0.01)
+
+
+async def until_serving(pool: Upstream, count: int) -> None:
+    await until(lambda: pool.snapshot()[STT].workers_serving == count)
+
+
+async def collect(stream: TaskStream) -> list[StreamItem]:
+    async with asyncio.timeout(15):
+        return [item async for item in stream.results()]
+
+
+def results(items: list[StreamItem]) -> list[task_pb2.TaskResult]:
+    return [item for item in items if isinstance(item, task_pb2.TaskResult)]
+
+
+def words(items: list[StreamItem]) -> list[str]:
+    return [w for item in results(items) if item.transcript.is_final for w in item.transcript.text.split()]
+
+
+def kinds(items: list[StreamItem]) -> list[str | None]:
+    return [item.WhichOneof("result") if isinstance(item, task_pb2.TaskResult) else "failover" for item in items]
+
+
+def errors(items: list[StreamItem]) -> list[error_pb2.Error]:
+    return [item.error for item in results(items) if item.HasField("error")]
+
+
+def expected(count: int = CHUNKS) -> list[str]:
+    return [word(chunk(sequence).chunk) for sequence in range(count)]
+
+
+async def say(pool: Upstream, count: int = CHUNKS) -> list[StreamItem]:
+    stream = pool.open(STT, start())
+    for sequence in range(count):
+        stream.offer(chunk(sequence))
+    stream.offer(end())
+    return await collect(stream)
+
+
+def on_either(servers: list[WorkerServer], change: Callable[[Script], None]) -> None:
+    """Change the script of whichever worker gets the stream first: the balancer breaks a tie by name."""
+    change(min(servers, key=lambda server: server.target).script)
+
+
+async def test_one_worker_says_every_chunk() -> None:
+    async with workers(Script()) as [worker], upstream(worker.target) as pool:
+        items = await say(pool)
+    assert words(items) == expected()
+    assert kinds(items) == ["started", *["transcript"] * CHUNKS, "ended"]
+    assert [s.start.attempt for s in worker.seen] == [1]
+    assert not worker.seen[0].start.start.HasField("resume_state")
+
+
+@pytest.mark.parametrize("commit_every", [1, 5, 100])
+async def test_a_killed_worker_costs_no_word(commit_every: int) -> None:
+    scripts = [Script(commit_every=commit_every) for _ in range(2)]
+    async with workers(*scripts) as servers, upstream(*(s.target for s in servers)) as pool:
+        on_either(servers, lambda script: setattr(script, "kill_at", 7))
+        await until_serving(pool, 2)
+        items = await say(pool)
+    assert words(items) == expected()
+    assert [i.transcript.segment_id for i in results(items) if i.HasField("transcript")] == list(
+        range(1, 1 + kinds(items).count("transcript"))
+    )
+    notices = [i for i in items if isinstance(i, FailoverNotice)]
+    assert notices == [FailoverNotice(attempt=2, replayed_from=7 // commit_every * commit_every)]
+    assert not errors(items)
+
+
+async def test_a_torn_connection_is_tried_again() -> None:
+    async with workers(Script(), Script()) as servers, upstream(*(s.target for s in servers)) as pool:
+        on_either(
+            servers,
+            lambda script: script.__dict__.update(abort_at=3, abort_details="Received RST_STREAM with error code 2"),
+        )
+        await until_serving(pool, 2)
+        items = await say(pool)
+    assert words(items) == expected()
+    assert kinds(items).count("failover") == 1
+
+
+async def test_a_hung_worker_is_left() -> None:
+    async with workers(Script(), Script()) as servers, upstream(*(s.target for s in servers)) as pool:
+        on_either(servers, lambda script: setattr(script, "silent_from", 4))
+        await until_serving(pool, 2)
+        items = await say(pool)
+    assert words(items) == expected()
+    assert kinds(items).count("failover") == 1
+
+
+async def test_an_endpoint_where_nobody_listens_is_passed_over() -> None:
+    async with workers(Script()) as [worker], upstream("127.0.0.1:1", worker.target) as pool:
+        assert words(await say(pool)) == expected()
+
+
+async def test_a_full_worker_is_passed_over() -> None:
+    async with workers(Script(), Script()) as servers, upstream(*(s.target for s in servers)) as pool:
+        on_either(servers, lambda script: setattr(script, "refuse", grpc.StatusCode.RESOURCE_EXHAUSTED))
+        await until_serving(pool, 2)
+        items = await say(pool)
+    assert words(items) == expected()
+    assert "failover" not in kinds(items)
+
+
+async def test_a_taken_slot_refuses_at_once_and_is_free_after_the_end() -> None:
+    async with workers(Script(slots=1)) as [worker], upstream(worker.target) as pool:
+        await until_serving(pool, 1)
+        first = pool.open(STT, start())
+        assert await anext(first.results())
+        began = asyncio.get_running_loop().time()
+        items = await say(pool)
+        assert asyncio.get_running_loop().time() - began < FAST.deadlines.admit / 2
+        [busy] = errors(items)
+        assert (busy.code, busy.fatal, busy.retryable) == (error_pb2.ERROR_CODE_BUSY, True, True)
+        assert busy.retry_after_ms == FAST.retry.busy_retry_after_ms
+        first.offer(end())
+        assert kinds(await collect(first))[-1] == "ended"
+        assert words(await say(pool)) == expected()
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, error_pb2.ERROR_CODE_BAD_MESSAGE),
+        (grpc.StatusCode.UNAUTHENTICATED, error_pb2.ERROR_CODE_WORKER_FAILED),
+        (grpc.StatusCode.UNIMPLEMENTED, error_pb2.ERROR_CODE_WORKER_FAILED),
+    ],
+)
+async def test_a_final_status_at_the_start_is_not_tried_again(
+    status: grpc.StatusCode, code: error_pb2.ErrorCode
+) -> None:
+    async with workers(Script(refuse=status)) as [worker], upstream(worker.target) as pool:
+        [error] = errors(await say(pool))
+        assert (error.code, error.fatal, error.retryable) == (code, True, False)
+        assert len(worker.metadata) == 1
+
+
+async def test_a_final_status_in_mid_stream_is_not_tried_again() -> None:
+    script = Script(abort_at=2, abort_with=grpc.StatusCode.INVALID_ARGUMENT)
+    async with workers(script) as [worker], upstream(worker.target) as pool:
+        stream = pool.open(STT, start())
+        for sequence in range(3):
+            stream.offer(chunk(sequence))
+        [error] = errors(await collect(stream))
+        assert (error.code, error.fatal) == (error_pb2.ERROR_CODE_BAD_MESSAGE, True)
+        assert len(worker.seen) == 1
+
+
+async def test_input_that_kills_two_workers_is_not_shown_to_a_third() -> None:
+    scripts = [Script(commit_every=100, kill_at=2) for _ in range(3)]
+    async with workers(*scripts) as servers, upstream(*(s.target for s in servers)) as pool:
+        await until_serving(pool, 3)
+        items = await say(pool)
+    [error] = errors(items)
+    assert (error.code, error.fatal) == (error_pb2.ERROR_CODE_WORKER_FAILED, True)
+    assert sorted(len(server.seen) for server in servers) == [0, 1, 1]
+
+
+async def test_no_worker_within_the_budget() -> None:
+    deadlines = replace(FAST.deadlines, admit=0.2)
+    async with upstream("127.0.0.1:1", config=replace(FAST, deadlines=deadlines)) as pool:
+        [error] = errors(await say(pool))
+    assert (error.code, error.fatal, error.retryable) == (error_pb2.ERROR_CODE_NO_WORKER, True, True)
+
+
+async def test_a_service_without_endpoints_is_no_worker() -> None:
+    async with upstream("127.0.0.1:1") as pool:
+        stream = pool.open(task_pb2.SERVICE_TYPE_VISION, start())
+        assert [e.code for e in errors(await collect(stream))] == [error_pb2.ERROR_CODE_NO_WORKER]
+
+
+async def test_a_draining_worker_hands_over_without_an_error() -> None:
+    async with workers(Script(), Script()) as servers, upstream(*(s.target for s in servers)) as pool:
+        on_either(servers, lambda script: setattr(script, "drain_at", 4))
+        await until_serving(pool, 2)
+        stream = pool.open(STT, start())
+        items: list[StreamItem] = []
+        source = stream.results()
+        for sequence in range(CHUNKS):
+            stream.offer(chunk(sequence))
+            while len(words(items)) <= sequence:
+                items.append(await anext(source))
+        stream.offer(end())
+        items += [item async for item in source]
+    assert words(items) == expected()
+    assert kinds(items).count("failover") == 1
+    assert "drain" not in kinds(items)
+    assert not errors(items)
+
+
+async def test_a_draining_worker_is_left_at_its_deadline_even_without_progress() -> None:
+    scripts = [Script(commit_every=100), Script(commit_every=100)]
+    async with workers(*scripts) as servers, upstream(*(s.target for s in servers)) as pool:
+        on_either(servers, lambda script: script.__dict__.update(drain_at=4, drain_ms=50))
+        await until_serving(pool, 2)
+        stream = pool.open(STT, start())
+        for sequence in range(CHUNKS):
+            stream.offer(chunk(sequence))
+        source = stream.results()
+        items = [await anext(source) for _ in range(2)]
+        assert kinds(items) == ["started", "failover"]
+        stream.offer(end())
+        items += [item async for item in source]
+    assert words(items) == expected()
+
+
+async def test_a_lone_worker_that_comes_back_goes_on() -> None:
+    async with workers(Script(kill_at=5)) as [worker], upstream(worker.target) as pool:
+        await until_serving(pool, 1)
+        stream = pool.open(STT, start())
+        source = stream.results()
+        for sequence in range(CHUNKS):
+            stream.offer(chunk(sequence))
+        stream.offer(end())
+        items: list[StreamItem] = []
+        while len(words(items)) < 5:
+            items.append(await anext(source))
+        await until_serving(pool, 0)
+        again = await WorkerServer(Script()).start(worker.port)
+        items += [item async for item in source]
+        await again.kill()
+    assert words(items) == expected()
+    assert not errors(items)
+
+
+async def test_what_no_longer_fits_is_declared_lost() -> None:
+    config = replace(FAST, buffer=BufferBounds(replay_bytes=4 * 1256))
+    async with workers(Script()) as [worker], upstream(worker.target, config=config) as pool:
+        await worker.set_serving(False)
+        stream = pool.open(STT, start())
+        for sequence in range(10):
+            stream.offer(chunk(sequence, 1000))
+        await worker.set_serving(True)
+        stream.offer(end())
+        items = await collect(stream)
+    [gap] = errors(items)
+    assert (gap.code, gap.fatal, gap.from_sequence, gap.to_sequence) == (error_pb2.ERROR_CODE_GAP, False, 0, 6)
+    assert worker.seen[0].sequences == [7, 8, 9]
+    assert worker.seen[0].requests[0].chunk.missing_before == 7
+    assert kinds(items)[-1] == "ended"
+
+
+async def test_an_unanswered_flush_is_asked_again() -> None:
+    scripts = [Script(commit_every=100), Script(commit_every=100)]
+    async with workers(*scripts) as servers, upstream(*(s.target for s in servers)) as pool:
+        on_either(servers, lambda script: setattr(script, "kill_at", 3))
+        await until_serving(pool, 2)
+        stream = pool.open(STT, start())
+        for sequence in range(2):
+            stream.offer(chunk(sequence))
+        stream.offer(flush(1))
+        for sequence in range(2, 5):
+            stream.offer(chunk(sequence))
+        stream.offer(flush(2))
+        stream.offer(end())
+        items = await collect(stream)
+    assert words(items) == expected(5)
+    assert [i.flushed.flush_id for i in results(items) if i.HasField("flushed")] == [1, 2]
+
+
+async def test_a_fatal_error_of_the_worker_ends_the_stream() -> None:
+    error = error_pb2.Error(code=error_pb2.ERROR_CODE_MEDIA_ERROR, message="undecodable", fatal=True)
+    async with workers(Script(error_at=2, error=error)) as [worker], upstream(worker.target) as pool:
+        items = await say(pool)
+        assert errors(items) == [error]
+        assert len(worker.seen) == 1
+
+
+async def test_an_error_that_is_not_fatal_goes_through() -> None:
+    error = error_pb2.Error(code=error_pb2.ERROR_CODE_ORPHAN_CHUNK, message="orphan")
+    async with workers(Script(error_at=2, error=error)) as [worker], upstream(worker.target) as pool:
+        items = await say(pool)
+    assert errors(items) == [error]
+    assert words(items) == expected()
+
+
+async def test_a_worker_that_never_answers_start_is_passed_over() -> None:
+    config = replace(FAST, deadlines=replace(FAST.deadlines, connect=0.2))
+    async with workers(Script(), Script()) as servers, upstream(*(s.target for s in servers), config=config) as pool:
+        on_either(servers, lambda script: setattr(script, "mute_start", True))
+        await until_serving(pool, 2)
+        items = await say(pool)
+    assert words(items) == expected()
+
+
+async def test_the_finish_deadline() -> None:
+    config = replace(FAST, deadlines=replace(FAST.deadlines, finish=0.2))
+    async with workers(Script(answer_end=False)) as [worker], upstream(worker.target, config=config) as pool:
+        items = await say(pool)
+    assert words(items) == expected()
+    assert [e.code for e in errors(items)] == [error_pb2.ERROR_CODE_DEADLINE_EXCEEDED]
+
+
+async def test_the_stall_deadline_counts_while_an_answer_is_owed() -> None:
+    config = replace(FAST, deadlines=replace(FAST.deadlines, stall=0.3, hung=60))
+    scripts = [Script(answer_end=False), Script(answer_end=False)]
+    async with workers(*scripts) as servers, upstream(*(s.target for s in servers), config=config) as pool:
+        items = await say(pool)
+    assert [e.code for e in errors(items)] == [error_pb2.ERROR_CODE_WORKER_FAILED]
+
+
+async def test_the_stream_deadline_travels_and_ends_the_stream() -> None:
+    config = replace(FAST, deadlines=replace(FAST.deadlines, stream=0.5))
+    async with workers(Script()) as [worker], upstream(worker.target, config=config) as pool:
+        stream = pool.open(STT, start())
+        items = await collect(stream)
+    assert [e.code for e in errors(items)] == [error_pb2.ERROR_CODE_DEADLINE_EXCEEDED]
+
+
+async def test_cancel_ends_results_and_frees_the_slot() -> None:
+    async with workers(Script(slots=1)) as [worker], upstream(worker.target) as pool:
+        stream = pool.open(STT, start())
+        source = stream.results()
+        await anext(source)
+        stream.cancel()
+        assert [item async for item in source] == []
+        stream.offer(chunk(0))
+        assert stream.behind_bytes == 0
+        await until(lambda: not worker.active)
+
+
+async def test_cancel_before_the_task_has_run_ends_results() -> None:
+    async with upstream("127.0.0.1:1") as pool:
+        stream = pool.open(STT, start())
+        stream.cancel()
+        assert await collect(stream) == []
+
+
+async def test_congestion_rises_without_a_worker_and_falls_with_one() -> None:
+    config = replace(FAST, buffer=BufferBounds(high_bytes=5000, low_bytes=1000))
+    async with workers(Script()) as [worker], upstream(worker.target, config=config) as pool:
+        await worker.set_serving(False)
+        stream = pool.open(STT, start())
+        assert not stream.congested
+        for sequence in range(10):
+            stream.offer(chunk(sequence, 1000))
+        assert stream.congested
+        await worker.set_serving(True)
+        async with asyncio.timeout(5):
+            await stream.wait_writable()
+        assert not stream.congested
+        stream.offer(end())
+        assert kinds(await collect(stream))[-1] == "ended"
+
+
+async def test_the_worker_token_goes_along() -> None:
+    async with workers(Script()) as [worker], upstream(worker.target, config=replace(FAST, worker_token="t")) as pool:
+        await say(pool, 1)
+    assert worker.metadata[0]["authorization"] == "Bearer t"
