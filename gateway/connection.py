@@ -18,8 +18,9 @@ from gateway.auth import Audience, AuthError, FailureLimiter, Principal
 from gateway.credentials import Credential
 from gateway.directory import DirectoryFullError, SessionDeletedError, SessionDirectory
 from gateway.outbox import Closing, Outbox
-from gateway.protocol.actions import ResumeSession
-from gateway.protocol.errors import Code, Problem
+from gateway.protocol.actions import CloseSocket, ResumeSession, SendMessage
+from gateway.protocol.errors import Code
+from gateway.protocol.session import refusal
 from gateway.runner import SessionRunner, Tools
 from gateway.store import StoreError
 
@@ -68,11 +69,11 @@ class Connection:
             self._join(self._tools.authenticator.check(credential.text, keys_allowed=credential.may_be_key))
         except AuthError as error:
             self._note_failure("handshake")
-            self._refuse_unattached(Problem(Code.UNAUTHENTICATED, str(error)))
+            self._refuse(Code.UNAUTHENTICATED, str(error))
         except DirectoryFullError:
-            self._refuse_unattached(_FULL)
+            self._refuse(*_FULL)
         except SessionDeletedError:
-            self._refuse_unattached(_EXPIRED)
+            self._refuse(*_EXPIRED)
 
     def _join(self, principal: Principal) -> None:
         """Attach to the session a credential stands for. Raises DirectoryFullError, SessionDeletedError."""
@@ -88,7 +89,9 @@ class Connection:
     def _swap(self, runner: SessionRunner) -> None:
         previous, self._runner = self._runner, runner
         if previous is not None and previous is not runner:
-            previous.abandon(self)
+            previous.detach(self, clean=False)
+            if not previous.session.streams:
+                previous.expire()
 
     def authenticate(self, token: str) -> None:
         """The client gave its credential as a message."""
@@ -98,11 +101,11 @@ class Connection:
             self._join(self._tools.authenticator.check(token))
         except AuthError as error:
             self._note_failure("message")
-            runner.refuse(Problem(Code.UNAUTHENTICATED, str(error)))
+            runner.refuse(Code.UNAUTHENTICATED, str(error))
         except DirectoryFullError:
-            runner.refuse(_FULL)
+            runner.refuse(*_FULL)
         except SessionDeletedError:
-            runner.refuse(_EXPIRED)
+            runner.refuse(*_EXPIRED)
 
     def resume(self, request: ResumeSession) -> None:
         """The client takes up an earlier session on this socket."""
@@ -114,11 +117,11 @@ class Connection:
                 raise AuthError("the token belongs to another session")
         except AuthError as error:
             self._note_failure("resume")
-            runner.refuse(Problem(Code.UNAUTHENTICATED, str(error), field="token"))
+            runner.refuse(Code.UNAUTHENTICATED, str(error))
             return
         known = self._directory.get(request.session_id)
         if known is None:
-            runner.refuse(_EXPIRED)
+            runner.refuse(*_EXPIRED)
             return
         self._swap(known)
         known.attach(self, request.last_segment_ids)
@@ -127,10 +130,15 @@ class Connection:
         self._tools.metrics.auth_failures.labels(door).inc()
         self._failures.failed(remote_host(self._socket))
 
-    def _refuse_unattached(self, problem: Problem) -> None:
-        self._tools.metrics.errors.labels(problem.code).inc()
-        self.outbox.put(error_message(problem, self._tools.clock()))
-        self.outbox.close(problem.spec.close or 1008, problem.message)
+    def _refuse(self, code: Code, message: str) -> None:
+        """Refuse a socket that belongs to no session."""
+        self._tools.metrics.errors.labels(code).inc()
+        for action in refusal(code, message, self._tools.clock()):
+            match action:
+                case SendMessage(told):
+                    self.outbox.put(told)
+                case CloseSocket(number, reason):
+                    self.outbox.close(number, reason)
 
     def _leave(self) -> None:
         if self._runner is not None:
@@ -205,8 +213,8 @@ class Connection:
         await self._socket.wait_closed()
 
 
-_FULL = Problem(Code.BUSY, "the gateway holds as many sessions as it can", retryable=True, retry_after_ms=5000)
-_EXPIRED = Problem(Code.SESSION_EXPIRED, "the session is over")
+_FULL = (Code.BUSY, "the gateway holds as many sessions as it can")
+_EXPIRED = (Code.SESSION_EXPIRED, "the session is over")
 
 
 def remote_host(socket: ServerConnection) -> str:

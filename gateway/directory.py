@@ -23,7 +23,7 @@ class SessionDirectory:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         self._joinable: dict[str, SessionRunner] = {}
-        self._all: set[SessionRunner] = set()
+        self._all: dict[SessionRunner, None] = {}  # in the order of their beginning
         self.draining = False
 
     def __len__(self) -> int:
@@ -40,30 +40,24 @@ class SessionDirectory:
 
     def provisional(self) -> SessionRunner:
         """A new session that nobody can join yet: its client has not shown a credential. Raises DirectoryFullError."""
-        if len(self._all) >= self._tools.config.max_sessions:
-            raise DirectoryFullError
-        runner = SessionRunner(new_session_id(), self._tools, self._forget)
-        self._all.add(runner)
-        self._tools.metrics.sessions.set(len(self._all))
-        return runner
+        return self._begin(new_session_id())
 
     def enter(self, runner: SessionRunner) -> None:
         """Make a provisional session one that can be joined by its id."""
         self._joinable[runner.session_id] = runner
 
     def open(self, session_id: str | None) -> SessionRunner:
-        """The session of that name, begun if need be; None: a new one. Raises SessionDeletedError, DirectoryFullError."""
+        """The session of that name, begun if need be; None: a new one.
+
+        Raises SessionDeletedError, DirectoryFullError.
+        """
         if session_id is not None:
             if self._tools.store.is_deleted(session_id):
                 raise SessionDeletedError
             known = self.get(session_id)
             if known is not None:
                 return known
-        if len(self._all) >= self._tools.config.max_sessions:
-            raise DirectoryFullError
-        runner = SessionRunner(session_id or new_session_id(), self._tools, self._forget)
-        self._all.add(runner)
-        self._tools.metrics.sessions.set(len(self._all))
+        runner = self._begin(session_id or new_session_id())
         self.enter(runner)
         return runner
 
@@ -82,7 +76,7 @@ class SessionDirectory:
         self.draining = True
         runners = list(self._all)
         for runner in runners:
-            runner.expire()
+            runner.end_streams()
         waits = [asyncio.ensure_future(runner.idle.wait()) for runner in runners]
         if waits:
             _, late = await asyncio.wait(waits, timeout=seconds)
@@ -91,9 +85,22 @@ class SessionDirectory:
             await asyncio.gather(*late, return_exceptions=True)
         for runner in runners:
             runner.shut(CloseCode.RESTART, "the gateway restarts")
+        await asyncio.gather(*(runner.settled() for runner in runners))
+
+    def _begin(self, session_id: str) -> SessionRunner:
+        """A new runner; where there is no room, the oldest one that only waits for a client's return makes some."""
+        if len(self._all) >= self._tools.config.max_sessions:
+            idle = next((runner for runner in self._all if runner.dispensable), None)
+            if idle is None:
+                raise DirectoryFullError
+            idle.expire()
+        runner = SessionRunner(session_id, self._tools, self._forget)
+        self._all[runner] = None
+        self._tools.metrics.sessions.set(len(self._all))
+        return runner
 
     def _forget(self, runner: SessionRunner) -> None:
-        self._all.discard(runner)
+        self._all.pop(runner, None)
         if self._joinable.get(runner.session_id) is runner:
             del self._joinable[runner.session_id]
         self._tools.metrics.sessions.set(len(self._all))

@@ -130,8 +130,8 @@ class Api:
         if self._directory.draining:
             return _json({"status": "draining"}, status=503)
         services = {
-            service: {"workers": status.workers_total, "serving": status.workers_serving}
-            for service, status in self._tools.services().items()
+            status.service: {"workers": status.workers_total, "serving": status.workers_serving}
+            for status in self._tools.status.services()
         }
         ready = self._ready()
         return _json({"status": "ready" if ready else "not_ready", "services": services}, status=200 if ready else 503)

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 import msgspec
 
 from gateway.protocol.errors import CloseCode
-from gateway.protocol.messages import Acknowledge, ServerMessage, TranscriptUpdate
+from gateway.protocol.messages import Acknowledge, ErrorMessage, ServerMessage, StreamEnded, TranscriptUpdate
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """One encoded message. It leaves only once `after` is done: the write the client must be able to rely on."""
 
+    message: ServerMessage
     payload: bytes
     after: Future[None] | None
 
@@ -75,7 +76,7 @@ class Outbox:
         if slot is None or _is_kept(message):
             self._serial += 1
             slot = self._serial
-        entry = Outgoing(msgspec.json.encode(message), after)
+        entry = Outgoing(message, msgspec.json.encode(message), after)
         self._waiting[slot] = entry
         self._bytes += len(entry.payload)
         if len(self._waiting) > self._max_messages or self._bytes > self._max_bytes:
@@ -91,6 +92,10 @@ class Outbox:
             self._closing = Closing(code, reason)
             self._decided.set()
             self._filled.set()
+
+    def unsent(self) -> list[ServerMessage]:
+        """What still waits, in order."""
+        return [entry.message for entry in self._waiting.values()]
 
     async def take(self) -> Outgoing | Closing:
         """The next entry; waits for one. Once `Closing` came, nothing else does."""
@@ -118,6 +123,16 @@ def _slot(message: ServerMessage) -> Hashable | None:
         case Acknowledge(data=data) if data.accepted is msgspec.UNSET and data.flush_id is msgspec.UNSET:
             return ("acknowledge", data.stream_id)
     return None
+
+
+def must_arrive(message: ServerMessage) -> bool:
+    """Whether a client that lost its socket is to be told this on its next one."""
+    return _is_kept(message) or isinstance(message, StreamEnded | ErrorMessage)
+
+
+def stream_of(message: ServerMessage) -> str | None:
+    """The stream whose text a message carries: what a client that names its last final gets by its own account."""
+    return message.stream_id if isinstance(message, TranscriptUpdate | StreamEnded) else None
 
 
 def _is_kept(message: ServerMessage) -> bool:

@@ -18,7 +18,7 @@ from talkup.v1 import error_pb2, task_pb2
 from gateway.auth import Audience, Authenticator
 from gateway.config import GatewayConfig
 from gateway.metrics import Metrics
-from gateway.outbox import Outbox
+from gateway.outbox import Outbox, must_arrive, stream_of
 from gateway.protocol.actions import (
     Action,
     Authenticate,
@@ -32,19 +32,22 @@ from gateway.protocol.actions import (
     StoreStreamEnd,
     TaskKey,
 )
+from gateway.protocol.errors import Code
 from gateway.protocol.limits import Limits
 from gateway.protocol.messages import ErrorMessage, ServerMessage, StreamEnded, TranscriptUpdate
-from gateway.protocol.session import Session
+from gateway.protocol.session import Session, refusal
+from gateway.protocol.states import SessionPhase
+from gateway.status import StatusSource
 from gateway.store import Store, StreamStart
 from gateway.transcript_formats import Segment, Word
-from gateway.upstream.pool import FailoverNotice, ServiceSnapshot, TaskStream, Upstream
+from gateway.upstream.pool import FailoverNotice, TaskStream, Upstream
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What every session of a gateway shares. `clock` gives UNIX seconds, `started_at` is one of them."""
+    """What every session of a gateway shares. `clock` gives UNIX seconds."""
 
     config: GatewayConfig
     limits: Limits
@@ -52,16 +55,8 @@ class Tools:
     store: Store
     metrics: Metrics
     authenticator: Authenticator
+    status: StatusSource
     clock: Callable[[], float]
-    started_at: float
-
-    def services(self) -> dict[str, ServiceSnapshot]:
-        """Every configured service as it stands, by its name on the WebSocket."""
-        snapshot = self.upstream.snapshot()
-        return {
-            task_pb2.ServiceType.Name(service).removeprefix("SERVICE_TYPE_").lower(): status
-            for service, status in snapshot.items()
-        }
 
 
 class Peer(Protocol):
@@ -101,9 +96,16 @@ class SessionRunner:
         self._pumps: set[asyncio.Task[None]] = set()
         self._stream_keys: dict[str, str] = {}
         self._latest_chunk: dict[str, float] = {}
+        self._was_open = False
+        self._unsent: list[ServerMessage] = []
         self._unsaved: Future[None] | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._grace: asyncio.TimerHandle | None = None
+
+    @property
+    def dispensable(self) -> bool:
+        """Whether nobody is connected and no stream goes on: only a return within the grace time is waited for."""
+        return self._peer is None and not self._streams
 
     # --- sockets come and go
 
@@ -115,35 +117,61 @@ class SessionRunner:
     def hold(self, peer: Peer) -> None:
         """Attach a socket that has not shown a credential yet."""
         self._peer = peer
-        self._schedule_tick()
+        self.perform(self.session.await_auth(self._tools.clock()))
 
     def attach(self, peer: Peer, last_segment_ids: Mapping[str, int] | None = None) -> None:
-        """Give the session this socket; one attached before is superseded and closed with 1000."""
-        resumed = self._grace is not None or (self._peer is not None and self._peer is not peer)
+        """Give the session this socket; one attached before is superseded and closed with 1000.
+
+        `last_segment_ids` maps a stream to the highest final that the client says it holds.
+        """
+        now = self._tools.clock()
         if self._peer is not None and self._peer is not peer:
-            self.perform(self.session.superseded(self._tools.clock()))
+            self.perform(refusal(Code.SUPERSEDED, "a newer connection of this session took over", now))
+            self._let_go(clean=False)
         self._cancel_grace()
         self._peer = peer
         self._save(self._tools.store.begin_session(self.session_id))
         minted = self._tools.authenticator.mint(self.session_id, Audience.RESUME)
-        self.perform(
-            self.session.connected(
-                self._tools.clock(),
-                resumed=resumed or last_segment_ids is not None,
-                resume_token=minted.token,
-                expires_at=minted.expires_at,
-                last_segment_ids=last_segment_ids,
-            )
+        actions = self.session.connected(
+            now,
+            resumed=self._was_open,
+            resume_token=minted.token,
+            expires_at=minted.expires_at,
+            last_segment_ids=last_segment_ids,
         )
+        self._was_open = True
+        told = last_segment_ids or {}
+        unsent = [SendMessage(message) for message in self._unsent if stream_of(message) not in told]
+        self._unsent.clear()
+        self.perform([*actions[:1], *unsent, *actions[1:]])
 
     def detach(self, peer: Peer, *, clean: bool) -> None:
         """The socket is gone, by the client's own close (`clean`) or not. Ignored for one that is not attached."""
         if self._peer is not peer:
             return
-        self._peer = None
-        self.perform(self.session.disconnected(self._tools.clock(), clean=clean))
+        self._let_go(clean=clean)
+        if self._finished:
+            return
+        if self.session.phase is SessionPhase.EXPIRED:  # its client never showed a credential
+            self.expire()
+            return
         loop = asyncio.get_running_loop()
         self._grace = loop.call_later(self._tools.config.session_grace_s, self.expire)
+
+    def refuse(self, code: Code, message: str) -> None:
+        """A credential that came as a message was not good."""
+        self.perform(self.session.refused(self._tools.clock(), code=code, message=message))
+
+    def end_streams(self) -> None:
+        """End open streams as by `stream_end`; the socket stays and gets their last words."""
+        self.perform(self.session.end_streams(self._tools.clock()))
+
+    def _let_go(self, *, clean: bool) -> None:
+        """Part with the socket; keep what it was to be told and was not, as far as that must arrive."""
+        peer, self._peer = self._peer, None
+        if peer is not None and self._was_open:
+            self._unsent += [message for message in peer.outbox.unsent() if must_arrive(message)]
+        self.perform(self.session.disconnected(self._tools.clock(), clean=clean))
 
     def expire(self) -> None:
         """End the session: open streams end as by `stream_end`; it is over once their last results are in."""
@@ -167,12 +195,17 @@ class SessionRunner:
         self.idle.set()
         self._finish_when_idle()
 
+    async def settled(self) -> None:
+        """Wait for the end of every pump; after `shut`, that is soon."""
+        await asyncio.gather(*self._pumps, return_exceptions=True)
+
     # --- input
 
     def receive(self, message: str | bytes) -> None:
         """Take a WebSocket message."""
         now = self._tools.clock()
         if isinstance(message, str):
+            self.session.update_services(self._tools.status.current(now))
             self.perform(self.session.receive_text(message, now))
         else:
             self.perform(self.session.receive_binary(message, now))

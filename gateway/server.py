@@ -29,6 +29,7 @@ from gateway.metrics import Metrics
 from gateway.protocol.errors import CloseCode
 from gateway.protocol.limits import Limits
 from gateway.runner import Tools
+from gateway.status import StatusSource
 from gateway.store import Store, StoreError, open_store
 from gateway.upstream.config import Deadlines, TlsSettings, UpstreamConfig
 from gateway.upstream.pool import Upstream
@@ -94,8 +95,8 @@ class Gateway:
             store=store,
             metrics=metrics,
             authenticator=Authenticator(config.api_keys, config.token_secret, config.token_ttl_s, clock),
+            status=StatusSource(self._upstream, clock()),
             clock=clock,
-            started_at=clock(),
         )
         self._directory = SessionDirectory(self._tools)
         metrics.watch_outboxes(self._directory.waiting_messages)
@@ -125,6 +126,7 @@ class Gateway:
     async def drain(self) -> None:
         """Refuse what is new, let streams finish within the drain time, close every socket with 1012."""
         log.info("gateway drains", sessions=len(self._directory))
+        self._tools.status.draining = True
         await self._directory.drain(self._config.drain_s)
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_SOCKETS_S):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.auth import Audience, AuthError, Authenticator, FailureLimiter, Principal, bearer, new_session_id
+from gateway.auth import Audience, Authenticator, AuthError, FailureLimiter, Principal, bearer, new_session_id
 from gateway.credentials import Credential, of_handshake
 
 SECRET = "s" * 32
