@@ -11,7 +11,7 @@ import binascii
 import re
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -80,7 +80,7 @@ def decode_text(text: str, *, max_chunk_bytes: int) -> messages.ClientMessage | 
     try:
         return _decode_object(top, max_chunk_bytes)
     except _RefusedError as refusal:
-        return refusal.problem
+        return replace(refusal.problem, stream_id=_stream_named(top))
 
 
 def decode_tagged(frame: bytes) -> TaggedFrame | None:
@@ -101,6 +101,16 @@ def encode_tagged(handle: int, sequence: int, payload: bytes) -> bytes:
 def encode(message: messages.ServerMessage) -> str:
     """Write a message as the text of a frame."""
     return msgspec.json.encode(message).decode()
+
+
+def _stream_named(top: Mapping[str, Any]) -> str | None:
+    """The stream that a refused message is about, if it names one properly."""
+    data = top.get("data")
+    named = top.get("stream_id") or (data.get("stream_id") if isinstance(data, dict) else None)
+    try:
+        return msgspec.convert(named, messages.StreamId)
+    except msgspec.ValidationError:
+        return None
 
 
 def _decode_object(top: Mapping[str, Any], max_chunk_bytes: int) -> messages.ClientMessage:

@@ -87,7 +87,7 @@ def _match_tail(head: bytes, front: bytes, offset: int, tail: bytes) -> HeaderMa
 def _match_mp3(head: bytes) -> HeaderMatch:
     """A frame sync (11 bits set) with a layer, ISO 11172-3."""
     if len(head) < 2:
-        return _match_prefix(head, b"\xff")
+        return HeaderMatch.PARTIAL if head in (b"", b"\xff") else HeaderMatch.NO
     return HeaderMatch.FULL if head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x06 else HeaderMatch.NO
 
 

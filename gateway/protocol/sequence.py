@@ -1,8 +1,8 @@
 """The order of chunks: numbers in, the same chunks in order out, each hole told once.
 
-A stream's first number is its base: 0 at once, any other number as soon as it is clear that nothing lower comes. Behind
-a hole, chunks are held until it is filled, until they have waited `gap_seconds`, or until the window is full; then the
-hole is given up, told once, and the stream goes on behind it.
+A stream's first number is its base: 0 or a container header at once, any other number as soon as it is clear that
+nothing lower comes. Behind a hole, chunks are held until it is filled, until they have waited `gap_seconds`, or until
+the window is full; then the hole is given up, told once, and the stream goes on behind it.
 
 Packet streams (TalkUp's web app) number each recording anew and number late blobs of an old recording from the new
 counter. There a number already passed begins a new numbering, unless its bytes show that it is a duplicate. In streams
@@ -136,10 +136,11 @@ class Sequencer:
 
     def _offer_first(self, number: int, held: _Held) -> list[SequenceEvent]:
         events: list[SequenceEvent] = []
-        begins = self._packets and self._headers and match_header(held.payload) is not HeaderMatch.NO and held.payload
+        match = match_header(held.payload) if self._headers and held.payload else HeaderMatch.NO
+        begins = match is HeaderMatch.FULL or (self._packets and match is HeaderMatch.PARTIAL)
         if number == 0 or begins:
             self._next = number
-            if self._packets:
+            if self._packets and self._headers:
                 events += self._drop_stale(number)
         self._hold(number, held)
         return events + self._release()

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from talkup.v1 import task_pb2, worker_service_pb2, worker_service_pb2_grpc
+from talkup.v1 import error_pb2, task_pb2, worker_service_pb2, worker_service_pb2_grpc
 
 from gateway.upstream.config import TlsSettings
 from gateway.upstream.failures import CallFailed, CallOver
@@ -42,6 +43,8 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.lb_policy_name", "round_robin"),
 )
 
+# Trailing metadata of a refused call: the whole `talkup.v1.Error`, serialised.
+_ERROR_METADATA_KEY = "talkup-error-bin"
 # How a torn connection shows in a status's details, where the status alone could as well be a bug of the worker.
 _TORN_DETAILS = ("RST_STREAM", "Internal error from Core", "Stream removed", "Connection reset", "GOAWAY")
 
@@ -76,7 +79,19 @@ def translate(error: grpc.aio.AioRpcError) -> CallFailed:
     worker gave: the library's `write` puts it over the true one (grpcio 1.85). It therefore counts as torn.
     """
     details = error.details() or ""
-    return CallFailed(error.code().name, transport_reset=any(mark in details for mark in _TORN_DETAILS))
+    torn = any(mark in details for mark in _TORN_DETAILS)
+    return CallFailed(error.code().name, transport_reset=torn, error=_told_beside(error))
+
+
+def _told_beside(error: grpc.aio.AioRpcError) -> error_pb2.Error | None:
+    metadata = cast(Iterable[tuple[str, str | bytes]], error.trailing_metadata() or ())
+    for key, value in metadata:
+        if key == _ERROR_METADATA_KEY and isinstance(value, bytes):
+            try:
+                return error_pb2.Error.FromString(value)
+            except DecodeError:
+                return None
+    return None
 
 
 class TaskCall:

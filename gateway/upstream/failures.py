@@ -17,6 +17,22 @@ _STATUS = {
 _TRY_LATER = frozenset({error_pb2.ERROR_CODE_BUSY, error_pb2.ERROR_CODE_NO_WORKER})
 
 
+# What a worker may say about the client's own stream. Anything else of a refusal concerns gateway and worker only: a
+# worker that does not accept the gateway's token must not look as if the client's were wrong.
+_FOR_THE_CLIENT = frozenset(
+    {
+        error_pb2.ERROR_CODE_BAD_MESSAGE,
+        error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT,
+        error_pb2.ERROR_CODE_BAD_PAYLOAD,
+        error_pb2.ERROR_CODE_PAYLOAD_TOO_LARGE,
+        error_pb2.ERROR_CODE_MEDIA_ERROR,
+        error_pb2.ERROR_CODE_MEDIA_LIMIT,
+        error_pb2.ERROR_CODE_RATE_LIMITED,
+        error_pb2.ERROR_CODE_BUSY,
+    }
+)
+
+
 class UpstreamFailure(Exception):  # noqa: N818 - the family of failures
     """One try came to nothing.
 
@@ -133,19 +149,27 @@ class WorkerError(UpstreamFailure):
 
 
 class CallFailed(UpstreamFailure):
-    """The RPC ended with a gRPC status; `status` is its name, `transport_reset` tells a torn connection from a bug."""
+    """The RPC ended with a gRPC status.
+
+    `status` is its name; `transport_reset` tells a torn connection from a bug; `error` is what the worker said beside
+    it (trailing metadata `talkup-error-bin`).
+    """
 
     ejects = True
 
-    def __init__(self, status: str, *, transport_reset: bool = False) -> None:
+    def __init__(self, status: str, *, transport_reset: bool = False, error: error_pb2.Error | None = None) -> None:
         super().__init__(status)
+        self.error = error
         self.status = status
         self.transport_reset = transport_reset
         self.reason = status.lower()
         self.ejects = status != "RESOURCE_EXHAUSTED"
 
     def to_error(self) -> error_pb2.Error:
-        """The status in the words of the closed list; details of the RPC stay inside."""
+        """The worker's own words where they are for the client, else the status in words of the closed list."""
+        if self.error is not None and self.error.code in _FOR_THE_CLIENT:
+            self.error.fatal = True
+            return self.error
         match self.status:
             case "UNAVAILABLE":
                 return NoWorker().to_error()

@@ -228,8 +228,10 @@ class TaskStream:
         return failure.reason
 
     async def _serve(self) -> str:
+        left: set[str] = set()
         while True:
-            attempt = await self._admit()
+            attempt = await self._admit(left)
+            left = {attempt.lease.endpoint.state.key}
             failure: UpstreamFailure | None = None
             try:
                 return await self._drive(attempt)
@@ -246,11 +248,12 @@ class TaskStream:
                 self._strikes.strike(failure)
             self._replay.begin_attempt()
 
-    async def _admit(self) -> _Attempt:
+    async def _admit(self, left: set[str]) -> _Attempt:
+        """A call that a worker has answered; the endpoint just `left` comes last. Raises UpstreamFailure."""
         deadlines = self._config.deadlines
         budget = deadlines.recover if self._was_admitted else deadlines.admit
         until = self._clock() + budget
-        tried: set[str] = set()
+        tried = set(left)
 
         async def try_endpoint() -> _Attempt:
             wait = until - self._clock()
@@ -274,6 +277,8 @@ class TaskStream:
         self._start.attempt = self._attempt
         if self._replay.resume_state:
             self._start.start.resume_state = self._replay.resume_state
+        else:
+            self._start.start.ClearField("resume_state")
         deadlines = self._config.deadlines
         call = lease.endpoint.channel.open_task(max(0.001, self._opened_at + deadlines.stream - self._clock()))
         failure: UpstreamFailure | None = None

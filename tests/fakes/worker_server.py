@@ -28,6 +28,8 @@ class Script:
     commit_every: int = 1
     first_sequence: int = 0
     refuse: grpc.StatusCode | None = None
+    refuse_with: error_pb2.Error | None = None
+    ghost_at: int | None = None
     abort_at: int | None = None
     abort_with: grpc.StatusCode = grpc.StatusCode.INTERNAL
     abort_details: str = ""
@@ -123,7 +125,9 @@ class WorkerServer(worker_service_pb2_grpc.WorkerServiceServicer):
     async def StreamTask(self, request_iterator, context) -> AsyncIterator[task_pb2.TaskResult]:
         self.metadata.append({key: str(value) for key, value in context.invocation_metadata()})
         if self.script.refuse is not None:
-            await context.abort(self.script.refuse, "refused by script")
+            beside = self.script.refuse_with
+            trailing = () if beside is None else (("talkup-error-bin", beside.SerializeToString()),)
+            await context.abort(self.script.refuse, "refused by script", trailing)
         if self.active >= self.script.slots:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
         self.active += 1
@@ -135,7 +139,7 @@ class WorkerServer(worker_service_pb2_grpc.WorkerServiceServicer):
                 await asyncio.Event().wait()
             async for result in self._answer(seen, request_iterator, context):
                 result.session_id, result.stream_id = start.session_id, start.stream_id
-                result.service_type, result.attempt = start.service_type, start.attempt
+                result.service_type, result.attempt = start.service_type, result.attempt or start.attempt
                 yield result
         finally:
             self.active -= 1
@@ -178,6 +182,8 @@ class WorkerServer(worker_service_pb2_grpc.WorkerServiceServicer):
         if script.silent_from is not None and sequence >= script.silent_from:
             self.hung.set()
             await asyncio.Event().wait()
+        if sequence == script.ghost_at:
+            yield task_pb2.TaskResult(attempt=99, transcript=transcript_pb2.Transcript(is_final=True, text="ghost"))
         if sequence == script.error_at:
             yield task_pb2.TaskResult(error=script.error)
         if sequence == script.drain_at:

@@ -1,4 +1,4 @@
-"""The pool as `connection` sees it: what is there, what is ready, what follows when endpoints or certificates change."""
+"""The pool as `connection` sees it: what there is, what is ready, what a change of endpoints or certificates does."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -12,8 +13,9 @@ import pytest
 from talkup.v1 import error_pb2, media_pb2, task_pb2
 
 from gateway.upstream.config import BufferBounds, Deadlines, Probing, RetryPolicy, UpstreamConfig
+from gateway.upstream.observer import NoMetrics
 from gateway.upstream.pool import FailoverNotice, Upstream
-from gateway.upstream.task_stream import StreamItem, TaskStream
+from gateway.upstream.task_stream import Lease, StreamItem, TaskStream
 from tests.fakes.worker_server import Script, WorkerServer, word
 
 STT = task_pb2.SERVICE_TYPE_STT
@@ -24,6 +26,7 @@ FAST = UpstreamConfig(
     retry=RetryPolicy(wait_first=0.01, wait_last=0.1, eject_first=0.1),
     probing=Probing(interval=0.2, timeout=0.5),
 )
+RETRYABLE = error_pb2.Error(code=error_pb2.ERROR_CODE_WORKER_FAILED, message="decoder lost", fatal=True, retryable=True)
 
 
 def start() -> task_pb2.TaskRequest:
@@ -422,3 +425,103 @@ async def test_the_worker_token_goes_along() -> None:
     async with workers(Script()) as [worker], upstream(worker.target, config=replace(FAST, worker_token="t")) as pool:
         await say(pool, 1)
     assert worker.metadata[0]["authorization"] == "Bearer t"
+
+
+async def test_what_a_worker_says_beside_its_refusal_reaches_the_client() -> None:
+    error = error_pb2.Error(code=error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, message="no such format", field="format")
+    script = Script(refuse=grpc.StatusCode.INVALID_ARGUMENT, refuse_with=error)
+    async with workers(script) as [worker], upstream(worker.target) as pool:
+        [told] = errors(await say(pool))
+    assert (told.code, told.field, told.fatal) == (error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "format", True)
+
+
+async def test_a_refused_gateway_does_not_look_like_a_refused_client() -> None:
+    error = error_pb2.Error(code=error_pb2.ERROR_CODE_UNAUTHENTICATED, message="no token")
+    script = Script(refuse=grpc.StatusCode.UNAUTHENTICATED, refuse_with=error)
+    async with workers(script) as [worker], upstream(worker.target) as pool:
+        [told] = errors(await say(pool))
+    assert told.code == error_pb2.ERROR_CODE_WORKER_FAILED
+
+
+async def test_results_of_another_attempt_are_dropped() -> None:
+    async with workers(Script(ghost_at=3)) as [worker], upstream(worker.target) as pool:
+        assert words(await say(pool)) == expected()
+
+
+async def test_an_error_that_may_succeed_elsewhere_is_tried_elsewhere() -> None:
+    async with workers(Script(), Script()) as servers, upstream(*(s.target for s in servers)) as pool:
+        on_either(servers, lambda script: script.__dict__.update(error_at=3, error=RETRYABLE))
+        await until_serving(pool, 2)
+        items = await say(pool)
+    assert words(items) == expected()
+    assert not errors(items)
+
+
+async def test_a_draining_worker_keeps_its_streams_while_there_is_no_other() -> None:
+    async with workers(Script(drain_at=4)) as [worker], upstream(worker.target) as pool:
+        items = await say(pool)
+    assert words(items) == expected()
+    assert "failover" not in kinds(items)
+
+
+async def test_a_reader_that_pauses_holds_the_worker_back_and_accuses_nobody() -> None:
+    config = replace(
+        FAST, buffer=BufferBounds(results=2), deadlines=replace(FAST.deadlines, stall=0.2, hung=0.2, finish=5)
+    )
+    async with workers(Script()) as [worker], upstream(worker.target, config=config) as pool:
+        stream = pool.open(STT, start())
+        for sequence in range(CHUNKS):
+            stream.offer(chunk(sequence))
+        stream.offer(end())
+        await until(lambda: len(worker.seen) == 1 and len(worker.seen[0].requests) == CHUNKS + 1)
+        await asyncio.sleep(0.5)  # Longer than the stall deadline: the silence under test.
+        assert words(await collect(stream)) == expected()
+        assert len(worker.seen) == 1
+
+
+async def test_a_defect_ends_its_stream_with_an_error() -> None:
+    class Broken:
+        async def acquire(self, tried: set[str], *, wait: float, refuse_when_full: bool) -> Lease:
+            raise ZeroDivisionError
+
+        def has_other(self, key: str) -> bool:
+            return False
+
+    stream = TaskStream(start(), Broken(), FAST, NoMetrics(), time.monotonic)
+    await stream.run()
+    [error] = errors(await collect(stream))
+    assert (error.code, error.fatal) == (error_pb2.ERROR_CODE_INTERNAL, True)
+
+
+def test_a_stream_begins_with_start() -> None:
+    with pytest.raises(ValueError, match="start"):
+        TaskStream(chunk(0), None, FAST, NoMetrics(), time.monotonic)  # type: ignore[arg-type]
+
+
+class Counts(NoMetrics):
+    def __init__(self) -> None:
+        self.log: list[tuple[str, object]] = []
+
+    def stream_opened(self, service: task_pb2.ServiceType) -> None:
+        self.log.append(("opened", service))
+
+    def stream_finished(self, service: task_pb2.ServiceType, outcome: str) -> None:
+        self.log.append(("finished", outcome))
+
+    def attempt_failed(self, service: task_pb2.ServiceType, reason: str) -> None:
+        self.log.append(("failed", reason))
+
+    def failover(self, service: task_pb2.ServiceType) -> None:
+        self.log.append(("failover", service))
+
+
+async def test_what_is_counted() -> None:
+    counts = Counts()
+    async with workers(Script(), Script()) as servers:
+        on_either(servers, lambda script: script.__dict__.update(error_at=3, error=RETRYABLE))
+        pool = Upstream(replace(FAST, endpoints={STT: tuple(s.target for s in servers)}), metrics=counts)
+        await pool.start()
+        await until_serving(pool, 2)
+        await say(pool)
+        await pool.close(0)
+    assert counts.log == [("opened", STT), ("failed", "worker_error"), ("failover", STT), ("finished", "ended")]
