@@ -174,6 +174,7 @@ class Connection:
             if not self._paused:
                 self._paused = True
                 self._tools.metrics.pauses.inc()
+                self._runner.tell_congestion()
             await stream.wait_writable()
         self._paused = False
 

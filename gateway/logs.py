@@ -55,7 +55,8 @@ def configure(level: str, log_format: str) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=renderer, foreign_pre_chain=shared))
+    bare = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer]
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=bare, foreign_pre_chain=shared))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)

@@ -214,6 +214,14 @@ class SessionRunner:
         """A worker stream that is too far behind to take more, if there is one."""
         return next((stream for stream in self._streams.values() if stream.congested), None)
 
+    def tell_congestion(self) -> None:
+        """Tell the client, by `flow`, how far behind its streams are: it is not being read."""
+        now = self._tools.clock()
+        for key, stream in list(self._streams.items()):
+            if stream.congested:
+                behind = task_pb2.TaskResult(flow=task_pb2.Flow(behind_ms=stream.behind_ms))
+                self.perform(self.session.receive_result(key, behind, now))
+
     # --- output
 
     def perform(self, actions: Iterable[Action]) -> None:

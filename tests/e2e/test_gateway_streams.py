@@ -237,6 +237,7 @@ async def test_reading_pauses_while_the_worker_is_behind_and_goes_on_after() -> 
         await client.start()
         sending = asyncio.create_task(_send_many(client, 400, 16_384))
         await at.until_metric("gateway_read_pauses_total 1.0")
+        await client.get("flow")
         sending.cancel()
         client.socket.transport.abort()
 

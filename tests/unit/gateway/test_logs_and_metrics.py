@@ -32,6 +32,7 @@ def test_json_lines_without_secrets_or_speech(capsys: pytest.CaptureFixture[str]
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line["event"] for line in lines] == ["stream opened", "noted"]
     assert lines[0]["session_id"] == "s1"
+    assert set(lines[1]) == {"event", "level", "timestamp"}
     assert len(lines[0]["note"]) < 600
     assert "hidden" not in json.dumps(lines)
 
