@@ -129,6 +129,10 @@ class Session:
         self._auth_deadline = None
         return self._end_all(now)
 
+    def end_streams(self, now: float) -> list[Action]:
+        """The gateway is going: every stream ends as by `stream_end`, and its client, if there, is told the rest."""
+        return self._end_all(now)
+
     def update_services(self, snapshot: GatewaySnapshot) -> None:
         """What the next `status` says about the gateway."""
         self._snapshot = snapshot

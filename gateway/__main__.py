@@ -1,0 +1,42 @@
+"""`python -m gateway`: read the settings, serve until SIGTERM or SIGINT, drain, and go.
+
+Exit status: 0 after a drain, 1 when a port, certificate or the store cannot be had, 2 for a bad setting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+
+from gateway import logs
+from gateway.config import GatewayConfig, load
+from gateway.server import running
+from gateway.store import StoreError
+
+
+async def serve(config: GatewayConfig) -> None:
+    """Serve until the process is told to stop. Raises what `running` raises."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(config):
+        await stop.wait()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a gateway; returns the exit status."""
+    config = load(arguments)
+    logs.configure(config.log_level, config.log_format)
+    try:
+        asyncio.run(serve(config))
+    except (OSError, StoreError, ValueError) as error:
+        sys.stderr.write(f"gateway: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

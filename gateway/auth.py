@@ -1,0 +1,162 @@
+"""Who may come in: API keys of internal callers, and signed tokens bound to one session (JWT, RFC 7519, HS256)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import jwt
+
+ALGORITHM = "HS256"
+MAX_CREDENTIAL_CHARS = 4096
+MAX_SESSION_ID_CHARS = 64
+
+
+class Audience(StrEnum):
+    """What a token is good for; the `aud` claim."""
+
+    SESSION = "talkup-session"
+    RESUME = "talkup-resume"
+
+
+class AuthError(Exception):
+    """A credential that is absent, wrong or too old. The text is for the client and repeats none of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who a credential stands for.
+
+    `session_id` is the one session a token is bound to, None for an API key (and for open access), which may use all.
+    """
+
+    session_id: str | None = None
+
+    def may_use(self, session_id: str) -> bool:
+        """Whether this caller may read, resume or delete a session."""
+        return self.session_id is None or hmac.compare_digest(self.session_id.encode(), session_id.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """A signed token with its end, UNIX seconds."""
+
+    token: str
+    expires_at: int
+
+
+def new_session_id() -> str:
+    """A name that cannot be guessed: 32 hexadecimal digits, 122 random bits."""
+    return uuid.uuid4().hex
+
+
+class Authenticator:
+    """Checks credentials and signs tokens. `clock` gives UNIX seconds; without `secret` tokens die with the process."""
+
+    def __init__(self, api_keys: Sequence[str], secret: str, ttl_s: float, clock: Callable[[], float]) -> None:
+        self._key_digests = tuple(_digest(key) for key in api_keys)
+        self._secret = secret or secrets.token_hex(32)
+        self._ttl_s = ttl_s
+        self._clock = clock
+
+    @property
+    def open_access(self) -> bool:
+        """Whether nobody needs a credential: none is configured."""
+        return not self._key_digests
+
+    def mint(self, session_id: str, audience: Audience) -> Minted:
+        """Sign a token that is good for one session."""
+        now = int(self._clock())
+        expires_at = now + max(1, int(self._ttl_s))
+        claims = {"sid": session_id, "aud": str(audience), "iat": now, "exp": expires_at}
+        return Minted(jwt.encode(claims, self._secret, algorithm=ALGORITHM), expires_at)
+
+    def check_key(self, credential: str) -> bool:
+        """Whether a credential is one of the API keys; takes as long for any of them."""
+        digest = _digest(credential)
+        found = False
+        for known in self._key_digests:
+            found |= hmac.compare_digest(known, digest)
+        return found
+
+    def check_token(self, credential: str, *audiences: Audience) -> Principal:
+        """The session a token is bound to. Raises AuthError when it is malformed, forged, expired or for other use."""
+        if len(credential) > MAX_CREDENTIAL_CHARS:
+            raise AuthError("the token is not valid")
+        try:
+            claims = jwt.decode(
+                credential,
+                self._secret,
+                algorithms=[ALGORITHM],
+                audience=[str(audience) for audience in audiences],
+                options={"require": ["sid", "exp", "aud"], "verify_exp": False, "verify_iat": False},
+            )
+            session_id, expires_at = claims["sid"], int(claims["exp"])
+        except (jwt.InvalidTokenError, ValueError, TypeError):
+            raise AuthError("the token is not valid") from None
+        if not isinstance(session_id, str) or not 0 < len(session_id) <= MAX_SESSION_ID_CHARS:
+            raise AuthError("the token is not valid")
+        if expires_at <= self._clock():
+            raise AuthError("the token has expired")
+        return Principal(session_id)
+
+    def check(self, credential: str | None, *, keys_allowed: bool = True) -> Principal:
+        """Who a credential stands for: an API key (where allowed), else a session or resume token.
+
+        Raises AuthError. With open access an absent credential is enough; a wrong token is still refused.
+        """
+        if not credential:
+            if self.open_access:
+                return Principal()
+            raise AuthError("a credential is needed")
+        if keys_allowed and (self.check_key(credential) or (self.open_access and credential.count(".") != 2)):
+            return Principal()
+        return self.check_token(credential, Audience.SESSION, Audience.RESUME)
+
+
+class FailureLimiter:
+    """Bounds wrong credentials per address: a token bucket each, refilled with time.
+
+    The address that failed longest ago is forgotten first.
+    `allowed` tells whether an address may try at all; `failed` takes one try away.
+    """
+
+    def __init__(self, burst: int, refill_s: float, addresses: int, clock: Callable[[], float]) -> None:
+        self._burst = burst
+        self._refill_s = refill_s
+        self._bound = addresses
+        self._clock = clock
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def _level(self, address: str) -> float:
+        level, since = self._buckets.get(address, (float(self._burst), self._clock()))
+        return min(float(self._burst), level + (self._clock() - since) / self._refill_s)
+
+    def allowed(self, address: str) -> bool:
+        """Whether an address has tries left."""
+        return self._level(address) >= 1.0
+
+    def failed(self, address: str) -> None:
+        """Count a wrong credential."""
+        level = self._level(address) - 1.0
+        self._buckets.pop(address, None)
+        self._buckets[address] = (max(0.0, level), self._clock())
+        while len(self._buckets) > self._bound:
+            del self._buckets[next(iter(self._buckets))]
+
+
+def bearer(header: str | None) -> str | None:
+    """The credential of an `Authorization: Bearer` header (RFC 6750 2.1), None if there is none."""
+    if header is None:
+        return None
+    scheme, _, credential = header.partition(" ")
+    return credential.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

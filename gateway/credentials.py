@@ -1,0 +1,38 @@
+"""Where a handshake carries its credential: Authorization header, subprotocol pair, or query. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, urlsplit
+
+from gateway.auth import bearer
+
+SUBPROTOCOL = "talkup.v1"
+_BEARER_PREFIX = "bearer."
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What was presented. `may_be_key` is false for the query, which proxies write into their logs: tokens only."""
+
+    text: str | None = field(default=None, repr=False)
+    may_be_key: bool = True
+
+
+def of_handshake(target: str, authorization: str | None, subprotocols: Sequence[str]) -> Credential:
+    """The credential of a WebSocket handshake; the header wins over the subprotocol pair, that over `?token=`.
+
+    `target` is the request target with its query, `subprotocols` the offered names in order.
+    """
+    header = bearer(authorization)
+    if header is not None:
+        return Credential(header)
+    for name in subprotocols:
+        if name.startswith(_BEARER_PREFIX) and len(name) > len(_BEARER_PREFIX):
+            return Credential(name.removeprefix(_BEARER_PREFIX))
+    try:
+        tokens = parse_qs(urlsplit(target).query, max_num_fields=32).get("token", [])
+    except ValueError:
+        return Credential()
+    return Credential(tokens[0], may_be_key=False) if tokens else Credential()

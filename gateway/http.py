@@ -1,0 +1,260 @@
+"""The HTTP port: health, sessions and their transcripts, metrics, and the demo page."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from gateway.auth import Audience, AuthError, FailureLimiter, Minted, Principal, bearer, new_session_id
+from gateway.directory import SessionDirectory
+from gateway.metrics import CONTENT_TYPE
+from gateway.runner import Tools
+from gateway.store import StoreError
+from gateway.transcript_formats import FORMATS, render
+
+log = structlog.get_logger()
+
+WEB_ROOT: Final = Path(__file__).parent / "web"
+_ASSETS: Final[Mapping[str, str]] = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+}
+_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "microphone=(self), camera=(self)",
+    # The page speaks to the WebSocket ports, which are other origins than its own.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
+        "worker-src 'self' blob:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "Cache-Control": "no-store",
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(eq=False)
+class RefusalError(Exception):
+    """A request that is not served, with its HTTP status and what the caller is told."""
+
+    status: int
+    code: str
+    message: str
+    field: str | None = None
+
+
+class Initialization(msgspec.Struct, kw_only=True):
+    """What TalkUp's backend posts; `format` and `data` carry nothing here."""
+
+    key: str = ""
+    type: str = "initialization"
+    format: str = "text"
+    data: object = ""
+
+
+class Api:
+    """The handlers. `ready` tells whether every service has a worker, `ws_url` where WebSockets are served."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        directory: SessionDirectory,
+        failures: FailureLimiter,
+        *,
+        ready: Callable[[], bool],
+        ws_url: Callable[[str], str],
+    ) -> None:
+        self._tools = tools
+        self._directory = directory
+        self._failures = failures
+        self._ready = ready
+        self._ws_url = ws_url
+
+    def application(self) -> web.Application:
+        """The routes, behind one middleware that adds headers and turns refusals into JSON."""
+        app = web.Application(
+            client_max_size=self._tools.config.max_http_body_bytes, middlewares=[self._frame_response]
+        )
+        app.router.add_get("/healthz", self.healthz)
+        app.router.add_get("/readyz", self.readyz)
+        app.router.add_get("/metrics", self.metrics)
+        app.router.add_post("/v1/sessions", self.create_session)
+        app.router.add_post("/process/initialization", self.initialize)
+        app.router.add_get("/v1/sessions/{session_id}/transcript", self.transcript)
+        app.router.add_delete("/v1/sessions/{session_id}", self.delete_session)
+        app.router.add_get("/", self.asset)
+        app.router.add_get("/{name}", self.asset)
+        return app
+
+    @web.middleware
+    async def _frame_response(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            response = await handler(request)
+        except RefusalError as refusal:
+            response = _refused(refusal)
+        except web.HTTPException as error:
+            response = _refused(RefusalError(error.status, _code_of(error.status), error.reason))
+            if "Allow" in error.headers:
+                response.headers["Allow"] = error.headers["Allow"]
+        except StoreError:
+            log.warning("transcript store failed")
+            response = _refused(RefusalError(503, "internal", "the transcript store does not answer"))
+        except Exception:
+            # The outermost edge of a request: its caller gets an answer without internals, the log the rest.
+            log.exception("request failed")
+            response = _refused(RefusalError(500, "internal", "the gateway met a defect"))
+        response.headers.update(_HEADERS)
+        return response
+
+    # --- health
+
+    async def healthz(self, _request: web.Request) -> web.Response:
+        """The process runs and answers."""
+        return _json({"status": "ok"})
+
+    async def readyz(self, _request: web.Request) -> web.Response:
+        """200 only while every configured service has a serving worker and the gateway is not going."""
+        if self._directory.draining:
+            return _json({"status": "draining"}, status=503)
+        services = {
+            status.service: {"workers": status.workers_total, "serving": status.workers_serving}
+            for status in self._tools.status.services()
+        }
+        ready = self._ready()
+        return _json({"status": "ready" if ready else "not_ready", "services": services}, status=200 if ready else 503)
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        """Prometheus text."""
+        return web.Response(body=self._tools.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+
+    # --- sessions
+
+    async def create_session(self, request: web.Request) -> web.Response:
+        """Mint a token for a new session; API key only."""
+        self._need_key(request, bearer(request.headers.get("Authorization")))
+        await request.read()
+        session_id, minted = self._new_session()
+        body = {
+            "session_id": session_id,
+            "url": self._ws_url(_host(request)),
+            "token": minted.token,
+            "expires_at": minted.expires_at,
+        }
+        return _json(body, status=201)
+
+    async def initialize(self, request: web.Request) -> web.Response:
+        """The call of TalkUp's backend: answered by one URL with everything in it. The key may stand in the body."""
+        try:
+            message = msgspec.json.decode(await request.read() or b"{}", type=Initialization)
+        except msgspec.ValidationError:
+            raise RefusalError(400, "bad_message", "a field has the wrong type") from None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise RefusalError(400, "bad_json", "the body is no JSON object") from None
+        if message.type != "initialization":
+            raise RefusalError(400, "bad_message", "must be initialization", "type")
+        self._need_key(request, bearer(request.headers.get("Authorization")) or message.key)
+        session_id, minted = self._new_session()
+        url = f"{self._ws_url(_host(request))}?{urlencode({'session_id': session_id, 'token': minted.token})}"
+        return _json({"key": "", "type": "initialization_response", "format": "text", "data": url})
+
+    async def transcript(self, request: web.Request) -> web.Response:
+        """A session's finals, live or kept; `?format=` one of FORMATS, `?stream_id=` one stream only."""
+        session_id = self._own_session(request)
+        name = request.query.get("format", "json")
+        if name not in FORMATS:
+            raise RefusalError(400, "bad_message", f"must be one of {', '.join(FORMATS)}", "format")
+        kept = await self._tools.store.transcript(session_id)
+        if kept is None:
+            raise RefusalError(404, "session_expired", "nothing is kept of this session")
+        if "stream_id" in request.query:
+            kept = kept.only(request.query["stream_id"])
+            if not kept.streams:
+                raise RefusalError(404, "unknown_stream", "nothing is kept of this stream", "stream_id")
+        rendered = render(kept, name)
+        return web.Response(text=rendered.body, content_type=rendered.content_type, charset="utf-8")
+
+    async def delete_session(self, request: web.Request) -> web.Response:
+        """End a session and delete its text, at once and for good."""
+        session_id = self._own_session(request)
+        live = self._directory.get(session_id) is not None
+        known = await self._tools.store.delete(session_id)
+        self._directory.drop(session_id)
+        if not (known or live):
+            raise RefusalError(404, "session_expired", "nothing is kept of this session")
+        return web.Response(status=204)
+
+    async def asset(self, request: web.Request) -> web.Response:
+        """A file of the demo page."""
+        name = request.match_info.get("name", "index.html")
+        path = WEB_ROOT / name
+        if path.suffix not in _ASSETS or path.parent != WEB_ROOT or not path.is_file():
+            raise RefusalError(404, "bad_message", "no such page")
+        return web.Response(body=path.read_bytes(), content_type=_ASSETS[path.suffix], charset="utf-8")
+
+    # --- who asks
+
+    def _new_session(self) -> tuple[str, Minted]:
+        session_id = new_session_id()
+        return session_id, self._tools.authenticator.mint(session_id, Audience.SESSION)
+
+    def _need_key(self, request: web.Request, credential: str | None) -> None:
+        authenticator = self._tools.authenticator
+        if authenticator.open_access or (credential and authenticator.check_key(credential)):
+            return
+        self._failed(request)
+        raise RefusalError(401, "unauthenticated", "an API key is needed, as Authorization: Bearer")
+
+    def _own_session(self, request: web.Request) -> str:
+        session_id = request.match_info["session_id"]
+        try:
+            principal: Principal = self._tools.authenticator.check(bearer(request.headers.get("Authorization")))
+        except AuthError as error:
+            self._failed(request)
+            raise RefusalError(401, "unauthenticated", str(error)) from None
+        if not principal.may_use(session_id):
+            raise RefusalError(403, "permission_denied", "the token belongs to another session")
+        return session_id
+
+    def _failed(self, request: web.Request) -> None:
+        self._tools.metrics.auth_failures.labels("http").inc()
+        address = request.remote or "unknown"
+        if not self._failures.allowed(address):
+            raise RefusalError(429, "rate_limited", "too many wrong credentials")
+        self._failures.failed(address)
+
+
+def _host(request: web.Request) -> str:
+    """The host name under which the caller reached this port, without its port; localhost if it is unreadable."""
+    try:
+        return urlsplit(f"//{request.host}").hostname or "localhost"
+    except ValueError:
+        return "localhost"
+
+
+def _code_of(status: int) -> str:
+    return {413: "payload_too_large", 429: "rate_limited"}.get(status, "internal" if status >= 500 else "bad_message")
+
+
+def _json(body: object, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
+
+
+def _refused(refusal: RefusalError) -> web.Response:
+    body = {"error": {"code": refusal.code, "message": refusal.message, "field": refusal.field}}
+    response = _json(body, status=refusal.status)
+    if refusal.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response

@@ -1,0 +1,284 @@
+"""The gateway put together: WebSocket ports, HTTP port, upstream and store; started, drained, let go in order."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import web
+from talkup.v1 import task_pb2
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+from websockets.typing import Origin, Subprotocol
+
+from gateway.auth import Authenticator, AuthError, FailureLimiter
+from gateway.config import GatewayConfig
+from gateway.connection import Connection, remote_host
+from gateway.credentials import SUBPROTOCOL, Credential, of_handshake
+from gateway.directory import SessionDirectory
+from gateway.http import Api
+from gateway.metrics import Metrics
+from gateway.protocol.errors import CloseCode
+from gateway.protocol.limits import Limits
+from gateway.runner import Tools
+from gateway.status import StatusSource
+from gateway.store import Store, StoreError, open_store
+from gateway.upstream.config import Deadlines, TlsSettings, UpstreamConfig
+from gateway.upstream.pool import Upstream
+
+log = structlog.get_logger()
+
+WS_PATH: Final = "/ws"
+# Frames read ahead of the protocol core, per socket: above the first number the socket is not read.
+_READ_AHEAD: Final = (16, 4)
+_FAILURE_BURST: Final = 20
+_FAILURE_REFILL_S: Final = 3.0
+_FAILURE_ADDRESSES: Final = 10_000
+_SWEEP_INTERVAL_S: Final = 300.0
+# What is left of the ten seconds of a shutdown once the streams had theirs.
+_CLOSE_SOCKETS_S: Final = 1.5
+_UPSTREAM_GRACE_S: Final = 0.2
+
+
+def upstream_config(config: GatewayConfig) -> UpstreamConfig:
+    """What the upstream side is told of the settings."""
+    return UpstreamConfig(
+        endpoints={
+            task_pb2.SERVICE_TYPE_STT: config.stt_workers,
+            task_pb2.SERVICE_TYPE_VISION: config.vision_workers,
+        },
+        tls=TlsSettings(config.worker_ca, config.worker_cert, config.worker_key, config.worker_plaintext),
+        worker_token=config.worker_token or None,
+        deadlines=Deadlines(
+            connect=config.worker_connect_s,
+            admit=config.worker_admit_s,
+            recover=config.worker_recover_s,
+            stall=config.worker_stall_s,
+            finish=config.worker_finish_s,
+            stream=config.worker_stream_s,
+        ),
+    )
+
+
+def protocol_limits(config: GatewayConfig) -> Limits:
+    """What the protocol core is told of the settings."""
+    defaults = Limits()
+    return Limits(
+        max_message_bytes=config.max_message_bytes,
+        max_chunk_bytes=min(defaults.max_chunk_bytes, config.max_message_bytes),
+        max_stream_media_ms=int(config.worker_stream_s * 1000),
+        auth_timeout=config.auth_timeout_s,
+    )
+
+
+class Gateway:
+    """A running gateway; made by `running`. Ports are the ones really bound, also where the settings said 0."""
+
+    def __init__(self, config: GatewayConfig, store: Store, clock: Callable[[], float] = time.time) -> None:
+        self._config = config
+        metrics = Metrics()
+        self._upstream = Upstream(upstream_config(config), metrics=metrics)
+        self._store = store
+        self._failures = FailureLimiter(_FAILURE_BURST, _FAILURE_REFILL_S, _FAILURE_ADDRESSES, time.monotonic)
+        self._tools = Tools(
+            config=config,
+            limits=protocol_limits(config),
+            upstream=self._upstream,
+            store=store,
+            metrics=metrics,
+            authenticator=Authenticator(config.api_keys, config.token_secret, config.token_ttl_s, clock),
+            status=StatusSource(self._upstream, clock()),
+            clock=clock,
+        )
+        self._directory = SessionDirectory(self._tools)
+        metrics.watch_outboxes(self._directory.waiting_messages)
+        self._sockets = 0
+        self._no_sockets = asyncio.Event()
+        self._no_sockets.set()
+        self.http_port = 0
+        self.ws_port = 0
+        self.wss_port = 0
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        """Open everything; `stack` closes it in the opposite order. Raises OSError, StoreError, ssl.SSLError."""
+        await self._store.start()
+        stack.push_async_callback(self._store.close)
+        await self._upstream.start()
+        stack.push_async_callback(self._upstream.close, _UPSTREAM_GRACE_S)
+        self.http_port = await self._start_http(stack)
+        if self._config.ws_enabled:
+            self.ws_port = await self._start_ws(stack, self._config.ws_host, self._config.ws_port, None)
+        if self._config.tls_cert is not None:
+            context = tls_context(self._config)
+            self.wss_port = await self._start_ws(stack, self._config.wss_host, self._config.wss_port, context)
+        sweeper = asyncio.create_task(self._sweep())
+        stack.push_async_callback(_cancel, sweeper)
+        log.info("gateway listens", http_port=self.http_port, ws_port=self.ws_port, wss_port=self.wss_port)
+
+    async def drain(self) -> None:
+        """Refuse what is new, let streams finish within the drain time, close every socket with 1012."""
+        log.info("gateway drains", sessions=len(self._directory))
+        self._tools.status.draining = True
+        await self._directory.drain(self._config.drain_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SOCKETS_S):
+                await self._no_sockets.wait()
+
+    def ws_url(self, host: str) -> str:
+        """Where a client that reached this gateway as `host` finds the WebSocket port; TLS where there is some."""
+        if self._config.public_url:
+            return self._config.public_url
+        scheme, port = ("wss", self.wss_port) if self.wss_port else ("ws", self.ws_port)
+        name = f"[{host}]" if ":" in host else host
+        return f"{scheme}://{name}:{port}{WS_PATH}"
+
+    async def _start_http(self, stack: AsyncExitStack) -> int:
+        api = Api(self._tools, self._directory, self._failures, ready=self._upstream.ready, ws_url=self.ws_url)
+        runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=0.5, handle_signals=False)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, self._config.http_host, self._config.http_port)
+        await site.start()
+        port: int = runner.addresses[0][1]
+        return port
+
+    async def _start_ws(self, stack: AsyncExitStack, host: str, port: int, tls: ssl.SSLContext | None) -> int:
+        config = self._config
+        origins: Sequence[Origin | None] | None = None
+        if config.allowed_origins:
+            origins = [None, *(Origin(origin) for origin in config.allowed_origins)]
+        server = await serve(
+            self._serve_socket,
+            host,
+            port,
+            ssl=tls,
+            origins=origins,
+            process_request=self._admit,
+            select_subprotocol=_choose_subprotocol,
+            # Compressed audio does not compress; a context a connection would cost memory.
+            compression=None,
+            max_size=config.max_message_bytes,
+            max_queue=_READ_AHEAD,
+            ping_interval=None,
+            close_timeout=config.close_timeout_s,
+            server_header=None,
+        )
+        stack.push_async_callback(_close_server, server)
+        bound: int = server.sockets[0].getsockname()[1]
+        return bound
+
+    def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
+        """Refuse what cannot become a connection of this gateway; wrong credentials come later (see connection)."""
+        if urlsplit(request.path).path != WS_PATH:
+            return _plain(HTTPStatus.NOT_FOUND, "WebSockets are served at /ws")
+        if self._directory.draining:
+            return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway restarts")
+        if not self._failures.allowed(remote_host(socket)) and not self._knows(request):
+            return _plain(HTTPStatus.TOO_MANY_REQUESTS, "too many wrong credentials")
+        return None
+
+    def _knows(self, request: Request) -> bool:
+        """Whether a handshake carries a right credential: callers behind one proxy do not pay for a stranger there."""
+        credential = _credential(request)
+        try:
+            self._tools.authenticator.check(credential.text, keys_allowed=credential.may_be_key)
+        except AuthError:
+            return False
+        return True
+
+    async def _serve_socket(self, socket: ServerConnection) -> None:
+        assert socket.request is not None
+        self._sockets += 1
+        self._no_sockets.clear()
+        try:
+            connection = Connection(socket, self._tools, self._directory, self._failures)
+            await connection.run(_credential(socket.request))
+        except Exception:
+            # The outermost edge of a connection: its defect closes this socket and no other.
+            log.exception("connection failed")
+            await socket.close(CloseCode.INTERNAL, "the gateway met a defect")
+        finally:
+            self._sockets -= 1
+            if not self._sockets:
+                self._no_sockets.set()
+
+    async def _sweep(self) -> None:
+        """Delete transcripts whose time is over; sessions that live are spared."""
+        while True:
+            try:
+                self._directory.touch()
+                gone = await self._store.sweep(self._config.retention_s)
+            except StoreError:
+                log.warning("retention sweep failed")
+            else:
+                if gone:
+                    log.info("transcripts deleted after retention", sessions=gone)
+            await asyncio.sleep(min(_SWEEP_INTERVAL_S, self._config.retention_s))
+
+
+def tls_context(config: GatewayConfig) -> ssl.SSLContext:
+    """The server side of wss. Raises ssl.SSLError or OSError for a certificate or key that cannot be used."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    assert config.tls_cert is not None
+    context.load_cert_chain(config.tls_cert, config.tls_key)
+    return context
+
+
+@asynccontextmanager
+async def running(config: GatewayConfig) -> AsyncIterator[Gateway]:
+    """A gateway that serves inside the block and is drained at its end; nothing of it is left afterwards.
+
+    Raises OSError for a port that cannot be had, StoreError for a store, ssl.SSLError for a certificate.
+    """
+    gateway = Gateway(config, open_store(config))
+    async with AsyncExitStack() as stack:
+        await gateway.start(stack)
+        try:
+            yield gateway
+        finally:
+            await gateway.drain()
+
+
+def _credential(request: Request) -> Credential:
+    offered = [
+        name.strip() for header in request.headers.get_all("Sec-WebSocket-Protocol") for name in header.split(",")
+    ]
+    authorization = request.headers.get_all("Authorization")
+    return of_handshake(request.path, authorization[0] if authorization else None, offered)
+
+
+def _choose_subprotocol(_socket: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """Never the one that carries a credential: answers are logged."""
+    return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None
+
+
+def _plain(status: HTTPStatus, text: str) -> Response:
+    body = f"{text}\n".encode()
+    headers = Headers(
+        {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(body)), "Connection": "close"}
+    )
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = "5"
+    return Response(status, status.phrase, headers, body)
+
+
+async def _close_server(server: Server) -> None:
+    server.close(code=CloseCode.RESTART, reason="the gateway restarts")
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_SOCKETS_S):
+            await server.wait_closed()
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

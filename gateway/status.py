@@ -1,0 +1,61 @@
+"""What a gateway says about itself: its services as `status` and /readyz show them."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import Final
+
+from talkup.v1 import task_pb2
+
+from gateway.protocol.messages import Service, ServiceStatus
+from gateway.protocol.status import GatewaySnapshot
+from gateway.upstream.pool import Upstream
+
+_FRESH_FOR_S: Final = 1.0
+_NAMES: Final[dict[task_pb2.ServiceType, Service]] = {
+    task_pb2.SERVICE_TYPE_STT: "stt",
+    task_pb2.SERVICE_TYPE_VISION: "vision",
+}
+
+
+def software_version() -> str:
+    """The installed version; `0` where the gateway runs from a bare source tree."""
+    try:
+        return metadata.version("talkup-gateway")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+class StatusSource:
+    """The gateway at a moment, gathered at most once a second. `started_at` is UNIX seconds."""
+
+    def __init__(self, upstream: Upstream, started_at: float) -> None:
+        self.draining = False
+        self._upstream = upstream
+        self._started_at = started_at
+        self._version = software_version()
+        self._gathered_at = 0.0
+        self._snapshot = GatewaySnapshot()
+
+    def services(self) -> tuple[ServiceStatus, ...]:
+        """Every configured service, now."""
+        return tuple(
+            ServiceStatus(
+                service=_NAMES[service],
+                workers_total=found.workers_total,
+                workers_serving=found.workers_serving,
+                free_slots=found.slots_free,
+                models=list(found.models),
+                languages=list(found.languages),
+                formats=list(found.formats),
+            )
+            for service, found in self._upstream.snapshot().items()
+            if service in _NAMES
+        )
+
+    def current(self, now: float) -> GatewaySnapshot:
+        """What `status` answers; `now` is UNIX seconds."""
+        if not 0 <= now - self._gathered_at < _FRESH_FOR_S or self._snapshot.draining != self.draining:
+            self._gathered_at = now
+            self._snapshot = GatewaySnapshot(self._version, self._started_at, self.draining, self.services())
+        return self._snapshot

@@ -1,0 +1,248 @@
+"""Who is let in, over WebSocket and HTTP, and what the HTTP port answers."""
+
+import json
+import ssl
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from websockets.exceptions import InvalidStatus
+
+from tests.e2e.gateway_rig import KEY, Client, eventually, rig
+
+
+async def test_every_place_of_a_credential() -> None:
+    async with rig() as at:
+        token = (await at.mint())["token"]
+        ways = [
+            {"additional_headers": {"Authorization": f"Bearer {KEY}"}},
+            {"additional_headers": {"Authorization": f"Bearer {token}"}},
+            {"subprotocols": ["talkup.v1", f"bearer.{token}"]},
+            {"subprotocols": ["talkup.v1", f"bearer.{KEY}"]},
+        ]
+        for way in ways:
+            client = await at.connect(**way)
+            await client.get("session")
+            await client.socket.close()
+        client = await at.connect()
+        await client.send("auth", token=token)
+        assert (await client.get("session"))["data"]["session_id"]
+        await client.socket.close()
+        client = await at.connect()
+        await client.send("auth", token=KEY)
+        await client.get("session")
+        await client.start()
+        await client.socket.close()
+
+
+async def test_the_query_takes_tokens_and_never_keys() -> None:
+    async with rig() as at:
+        minted = await at.mint()
+        client = await Client.open(f"{at.ws_url}?token={minted['token']}")
+        assert (await client.get("session"))["data"]["session_id"] == minted["session_id"]
+        await client.socket.close()
+        client = await Client.open(f"{at.ws_url}?token={KEY}")
+        assert await client.closed() == 4401
+        assert client.seen[0]["data"]["code"] == "unauthenticated"
+
+
+async def test_wrong_credentials_are_told_and_closed() -> None:
+    async with rig() as at:
+        client = await at.connect(key="wrong")
+        assert await client.closed() == 4401
+        assert [message["data"]["code"] for message in client.seen] == ["unauthenticated"]
+        client = await at.connect()
+        await client.send("auth", token="wrong")
+        assert await client.closed() == 4401
+        assert client.seen[-1]["data"]["code"] == "unauthenticated"
+
+
+async def test_without_a_credential_nothing_is_served_and_time_runs() -> None:
+    async with rig(auth_timeout_s="0.2") as at:
+        client = await at.connect()
+        await client.send("stream_start", stream_id="abc", format="audio/pcm;rate=16000")
+        assert await client.closed() == 4401
+        assert {message["data"]["code"] for message in client.seen} == {"unauthenticated"}
+        assert not at.worker.seen
+
+
+async def test_many_wrong_credentials_get_no_further_hearing_but_right_ones_do() -> None:
+    async with rig() as at:
+        status = 0
+        for _ in range(40):
+            status, _, _ = await at.request("GET", "/v1/sessions/x/transcript", credential="wrong")
+        assert status == 429
+        with pytest.raises(InvalidStatus, match="429"):
+            await at.connect(key="wrong")
+        client = await at.connect(key=KEY)
+        await client.get("session")
+        await client.socket.close()
+
+
+async def test_only_ws_is_served_there() -> None:
+    async with rig() as at:
+        with pytest.raises(InvalidStatus, match="404"):
+            await Client.open(at.ws_url + "/other", key=KEY)
+
+
+async def test_tls(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path)
+    async with rig(tls_cert=str(cert), tls_key=str(key), wss_port="0") as at:
+        minted = await at.mint()
+        assert minted["url"] == f"wss://127.0.0.1:{at.gateway.wss_port}/ws"
+        trust = ssl.create_default_context(cafile=str(cert))
+        client = await Client.open(minted["url"], key=minted["token"], ssl=trust)
+        await client.start()
+        await client.socket.close()
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for 127.0.0.1, good for an hour."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway under test")])
+    now = datetime.now(UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    cert_path, key_path = folder / "cert.pem", folder / "key.pem"
+    cert_path.write_bytes(built.public_bytes(serialization.Encoding.PEM))
+    key_path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return cert_path, key_path
+
+
+async def test_sessions_need_a_key() -> None:
+    async with rig(public_url="wss://talkup.example/ws") as at:
+        minted = await at.mint()
+        assert minted["url"] == "wss://talkup.example/ws"
+        assert set(minted) == {"session_id", "url", "token", "expires_at"}
+        for credential in (None, "wrong", minted["token"]):
+            status, body, headers = await at.request("POST", "/v1/sessions", credential=credential)
+            assert (status, body["error"]["code"]) == (401, "unauthenticated")
+            assert headers["WWW-Authenticate"] == "Bearer"
+            status, _, _ = await at.request(
+                "POST", "/process/initialization", credential=credential, json={"key": "no"}
+            )
+            assert status == 401
+
+
+async def test_talkup_initialization() -> None:
+    async with rig() as at:
+        asked = {"key": KEY, "type": "initialization", "format": "text", "data": ""}
+        status, body, _ = await at.request("POST", "/process/initialization", credential=None, json=asked)
+        assert status == 200
+        assert {name: body[name] for name in ("key", "type", "format")} == {
+            "key": "",
+            "type": "initialization_response",
+            "format": "text",
+        }
+        assert body["data"].startswith(f"ws://127.0.0.1:{at.gateway.ws_port}/ws?session_id=")
+        bad = [
+            ("{", "bad_json"),
+            ('{"key": 7}', "bad_message"),
+            ('{"type": "other"}', "bad_message"),
+            ("\ufeff", "bad_json"),
+        ]
+        for text, code in bad:
+            status, body, _ = await at.request("POST", "/process/initialization", data=text)
+            assert (status, body["error"]["code"]) == (400, code)
+
+
+async def test_transcripts_belong_to_their_session() -> None:
+    async with rig() as at:
+        mine, other = await at.mint(), await at.mint()
+        client = await at.connect(key=mine["token"])
+        await client.start()
+        await client.socket.send(b"one1")
+        text = (await client.finals(1))[0]
+        path = f"/v1/sessions/{mine['session_id']}/transcript"
+        for credential in (KEY, mine["token"]):
+            status, body, _ = await at.request("GET", path, credential=credential)
+            assert (status, body["text"]) == (200, text)
+        shapes = {"txt": "text/plain", "srt": "application/x-subrip", "vtt": "text/vtt", "talkup": "application/json"}
+        for name, content_type in shapes.items():
+            status, body, headers = await at.request("GET", f"{path}?format={name}&stream_id=abc")
+            assert status == 200
+            assert headers["Content-Type"].startswith(content_type)
+            assert text in (json.dumps(body) if isinstance(body, dict) else body)
+        refused = [
+            ("", other["token"], 403, "permission_denied"),
+            ("", None, 401, "unauthenticated"),
+            ("?format=doc", KEY, 400, "bad_message"),
+            ("?stream_id=nope", KEY, 404, "unknown_stream"),
+        ]
+        for query, credential, expected, code in refused:
+            status, body, _ = await at.request("GET", path + query, credential=credential)
+            assert (status, body["error"]["code"]) == (expected, code)
+        await client.socket.close()
+
+
+async def test_deleted_means_gone_for_good() -> None:
+    async with rig() as at:
+        minted = await at.mint()
+        client = await at.connect(key=minted["token"])
+        await client.start()
+        await client.socket.send(b"one1")
+        await client.finals(1)
+        path = f"/v1/sessions/{minted['session_id']}"
+        assert (await at.request("DELETE", path, credential=minted["token"]))[0] == 204
+        assert await client.closed() == 1000
+        assert (await at.request("GET", path + "/transcript"))[0] == 404
+        assert (await at.request("DELETE", path))[0] == 404
+        again = await at.connect(key=minted["token"])
+        await again.closed()
+        assert again.seen[0]["data"]["code"] == "session_expired"
+        await at.until_metric('gateway_streams{service="stt"} 0.0')
+
+
+async def test_sessions_are_bounded() -> None:
+    async with rig(max_sessions="1") as at:
+        first = await at.connect(key=KEY)
+        await first.get("session")
+        second = await at.connect(key=KEY)
+        assert await second.closed() == 1013
+        assert second.seen[0]["data"]["code"] == "busy"
+        first.socket.transport.abort()
+        await at.until_metric("gateway_connections 0.0")
+        third = await at.connect(key=KEY)
+        await third.get("session")
+        await third.socket.close()
+
+
+async def test_health_pages_and_errors() -> None:
+    async with rig() as at:
+        assert (await at.request("GET", "/healthz", credential=None))[1] == {"status": "ok"}
+        status, page, headers = await at.request("GET", "/", credential=None)
+        assert status == 200
+        assert "<title>" in page
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert (await at.request("GET", "/app.js", credential=None))[2]["Content-Type"].startswith("text/javascript")
+        for path in ("/nothing", "/__init__.py", "/..%2fconfig.py", "/a/b"):
+            status, body, _ = await at.request("GET", path)
+            assert status == 404
+            assert body["error"]["code"]
+        assert (await at.request("PUT", "/v1/sessions"))[0] == 405
+        status, body, _ = await at.request("POST", "/process/initialization", data=b"x" * 100_000)
+        assert (status, body["error"]["code"]) == (413, "payload_too_large")
+        await at.worker.set_serving(False)
+
+        async def unready() -> int:
+            return (await at.request("GET", "/readyz"))[0]
+
+        await eventually(unready, lambda status: status == 503)

@@ -1,0 +1,152 @@
+"""Credentials: keys, tokens and how many wrong ones are heard."""
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.auth import Audience, Authenticator, AuthError, FailureLimiter, Principal, bearer, new_session_id
+from gateway.credentials import Credential, of_handshake
+
+SECRET = "s" * 32
+
+
+class Clock:
+    def __init__(self, now: float = 1_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def doors(clock: Clock) -> Authenticator:
+    return Authenticator(["key-1", "clé-2"], SECRET, 60.0, clock)
+
+
+def test_api_keys(doors: Authenticator) -> None:
+    assert doors.check("key-1") == Principal()
+    assert doors.check("clé-2").may_use("anything")
+    with pytest.raises(AuthError):
+        doors.check("key-1", keys_allowed=False)
+    with pytest.raises(AuthError):
+        doors.check("key-")
+
+
+def test_a_token_is_good_for_one_session_until_it_ends(doors: Authenticator, clock: Clock) -> None:
+    minted = doors.mint("abc", Audience.SESSION)
+    assert minted.expires_at == 1_000_060
+    principal = doors.check(minted.token, keys_allowed=False)
+    assert principal.may_use("abc")
+    assert not principal.may_use("abd")
+    clock.now = 1_000_060.0
+    with pytest.raises(AuthError, match="expired"):
+        doors.check(minted.token)
+
+
+def test_audiences_are_kept_apart(doors: Authenticator) -> None:
+    token = doors.mint("abc", Audience.SESSION).token
+    with pytest.raises(AuthError):
+        doors.check_token(token, Audience.RESUME)
+
+
+def test_forged_tokens(doors: Authenticator) -> None:
+    claims = {"sid": "abc", "aud": "talkup-session", "exp": 2_000_000}
+    forged = [
+        jwt.encode(claims, "x" * 32, algorithm="HS256"),
+        jwt.encode(claims, None, algorithm="none"),
+        jwt.encode({**claims, "sid": 7}, SECRET, algorithm="HS256"),
+        jwt.encode({**claims, "sid": "x" * 65}, SECRET, algorithm="HS256"),
+        jwt.encode({"aud": "talkup-session", "exp": 2_000_000}, SECRET, algorithm="HS256"),
+        jwt.encode({"sid": "abc", "exp": 2_000_000}, SECRET, algorithm="HS256"),
+        jwt.encode({"sid": "abc", "aud": "talkup-session"}, SECRET, algorithm="HS256"),
+    ]
+    for token in forged:
+        with pytest.raises(AuthError):
+            doors.check(token)
+    assert doors.check(jwt.encode(claims, SECRET, algorithm="HS256")) == Principal("abc")
+
+
+@given(st.text())
+def test_any_text_is_refused_without_another_error(text: str) -> None:
+    doors = Authenticator(["the key"], SECRET, 60.0, Clock())
+    if text == "the key":
+        return
+    with pytest.raises(AuthError) as refused:
+        doors.check(text)
+    assert len(text) < 4 or text not in str(refused.value)
+
+
+def test_without_secret_tokens_of_two_processes_differ(clock: Clock) -> None:
+    one, other = (Authenticator(["k"], "", 60.0, clock) for _ in range(2))
+    with pytest.raises(AuthError):
+        other.check(one.mint("abc", Audience.SESSION).token)
+
+
+def test_open_access_lets_everybody_in_but_no_bad_token(clock: Clock) -> None:
+    doors = Authenticator([], SECRET, 60.0, clock)
+    assert doors.open_access
+    assert doors.check(None) == Principal()
+    assert doors.check("dev-key") == Principal()
+    with pytest.raises(AuthError):
+        doors.check("a.b.c")
+
+
+def test_failures_are_bounded_and_forgiven_with_time(clock: Clock) -> None:
+    limiter = FailureLimiter(burst=3, refill_s=10.0, addresses=2, clock=clock)
+    for _ in range(3):
+        assert limiter.allowed("a")
+        limiter.failed("a")
+    assert not limiter.allowed("a")
+    assert limiter.allowed("b")
+    clock.now += 10.0
+    assert limiter.allowed("a")
+    for other in ("b", "c"):
+        limiter.failed(other)
+    assert limiter.allowed("a")
+
+
+def test_session_ids_differ() -> None:
+    assert len({new_session_id() for _ in range(100)}) == 100
+
+
+@pytest.mark.parametrize(
+    ("header", "credential"),
+    [
+        ("Bearer abc", "abc"),
+        ("bearer  abc ", "abc"),
+        ("Basic abc", None),
+        ("Bearer", None),
+        ("Bearer ", None),
+        (None, None),
+    ],
+)
+def test_bearer(header: str | None, credential: str | None) -> None:
+    assert bearer(header) == credential
+
+
+@pytest.mark.parametrize(
+    ("target", "header", "subprotocols", "expected"),
+    [
+        ("/ws", "Bearer h", ["talkup.v1", "bearer.p"], Credential("h")),
+        ("/ws?token=q", None, ["talkup.v1", "bearer.p"], Credential("p")),
+        ("/ws?session_id=1&token=q", None, ["talkup.v1"], Credential("q", may_be_key=False)),
+        ("/ws?token=", None, [], Credential()),
+        ("/ws", None, ["bearer."], Credential()),
+        ("/ws?" + "&".join(f"a{i}=1" for i in range(100)), None, [], Credential()),
+        ("http://[/ws?token=q", None, [], Credential()),
+    ],
+)
+def test_where_a_handshake_carries_it(
+    target: str, header: str | None, subprotocols: list[str], expected: Credential
+) -> None:
+    assert of_handshake(target, header, subprotocols) == expected
+
+
+def test_credentials_stay_out_of_repr() -> None:
+    assert "hidden" not in repr(Credential("hidden"))

@@ -1,0 +1,116 @@
+"""Settings: what wins over what, what is refused, and how that is said."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import GatewayConfig, load, sqlite_path
+from gateway.settings import ConfigError, env_of, flag_of, from_values, settings_of
+
+KEY = {"api_keys": "a-key"}
+
+
+def test_flag_wins_over_environment_over_file_over_default(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.conf"
+    file.write_text("http-port = 1\nws-port = 1\nwss-port = 1\n")
+    environment = {"GATEWAY_HTTP_PORT": "2", "GATEWAY_WS_PORT": "2"}
+    config = load(["--config", str(file), "--http-port", "3"], environment)
+    assert (config.http_port, config.ws_port, config.wss_port, config.drain_s) == (3, 2, 1, 7.0)
+
+
+def test_names_that_others_rely_on() -> None:
+    environment = {
+        "GATEWAY_STT_WORKERS": "a:1, b:2",
+        "GATEWAY_VISION_WORKERS": "dns:///vision:50052",
+        "GATEWAY_API_KEYS": "one,two",
+        "GATEWAY_STORE": "memory://",
+    }
+    config = load([], environment)
+    assert config.stt_workers == ("a:1", "b:2")
+    assert config.vision_workers == ("dns:///vision:50052",)
+    assert config.api_keys == ("one", "two")
+    assert config.store == "memory://"
+
+
+def test_switches_come_bare_or_with_a_word() -> None:
+    assert load(["--worker-plaintext"], {}).worker_plaintext
+    assert not load([], {"GATEWAY_WORKER_PLAINTEXT": "false"}).worker_plaintext
+    assert load([], {"GATEWAY_WORKER_PLAINTEXT": "1"}).worker_plaintext
+
+
+def test_help_lists_every_setting_with_variable_and_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        load(["--help"], {})
+    assert done.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for name in settings_of(GatewayConfig):
+        assert flag_of(name) in shown
+        assert f"[env {env_of(name)}; default" in shown
+
+
+@pytest.mark.parametrize(
+    ("values", "setting"),
+    [
+        ({"http_port": "70000"}, "http_port"),
+        ({"http_port": "many"}, "http_port"),
+        ({"session_grace_s": "nan"}, "session_grace_s"),
+        ({"drain_s": "-1"}, "drain_s"),
+        ({"worker_plaintext": "perhaps"}, "worker_plaintext"),
+        ({"log_level": "loud"}, "log_level"),
+        ({"store": "redis://localhost"}, "store"),
+        ({"store": "sqlite://"}, "store"),
+        ({"store": "somewhere"}, "store"),
+        ({"tls_cert": "/nowhere/cert.pem"}, "tls_cert"),
+        ({"ws_enabled": "false"}, "ws_enabled"),
+        ({"token_secret": "short"}, "token_secret"),
+        ({"public_url": "https://host/ws"}, "public_url"),
+        ({"http_host": "0.0.0.0"}, "api_keys"),
+        ({"ws_host": "::"}, "api_keys"),
+        ({"ws_host": "gateway.example", **KEY}, "ws_host"),
+        ({"http_host": "0.0.0.0", **KEY}, "http_host"),
+    ],
+)
+def test_bad_settings_are_named(values: dict[str, str], setting: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        from_values(GatewayConfig, values)
+    assert refused.value.setting == setting
+    assert env_of(setting) in str(refused.value)
+
+
+def test_a_bad_setting_is_one_line_and_status_two(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        load(["--ws-port", "many"], {})
+    assert refused.value.code == 2
+    assert capsys.readouterr().err == "gateway: setting --ws-port (GATEWAY_WS_PORT): must be a whole number\n"
+
+
+def test_an_unknown_flag_is_one_line_and_status_two(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        load(["--colour", "blue"], {})
+    assert refused.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_certificate_without_key_names_the_key(tmp_path: Path) -> None:
+    cert = tmp_path / "cert.pem"
+    cert.write_text("x")
+    with pytest.raises(ConfigError) as refused:
+        from_values(GatewayConfig, {"tls_cert": str(cert)})
+    assert refused.value.setting == "tls_key"
+
+
+def test_beyond_loopback_with_key_and_flag() -> None:
+    config = from_values(GatewayConfig, {"http_host": "0.0.0.0", "allow_plaintext": "yes", **KEY})
+    assert not config.open_access
+
+
+def test_secrets_stay_out_of_repr() -> None:
+    config = from_values(
+        GatewayConfig, {"api_keys": "hidden-1", "token_secret": "hidden-2" * 8, "worker_token": "hidden-3"}
+    )
+    assert "hidden" not in repr(config)
+
+
+@pytest.mark.parametrize(("url", "path"), [("sqlite:///a/b.db", "a/b.db"), ("sqlite:////a/b.db", "/a/b.db")])
+def test_sqlite_urls(url: str, path: str) -> None:
+    assert sqlite_path(url) == Path(path)

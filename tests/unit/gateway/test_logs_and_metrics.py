@@ -1,0 +1,69 @@
+"""What is told about a running gateway, and what never is."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from talkup.v1 import task_pb2
+
+from gateway import logs
+from gateway.metrics import Metrics
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def test_json_lines_without_secrets_or_speech(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", "json")
+    log = structlog.get_logger()
+    log.debug("unseen")
+    log.info("stream opened", session_id="s1", token="hidden", text="hidden", note="x" * 2000)
+    logging.getLogger("websockets.server").info("GET /ws?token=hidden")
+    logging.getLogger("anything").warning("noted")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["event"] for line in lines] == ["stream opened", "noted"]
+    assert lines[0]["session_id"] == "s1"
+    assert set(lines[1]) == {"event", "level", "timestamp"}
+    assert len(lines[0]["note"]) < 600
+    assert "hidden" not in json.dumps(lines)
+
+
+def test_console(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("debug", "console")
+    structlog.get_logger().debug("seen", Authorization="hidden")
+    shown = capsys.readouterr().err
+    assert "seen" in shown
+    assert "hidden" not in shown
+
+
+def test_upstream_reports_become_samples() -> None:
+    metrics = Metrics()
+    stt = task_pb2.SERVICE_TYPE_STT
+    metrics.stream_opened(stt)
+    metrics.stream_opened(stt)
+    metrics.stream_finished(stt, "ended")
+    metrics.attempt_failed(stt, "unavailable")
+    metrics.retry(stt, 0.1)
+    metrics.failover(stt)
+    metrics.chunks_lost(stt, 3)
+    metrics.watch_outboxes(lambda: 7)
+    text = metrics.render().decode()
+    for sample in (
+        'gateway_streams{service="stt"} 1.0',
+        'gateway_tasks_total{outcome="ended",service="stt"} 1.0',
+        'gateway_attempts_failed_total{reason="unavailable",service="stt"} 1.0',
+        'gateway_retries_total{service="stt"} 1.0',
+        'gateway_failovers_total{service="stt"} 1.0',
+        'gateway_chunks_lost_total{service="stt"} 3.0',
+        "gateway_outbox_depth 7.0",
+    ):
+        assert sample in text

@@ -1,0 +1,61 @@
+"""The shapes in which a transcript is read."""
+
+import json
+
+import pytest
+
+from gateway.transcript_formats import FORMATS, Segment, StreamTranscript, Transcript, Word, render
+
+WORDS = (Word("Bonjour", 0, 500, 0.9), Word("<toi>", 600, 1200, 0.8))
+FIRST = StreamTranscript(
+    "abc",
+    100.0,
+    True,
+    (
+        Segment(1, " Bonjour <toi>\n& --> moi", "fr", 0.94, 0, 1234, WORDS),
+        Segment(2, "Ça va ?", "fr", 0.9, 3_600_500, 3_661_007),
+    ),
+)
+SECOND = StreamTranscript("def", 107.5, False, (Segment(1, "Oui.", "fr", 0.8, 500, 900),))
+TRANSCRIPT = Transcript("s1", 99.0, (FIRST, SECOND))
+
+
+def test_txt() -> None:
+    assert render(TRANSCRIPT, "txt").body == "Bonjour <toi> & --> moi\nÇa va ?\nOui.\n"
+
+
+def test_srt_places_later_streams_where_they_began() -> None:
+    assert render(TRANSCRIPT, "srt").body == (
+        "1\n00:00:00,000 --> 00:00:01,234\nBonjour <toi> & -> moi\n\n"
+        "2\n01:00:00,500 --> 01:01:01,007\nÇa va ?\n\n"
+        "3\n00:00:08,000 --> 00:00:08,400\nOui.\n"
+    )
+
+
+def test_vtt_escapes() -> None:
+    body = render(TRANSCRIPT.only("abc"), "vtt").body
+    assert body.startswith("WEBVTT\n\n00:00:00.000 --> 00:00:01.234\nBonjour &lt;toi&gt; &amp; --&gt; moi\n\n")
+
+
+def test_json_holds_everything() -> None:
+    body = json.loads(render(TRANSCRIPT, "json").body)
+    assert body["session_id"] == "s1"
+    assert [stream["stream_id"] for stream in body["streams"]] == ["abc", "def"]
+    assert body["streams"][1]["text"] == "Oui."
+    assert body["streams"][0]["segments"][0]["words"][1] == {
+        "word": "<toi>",
+        "start_ms": 600,
+        "end_ms": 1200,
+        "confidence": 0.8,
+    }
+    assert body["text"].endswith("Oui.")
+
+
+def test_talkup() -> None:
+    body = json.loads(render(TRANSCRIPT.only("def"), "talkup").body)
+    assert body == {"transcripts": [{"content": "Oui.", "who_stated": "user"}]}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_nothing_said_is_no_error(name: str) -> None:
+    assert render(Transcript("s1", 0.0), name).content_type == FORMATS[name][0]
