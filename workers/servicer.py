@@ -135,12 +135,14 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         superseded = asyncio.Event()
         lease = self._admission.admit(task.key, task.attempt, superseded.set)
         try:
-            deadline = self._deadline(context)
+            now, left, bound = asyncio.get_running_loop().time(), context.time_remaining(), self._limits.stream_seconds
+            deadline = now + (bound if left is None else min(left, bound))
             session = self._engine.open(
                 task.start, StreamContext(task.key.session_id, task.key.stream_id, task.attempt, deadline)
             )
             try:
-                limits = StreamLimits(deadline, self._limits.write_seconds)
+                # The caller's own deadline is gRPC's to enforce: it cancels the call on both sides.
+                limits = StreamLimits(now + bound, self._limits.write_seconds)
                 stream = Stream(task, session, requests, context.write, limits=limits, superseded=superseded)
                 with self._running(stream, task):
                     await stream.run(self._started(task))
@@ -150,12 +152,6 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         finally:
             self._admission.release(lease)
             self._metrics.slots(self._admission.slots())
-
-    def _deadline(self, context: _Context) -> float:
-        """When the stream's time is over, on the loop's clock: the caller's deadline or the worker's bound."""
-        remaining = context.time_remaining()
-        bound = self._limits.stream_seconds
-        return asyncio.get_running_loop().time() + (bound if remaining is None else min(remaining, bound))
 
     def _started(self, task: Task) -> task_pb2.Started:
         models = self._engine.describe().models
