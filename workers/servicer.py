@@ -1,0 +1,215 @@
+"""WorkerService: admits streams, runs each on a session of the engine, and tells them when the worker goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Final, Never
+
+import grpc
+import structlog
+from talkup.v1 import error_pb2, task_pb2, worker_service_pb2, worker_service_pb2_grpc
+
+from workers.admission import Admission
+from workers.engine import Engine, EngineError, EngineSession, StreamContext
+from workers.errors import RefusedError, details, status_of, trailing_metadata
+from workers.metrics import WorkerMetrics
+from workers.requests import PROTOCOL_VERSIONS, Task, check_start
+from workers.stream import Stream, StreamLimits, place_of
+
+_log = structlog.get_logger()
+
+CAPABILITIES: Final[dict[task_pb2.ServiceType, tuple[str, ...]]] = {
+    task_pb2.SERVICE_TYPE_STT: ("interim_results", "word_timestamps", "speech_events", "flush", "resume"),
+    task_pb2.SERVICE_TYPE_VISION: ("frame_signals", "window_signals", "events", "flush", "resume"),
+}
+"""What every engine of a service offers; the conformance suite holds engines to it."""
+
+_CLOSE_SECONDS: Final = 2.0
+_Context = grpc.aio.ServicerContext[task_pb2.TaskRequest, task_pb2.TaskResult]
+
+
+@dataclass(frozen=True, slots=True)
+class ServicerLimits:
+    """Bounds of one worker. `slots` 0 takes the engine's own number."""
+
+    slots: int = 0
+    start_seconds: float = 10.0
+    write_seconds: float = 30.0
+    stream_seconds: float = 14_400.0
+    busy_retry_after_ms: int = 1_000
+
+
+class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
+    """The service of one engine. Streams are admitted between `engine_loaded` and `drain`."""
+
+    def __init__(self, engine: Engine, limits: ServicerLimits, metrics: WorkerMetrics) -> None:
+        self._engine = engine
+        self._limits = limits
+        self._metrics = metrics
+        self._admission = Admission(0, retry_after_ms=limits.busy_retry_after_ms)
+        self._streams: set[Stream] = set()
+        self._loaded = False
+        self._draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def engine_loaded(self) -> int:
+        """Begin to admit streams; returns the number of slots."""
+        total = self._limits.slots or self._engine.default_slots()
+        self._admission.resize(total)
+        self._loaded = True
+        self._metrics.slots(self._admission.slots())
+        return total
+
+    async def drain(self, seconds: float) -> None:
+        """Admit nothing more, tell the running streams, and wait for them to be gone, `seconds` at most."""
+        self._draining = True
+        for stream in self._streams:
+            stream.drain(round(seconds * 1000))
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            _log.warning("streams left at the end of the drain", streams=len(self._streams))
+
+    async def Describe(  # noqa: N802 (the contract's name)
+        self,
+        request: worker_service_pb2.DescribeRequest,
+        context: grpc.aio.ServicerContext[worker_service_pb2.DescribeRequest, worker_service_pb2.DescribeResponse],
+    ) -> worker_service_pb2.DescribeResponse:
+        """What this worker is; before the model is loaded, without models and slots."""
+        description = worker_service_pb2.DescribeResponse()
+        if self._loaded:
+            description.CopyFrom(self._engine.describe())
+        description.service_type = self._engine.service_type
+        description.worker_version = worker_version()
+        description.draining = self._draining
+        description.slots.CopyFrom(self._admission.slots())
+        del description.protocol_versions[:]
+        description.protocol_versions.extend(PROTOCOL_VERSIONS)
+        return description
+
+    async def StreamTask(  # noqa: N802 (the contract's name)
+        self, request_iterator: AsyncIterator[task_pb2.TaskRequest], context: _Context
+    ) -> None:
+        """One media stream. Refusals end the call with a status; failures of the stream travel in band."""
+        try:
+            self._check_open()
+            task = await self._first(request_iterator)
+            self._check_open()
+            await self._serve(task, request_iterator, context)
+        except EngineError as error:
+            await self._refuse(context, error)
+        except Exception as error:  # noqa: BLE001 (the edge of the call: gRPC would log and send the text)
+            _log.error("call failed unexpectedly", error=type(error).__name__, where=place_of(error))
+            await self._refuse(context, RefusedError(error_pb2.ERROR_CODE_INTERNAL, "the worker failed"))
+
+    async def _refuse(self, context: _Context, error: EngineError) -> Never:
+        self._metrics.refused(error_pb2.ErrorCode.Name(error.code))
+        await context.abort(status_of(error.code), details(error), trailing_metadata(error))
+        raise AssertionError("abort returned")
+
+    def _check_open(self) -> None:
+        if self._draining:
+            raise RefusedError(error_pb2.ERROR_CODE_NO_WORKER, "this worker is going", retryable=True)
+        if not self._loaded:
+            raise RefusedError(error_pb2.ERROR_CODE_NO_WORKER, "the model is not loaded yet", retryable=True)
+
+    async def _first(self, requests: AsyncIterator[task_pb2.TaskRequest]) -> Task:
+        try:
+            async with asyncio.timeout(self._limits.start_seconds):
+                request = await anext(requests)
+        except StopAsyncIteration:
+            raise RefusedError(
+                error_pb2.ERROR_CODE_BAD_MESSAGE, "the first message must carry start", field="start"
+            ) from None
+        except TimeoutError:
+            raise RefusedError(error_pb2.ERROR_CODE_DEADLINE_EXCEEDED, "no first message came", field="start") from None
+        return check_start(request, self._engine.service_type)
+
+    async def _serve(self, task: Task, requests: AsyncIterator[task_pb2.TaskRequest], context: _Context) -> None:
+        superseded = asyncio.Event()
+        lease = self._admission.admit(task.key, task.attempt, superseded.set)
+        try:
+            now, left, bound = asyncio.get_running_loop().time(), context.time_remaining(), self._limits.stream_seconds
+            deadline = now + (bound if left is None else min(left, bound))
+            session = self._engine.open(
+                task.start, StreamContext(task.key.session_id, task.key.stream_id, task.attempt, deadline)
+            )
+            try:
+                # The caller's own deadline is gRPC's to enforce: it cancels the call on both sides.
+                limits = StreamLimits(now + bound, self._limits.write_seconds)
+                stream = Stream(task, session, requests, context.write, limits=limits, superseded=superseded)
+                with self._running(stream, task):
+                    await stream.run(self._started(task))
+            finally:
+                self._admission.release(lease)
+                await _close(session)
+        finally:
+            self._admission.release(lease)
+            self._metrics.slots(self._admission.slots())
+
+    def _started(self, task: Task) -> task_pb2.Started:
+        models = self._engine.describe().models
+        return task_pb2.Started(
+            model=models[0] if models else None,
+            capabilities=CAPABILITIES[task.service_type],
+            resumed=task.start.HasField("resume_state"),
+            slots=self._admission.slots(),
+            worker_version=worker_version(),
+        )
+
+    @contextmanager
+    def _running(self, stream: Stream, task: Task) -> Iterator[None]:
+        """Count and log a stream while it runs."""
+        log = _log.bind(session_id=task.key.session_id, stream_id=task.key.stream_id, attempt=task.attempt)
+        began = asyncio.get_running_loop().time()
+        self._streams.add(stream)
+        self._idle.clear()
+        self._metrics.slots(self._admission.slots())
+        log.info(
+            "stream opened",
+            format=task.start.format.mime_type,
+            resumed=task.start.HasField("resume_state"),
+        )
+        try:
+            yield
+        finally:
+            self._streams.discard(stream)
+            if not self._streams:
+                self._idle.set()
+            numbers = stream.numbers
+            seconds = asyncio.get_running_loop().time() - began
+            self._metrics.stream_ended(numbers, seconds)
+            log.info(
+                "stream ended",
+                outcome=numbers.outcome.value,
+                error=numbers.error_code,
+                chunks=numbers.chunks,
+                bytes=numbers.bytes,
+                results=numbers.results,
+                finals=numbers.finals,
+                committed_sequence=numbers.committed_sequence,
+                seconds=round(seconds, 3),
+            )
+
+
+def worker_version() -> str:
+    """The version of the installed project; "0" where it runs from a bare source tree."""
+    try:
+        return metadata.version("talkup-gateway")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+async def _close(session: EngineSession) -> None:
+    """Free a session; a close that hangs is given up after a bound, the slot is free already."""
+    try:
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await session.close()
+    except TimeoutError:
+        _log.error("a session did not close in time")
