@@ -85,7 +85,10 @@ class _AvDecoder:
         self.rate = 0
         self._codec = track.codec
         self._last_frame = _DEFAULT_FRAME.get(track.codec, 0)
-        self._context = av.AudioCodecContext.create(_NAMES[track.codec], "r")
+        context = av.CodecContext.create(_NAMES[track.codec], "r")
+        if not isinstance(context, av.AudioCodecContext):
+            raise MediaError("the codec of the audio track is not supported")
+        self._context = context
         self._context.thread_count = 1
         private = without_pre_skip(track.private) if track.codec is Codec.OPUS else track.private
         if private:
@@ -125,8 +128,8 @@ class _AvDecoder:
         if not frame.format.is_planar:
             values = values.reshape(-1, frame.layout.nb_channels).T
         if values.dtype.kind == "i":
-            return mix(values.astype(np.float64) / (1 << (8 * values.dtype.itemsize - 1)))
-        return finite(mix(values))
+            return mix(values / (1 << (8 * values.dtype.itemsize - 1)))
+        return mix(values)
 
 
 class Resampler:
@@ -138,6 +141,7 @@ class Resampler:
 
     def push(self, samples: Samples) -> Samples:
         """The output that these samples complete."""
+        samples = finite(samples)
         if self._rate == OUTPUT_RATE:
             return samples
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None]), format="flt", layout="mono")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workers.media.packet import Codec, Damaged, Demuxer, Incomplete, Packet, Track, check_size, check_skip
+from workers.media.packet import Codec, DamagedError, Demuxer, Incomplete, Packet, Track, check_size, check_skip
 
 _TRACK = 1
 _STREAMINFO_BYTES = 34
@@ -99,7 +99,7 @@ class FlacDemuxer(Demuxer):
         if self._current is None:
             self._current = parse_header(self._buffer, 0)
             if self._current is None:
-                raise Damaged("not a frame")
+                raise DamagedError("not a frame")
         end, following = self._next_frame(self._current)
         packets.append(self._packet(self._current, end))
         self._current, self._scanned = following, 0
@@ -111,11 +111,11 @@ class FlacDemuxer(Demuxer):
             raise Incomplete
         if not self._header:
             if buffer[:4] != b"fLaC":
-                raise Damaged("it does not begin with fLaC")
+                raise DamagedError("it does not begin with fLaC")
             if len(buffer) < 8 + _STREAMINFO_BYTES:
                 raise Incomplete
             if buffer[4] & 0x7F or int.from_bytes(buffer[5:8], "big") != _STREAMINFO_BYTES:
-                raise Damaged("STREAMINFO is missing")
+                raise DamagedError("STREAMINFO is missing")
             self._streaminfo(bytes(buffer[8 : 8 + _STREAMINFO_BYTES]))
             self._in_metadata = not buffer[4] & 0x80
             return 8 + _STREAMINFO_BYTES
@@ -128,7 +128,7 @@ class FlacDemuxer(Demuxer):
         self._block_samples = int.from_bytes(info[2:4], "big")
         self._rate = packed >> 12
         if not self._rate:
-            raise Damaged("STREAMINFO has no sample rate")
+            raise DamagedError("STREAMINFO has no sample rate")
         self.tracks = {_TRACK: Track(_TRACK, Codec.FLAC, info, self._rate, (packed >> 9 & 7) + 1)}
 
     def _next_frame(self, current: FlacHeader) -> tuple[int, FlacHeader]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workers.media.packet import Codec, Damaged, Demuxer, Incomplete, Packet, Track, check_skip
+from workers.media.packet import Codec, DamagedError, Demuxer, Incomplete, Packet, Track, check_skip
 
 _MPEG1 = 3
 _LAYER3 = 1
@@ -78,7 +78,7 @@ class Mp3Demuxer(Demuxer):
             return check_skip(_ID3_HEAD + (buffer[6] << 21 | buffer[7] << 14 | buffer[8] << 7 | buffer[9]))
         header = parse_header(buffer)
         if header is None:
-            raise Damaged("not a frame")
+            raise DamagedError("not a frame")
         if len(buffer) < header.size:
             raise Incomplete
         self._frame(header.size, packets)

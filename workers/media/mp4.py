@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from workers.media.opus import RATE, pre_skip
 from workers.media.packet import (
     Codec,
-    Damaged,
+    DamagedError,
     Demuxer,
     Incomplete,
     Packet,
@@ -113,10 +113,10 @@ class Mp4Demuxer(Demuxer):
                 raise Incomplete
             (size,), head = struct.unpack_from(">Q", buffer, 8), 16
         if size < head or not all(0x20 <= byte < 0x7F or byte == 0xA9 for byte in kind):
-            raise Damaged("not a box")
+            raise DamagedError("not a box")
         if kind not in (b"ftyp", b"moov", b"moof", b"mdat") or (kind == b"mdat" and not self._samples):
             if not self.tracks and kind == b"mdat":
-                raise Damaged("the MP4 is not fragmented")
+                raise DamagedError("the MP4 is not fragmented")
             return check_skip(size)
         check_size(size)
         if len(buffer) < size:
@@ -127,7 +127,7 @@ class Mp4Demuxer(Demuxer):
     def _box(self, kind: bytes, box: bytes, head: int, packets: list[Packet]) -> None:
         if kind == b"moof":
             if not self.tracks:
-                raise Damaged("a fragment stands before the moov box")
+                raise DamagedError("a fragment stands before the moov box")
             self._samples = self._fragment(box, head)
             self._moof_at = self.position
         elif kind == b"mdat":
@@ -159,7 +159,7 @@ class Mp4Demuxer(Demuxer):
                         number, _, duration, size, flags = struct.unpack_from(">5I", trex, 4)
                         self._defaults[number] = _Defaults(duration, size, flags)
         if not self._defaults:
-            raise Damaged("the MP4 is not fragmented")
+            raise DamagedError("the MP4 is not fragmented")
         self.tracks = tracks
 
     def _fragment(self, moof: bytes, head: int) -> list[_Sample]:
@@ -217,7 +217,7 @@ class _Run:
         flags = int.from_bytes(trun[1:4], "big")
         (count,) = struct.unpack_from(">I", trun, 4)
         if count > most:
-            raise Damaged("a fragment has too many samples")
+            raise DamagedError("a fragment has too many samples")
         at = 8
         first_flags = self.defaults.flags
         if flags & 0x001:
@@ -266,7 +266,7 @@ def _parse_track(trak: bytes) -> tuple[Track, int]:
     media = dict(_boxes(boxes[b"mdia"]))
     timescale = _field(media[b"mdhd"], 12, 20)
     if not timescale:
-        raise Damaged("a track has no timescale")
+        raise DamagedError("a track has no timescale")
     table = dict(_boxes(dict(_boxes(media[b"minf"]))[b"stbl"]))[b"stsd"]
     size, kind = struct.unpack_from(">I4s", table, 8)
     track = _sample_entry(number, _CODECS.get(kind, Codec.UNKNOWN), table[16 : 8 + size])
@@ -334,10 +334,10 @@ def _decoder_config(esds: bytes) -> tuple[int, bytes]:
 def _descriptor(data: bytes, at: int, tag: int) -> tuple[int, int]:
     """Where a descriptor's content starts, and its size."""
     if data[at] != tag:
-        raise Damaged("the codec's configuration is missing")
+        raise DamagedError("the codec's configuration is missing")
     size = 0
     for index in range(at + 1, at + 5):
         size = size << 7 | data[index] & 0x7F
         if not data[index] & 0x80:
             return index + 1, size
-    raise Damaged("the codec's configuration is missing")
+    raise DamagedError("the codec's configuration is missing")

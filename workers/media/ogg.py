@@ -10,7 +10,16 @@ from __future__ import annotations
 import struct
 
 from workers.media.opus import RATE, packet_samples, pre_skip
-from workers.media.packet import MAX_ELEMENT_BYTES, Codec, Damaged, Demuxer, Incomplete, Packet, Track, check_header
+from workers.media.packet import (
+    MAX_ELEMENT_BYTES,
+    Codec,
+    DamagedError,
+    Demuxer,
+    Incomplete,
+    Packet,
+    Track,
+    check_header,
+)
 
 _PAGE_HEAD = 27
 _CONTINUED = 0x01
@@ -48,7 +57,7 @@ class OggDemuxer(Demuxer):
         if len(buffer) < _PAGE_HEAD:
             raise Incomplete
         if buffer[:4] != b"OggS" or buffer[4]:
-            raise Damaged("not an Ogg page")
+            raise DamagedError("not an Ogg page")
         body = _PAGE_HEAD + buffer[26]
         if len(buffer) < body:
             raise Incomplete
@@ -98,7 +107,7 @@ class OggDemuxer(Demuxer):
     def _keep(self, part: bytes, offset: int) -> None:
         self._part_bytes += len(part)
         if self._part_bytes > MAX_ELEMENT_BYTES:
-            raise Damaged("a packet is too large")
+            raise DamagedError("a packet is too large")
         self._parts.append(part)
         self._part_offset = offset
 
@@ -107,7 +116,7 @@ class OggDemuxer(Demuxer):
         if self._head:
             return not data.startswith(b"OpusTags")
         if not data.startswith(b"OpusHead") or not 19 <= len(data) < 255:
-            raise Damaged("the stream is not Opus")
+            raise DamagedError("the stream is not Opus")
         self._head = check_header(data)
         self.tracks = {_TRACK: Track(_TRACK, Codec.OPUS, data, RATE, data[9], pre_skip(data))}
         return False

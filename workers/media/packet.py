@@ -29,8 +29,8 @@ class MediaError(Exception):
     """Media that cannot go on. The message is for a person and holds none of the media."""
 
 
-class Damaged(MediaError):
-    """The bytes at hand are not what the norm says stands there; a demuxer past its header looks for a restart point."""
+class DamagedError(MediaError):
+    """The bytes break their norm; a demuxer past its header then looks for a restart point."""
 
 
 class Incomplete(Exception):  # noqa: N818 - not an error: the next chunk brings the rest
@@ -166,7 +166,7 @@ class Demuxer(ABC):
                 self._consume(self._advance(packets))
             except Incomplete:
                 return packets
-            except Damaged as error:
+            except DamagedError as error:
                 if not self.tracks:
                     raise MediaError(f"the recording has no usable header: {error}") from error
                 self._lost = 0
@@ -197,7 +197,7 @@ class Demuxer(ABC):
     def _step(self, packets: list[Packet]) -> int:
         """Parse the element at the start of the buffer and return its size, above 0.
 
-        A size beyond the buffer passes over bytes still to come. Raises Incomplete or Damaged.
+        A size beyond the buffer passes over bytes still to come. Raises Incomplete or DamagedError.
         """
 
     @abstractmethod
@@ -207,7 +207,7 @@ class Demuxer(ABC):
         Must not depend on how the bytes were cut. Raises Incomplete when nothing can be dropped yet.
         """
 
-    def _forget(self) -> None:
+    def _forget(self) -> None:  # noqa: B027 - most demuxers keep nothing
         """Drop what a subclass keeps of an element that is not complete."""
 
     def _advance(self, packets: list[Packet]) -> int:
@@ -215,7 +215,7 @@ class Demuxer(ABC):
             try:
                 return self._step(packets)
             except (struct.error, LookupError, ValueError) as error:
-                raise Damaged("an element ends before its fields do") from error
+                raise DamagedError("an element ends before its fields do") from error
         dropped = self._seek()
         if not dropped:
             self._lost = -1
@@ -237,15 +237,15 @@ class Demuxer(ABC):
 
 
 def check_size(size: int) -> None:
-    """Raise Damaged for an element that is larger than what is buffered."""
+    """Raise DamagedError for an element that is larger than what is buffered."""
     if size > MAX_ELEMENT_BYTES:
-        raise Damaged("an element is too large")
+        raise DamagedError("an element is too large")
 
 
 def check_skip(size: int) -> int:
-    """Return `size`; raise Damaged for an element that is larger than what is passed over."""
+    """Return `size`; raise DamagedError for an element that is larger than what is passed over."""
     if size > MAX_SKIP_BYTES:
-        raise Damaged("an element is too large")
+        raise DamagedError("an element is too large")
     return size
 
 

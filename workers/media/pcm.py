@@ -10,6 +10,8 @@ from workers.media.packet import MediaError, PcmEncoding
 Samples = NDArray[np.float32]
 """Mono samples, full scale 1.0."""
 
+_SENSELESS = np.float32(1000)
+
 _INTEGERS = {
     PcmEncoding.S8: ("i1", 0, 7),
     PcmEncoding.U8: ("u1", 128, 7),
@@ -27,30 +29,28 @@ def silence(samples: int) -> Samples:
 
 def mix(channels: NDArray[np.generic]) -> Samples:
     """The mean of the channels; shape (channels, samples) to (samples,)."""
-    if channels.shape[0] == 1:
-        return channels[0].astype(np.float32, copy=False)
-    return channels.astype(np.float32, copy=False).mean(axis=0, dtype=np.float32)
+    values: Samples = channels.astype(np.float32, copy=False)
+    mean: Samples = values[0] if len(values) == 1 else values.mean(axis=0, dtype=np.float32)
+    return mean
 
 
 def finite(samples: Samples) -> Samples:
-    """The same samples without NaN and within one hundred times full scale, as a resampler needs them."""
-    if np.isfinite(samples).all():
-        return np.clip(samples, -100, 100, out=samples) if samples.flags.writeable else samples.clip(-100, 100)
-    return np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0).clip(-100, 100)
+    """The same samples, zero where they are not finite or beyond a thousand times full scale."""
+    return np.where(np.abs(samples) < _SENSELESS, samples, np.float32(0))  # a comparison with NaN is False
 
 
 def decode_pcm(data: bytes, encoding: PcmEncoding, channels: int) -> Samples:
     """Whole interleaved samples to mono. Raises MediaError when `data` ends inside a sample."""
     if len(data) % (encoding.sample_bytes * channels):
         raise MediaError("the PCM ends inside a sample")
-    return finite(mix(_values(data, encoding).reshape(-1, channels).T))
+    return mix(_values(data, encoding).reshape(-1, channels).T)
 
 
 def _values(data: bytes, encoding: PcmEncoding) -> Samples:
     if encoding in _INTEGERS:
         dtype, middle, shift = _INTEGERS[encoding]
-        values = np.frombuffer(data, dtype).astype(np.float64 if shift > 23 else np.float32)
-        return ((values - middle) / (1 << shift)).astype(np.float32)
+        integers = np.frombuffer(data, dtype).astype(np.int64) - middle
+        return (integers / (1 << shift)).astype(np.float32)
     if encoding in _FLOATS:
         with np.errstate(over="ignore", invalid="ignore"):
             return np.frombuffer(data, _FLOATS[encoding]).astype(np.float32)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+import numpy as np
 from talkup.v1 import media_pb2
 
 from workers.media.checkpoint import DecoderState, History, RestartPoint
@@ -66,6 +67,8 @@ class Recording:
         self._resampler: Resampler | None = None
         self._next_output = state.base
         self._last_offset = -1
+        self._pending: list[Samples] = []
+        self._pending_samples = 0
         self._out: list[Samples] = []
         self._budget = Budget(0)
         if self.container:
@@ -178,9 +181,10 @@ class Recording:
     def _note(self, packet: Packet) -> None:
         """Note the restart point before a packet, if it is the first one of its place."""
         clock, track = self._clock, self._track
-        if packet.offset == self._last_offset or not clock.rate or track is None:
-            return
+        first = packet.offset != self._last_offset
         self._last_offset = packet.offset
+        if not first or not clock.rate or track is None:
+            return
         start = self._start_of(packet.offset)
         pre_roll = round(pre_roll_seconds(track.codec) * clock.rate) + grid(clock.rate)
         self._history.add(
@@ -234,12 +238,22 @@ class Recording:
         if self._resampler is None:
             self._resampler = Resampler(clock.rate)
             self._next_output = clock.to_output(start + cut)
-        self._output(self._resampler.push(samples[cut:]))
+        self._pending.append(samples[cut:])
+        self._pending_samples += len(samples) - cut
+        if self._pending_samples >= clock.rate:
+            self._resample(self._resampler)
+
+    def _resample(self, resampler: Resampler) -> None:
+        """Resample what a chunk has brought in one piece: a third of the time goes into the calls."""
+        if self._pending:
+            self._output(resampler.push(np.concatenate(self._pending)))
+            self._pending, self._pending_samples = [], 0
 
     def _drain(self) -> None:
         """End the resampler; by its length alone the output is as long as the input, to the sample."""
         if self._resampler is None:
             return
+        self._resample(self._resampler)
         rest = self._resampler.flush()
         due = self.end - self._next_output
         if len(rest) < due:
@@ -258,5 +272,7 @@ class Recording:
         self.emitted += len(fresh)
 
     def _take(self) -> list[Samples]:
+        if self._resampler is not None:
+            self._resample(self._resampler)
         out, self._out = self._out, []
         return out

@@ -23,6 +23,7 @@ _MAGIC: tuple[tuple[int, bytes, media_pb2.Container], ...] = (
     (4, b"ftyp", media_pb2.CONTAINER_MP4),
     (4, b"moov", media_pb2.CONTAINER_MP4),
 )
+_NAMED = ("audio/webm", "video/webm", "audio/ogg", "audio/mp4", "video/mp4", "audio/x-matroska", "video/x-matroska")
 _HEADERLESS = (media_pb2.CONTAINER_PCM, media_pb2.CONTAINER_OPUS_PACKETS)
 _DECLARED = {
     media_pb2.CONTAINER_WEBM,
@@ -56,7 +57,8 @@ def recognise(fmt: media_pb2.MediaFormat, start: bytes) -> media_pb2.Container |
         undecided |= magic.startswith(seen)
     if fmt.container in _DECLARED:
         return None if undecided and len(start) < ENOUGH_BYTES else fmt.container
-    bare_opus = "opus" in fmt.mime_type.lower()
+    mime_type = fmt.mime_type.lower()
+    bare_opus = "opus" in mime_type and not mime_type.startswith(_NAMED)
     if not bare_opus and len(start) < 4:
         return None
     if not bare_opus and mp3.parse_header(start):

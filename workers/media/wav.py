@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from workers.media.packet import Codec, Damaged, Demuxer, Incomplete, Packet, PcmEncoding, Track, check_skip
+from workers.media.packet import Codec, DamagedError, Demuxer, Incomplete, Packet, PcmEncoding, Track, check_skip
 
 _TRACK = 1
 _UNKNOWN = 0xFFFF_FFFF
@@ -60,7 +60,7 @@ class PcmDemuxer(Demuxer):
 
     def _set_format(self, encoding: PcmEncoding, rate: int, channels: int) -> None:
         if not _MIN_RATE <= rate <= _MAX_RATE or not 1 <= channels <= _MAX_CHANNELS:
-            raise Damaged("the sample rate or the number of channels is out of range")
+            raise DamagedError("the sample rate or the number of channels is out of range")
         self._frame = encoding.sample_bytes * channels
         self._block = rate // _BLOCKS_A_SECOND * self._frame
         self.tracks = {_TRACK: Track(_TRACK, Codec.PCM, rate=rate, channels=channels, pcm=encoding)}
@@ -140,22 +140,23 @@ class WavDemuxer(PcmDemuxer):
         if not self._riff:
             if len(buffer) < 12:
                 raise Incomplete
-            if buffer[:4] not in (b"RIFF", b"RF64") or buffer[8:12] != b"WAVE":
-                raise Damaged("it does not begin with RIFF WAVE")
+            if bytes(buffer[:4]) not in (b"RIFF", b"RF64") or buffer[8:12] != b"WAVE":
+                raise DamagedError("it does not begin with RIFF WAVE")
             self._riff = True
             return 12
         if len(buffer) < 8:
             raise Incomplete
-        kind, size = struct.unpack_from("<4sI", buffer)
+        kind = bytes(buffer[:4])
+        size = int.from_bytes(buffer[4:8], "little")
         if kind == b"data":
             if not self.tracks:
-                raise Damaged("the data come before their format")
+                raise DamagedError("the data come before their format")
             self._left = size if 0 < size < _UNKNOWN - 0xFF else _UNKNOWN
             return 8
         if kind != b"fmt ":
             return check_skip(8 + size + (size & 1))
         if not 16 <= size <= 1024:
-            raise Damaged("the format has a wrong size")
+            raise DamagedError("the format has a wrong size")
         if len(buffer) < 8 + size:
             raise Incomplete
         self._read_format(bytes(buffer[8 : 8 + size]))
@@ -168,6 +169,6 @@ class WavDemuxer(PcmDemuxer):
         width = align // channels if channels else 0
         encoding = _ENCODINGS.get((kind, width))
         if encoding is None or align != width * channels or not (width - 1) * 8 < bits <= width * 8:
-            raise Damaged("this kind of PCM is not read")
+            raise DamagedError("this kind of PCM is not read")
         self._format = data[: min(len(data) & ~1, _FORMAT_BYTES)]
         self._set_format(encoding, rate, channels)

@@ -13,7 +13,7 @@ import struct
 from workers.media.opus import default_head, pre_skip
 from workers.media.packet import (
     Codec,
-    Damaged,
+    DamagedError,
     Demuxer,
     Incomplete,
     Packet,
@@ -78,7 +78,7 @@ def _element_id(data: _Bytes, at: int) -> tuple[int, int]:
         raise Incomplete
     length = 9 - data[at].bit_length()
     if length > 4:
-        raise Damaged("not an element ID")
+        raise DamagedError("not an element ID")
     if at + length > len(data):
         raise Incomplete
     return int.from_bytes(data[at : at + length], "big"), length
@@ -90,7 +90,7 @@ def _vint(data: _Bytes, at: int) -> tuple[int | None, int]:
         raise Incomplete
     length = 9 - data[at].bit_length()
     if length > 8:
-        raise Damaged("not an element size")
+        raise DamagedError("not an element size")
     if at + length > len(data):
         raise Incomplete
     ones = (1 << (7 * length)) - 1
@@ -107,10 +107,10 @@ def _children(data: bytes) -> list[tuple[int, bytes]]:
             element, id_length = _element_id(data, at)
             size, size_length = _vint(data, at + id_length)
         except Incomplete as error:
-            raise Damaged("an element ends before its children do") from error
+            raise DamagedError("an element ends before its children do") from error
         at += id_length + size_length
         if size is None or at + size > len(data):
-            raise Damaged("a child is larger than its parent")
+            raise DamagedError("a child is larger than its parent")
         found.append((element, data[at : at + size]))
         at += size
     return found
@@ -144,7 +144,7 @@ def _track(entry: bytes) -> Track:
     if codec is Codec.FLAC:
         private = private[8:42] if private[:4] == b"fLaC" else private
     if not 0 <= rate <= 768_000:  # NaN fails this too
-        raise Damaged("a sample rate is out of range")
+        raise DamagedError("a sample rate is out of range")
     pcm = _PCM.get((name, _unsigned(audio.get(0x6264, b""))))
     if codec is Codec.PCM and pcm is None:
         codec = Codec.UNKNOWN
@@ -170,14 +170,14 @@ class WebmDemuxer(Demuxer):
         buffer = self._buffer
         element, id_length = _element_id(buffer, 0)
         if not self._header and element != _EBML:
-            raise Damaged("it does not begin with EBML")
+            raise DamagedError("it does not begin with EBML")
         size, size_length = _vint(buffer, id_length)
         head = id_length + size_length
         if element in (_SEGMENT, _CLUSTER):
             self._enter(element)
             return head
         if size is None:
-            raise Damaged("an element has no size")
+            raise DamagedError("an element has no size")
         if not self._is_read(element):
             return check_skip(head + size)
         check_size(size)
@@ -199,7 +199,7 @@ class WebmDemuxer(Demuxer):
     def _enter(self, element: int) -> None:
         if element == _CLUSTER:
             if not self.tracks:
-                raise Damaged("it has no tracks")
+                raise DamagedError("it has no tracks")
             self._in_clusters = True
         elif not self._in_clusters:
             self._header += _SEGMENT.to_bytes(4, "big") + _UNKNOWN
@@ -224,7 +224,7 @@ class WebmDemuxer(Demuxer):
         track, length = _vint(data, 0)
         relative, flags = struct.unpack_from(">hB", data, length)
         if flags & 0x06:
-            raise Damaged("laced blocks are not read")
+            raise DamagedError("laced blocks are not read")
         self._last_pts = (self._timestamp + relative) * self._scale
         return Packet(
             track or 0, data[length + 3 :], self.position, pts=self._last_pts, key=key, anchor=self._timestamp
@@ -241,7 +241,7 @@ class WebmDemuxer(Demuxer):
                 if at:
                     return at
                 raise
-            except Damaged:
+            except DamagedError:
                 good = False
             if good:
                 return at
