@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from talkup.v1 import media_pb2
 
-from tests.unit.media.chunks import AAC_TOLERANCE, LSB16, cut, decode, decode_killed
+from tests.unit.media.chunks import assert_same, cut, decode, decode_killed
 from workers.media.decoder import AudioDecoder, MediaError
 
 pytestmark = pytest.mark.corpus
@@ -100,8 +100,7 @@ def check(path: Path, seconds: float | None) -> np.ndarray:
     for behind in (0, 24_000):
         kills = rng.sample(range(1, len(chunks)), 5)
         killed = decode_killed(fmt, chunks, kills, behind)
-        assert len(killed) == len(heard)
-        assert np.abs(killed - heard).max() < (AAC_TOLERANCE if "aac" in path.name else LSB16)
+        assert_same(killed, heard, aac="aac" in path.name)
     return heard
 
 

@@ -54,7 +54,7 @@ def test_arbitrary_bytes(container: int, magic: bytes, body: bytes, size: int, o
 
 
 @pytest.mark.parametrize("name", list(recordings()))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_mutated_recordings(name: str, data: st.DataObject) -> None:
     recording = recordings()[name]
@@ -83,7 +83,7 @@ def test_arbitrary_states(state: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", list(recordings()))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_mutated_states(name: str, data: st.DataObject) -> None:
     recording = recordings()[name]
