@@ -12,12 +12,13 @@ from workers.media.decoder import AudioDecoder
 from workers.media.pcm import Samples
 
 LSB16 = 1 / 32768
-AAC_ERROR = 0.01
-"""RMS of the difference relative to the sound: AAC with perceptual noise never becomes identical again (-48 dB)."""
+AAC_ERROR = 0.05
+"""RMS of the difference relative to the sound. AAC with perceptual noise substitution never becomes identical again:
+-32 to -90 dB were measured, the same with ten times the pre-roll; one sample of misalignment is above -20 dB."""
 
 
 def assert_same(again: Samples, whole: Samples, *, aac: bool) -> None:
-    """The same samples, to less than one step of 16 bits; AAC to -40 dB."""
+    """The same samples, to less than one step of 16 bits; AAC to -26 dB."""
     assert len(again) == len(whole)
     if aac:
         assert np.sqrt(np.mean((again - whole) ** 2)) < AAC_ERROR * np.sqrt(np.mean(whole**2))
