@@ -1,0 +1,135 @@
+"""Chunks of one media stream to 16 kHz mono samples, restartable to the sample.
+
+The stream is a chain of recordings on one media clock. Synchronous, without I/O, without a clock of its own; the bytes
+may be hostile: whatever they are, MediaError is all that leaves this module, in bounded time and memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from talkup.v1 import media_pb2
+
+from workers.media.checkpoint import Checkpoint, DecoderState, History, RestartPoint, resumed_point, unpack
+from workers.media.packet import MediaError
+from workers.media.pcm import Samples, silence
+from workers.media.recording import Budget, Recording
+
+__all__ = ["AudioDecoder", "Checkpoint", "MediaError"]
+
+DECODED_SECONDS_LIMIT = 300.0
+_SECONDS_A_CHUNK = 30.0
+_SECONDS_A_BYTE = 0.01
+
+
+class AudioDecoder:
+    """One stream's decoder.
+
+    `fmt` is the negotiated format, `state` that of a `Checkpoint` whose chunks are then fed again, from its
+    `replay_from_sequence` on. `decoded_seconds_limit` bounds what one chunk may decode to, besides 30 s and 10 ms for
+    each of its bytes. Raises MediaError for a state that cannot be used.
+    """
+
+    def __init__(
+        self,
+        fmt: media_pb2.MediaFormat,
+        state: bytes | None = None,
+        *,
+        decoded_seconds_limit: float = DECODED_SECONDS_LIMIT,
+    ) -> None:
+        self._format = fmt
+        self._limit = decoded_seconds_limit
+        self._history = History()
+        self._recording: Recording | None = None
+        self._failure: MediaError | None = None
+        self._resumed = unpack(state) if state is not None else None
+        self._produced = self._end = self._resumed.emit if self._resumed else 0
+        self._ready: list[Samples] = []
+
+    @property
+    def media_samples(self) -> int:
+        """16 kHz samples of the stream handed out so far, those before a resume included."""
+        return self._produced - sum(map(len, self._ready))
+
+    def feed(self, payload: bytes, sequence: int, *, new_recording: bool = False, missing_before: int = 0) -> Samples:
+        """The 16 kHz mono samples (full scale 1.0, shape (n,)) that this chunk completes.
+
+        `new_recording`: the chunk begins with a container header of its own. `missing_before`: so many chunks just
+        before it are lost for good. Raises MediaError for media that cannot go on; then only a new recording can.
+        """
+        if self._failure is not None and not new_recording:
+            raise MediaError(str(self._failure))
+        self._guard(lambda: self._feed(bytes(payload), sequence, new_recording, missing_before))
+        return self._hand_out()
+
+    def finish(self) -> Samples:
+        """The end of the stream: the samples that codec and resampler still hold."""
+        if self._failure is None:
+            self._guard(self._close)
+            self._failure = MediaError("the stream has ended")
+        return self._hand_out()
+
+    def checkpoint(self, sample: int) -> Checkpoint:
+        """Where a successor starts that goes on at `sample`, a 16 kHz sample of the stream's clock.
+
+        `sample` must have been handed out and never falls from call to call; before the first feed there is nothing to
+        restart from. Raises ValueError otherwise.
+        """
+        if not len(self._history) or not 0 <= sample <= self.media_samples:
+            raise ValueError("no such sample has been handed out")
+        return self._history.latest(sample).checkpoint(sample)
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except MediaError as error:
+            self._failure = error
+            raise
+        except Exception as error:
+            self._failure = MediaError("the media cannot be decoded")
+            raise self._failure from error
+
+    def _feed(self, payload: bytes, sequence: int, new_recording: bool, missing: int) -> None:
+        recording = self._recording
+        if self._resumed is not None:
+            recording, missing = self._resume(self._resumed, sequence, new_recording, missing)
+            self._resumed = None
+        elif recording is None or new_recording:
+            if self._failure is None:
+                self._close()
+            recording, missing = self._begin(sequence), 0
+        self._recording, self._failure = recording, None
+        budget = Budget(min(self._limit, _SECONDS_A_CHUNK + _SECONDS_A_BYTE * len(payload)))
+        self._ready += recording.feed(payload, sequence, missing, budget)
+        self._produced, self._end = recording.emitted, recording.reached
+
+    def _begin(self, sequence: int) -> Recording:
+        point = RestartPoint(self._end, sequence, (self._end, 0, 0, 0, None))
+        self._history.add(point)
+        return Recording(self._format, point.state(self._produced), self._history)
+
+    def _resume(self, state: DecoderState, sequence: int, new_recording: bool, missing: int) -> tuple[Recording, int]:
+        """The recording that a state is of, and how many chunks are missing before the first one."""
+        if sequence == state.sequence:
+            missing = 0
+        elif new_recording:
+            return self._begin(sequence), 0
+        elif not missing:
+            raise MediaError("the replay does not start with the chunk of the checkpoint")
+        self._history.add(resumed_point(state))
+        recording = Recording(self._format, state, self._history)
+        if missing:
+            recording.lose_start()
+        return recording, missing
+
+    def _close(self) -> None:
+        if self._recording is not None:
+            self._ready += self._recording.finish(Budget(self._limit))
+            self._produced, self._end = self._recording.emitted, self._recording.end
+
+    def _hand_out(self) -> Samples:
+        parts, self._ready = self._ready, []
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts) if parts else silence(0)

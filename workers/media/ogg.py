@@ -1,0 +1,130 @@
+"""Ogg pages (RFC 3533) that carry Opus (RFC 7845).
+
+A restart point is a page on which a packet begins; its prefix is the page with the OpusHead, written anew. The time of
+a page's packets comes from its granule position, which is where the last packet that ends on it ends. The end trim of
+RFC 7845, 4.4 is not applied: at most one packet of padding follows the speech.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from workers.media.opus import RATE, packet_samples, pre_skip
+from workers.media.packet import (
+    MAX_ELEMENT_BYTES,
+    Codec,
+    DamagedError,
+    Demuxer,
+    Incomplete,
+    Packet,
+    Track,
+    check_header,
+)
+
+_PAGE_HEAD = 27
+_CONTINUED = 0x01
+_TRACK = 1
+
+
+class OggDemuxer(Demuxer):
+    """Bytes of an Ogg Opus recording to its packets; other streams multiplexed into it are passed over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._serial: int | None = None
+        self._head = b""
+        self._parts: list[bytes] = []
+        self._part_bytes = 0
+        self._part_offset = 0
+
+    @property
+    def floor(self) -> int:
+        """The page on which the packet that is not complete began."""
+        return self._part_offset if self._parts else self.position
+
+    def prefix(self, anchor: int) -> bytes:
+        """The first page: begin of stream, OpusHead, no checksum (none is checked)."""
+        del anchor
+        page = struct.pack("<4sBBqIIIB", b"OggS", 0, 2, 0, self._serial or 0, 0, 0, 1)
+        return page + bytes([len(self._head)]) + self._head
+
+    def _forget(self) -> None:
+        self._parts.clear()
+        self._part_bytes = 0
+
+    def _step(self, packets: list[Packet]) -> int:
+        buffer = self._buffer
+        if len(buffer) < _PAGE_HEAD:
+            raise Incomplete
+        if buffer[:4] != b"OggS" or buffer[4]:
+            raise DamagedError("not an Ogg page")
+        body = _PAGE_HEAD + buffer[26]
+        if len(buffer) < body:
+            raise Incomplete
+        end = body + sum(buffer[_PAGE_HEAD:body])
+        if len(buffer) < end:
+            raise Incomplete
+        flags, granule, serial = struct.unpack_from("<BqI", buffer, 5)
+        if self._serial is None:
+            self._serial = serial
+        if serial == self._serial:
+            self._page(bytes(buffer[:end]), body, granule, packets, continued=bool(flags & _CONTINUED))
+        return end
+
+    def _page(self, page: bytes, body: int, granule: int, packets: list[Packet], *, continued: bool) -> None:
+        if not continued:
+            self._forget()
+        whole = self._assemble(page, body, tail_only=continued and not self._parts)
+        audio = [(data, offset) for data, offset in whole if self._is_audio(data)]
+        at = granule - sum(packet_samples(data) for data, _ in audio)
+        for data, offset in audio:
+            pts = at * 1000 / RATE if granule >= 0 else None
+            packets.append(Packet(_TRACK, data, offset, pts=pts))
+            at += packet_samples(data)
+
+    def _assemble(self, page: bytes, body: int, *, tail_only: bool) -> list[tuple[bytes, int]]:
+        """The packets that end on this page, each with the page it began on.
+
+        `tail_only`: the page begins with the rest of a packet whose head was never seen.
+        """
+        whole: list[tuple[bytes, int]] = []
+        lacing = page[_PAGE_HEAD:body]
+        at = start = body
+        offset = self._part_offset if self._parts else self.position
+        for value in lacing:
+            at += value
+            if value == 255:
+                continue
+            if not tail_only:
+                whole.append((b"".join((*self._parts, page[start:at])), offset))
+            self._forget()
+            tail_only = False
+            offset, start = self.position, at
+        if (at > start or (lacing and lacing[-1] == 255)) and not tail_only:
+            self._keep(page[start:at], offset)
+        return whole
+
+    def _keep(self, part: bytes, offset: int) -> None:
+        self._part_bytes += len(part)
+        if self._part_bytes > MAX_ELEMENT_BYTES:
+            raise DamagedError("a packet is too large")
+        self._parts.append(part)
+        self._part_offset = offset
+
+    def _is_audio(self, data: bytes) -> bool:
+        """Whether a packet is audio rather than one of the two headers."""
+        if self._head:
+            return not data.startswith(b"OpusTags")
+        if not data.startswith(b"OpusHead") or not 19 <= len(data) < 255:
+            raise DamagedError("the stream is not Opus")
+        self._head = check_header(data)
+        self.tracks = {_TRACK: Track(_TRACK, Codec.OPUS, data, RATE, data[9], pre_skip(data))}
+        return False
+
+    def _seek(self) -> int:
+        at = self._buffer.find(b"OggS")
+        if at >= 0:
+            return at
+        if len(self._buffer) > 3:
+            return len(self._buffer) - 3
+        raise Incomplete

@@ -1,0 +1,256 @@
+"""What every demuxer shares: tracks, packets, the push loop, and how bytes that make no sense are left behind.
+
+A demuxer is pushed bytes, cut anywhere, and hands out whole coded packets. It never waits and never looks ahead of what
+it needs. Every packet names the byte at which a successor may start reading (`offset`) and the one number (`anchor`)
+that `prefix` needs to write the header such a successor is fed first: together they are a restart point.
+"""
+
+from __future__ import annotations
+
+import struct
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import StrEnum
+
+MAX_ELEMENT_BYTES = 4 << 20
+"""The largest element, box, page or frame that is buffered; a 1080p key frame is well below."""
+
+MAX_SKIP_BYTES = 64 << 20
+"""The largest element that is passed over unread, such as a cover picture."""
+
+MAX_LOST_BYTES = 8 << 20
+"""How much is searched for the next restart point before the recording is given up."""
+
+MAX_HEADER_BYTES = 16 << 10
+"""The largest container header a restart point may carry; a real one has 19 to 820 bytes."""
+
+
+class MediaError(Exception):
+    """Media that cannot go on. The message is for a person and holds none of the media."""
+
+
+class DamagedError(MediaError):
+    """The bytes break their norm; a demuxer past its header then looks for a restart point."""
+
+
+class Incomplete(Exception):  # noqa: N818 - not an error: the next chunk brings the rest
+    """The element at hand is not all here yet."""
+
+
+class Codec(StrEnum):
+    """How a packet is coded."""
+
+    OPUS = "opus"
+    AAC = "aac"
+    MP3 = "mp3"
+    FLAC = "flac"
+    PCM = "pcm"
+    VP8 = "vp8"
+    VP9 = "vp9"
+    H264 = "h264"
+    AV1 = "av1"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_video(self) -> bool:
+        """Whether packets of this codec are pictures."""
+        return self in (Codec.VP8, Codec.VP9, Codec.H264, Codec.AV1)
+
+    @property
+    def is_audio(self) -> bool:
+        """Whether packets of this codec are sound."""
+        return self in (Codec.OPUS, Codec.AAC, Codec.MP3, Codec.FLAC, Codec.PCM)
+
+
+class PcmEncoding(StrEnum):
+    """How one PCM sample is written; the number is its bits."""
+
+    U8 = "u8"
+    S8 = "s8"
+    S16 = "s16"
+    S16_BIG = "s16be"
+    S24 = "s24"
+    S32 = "s32"
+    F32 = "f32"
+    F64 = "f64"
+    MULAW = "mulaw"
+    ALAW = "alaw"
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of one sample of one channel."""
+        return _PCM_BYTES[self]
+
+
+_PCM_BYTES = {
+    PcmEncoding.U8: 1,
+    PcmEncoding.S8: 1,
+    PcmEncoding.S16: 2,
+    PcmEncoding.S16_BIG: 2,
+    PcmEncoding.S24: 3,
+    PcmEncoding.S32: 4,
+    PcmEncoding.F32: 4,
+    PcmEncoding.F64: 8,
+    PcmEncoding.MULAW: 1,
+    PcmEncoding.ALAW: 1,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One track of a recording.
+
+    `rate` is in samples a second (0: the codec tells), `delay` the samples at that rate to drop at the start,
+    `private` the codec's own header (OpusHead, AudioSpecificConfig, STREAMINFO, avcC), `pcm` set for PCM alone.
+    """
+
+    number: int
+    codec: Codec
+    private: bytes = b""
+    rate: int = 0
+    channels: int = 0
+    delay: int = 0
+    pcm: PcmEncoding | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One coded packet.
+
+    `pts` is in milliseconds on the recording's own clock, None where the container has none. `offset` counts bytes from
+    the first byte of this demuxer; only the first packet with a given offset is a restart point. `anchor` goes to
+    `Demuxer.prefix`.
+    """
+
+    track: int
+    data: bytes
+    offset: int
+    pts: float | None = None
+    key: bool = True
+    anchor: int = 0
+
+
+class Demuxer(ABC):
+    """The push loop. A subclass parses what stands at the start of `_buffer`, and finds its feet again after a loss."""
+
+    has_pts = True
+    """Whether the container says where a packet stands in time."""
+
+    def __init__(self) -> None:
+        self.tracks: dict[int, Track] = {}
+        self.position = 0
+        self._buffer = bytearray()
+        self._skip = 0
+        self._lost = -1
+
+    @property
+    def floor(self) -> int:
+        """No packet to come has an offset below this."""
+        return self.position
+
+    @property
+    def received(self) -> int:
+        """Bytes fed so far, those included that are not read yet."""
+        return self.position + len(self._buffer)
+
+    def feed(self, payload: bytes) -> list[Packet]:
+        """Take the next bytes and return the packets they complete.
+
+        Raises MediaError when the header is wrong or no restart point follows a loss.
+        """
+        packets: list[Packet] = []
+        self._buffer += payload
+        while True:
+            self._pass_over()
+            try:
+                self._consume(self._advance(packets))
+            except Incomplete:
+                return packets
+            except DamagedError as error:
+                if not self.tracks:
+                    raise MediaError(f"the recording has no usable header: {error}") from error
+                self._lost = 0
+                self._consume(1)
+
+    def finish(self) -> list[Packet]:
+        """No more bytes: the packets that only the end completes."""
+        return []
+
+    def resynchronise(self) -> None:
+        """Bytes are missing before the next feed: forget what is incomplete and look for the next restart point.
+
+        Raises MediaError when the header is among what is missing.
+        """
+        if not self.tracks:
+            raise MediaError("the header of the recording is lost")
+        self.position += len(self._buffer)
+        self._buffer.clear()
+        self._skip = 0
+        self._lost = 0
+        self._forget()
+
+    @abstractmethod
+    def prefix(self, anchor: int) -> bytes:
+        """What a successor is fed before the bytes from a packet's `offset` on."""
+
+    @abstractmethod
+    def _step(self, packets: list[Packet]) -> int:
+        """Parse the element at the start of the buffer and return its size, above 0.
+
+        A size beyond the buffer passes over bytes still to come. Raises Incomplete or DamagedError.
+        """
+
+    @abstractmethod
+    def _seek(self) -> int:
+        """Return how many bytes to drop for the buffer to begin with a restart point; 0: it does.
+
+        Must not depend on how the bytes were cut. Raises Incomplete when nothing can be dropped yet.
+        """
+
+    def _forget(self) -> None:  # noqa: B027 - most demuxers keep nothing
+        """Drop what a subclass keeps of an element that is not complete."""
+
+    def _advance(self, packets: list[Packet]) -> int:
+        if self._lost < 0:
+            try:
+                return self._step(packets)
+            except (struct.error, LookupError, ValueError) as error:
+                raise DamagedError("an element ends before its fields do") from error
+        dropped = self._seek()
+        if not dropped:
+            self._lost = -1
+            return 0
+        self._lost += dropped
+        if self._lost > MAX_LOST_BYTES:
+            raise MediaError("the recording is damaged and no restart point follows")
+        return dropped
+
+    def _consume(self, size: int) -> None:
+        taken = min(size, len(self._buffer))
+        del self._buffer[:taken]
+        self.position += taken
+        self._skip = size - taken
+
+    def _pass_over(self) -> None:
+        if self._skip:
+            self._consume(self._skip)
+
+
+def check_size(size: int) -> None:
+    """Raise DamagedError for an element that is larger than what is buffered."""
+    if size > MAX_ELEMENT_BYTES:
+        raise DamagedError("an element is too large")
+
+
+def check_skip(size: int) -> int:
+    """Return `size`; raise DamagedError for an element that is larger than what is passed over."""
+    if size > MAX_SKIP_BYTES:
+        raise DamagedError("an element is too large")
+    return size
+
+
+def check_header(header: bytes) -> bytes:
+    """Return `header`; raise MediaError when it is too large to ride in a restart point."""
+    if len(header) > MAX_HEADER_BYTES:
+        raise MediaError("the header of the recording is too large")
+    return header

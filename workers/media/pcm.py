@@ -1,0 +1,85 @@
+"""PCM samples of every encoding to mono float32."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.media.packet import MediaError, PcmEncoding
+
+Samples = NDArray[np.float32]
+"""Mono samples, full scale 1.0."""
+
+_SENSELESS = np.float32(1000)
+
+_INTEGERS = {
+    PcmEncoding.S8: ("i1", 0, 7),
+    PcmEncoding.U8: ("u1", 128, 7),
+    PcmEncoding.S16: ("<i2", 0, 15),
+    PcmEncoding.S16_BIG: (">i2", 0, 15),
+    PcmEncoding.S32: ("<i4", 0, 31),
+}
+_FLOATS = {PcmEncoding.F32: "<f4", PcmEncoding.F64: "<f8"}
+
+
+def silence(samples: int) -> Samples:
+    """So many zeros."""
+    return np.zeros(samples, np.float32)
+
+
+def mix(channels: NDArray[np.generic]) -> Samples:
+    """The mean of the channels; shape (channels, samples) to (samples,)."""
+    values: Samples = channels.astype(np.float32, copy=False)
+    mean: Samples = values[0] if len(values) == 1 else values.mean(axis=0, dtype=np.float32)
+    return mean
+
+
+def finite(samples: Samples) -> Samples:
+    """The same samples, zero where they are not finite or beyond a thousand times full scale."""
+    return np.where(np.abs(samples) < _SENSELESS, samples, np.float32(0))  # a comparison with NaN is False
+
+
+def decode_pcm(data: bytes, encoding: PcmEncoding, channels: int) -> Samples:
+    """Whole interleaved samples to mono. Raises MediaError when `data` ends inside a sample."""
+    if len(data) % (encoding.sample_bytes * channels):
+        raise MediaError("the PCM ends inside a sample")
+    return mix(_values(data, encoding).reshape(-1, channels).T)
+
+
+def _values(data: bytes, encoding: PcmEncoding) -> Samples:
+    if encoding in _INTEGERS:
+        dtype, middle, shift = _INTEGERS[encoding]
+        integers = np.frombuffer(data, dtype).astype(np.int64) - middle
+        return (integers / (1 << shift)).astype(np.float32)
+    if encoding in _FLOATS:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.frombuffer(data, _FLOATS[encoding]).astype(np.float32)
+    if encoding is PcmEncoding.S24:
+        return _signed_24(np.frombuffer(data, np.uint8))
+    table = _MULAW if encoding is PcmEncoding.MULAW else _ALAW
+    return table[np.frombuffer(data, np.uint8)]
+
+
+def _signed_24(data: NDArray[np.uint8]) -> Samples:
+    parts = data.reshape(-1, 3).astype(np.int32)
+    values = parts[:, 0] | parts[:, 1] << 8 | parts[:, 2] << 16
+    return ((values ^ 0x800000) - 0x800000).astype(np.float32) / np.float32(1 << 23)
+
+
+def _mulaw_table() -> Samples:
+    """ITU-T G.711, mu-law: 14-bit values."""
+    code = ~np.arange(256, dtype=np.int32) & 0xFF
+    value = (((code & 0x0F) << 3) + 0x84 << (code >> 4 & 7)) - 0x84
+    return (np.where(code & 0x80, -value, value) / 32768).astype(np.float32)
+
+
+def _alaw_table() -> Samples:
+    """ITU-T G.711, A-law: 13-bit values."""
+    code = np.arange(256, dtype=np.int32) ^ 0x55
+    exponent, mantissa = code >> 4 & 7, code & 0x0F
+    value = np.where(exponent == 0, (mantissa << 4) + 8, (mantissa << 4) + 0x108 << np.maximum(exponent - 1, 0))
+    return (np.where(code & 0x80, value, -value) / 32768).astype(np.float32)
+
+
+_MULAW = _mulaw_table()
+_ALAW = _alaw_table()

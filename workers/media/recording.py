@@ -1,0 +1,278 @@
+"""One recording of a stream: a chain of bytes with one container header, to 16 kHz mono on the stream's clock.
+
+demuxer -> codec -> media clock -> resampler. All that decides what comes out is a function of the bytes, never of how
+they were cut; a recording resumed at a restart point runs through the same states as one that never stopped.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from talkup.v1 import media_pb2
+
+from workers.media.checkpoint import DecoderState, History, RestartPoint
+from workers.media.clock import MediaClock
+from workers.media.codec import PacketDecoder, Resampler, grid, open_decoder, pre_roll_seconds
+from workers.media.packet import Demuxer, MediaError, Packet, Track
+from workers.media.pcm import Samples, silence
+from workers.media.sniff import make_demuxer, recognise
+
+_MAX_OPEN_CHUNKS = 65_536
+
+
+@dataclass(slots=True)
+class Budget:
+    """How many more seconds may be decoded before MediaError: 1.6 KB of Opus can hold 24 s."""
+
+    seconds: float
+
+    def spend(self, seconds: float) -> None:
+        """Raises MediaError when the budget is used up."""
+        self.seconds -= seconds
+        if self.seconds < 0:
+            raise MediaError("the media decode to more audio than is allowed for their size")
+
+
+@dataclass(frozen=True, slots=True)
+class _ChunkStart:
+    """Where a chunk begins: the demuxer's byte, its sequence number, how many chunks of the recording lie before."""
+
+    position: int
+    sequence: int
+    before: int
+
+
+class Recording:
+    """Decodes one recording; notes restart points in `history`; raises MediaError for media that cannot go on.
+
+    `state` without a container is the start of a recording, one with a container resumes it: the first chunk fed must
+    then be the one it names.
+    """
+
+    def __init__(self, fmt: media_pb2.MediaFormat, state: DecoderState, history: History) -> None:
+        self.container = state.container
+        self.emitted = state.emit
+        self._format = fmt
+        self._history = history
+        self._clock = state.clock()
+        self._skip = state.skip
+        self._chunks = state.chunks
+        self._demuxer: Demuxer | None = None
+        self._unsniffed: list[tuple[bytes, int]] = []
+        self._starts: deque[_ChunkStart] = deque()
+        self._track: Track | None = None
+        self._decoder: PacketDecoder | None = None
+        self._resampler: Resampler | None = None
+        self._next_output = state.base
+        self._last_offset = -1
+        self._pending: list[Samples] = []
+        self._pending_samples = 0
+        self._out: list[Samples] = []
+        self._budget = Budget(0)
+        if self.container:
+            self._resume(state)
+
+    @property
+    def end(self) -> int:
+        """The 16 kHz sample of the stream at which this recording ends so far, resampler drained."""
+        return self._clock.to_output(self._clock.position)
+
+    @property
+    def reached(self) -> int:
+        """The 16 kHz sample of the stream that the resampler gives next."""
+        return self._next_output
+
+    def prefix(self, anchor: int) -> bytes:
+        """What a successor's demuxer is fed before the bytes of a restart point."""
+        return self._demuxer.prefix(anchor) if self._demuxer else b""
+
+    def feed(self, payload: bytes, sequence: int, missing_before: int, budget: Budget) -> list[Samples]:
+        """Take one chunk; `missing_before` chunks just before it are lost."""
+        self._budget = budget
+        if missing_before:
+            self._lose(missing_before)
+        if self._skip > len(payload):
+            raise MediaError("the decoder state does not fit the chunk")
+        if self._demuxer is None:
+            self._sniff(payload, sequence)
+        else:
+            self._chunk(self._demuxer, payload, sequence)
+        return self._take()
+
+    def finish(self, budget: Budget) -> list[Samples]:
+        """No more bytes: the tail of demuxer, codec and resampler."""
+        self._budget = budget
+        if self._demuxer is not None:
+            for packet in self._demuxer.finish():
+                self._packet(packet)
+        if self._decoder is not None:
+            for samples in self._decoder.flush():
+                self._frame(samples)
+        self._drain()
+        return self._take()
+
+    def lose_start(self) -> None:
+        """The chunk that a resumed recording starts with is among the lost ones."""
+        self._skip = 0
+
+    def _resume(self, state: DecoderState) -> None:
+        self._demuxer = make_demuxer(state.container, self._format, resumed=True)
+        if self._demuxer.feed(state.prefix):
+            raise MediaError("the decoder state is malformed")
+
+    def _sniff(self, payload: bytes, sequence: int) -> None:
+        self._unsniffed.append((payload, sequence))
+        container = recognise(self._format, b"".join(chunk for chunk, _ in self._unsniffed))
+        if container is None:
+            if len(self._unsniffed) > _MAX_OPEN_CHUNKS:
+                raise MediaError("the recording has too many empty chunks")
+            return
+        self.container = container
+        self._demuxer = make_demuxer(container, self._format)
+        for chunk, number in self._unsniffed:
+            self._chunk(self._demuxer, chunk, number)
+        self._unsniffed = []
+
+    def _chunk(self, demuxer: Demuxer, payload: bytes, sequence: int) -> None:
+        fed = demuxer.received - self._skip
+        self._starts.append(_ChunkStart(fed, sequence, self._chunks))
+        self._chunks += 1
+        payload, self._skip = payload[self._skip :], 0
+        for packet in demuxer.feed(payload):
+            self._packet(packet)
+        if self._track is None and demuxer.tracks:
+            self._choose(demuxer)
+        self._start_of(demuxer.floor)
+        if len(self._starts) > _MAX_OPEN_CHUNKS:
+            raise MediaError("one element is spread over too many chunks")
+
+    def _lose(self, chunks: int) -> None:
+        if self._demuxer is None:
+            self._unsniffed.clear()
+            return
+        self._demuxer.resynchronise()
+        self._starts.clear()
+        if not self._demuxer.has_pts:
+            self._silence(self._clock.silence_for(chunks, self._chunks))
+        self._chunks += chunks
+
+    def _choose(self, demuxer: Demuxer) -> Track:
+        track = next((track for track in demuxer.tracks.values() if track.codec.is_audio), None)
+        if track is None:
+            raise MediaError("the recording has no audio track that is read here")
+        self._track = track
+        self._decoder = open_decoder(track)
+        return track
+
+    def _packet(self, packet: Packet) -> None:
+        demuxer = self._demuxer
+        if demuxer is None:
+            return
+        track = self._track or self._choose(demuxer)
+        if packet.track != track.number or self._decoder is None:
+            return
+        self._silence(self._clock.silence_before(packet.pts))
+        self._note(packet)
+        for samples in self._decoder.decode(packet.data):
+            self._frame(samples)
+
+    def _note(self, packet: Packet) -> None:
+        """Note the restart point before a packet, if it is the first one of its place."""
+        clock, track = self._clock, self._track
+        first = packet.offset != self._last_offset
+        self._last_offset = packet.offset
+        if not first or not clock.rate or track is None:
+            return
+        start = self._start_of(packet.offset)
+        pre_roll = round(pre_roll_seconds(track.codec) * clock.rate) + grid(clock.rate)
+        self._history.add(
+            RestartPoint(
+                clock.to_output(clock.position + pre_roll),
+                start.sequence,
+                (clock.base, clock.rate, clock.trim, clock.position, clock.pts_base),
+                self,
+                packet.anchor,
+                packet.offset - start.position,
+                start.before,
+            )
+        )
+
+    def _start_of(self, offset: int) -> _ChunkStart:
+        """The chunk that holds a byte; forgets those before it, as offsets only rise."""
+        starts = self._starts
+        while len(starts) > 1 and starts[1].position <= offset:
+            starts.popleft()
+        return starts[0]
+
+    def _frame(self, samples: Samples) -> None:
+        """Samples fresh from the codec, at its present rate."""
+        if self._decoder is None or self._track is None:
+            return
+        rate = self._decoder.rate
+        if not self._clock.rate:
+            self._clock.rate = rate
+            self._clock.trim = self._track.delay * rate // (self._track.rate or rate)
+        elif rate != self._clock.rate:
+            self._drain()
+            self._clock = MediaClock(self.end, rate)
+        self._push(samples)
+
+    def _silence(self, samples: int) -> None:
+        while samples > 0:
+            piece = min(samples, self._clock.rate)
+            self._push(silence(piece))
+            samples -= piece
+
+    def _push(self, samples: Samples) -> None:
+        clock = self._clock
+        self._budget.spend(len(samples) / clock.rate)
+        start = clock.position
+        clock.position += len(samples)
+        cut = max(0, clock.trim - start)
+        if self._resampler is None:
+            cut += -(start + cut - clock.trim) % grid(clock.rate)
+        if cut >= len(samples):
+            return
+        if self._resampler is None:
+            self._resampler = Resampler(clock.rate)
+            self._next_output = clock.to_output(start + cut)
+        self._pending.append(samples[cut:])
+        self._pending_samples += len(samples) - cut
+        if self._pending_samples >= clock.rate:
+            self._resample(self._resampler)
+
+    def _resample(self, resampler: Resampler) -> None:
+        """Resample what a chunk has brought in one piece: a third of the time goes into the calls."""
+        if self._pending:
+            self._output(resampler.push(np.concatenate(self._pending)))
+            self._pending, self._pending_samples = [], 0
+
+    def _drain(self) -> None:
+        """End the resampler; by its length alone the output is as long as the input, to the sample."""
+        if self._resampler is None:
+            return
+        self._resample(self._resampler)
+        rest = self._resampler.flush()
+        due = self.end - self._next_output
+        if len(rest) < due:
+            self._output(rest)
+            rest = silence(due - len(rest))
+        self._output(rest[:due])
+        self._resampler = None
+
+    def _output(self, samples: Samples) -> None:
+        start = self._next_output
+        self._next_output += len(samples)
+        if self._next_output <= self.emitted:
+            return
+        fresh = samples[max(0, self.emitted - start) :]
+        self._out.append(fresh)
+        self.emitted += len(fresh)
+
+    def _take(self) -> list[Samples]:
+        if self._resampler is not None:
+            self._resample(self._resampler)
+        out, self._out = self._out, []
+        return out
