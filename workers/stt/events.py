@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from workers.stt.state import RecognizerState
 from workers.stt.words import Word
 
 
@@ -41,7 +42,13 @@ class Final:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """Media up to `Recognizer.committed` is done with; it covers the final right before it, if there is one."""
+    """Media before `position` are done with; it covers the final right before it, if there is one.
+
+    `state` is what another worker needs to go on from exactly here.
+    """
+
+    position: int
+    state: RecognizerState
 
 
 @dataclass(frozen=True, slots=True)

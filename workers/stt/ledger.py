@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
 
 from workers.stt.state import Totals
 
@@ -49,7 +50,7 @@ class ChunkLedger:
         Chunks before `replay_from` are covered too: nobody needs them any more. Never falls.
         """
         entries = list(self._entries)
-        reached = [entry.sequence for entry, after in zip(entries, entries[1:], strict=False) if after.end <= committed]
+        reached = [entry.sequence for entry, after in pairwise(entries) if after.end <= committed]
         if self._closed and entries and entries[-1].end <= committed:
             reached.append(entries[-1].sequence)
         if entries and replay_from > entries[0].sequence:

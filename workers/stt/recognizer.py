@@ -23,11 +23,11 @@ from workers.stt.hypothesis import DecodeRequest, Hypothesis
 from workers.stt.segmenter import Edge, Segmenter
 from workers.stt.stabilizer import LocalAgreement
 from workers.stt.state import RecognizerState
+from workers.stt.trim import choose_trim
 from workers.stt.tuning import FRAME, Tuning, samples
 from workers.stt.vad import VadState, VoiceDetector
 from workers.stt.window import AudioBuffer, Samples, VoiceTrack, encoder_frames
 from workers.stt.words import Word
-from workers.stt.trim import choose_trim
 
 _VAD_SLICE = 8 * FRAME
 _FULL_LENGTH_FRAMES = 3000
@@ -124,9 +124,7 @@ class Recognizer:
             state.silence,
             state.spoken,
         )
-        self._stable = LocalAgreement(
-            [Word(*word) for word in state.committed], [Word(*word) for word in state.tail]
-        )
+        self._stable = LocalAgreement([Word(*word) for word in state.committed], [Word(*word) for word in state.tail])
         self._open = state.window_open
         self._start = state.window_start
         self._last_step = state.last_step
@@ -171,6 +169,11 @@ class Recognizer:
         return max(self._start, min(done[-1].end, self.position)) if done else self._start
 
     @property
+    def finished(self) -> bool:
+        """Whether everything up to the end is final."""
+        return self._ended
+
+    @property
     def replay_from(self) -> int:
         """The first sample that another worker needs to go on from `snapshot`."""
         start = self._start if self._open else self._idle_start()
@@ -184,6 +187,8 @@ class Recognizer:
 
     def flush(self, flush_id: int) -> None:
         """Everything fed so far is to be final; `Flushed` follows."""
+        if self._ending:
+            raise ValueError("a flush after the end")
         self._marks.append((self._audio.end, events.Flushed(flush_id)))
 
     def end(self) -> None:
@@ -242,12 +247,11 @@ class Recognizer:
     def snapshot(self) -> RecognizerState:
         """What another worker needs beside the audio from `replay_from` on."""
         vad_frame, vad = self._saved_vad()
-        self._track.drop_before((self.replay_from - samples(0.5)) // FRAME)
         return RecognizerState(
             frame=self._frame,
             replay_from=self.replay_from,
             track_first=self._track.first,
-            track=self._track.levels()[: max(0, self._frame - self._track.first)],
+            track=self._track.levels(),
             vad_frame=vad_frame,
             vad=vad.pack(),
             speaking=self._segmenter.speaking,
@@ -326,7 +330,7 @@ class Recognizer:
 
     def _report(self) -> None:
         self._reported = self._frame * FRAME
-        self._events.append(events.Committed())
+        self._events.append(events.Committed(self.committed, self.snapshot()))
 
     # --- asking
 
@@ -342,7 +346,11 @@ class Recognizer:
             self._last_step = self._last_shown = end
             self.counters.steps += 1
             return self._ask(Purpose.STEP, end, effort)
-        if effort.extra_interims and self._options.interims and self._interim_due(end, samples(effort.step) - since_step):
+        if (
+            effort.extra_interims
+            and self._options.interims
+            and self._interim_due(end, samples(effort.step) - since_step)
+        ):
             self._last_shown = end
             self.counters.interims += 1
             return self._ask(Purpose.INTERIM, end, effort)

@@ -46,12 +46,13 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ResumeState(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it."""
+    """All of it. `audio_from`: the first sample that a decoder made from `decoder` gives, at most `replay_from`."""
 
     version: int
     recognizer: RecognizerState
     segment_id: int
     totals: Totals
+    audio_from: int
     decoder: bytes
 
 
