@@ -23,7 +23,7 @@ from workers.stt.hypothesis import DecodeRequest, Hypothesis
 from workers.stt.segmenter import Edge, Segmenter
 from workers.stt.stabilizer import LocalAgreement
 from workers.stt.state import RecognizerState
-from workers.stt.trim import choose_trim
+from workers.stt.trim import boundaries, choose_trim
 from workers.stt.tuning import FRAME, Tuning, samples
 from workers.stt.vad import VadState, VoiceDetector
 from workers.stt.window import AudioBuffer, Samples, VoiceTrack, encoder_frames
@@ -346,11 +346,8 @@ class Recognizer:
             self._last_step = self._last_shown = end
             self.counters.steps += 1
             return self._ask(Purpose.STEP, end, effort)
-        if (
-            effort.extra_interims
-            and self._options.interims
-            and self._interim_due(end, samples(effort.step) - since_step)
-        ):
+        welcome = effort.extra_interims and self._options.interims
+        if welcome and self._interim_due(end, samples(effort.step) - since_step):
             self._last_shown = end
             self.counters.interims += 1
             return self._ask(Purpose.INTERIM, end, effort)
@@ -419,22 +416,22 @@ class Recognizer:
             )
 
     def _step(self, ask: Ask, hypothesis: Hypothesis) -> None:
-        fresh = self._stable.agree([word.moved(ask.start) for word in hypothesis.words])
+        words = [word.moved(ask.start) for word in hypothesis.words]
+        fresh = self._stable.agree(words)
         self._finalise(fresh, hypothesis.language, ask.end)
-        self._trim(ask.end)
+        self._trim(ask.end, words)
         if fresh:
             self._report()
         self._show(self._stable.tail, ask.end, hypothesis)
 
-    def _trim(self, end: int) -> None:
-        """Shorten a long window at a quiet place between committed words."""
+    def _trim(self, end: int, words: Sequence[Word]) -> None:
+        """Shorten a long window at a quiet place between committed words; `words` is its newest hypothesis."""
         length = end - self._start
         if length <= samples(self._tuning.window):
             return
         late = length > samples(self._tuning.window + self._tuning.window_slack)
-        trim = choose_trim(
-            self._stable.committed, self._stable.tail, self._track, self._start, None if late else self._tuning.quiet
-        )
+        places = boundaries(self._stable.committed, words)
+        trim = choose_trim(places, self._track, self._start, None if late else self._tuning.quiet)
         if trim is None:
             return
         count, cut = trim

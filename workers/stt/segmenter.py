@@ -18,9 +18,9 @@ class Edge(enum.Enum):
 
 @dataclass(slots=True)
 class Segmenter:
-    """Speech begins with a frame of at least `voice_on` and ends after `endpointing` samples of frames under `voice_off`.
+    """Speech begins with a frame of at least `voice_on` and ends after `endpointing` samples of silence.
 
-    Frames between the two thresholds neither add to the silence nor end it.
+    Silence is a frame under `voice_off`; frames between the two thresholds neither add to the silence nor end it.
     """
 
     voice_on: float

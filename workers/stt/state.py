@@ -1,7 +1,7 @@
 """`resume_state`: what another worker needs to go on with a stream, versioned MessagePack of a few KB.
 
-Its parts are the recogniser's memory, the next segment's number, the totals of the chunks that will not be replayed, and
-the decoder's own state. It holds words of the transcript: it never enters a log.
+Its parts are the recogniser's memory, the next segment's number, the totals of the chunks that will not be replayed,
+and the decoder's own state. It holds words of the transcript: it never enters a log.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ WordTuple = tuple[str, int, int, float]
 
 
 class RecognizerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Between two frames of a stream; the defaults are its beginning. Positions are samples, `*frame*` frames of 512."""
+    """Between two frames of a stream; the defaults are its beginning. Frames are of 512 samples."""
 
     frame: int = 0
     replay_from: int = 0

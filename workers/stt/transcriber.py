@@ -57,7 +57,7 @@ class Transcriber:
         self._tokens = tokenizers.Tokenizer.from_file(str(path / "tokenizer.json"))
         self._features = FeatureExtractor(feature_size=self._model.n_mels)
         self._tokenizer_lock = threading.Lock()
-        self._tokenizers: dict[str, Any] = {}
+        self._tokenizers: dict[str, Tokenizer] = {}
         self._encode_batch = encode_batch
         self.decode_batch = decode_batch
         self.device = device
@@ -179,7 +179,7 @@ class Transcriber:
         pieces = [tokenizer.decode([token]) for token in ids]
         return place_words(groups, pieces, alignment.alignments, alignment.text_token_probs)
 
-    def _tokenizer(self, language: str) -> Any:
+    def _tokenizer(self, language: str) -> Tokenizer:
         """faster-whisper's tokenizer of a language, made once (its cached properties are not made for threads)."""
         if not self.multilingual:
             language = "en"

@@ -100,7 +100,7 @@ class VoiceTrack:
     def between(self, first: int, end: int) -> Samples:
         """Probabilities of frames `first` to `end`, as far as they are known."""
         low, high = max(first, self._first) - self._first, max(0, min(end, self.end) - self._first)
-        return np.frombuffer(bytes(self._levels[low:high]), dtype=np.uint8).astype(np.float32) / 255
+        return np.frombuffer(bytes(self._levels[low:high]), dtype=np.uint8).astype(np.float32) / np.float32(255)
 
     def quietness(self, position: int) -> float:
         """The lowest smoothed probability within 0.2 s of a position; 1 where frames are not known yet."""
@@ -111,12 +111,14 @@ class VoiceTrack:
         return float(np.convolve(around, np.full(_SMOOTHING, 1 / _SMOOTHING), "valid").min())
 
     def quietest(self, position: int) -> int:
-        """The middle of the quietest frame within 0.2 s of a position; the position itself where none is known."""
+        """The middle of the quietest frame within 0.2 s, the nearest of several; the position itself if all are alike."""
         first = max((position - _CUT_REACH) // FRAME, self._first)
         around = self.between(first, (position - _CUT_REACH) // FRAME + _CUT_FRAMES)
-        if not len(around):
+        if not len(around) or around.min() == around.max():
             return position
-        return (first + int(np.argmin(around))) * FRAME + FRAME // 2
+        lowest = first + np.flatnonzero(around == around.min())
+        middles = lowest * FRAME + FRAME // 2
+        return int(middles[np.argmin(np.abs(middles - position))])
 
     def pause_in(self, start: int, end: int) -> int:
         """The middle of the quietest 7 frames that lie between two positions; `end` where there are not so many."""

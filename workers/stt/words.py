@@ -81,6 +81,12 @@ def match_committed(committed: Sequence[Word], hypothesis: Sequence[Word]) -> in
 
     The prefix with the smallest edit distance to them; among equals the one nearest in length, then the shorter.
     """
+    return match_prefixes(committed, hypothesis)[-1]
+
+
+def match_prefixes(committed: Sequence[Word], hypothesis: Sequence[Word]) -> list[int]:
+    """`match_committed` for the first 0, 1, 2, ... of the committed words."""
+    matches = [0]
     distances = list(range(len(hypothesis) + 1))
     for row, known in enumerate(committed, 1):
         diagonal, distances[0] = distances[0], row
@@ -91,5 +97,5 @@ def match_committed(committed: Sequence[Word], hypothesis: Sequence[Word]) -> in
                 diagonal + (known.key != word.key),
             )
             diagonal, distances[column] = distances[column], cost
-    wanted = len(committed)
-    return min(range(len(distances)), key=lambda length: (distances[length], abs(length - wanted)))
+        matches.append(min(range(len(distances)), key=lambda n: (distances[n], abs(n - row))))
+    return matches
