@@ -171,7 +171,7 @@ def _resumed(data: bytes) -> state.ResumeState:
     recognizer = saved.recognizer
     known = recognizer.frame - recognizer.track_first
     in_order = 0 <= saved.audio_from <= recognizer.replay_from <= saved.audio_from + _MAX_RESUMED_AUDIO
-    if not in_order or known != len(recognizer.track) or saved.segment_id < 1:
+    if not in_order or 2 * known != len(recognizer.track) or saved.segment_id < 1:
         raise _bad_state()
     return saved
 

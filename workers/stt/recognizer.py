@@ -461,11 +461,15 @@ class Recognizer:
             self._show((), ask.end, hypothesis)
 
     def _finalise(self, words: Sequence[Word], language: str, end: int) -> None:
-        """Say that words are final, their times put in order after all earlier ones and inside the audio heard."""
+        """Say that words are final, their times put in order after all earlier ones and inside the audio heard.
+
+        An alignment gives a pause to one of the words beside it; the voice track takes it away again.
+        """
         placed = []
         for word in words:
-            start = min(max(word.start, self._word_floor), end)
-            self._word_floor = max(start, min(word.end, end))
+            heard_from, heard_to = self._track.voiced(word.start, word.end, self._tuning.voice_off)
+            start = min(max(heard_from, self._word_floor), end)
+            self._word_floor = max(start, min(heard_to, end))
             placed.append(replace(word, start=start, end=self._word_floor))
         if placed:
             self._events.append(events.Final(tuple(placed), language))

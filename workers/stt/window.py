@@ -1,12 +1,13 @@
 """A window of audio: its samples, its voice probabilities, the encoder length it gets and where it can be cut.
 
-Positions are samples on the stream's media clock. Probabilities are kept in steps of 1/255, one byte a frame: that
-is what another worker gets, so both decide alike.
+Positions are samples on the stream's media clock. Probabilities are kept in steps of 1/65535, two bytes a frame:
+that is what another worker gets, so both decide alike.
 """
 
 from __future__ import annotations
 
 import math
+from array import array
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from workers.stt.tuning import FRAME, SAMPLE_RATE, Tuning, samples
 _CUT_REACH = samples(0.2)
 _CUT_FRAMES = 13
 _SMOOTHING = 3
+_LOUDEST = 65_535
 
 Samples = NDArray[np.float32]
 
@@ -73,8 +75,10 @@ class VoiceTrack:
     """Voice probabilities of the last frames, addressed by absolute frame number."""
 
     def __init__(self, first: int = 0, quantised: bytes = b"") -> None:
+        if len(quantised) % 2:
+            raise ValueError("voice probabilities come in two bytes each")
         self._first = first
-        self._levels = bytearray(quantised)
+        self._levels = array("H", np.frombuffer(quantised, "<u2").tolist())
 
     @property
     def first(self) -> int:
@@ -85,7 +89,7 @@ class VoiceTrack:
         return self._first + len(self._levels)
 
     def append(self, probability: float) -> None:
-        self._levels.append(round(min(1.0, max(0.0, probability)) * 255))
+        self._levels.append(round(min(1.0, max(0.0, probability)) * _LOUDEST))
 
     def drop_before(self, frame: int) -> None:
         count = min(frame, self.end) - self._first
@@ -94,13 +98,24 @@ class VoiceTrack:
             self._first += count
 
     def levels(self) -> bytes:
-        """One byte a frame, 255 for a probability of 1."""
-        return bytes(self._levels)
+        """Two bytes a frame, little-endian, 65,535 for a probability of 1."""
+        return np.array(self._levels, "<u2").tobytes()
 
     def between(self, first: int, end: int) -> Samples:
         """Probabilities of frames `first` to `end`, as far as they are known."""
         low, high = max(first, self._first) - self._first, max(0, min(end, self.end) - self._first)
-        return np.frombuffer(bytes(self._levels[low:high]), dtype=np.uint8).astype(np.float32) / np.float32(255)
+        return np.array(self._levels[low:high], dtype=np.float32) / np.float32(_LOUDEST)
+
+    def voiced(self, start: int, end: int, threshold: float) -> tuple[int, int]:
+        """The stretch between two positions without the frames under `threshold` at its ends.
+
+        The whole of it if no frame in it reaches the threshold.
+        """
+        first = max(start // FRAME, self._first)
+        loud = np.flatnonzero(self.between(first, -(-end // FRAME)) >= threshold)
+        if not len(loud):
+            return start, end
+        return max(start, (first + int(loud[0])) * FRAME), min(end, (first + int(loud[-1]) + 1) * FRAME)
 
     def quietness(self, position: int) -> float:
         """The lowest smoothed probability within 0.2 s of a position; 1 where frames are not known yet."""
@@ -111,7 +126,7 @@ class VoiceTrack:
         return float(np.convolve(around, np.full(_SMOOTHING, 1 / _SMOOTHING), "valid").min())
 
     def quietest(self, position: int) -> int:
-        """The middle of the quietest frame within 0.2 s, the nearest of several; the position itself if all are alike."""
+        """The middle of the quietest frame within 0.2 s, the nearest of several; the position if all are alike."""
         first = max((position - _CUT_REACH) // FRAME, self._first)
         around = self.between(first, (position - _CUT_REACH) // FRAME + _CUT_FRAMES)
         if not len(around) or around.min() == around.max():

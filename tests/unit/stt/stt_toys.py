@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -59,7 +60,7 @@ def transcribe(request: DecodeRequest) -> Hypothesis:
     words = []
     audio = np.round(request.audio * 1000).astype(int)
     edges = [0, *(np.flatnonzero(np.diff(audio)) + 1).tolist(), len(audio)]
-    for first, end in zip(edges, edges[1:], strict=False):
+    for first, end in pairwise(edges):
         if audio[first] == 0 or end - first < LEAST:
             continue
         whole = end - first >= WORD - LEAST
@@ -143,6 +144,7 @@ class ToyEngine:
         resume: bytes | None = None,
         attempt: int = 1,
         backlog: int = 160_000,
+        deadline: float | None = None,
     ) -> SttSession:
         saved = state.unpack(resume) if resume is not None else None
         options = options or StreamOptions(language="en", interims=False)
@@ -157,6 +159,7 @@ class ToyEngine:
                 media_error=ToyMediaError,
                 skip=saved.recognizer.replay_from - saved.audio_from if saved else 0,
                 max_backlog=backlog,
+                deadline=deadline,
             )
         )
 
