@@ -235,6 +235,8 @@ class Recognizer:
             raise ValueError("this hypothesis was not asked for")
         self._waiting = None
         self._epoch += 1
+        if not hypothesis.rejected and self._stable.skips(hypothesis.words):
+            hypothesis = replace(hypothesis, rejected=True)
         if hypothesis.rejected:
             self.counters.rejected += 1
         if self._language is None and not hypothesis.rejected:

@@ -14,6 +14,9 @@ from collections.abc import Iterable, Sequence
 
 from workers.stt.words import Word, match_committed
 
+_LONG_TAIL = 8
+_LEAST_KEPT = 0.6
+
 
 class LocalAgreement:
     """The committed words of a window and the hypothesis that the next one is compared with."""
@@ -35,6 +38,13 @@ class LocalAgreement:
     def preview(self, hypothesis: Sequence[Word]) -> Sequence[Word]:
         """The uncommitted words of a hypothesis; nothing is remembered of it."""
         return hypothesis[match_committed(self._committed, hypothesis) :]
+
+    def skips(self, hypothesis: Sequence[Word]) -> bool:
+        """Whether a hypothesis leaves out much of what the one before it heard after the committed words.
+
+        A decoder that jumps over seconds of speech does so again on the next step, and the two agree.
+        """
+        return len(self._tail) >= _LONG_TAIL and len(self.preview(hypothesis)) < _LEAST_KEPT * len(self._tail)
 
     def agree(self, hypothesis: Sequence[Word]) -> list[Word]:
         """Take a hypothesis; returns the words that it makes final."""

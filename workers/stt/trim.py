@@ -18,7 +18,7 @@ _LATE_BONUS = 0.02
 def boundaries(committed: Sequence[Word], hypothesis: Sequence[Word]) -> list[int]:
     """Where each committed word ends and the next begins, as one hypothesis of the whole window hears it, in samples.
 
-    Times noted when each word was committed come from many hypotheses and do not fit together (7.25 against 6.60).
+    Times noted when each word was committed come from many hypotheses and need not fit together.
     """
     places = []
     for count in match_prefixes(committed, hypothesis)[1:]:

@@ -49,10 +49,10 @@ class Tuning:
     endpointing: float = 0.8
     """Silence that ends a segment (0.3: 7.97; 1.5 s is better in noise alone)."""
 
-    window: float = 10.0
+    window: float = 9.0
     """Length from which a window is trimmed at a quiet place between committed words."""
 
-    window_slack: float = 2.0
+    window_slack: float = 3.0
     """So much later it is trimmed at the best place there is, quiet or not."""
 
     window_limit: float = 20.0

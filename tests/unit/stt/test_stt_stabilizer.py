@@ -42,6 +42,13 @@ def test_a_preview_leaves_no_trace() -> None:
     assert texts(list(stable.tail)) == "c"
 
 
+def test_a_hypothesis_that_jumps_over_words_is_noticed() -> None:
+    stable = LocalAgreement(words("x y"), words("a b c d e f g h"))
+    assert stable.skips(words("x y g h"))
+    assert not stable.skips(words("x y a b d e f"))
+    assert not LocalAgreement([], words("a b c d")).skips([])
+
+
 def test_only_committed_words_can_be_trimmed() -> None:
     stable = LocalAgreement(words("a b"), words("c"))
     stable.trim(1)
