@@ -1,0 +1,115 @@
+"""The scheduler: order, batches, expiry, cancellation, failure."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from workers.scheduler import ExpiredError, Rank, Scheduler, SchedulerClosedError
+
+
+class Recorder:
+    """Runs jobs once the gate is open and notes the batches."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.entered = threading.Event()
+        self.batches: list[list[str]] = []
+
+    def run(self, jobs: Sequence[str]) -> list[str]:
+        self.entered.set()
+        self.gate.wait()
+        self.batches.append(list(jobs))
+        if "bad" in jobs:
+            raise RuntimeError("bad")
+        return [job.upper() for job in jobs]
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+def scheduler(recorder: Recorder, clock: list[float] | None = None, batch: int = 3) -> Scheduler[str, str]:
+    now = clock or [0.0]
+    made: Scheduler[str, str] = Scheduler(
+        recorder.run, lambda job: job[0], threads=1, batch=batch, clock=lambda: now[0]
+    )
+    made.start()
+    return made
+
+
+async def occupy(made: Scheduler[str, str], recorder: Recorder) -> asyncio.Future[str]:
+    """Keep the only thread busy so that what follows queues up."""
+    first = made.submit("z", rank=Rank.STEP, due=0)
+    await asyncio.to_thread(recorder.entered.wait)
+    return first
+
+
+async def test_closing_first_then_the_most_overdue_in_batches_of_a_key(recorder: Recorder) -> None:
+    made = scheduler(recorder)
+    first = await occupy(made, recorder)
+    futures = [
+        made.submit("i1", rank=Rank.INTERIM, due=0),
+        made.submit("a1", rank=Rank.STEP, due=5),
+        made.submit("b1", rank=Rank.STEP, due=4),
+        made.submit("a2", rank=Rank.STEP, due=9),
+        made.submit("c1", rank=Rank.CLOSING, due=9),
+        *(made.submit(f"a{n}", rank=Rank.STEP, due=10 + n) for n in (3, 4)),
+    ]
+    assert not made.idle
+    recorder.gate.set()
+    assert await first == "Z"
+    assert await asyncio.gather(*futures) == ["I1", "A1", "B1", "A2", "C1", "A3", "A4"]
+    assert recorder.batches[1:] == [["c1"], ["b1"], ["a1", "a2", "a3"], ["a4"], ["i1"]]
+    made.close()
+    assert (made.stats.batches, made.stats.batched) == (6, 8)
+
+
+async def test_expired_and_cancelled_jobs_cost_nothing(recorder: Recorder) -> None:
+    clock = [0.0]
+    made = scheduler(recorder, clock)
+    first = await occupy(made, recorder)
+    late = made.submit("a", rank=Rank.STEP, due=0, expires=1.0)
+    dropped = made.submit("b", rank=Rank.STEP, due=0)
+    kept = made.submit("c", rank=Rank.STEP, due=0, expires=3.0)
+    dropped.cancel()
+    await asyncio.sleep(0)
+    clock[0] = 2.0
+    recorder.gate.set()
+    assert await kept == "C"
+    with pytest.raises(ExpiredError):
+        await late
+    await first
+    made.close()
+    assert recorder.batches == [["z"], ["c"]]
+    assert (made.stats.expired, made.stats.cancelled) == (1, 1)
+
+
+async def test_a_failing_batch_fails_its_jobs_only(recorder: Recorder) -> None:
+    recorder.gate.set()
+    made = scheduler(recorder)
+    with pytest.raises(RuntimeError, match="bad"):
+        await made.submit("bad", rank=Rank.STEP, due=0)
+    assert await made.submit("good", rank=Rank.STEP, due=0) == "GOOD"
+    made.close()
+
+
+async def test_closing_cancels_what_waits(recorder: Recorder) -> None:
+    made = scheduler(recorder)
+    first = await occupy(made, recorder)
+    waiting = made.submit("a", rank=Rank.STEP, due=0)
+    recorder.gate.set()
+    await first
+    made.close()
+    await asyncio.wait({waiting})
+    with pytest.raises(SchedulerClosedError):
+        made.submit("b", rank=Rank.STEP, due=0)
+
+
+def test_nonsense_sizes_are_refused(recorder: Recorder) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        Scheduler(recorder.run, len, threads=0, batch=1)

@@ -1,0 +1,73 @@
+"""LocalAgreement-2: what is committed never changes, and only agreed words are committed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.stt.stabilizer import LocalAgreement
+from workers.stt.words import Word
+
+
+def words(text: str) -> list[Word]:
+    return [Word(" " + part) for part in text.split()]
+
+
+def texts(found: list[Word]) -> str:
+    return " ".join(word.text.strip() for word in found)
+
+
+def test_words_are_committed_when_two_hypotheses_agree() -> None:
+    stable = LocalAgreement()
+    assert stable.agree(words("so what is")) == []
+    assert texts(stable.agree(words("So what was it"))) == "So what"
+    assert texts(list(stable.tail)) == "was it"
+    assert texts(stable.agree(words("so what was it then"))) == "was it"
+    assert texts(stable.finish(words("so what was it then now"))) == "then now"
+    assert not stable.committed
+    assert not stable.tail
+
+
+def test_a_rejected_last_hypothesis_falls_back_to_the_one_before() -> None:
+    stable = LocalAgreement()
+    stable.agree(words("a b c"))
+    stable.agree(words("a b d"))
+    assert texts(stable.finish(None)) == "d"
+
+
+def test_a_preview_leaves_no_trace() -> None:
+    stable = LocalAgreement(words("a b"), words("c"))
+    assert texts(list(stable.preview(words("a b x y")))) == "x y"
+    assert texts(list(stable.tail)) == "c"
+
+
+def test_a_hypothesis_that_jumps_over_words_is_noticed() -> None:
+    stable = LocalAgreement(words("x y"), words("a b c d e f g h"))
+    assert stable.skips(words("x y g h"))
+    assert not stable.skips(words("x y a b d e f"))
+    assert not LocalAgreement([], words("a b c d")).skips([])
+
+
+def test_only_committed_words_can_be_trimmed() -> None:
+    stable = LocalAgreement(words("a b"), words("c"))
+    stable.trim(1)
+    assert texts(list(stable.committed)) == "b"
+    with pytest.raises(ValueError, match="committed"):
+        stable.trim(2)
+
+
+hypotheses = st.lists(st.lists(st.sampled_from("abc"), max_size=8).map(" ".join), max_size=8)
+
+
+@given(hypotheses)
+def test_committed_text_only_grows_and_was_said_twice(said: list[str]) -> None:
+    stable = LocalAgreement()
+    committed: list[str] = []
+    before: list[Word] = []
+    for text in said:
+        fresh = stable.agree(words(text))
+        assert [word.key for word in fresh] == [word.key for word in before[: len(fresh)]]
+        committed += [word.key for word in fresh]
+        assert [word.key for word in stable.committed] == committed
+        before = list(stable.tail)

@@ -1,0 +1,199 @@
+"""The scheduler: many streams' jobs, one model, a few threads; what is most needed runs first, together where it can.
+
+Jobs are ordered by rank, then by how long they are overdue. A free thread takes the first one and, with it, jobs of
+the same batch key, so many that the other free threads find work too; nothing ever waits for a batch to fill. Expired
+and cancelled jobs are dropped before they cost anything. A stream submits one job at a time (and one interim beside
+it), so the queue is bounded by the number of streams admitted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import threading
+import time
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+
+class Rank(enum.IntEnum):
+    """What goes first."""
+
+    CLOSING = 0
+    STEP = 1
+    INTERIM = 2
+
+
+class ExpiredError(Exception):
+    """The job's time was over before it began."""
+
+
+class SchedulerClosedError(Exception):
+    """Work given to a scheduler that does not run."""
+
+
+@dataclass(slots=True)
+class SchedulerStats:
+    """Totals since start; the means are `batched / batches` and `waited / batched` (seconds)."""
+
+    batches: int = 0
+    batched: int = 0
+    expired: int = 0
+    cancelled: int = 0
+    failed: int = 0
+    waited: float = 0.0
+    busy: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class _Entry(Generic[J, R]):
+    job: J
+    key: Hashable
+    order: tuple[int, float, int]
+    expires: float | None
+    submitted: float
+    future: Future[R] = field(default_factory=Future)
+
+
+class Scheduler(Generic[J, R]):
+    """Runs jobs in batches on threads of its own.
+
+    `run` gets jobs of one `key` and returns one result a job, in order; it is called from several threads at once.
+    `clock` gives seconds, on the same scale as `due` and `expires` (the event loop's clock is monotonic time).
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[J]], Sequence[R]],
+        key: Callable[[J], Hashable],
+        *,
+        threads: int,
+        batch: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if threads < 1 or batch < 1:
+            raise ValueError("a scheduler needs a thread and a batch size of at least one")
+        self._run = run
+        self._key = key
+        self._batch = batch
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._queue: list[_Entry[J, R]] = []
+        self._free = 0
+        self._submitted = 0
+        self._open = False
+        self._threads = [threading.Thread(target=self._work, name=f"model-{n}", daemon=True) for n in range(threads)]
+        self.stats = SchedulerStats()
+
+    def start(self) -> None:
+        """Start the threads; once."""
+        with self._changed:
+            self._open = True
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def idle(self) -> bool:
+        """Whether a job submitted now would begin at once."""
+        with self._changed:
+            return self._free > len(self._queue)
+
+    def submit(self, job: J, *, rank: Rank, due: float, expires: float | None = None) -> asyncio.Future[R]:
+        """Queue a job from the event loop.
+
+        The future gets the result, what `run` raised, or ExpiredError; cancelling it drops a job that has not begun.
+        Raises SchedulerClosedError before `start` and after `close`.
+        """
+        with self._changed:
+            if not self._open:
+                raise SchedulerClosedError
+            self._submitted += 1
+            order = (int(rank), due, self._submitted)
+            entry: _Entry[J, R] = _Entry(job, self._key(job), order, expires, self._clock())
+            self._queue.append(entry)
+            self._changed.notify()
+        return asyncio.wrap_future(entry.future)
+
+    def close(self) -> None:
+        """Cancel what waits, let what runs finish, stop the threads."""
+        with self._changed:
+            was_open, self._open = self._open, False
+            waiting, self._queue = self._queue, []
+            self._changed.notify_all()
+        for entry in waiting:
+            entry.future.cancel()
+        if was_open:
+            for thread in self._threads:
+                thread.join()
+
+    def _work(self) -> None:
+        while (batch := self._take()) is not None:
+            began = self._clock()
+            try:
+                results = self._run([entry.job for entry in batch])
+            except Exception as error:  # noqa: BLE001 - the outermost edge of a thread: the jobs' owners get it
+                self._count(failed=len(batch))
+                for entry in batch:
+                    entry.future.set_exception(error)
+            else:
+                for entry, result in zip(batch, results, strict=True):
+                    entry.future.set_result(result)
+            self._count(busy=self._clock() - began)
+
+    def _take(self) -> list[_Entry[J, R]] | None:
+        """The next batch, waiting for work; None when closed."""
+        with self._changed:
+            self._free += 1
+            try:
+                while True:
+                    if not self._open:
+                        return None
+                    self._drop_expired()
+                    batch = self._pick()
+                    if batch:
+                        return batch
+                    if not self._queue:
+                        self._changed.wait()
+            finally:
+                self._free -= 1
+
+    def _drop_expired(self) -> None:
+        now = self._clock()
+        expired = [entry for entry in self._queue if entry.expires is not None and entry.expires <= now]
+        for entry in expired:
+            self._queue.remove(entry)
+            if entry.future.set_running_or_notify_cancel():
+                self.stats.expired += 1
+                entry.future.set_exception(ExpiredError())
+
+    def _pick(self) -> list[_Entry[J, R]]:
+        """Take the first job and its share of those that can run with it; empty if all were cancelled."""
+        if not self._queue:
+            return []
+        self._queue.sort(key=lambda entry: entry.order)
+        key = self._queue[0].key
+        alike = [entry for entry in self._queue if entry.key == key]
+        share = min(self._batch, -(-len(alike) // self._free))
+        batch = []
+        for entry in alike[:share]:
+            self._queue.remove(entry)
+            if entry.future.set_running_or_notify_cancel():
+                batch.append(entry)
+            else:
+                self.stats.cancelled += 1
+        if batch:
+            now = self._clock()
+            self.stats.batches += 1
+            self.stats.batched += len(batch)
+            self.stats.waited += sum(now - entry.submitted for entry in batch)
+        return batch
+
+    def _count(self, *, failed: int = 0, busy: float = 0.0) -> None:
+        with self._changed:
+            self.stats.failed += failed
+            self.stats.busy += busy

@@ -1,0 +1,45 @@
+"""What the speech engine is told at start-up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from workers.stt.tuning import Tuning
+
+
+@dataclass(frozen=True, slots=True)
+class SttConfig:
+    """Model and machine.
+
+    `threads` is the number of model calls at once, one core each. `slots` is how many streams are admitted at most,
+    0: measured at load. `encode_batch` and `decode_batch` 0: the device's own (CPU 1 and 4, GPU 16 and 16).
+    `max_backlog_s` is audio queued per stream before its sender has to wait, seconds. `formats`: MIME types served.
+    """
+
+    model: str
+    path: Path
+    sha256: str = ""
+    device: str = "cpu"
+    compute_type: str = "int8"
+    threads: int = 2
+    encode_batch: int = 0
+    decode_batch: int = 0
+    slots: int = 0
+    max_backlog_s: float = 10.0
+    formats: tuple[str, ...] = ()
+    tuning: Tuning = field(default_factory=Tuning)
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise ValueError("threads must be at least 1")
+        if min(self.encode_batch, self.decode_batch, self.slots) < 0:
+            raise ValueError("batch sizes and slots cannot be negative")
+        if self.max_backlog_s <= 0:
+            raise ValueError("max_backlog_s must be positive")
+
+    @property
+    def batches(self) -> tuple[int, int]:
+        """Encoder and decoder batch sizes in force."""
+        encode, decode = (1, 4) if self.device == "cpu" else (16, 16)
+        return self.encode_batch or encode, self.decode_batch or decode

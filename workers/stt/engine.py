@@ -1,0 +1,182 @@
+"""The speech engine: one model and one scheduler for all streams; sessions own everything else.
+
+See `workers.engine.Engine`. One engine serves one process; any number of sessions share its model and nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import numpy as np
+from talkup.v1 import error_pb2, task_pb2, worker_service_pb2
+
+from workers.engine import EngineError, StreamContext
+from workers.scheduler import Scheduler, SchedulerStats
+from workers.stt import state
+from workers.stt.audio import AudioDecoders
+from workers.stt.captions import Captions
+from workers.stt.config import SttConfig
+from workers.stt.hypothesis import DecodeRequest
+from workers.stt.ledger import ChunkLedger
+from workers.stt.options import stream_options, wants_word_times
+from workers.stt.pace import Pace
+from workers.stt.recognizer import Recognizer
+from workers.stt.session import DecodeScheduler, SessionParts, SttSession
+from workers.stt.transcriber import Transcriber
+from workers.stt.tuning import SAMPLE_RATE, samples
+from workers.stt.vad import SileroVad
+from workers.stt.window import encoder_frames
+
+_STEP_COST_IN_ENCODINGS = 3.0
+_USABLE_LOAD = 0.75
+_MAX_RESUMED_AUDIO = 60 * SAMPLE_RATE
+
+
+class SttEngine:
+    """Speech to text for many live streams.
+
+    `decoders` turns chunks into samples and raises `media_error`, whose message is safe for the wire.
+    """
+
+    def __init__(self, config: SttConfig, decoders: AudioDecoders, media_error: type[Exception]) -> None:
+        self._config = config
+        self._decoders = decoders
+        self._media_error = media_error
+        self._loaded: tuple[Transcriber, SileroVad, DecodeScheduler] | None = None
+        self._slots = config.slots
+
+    @property
+    def service_type(self) -> task_pb2.ServiceType:
+        return task_pb2.SERVICE_TYPE_STT
+
+    @property
+    def scheduler_stats(self) -> SchedulerStats:
+        """Totals of the work done, for metrics."""
+        _, _, scheduler = self._parts()
+        return scheduler.stats
+
+    async def load(self) -> None:
+        """Load the networks, run them once and measure how many streams this machine carries."""
+        if self._loaded is None:
+            transcriber, vad, slots = await asyncio.to_thread(self._load)
+            self._slots = self._config.slots or slots
+            scheduler: DecodeScheduler = Scheduler(
+                transcriber.run,
+                lambda request: request.batch_key,
+                threads=self._config.threads,
+                batch=self._config.batches[1],
+            )
+            scheduler.start()
+            self._loaded = transcriber, vad, scheduler
+
+    def describe(self) -> worker_service_pb2.DescribeResponse:
+        """Model, languages and formats. Raises EngineError before `load`."""
+        transcriber, _, _ = self._parts()
+        config = self._config
+        return worker_service_pb2.DescribeResponse(
+            service_type=self.service_type,
+            models=[
+                task_pb2.ModelInfo(
+                    name=config.model, sha256=config.sha256, device=config.device, compute_type=config.compute_type
+                )
+            ],
+            languages=transcriber.languages,
+            formats=config.formats,
+        )
+
+    def default_slots(self) -> int:
+        """Streams in real time at three quarters of the machine, measured by `load`."""
+        return max(1, self._slots)
+
+    def open(self, start: task_pb2.StreamStart, context: StreamContext) -> SttSession:
+        """See `workers.engine.Engine.open`; options of one stream never touch another."""
+        transcriber, vad, scheduler = self._parts()
+        options = stream_options(start.speech, transcriber.languages, transcriber.encode_hint)
+        saved = _resumed(start.resume_state) if start.HasField("resume_state") else None
+        tuning = self._config.tuning
+        try:
+            recognizer = Recognizer(vad, tuning, options, saved.recognizer if saved else None)
+            source = self._decoders.open(start.format, saved.decoder if saved else None)
+        except self._media_error as error:
+            raise EngineError(error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, str(error), field="start.format") from error
+        except ValueError as error:
+            raise _bad_state() from error
+        captions = Captions(
+            word_timestamps=wants_word_times(start.speech),
+            segment_id=saved.segment_id if saved else 1,
+            attempt=context.attempt,
+        )
+        return SttSession(
+            SessionParts(
+                source=source,
+                recognizer=recognizer,
+                captions=captions,
+                ledger=ChunkLedger(saved.totals if saved else None),
+                scheduler=scheduler,
+                pace=Pace(tuning, resumed=saved is not None),
+                media_error=self._media_error,
+                skip=saved.recognizer.replay_from - saved.audio_from if saved else 0,
+                max_backlog=samples(self._config.max_backlog_s),
+                deadline=context.deadline,
+            )
+        )
+
+    async def close(self) -> None:
+        """Stop the scheduler; sessions still open fail."""
+        if self._loaded is not None:
+            _, _, scheduler = self._loaded
+            self._loaded = None
+            await asyncio.to_thread(scheduler.close)
+
+    def _parts(self) -> tuple[Transcriber, SileroVad, DecodeScheduler]:
+        if self._loaded is None:
+            raise EngineError(error_pb2.ERROR_CODE_BUSY, "the speech model is not loaded", retryable=True)
+        return self._loaded
+
+    def _load(self) -> tuple[Transcriber, SileroVad, int]:
+        config = self._config
+        encode_batch, decode_batch = config.batches
+        transcriber = Transcriber(
+            config.path,
+            device=config.device,
+            compute_type=config.compute_type,
+            threads=config.threads,
+            encode_batch=encode_batch,
+            decode_batch=decode_batch,
+        )
+        return transcriber, SileroVad(), _measure_slots(transcriber, config)
+
+
+def _measure_slots(transcriber: Transcriber, config: SttConfig) -> int:
+    """How many streams the machine carries: a step costs about three encodings (encode, beam of 5, alignment)."""
+    tuning = config.tuning
+    length = samples(tuning.encoder_floor - tuning.encoder_room)
+    hiss = np.random.default_rng(0).normal(0, 1e-3, length).astype(np.float32)
+    request = DecodeRequest(hiss, encoder_frames(length, tuning), beam=1, language="en")
+    transcriber.run([request])
+    fastest = float("inf")
+    for _ in range(3):
+        began = time.perf_counter()
+        transcriber.encode_only(request)
+        fastest = min(fastest, time.perf_counter() - began)
+    return max(1, int(_USABLE_LOAD * config.threads * tuning.step / (_STEP_COST_IN_ENCODINGS * fastest)))
+
+
+def _resumed(data: bytes) -> state.ResumeState:
+    try:
+        saved = state.unpack(data)
+    except ValueError as error:
+        raise _bad_state() from error
+    recognizer = saved.recognizer
+    known = recognizer.frame - recognizer.track_first
+    in_order = 0 <= saved.audio_from <= recognizer.replay_from <= saved.audio_from + _MAX_RESUMED_AUDIO
+    if not in_order or 2 * known != len(recognizer.track) or saved.segment_id < 1:
+        raise _bad_state()
+    return saved
+
+
+def _bad_state() -> EngineError:
+    return EngineError(
+        error_pb2.ERROR_CODE_BAD_MESSAGE, "this state does not belong to a speech stream", field="start.resume_state"
+    )

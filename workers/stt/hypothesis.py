@@ -1,0 +1,66 @@
+"""What a stream asks of the model and what it gets back: plain values that cross the scheduler."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.stt.words import Word
+
+_SHORTEST_TEXT = 40
+_LOOP_RATIO = 2.4
+_TOKENS_PER_SECOND = 10
+_TOKENS_FREE = 12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecodeRequest:
+    """One window to transcribe.
+
+    `audio`: 16 kHz mono float32, at most `encoder_frames` of 10 ms. `language`: ISO 639-1, or None to detect it.
+    `prompt`: tokens before the transcript (hotwords, initial prompt). `align`: whether word times and probabilities
+    are wanted.
+    """
+
+    audio: NDArray[np.float32]
+    encoder_frames: int
+    beam: int
+    language: str | None
+    prompt: tuple[int, ...] = ()
+    align: bool = True
+
+    @property
+    def batch_key(self) -> tuple[int, int, int]:
+        """Requests with the same key can share a batch with bit-identical results."""
+        return self.encoder_frames, self.beam, len(self.prompt)
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What the model makes of a window.
+
+    `score` is the mean log probability of a token, `no_speech` the model's probability that nobody speaks;
+    `rejected`: not fit to be used (see `is_unusable`).
+    """
+
+    words: tuple[Word, ...]
+    score: float
+    no_speech: float
+    rejected: bool
+    language: str
+    language_probability: float = 1.0
+
+
+def is_unusable(text: str, tokens: int, seconds: float, score: float, no_speech: float) -> bool:
+    """Whether a hypothesis loops, is longer than anyone speaks, or comes from silence.
+
+    Compression ratio and no-speech rule after Whisper's own; a temperature fallback was measured to gain nothing.
+    """
+    data = text.encode()
+    loops = len(data) > _SHORTEST_TEXT and len(data) / len(zlib.compress(data)) > _LOOP_RATIO
+    too_long = tokens > seconds * _TOKENS_PER_SECOND + _TOKENS_FREE
+    silence = no_speech > 0.6 and score < -1
+    return loops or too_long or silence

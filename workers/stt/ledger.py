@@ -1,0 +1,67 @@
+"""Which chunks are covered by committed samples: the map from sequence numbers to the media clock."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from itertools import pairwise
+
+from workers.stt.state import Totals
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    sequence: int
+    end: int
+    totals: Totals
+
+
+class ChunkLedger:
+    """Chunks from the first one that may be replayed on, with the samples that had come out after each.
+
+    A codec may hold back the end of a chunk until the next one comes, so a chunk counts as covered when everything
+    that came out with its successor is; `closed` lifts that after the last chunk.
+    """
+
+    def __init__(self, before: Totals | None = None) -> None:
+        self._before = before or Totals()
+        self._entries: deque[_Entry] = deque()
+        self._covered: int | None = None
+        self._closed = False
+
+    @property
+    def totals(self) -> Totals:
+        """Of all chunks so far."""
+        return self._entries[-1].totals if self._entries else self._before
+
+    def add(self, sequence: int, size: int, missing: int, end: int) -> None:
+        """A chunk of `size` bytes, `missing` lost before it, after which the decoder has given `end` samples."""
+        before = self.totals
+        totals = Totals(chunks=before.chunks + 1, size=before.size + size, missing=before.missing + missing)
+        self._entries.append(_Entry(sequence, end, totals))
+
+    def close(self) -> None:
+        """The last chunk has come, and all its samples."""
+        self._closed = True
+
+    def covered(self, committed: int, replay_from: int) -> int | None:
+        """The highest sequence covered by samples before `committed`; None while there is none.
+
+        Chunks before `replay_from` are covered too: nobody needs them any more. Never falls.
+        """
+        entries = list(self._entries)
+        reached = [entry.sequence for entry, after in pairwise(entries) if after.end <= committed]
+        if self._closed and entries and entries[-1].end <= committed:
+            reached.append(entries[-1].sequence)
+        if entries and replay_from > entries[0].sequence:
+            reached.append(min(replay_from - 1, entries[-1].sequence))
+        if self._covered is not None:
+            reached.append(self._covered)
+        self._covered = max(reached, default=None)
+        return self._covered
+
+    def forget_before(self, sequence: int) -> Totals:
+        """Drop the chunks before `sequence`; returns the totals up to there."""
+        while self._entries and self._entries[0].sequence < sequence:
+            self._before = self._entries.popleft().totals
+        return self._before

@@ -1,0 +1,65 @@
+"""A stream's `SpeechOptions`, checked and turned into what the recogniser wants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from talkup.v1 import error_pb2, transcript_pb2
+
+from workers.engine import EngineError
+from workers.stt.recognizer import StreamOptions
+from workers.stt.tuning import samples
+
+_AUTO = "auto"
+_MAX_HOTWORDS = 100
+_MAX_HINT_CHARS = 2_000
+_ENDPOINTING_MS = range(200, 5_001)
+_SAME_LANGUAGE = {"nb": "no", "jv": "jw", "fil": "tl", "iw": "he", "in": "id"}
+
+
+def stream_options(
+    speech: transcript_pb2.SpeechOptions,
+    languages: Collection[str],
+    encode_hint: Callable[[str], tuple[int, ...]],
+) -> StreamOptions:
+    """Options of a stream on a model that knows `languages` (ISO 639-1).
+
+    Raises EngineError (bad_message) naming the field.
+    """
+    if len(speech.hotwords) > _MAX_HOTWORDS or sum(map(len, speech.hotwords)) > _MAX_HINT_CHARS:
+        raise _bad("speech.hotwords", f"at most {_MAX_HOTWORDS} words of {_MAX_HINT_CHARS} characters together")
+    if len(speech.initial_prompt) > _MAX_HINT_CHARS:
+        raise _bad("speech.initial_prompt", f"at most {_MAX_HINT_CHARS} characters")
+    endpointing = None
+    if speech.HasField("endpointing_ms"):
+        if speech.endpointing_ms not in _ENDPOINTING_MS:
+            limits = f"{_ENDPOINTING_MS.start} to {_ENDPOINTING_MS.stop - 1}"
+            raise _bad("speech.endpointing_ms", f"{limits} milliseconds")
+        endpointing = samples(speech.endpointing_ms / 1000)
+    return StreamOptions(
+        language=_language(speech.language, languages),
+        interims=speech.interim_results if speech.HasField("interim_results") else True,
+        endpointing=endpointing,
+        hotwords=encode_hint(", ".join(word.strip() for word in speech.hotwords if word.strip())),
+        initial_prompt=encode_hint(speech.initial_prompt),
+    )
+
+
+def wants_word_times(speech: transcript_pb2.SpeechOptions) -> bool:
+    """Whether finals carry their words; the default is yes."""
+    return speech.word_timestamps if speech.HasField("word_timestamps") else True
+
+
+def _language(tag: str, languages: Collection[str]) -> str | None:
+    """ISO 639-1 of a BCP-47 tag (its primary subtag decides); None to detect it."""
+    primary = tag.strip().replace("_", "-").split("-")[0].lower()
+    primary = _SAME_LANGUAGE.get(primary, primary)
+    if primary in ("", _AUTO):
+        return next(iter(languages)) if len(languages) == 1 else None
+    if primary not in languages:
+        raise _bad("speech.language", "this model does not know the language")
+    return primary
+
+
+def _bad(field: str, message: str) -> EngineError:
+    return EngineError(error_pb2.ERROR_CODE_BAD_MESSAGE, message, field=field)

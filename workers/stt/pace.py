@@ -1,0 +1,60 @@
+"""When a stream's work is due, and how much effort the machine can spend on it.
+
+A hypothesis is due when its last sample arrived, yet never sooner after the one before than the media between them
+lasts: a file sent faster than real time does not push live streams aside, and its backlog is not taken for overload.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from workers.stt.recognizer import Effort
+from workers.stt.tuning import SAMPLE_RATE, Tuning, samples
+
+_STRETCH_FROM = 1.0
+_STRETCH_SLOPE = 0.75
+_GREEDY_FROM = 2.0
+_FLUENT_LAG = 0.3
+_FLUENT_BACKLOG = samples(0.25)
+_CATCH_UP = 4.0
+
+
+@dataclass(slots=True)
+class Pace:
+    """One stream's schedule on the wall clock, in seconds.
+
+    `resumed`: the replay of a stream that was moved here is due at four times real time, so that it catches up.
+    """
+
+    tuning: Tuning
+    resumed: bool = False
+    lag: float = 0.0
+    """How late the last hypothesis that commits was ready; negative: early."""
+    _position: int | None = None
+    _due: float = 0.0
+
+    def due(self, position: int, arrived: float) -> float:
+        """When work on the audio up to `position`, the last of which arrived at `arrived`, is due."""
+        if self._position is None:
+            self._position, self._due = position, arrived
+            return arrived
+        media = (position - self._position) / SAMPLE_RATE
+        self._position = position
+        paced = self._due + media / (_CATCH_UP if self.resumed else 1.0)
+        if arrived >= paced:
+            self.resumed = False
+        self._due = max(arrived, paced)
+        return self._due
+
+    def done(self, due: float, now: float) -> None:
+        """A hypothesis that commits is ready."""
+        self.lag = now - due
+
+    def effort(self, *, backlog: int, idle: bool) -> Effort:
+        """What to spend next: the step stretches to its double and the beam goes before words are late."""
+        step = self.tuning.step + _STRETCH_SLOPE * max(0.0, self.lag - _STRETCH_FROM)
+        return Effort(
+            step=min(step, self.tuning.stretched_step),
+            beam=1 if self.lag > _GREEDY_FROM else self.tuning.beam,
+            extra_interims=idle and self.lag < _FLUENT_LAG and backlog < _FLUENT_BACKLOG,
+        )

@@ -1,0 +1,338 @@
+"""One stream of the speech engine: chunks in, results out, all of its state inside.
+
+`feed`, `flush` and `end` decode and queue audio; `results` drives the recogniser, so a reader that does not read
+stops the work, and the work that does not get done stops `feed`. There are no tasks of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from talkup.v1 import error_pb2, media_pb2, task_pb2, transcript_pb2
+
+from workers.engine import EngineError
+from workers.scheduler import ExpiredError, Rank, Scheduler, SchedulerClosedError
+from workers.stt import events, state
+from workers.stt.audio import AudioSource, RestartPoint
+from workers.stt.captions import Captions
+from workers.stt.hypothesis import DecodeRequest, Hypothesis
+from workers.stt.ledger import ChunkLedger
+from workers.stt.pace import Pace
+from workers.stt.recognizer import Ask, Counters, Effort, Purpose, Recognizer
+from workers.stt.tuning import SAMPLE_RATE, milliseconds
+
+_SLICE = SAMPLE_RATE // 2
+_INTERIM_LIFE = 0.4
+_BEHIND_REPORTED = 2.0
+_FLOW_EVERY = 1.0
+
+DecodeScheduler = Scheduler[DecodeRequest, Hypothesis]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionParts:
+    """What a session is put together from; `skip` samples of the source are known already after a resume."""
+
+    source: AudioSource
+    recognizer: Recognizer
+    captions: Captions
+    ledger: ChunkLedger
+    scheduler: DecodeScheduler
+    pace: Pace
+    media_error: type[Exception]
+    skip: int = 0
+    max_backlog: int = 10 * SAMPLE_RATE
+    deadline: float | None = None
+    clock: Callable[[], float] = time.monotonic
+
+
+class SttSession:
+    """See `workers.engine.EngineSession`."""
+
+    def __init__(self, parts: SessionParts) -> None:
+        self._parts = parts
+        self._recognizer = parts.recognizer
+        self._skip = parts.skip
+        self._first = parts.recognizer.received
+        self._decoding = asyncio.Lock()
+        self._arrivals: deque[tuple[int, float]] = deque()
+        self._input = asyncio.Event()
+        self._room = asyncio.Event()
+        self._interim: tuple[Ask, asyncio.Future[Hypothesis]] | None = None
+        self._restart: tuple[int, RestartPoint] | None = None
+        self._failure: EngineError | None = None
+        self._ending = False
+        self._finished = False
+        self._closed = False
+        self._flow_at = 0.0
+        self._behind = False
+
+    @property
+    def counters(self) -> Counters:
+        """Facts for the closing log line."""
+        return self._recognizer.counters
+
+    async def feed(self, chunk: media_pb2.Chunk) -> None:
+        """Decode a chunk and queue its samples; waits while more than `max_backlog` is queued.
+
+        Media that cannot be decoded end the stream: what was heard before becomes final, then `results` raises
+        EngineError (media_error). Raises EngineError for a chunk after the end.
+        """
+        if self._ending:
+            raise EngineError(error_pb2.ERROR_CODE_BAD_MESSAGE, "a chunk after the end of the stream", field="chunk")
+        if self._closed or self._failure is not None:
+            return
+        try:
+            async with self._decoding:
+                audio = await self._parts.source.feed(
+                    chunk.payload,
+                    chunk.sequence,
+                    new_recording=chunk.new_recording,
+                    missing_before=chunk.missing_before,
+                )
+        except self._parts.media_error as error:
+            self._fail_media(error)
+            return
+        audio = self._without_known(audio)
+        end = self._recognizer.received + len(audio)
+        self._parts.ledger.add(chunk.sequence, len(chunk.payload), chunk.missing_before, end)
+        await self._take(audio)
+
+    async def flush(self, flush_id: int) -> None:
+        """See `workers.engine.EngineSession.flush`."""
+        if not self._ending and self._failure is None:
+            self._recognizer.flush(flush_id)
+            self._input.set()
+
+    async def end(self) -> None:
+        """See `workers.engine.EngineSession.end`."""
+        if self._ending or self._closed or self._failure is not None:
+            return
+        self._ending = True
+        try:
+            async with self._decoding:
+                if self._restart is None:
+                    self._restart = self._first, await self._parts.source.checkpoint(self._first)
+                self._finished = True
+                rest = await self._parts.source.finish()
+        except self._parts.media_error as error:
+            self._fail_media(error)
+            return
+        await self._take(self._without_known(rest))
+        self._parts.ledger.close()
+        self._recognizer.end()
+        self._input.set()
+
+    async def results(self) -> AsyncIterator[task_pb2.TaskResult]:
+        """See `workers.engine.EngineSession.results`; read by one reader."""
+        while not self._closed:
+            self._input.clear()
+            self._take_interim()
+            ask = self._recognizer.advance(self._effort())
+            self._make_room()
+            async for result in self._tell():
+                yield result
+            if ask is not None and ask.purpose is not Purpose.INTERIM:
+                await self._answer(ask)
+                async for result in self._tell():
+                    yield result
+                for flow in self._flow():
+                    yield flow
+            elif ask is not None:
+                self._begin_interim(ask)
+            elif not self._recognizer.finished:
+                await self._input.wait()
+            elif self._failure is not None:
+                raise self._failure
+            else:
+                return
+
+    async def close(self) -> None:
+        """See `workers.engine.EngineSession.close`."""
+        if self._closed:
+            return
+        self._closed = True
+        self._drop_interim()
+        self._input.set()
+        self._room.set()
+        await self._parts.source.close()
+
+    # --- audio in
+
+    async def _take(self, audio: NDArray[np.float32]) -> None:
+        """Queue samples in slices, each when there is room for it."""
+        for first in range(0, len(audio), _SLICE):
+            await self._wait_for_room()
+            if self._closed or self._failure is not None:
+                return
+            self._recognizer.feed(audio[first : first + _SLICE])
+            self._arrivals.append((self._recognizer.received, self._parts.clock()))
+            self._input.set()
+
+    async def _wait_for_room(self) -> None:
+        while self._backlog() > self._parts.max_backlog and not self._closed:
+            self._room.clear()
+            await self._room.wait()
+
+    def _make_room(self) -> None:
+        if self._backlog() <= self._parts.max_backlog:
+            self._room.set()
+
+    def _backlog(self) -> int:
+        return self._recognizer.received - self._recognizer.position
+
+    def _without_known(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
+        known = min(self._skip, len(audio))
+        self._skip -= known
+        return audio[known:]
+
+    def _fail_media(self, error: Exception) -> None:
+        """Make what was heard final, then fail: the message of a media error is made for the wire."""
+        self._failure = EngineError(error_pb2.ERROR_CODE_MEDIA_ERROR, str(error) or "media that cannot be decoded")
+        self._finished = True
+        self._recognizer.end()
+        self._input.set()
+
+    # --- hypotheses
+
+    def _effort(self) -> Effort:
+        return self._parts.pace.effort(backlog=self._backlog(), idle=self._parts.scheduler.idle)
+
+    async def _answer(self, ask: Ask) -> None:
+        """Have a hypothesis made and apply it. Raises EngineError when the deadline passed or the model failed."""
+        self._drop_interim()
+        due = self._parts.pace.due(ask.end, self._arrived(ask.end))
+        rank = Rank.CLOSING if ask.closing else Rank.STEP
+        try:
+            future = self._parts.scheduler.submit(ask.request, rank=rank, due=due, expires=self._parts.deadline)
+            hypothesis = await future
+        except ExpiredError as error:
+            code = error_pb2.ERROR_CODE_DEADLINE_EXCEEDED
+            raise EngineError(code, "the stream's deadline has passed") from error
+        except (RuntimeError, ValueError, MemoryError, SchedulerClosedError) as error:
+            code = error_pb2.ERROR_CODE_INTERNAL
+            raise EngineError(code, "the speech model failed", retryable=True) from error
+        self._parts.pace.done(due, self._parts.clock())
+        self._recognizer.apply(ask, hypothesis)
+
+    def _arrived(self, position: int) -> float:
+        """When the sample before `position` came."""
+        while len(self._arrivals) > 1 and self._arrivals[0][0] < position:
+            self._arrivals.popleft()
+        return self._arrivals[0][1] if self._arrivals else self._parts.clock()
+
+    def _begin_interim(self, ask: Ask) -> None:
+        self._drop_interim()
+        now = self._parts.clock()
+        future = self._parts.scheduler.submit(ask.request, rank=Rank.INTERIM, due=now, expires=now + _INTERIM_LIFE)
+        future.add_done_callback(lambda _: self._input.set())
+        self._interim = ask, future
+
+    def _take_interim(self) -> None:
+        """Show a finished interim; one that expired or failed is simply not shown: the next step tells more."""
+        if self._interim is None or not self._interim[1].done():
+            return
+        (ask, future), self._interim = self._interim, None
+        if not future.cancelled() and future.exception() is None:
+            self._recognizer.apply(ask, future.result())
+
+    def _drop_interim(self) -> None:
+        if self._interim is not None:
+            _, future = self._interim
+            self._interim = None
+            future.cancel()
+
+    # --- results out
+
+    async def _tell(self) -> AsyncIterator[task_pb2.TaskResult]:
+        """Results of what happened; the report of a commit rides on the final right before it."""
+        final: transcript_pb2.Transcript | None = None
+        for event in self._recognizer.take_events():
+            if final is not None and not isinstance(event, events.Committed):
+                yield task_pb2.TaskResult(transcript=final)
+                final = None
+            match event:
+                case events.Final():
+                    final = self._parts.captions.final(event)
+                case events.Committed():
+                    yield task_pb2.TaskResult(transcript=final, progress=await self._progress(event))
+                    final = None
+                case events.Interim():
+                    interim = self._parts.captions.interim(event)
+                    if interim is not None:
+                        yield task_pb2.TaskResult(transcript=interim)
+                case _:
+                    for result in self._mark(event):
+                        yield result
+        if final is not None:
+            yield task_pb2.TaskResult(transcript=final)
+
+    def _mark(self, event: events.Event) -> Iterator[task_pb2.TaskResult]:
+        match event:
+            case events.SpeechStarted(position):
+                yield _speech(transcript_pb2.SPEECH_EVENT_TYPE_SPEECH_STARTED, position)
+            case events.SpeechEnded(position):
+                yield _speech(transcript_pb2.SPEECH_EVENT_TYPE_SPEECH_ENDED, position)
+            case events.Flushed(flush_id):
+                yield task_pb2.TaskResult(flushed=task_pb2.Flushed(flush_id=flush_id))
+            case events.Ended() if self._failure is None:
+                yield task_pb2.TaskResult(ended=self._totals())
+            case _:
+                return
+
+    async def _progress(self, event: events.Committed) -> task_pb2.Progress:
+        """How far the stream is done with, and what another worker needs to go on from there."""
+        audio_from, restart = await self._restart_at(event.state.replay_from)
+        progress = task_pb2.Progress(
+            committed_media_ms=milliseconds(event.position), replay_from_sequence=restart.replay_from_sequence
+        )
+        covered = self._parts.ledger.covered(event.position, restart.replay_from_sequence)
+        if covered is not None:
+            progress.committed_sequence = covered
+        progress.resume_state = state.pack(
+            state.ResumeState(
+                version=state.VERSION,
+                recognizer=event.state,
+                segment_id=self._parts.captions.segment_id,
+                totals=self._parts.ledger.forget_before(restart.replay_from_sequence),
+                audio_from=audio_from,
+                decoder=restart.state,
+            )
+        )
+        return progress
+
+    async def _restart_at(self, sample: int) -> tuple[int, RestartPoint]:
+        """The decoder's restart point for a sample; once it is finished, or fails, its last one before that."""
+        async with self._decoding:
+            if not self._finished or self._restart is None:
+                self._restart = sample, await self._parts.source.checkpoint(sample)
+            return self._restart
+
+    def _flow(self) -> Iterator[task_pb2.TaskResult]:
+        """Tell how far the stream is behind, at most once a second, and once when it has caught up."""
+        late = self._parts.pace.lag > _BEHIND_REPORTED
+        now = self._parts.clock()
+        if (late and now - self._flow_at >= _FLOW_EVERY) or (self._behind and not late):
+            self._flow_at, self._behind = now, late
+            yield task_pb2.TaskResult(flow=task_pb2.Flow(behind_ms=milliseconds(self._backlog()) if late else 0))
+
+    def _totals(self) -> task_pb2.Ended:
+        totals = self._parts.ledger.totals
+        return task_pb2.Ended(
+            chunks=totals.chunks,
+            bytes=totals.size,
+            media_ms=milliseconds(self._recognizer.received),
+            missing_chunks=totals.missing,
+            segments=self._parts.captions.segment_id - 1,
+        )
+
+
+def _speech(kind: transcript_pb2.SpeechEventType, position: int) -> task_pb2.TaskResult:
+    event = transcript_pb2.SpeechEvent(type=kind, media_time_ms=milliseconds(position))
+    return task_pb2.TaskResult(speech_event=event)

@@ -1,0 +1,72 @@
+"""`resume_state`: what another worker needs to go on with a stream, versioned MessagePack of a few KB.
+
+Its parts are the recogniser's memory, the next segment's number, the totals of the chunks that will not be replayed,
+and the decoder's own state. It holds words of the transcript: it never enters a log.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+VERSION = 1
+
+WordTuple = tuple[str, int, int, float]
+"""Text, start and end (samples on the media clock), probability."""
+
+
+class RecognizerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Between two frames of a stream; the defaults are its beginning. Frames are of 512 samples."""
+
+    frame: int = 0
+    replay_from: int = 0
+    track_first: int = 0
+    track: bytes = b""
+    vad_frame: int = 0
+    vad: bytes = b""
+    speaking: bool = False
+    silence: int = 0
+    spoken: int = 0
+    committed: list[WordTuple] = []
+    tail: list[WordTuple] = []
+    window_open: bool = False
+    window_start: int = 0
+    last_step: int = 0
+    heard_at: int = 0
+    first_window: bool = True
+    language: str | None = None
+    word_floor: int = 0
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Chunks, their bytes and chunks lost, from the stream's first chunk on."""
+
+    chunks: int = 0
+    size: int = 0
+    missing: int = 0
+
+
+class ResumeState(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it. `audio_from`: the first sample that a decoder made from `decoder` gives, at most `replay_from`."""
+
+    version: int
+    recognizer: RecognizerState
+    segment_id: int
+    totals: Totals
+    audio_from: int
+    decoder: bytes
+
+
+def pack(state: ResumeState) -> bytes:
+    """To the wire."""
+    return msgspec.msgpack.encode(state)
+
+
+def unpack(data: bytes) -> ResumeState:
+    """From the wire; raises ValueError for bytes that are no state of this version."""
+    try:
+        state = msgspec.msgpack.decode(data, type=ResumeState)
+    except msgspec.DecodeError as error:
+        raise ValueError("not a resume state") from error
+    if state.version != VERSION:
+        raise ValueError("resume state of another version")
+    return state

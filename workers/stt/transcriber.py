@@ -1,0 +1,196 @@
+"""The one door to faster-whisper and CTranslate2: windows of audio in, hypotheses out.
+
+One `Transcriber` serves every stream; it holds nothing of any of them. All calls release the GIL. Encoding and
+generating are bit-identical at any batch size of equal encoder length, so batching never changes a text.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ctranslate2
+import numpy as np
+import tokenizers
+from faster_whisper.feature_extractor import FeatureExtractor
+from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
+from numpy.typing import NDArray
+
+from workers.stt.confidence import place_words
+from workers.stt.hypothesis import DecodeRequest, Hypothesis, is_unusable
+from workers.stt.tuning import SAMPLE_RATE
+from workers.stt.words import UNSPACED_LANGUAGES, TokenGroup, Word, merge_groups
+
+_WHISPER_MAX_TOKENS = 448
+_TOKENS_PER_SECOND = 8
+_TOKENS_FREE = 24
+_SHORTEST_AUDIO = 400
+_MAX_HINT_TOKENS = 64
+
+Floats = NDArray[np.float32]
+T = TypeVar("T")
+
+
+class Transcriber:
+    """A Whisper model in memory, with its tokenizer and feature extractor.
+
+    `threads` is CTranslate2's `inter_threads`: so many calls run at once, each on one core. On CPU batching hurts the
+    encoder (8 x 1: 347 ms, 1 x 8: 548 ms) and helps the decoder about twofold up to 4.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        device: str = "cpu",
+        compute_type: str = "int8",
+        threads: int = 2,
+        encode_batch: int = 1,
+        decode_batch: int = 4,
+    ) -> None:
+        self._model: Any = ctranslate2.models.Whisper(
+            str(path), device=device, compute_type=compute_type, inter_threads=threads, intra_threads=1
+        )
+        self._tokens = tokenizers.Tokenizer.from_file(str(path / "tokenizer.json"))
+        self._features = FeatureExtractor(feature_size=self._model.n_mels)
+        self._tokenizer_lock = threading.Lock()
+        self._tokenizers: dict[str, Tokenizer] = {}
+        self._encode_batch = encode_batch
+        self.decode_batch = decode_batch
+        self.device = device
+        self.compute_type = compute_type
+
+    @property
+    def multilingual(self) -> bool:
+        return bool(self._model.is_multilingual)
+
+    @functools.cached_property
+    def languages(self) -> tuple[str, ...]:
+        """ISO 639-1 codes the model knows, English first."""
+        if not self.multilingual:
+            return ("en",)
+        known = (code for code in _LANGUAGE_CODES if self._tokens.token_to_id(f"<|{code}|>") is not None)
+        return ("en", *(code for code in known if code != "en"))
+
+    def encode_hint(self, text: str) -> tuple[int, ...]:
+        """Tokens of a hint for the prompt, its last 64 at most; none for a blank text."""
+        text = text.strip()
+        if not text:
+            return ()
+        return tuple(self._tokenizer("en").encode(" " + text)[-_MAX_HINT_TOKENS:])
+
+    def run(self, requests: Sequence[DecodeRequest]) -> list[Hypothesis]:
+        """Transcribe a batch of requests with one `batch_key`."""
+        encoded = self._encode(requests)
+        languages = self._languages(requests, encoded)
+        generated = self._generate(requests, encoded, [code for code, _ in languages])
+        results = []
+        for index, (request, result, (language, certainty)) in enumerate(
+            zip(requests, generated, languages, strict=True)
+        ):
+            tokenizer = self._tokenizer(language)
+            ids = [token for token in result.sequences_ids[0] if token < tokenizer.eot]
+            seconds = len(request.audio) / SAMPLE_RATE
+            score, no_speech = float(result.scores[0]), float(result.no_speech_prob)
+            rejected = is_unusable(tokenizer.decode(ids), len(ids), seconds, score, no_speech)
+            words: tuple[Word, ...] = ()
+            if not rejected:
+                words = self._words(request, encoded[index : index + 1], ids, language)
+            results.append(Hypothesis(words, score, no_speech, rejected, language, certainty))
+        return results
+
+    def encode_only(self, request: DecodeRequest) -> None:
+        """Run the encoder alone: what start-up measures this machine by."""
+        self._encode([request])
+
+    def _encode(self, requests: Sequence[DecodeRequest]) -> Floats:
+        """Encoder output, shape (requests, encoder frames / 2, width)."""
+        features = [self._mel(request) for request in requests]
+        outputs = []
+        for batch in _batches(features, self._encode_batch):
+            view = ctranslate2.StorageView.from_array(np.stack(batch))
+            outputs.append(np.array(self._model.encode(view, to_cpu=True)))
+        return np.concatenate(outputs)
+
+    def _mel(self, request: DecodeRequest) -> Floats:
+        """Log-mel features, zeros after the audio (silence there makes the decoder insert words)."""
+        audio = request.audio
+        if len(audio) < _SHORTEST_AUDIO:
+            audio = np.pad(audio, (0, _SHORTEST_AUDIO - len(audio)))
+        mel = self._features(audio, padding=0)[:, : request.encoder_frames]
+        padded = np.zeros((mel.shape[0], request.encoder_frames), np.float32)
+        padded[:, : mel.shape[1]] = mel
+        return padded
+
+    def _languages(self, requests: Sequence[DecodeRequest], encoded: Floats) -> list[tuple[str, float]]:
+        """The language of each request and how sure that is; detected from the encoder output where none is given."""
+        if not self.multilingual:
+            return [("en", 1.0)] * len(requests)
+        found: list[tuple[str, float]] = []
+        for index, request in enumerate(requests):
+            if request.language is not None:
+                found.append((request.language, 1.0))
+                continue
+            view = ctranslate2.StorageView.from_array(np.ascontiguousarray(encoded[index : index + 1]))
+            token, probability = self._model.detect_language(view)[0][0]
+            found.append((token.strip("<|>"), float(probability)))
+        return found
+
+    def _generate(self, requests: Sequence[DecodeRequest], encoded: Floats, languages: Sequence[str]) -> list[Any]:
+        results: list[Any] = []
+        work = list(zip(requests, languages, strict=True))
+        for batch in _batches(work, self.decode_batch):
+            prompts = [self._prompt(request, language) for request, language in batch]
+            seconds = max(len(request.audio) for request, _ in batch) / SAMPLE_RATE
+            fresh = int(seconds * _TOKENS_PER_SECOND) + _TOKENS_FREE
+            first = len(results)
+            view = ctranslate2.StorageView.from_array(np.ascontiguousarray(encoded[first : first + len(batch)]))
+            results += self._model.generate(
+                view,
+                prompts,
+                beam_size=batch[0][0].beam,
+                max_length=min(_WHISPER_MAX_TOKENS, max(2 * fresh, len(prompts[0]) + fresh)),
+                return_scores=True,
+                return_no_speech_prob=True,
+            )
+        return results
+
+    def _prompt(self, request: DecodeRequest, language: str) -> list[int]:
+        tokenizer = self._tokenizer(language)
+        hint = [tokenizer.sot_prev, *request.prompt] if request.prompt else []
+        return [*hint, *tokenizer.sot_sequence, tokenizer.no_timestamps]
+
+    def _words(self, request: DecodeRequest, encoded: Floats, ids: list[int], language: str) -> tuple[Word, ...]:
+        """The words of a result, aligned if the request asks for it."""
+        if not ids:
+            return ()
+        tokenizer = self._tokenizer(language)
+        split = zip(*tokenizer.split_to_word_tokens([*ids, tokenizer.eot]), strict=True)
+        groups = [TokenGroup(text, tuple(tokens)) for text, tokens in split][:-1]
+        groups = merge_groups(groups, spaced=language not in UNSPACED_LANGUAGES)
+        if not request.align:
+            return tuple(Word(group.text) for group in groups)
+        frames = min(request.encoder_frames, len(request.audio) * 100 // SAMPLE_RATE)
+        view = ctranslate2.StorageView.from_array(np.ascontiguousarray(encoded))
+        [alignment] = self._model.align(view, tokenizer.sot_sequence, [ids], [max(frames, 2)])
+        pieces = [tokenizer.decode([token]) for token in ids]
+        return place_words(groups, pieces, alignment.alignments, alignment.text_token_probs)
+
+    def _tokenizer(self, language: str) -> Tokenizer:
+        """faster-whisper's tokenizer of a language, made once (its cached properties are not made for threads)."""
+        if not self.multilingual:
+            language = "en"
+        with self._tokenizer_lock:
+            if language not in self._tokenizers:
+                task, code = ("transcribe", language) if self.multilingual else (None, None)
+                made = Tokenizer(self._tokens, self.multilingual, task=task, language=code)
+                _ = made.sot, made.sot_prev, made.eot, made.no_timestamps
+                self._tokenizers[language] = made
+            return self._tokenizers[language]
+
+
+def _batches(items: Sequence[T], size: int) -> Iterable[Sequence[T]]:
+    return (items[first : first + size] for first in range(0, len(items), size))

@@ -1,0 +1,53 @@
+"""Where a long window is cut: between two committed words, where the voice is quietest.
+
+Cutting at the last committed word instead costs 0.83 points [.35, 1.37]: 37 words lost at the joins against 9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workers.stt.tuning import samples
+from workers.stt.window import VoiceTrack
+from workers.stt.words import Word, match_prefixes
+
+_SHORTEST = samples(1.0)
+_LATE_BONUS = 0.02
+
+
+def boundaries(committed: Sequence[Word], hypothesis: Sequence[Word]) -> list[int]:
+    """Where each committed word ends and the next begins, as one hypothesis of the whole window hears it, in samples.
+
+    Times noted when each word was committed come from many hypotheses and need not fit together.
+    """
+    places = []
+    for count in match_prefixes(committed, hypothesis)[1:]:
+        before, after = hypothesis[max(0, count - 1) :][:1], hypothesis[count:][:1]
+        ends = [word.end for word in before] if count else []
+        ends += [word.start for word in after]
+        places.append(sum(ends) // len(ends) if ends else 0)
+    return places
+
+
+def choose_trim(places: Sequence[int], track: VoiceTrack, start: int, quiet: float | None) -> tuple[int, int] | None:
+    """How many committed words to drop and the sample where the window then begins.
+
+    `places` are the boundaries after each committed word. Looked for in the last two thirds of them, at least 1 s
+    after `start`; of two places alike the later one. None if there is no place, or none with a voice probability under
+    `quiet` (None: any will do).
+    """
+    total = len(places)
+    if total < 2:
+        return None
+    best: tuple[float, int, int] | None = None
+    for count in range(max(1, total // 3), total + 1):
+        place = places[count - 1]
+        if place - start < _SHORTEST:
+            continue
+        voice = track.quietness(place) - _LATE_BONUS * count / total
+        if best is None or voice < best[0]:
+            best = voice, count, place
+    if best is None or (quiet is not None and best[0] >= quiet):
+        return None
+    _, count, place = best
+    return count, max(track.quietest(place), start + samples(0.1))

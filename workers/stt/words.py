@@ -1,0 +1,101 @@
+"""Words of a hypothesis: what makes two of them equal, and where words committed before end in a new hypothesis."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
+"""Languages written without spaces, ISO 639-1 (`yue` as Whisper names it): their words join without a space."""
+
+_NOT_IN_KEY = re.compile(r"[^\w']+")
+
+
+def word_key(text: str) -> str:
+    """What is compared of a word: lower case, no punctuation; empty for punctuation alone."""
+    key = _NOT_IN_KEY.sub("", text.lower())
+    return key if any(character.isalnum() for character in key) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word with its own leading space, if its language writes one.
+
+    `start` and `end` are samples: from the window's start inside a hypothesis, on the media clock once it is placed.
+    `probability` that the word is right is 0 to 1; both are zero where no alignment was asked for.
+    """
+
+    text: str
+    start: int = 0
+    end: int = 0
+    probability: float = 0.0
+    key: str = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", word_key(self.text))
+
+    def moved(self, offset: int) -> Word:
+        """The same word `offset` samples later."""
+        return replace(self, start=self.start + offset, end=self.end + offset)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenGroup:
+    """The text of one word and the tokens that spell it."""
+
+    text: str
+    tokens: tuple[int, ...]
+
+
+def merge_groups(groups: Iterable[TokenGroup], *, spaced: bool) -> list[TokenGroup]:
+    """Join to the word before it what is no word: punctuation and, in spaced languages, whatever has no space before.
+
+    Unmerged punctuation costs 0.54 points of word error in the agreement; a piece without a space before it (French
+    "l" + "'homme") may not be torn from its word by a commit.
+    """
+    merged: list[TokenGroup] = []
+    for group in groups:
+        glued = not word_key(group.text) or (spaced and not group.text.startswith(" "))
+        leading = len(merged) == 1 and not word_key(merged[0].text)
+        if merged and (glued or leading):
+            last = merged[-1]
+            merged[-1] = TokenGroup(last.text + group.text, last.tokens + group.tokens)
+        else:
+            merged.append(group)
+    return merged
+
+
+def join_words(words: Iterable[Word]) -> str:
+    """The words with their own spacing, without blanks at the ends."""
+    return "".join(word.text for word in words).strip()
+
+
+def join_finals(texts: Iterable[str], language: str) -> str:
+    """The transcript: texts of finals joined by one space, or by nothing in a language without spaces."""
+    return ("" if language in UNSPACED_LANGUAGES else " ").join(text for text in texts if text)
+
+
+def match_committed(committed: Sequence[Word], hypothesis: Sequence[Word]) -> int:
+    """How many words of the hypothesis stand for the committed ones.
+
+    The prefix with the smallest edit distance to them; among equals the one nearest in length, then the shorter.
+    """
+    return match_prefixes(committed, hypothesis)[-1]
+
+
+def match_prefixes(committed: Sequence[Word], hypothesis: Sequence[Word]) -> list[int]:
+    """`match_committed` for the first 0, 1, 2, ... of the committed words."""
+    matches = [0]
+    distances = list(range(len(hypothesis) + 1))
+    for row, known in enumerate(committed, 1):
+        diagonal, distances[0] = distances[0], row
+        for column, word in enumerate(hypothesis, 1):
+            cost = min(
+                distances[column] + 1,
+                distances[column - 1] + 1,
+                diagonal + (known.key != word.key),
+            )
+            diagonal, distances[column] = distances[column], cost
+        matches.append(min(range(len(distances)), key=lambda n: (distances[n], abs(n - row))))
+    return matches
