@@ -95,8 +95,8 @@ class Stack:
 
     async def _until_ready(self) -> None:
         async with asyncio.timeout(READY_TIMEOUT_S):
-            while not await asyncio.to_thread(is_ready, self._settings.http_port):
-                await asyncio.sleep(READY_POLL_S)  # noqa: ASYNC110 - another process becomes ready: polling is the way
+            while not await asyncio.to_thread(is_ready, self._settings.http_port):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(READY_POLL_S)
 
     async def _first_of(self, goal: Coroutine[Any, Any, object]) -> bool:
         """Wait for `goal`; False when interrupted before. Raises StackError when a child ends before."""
