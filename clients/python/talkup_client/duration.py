@@ -67,8 +67,8 @@ def _ogg(head: bytes, tail: bytes) -> float | None:
     opus = head.find(b"OpusHead")
     if last < 0 or opus < 0:
         return None
-    granule = struct.unpack_from("<q", tail, last + 6)[0]
-    skipped = struct.unpack_from("<H", head, opus + 10)[0]
+    granule: int = struct.unpack_from("<q", tail, last + 6)[0]
+    skipped: int = struct.unpack_from("<H", head, opus + 10)[0]
     return max(0, granule - skipped) / _OPUS_CLOCK
 
 

@@ -40,7 +40,7 @@ async def transcribe(
     """Stream a file and collect its finals in `transcript`, which holds what is there also when this is cut short.
 
     `stop` ends the stream early: what was sent is transcribed to its last word. Raises TalkupError when the stream is
-    refused or the session lost, UnsupportedFileError when `realtime` is asked of a file that does not tell its duration.
+    refused or the session lost, UnsupportedFileError when a file does not tell its duration to `realtime`.
     """
     slices = _paced(media, asyncio.sleep) if realtime else _chunks(media, client.chunk_bytes)
     async with client.stream(format=media.format, services=("stt",), language=language) as stream:
@@ -85,7 +85,7 @@ async def _collect(stream: Stream, transcript: Transcript) -> None:
 
 
 async def _chunks(media: MediaFile, size: int) -> AsyncIterator[bytes]:
-    with media.path.open("rb") as file:  # noqa: ASYNC230 - a few kilobytes from disk at a time
+    with media.path.open("rb") as file:
         while chunk := file.read(size):
             yield chunk
 
