@@ -11,6 +11,9 @@ from deploy.dev.settings import DevSettings
 
 API_KEY = "dev-key"
 HOST = "127.0.0.1"
+# One after the other, these stay under the 10 s that ^C may take.
+GATEWAY_DRAIN_S = 4.0
+WORKER_DRAIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class Program:
 def workers(settings: DevSettings, *, has_vision: bool) -> list[Program]:
     """The workers, speech first. Without a vision package only the fake engine serves vision."""
     programs = [_speech(settings, index + 1, port) for index, port in enumerate(settings.stt_ports)]
-    environment = {"WORKER_HOST": HOST, "WORKER_PORT": str(settings.vision_port)}
+    environment = _worker_environment(settings.vision_port)
     if settings.engine == "fake":
         programs.append(Program("vision-1", ("-m", "workers", "fake", "--service", "vision"), environment))
     elif has_vision:
@@ -34,10 +37,14 @@ def workers(settings: DevSettings, *, has_vision: bool) -> list[Program]:
 
 
 def _speech(settings: DevSettings, number: int, port: int) -> Program:
-    environment = {"WORKER_HOST": HOST, "WORKER_PORT": str(port)}
+    environment = _worker_environment(port)
     if settings.engine == "fake":
         return Program(f"stt-{number}", ("-m", "workers", "fake", "--service", "stt"), environment)
     return Program(f"stt-{number}", ("-m", "workers", "stt"), environment | {"WORKER_MODEL": settings.stt_model})
+
+
+def _worker_environment(port: int) -> dict[str, str]:
+    return {"WORKER_HOST": HOST, "WORKER_PORT": str(port), "WORKER_DRAIN_SECONDS": str(WORKER_DRAIN_S)}
 
 
 def serves_vision(settings: DevSettings, *, has_vision: bool) -> bool:
@@ -48,6 +55,7 @@ def serves_vision(settings: DevSettings, *, has_vision: bool) -> bool:
 def gateway(settings: DevSettings, certificate: Identity, run_dir: Path, *, has_vision: bool) -> Program:
     """The gateway, on loopback, with plain and TLS WebSocket ports and the development key."""
     environment = {
+        "GATEWAY_DRAIN_S": str(GATEWAY_DRAIN_S),
         "GATEWAY_HTTP_PORT": str(settings.http_port),
         "GATEWAY_WS_PORT": str(settings.ws_port),
         "GATEWAY_WSS_PORT": str(settings.wss_port),

@@ -20,8 +20,8 @@ from deploy.dev.settings import DevSettings, SettingsError, from_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_DIR = ROOT / ".run"
-GATEWAY_GRACE_S = 5.5
-WORKER_GRACE_S = 3.0  # both together stay under the 10 s that ^C may take
+GATEWAY_GRACE_S = plan.GATEWAY_DRAIN_S + 1.5
+WORKER_GRACE_S = plan.WORKER_DRAIN_S + 1.0
 READY_TIMEOUT_S = 300.0  # a large model on a cold disk
 READY_POLL_S = 0.2
 
