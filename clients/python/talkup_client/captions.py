@@ -1,0 +1,72 @@
+"""Final segments as text, JSON, SubRip and WebVTT. Pure functions of the transcript."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+
+from talkup_client.events import TranscriptUpdate
+
+Segments = Sequence[TranscriptUpdate]
+
+
+def as_txt(segments: Segments) -> str:
+    """One line a segment."""
+    return _lines(segment.text.strip() for segment in segments if segment.text.strip())
+
+
+def as_json(segments: Segments) -> str:
+    """An object with `text`, `language` and `segments` (with words)."""
+    value = {
+        "text": " ".join(segment.text.strip() for segment in segments),
+        "language": segments[0].language if segments else None,
+        "segments": [_segment(segment) for segment in segments],
+    }
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+
+
+def as_srt(segments: Segments) -> str:
+    """SubRip."""
+    return _lines(
+        f"{number}\n{_time(segment.start_ms, ',')} --> {_time(segment.end_ms, ',')}\n{segment.text.strip()}\n"
+        for number, segment in enumerate(segments, start=1)
+    )
+
+
+def as_vtt(segments: Segments) -> str:
+    """WebVTT, W3C Candidate Recommendation 4 April 2019."""
+    cues = (
+        f"{_time(segment.start_ms, '.')} --> {_time(segment.end_ms, '.')}\n{_escape(segment.text.strip())}\n"
+        for segment in segments
+    )
+    return _lines(["WEBVTT\n", *cues])
+
+
+FORMATS: Mapping[str, Callable[[Segments], str]] = {
+    "txt": as_txt,
+    "json": as_json,
+    "srt": as_srt,
+    "vtt": as_vtt,
+}
+
+
+def _lines(parts: Iterable[str]) -> str:
+    return "".join(part + "\n" for part in parts)
+
+
+def _segment(segment: TranscriptUpdate) -> dict[str, object]:
+    kept = ("segment_id", "text", "confidence", "language", "start_ms", "end_ms", "words")
+    return {name: value for name, value in asdict(segment).items() if name in kept}
+
+
+def _escape(text: str) -> str:
+    """A cue's text holds no markup of its own."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _time(milliseconds: int, point: str) -> str:
+    whole, part = divmod(max(0, milliseconds), 1000)
+    minutes, second = divmod(whole, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour:02}:{minute:02}:{second:02}{point}{part:03}"

@@ -1,0 +1,366 @@
+"""A session with a gateway: one connection that is made again when it breaks, and the streams that run on it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from talkup_client import backoff, messages
+from talkup_client.chunks import Chunk
+from talkup_client.errors import (
+    AuthenticationError,
+    BadAnswerError,
+    ConnectionLostError,
+    SessionLostError,
+    SettingError,
+    TalkupError,
+    from_error_data,
+)
+from talkup_client.events import Acknowledge, ErrorReceived, Message, Pong, SessionOpened, Status, parse
+from talkup_client.stream import Stream
+from talkup_client.transport import Transport, TransportClosedError, is_loopback, open_transport, ssl_context
+
+DEFAULT_URL = "ws://localhost:8081/ws"
+DEV_KEY = "dev-key"
+DEFAULT_CHUNK_BYTES = 16 * 1024
+_FINAL_CLOSES = {
+    4401: AuthenticationError,
+    4403: AuthenticationError,
+    1000: SessionLostError,
+    1008: ConnectionLostError,
+}
+
+
+class Client:
+    """An async context manager. `key` is an API key, `token` a session token; give one of them.
+
+    A lost connection is made again for up to `resume_s` seconds and the session taken up where it stood: the program
+    notices nothing but the delay. Credentials go over `ws://` to loopback only, unless `allow_plaintext`.
+    Raises SettingError for parameters that cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        key: str | None = None,
+        token: str | None = None,
+        ca_file: str | Path | None = None,
+        allow_plaintext: bool = False,
+        open_timeout_s: float = 10.0,
+        resume_s: float = 120.0,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        rng: Callable[[], float] = random.random,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("ws", "wss") or not parts.hostname:
+            raise SettingError("the URL is not one of a WebSocket: ws://host:port/ws or wss://host/ws", field="url")
+        if key is not None and token is not None:
+            raise SettingError("give a key or a token, not both", field="token")
+        credential = key or token
+        if credential and parts.scheme == "ws" and not is_loopback(url) and not allow_plaintext:
+            raise SettingError("a credential would travel unprotected: use wss://", field="url")
+        self._url = url
+        self._headers = {"Authorization": f"Bearer {credential}"} if credential else {}
+        self._tls = ssl_context(url, Path(ca_file) if ca_file is not None else None)
+        self._open_timeout_s = open_timeout_s
+        self._resume_s = resume_s
+        self._sleep = sleep
+        self._rng = rng
+        self._transport: Transport | None = None
+        self._session: SessionOpened | None = None
+        self._streams: dict[str, Stream] = {}
+        self._answers: dict[type[Message], list[asyncio.Future[Message]]] = {Pong: [], Status: []}
+        self._online = asyncio.Event()
+        self._sending = asyncio.Lock()
+        self._failure: TalkupError | None = None
+        self._closing = False
+        self._reader: asyncio.Task[None] | None = None
+
+    @property
+    def session_id(self) -> str:
+        """The session's name, under which its transcripts can be read over HTTP."""
+        return self._opened().session_id
+
+    @property
+    def chunk_bytes(self) -> int:
+        """A good size for chunks of a file, within the gateway's limit."""
+        return min(DEFAULT_CHUNK_BYTES, self._opened().max_chunk_bytes or DEFAULT_CHUNK_BYTES)
+
+    async def __aenter__(self) -> Self:
+        """Connect. Raises AuthenticationError, ConnectionLostError, SettingError or BadAnswerError."""
+        self._transport, self._session = await self._connect()
+        self._online.set()
+        self._reader = asyncio.create_task(self._read_until_closed())
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection: streams that were not ended end as if they had been. Safe to call twice."""
+        self._closing = True
+        if self._transport is not None:
+            await self._transport.close()
+        if self._reader is not None:
+            self._reader.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._reader
+        self._fail(self._failure or ConnectionLostError("the client was closed"))
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        *,
+        format: str,
+        kind: str | None = None,
+        services: Sequence[str] | None = None,
+        language: str = "auto",
+        interim_results: bool = True,
+        word_timestamps: bool = True,
+        hotwords: Sequence[str] = (),
+        initial_prompt: str = "",
+        sample_rate: int | None = None,
+        channels: int | None = None,
+    ) -> AsyncIterator[Stream]:
+        """Start a stream; leaving the block ends it. `format` is a MIME type of docs/protocol.md.
+
+        Raises RefusedError with `code` and `field` when the gateway will not have it.
+        """
+        options = messages.StreamOptions(
+            format=format,
+            kind=kind,
+            services=tuple(services) if services is not None else None,
+            language=language,
+            interim_results=interim_results,
+            word_timestamps=word_timestamps,
+            hotwords=tuple(hotwords),
+            initial_prompt=initial_prompt,
+            sample_rate=sample_rate,
+            channels=channels,
+        )
+        stream = Stream(f"py-{secrets.token_hex(6)}", options, self)
+        self._streams[stream.stream_id] = stream
+        try:
+            await self.deliver(stream, messages.stream_start(stream.stream_id, options))
+            async with asyncio.timeout(self._open_timeout_s + self._resume_s):
+                await stream.wait_accepted()
+            yield stream
+        except TimeoutError:
+            if stream.accepted:
+                raise
+            raise BadAnswerError("the gateway did not answer the start of a stream in time") from None
+        finally:
+            if stream.accepted and self._online.is_set() and self._failure is None:
+                await stream.end()
+            self._streams.pop(stream.stream_id, None)
+
+    async def status(self) -> Status:
+        """How gateway, session and services are."""
+        answer = await self._ask(Status, messages.text("status", {}))
+        assert isinstance(answer, Status)
+        return answer
+
+    async def ping(self) -> float:
+        """Seconds until the gateway answered."""
+        clock = asyncio.get_running_loop().time
+        asked = clock()
+        await self._ask(Pong, messages.text("ping", {}))
+        return clock() - asked
+
+    async def deliver(self, stream: Stream, message: str | Chunk) -> None:
+        """Send for a stream: the streams' way out, not for programs. A chunk stays with its stream until committed.
+
+        Raises TalkupError when the session is lost.
+        """
+        while True:
+            await self._online.wait()
+            async with self._sending:
+                if not self._online.is_set():
+                    continue
+                if self._failure is not None:
+                    raise self._failure
+                assert self._transport is not None
+                # A message lost with the connection is sent again by the resumption, from the stream's own books.
+                with suppress(TransportClosedError):
+                    await self._transport.send(_on_the_wire(stream, message))
+                return
+
+    async def _ask(self, kind: type[Message], message: str) -> Message:
+        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._answers[kind].append(answer)
+        try:
+            async with asyncio.timeout(self._open_timeout_s):
+                async with self._sending:
+                    if self._failure is not None:
+                        raise self._failure
+                    assert self._transport is not None
+                    await self._transport.send(message)
+                return await answer
+        except (TransportClosedError, TimeoutError):
+            raise ConnectionLostError("the gateway does not answer", retryable=True) from None
+        finally:
+            answer.cancel()
+
+    async def _connect(self) -> tuple[Transport, SessionOpened]:
+        transport = await open_transport(self._url, self._headers, self._tls, timeout_s=self._open_timeout_s)
+        try:
+            async with asyncio.timeout(self._open_timeout_s):
+                return transport, await _await_session(transport, self._dispatch)
+        except TimeoutError:
+            transport.abort()
+            raise ConnectionLostError("no session was opened in time", retryable=True) from None
+        except TalkupError:
+            await transport.close()
+            raise
+
+    async def _read_until_closed(self) -> None:
+        try:
+            while True:
+                try:
+                    assert self._transport is not None
+                    self._dispatch(parse(await self._transport.receive()))
+                except TransportClosedError as closed:
+                    await self._after_loss(closed)
+        except TalkupError as error:
+            self._fail(error)
+
+    async def _after_loss(self, closed: TransportClosedError) -> None:
+        """Take the session up again. Raises TalkupError when that cannot be."""
+        self._online.clear()
+        for answers in self._answers.values():
+            _fail_all(answers, ConnectionLostError("the connection broke", retryable=True))
+        if self._closing:
+            raise ConnectionLostError("the client was closed")
+        if (final := _FINAL_CLOSES.get(closed.code)) is not None:
+            raise self._failure or final(closed.reason or f"the gateway closed the connection ({closed.code})")
+        try:
+            async with asyncio.timeout(self._resume_s):
+                await self._resume()
+        except TimeoutError:
+            raise ConnectionLostError(f"no connection within {self._resume_s:g} s") from None
+
+    async def _resume(self) -> None:
+        attempt = 0
+        while True:
+            await self._sleep(backoff.delay_s(attempt, self._rng))
+            attempt += 1
+            try:
+                self._transport, _ = await self._connect()
+            except ConnectionLostError:
+                continue
+            try:
+                await self._take_up(self._transport)
+            except (ConnectionLostError, TransportClosedError, TimeoutError):
+                self._transport.abort()
+                continue
+            return
+
+    async def _take_up(self, transport: Transport) -> None:
+        session = self._opened()
+        points = [(stream.stream_id, stream.last_segment_id) for stream in self._streams.values()]
+        await transport.send(messages.session_resume(session.session_id, session.resume_token, points))
+        async with self._sending:
+            async with asyncio.timeout(self._open_timeout_s):
+                self._session = await _await_session(transport, self._dispatch)
+            states = {state.stream_id: state for state in self._session.streams}
+            for stream in list(self._streams.values()):
+                if (state := states.get(stream.stream_id)) is None:
+                    await self._start_again(transport, stream)
+                    continue
+                for message in stream.resumed(state):
+                    await transport.send(_on_the_wire(stream, message))
+            self._online.set()
+
+    async def _start_again(self, transport: Transport, stream: Stream) -> None:
+        """A stream that the gateway does not know was lost with its start, or is over."""
+        if stream.accepted:
+            stream.fail(SessionLostError("the gateway no longer knows this stream", stream_id=stream.stream_id))
+        else:
+            await transport.send(messages.stream_start(stream.stream_id, stream.options))
+
+    def _dispatch(self, message: Message | None) -> None:
+        match message:
+            case None:
+                return
+            case SessionOpened():
+                self._session = message
+            case Pong() | Status():
+                for answer in self._answers[type(message)][:1]:
+                    if not answer.done():
+                        answer.set_result(message)
+                del self._answers[type(message)][:1]
+            case Acknowledge():
+                if stream := self._streams.get(message.stream_id):
+                    stream.receive_acknowledge(message)
+            case ErrorReceived():
+                self._dispatch_error(message)
+            case _:
+                if stream := self._streams.get(message.stream_id):
+                    stream.receive(message)
+
+    def _dispatch_error(self, error: ErrorReceived) -> None:
+        if error.stream_id is not None:
+            if stream := self._streams.get(error.stream_id):
+                stream.receive_error(error)
+            return
+        problem = from_error_data(error.data)
+        if isinstance(problem, AuthenticationError | SessionLostError):
+            self._failure = problem  # a close frame follows
+            return
+        for stream in self._streams.values():
+            if not stream.accepted:
+                stream.receive_error(error)
+
+    def _fail(self, error: TalkupError) -> None:
+        """The session is over: whoever waits for something hears of it."""
+        self._failure = self._failure or error
+        for stream in self._streams.values():
+            stream.fail(self._failure)
+        for answers in self._answers.values():
+            _fail_all(answers, self._failure)
+        self._online.set()
+
+    def _opened(self) -> SessionOpened:
+        if self._session is None:
+            raise SettingError("the client is not connected: use `async with Client(...)`")
+        return self._session
+
+
+def _on_the_wire(stream: Stream, message: str | Chunk) -> str | bytes:
+    if isinstance(message, Chunk):
+        return messages.tagged_frame(stream.handle, message.sequence, message.payload)
+    return message
+
+
+async def _await_session(transport: Transport, dispatch: Callable[[Message | None], None]) -> SessionOpened:
+    """Read up to `session`; what comes before goes to `dispatch`. Raises the gateway's error in its place."""
+    while True:
+        try:
+            message = parse(await transport.receive())
+        except TransportClosedError as closed:
+            final = _FINAL_CLOSES.get(closed.code, ConnectionLostError)
+            raise final(closed.reason or f"the gateway closed the connection ({closed.code})") from None
+        match message:
+            case SessionOpened():
+                return message
+            case ErrorReceived(stream_id=None):
+                raise from_error_data(message.data)
+            case _:
+                dispatch(message)
+
+
+def _fail_all(answers: list[asyncio.Future[Message]], error: TalkupError) -> None:
+    for answer in answers:
+        if not answer.done():
+            answer.set_exception(error)
+    answers.clear()

@@ -1,0 +1,75 @@
+"""What this client says to the gateway: JSON text, and tagged binary frames for media."""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+PROTOCOL_VERSION = "1.0"
+_TAG = struct.Struct(">BBHI")  # magic 0x54, version, handle, sequence: docs/protocol.md, tagged frames
+_MAGIC = 0x54
+_VERSION = 0x01
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOptions:
+    """What a stream is to be. `language` is a BCP-47 tag or `auto`; None leaves the choice to the gateway."""
+
+    format: str
+    kind: str | None = None
+    services: tuple[str, ...] | None = None
+    language: str = "auto"
+    interim_results: bool = True
+    word_timestamps: bool = True
+    hotwords: tuple[str, ...] = ()
+    initial_prompt: str = ""
+    sample_rate: int | None = None
+    channels: int | None = None
+
+
+def text(type_: str, data: Mapping[str, Any]) -> str:
+    """A JSON message in the protocol's envelope."""
+    envelope = {"type": type_, "timestamp": int(time.time()), "protocol_version": PROTOCOL_VERSION, "data": data}
+    return json.dumps(envelope, ensure_ascii=False, separators=(",", ":"))
+
+
+def stream_start(stream_id: str, options: StreamOptions) -> str:
+    """Begin a stream whose chunks come as tagged frames."""
+    data: dict[str, Any] = {
+        "stream_id": stream_id,
+        "format": options.format,
+        "language": options.language,
+        "interim_results": options.interim_results,
+        "word_timestamps": options.word_timestamps,
+        "framing": "tagged",
+    }
+    for name in ("kind", "services", "hotwords", "initial_prompt", "sample_rate", "channels"):
+        value = getattr(options, name)
+        if value:
+            data[name] = value
+    return text("stream_start", data)
+
+
+def stream_flush(stream_id: str, flush_id: int) -> str:
+    """Ask for final text of everything sent so far."""
+    return text("stream_flush", {"stream_id": stream_id, "flush_id": flush_id})
+
+
+def stream_end(stream_id: str) -> str:
+    """No more chunks."""
+    return text("stream_end", {"stream_id": stream_id})
+
+
+def session_resume(session_id: str, token: str, last_segments: Iterable[tuple[str, int]]) -> str:
+    """Take up a session; `last_segments` names the highest final segment held of each stream (0: none)."""
+    streams = [{"stream_id": stream_id, "last_segment_id": segment_id} for stream_id, segment_id in last_segments]
+    return text("session_resume", {"session_id": session_id, "token": token, "streams": streams})
+
+
+def tagged_frame(handle: int, sequence: int, payload: bytes) -> bytes:
+    """A chunk of the stream that `handle` names."""
+    return _TAG.pack(_MAGIC, _VERSION, handle, sequence) + payload

@@ -1,0 +1,189 @@
+"""A media stream: chunks go in, events come out."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from typing import Protocol, Self
+
+from talkup_client import messages
+from talkup_client.chunks import Chunk, UncommittedChunks
+from talkup_client.errors import SettingError, TalkupError, from_error_data
+from talkup_client.events import (
+    Acknowledge,
+    ErrorReceived,
+    Notice,
+    StreamEnded,
+    StreamEvent,
+    StreamState,
+    TranscriptUpdate,
+)
+from talkup_client.inbox import Inbox
+from talkup_client.messages import StreamOptions
+
+IN_FLIGHT_BYTES = 2 * 2**20
+KEEP_BYTES = 32 * 2**20
+UNREAD_EVENTS = 10_000
+_NOTICES = frozenset({"gap", "orphan_chunk"})
+
+
+class Link(Protocol):
+    """What a stream needs of its client: the way out."""
+
+    async def deliver(self, stream: Stream, message: str | Chunk) -> None:
+        """Send now, or hold on until the session is taken up again. Raises TalkupError when it cannot be."""
+        ...
+
+
+class Stream:
+    """One media stream; made by `Client.stream`. Iterating gives its events and stops after `StreamEnded`.
+
+    An error of the gateway about this stream is raised by the iteration, in its place among the events; iterating may
+    go on after it, since other services of the stream may still have something to say.
+    """
+
+    def __init__(self, stream_id: str, options: StreamOptions, link: Link) -> None:
+        self.stream_id = stream_id
+        self.options = options
+        self.handle = 0
+        self.last_segment_id = 0
+        self.ended: StreamEnded | None = None
+        self._link = link
+        self._inbox = Inbox(UNREAD_EVENTS)
+        self._chunks = UncommittedChunks(0, keep_bytes=KEEP_BYTES)
+        self._room = asyncio.Event()
+        self._room.set()
+        self._accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._flush_ids = itertools.count(1)
+        self._flushes: dict[int, asyncio.Future[None]] = {}
+        self._end_sent = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last event has come in."""
+        return self._inbox.finished
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the gateway has answered the start with yes."""
+        return self._accepted.done() and self._accepted.exception() is None
+
+    @property
+    def acknowledged_bytes(self) -> int:
+        """Bytes that the gateway has done with for good."""
+        return self._chunks.forgotten_bytes
+
+    async def send(self, payload: bytes) -> None:
+        """Send the next chunk. Waits while the gateway takes no more, and while the session is being taken up again.
+
+        Raises TalkupError when the stream has failed, SettingError after `end`.
+        """
+        if self._end_sent:
+            raise SettingError("the stream was ended: nothing more can be sent")
+        if not payload:
+            return
+        await self._room.wait()
+        if self.finished:
+            return
+        await self._link.deliver(self, self._chunks.append(payload))
+        self._update_room()
+
+    async def flush(self) -> None:
+        """Have everything sent so far become final text; returns when it has."""
+        if self.finished or self._end_sent:
+            return
+        flush_id = next(self._flush_ids)
+        done = self._flushes[flush_id] = asyncio.get_running_loop().create_future()
+        await self._link.deliver(self, messages.stream_flush(self.stream_id, flush_id))
+        await done
+
+    async def end(self) -> None:
+        """Say that no more chunks come; the remaining events and `StreamEnded` follow."""
+        if not self._end_sent and not self.finished:
+            self._end_sent = True
+            await self._link.deliver(self, messages.stream_end(self.stream_id))
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> StreamEvent:
+        event = await self._inbox.get()
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    # What the client's reader tells the stream. None of it waits.
+
+    async def wait_accepted(self) -> None:
+        """Wait for the answer to the start. Raises RefusedError when it is no."""
+        await self._accepted
+
+    def receive(self, event: StreamEvent) -> None:
+        """Take an event in; a final that was sent again after a resumption is not shown twice."""
+        if isinstance(event, TranscriptUpdate) and event.is_final:
+            if event.segment_id <= self.last_segment_id:
+                return
+            self.last_segment_id = event.segment_id
+        if isinstance(event, StreamEnded):
+            self.ended = event
+        self._inbox.put(event)
+        if self.finished:
+            self._release()
+
+    def receive_acknowledge(self, acknowledge: Acknowledge) -> None:
+        """Take the gateway's word for what it has, and the answer to a start or a flush."""
+        if acknowledge.handle is not None:
+            self.handle = acknowledge.handle
+        if acknowledge.accepted and not self._accepted.done():
+            self._chunks = UncommittedChunks(acknowledge.next_sequence, keep_bytes=KEEP_BYTES)
+            self._accepted.set_result(None)
+        self._chunks.acknowledge(acknowledge.received, acknowledge.committed)
+        self._update_room()
+        flush = self._flushes.pop(acknowledge.flush_id, None) if acknowledge.flush_id is not None else None
+        if flush is not None and not flush.done():
+            flush.set_result(None)
+
+    def receive_error(self, error: ErrorReceived) -> None:
+        """Take an error about this stream in."""
+        problem = from_error_data(error.data)
+        if not self._accepted.done():
+            self._refuse(problem)
+            self._inbox.finish(None)
+        elif problem.code in _NOTICES:
+            self._inbox.put(Notice(self.stream_id, problem.code, problem.message))
+        else:
+            self._inbox.put(problem)
+
+    def resumed(self, state: StreamState) -> Iterator[str | Chunk]:
+        """What to send again after a resumption, in order: chunks, unanswered flushes, the end."""
+        self.handle = state.handle
+        if state.state == "open":
+            yield from self._chunks.rewind(state.next_sequence)
+            yield from (messages.stream_flush(self.stream_id, flush_id) for flush_id in sorted(self._flushes))
+            if self._end_sent:
+                yield messages.stream_end(self.stream_id)
+
+    def fail(self, error: TalkupError) -> None:
+        """The session is lost: nothing more comes."""
+        if not self._accepted.done():
+            self._refuse(error)
+        self._inbox.finish(error)
+        self._release()
+
+    def _refuse(self, error: TalkupError) -> None:
+        self._accepted.set_exception(error)
+        self._accepted.exception()  # somebody may have given up waiting: then nobody else looks at it
+
+    def _update_room(self) -> None:
+        if self._chunks.in_flight_bytes < IN_FLIGHT_BYTES or self.finished:
+            self._room.set()
+        else:
+            self._room.clear()
+
+    def _release(self) -> None:
+        self._room.set()
+        for flush in self._flushes.values():
+            if not flush.done():
+                flush.set_result(None)
+        self._flushes.clear()

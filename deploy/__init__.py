@@ -1,0 +1,1 @@
+"""Ways to run TalkUp: on a developer's machine (`deploy.dev`), in containers (`deploy/docker`)."""

@@ -1,0 +1,1 @@
+"""The development stack: everything that `make run` needs and production does not."""

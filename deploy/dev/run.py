@@ -1,0 +1,174 @@
+"""`make run`: gateway and workers on loopback as child processes; ^C or SIGTERM drains them, the gateway first."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import http.client
+import importlib.util
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from deploy.dev import certs, plan, processes
+from deploy.dev.processes import Child
+from deploy.dev.settings import DevSettings, SettingsError, from_environment
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN_DIR = ROOT / ".run"
+GATEWAY_GRACE_S = plan.GATEWAY_DRAIN_S + 1.5
+WORKER_GRACE_S = plan.WORKER_DRAIN_S + 1.0
+READY_TIMEOUT_S = 300.0  # a large model on a cold disk
+READY_POLL_S = 0.2
+
+
+class StackError(Exception):
+    """The stack cannot come up or stay up; the message is for the terminal."""
+
+
+def busy_ports(settings: DevSettings) -> list[tuple[str, int]]:
+    """Ports of the stack that somebody listens on, with the variable that changes each."""
+    return [(name, port) for name, port in settings.ports() if not _is_free(port)]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((plan.HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def is_ready(port: int) -> bool:
+    """Whether the gateway says that every configured service has a serving worker."""
+    connection = http.client.HTTPConnection(plan.HOST, port, timeout=2.0)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+class Stack:
+    """The running processes. `say` takes lines for the person at the terminal."""
+
+    def __init__(self, settings: DevSettings, run_dir: Path, say: Callable[[str], None], *, has_vision: bool) -> None:
+        self._settings = settings
+        self._run_dir = run_dir
+        self._say = say
+        self._has_vision = has_vision
+        self._gateway: Child | None = None
+        self._workers: list[Child] = []
+        self._interrupted = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    def interrupt(self) -> None:
+        """^C or SIGTERM: the first drains, the second kills."""
+        if self._interrupted.is_set():
+            self._hurry.set()
+        self._interrupted.set()
+
+    async def run(self, environment: dict[str, str]) -> None:
+        """Serve until interrupted. Raises StackError when a process dies or the gateway does not become ready."""
+        identity = certs.ensure(self._run_dir / "tls", {"localhost": certs.LOOPBACK_NAMES}, dt.datetime.now(dt.UTC))[
+            "localhost"
+        ]
+        try:
+            for program in plan.workers(self._settings, has_vision=self._has_vision):
+                self._workers.append(await processes.start(program, self._run_dir, ROOT, environment))
+            gateway = plan.gateway(self._settings, identity, self._run_dir, has_vision=self._has_vision)
+            self._gateway = await processes.start(gateway, self._run_dir, ROOT, environment)
+            if await self._first_of(self._until_ready()):
+                talkup = str(Path(sys.executable).parent / "talkup")
+                self._say(plan.banner(self._settings, identity, has_vision=self._has_vision, talkup=_short(talkup)))
+                await self._first_of(asyncio.Event().wait())
+        finally:
+            await self._stop()
+
+    async def _until_ready(self) -> None:
+        async with asyncio.timeout(READY_TIMEOUT_S):
+            while not await asyncio.to_thread(is_ready, self._settings.http_port):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(READY_POLL_S)
+
+    async def _first_of(self, goal: Coroutine[Any, Any, object]) -> bool:
+        """Wait for `goal`; False when interrupted before. Raises StackError when a child ends before."""
+        assert self._gateway is not None
+        children = [self._gateway, *self._workers]
+        goal_task = asyncio.ensure_future(goal)
+        interrupted = asyncio.ensure_future(self._interrupted.wait())
+        ends = {asyncio.ensure_future(child.wait()): child for child in children}
+        try:
+            await asyncio.wait({goal_task, interrupted, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            if interrupted.done():
+                return False
+            for end, child in ends.items():
+                if end.done():
+                    raise StackError(_obituary(child))
+            try:
+                goal_task.result()
+            except TimeoutError:
+                raise StackError(f"not ready after {READY_TIMEOUT_S:.0f} s; logs lie in {self._run_dir}") from None
+            return True
+        finally:
+            for task in (goal_task, interrupted, *ends):
+                task.cancel()
+
+    async def _stop(self) -> None:
+        if self._gateway is not None:
+            await processes.stop_all([self._gateway], GATEWAY_GRACE_S, self._hurry)
+        await processes.stop_all(self._workers, WORKER_GRACE_S, self._hurry)
+
+
+def _obituary(child: Child) -> str:
+    tail = processes.log_tail(child.log)
+    return f"{child.name} ended with status {child.returncode}; the end of {_short(str(child.log))}:\n{tail}"
+
+
+def _short(path: str) -> str:
+    return str(Path(path).relative_to(Path.cwd())) if path.startswith(f"{Path.cwd()}/") else path
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+async def serve(settings: DevSettings, environment: dict[str, str]) -> int:
+    """Run the stack; exit status 0 after ^C, 1 when something failed."""
+    stack = Stack(settings, RUN_DIR, _say, has_vision=importlib.util.find_spec("workers.vision") is not None)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stack.interrupt)
+    try:
+        await stack.run(environment)
+    except StackError as error:
+        sys.stderr.write(f"run: {error}\n")
+        return 1
+    return 0
+
+
+def main(environment: dict[str, str]) -> int:
+    """Check settings and ports, then serve; exit status 2 for settings that cannot be used."""
+    try:
+        settings = from_environment(environment)
+    except SettingsError as error:
+        sys.stderr.write(f"run: {error}\n")
+        return 2
+    if busy := busy_ports(settings):
+        listed = ", ".join(f"{port} (change it with {name})" for name, port in busy)
+        sys.stderr.write(f"run: in use on {plan.HOST}: {listed}\n")
+        return 2
+    RUN_DIR.mkdir(exist_ok=True)
+    return asyncio.run(serve(settings, environment))
+
+
+if __name__ == "__main__":
+    sys.exit(main(dict(os.environ)))

@@ -1,0 +1,30 @@
+# The gateway: no Whisper, no OpenCV, no weights. Build from the project's root:
+#   docker build -f deploy/docker/gateway.Dockerfile --target gateway -t talkup-gateway .
+ARG PYTHON=3.11-slim-bookworm
+
+FROM python:${PYTHON} AS base
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin talkup
+WORKDIR /app
+
+# One-shot: the private CA and the certificates for mutual TLS between gateway and workers.
+FROM base AS certs
+COPY deploy/requirements/tls.txt ./requirements.txt
+RUN pip install --require-hashes -r requirements.txt && install -d -o talkup -g talkup /tls
+COPY deploy/dev/certs.py ./certs.py
+USER talkup
+VOLUME /tls
+ENTRYPOINT ["python", "certs.py", "/tls"]
+
+FROM base AS gateway
+COPY deploy/requirements/gateway.txt ./requirements.txt
+RUN pip install --require-hashes -r requirements.txt && install -d -o talkup -g talkup /data
+COPY generated/talkup ./talkup
+COPY gateway ./gateway
+USER talkup
+VOLUME /data
+EXPOSE 8080 8081 8443
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/healthz', timeout=2)"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["python", "-m", "gateway"]

@@ -1,0 +1,44 @@
+"""Asks the worker of this container whether it serves: grpc.health.v1, over TLS when the worker has certificates.
+
+It reads the worker's own settings, so that one file fits every container. Exit status 0 when SERVING.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+TIMEOUT_S = 4.0
+
+
+def channel(environment: Mapping[str, str]) -> grpc.Channel:
+    """A channel to the worker on this host, with its own certificate as the client's."""
+    target = f"localhost:{environment.get('WORKER_PORT', '50051')}"
+    certificate, key = environment.get("WORKER_TLS_CERT"), environment.get("WORKER_TLS_KEY")
+    if not certificate or not key:
+        return grpc.insecure_channel(target)
+    authority = environment.get("WORKER_TLS_CLIENT_CA", certificate)
+    credentials = grpc.ssl_channel_credentials(
+        Path(authority).read_bytes(), Path(key).read_bytes(), Path(certificate).read_bytes()
+    )
+    return grpc.secure_channel(target, credentials)
+
+
+def is_serving(environment: Mapping[str, str]) -> bool:
+    """Whether the worker answers SERVING in time."""
+    with channel(environment) as open_channel:
+        stub = health_pb2_grpc.HealthStub(open_channel)
+        try:
+            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=TIMEOUT_S)
+        except grpc.RpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+if __name__ == "__main__":
+    sys.exit(0 if is_serving(os.environ) else 1)

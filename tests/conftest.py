@@ -1,0 +1,39 @@
+"""Fixtures for the whole suite: the corpus, and the real processes on the scripted engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.stack import Stack, running_stack
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--corpus", type=Path, default=None, help="folder with manifest.jsonl, for tests marked corpus")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without material the corpus tests are left out, not skipped: a skip would look like something to be mended."""
+    if config.getoption("--corpus") is not None:
+        return
+    corpus = [item for item in items if "corpus" in item.keywords]
+    if corpus:
+        config.hook.pytest_deselected(items=corpus)
+        items[:] = [item for item in items if "corpus" not in item.keywords]
+
+
+@pytest.fixture(scope="session")
+def corpus(request: pytest.FixtureRequest) -> Path:
+    """The folder given by --corpus."""
+    folder = request.config.getoption("--corpus")
+    assert isinstance(folder, Path)
+    return folder.resolve()
+
+
+@pytest.fixture(scope="module")
+def fake_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A gateway with one speech worker, both real processes, on the scripted engine."""
+    with running_stack(folder=tmp_path_factory.mktemp("stack")) as stack:
+        yield stack

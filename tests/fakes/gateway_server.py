@@ -1,0 +1,232 @@
+"""A small gateway in the test's own process: real WebSockets, the protocol's messages, text made of the bytes received.
+
+Every `COMMIT_EVERY` chunks become one final whose text names their bytes, so a lost, doubled or misplaced chunk shows
+in the transcript.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from websockets.asyncio.server import Request, Response, Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+KEY = "test-key"
+COMMIT_EVERY = 4
+SLICE_MS = 100
+
+
+@dataclass
+class FakeStream:
+    """One stream of a session; `chunks` holds what was received, in order, without doubles."""
+
+    stream_id: str
+    handle: int
+    start: dict[str, Any]
+    chunks: list[bytes] = field(default_factory=list)
+    committed: int = -1
+    finals: list[dict[str, Any]] = field(default_factory=list)
+    ended: bool = False
+
+    @property
+    def received(self) -> int:
+        return len(self.chunks) - 1
+
+
+@dataclass
+class FakeSession:
+    session_id: str
+    streams: dict[str, FakeStream] = field(default_factory=dict)
+
+
+def words_of(payload: bytes) -> str:
+    """The text that stands for some bytes."""
+    return "w" + hashlib.sha256(payload).hexdigest()[:8]
+
+
+class FakeGateway:
+    """Serves on loopback. `drop_after_chunks`: chunk counts at which the connection is torn, each once."""
+
+    def __init__(self, *, drop_after_chunks: tuple[int, ...] = (), reject: dict[str, Any] | None = None) -> None:
+        self.sessions: dict[str, FakeSession] = {}
+        self.drops = list(drop_after_chunks)
+        self.reject = reject
+        self.forget_sessions = False
+        self.connections = 0
+        self.refuse_next_handshakes = 0
+        self._server: Server | None = None
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        return f"ws://127.0.0.1:{next(iter(self._server.sockets)).getsockname()[1]}/ws"
+
+    def streams(self) -> list[FakeStream]:
+        return [stream for session in self.sessions.values() for stream in session.streams.values()]
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[FakeGateway]:
+        async with serve(self._serve, "127.0.0.1", 0, process_request=self._admit) as server:
+            self._server = server
+            yield self
+
+    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        if self.refuse_next_handshakes:
+            self.refuse_next_handshakes -= 1
+            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "draining")
+        if request.headers.get("Authorization") != f"Bearer {KEY}":
+            return connection.respond(HTTPStatus.UNAUTHORIZED, "no")
+        return None
+
+    async def _serve(self, socket: ServerConnection) -> None:
+        self.connections += 1
+        session = FakeSession(f"s{self.connections}")
+        self.sessions[session.session_id] = session
+        peer = Peer(self, socket, session)
+        try:
+            await peer.opened(resumed=False)
+            async for message in socket:
+                await peer.receive(message)
+        except ConnectionClosed:
+            pass
+
+
+class Peer:
+    """One connection's half of the conversation."""
+
+    def __init__(self, gateway: FakeGateway, socket: ServerConnection, session: FakeSession) -> None:
+        self._gateway = gateway
+        self._socket = socket
+        self._session = session
+
+    async def opened(self, *, resumed: bool) -> None:
+        streams = [
+            {
+                "stream_id": stream.stream_id,
+                "state": "ended" if stream.ended else "open",
+                "handle": stream.handle,
+                "next_sequence": stream.received + 1,
+                "received": stream.received,
+                "committed": stream.committed,
+                "last_segment_id": len(stream.finals),
+            }
+            for stream in self._session.streams.values()
+        ]
+        await self._say(
+            "session",
+            session_id=self._session.session_id,
+            resume_token=f"resume-{self._session.session_id}",
+            expires_at=2_000_000_000,
+            resumed=resumed,
+            streams=streams,
+            limits={"max_chunk_bytes": 65536},
+        )
+
+    async def receive(self, message: str | bytes) -> None:
+        if isinstance(message, bytes):
+            magic, version, handle, sequence = struct.unpack(">BBHI", message[:8])
+            assert (magic, version) == (0x54, 1)
+            stream = next(s for s in self._session.streams.values() if s.handle == handle)
+            await self._chunk(stream, sequence, message[8:])
+            return
+        body = json.loads(message)
+        await getattr(self, "_on_" + body["type"])(body["data"])
+
+    async def _chunk(self, stream: FakeStream, sequence: int, payload: bytes) -> None:
+        assert sequence <= stream.received + 1, "a chunk was skipped"
+        if sequence == stream.received + 1:
+            stream.chunks.append(payload)
+        if self._gateway.drops and len(stream.chunks) >= self._gateway.drops[0]:
+            self._gateway.drops.pop(0)
+            self._socket.transport.abort()
+            return
+        if stream.received - stream.committed >= COMMIT_EVERY:
+            await self._commit(stream)
+            await self._acknowledge(stream)
+
+    async def _commit(self, stream: FakeStream) -> None:
+        covered = stream.chunks[stream.committed + 1 :]
+        if not covered:
+            return
+        final = {
+            "stream_id": stream.stream_id,
+            "segment_id": len(stream.finals) + 1,
+            "revision": 1,
+            "is_final": True,
+            "text": words_of(b"".join(covered)),
+            "stable_chars": 9,
+            "confidence": 0.9,
+            "language": "en",
+            "start_ms": (stream.committed + 1) * SLICE_MS,
+            "end_ms": len(stream.chunks) * SLICE_MS,
+            "words": [],
+        }
+        await self._say("transcript_update", **{**final, "is_final": False, "revision": 0})
+        stream.committed = stream.received
+        stream.finals.append(final)
+        await self._say("transcript_update", **final)
+
+    async def _acknowledge(self, stream: FakeStream, **more: Any) -> None:
+        await self._say(
+            "acknowledge",
+            stream_id=stream.stream_id,
+            received=stream.received,
+            committed=stream.committed,
+            next_sequence=stream.received + 1,
+            **more,
+        )
+
+    async def _on_stream_start(self, data: dict[str, Any]) -> None:
+        if self._gateway.reject:
+            await self._say("error", stream_id=data["stream_id"], retryable=False, **self._gateway.reject)
+            return
+        stream = FakeStream(data["stream_id"], len(self._session.streams) + 7, data)
+        self._session.streams[stream.stream_id] = stream
+        await self._acknowledge(stream, accepted=True, handle=stream.handle)
+
+    async def _on_stream_flush(self, data: dict[str, Any]) -> None:
+        stream = self._session.streams[data["stream_id"]]
+        await self._commit(stream)
+        await self._acknowledge(stream, flush_id=data["flush_id"])
+
+    async def _on_stream_end(self, data: dict[str, Any]) -> None:
+        stream = self._session.streams[data["stream_id"]]
+        await self._commit(stream)
+        stream.ended = True
+        await self._say(
+            "stream_ended",
+            stream_id=stream.stream_id,
+            text=" ".join(final["text"] for final in stream.finals),
+            media_seconds=len(stream.chunks) * SLICE_MS / 1000,
+            chunks=len(stream.chunks),
+        )
+
+    async def _on_session_resume(self, data: dict[str, Any]) -> None:
+        session = self._gateway.sessions.get(data["session_id"])
+        if session is None or self._gateway.forget_sessions or data["token"] != f"resume-{data['session_id']}":
+            await self._say("error", code="session_expired", message="the session is over", retryable=False)
+            return
+        self._session = session
+        await self.opened(resumed=True)
+        for point in data["streams"]:
+            if stream := session.streams.get(point["stream_id"]):
+                for final in stream.finals[point["last_segment_id"] :]:
+                    await self._say("transcript_update", **final)
+
+    async def _on_ping(self, data: dict[str, Any]) -> None:
+        await self._say("pong", **data)
+
+    async def _on_status(self, data: dict[str, Any]) -> None:
+        await self._say("status", state="serving", version="0")
+
+    async def _say(self, type_: str, **data: Any) -> None:
+        await self._socket.send(json.dumps({"type": type_, "timestamp": 0, "protocol_version": "1.0", "data": data}))
+        await asyncio.sleep(0)

@@ -1,0 +1,177 @@
+"""The real processes on free ports of loopback: fake workers, gateway. For every end-to-end and browser test.
+
+with running_stack() as stack:
+    stack.ws_url, stack.http_url, stack.key
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.request import urlopen
+
+ROOT = Path(__file__).resolve().parents[2]
+HOST = "127.0.0.1"
+KEY = "test-key"
+READY_TIMEOUT_S = 60.0
+POLL_S = 0.05
+STOP_TIMEOUT_S = 12.0
+
+
+class StackFailure(AssertionError):
+    """A process ended or did not get ready; the message holds the end of its log."""
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def child_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment without anybody's own GATEWAY_* and WORKER_* settings, plus `settings`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "WORKER_"))}
+    paths = [str(ROOT), str(ROOT / "generated"), str(ROOT / "clients" / "python")]
+    if cache := os.environ.get("WORKER_MODEL_CACHE"):
+        kept["WORKER_MODEL_CACHE"] = cache
+    return {**kept, "PYTHONPATH": os.pathsep.join(paths), **settings}
+
+
+@dataclass
+class Program:
+    """A running `python -m …`; `log` is the file that holds what it says."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process itself."""
+        self.process.send_signal(number)
+
+    def stop(self) -> int:
+        """SIGTERM, then SIGKILL; the exit status."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+    def log_text(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def check_alive(self) -> None:
+        """Raises StackFailure when the process has ended."""
+        if self.process.poll() is not None:
+            raise StackFailure(f"{self.name} ended with {self.process.returncode}:\n{self.log_text()[-4000:]}")
+
+
+@dataclass
+class Stack:
+    """A gateway and its workers."""
+
+    gateway: Program
+    workers: list[Program]
+    http_port: int
+    ws_port: int
+    worker_ports: list[int]
+    key: str = KEY
+    folder: Path = field(default_factory=Path)
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://{HOST}:{self.ws_port}/ws"
+
+    @property
+    def http_url(self) -> str:
+        return f"http://{HOST}:{self.http_port}"
+
+
+def start(name: str, arguments: Sequence[str], settings: Mapping[str, str], folder: Path) -> Program:
+    """Start `python ARGUMENTS` with its output in `folder`/NAME.log."""
+    log = folder / f"{name}.log"
+    with log.open("ab") as sink:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=child_environment(settings),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+        )
+    return Program(name, process, log)
+
+
+def wait_until_ready(program: Program, http_port: int, others: Sequence[Program] = ()) -> None:
+    """Wait for 200 from /readyz. Raises StackFailure when a process ends before, or after a minute."""
+    pause = threading.Event()
+    for _ in range(int(READY_TIMEOUT_S / POLL_S)):
+        for each in (program, *others):
+            each.check_alive()
+        try:
+            with urlopen(f"http://{HOST}:{http_port}/readyz", timeout=2):
+                return
+        except (OSError, http.client.HTTPException):
+            pause.wait(POLL_S)
+    raise StackFailure(f"{program.name} is not ready after {READY_TIMEOUT_S:.0f} s:\n{program.log_text()[-4000:]}")
+
+
+@contextmanager
+def running_stack(
+    *,
+    workers: int = 1,
+    vision: bool = False,
+    worker_arguments: Sequence[str] = ("fake",),
+    worker_settings: Mapping[str, str] | None = None,
+    gateway_settings: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Iterator[Stack]:
+    """Speech workers (`python -m workers WORKER_ARGUMENTS`), a fake vision worker on demand, and a gateway."""
+    with ExitStack() as exits:
+        where = folder or Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="talkup-test-")))
+        ports = [free_port() for _ in range(workers)]
+        programs = []
+        for index, port in enumerate(ports, start=1):
+            settings = {"WORKER_PORT": str(port), "WORKER_DRAIN_SECONDS": "2", **(worker_settings or {})}
+            program = start(f"stt-{index}", ("-m", "workers", *worker_arguments), settings, where)
+            exits.callback(program.stop)
+            programs.append(program)
+        http_port, ws_port = free_port(), free_port()
+        gateway_environment = {
+            "GATEWAY_HTTP_PORT": str(http_port),
+            "GATEWAY_WS_PORT": str(ws_port),
+            "GATEWAY_API_KEYS": KEY,
+            "GATEWAY_STORE": f"sqlite:///{where / 'gateway.db'}",
+            "GATEWAY_DRAIN_S": "3",
+            "GATEWAY_STT_WORKERS": ",".join(f"{HOST}:{port}" for port in ports),
+        }
+        if vision:
+            port = free_port()
+            program = start(
+                "vision-1", ("-m", "workers", "fake", "--service", "vision"), {"WORKER_PORT": str(port)}, where
+            )
+            exits.callback(program.stop)
+            programs.append(program)
+            ports.append(port)
+            gateway_environment["GATEWAY_VISION_WORKERS"] = f"{HOST}:{port}"
+        gateway = start("gateway", ("-m", "gateway"), {**gateway_environment, **(gateway_settings or {})}, where)
+        exits.callback(gateway.stop)
+        wait_until_ready(gateway, http_port, programs)
+        yield Stack(gateway, programs, http_port, ws_port, ports, folder=where)

@@ -1,0 +1,174 @@
+"""The client against a small gateway on loopback: streams, acknowledgements, errors, resumption."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from talkup_client import (
+    AuthenticationError,
+    Client,
+    ConnectionLostError,
+    RefusedError,
+    SessionLostError,
+    SettingError,
+    StreamEnded,
+    TranscriptUpdate,
+)
+
+from tests.fakes.gateway_server import COMMIT_EVERY, KEY, FakeGateway, words_of
+
+CHUNKS = [bytes([number]) * 50 for number in range(10)]
+
+
+async def no_wait(_: float) -> None:
+    """Reconnects at once."""
+
+
+def client_for(gateway: FakeGateway, **options: object) -> Client:
+    return Client(gateway.url, key=KEY, sleep=no_wait, **options)  # type: ignore[arg-type]
+
+
+async def transcribe(client: Client, chunks: list[bytes]) -> tuple[list[str], StreamEnded]:
+    finals = []
+    async with client, client.stream(format="audio/pcm", language="fr", hotwords=["TalkUp"]) as stream:
+        for chunk in chunks:
+            await stream.send(chunk)
+        await stream.end()
+        async for event in stream:
+            if isinstance(event, TranscriptUpdate) and event.is_final:
+                finals.append(event.text)
+    assert stream.ended is not None
+    return finals, stream.ended
+
+
+def expected(chunks: list[bytes]) -> str:
+    groups = [chunks[at : at + COMMIT_EVERY] for at in range(0, len(chunks), COMMIT_EVERY)]
+    return " ".join(words_of(b"".join(group)) for group in groups)
+
+
+async def test_chunks_go_in_and_finals_come_out_in_order() -> None:
+    async with FakeGateway().serving() as gateway:
+        finals, ended = await transcribe(client_for(gateway), CHUNKS)
+    assert " ".join(finals) == ended.text == expected(CHUNKS)
+    assert ended.media_seconds == 1.0
+    start = gateway.streams()[0].start
+    assert (start["format"], start["language"], start["hotwords"]) == ("audio/pcm", "fr", ["TalkUp"])
+
+
+@pytest.mark.parametrize("drops", [(1,), (5,), (10,), (3, 6, 9)])
+async def test_a_torn_connection_loses_and_doubles_nothing(drops: tuple[int, ...]) -> None:
+    async with FakeGateway(drop_after_chunks=drops).serving() as gateway:
+        finals, ended = await transcribe(client_for(gateway), CHUNKS)
+    assert gateway.streams()[0].chunks == CHUNKS
+    assert " ".join(finals) == ended.text
+    assert gateway.connections == len(drops) + 1
+
+
+async def test_resumption_goes_on_trying_while_the_gateway_restarts() -> None:
+    async with FakeGateway(drop_after_chunks=(5,)).serving() as gateway:
+        client = client_for(gateway)
+        async with client, client.stream(format="audio/flac") as stream:
+            gateway.refuse_next_handshakes = 3
+            for chunk in CHUNKS:
+                await stream.send(chunk)
+            await stream.end()
+            assert [event async for event in stream]
+    assert gateway.streams()[0].chunks == CHUNKS
+
+
+async def test_an_expired_session_is_an_error_for_whoever_waits() -> None:
+    async with FakeGateway(drop_after_chunks=(5,)).serving() as gateway:
+        gateway.forget_sessions = True
+        with pytest.raises(SessionLostError) as caught:
+            await transcribe(client_for(gateway), CHUNKS)
+    assert caught.value.code == "session_expired"
+
+
+async def test_a_gateway_that_stays_away_is_an_error_after_the_time_to_resume() -> None:
+    async with FakeGateway(drop_after_chunks=(5,)).serving() as gateway:
+        client = Client(gateway.url, key=KEY, resume_s=0.05, sleep=asyncio.sleep)
+        async with client, client.stream(format="audio/flac") as stream:
+            gateway.refuse_next_handshakes = 10_000
+            for chunk in CHUNKS[:5]:
+                await stream.send(chunk)
+            with pytest.raises(ConnectionLostError):
+                async for _ in stream:
+                    pass
+
+
+async def test_flush_returns_when_everything_sent_is_final() -> None:
+    async with FakeGateway().serving() as gateway:
+        client = client_for(gateway)
+        async with client, client.stream(format="audio/flac") as stream:
+            await stream.send(b"one")
+            await stream.flush()
+            assert [final["text"] for final in gateway.streams()[0].finals] == [words_of(b"one")]
+
+
+async def test_leaving_the_block_ends_the_stream() -> None:
+    async with FakeGateway().serving() as gateway:
+        client = client_for(gateway)
+        async with client:
+            async with client.stream(format="audio/flac") as stream:
+                await stream.send(b"one")
+            await client.ping()
+            assert gateway.streams()[0].ended
+            with pytest.raises(SettingError):
+                await stream.send(b"two")
+
+
+async def test_two_streams_share_a_connection() -> None:
+    async with FakeGateway().serving() as gateway:
+        client = client_for(gateway)
+        async with client, client.stream(format="audio/flac") as one, client.stream(format="audio/wav") as two:
+            for chunk in CHUNKS:
+                await one.send(chunk)
+                await two.send(chunk[::-1] + b"!")
+            await asyncio.gather(one.end(), two.end())
+            assert {type(event) for event in [event async for event in one]} == {TranscriptUpdate, StreamEnded}
+            assert [event async for event in two]
+    assert [stream.chunks for stream in gateway.streams()] == [CHUNKS, [chunk[::-1] + b"!" for chunk in CHUNKS]]
+
+
+async def test_a_refused_start_names_code_and_field() -> None:
+    reject = {"code": "unsupported_format", "message": "not this", "field": "format"}
+    async with FakeGateway(reject=reject).serving() as gateway, client_for(gateway) as client:
+        with pytest.raises(RefusedError) as caught:
+            async with client.stream(format="audio/midi"):
+                pytest.fail("was accepted")
+    assert (caught.value.code, caught.value.field) == ("unsupported_format", "format")
+
+
+async def test_a_wrong_key_is_an_authentication_error() -> None:
+    async with FakeGateway().serving() as gateway:
+        with pytest.raises(AuthenticationError):
+            await Client(gateway.url, key="wrong").__aenter__()
+
+
+async def test_nobody_listening_is_a_connection_error() -> None:
+    async with FakeGateway().serving() as gateway:
+        url = gateway.url
+    with pytest.raises(ConnectionLostError):
+        await Client(url, key=KEY).__aenter__()
+
+
+async def test_status_and_ping_are_answered() -> None:
+    async with FakeGateway().serving() as gateway, client_for(gateway) as client:
+        assert (await client.status()).data["state"] == "serving"
+        assert await client.ping() >= 0
+        assert client.session_id == "s1"
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("http://localhost/ws", {}),
+        ("ws://", {}),
+        ("ws://example.org/ws", {"key": "k"}),
+        ("ws://localhost/ws", {"key": "k", "token": "t"}),
+    ],
+)
+def test_parameters_that_cannot_be_used(url: str, options: dict[str, str]) -> None:
+    with pytest.raises(SettingError):
+        Client(url, **options)  # type: ignore[arg-type]

@@ -1,0 +1,186 @@
+"""The house rules of docs/design.md, kept by reading the source: imports, one door a library, short functions."""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = {"gateway": ROOT / "gateway", "workers": ROOT / "workers"}
+CLIENT = ROOT / "clients" / "python" / "talkup_client"
+
+# Package prefix -> prefixes it must not import.
+FORBIDDEN = [
+    ("gateway", "workers"),
+    ("gateway", "talkup_client"),
+    ("workers", "gateway"),
+    ("workers", "talkup_client"),
+    ("gateway.protocol", "gateway.upstream"),
+    ("gateway.protocol", "gateway.connection"),
+    ("gateway.protocol", "gateway.server"),
+    ("gateway.protocol", "grpc"),
+    ("gateway.protocol", "asyncio"),
+    ("gateway.protocol", "socket"),
+    ("gateway.protocol", "ssl"),
+    ("gateway.protocol", "websockets"),
+    ("gateway.upstream", "gateway.protocol"),
+    ("gateway.upstream", "gateway.connection"),
+    ("gateway.upstream", "gateway.server"),
+    ("workers.stt", "workers.vision"),
+    ("workers.vision", "workers.stt"),
+    ("workers.media", "workers.stt"),
+    ("workers.media", "workers.vision"),
+    ("workers.media", "grpc"),
+    ("workers.stt", "grpc"),
+    ("workers.vision", "grpc"),
+    ("talkup_client", "gateway"),
+    ("talkup_client", "workers"),
+    ("talkup_client", "talkup"),
+]
+
+# Library -> modules that may import it.
+DOORS = {
+    "tenacity": ["gateway.upstream.retry"],
+    "av": ["workers.media.codec"],
+    "faster_whisper": ["workers.stt.transcriber", "workers.stt.vad"],
+    "ctranslate2": ["workers.stt.transcriber"],
+    "cv2": ["workers.vision.nets", "workers.vision.pictures"],
+    "aiohttp": ["gateway.http", "gateway.server"],
+    "jwt": ["gateway.auth"],
+    "sqlite3": ["gateway.store"],
+    "rich": ["talkup_client.progress"],
+    "websockets": [
+        "gateway.server",
+        "gateway.connection",
+        "talkup_client.transport",
+    ],
+    "configargparse": ["gateway.config", "gateway.settings", "workers.config", "workers.settings"],
+    "structlog": ["gateway.*", "workers.*"],
+    "prometheus_client": ["gateway.metrics", "gateway.http", "workers.metrics"],
+}
+
+ENVIRONMENT_READERS = ["gateway.config", "gateway.settings", "workers.config", "workers.settings", "talkup_client.cli"]
+PRINTERS = ["*.__main__", "talkup_client.cli"]
+MAX_LINES = 60
+SHORT_SHARE = 0.95
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """Every module of the product by its dotted name."""
+    for name, folder in {**PACKAGES, "talkup_client": CLIENT}.items():
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(folder).with_suffix("").parts
+            dotted = ".".join([name, *parts]).removesuffix(".__init__")
+            yield dotted, path
+
+
+MODULES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in modules()}
+
+
+def imports(name: str, tree: ast.Module) -> set[str]:
+    """Dotted names that a module imports, anywhere in it, for types too."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = name.split(".")[: -node.level]
+                base = ".".join([*package, base]).rstrip(".")
+            found.add(base)
+            found.update(f"{base}.{alias.name}" for alias in node.names)
+    return found
+
+
+def within(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(prefix + ".")
+
+
+def test_the_packages_are_there() -> None:
+    assert {name.partition(".")[0] for name in MODULES} == {"gateway", "workers", "talkup_client"}
+
+
+@pytest.mark.parametrize(("package", "forbidden"), FORBIDDEN)
+def test_who_may_import_whom(package: str, forbidden: str) -> None:
+    broken = [
+        f"{name} imports {imported}"
+        for name, tree in MODULES.items()
+        if within(name, package)
+        for imported in imports(name, tree)
+        if within(imported, forbidden)
+    ]
+    assert not broken
+
+
+@pytest.mark.parametrize("library", sorted(DOORS))
+def test_a_library_stands_behind_its_door(library: str) -> None:
+    broken = [
+        name
+        for name, tree in MODULES.items()
+        if any(within(imported, library) for imported in imports(name, tree))
+        and not any(fnmatch.fnmatchcase(name, door) for door in DOORS[library])
+    ]
+    assert not broken
+
+
+def test_only_config_reads_the_environment() -> None:
+    broken = [
+        name
+        for name, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and node.attr in {"environ", "getenv"}
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "os"
+        and name not in ENVIRONMENT_READERS
+    ]
+    assert not broken
+
+
+def test_nothing_prints_but_commands() -> None:
+    broken = [
+        name
+        for name, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "print"
+        and not any(fnmatch.fnmatchcase(name, printer) for printer in PRINTERS)
+    ]
+    assert not broken
+
+
+def test_functions_fit_a_screen() -> None:
+    lengths = {
+        f"{name}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for name, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    long = [label for label, length in lengths.items() if length >= MAX_LINES]
+    assert len(long) <= (1 - SHORT_SHARE) * len(lengths), long
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = [name for name, tree in MODULES.items() if tree.body and ast.get_docstring(tree) is None]
+    assert not silent
+
+
+def test_the_protocol_core_loads_no_network() -> None:
+    code = (
+        "import pkgutil, importlib, sys, gateway.protocol as p\n"
+        "for m in pkgutil.iter_modules(p.__path__): importlib.import_module('gateway.protocol.' + m.name)\n"
+        "loaded = {'grpc', 'asyncio', 'socket', 'ssl', '_ssl', '_socket'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(loaded)))"
+    )
+    search = [str(ROOT), str(ROOT / "generated")]
+    program = [sys.executable, "-c", f"import sys; sys.path[:0] = {search!r}\n{code}"]
+    result = subprocess.run(program, check=False, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
