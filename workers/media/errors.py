@@ -1,0 +1,10 @@
+"""The one error that decoding media raises towards its callers."""
+
+from __future__ import annotations
+
+
+class MediaError(Exception):
+    """Media that cannot go on.
+
+    The message is for a person and safe for the wire: it holds none of the media and no internals.
+    """

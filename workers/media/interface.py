@@ -1,0 +1,60 @@
+"""What a decoder is to the process that runs it: fed chunks, restartable at any committed sample.
+
+The parent process needs these names without the codecs behind them, so nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where decoding can start again.
+
+    A new decoder made from `state` and fed every chunk from `replay_from_sequence` on gives exactly the samples from
+    the asked one on.
+    """
+
+    replay_from_sequence: int
+    state: bytes
+
+
+class RestartPoint(Protocol):
+    """What a decoder's `checkpoint` returns; `Checkpoint` fits."""
+
+    @property
+    def replay_from_sequence(self) -> int: ...
+
+    @property
+    def state(self) -> bytes: ...
+
+
+class Decoder(Protocol):
+    """A stream's decoder, made by calling a class with `(MediaFormat, state | None)`.
+
+    Every method raises MediaError for media that cannot go on.
+    """
+
+    @property
+    def media_samples(self) -> int:
+        """16 kHz samples given out so far on the stream's media clock, those before a resume included."""
+        ...
+
+    def feed(
+        self, payload: bytes, sequence: int, *, new_recording: bool = False, missing_before: int = 0
+    ) -> NDArray[np.float32]:
+        """The samples that this chunk completes, shape (n,), 16 kHz mono."""
+        ...
+
+    def finish(self) -> NDArray[np.float32]:
+        """The samples that only the end of the stream completes, shape (n,), 16 kHz mono."""
+        ...
+
+    def checkpoint(self, sample: int) -> RestartPoint:
+        """The restart point for `sample` on the media clock; samples only rise from call to call."""
+        ...
