@@ -9,20 +9,14 @@ from typing import Protocol
 import msgspec
 
 from workers.media.clock import MediaClock
-from workers.media.packet import MAX_HEADER_BYTES, MediaError
+from workers.media.errors import MediaError
+from workers.media.interface import Checkpoint
+from workers.media.packet import MAX_HEADER_BYTES
 
 _MAX_STATE_BYTES = MAX_HEADER_BYTES + 1024
 _VERSION = 1
 _LARGE = 1 << 53
 _MAX_POINTS = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """Feed a fresh decoder with `state` every chunk from `replay_from_sequence` on, whole."""
-
-    replay_from_sequence: int
-    state: bytes
 
 
 class DecoderState(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):

@@ -15,8 +15,9 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
+from workers.media.errors import MediaError
 from workers.media.opus import packet_samples, without_pre_skip
-from workers.media.packet import Codec, MediaError, PcmEncoding, Track
+from workers.media.packet import Codec, PcmEncoding, Track
 from workers.media.pcm import Samples, decode_pcm, finite, mix, silence
 
 OUTPUT_RATE = 16_000

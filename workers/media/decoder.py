@@ -11,8 +11,9 @@ from collections.abc import Callable
 import numpy as np
 from talkup.v1 import media_pb2
 
-from workers.media.checkpoint import Checkpoint, DecoderState, History, RestartPoint, resumed_point, unpack
-from workers.media.packet import MediaError
+from workers.media.checkpoint import DecoderState, History, RestartPoint, resumed_point, unpack
+from workers.media.errors import MediaError
+from workers.media.interface import Checkpoint
 from workers.media.pcm import Samples, silence
 from workers.media.recording import Budget, Recording
 

@@ -12,6 +12,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
 
+from workers.media.errors import MediaError
+
 MAX_ELEMENT_BYTES = 4 << 20
 """The largest element, box, page or frame that is buffered; a 1080p key frame is well below."""
 
@@ -23,10 +25,6 @@ MAX_LOST_BYTES = 8 << 20
 
 MAX_HEADER_BYTES = 16 << 10
 """The largest container header a restart point may carry; a real one has 19 to 820 bytes."""
-
-
-class MediaError(Exception):
-    """Media that cannot go on. The message is for a person and holds none of the media."""
 
 
 class DamagedError(MediaError):

@@ -15,7 +15,8 @@ from talkup.v1 import media_pb2
 from workers.media.checkpoint import DecoderState, History, RestartPoint
 from workers.media.clock import MediaClock
 from workers.media.codec import PacketDecoder, Resampler, grid, open_decoder, pre_roll_seconds
-from workers.media.packet import Demuxer, MediaError, Packet, Track
+from workers.media.errors import MediaError
+from workers.media.packet import Demuxer, Packet, Track
 from workers.media.pcm import Samples, silence
 from workers.media.sniff import make_demuxer, recognise
 

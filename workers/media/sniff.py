@@ -8,7 +8,8 @@ from __future__ import annotations
 from talkup.v1 import media_pb2
 
 from workers.media import flac, mp3, mp4, ogg, opus, wav, webm
-from workers.media.packet import Demuxer, MediaError, PcmEncoding
+from workers.media.errors import MediaError
+from workers.media.packet import Demuxer, PcmEncoding
 
 ENOUGH_BYTES = 12
 """With this many bytes the answer no longer changes."""

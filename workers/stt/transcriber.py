@@ -34,6 +34,11 @@ Floats = NDArray[np.float32]
 T = TypeVar("T")
 
 
+def cuda_devices() -> int:
+    """How many CUDA devices CTranslate2 can use here."""
+    return int(ctranslate2.get_cuda_device_count())
+
+
 class Transcriber:
     """A Whisper model in memory, with its tokenizer and feature extractor.
 

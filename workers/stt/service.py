@@ -1,0 +1,67 @@
+"""The speech engine as a worker process serves it: weights by name, the device's settings, decoders of its own."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from workers import models
+from workers.config import WorkerConfig
+from workers.media.errors import MediaError
+from workers.media.pool import DecoderPool
+from workers.stt.config import SttConfig
+from workers.stt.engine import SttEngine
+from workers.stt.transcriber import cuda_devices
+
+FORMATS: Final = (
+    "audio/webm;codecs=opus",
+    "audio/ogg;codecs=opus",
+    "audio/opus",
+    "audio/mp4",
+    "audio/mpeg",
+    "audio/wav",
+    "audio/flac",
+    "audio/pcm",
+    "video/webm",
+    "video/mp4",
+)
+_COMPUTE_TYPES: Final = {"cpu": "int8", "cuda": "float16"}
+_DEFAULT: Final = "default"
+
+
+class SttService(SttEngine):
+    """A speech engine that owns its decoder children: they come up with the model and go with it."""
+
+    def __init__(self, config: SttConfig, pool: DecoderPool) -> None:
+        super().__init__(config, pool, MediaError)
+        self._pool = pool
+
+    async def load(self) -> None:
+        """Start the decoder children, then see `SttEngine.load`. Raises ChildStartError."""
+        await self._pool.start()
+        await super().load()
+
+    async def close(self) -> None:
+        """Stop the model, then the children."""
+        await super().close()
+        await self._pool.close()
+
+
+def create_engine(config: WorkerConfig) -> SttService:
+    """The engine of `python -m workers stt`. Raises models.ModelError."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    device = config.device
+    if device == "auto":
+        device = "cuda" if cuda_devices() else "cpu"
+    model = models.resolve(config.model, config.model_cache)
+    stt = SttConfig(
+        model=model.name,
+        path=model.path,
+        sha256=model.sha256,
+        device=device,
+        compute_type=_COMPUTE_TYPES[device] if config.compute_type == _DEFAULT else config.compute_type,
+        threads=config.threads or cores,
+        slots=config.slots,
+        formats=FORMATS,
+    )
+    return SttService(stt, DecoderPool(children=config.decoders or cores))
