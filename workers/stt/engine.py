@@ -24,7 +24,7 @@ from workers.stt.pace import Pace
 from workers.stt.recognizer import Recognizer
 from workers.stt.session import DecodeScheduler, SessionParts, SttSession
 from workers.stt.transcriber import Transcriber
-from workers.stt.tuning import SAMPLE_RATE, samples
+from workers.stt.tuning import FRAME, SAMPLE_RATE, samples
 from workers.stt.vad import SileroVad
 from workers.stt.window import encoder_frames
 
@@ -174,7 +174,10 @@ def _resumed(data: bytes) -> state.ResumeState:
         raise _bad_state() from error
     recognizer = saved.recognizer
     known = recognizer.frame - recognizer.track_first
-    in_order = 0 <= saved.audio_from <= recognizer.replay_from <= saved.audio_from + _MAX_RESUMED_AUDIO
+    needed = [recognizer.vad_frame * FRAME, *([recognizer.window_start] if recognizer.window_open else [])]
+    in_order = 0 <= saved.audio_from <= recognizer.replay_from <= min(needed)
+    in_order = in_order and recognizer.vad_frame <= recognizer.frame
+    in_order = in_order and recognizer.frame * FRAME <= saved.audio_from + _MAX_RESUMED_AUDIO
     if not in_order or 2 * known != len(recognizer.track) or saved.segment_id < 1:
         raise _bad_state()
     return saved
