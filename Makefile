@@ -88,6 +88,8 @@ lock: $(VENV)/.packages  ## pinned requirements from pyproject.toml
 		$(BIN)/uv pip compile pyproject.toml --extra $$extra --universal --no-header --generate-hashes --no-annotate --quiet \
 			--output-file deploy/requirements/$$extra.txt > /dev/null; \
 	done
+	@$(BIN)/uv pip compile deploy/requirements/cuda.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate --quiet \
+		--output-file deploy/requirements/cuda.txt > /dev/null
 
 bench-gateway: BENCH = gateway
 bench-gateway: bench  ## overhead and capacity of the gateway

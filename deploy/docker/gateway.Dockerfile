@@ -12,7 +12,7 @@ FROM base AS certs
 COPY deploy/requirements/tls.txt ./requirements.txt
 RUN pip install --require-hashes -r requirements.txt && install -d -o talkup -g talkup /tls
 COPY deploy/dev/certs.py ./certs.py
-USER talkup
+USER 10001
 VOLUME /tls
 ENTRYPOINT ["python", "certs.py", "/tls"]
 
@@ -21,7 +21,7 @@ COPY deploy/requirements/gateway.txt ./requirements.txt
 RUN pip install --require-hashes -r requirements.txt && install -d -o talkup -g talkup /data
 COPY generated/talkup ./talkup
 COPY gateway ./gateway
-USER talkup
+USER 10001
 VOLUME /data
 EXPOSE 8080 8081 8443
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \

@@ -21,15 +21,15 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=120s CMD ["python", "work
 STOPSIGNAL SIGTERM
 
 FROM base AS cuda
-# CTranslate2 loads cuBLAS and cuDNN at run time; their wheels are pinned by hash in cuda.txt.
+# CTranslate2 loads cuBLAS at run time; its wheel is pinned by hash in cuda.txt.
 COPY deploy/requirements/cuda.txt ./
 RUN pip install --require-hashes --no-deps -r cuda.txt
-ENV LD_LIBRARY_PATH=/usr/local/lib/python3.11/site-packages/nvidia/cublas/lib:/usr/local/lib/python3.11/site-packages/nvidia/cudnn/lib \
+ENV LD_LIBRARY_PATH=/usr/local/lib/python3.11/site-packages/nvidia/cublas/lib \
     WORKER_DEVICE=cuda
-USER talkup
+USER 10001
 ENTRYPOINT ["python", "-m", "workers", "stt"]
 
 FROM base AS cpu
 ENV WORKER_DEVICE=cpu
-USER talkup
+USER 10001
 ENTRYPOINT ["python", "-m", "workers", "stt"]

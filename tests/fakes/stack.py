@@ -28,7 +28,7 @@ POLL_S = 0.05
 STOP_TIMEOUT_S = 12.0
 
 
-class StackFailure(AssertionError):
+class StackError(AssertionError):
     """A process ended or did not get ready; the message holds the end of its log."""
 
 
@@ -78,9 +78,9 @@ class Program:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     def check_alive(self) -> None:
-        """Raises StackFailure when the process has ended."""
+        """Raises StackError when the process has ended."""
         if self.process.poll() is not None:
-            raise StackFailure(f"{self.name} ended with {self.process.returncode}:\n{self.log_text()[-4000:]}")
+            raise StackError(f"{self.name} ended with {self.process.returncode}:\n{self.log_text()[-4000:]}")
 
 
 @dataclass
@@ -120,7 +120,7 @@ def start(name: str, arguments: Sequence[str], settings: Mapping[str, str], fold
 
 
 def wait_until_ready(program: Program, http_port: int, others: Sequence[Program] = ()) -> None:
-    """Wait for 200 from /readyz. Raises StackFailure when a process ends before, or after a minute."""
+    """Wait for 200 from /readyz. Raises StackError when a process ends before, or after a minute."""
     pause = threading.Event()
     for _ in range(int(READY_TIMEOUT_S / POLL_S)):
         for each in (program, *others):
@@ -130,7 +130,7 @@ def wait_until_ready(program: Program, http_port: int, others: Sequence[Program]
                 return
         except (OSError, http.client.HTTPException):
             pause.wait(POLL_S)
-    raise StackFailure(f"{program.name} is not ready after {READY_TIMEOUT_S:.0f} s:\n{program.log_text()[-4000:]}")
+    raise StackError(f"{program.name} is not ready after {READY_TIMEOUT_S:.0f} s:\n{program.log_text()[-4000:]}")
 
 
 @contextmanager

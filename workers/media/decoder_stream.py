@@ -26,7 +26,7 @@ from workers.media import ipc
 from workers.media.errors import MediaError
 from workers.media.interface import Checkpoint
 from workers.media.pacing import Pace
-from workers.media.process import ChildGoneError, ChildProcess, Death
+from workers.media.process import ChildGoneError, Death
 from workers.media.replay_memory import MediaChunk, ReplayMemory
 
 SAMPLE_RATE = 16_000
@@ -49,10 +49,26 @@ class StreamLimits:
     burst_seconds: float = 600.0
 
 
+class Child(Protocol):
+    """A decoder child as a stream uses it."""
+
+    async def ask(self, request: ipc.Request) -> ipc.Answer:
+        """Send a request and wait for its answer. Raises ChildGoneError."""
+        ...
+
+    def tell(self, request: ipc.Close) -> None:
+        """Send what is not answered."""
+        ...
+
+    def disown(self) -> None:
+        """End a child that does not keep to the rules."""
+        ...
+
+
 class Home(Protocol):
     """Where the stream's children come from."""
 
-    async def child(self) -> ChildProcess:
+    async def child(self) -> Child:
         """The living child, waited for. Raises MediaError when none comes up in time."""
         ...
 
@@ -89,8 +105,8 @@ class DecoderStream:
         self._memory = ReplayMemory(state, limits.max_replay_bytes)
         self._turn = asyncio.Lock()
         self._next_sequence = first_sequence
-        self._opened_in: ChildProcess | None = None
-        self._settled_in: ChildProcess | None = None
+        self._opened_in: Child | None = None
+        self._settled_in: Child | None = None
         self._position = 0
         self._delivered: int | None = None
         self._surplus: list[NDArray[np.float32]] = []
@@ -188,7 +204,7 @@ class DecoderStream:
                 self._settled_in = None  # its decoder may have had the request: make a new one
                 raise
 
-    async def _settle_in(self, child: ChildProcess) -> None:
+    async def _settle_in(self, child: Child) -> None:
         """Have a decoder in this child that stands where the stream stands."""
         if self._settled_in is child:
             return
@@ -207,7 +223,7 @@ class DecoderStream:
             self._take(await self._ask(child, ipc.Finish(self._id)))
         self._settled_in = child
 
-    async def _ask(self, child: ChildProcess, request: ipc.Request) -> ipc.Answer:
+    async def _ask(self, child: Child, request: ipc.Request) -> ipc.Answer:
         if self._closed:
             self._check_open()
         answer = await child.ask(request)

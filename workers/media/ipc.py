@@ -123,7 +123,7 @@ def parse_request(body: memoryview) -> Request:
     """The request in a frame's body. Raises FrameError."""
     try:
         request: Request = _request_decoder.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FrameError("not a request") from error
     return request
 
@@ -132,7 +132,7 @@ def parse_reply(body: memoryview) -> Reply:
     """The reply in a frame's body. Raises FrameError."""
     try:
         reply: Reply = _reply_decoder.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FrameError("not a reply") from error
     return reply
 

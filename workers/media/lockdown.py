@@ -24,7 +24,7 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 class Confinement:
     """How tight the lock is.
 
-    `address_space_bytes` holds the interpreter and the codecs as well: about 350 MB of address space for 60 MB of
+    `address_space_bytes` holds the interpreter and the codecs as well: about 230 MB of address space for 55 MB of
     memory. `open_files` counts the three standard descriptors, so 3 means: not one more.
     """
 

@@ -89,8 +89,13 @@ class DecoderPool:
     async def start(self) -> None:
         """Bring every child up and say once how they are confined. Raises ChildStartError."""
         try:
-            await asyncio.gather(*(place.start() for place in self._places))
-        except BaseException:
+            async with asyncio.TaskGroup() as starts:
+                for place in self._places:
+                    starts.create_task(place.start())
+        except ExceptionGroup as failures:
+            await self.close()
+            raise ChildStartError(str(failures.exceptions[0])) from failures
+        except asyncio.CancelledError:
             await self.close()
             raise
         first = self._places[0]
@@ -142,6 +147,8 @@ class _Place:
         self._keeper = asyncio.create_task(self._keep(self._child))
 
     async def child(self) -> ChildProcess:
+        if self._child is not None and self._child.alive:
+            return self._child
         try:
             async with asyncio.timeout(self._config.startup_seconds), self._changed:
                 while not self._closing:

@@ -24,7 +24,7 @@ from workers.stt.pace import Pace
 from workers.stt.recognizer import Recognizer
 from workers.stt.session import DecodeScheduler, SessionParts, SttSession
 from workers.stt.transcriber import Transcriber
-from workers.stt.tuning import SAMPLE_RATE, samples
+from workers.stt.tuning import FRAME, SAMPLE_RATE, samples
 from workers.stt.vad import SileroVad
 from workers.stt.window import encoder_frames
 
@@ -149,7 +149,11 @@ class SttEngine:
 
 
 def _measure_slots(transcriber: Transcriber, config: SttConfig) -> int:
-    """How many streams the machine carries: a step costs about three encodings (encode, beam of 5, alignment)."""
+    """How many streams the machine carries: a step costs about three encodings (encode, beam of 5, alignment).
+
+    On CPU it is CPU time that counts, so that a machine busy at start-up is not taken for a slow one.
+    """
+    clock = time.process_time if config.device == "cpu" else time.perf_counter
     tuning = config.tuning
     length = samples(tuning.encoder_floor - tuning.encoder_room)
     hiss = np.random.default_rng(0).normal(0, 1e-3, length).astype(np.float32)
@@ -157,9 +161,9 @@ def _measure_slots(transcriber: Transcriber, config: SttConfig) -> int:
     transcriber.run([request])
     fastest = float("inf")
     for _ in range(3):
-        began = time.perf_counter()
+        began = clock()
         transcriber.encode_only(request)
-        fastest = min(fastest, time.perf_counter() - began)
+        fastest = min(fastest, clock() - began)
     return max(1, int(_USABLE_LOAD * config.threads * tuning.step / (_STEP_COST_IN_ENCODINGS * fastest)))
 
 
@@ -170,7 +174,10 @@ def _resumed(data: bytes) -> state.ResumeState:
         raise _bad_state() from error
     recognizer = saved.recognizer
     known = recognizer.frame - recognizer.track_first
-    in_order = 0 <= saved.audio_from <= recognizer.replay_from <= saved.audio_from + _MAX_RESUMED_AUDIO
+    needed = [recognizer.vad_frame * FRAME, *([recognizer.window_start] if recognizer.window_open else [])]
+    in_order = 0 <= saved.audio_from <= recognizer.replay_from <= min(needed)
+    in_order = in_order and recognizer.vad_frame <= recognizer.frame
+    in_order = in_order and recognizer.frame * FRAME <= saved.audio_from + _MAX_RESUMED_AUDIO
     if not in_order or 2 * known != len(recognizer.track) or saved.segment_id < 1:
         raise _bad_state()
     return saved

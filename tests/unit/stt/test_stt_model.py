@@ -57,6 +57,12 @@ async def engine() -> AsyncIterator[SttEngine]:
     await made.close()
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def whole(engine: SttEngine) -> list[task_pb2.TaskResult]:
+    """Every result of the interview, sent in slices of 250 ms."""
+    return await run_stream(opened(engine), chunks(interview(), 4_000))
+
+
 def start(resume: bytes | None = None, **speech: object) -> task_pb2.StreamStart:
     options = transcript_pb2.SpeechOptions(**{"language": "en", "interim_results": False, **speech})
     result = task_pb2.StreamStart(kind=media_pb2.MEDIA_KIND_AUDIO, speech=options)
@@ -76,8 +82,8 @@ async def test_the_engine_says_what_it_is(engine: SttEngine) -> None:
     assert engine.default_slots() >= 1
 
 
-async def test_speech_becomes_text_with_times_and_confidence(engine: SttEngine) -> None:
-    results = await run_stream(opened(engine), chunks(interview(), 1_920))
+async def test_speech_becomes_text_with_times_and_confidence(whole: list[task_pb2.TaskResult]) -> None:
+    results = whole
     assert errors(transcript(results)) <= 3
     words = [word for final in finals(results) for word in final.words]
     times = [time for word in words for time in (word.start_ms, word.end_ms)]
@@ -90,10 +96,9 @@ async def test_speech_becomes_text_with_times_and_confidence(engine: SttEngine) 
     assert without.start_ms > pause[2]
 
 
-async def test_word_times_agree_with_the_pause(engine: SttEngine) -> None:
+async def test_word_times_agree_with_the_pause(whole: list[task_pb2.TaskResult]) -> None:
     """The 1.5 s of silence before the last sentence lies between two words."""
-    results = await run_stream(opened(engine), chunks(interview(), 16_000))
-    words = [word for final in finals(results) for word in final.words]
+    words = [word for final in finals(whole) for word in final.words]
     after = next(i for i, word in enumerate(words) if word.text == "We")
     audio = np.abs(interview())
     quiet = np.flatnonzero(np.convolve(audio > 0.003, np.ones(16_000), "valid") < 50)
@@ -101,11 +106,12 @@ async def test_word_times_agree_with_the_pause(engine: SttEngine) -> None:
     assert abs(words[after].start_ms - pause_end_ms) < 300
 
 
-async def test_a_stream_cut_at_any_report_goes_on_word_for_word(engine: SttEngine) -> None:
+async def test_a_stream_cut_at_any_report_goes_on_word_for_word(
+    engine: SttEngine, whole: list[task_pb2.TaskResult]
+) -> None:
     pieces = chunks(interview(), 4_000)
-    whole = await run_stream(opened(engine), pieces)
     reports = [index for index, result in enumerate(whole) if result.HasField("progress")]
-    for index in reports[1::3]:
+    for index in reports[1::4]:
         saved = whole[index].progress
         session = opened(engine, saved.resume_state, attempt=2)
         rest = await run_stream(session, pieces[saved.replay_from_sequence :])
@@ -135,10 +141,10 @@ async def test_silence_and_hiss_have_no_words(engine: SttEngine, level: float) -
 
 
 async def test_flush_decides_in_the_middle_of_speech(engine: SttEngine) -> None:
-    results = await run_stream(opened(engine), chunks(interview(), 16_000), flush_after=3)
+    results = await run_stream(opened(engine), chunks(interview()[: 7 * 16_000], 16_000), flush_after=3)
     at = next(i for i, r in enumerate(results) if r.WhichOneof("result") == "flushed")
     assert len(transcript(results[:at]).split()) >= 8
-    assert errors(transcript(results)) <= 5
+    assert transcript(results[at:])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,104 @@
+"""The browser example of the README in a real Chromium: fake microphone, real gateway, scripted engine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import shutil
+import struct
+import urllib.request
+import wave
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from playwright.async_api import async_playwright
+
+from tests.fakes.readme import example
+from tests.fakes.stack import Stack
+
+pytestmark = pytest.mark.browser
+
+PAGE = "<!doctype html><meta charset=utf-8><title>example</title><body><script type=module src=example.js></script>"
+CAPTION_TIMEOUT_MS = 30_000
+
+
+def chromium() -> str:
+    """The browser's path: its absence is a failure, never a skip."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert path, "chromium is not installed: make test installs it, or apt-get install chromium"
+    return path
+
+
+def write_tone(path: Path) -> None:
+    """Four seconds of a wavering tone, 48 kHz mono, as the fake microphone."""
+    samples = (int(9000 * math.sin(i * (0.03 + 0.01 * math.sin(i / 9000)))) for i in range(48_000 * 4))
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(48_000)
+        file.writeframes(b"".join(struct.pack("<h", sample) for sample in samples))
+
+
+def mint_session(stack: Stack) -> dict[str, str]:
+    """What the developer's own server does: POST /v1/sessions, then a URL that a browser can use."""
+    request = urllib.request.Request(
+        f"{stack.http_url}/v1/sessions", method="POST", headers={"Authorization": f"Bearer {stack.key}"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        session = json.load(answer)
+    url = session["url"]
+    return {"url": url if "token=" in url else f"{url}?token={session['token']}"}
+
+
+@pytest.fixture
+async def site(fake_stack: Stack) -> AsyncIterator[str]:
+    """The developer's own site: the page, the example, the endpoint that mints a session."""
+
+    async def session(_: web.Request) -> web.Response:
+        return web.json_response(await asyncio.to_thread(mint_session, fake_stack))
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text=PAGE, content_type="text/html")
+
+    async def script(_: web.Request) -> web.Response:
+        return web.Response(text=example("browser-example"), content_type="text/javascript")
+
+    application = web.Application()
+    application.add_routes(
+        [web.get("/", page), web.get("/example.js", script), web.get("/my-backend/talkup-session", session)]
+    )
+    runner = web.AppRunner(application)
+    await runner.setup()
+    server = web.TCPSite(runner, "127.0.0.1", 0)
+    await server.start()
+    yield f"http://localhost:{runner.addresses[0][1]}/"
+    await runner.cleanup()
+
+
+async def test_the_browser_client_of_the_readme_shows_captions(site: str, tmp_path: Path) -> None:
+    assert len(example("browser-example").splitlines()) <= 12
+    microphone = tmp_path / "microphone.wav"
+    write_tone(microphone)
+    problems: list[str] = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=chromium(),
+            args=[
+                "--no-sandbox",
+                "--disable-background-networking",
+                "--use-fake-ui-for-media-stream",
+                "--use-fake-device-for-media-stream",
+                f"--use-file-for-fake-audio-capture={microphone}",
+            ],
+        )
+        page = await browser.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        await page.goto(site)
+        try:
+            await page.wait_for_function("document.body.innerText.trim().length > 0", timeout=CAPTION_TIMEOUT_MS)
+        finally:
+            await browser.close()
+    assert not problems

@@ -1,0 +1,15 @@
+"""The examples of the README, by the name in the comment that stands before each."""
+
+from __future__ import annotations
+
+import re
+
+from tests.fakes.stack import ROOT
+
+
+def example(name: str) -> str:
+    """The code block that follows `<!-- NAME -->`."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(rf"<!-- {re.escape(name)} -->\n```\w+\n(.*?)```", text, re.DOTALL)
+    assert found, f"README.md has no example named {name}"
+    return found.group(1)

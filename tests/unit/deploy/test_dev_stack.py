@@ -1,0 +1,226 @@
+"""`make run`: settings, plan of processes, certificates, and what it does when a process dies."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.dev import certs, check_python, ensure_chromium, plan, processes, run
+from deploy.dev.settings import DevSettings, SettingsError, from_environment
+
+NOW = dt.datetime.now(dt.UTC)
+IDENTITY = certs.identity(Path("tls"), "localhost")
+
+
+def test_defaults_are_the_fixed_points() -> None:
+    settings = from_environment({"HTTP_PORT": ""})
+    assert list(settings.ports()) == [
+        ("HTTP_PORT", 8080),
+        ("WS_PORT", 8081),
+        ("WSS_PORT", 8443),
+        ("STT_PORT", 50051),
+        ("VISION_PORT", 50052),
+    ]
+    assert (settings.stt_model, settings.engine) == ("base", "model")
+
+
+def test_more_workers_stand_ten_ports_apart() -> None:
+    assert from_environment({"STT_WORKERS": "3", "STT_PORT": "6000"}).stt_ports == (6000, 6010, 6020)
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"HTTP_PORT": "x"}, "HTTP_PORT"),
+        ({"WS_PORT": "70000"}, "WS_PORT"),
+        ({"WS_PORT": "8080"}, "HTTP_PORT"),
+        ({"STT_WORKERS": "0"}, "STT_WORKERS"),
+        ({"ENGINE": "magic"}, "ENGINE"),
+    ],
+)
+def test_a_bad_setting_is_named(environment: dict[str, str], named: str) -> None:
+    with pytest.raises(SettingsError, match=named):
+        from_environment(environment)
+
+
+def test_without_a_vision_package_there_is_no_vision_worker() -> None:
+    programs = plan.workers(DevSettings(), has_vision=False)
+    gateway = plan.gateway(DevSettings(), IDENTITY, Path("run"), has_vision=False)
+    assert [program.name for program in programs] == ["stt-1"]
+    assert "GATEWAY_VISION_WORKERS" not in gateway.environment
+    assert "not part of this version" in plan.banner(DevSettings(), IDENTITY, has_vision=False, talkup="talkup")
+
+
+def test_the_fake_engine_serves_everything() -> None:
+    settings = DevSettings(engine="fake", stt_workers=2)
+    programs = plan.workers(settings, has_vision=False)
+    assert [(program.name, program.arguments[2:]) for program in programs] == [
+        ("stt-1", ("fake", "--service", "stt")),
+        ("stt-2", ("fake", "--service", "stt")),
+        ("vision-1", ("fake", "--service", "vision")),
+    ]
+    gateway = plan.gateway(settings, IDENTITY, Path("run"), has_vision=False).environment
+    assert gateway["GATEWAY_STT_WORKERS"] == "127.0.0.1:50051,127.0.0.1:50061"
+    assert gateway["GATEWAY_VISION_WORKERS"] == "127.0.0.1:50052"
+
+
+def test_both_drains_stay_under_ten_seconds() -> None:
+    assert run.GATEWAY_GRACE_S + run.WORKER_GRACE_S < 10
+
+
+def test_a_port_in_use_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind((plan.HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings = DevSettings(http_port=port)
+        assert ("HTTP_PORT", port) in run.busy_ports(settings)
+
+
+def test_certificates_serve_tls_and_are_kept(tmp_path: Path) -> None:
+    names = {"gateway": ["gateway", "127.0.0.1"], "worker": ["worker"]}
+    made = certs.ensure(tmp_path, names, NOW)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert certs.ensure(tmp_path, names, NOW + dt.timedelta(days=300)) == made
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert not list(tmp_path.glob("ca-key*"))
+    assert made["worker"].key.stat().st_mode & 0o077 == 0
+
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(made["gateway"].certificate, made["gateway"].key)
+    server.load_verify_locations(made["gateway"].ca)
+    server.verify_mode = ssl.CERT_REQUIRED
+    client = ssl.create_default_context(cafile=made["gateway"].ca)
+    client.load_cert_chain(made["worker"].certificate, made["worker"].key)
+    assert handshake(server, client, "gateway") == handshake(server, client, "127.0.0.1") == "worker"
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(server, client, "elsewhere")
+
+
+def handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> str:
+    """Both ends in memory; the common name that the client showed."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    near = client.wrap_bio(to_client, to_server, server_hostname=name)
+    far = server.wrap_bio(to_server, to_client, server_side=True)
+    for _ in range(4):
+        for end in (near, far):
+            try:
+                end.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+    peer = far.getpeercert()
+    assert peer is not None
+    return str(dict(pair[0] for pair in peer["subject"])["commonName"])  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("damage", ["expired", "names", "key", "ca"])
+def test_certificates_that_do_not_serve_are_made_anew(tmp_path: Path, damage: str) -> None:
+    first = certs.ensure(tmp_path, {"localhost": ["localhost"]}, NOW)["localhost"]
+    before = first.certificate.read_bytes()
+    names, now = ["localhost"], NOW
+    match damage:
+        case "expired":
+            now = NOW + dt.timedelta(days=340)
+        case "names":
+            names = ["localhost", "::1"]
+        case "key":
+            first.key.write_bytes(b"")
+        case "ca":
+            other = certs.ensure(tmp_path / "other", {"localhost": names}, NOW)["localhost"]
+            first.ca.write_bytes(other.ca.read_bytes())
+    certs.ensure(tmp_path, {"localhost": names}, now)
+    assert first.certificate.read_bytes() != before
+
+
+async def test_a_child_is_stopped_with_everything_it_started(tmp_path: Path) -> None:
+    code = "import subprocess, sys; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); p.wait()"
+    program = plan.Program("parent", ("-c", code), {})
+    child = await processes.start(program, tmp_path, tmp_path, dict(os.environ))
+    assert (tmp_path / "parent.pid").read_text() == f"{child._process.pid}\n"
+    grandchild = int(await first_line(child.log))
+    await child.stop(5.0, asyncio.Event())
+    assert child.returncode == -signal.SIGTERM
+    assert not (tmp_path / "parent.pid").exists()
+    await gone(grandchild)
+
+
+async def test_a_stubborn_child_is_killed_when_hurried(tmp_path: Path) -> None:
+    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(60)"
+    child = await processes.start(plan.Program("deaf", ("-c", code), {}), tmp_path, tmp_path, dict(os.environ))
+    await first_line(child.log)
+    hurry = asyncio.Event()
+    hurry.set()
+    await child.stop(60.0, hurry)
+    assert child.returncode == -signal.SIGKILL
+
+
+async def first_line(log: Path) -> str:
+    async with asyncio.timeout(10):
+        while not (text := log.read_text()).endswith("\n"):
+            await asyncio.sleep(0.01)
+    return text
+
+
+async def gone(pid: int) -> None:
+    """An orphan stays a zombie until somebody reaps it: that counts as gone."""
+    async with asyncio.timeout(10):
+        while Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
+            await asyncio.sleep(0.01)
+
+
+async def test_a_child_that_dies_early_ends_the_run_with_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = [plan.Program("stt-1", ("-c", "import sys; sys.exit('no such model')"), {})]
+    monkeypatch.setattr(plan, "workers", lambda *_, **__: programs)
+    monkeypatch.setattr(
+        plan, "gateway", lambda *_, **__: plan.Program("gateway", ("-c", "import time; time.sleep(60)"), {})
+    )
+    stack = run.Stack(DevSettings(http_port=9), tmp_path, lambda _: None, has_vision=False)
+    with pytest.raises(run.StackError, match=r"stt-1 ended with status 1.*\n.*no such model"):
+        await stack.run(dict(os.environ))
+    assert not list(tmp_path.glob("*.pid"))
+
+
+def test_python_and_its_venv_are_checked_in_words() -> None:
+    assert check_python.problem((3, 12), has_venv=True) == ""
+    assert "3.11 or newer" in check_python.problem((3, 10), has_venv=True)
+    assert "apt-get install python3.11-venv" in check_python.problem((3, 11), has_venv=False)
+
+
+def test_the_browser_is_installed_only_where_it_can_be() -> None:
+    assert ensure_chromium.install_commands(is_root=False, has_apt=True, has_sudo=False) == []
+    assert ensure_chromium.install_commands(is_root=True, has_apt=True, has_sudo=False)[-1][-1] == "chromium"
+    assert ensure_chromium.install_commands(is_root=False, has_apt=True, has_sudo=True)[0][0] == "sudo"
+
+
+def test_compose_file_and_dockerfiles_are_valid() -> None:
+    root = run.ROOT
+    tools = Path(sys.executable).parent
+    compose = [tools / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", root / "docker-compose.yml"]
+    dockerfiles = [tools / "hadolint", *sorted((root / "deploy" / "docker").glob("*.Dockerfile"))]
+    for command in (compose, dockerfiles):
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    "path", sorted((run.ROOT / "deploy" / "requirements").glob("*.txt")), ids=lambda path: path.name
+)
+def test_requirements_are_pinned_by_hash_and_name_no_index(path: Path) -> None:
+    text = path.read_text()
+    pins = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
+    assert pins
+    assert all("==" in line and line.endswith("\\") for line in pins)
+    assert "://" not in text
+    assert "--index" not in text
+    assert "--find-links" not in text
