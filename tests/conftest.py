@@ -9,6 +9,8 @@ import pytest
 
 from tests.fakes.stack import Stack, running_stack
 
+SPEECH = Path(__file__).parent / "data" / "speech"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--corpus", type=Path, default=None, help="folder with manifest.jsonl, for tests marked corpus")
@@ -37,3 +39,24 @@ def fake_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A gateway with one speech worker, both real processes, on the scripted engine."""
     with running_stack(folder=tmp_path_factory.mktemp("stack")) as stack:
         yield stack
+
+
+@pytest.fixture(scope="module")
+def model_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A gateway with one speech worker, both real processes, on the real model (Whisper tiny.en)."""
+    folder = tmp_path_factory.mktemp("model-stack")
+    settings = {"WORKER_MODEL": "tiny.en", "WORKER_SLOTS": "8"}
+    with running_stack(folder=folder, worker_arguments=("stt",), worker_settings=settings) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def speech_ogg() -> Path:
+    """16 s of synthetic speech, Ogg Opus."""
+    return SPEECH / "interview.ogg"
+
+
+@pytest.fixture(scope="session")
+def speech_text() -> str:
+    """What is said in `speech_ogg`."""
+    return (SPEECH / "interview.txt").read_text(encoding="utf-8")

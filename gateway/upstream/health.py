@@ -7,6 +7,7 @@ the second notices a worker that can tell nothing any more. A worker without a h
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -99,6 +100,11 @@ class EndpointState:
         """Seconds until the endpoint may be used again; 0 when it may."""
         return max(0.0, self._ejected_until - now)
 
+    @property
+    def described(self) -> bool:
+        """Whether a report tells of a loaded worker: before its model is there, it has no slots to speak of."""
+        return self.report is not None and (self.whole or self.report.description.slots.total > 0)
+
     def silent_for(self, now: float) -> float:
         """Seconds since the worker last answered a probe; 0 when no probe tells of this one worker."""
         return 0.0 if self.whole or self.retired or self.report is None else now - self.report.heard_at
@@ -106,7 +112,7 @@ class EndpointState:
     def available(self, now: float) -> bool:
         """Reachable, loaded, not going: what `status` calls serving."""
         fresh = self.report is not None and now - self.report.heard_at <= self._fresh_for
-        return self._healthy and fresh and not self._draining and not self.retired
+        return self._healthy and self.described and fresh and not self._draining and not self.retired
 
     def view(self, now: float) -> EndpointView:
         """What the balancer needs."""
@@ -141,6 +147,7 @@ class Endpoint:
         self._probing = probing
         self._clock = clock
         self._changed = changed
+        self._probe_now = asyncio.Event()
 
     async def run(self) -> None:
         """Watch and probe until cancelled."""
@@ -173,12 +180,21 @@ class Endpoint:
             else:
                 self.state.probe_answered(description, self._clock())
                 self._changed()
-            known = self.state.report is not None
-            await asyncio.sleep(self._probing.interval if known else self._probing.interval / 4)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Until the next probe is due: an interval, less while nothing is known, no time when the worker comes up."""
+        known = self.state.described
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._probing.interval if known else self._probing.interval / 4):
+                await self._probe_now.wait()
+        self._probe_now.clear()
 
     def _set_health(self, healthy: bool) -> None:
         before = self.state.available(self._clock())
         self.state.health_changed(healthy)
+        if healthy and not self.state.described:
+            self._probe_now.set()
         after = self.state.available(self._clock())
         if before != after:
             log.info("upstream_endpoint", target=self.address.target, serving=after)

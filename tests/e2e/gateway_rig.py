@@ -88,7 +88,7 @@ class Rig:
 async def eventually(look: Callable[[], Awaitable[Any]], until: Callable[[Any], bool]) -> Any:
     """Look again and again until what is seen will do."""
     async with asyncio.timeout(PATIENCE_S):
-        while not until(seen := await look()):  # noqa: ASYNC110 (what is looked at lies behind a socket)
+        while not until(seen := await look()):
             await asyncio.sleep(0.01)
     return seen
 

@@ -12,7 +12,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from tests.e2e.wire import open_wire
-from tests.fakes.stack import Stack
+from tests.fakes.stack import Stack, child_environment
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "direct_client.py"
 
@@ -20,7 +20,9 @@ EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "direct_client.py"
 @pytest.mark.model
 async def test_direct_client_and_websocket_give_the_same_finals(model_stack: Stack, speech_ogg: Path) -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, EXAMPLE, speech_ogg, "audio/ogg", model_stack.stt_target, stdout=asyncio.subprocess.PIPE
+        *(sys.executable, EXAMPLE, speech_ogg, "audio/ogg", model_stack.stt_target),
+        env=child_environment({}),
+        stdout=asyncio.subprocess.PIPE,
     )
     stdout, _ = await process.communicate()
     assert process.returncode == 0

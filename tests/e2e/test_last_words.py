@@ -15,7 +15,7 @@ from workers.fake import expected_words
 
 async def read_transcript(stack: Stack, session_id: str, last_word: str) -> str:
     """Poll the transcript until it holds `last_word` (the text is still being made when the socket is gone)."""
-    headers = {"Authorization": "Bearer dev-key"}
+    headers = {"Authorization": f"Bearer {stack.key}"}
     url = f"{stack.http_url}/v1/sessions/{session_id}/transcript?format=txt"
     text = ""
     async with asyncio.timeout(60), aiohttp.ClientSession(headers=headers) as http:
@@ -46,6 +46,6 @@ async def test_close_1000_with_the_real_model(model_stack: Stack, speech_ogg: Pa
         await wire.send({"type": "stream_start", "stream_id": "s", "format": "audio/ogg;codecs=opus"})
         await wire.send(speech_ogg.read_bytes())
         await wire.socket.close(1000)
-    last = speech_text.split()[-1].strip(".,").lower()
+    last = speech_text.rsplit(maxsplit=1)[-1].strip(".,").lower()
     text = await read_transcript(model_stack, session["data"]["session_id"], last)
     assert last in text.lower()

@@ -10,6 +10,8 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
+from tests.fakes.stack import KEY
+
 Message = dict[str, Any]
 
 
@@ -52,7 +54,7 @@ class Wire:
 
 
 @asynccontextmanager
-async def open_wire(url: str, key: str | None = "dev-key", **options: Any) -> AsyncIterator[Wire]:
+async def open_wire(url: str, key: str | None = KEY, **options: Any) -> AsyncIterator[Wire]:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     async with connect(url, additional_headers=headers, max_size=None, **options) as socket:
         yield Wire(socket)

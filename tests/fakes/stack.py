@@ -100,6 +100,11 @@ class Stack:
         return f"ws://{HOST}:{self.ws_port}/ws"
 
     @property
+    def stt_target(self) -> str:
+        """The first speech worker's gRPC address."""
+        return f"{HOST}:{self.worker_ports[0]}"
+
+    @property
     def http_url(self) -> str:
         return f"http://{HOST}:{self.http_port}"
 

@@ -50,7 +50,7 @@ class Socket:
 
     async def filled(self, enough: Callable[[list[Any]], bool]) -> None:
         async with asyncio.timeout(PATIENCE_S):
-            while not enough(self.outbox.unsent()):  # noqa: ASYNC110 (nothing is taken out while one looks)
+            while not enough(self.outbox.unsent()):
                 await asyncio.sleep(0.005)
 
 

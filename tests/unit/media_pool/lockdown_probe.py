@@ -49,7 +49,7 @@ def trace_me() -> None:
 ATTEMPTS: dict[str, Callable[[], object]] = {
     "open": lambda: os.open("/etc/hostname", os.O_RDONLY),
     "create": lambda: os.open("/tmp/talkup-probe", os.O_WRONLY | os.O_CREAT),
-    "list": lambda: os.listdir("/"),
+    "list": lambda: next(os.scandir("/")),
     "socket": socket.socket,
     "pipe": os.pipe,
     "dup": lambda: os.dup(1),

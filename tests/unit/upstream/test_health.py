@@ -35,6 +35,16 @@ def test_serves_only_when_healthy_and_lately_described() -> None:
     assert not state.available(0.0)
 
 
+def test_a_report_from_before_the_model_was_loaded_tells_nothing() -> None:
+    state = EndpointState("a", POLICY, fresh_for=3.0)
+    state.probe_answered(worker_service_pb2.DescribeResponse(), 0.0)
+    state.health_changed(True)
+    assert not state.available(0.1)
+    state.probe_answered(description(2), 0.2)
+    assert state.available(0.2)
+    assert state.view(0.2).room == 2
+
+
 def test_opens_and_closes_since_the_probe_was_sent_count() -> None:
     state = serving(free=2)
     state.stream_opened()

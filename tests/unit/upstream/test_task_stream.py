@@ -74,7 +74,7 @@ async def upstream(*targets: str, config: UpstreamConfig = FAST) -> AsyncIterato
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - observed from outside, over a real network
+        while not condition():
             await asyncio.sleep(0.01)
 
 
