@@ -239,10 +239,12 @@ async def test_bounds() -> None:
     with pytest.raises(MediaError, match="larger than allowed"):
         await stream.feed(bytes(11), 0)
     stream = new_stream(InProcessHome(), StreamLimits(max_replay_bytes=1000))
-    at = 0
+    async def feed_all() -> None:
+        for at in range(100):
+            await stream.feed(bytes(10), at)
+
     with pytest.raises(MediaError, match="waits for its transcript"):
-        while at < 100:
-            await stream.feed(bytes(10), at := at + 1)
+        await feed_all()
     stream = new_stream(InProcessHome(), StreamLimits(max_replay_bytes=1000))
     for at in range(100):
         await stream.feed(bytes(10), at)
