@@ -239,6 +239,7 @@ async def test_bounds() -> None:
     with pytest.raises(MediaError, match="larger than allowed"):
         await stream.feed(bytes(11), 0)
     stream = new_stream(InProcessHome(), StreamLimits(max_replay_bytes=1000))
+
     async def feed_all() -> None:
         for at in range(100):
             await stream.feed(bytes(10), at)
