@@ -86,6 +86,11 @@ class DecoderPool:
         """The lock-down measures that are not in force on this platform; known after `start`."""
         return self._places[0].unconfined
 
+    @property
+    def cold(self) -> tuple[str, ...]:
+        """The codecs that could not be warmed up; known after `start`."""
+        return self._places[0].cold
+
     async def start(self) -> None:
         """Bring every child up and say once how they are confined. Raises ChildStartError."""
         try:
@@ -98,11 +103,10 @@ class DecoderPool:
         except asyncio.CancelledError:
             await self.close()
             raise
-        first = self._places[0]
-        if first.unconfined:
-            _log.warning("decoder children are not fully confined", extra={"missing": first.unconfined})
-        if first.cold:
-            _log.warning("decoder children lack codecs", extra={"codecs": first.cold})
+        if self.unconfined:
+            _log.warning("decoder children are not fully confined", extra={"missing": self.unconfined})
+        if self.cold:
+            _log.warning("decoder children lack codecs", extra={"codecs": self.cold})
 
     def open(self, fmt: media_pb2.MediaFormat, state: bytes | None = None, first_sequence: int = 0) -> DecoderStream:
         """A stream, new or from a checkpoint's `state`; its decoder is made at the first call.
@@ -181,7 +185,7 @@ class _Place:
             death = await child.wait()
             _log.warning(
                 "decoder child replaced",
-                extra={"code": death.returncode, "hung": death.hung, "streams": len(self.streams)},
+                extra={"code": death.returncode, "ending": str(death.ending), "streams": len(self.streams)},
             )
             short_lives = short_lives + 1 if clock() - born < _SHORT_LIFE_SECONDS else 0
             while True:

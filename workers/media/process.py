@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 
 from workers.media import ipc
 
@@ -44,18 +45,26 @@ class ChildConfig:
     max_output_samples: int
 
 
+class Ending(StrEnum):
+    """Why a child ended."""
+
+    DIED = "died"
+    HUNG = "hung"
+    BROKE_PROTOCOL = "broke protocol"
+
+
 @dataclass(frozen=True, slots=True)
 class Death:
     """How a child ended. `suspect` is the stream that it was working for, None when it was idle."""
 
     returncode: int
-    hung: bool
+    ending: Ending
     suspect: int | None
 
     @property
     def self_inflicted(self) -> bool:
-        """Whether the child's own work ended it: it hung, crashed or exited; not killed from outside."""
-        return self.hung or self.returncode != -signal.SIGKILL
+        """Whether the child's own work ended it: it hung, lied, crashed or exited; not killed from outside."""
+        return self.ending is not Ending.DIED or self.returncode != -signal.SIGKILL
 
 
 class ChildGoneError(Exception):
@@ -93,7 +102,7 @@ class ChildProcess(asyncio.Protocol):
         self._funeral: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._late_alarms = 0
-        self._hung = False
+        self._ending = Ending.DIED
 
     @classmethod
     async def spawn(cls, config: ChildConfig) -> ChildProcess:
@@ -173,14 +182,14 @@ class ChildProcess(asyncio.Protocol):
 
     async def close(self) -> None:
         """End the child at once and reap it; requests under way raise ChildGoneError."""
-        self._end()
+        self._end(Ending.DIED)
         if self._transport is None and self._funeral is None:
             self._funeral = asyncio.get_running_loop().create_task(self._bury())
         await self.wait()
 
     def disown(self) -> None:
         """End a child that does not keep to the rules; as `close`, without waiting."""
-        self._end()
+        self._end(Ending.BROKE_PROTOCOL)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is connected."""
@@ -193,7 +202,7 @@ class ChildProcess(asyncio.Protocol):
             for body in self._reader.feed(data):
                 self._receive(ipc.parse_reply(body))
         except ipc.FrameError:
-            self._end()
+            self._end(Ending.BROKE_PROTOCOL)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The child ended, or was ended, or let go of its socket: make sure of the first."""
@@ -232,10 +241,11 @@ class ChildProcess(asyncio.Protocol):
             self._set_alarm()
             self._late_alarms = late_alarms
             return
-        self._hung = True
-        self._end()
+        self._end(Ending.HUNG)
 
-    def _end(self) -> None:
+    def _end(self, ending: Ending) -> None:
+        if self.alive:
+            self._ending = ending
         if self._process is not None:
             self._process.kill()
         if self._transport is not None:
@@ -247,7 +257,7 @@ class ChildProcess(asyncio.Protocol):
             self._process.kill()  # a child that ended by itself keeps its own code
             with suppress(subprocess.TimeoutExpired):  # killed, and held by the kernel
                 returncode = await asyncio.to_thread(self._process.wait, _REAP_SECONDS)
-        death = Death(returncode, self._hung, self._outstanding[0].stream if self._outstanding else None)
+        death = Death(returncode, self._ending, self._outstanding[0].stream if self._outstanding else None)
         self._gone.set_result(death)
         while self._outstanding:
             answer = self._outstanding.popleft().answer

@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import av
 import numpy as np
@@ -24,8 +25,9 @@ def decoded_samples(codec: str) -> int:
     clip = next(clip for clip in audio_clips() if clip.codec == codec)
     if codec == "opus":
         context = av.CodecContext.create("opus", "r")
+        assert isinstance(context, av.AudioCodecContext)
         return sum(frame.samples for chunk in clip.chunks for frame in context.decode(av.Packet(chunk)))
-    with av.open(io.BytesIO(b"".join(clip.chunks))) as container:
+    with av.open(io.BytesIO(b"".join(clip.chunks)), "r") as container:
         return sum(frame.samples for frame in container.decode(audio=0))
 
 
@@ -49,7 +51,7 @@ def trace_me() -> None:
 ATTEMPTS: dict[str, Callable[[], object]] = {
     "open": lambda: os.open("/etc/hostname", os.O_RDONLY),
     "create": lambda: os.open("/tmp/talkup-probe", os.O_WRONLY | os.O_CREAT),
-    "list": lambda: next(os.scandir("/")),
+    "list": lambda: list(Path("/").iterdir()),
     "socket": socket.socket,
     "pipe": os.pipe,
     "dup": lambda: os.dup(1),

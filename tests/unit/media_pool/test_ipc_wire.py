@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import struct
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -30,7 +30,7 @@ replies = st.one_of(
 
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[a:b] for a, b in itertools.pairwise(edges)]
+    return [data[a:b] for a, b in pairwise(edges)]
 
 
 @given(st.lists(requests, max_size=6), st.lists(st.integers(0, 5000), max_size=20))

@@ -33,7 +33,7 @@ def verdict(program: bytes, arch: int, number: int, *arguments: int) -> int:
             at += yes if accumulator & operand else no
         else:
             assert operation == 0x06
-            return operand
+            return int(operand)
 
 
 @pytest.mark.parametrize(("arch", "dangerous"), ARCHITECTURES)

@@ -14,7 +14,7 @@ CLIPS = {clip.codec: clip for clip in audio_clips()}
 
 
 def decode(clip: Clip) -> tuple[str, list[av.AudioFrame]]:
-    with av.open(io.BytesIO(b"".join(clip.chunks))) as container:
+    with av.open(io.BytesIO(b"".join(clip.chunks)), "r") as container:
         return container.streams.audio[0].codec_context.name, list(container.decode(audio=0))
 
 
