@@ -6,16 +6,24 @@ Selection" (2020); Macháček, Dabre and Bojar, "Turning Whisper into Real-Time 
 The decoder is neither forced onto the committed words nor prompted with them (forced prefix: +0.41 points; prompt
 tail: 8.44 against 6.94). It decodes the whole window freely; the words committed before are found in the new
 hypothesis by edit distance, and what follows them is new. Invariant: committed words never change.
+
+One word that every hypothesis spells differently ("dost", "dust") would hold back all that follows, until the window
+is too long for the decoder. So a disputed place of at most two words is passed, in its newest spelling, where at least
+four words in a row agree after it (8.05 to 6.89 points, commit latency p95 3.6 to 3.2 s).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from rapidfuzz.distance import LCSseq, Levenshtein
+
 from workers.stt.words import Word, match_committed
 
 _LONG_TAIL = 8
-_LEAST_KEPT = 0.6
+_LEAST_KEPT = 0.5
+_RESYNC = 4
+_DISPUTED = 2
 
 
 class LocalAgreement:
@@ -44,16 +52,15 @@ class LocalAgreement:
 
         A decoder that jumps over seconds of speech does so again on the next step, and the two agree.
         """
-        return len(self._tail) >= _LONG_TAIL and len(self.preview(hypothesis)) < _LEAST_KEPT * len(self._tail)
+        if len(self._tail) < _LONG_TAIL:
+            return False
+        kept = LCSseq.similarity(_keys(self._tail), _keys(self.preview(hypothesis)))
+        return kept < _LEAST_KEPT * len(self._tail)
 
     def agree(self, hypothesis: Sequence[Word]) -> list[Word]:
         """Take a hypothesis; returns the words that it makes final."""
         fresh = list(self.preview(hypothesis))
-        count = 0
-        for before, now in zip(self._tail, fresh, strict=False):
-            if before.key != now.key:
-                break
-            count += 1
+        count = _agreed(_keys(self._tail), _keys(fresh))
         self._committed += fresh[:count]
         self._tail = fresh[count:]
         return fresh[:count]
@@ -70,3 +77,21 @@ class LocalAgreement:
         if not 0 <= count <= len(self._committed):
             raise ValueError("only committed words can be trimmed")
         del self._committed[:count]
+
+
+def _keys(words: Sequence[Word]) -> list[str]:
+    return [word.key for word in words]
+
+
+def _agreed(before: Sequence[str], now: Sequence[str]) -> int:
+    """How many words of the newer hypothesis are agreed on."""
+    count = 0
+    disputed = False
+    for block in Levenshtein.opcodes(before, now):
+        if block.tag != "equal":
+            disputed = True
+            if max(block.src_end - block.src_start, block.dest_end - block.dest_start) > _DISPUTED:
+                break
+        elif not disputed or block.dest_end - block.dest_start >= _RESYNC:
+            count, disputed = block.dest_end, False
+    return count

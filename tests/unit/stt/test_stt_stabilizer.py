@@ -42,6 +42,18 @@ def test_a_preview_leaves_no_trace() -> None:
     assert texts(list(stable.tail)) == "c"
 
 
+def test_a_disputed_word_is_passed_when_enough_agrees_behind_it() -> None:
+    stable = LocalAgreement()
+    stable.agree(words("thou dost beguile the world some mother"))
+    assert texts(stable.agree(words("thou dust be guile the world unblessed"))) == "thou"
+    assert texts(stable.agree(words("thou dost be guile the world unblessed"))) == "dost be guile the world unblessed"
+
+
+def test_many_disputed_words_are_not_passed() -> None:
+    stable = LocalAgreement([], words("so a b c d e f g h"))
+    assert texts(stable.agree(words("so x y z d e f g h"))) == "so"
+
+
 def test_a_hypothesis_that_jumps_over_words_is_noticed() -> None:
     stable = LocalAgreement(words("x y"), words("a b c d e f g h"))
     assert stable.skips(words("x y g h"))
@@ -67,7 +79,8 @@ def test_committed_text_only_grows_and_was_said_twice(said: list[str]) -> None:
     before: list[Word] = []
     for text in said:
         fresh = stable.agree(words(text))
-        assert [word.key for word in fresh] == [word.key for word in before[: len(fresh)]]
+        if len(fresh) < 4:
+            assert [word.key for word in fresh] == [word.key for word in before[: len(fresh)]]
         committed += [word.key for word in fresh]
         assert [word.key for word in stable.committed] == committed
         before = list(stable.tail)
