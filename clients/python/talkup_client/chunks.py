@@ -69,6 +69,7 @@ class UncommittedChunks:
         self._received = min(next_sequence - 1, self._next - 1)
         again = [chunk for chunk in self._kept if chunk.sequence > self._received]
         self._in_flight_bytes = sum(len(chunk.payload) for chunk in again)
+        self._forget_beyond_bound()
         return iter(again)
 
     def _forget_oldest(self) -> None:

@@ -8,7 +8,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from talkup_client import captions
@@ -67,8 +68,7 @@ async def run_transcribe(client: Client, arguments: argparse.Namespace) -> int:
     render = captions.FORMATS[arguments.format]
     texts: list[str] = []
     exit_code = EXIT_OK
-    async with client:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, _interrupt(stop))
+    async with client, _interrupts(stop):
         for item in media:
             transcript = Transcript()
             complaint = await _one(client, item, transcript, arguments, stop)
@@ -102,16 +102,22 @@ async def _one(
     return f"{name}: {_described(transcript.errors[0])}" if transcript.errors else ""
 
 
-def _interrupt(stop: asyncio.Event) -> Callable[[], None]:
+@asynccontextmanager
+async def _interrupts(stop: asyncio.Event) -> AsyncIterator[None]:
     """The first ^C ends the stream and waits for the last words, the second gives up on them."""
     main_task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
 
     def interrupted() -> None:
         if stop.is_set() and main_task is not None:
             main_task.cancel()
         stop.set()
 
-    return interrupted
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
 
 
 def _described(error: TalkupError) -> str:
@@ -131,14 +137,14 @@ def _complain(text: str) -> None:
     sys.stderr.write(f"talkup: {text}\n")
 
 
-def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+async def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Carry out a command line; its exit status."""
     options = parser().parse_args(arguments)
     try:
         client = make_client(options, environment)
         if options.command == "status":
-            return asyncio.run(run_status(client))
-        return asyncio.run(run_transcribe(client, options))
+            return await run_status(client)
+        return await run_transcribe(client, options)
     except SettingError as error:
         _complain(error.message)
         return EXIT_USAGE
@@ -148,10 +154,11 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     except OSError as error:
         _complain(f"{error.filename}: {error.strerror}")
         return EXIT_FAILED
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        return EXIT_INTERRUPTED
 
 
 def main() -> int:
     """Entry point of the installed command."""
-    return run(sys.argv[1:], os.environ)
+    try:
+        return asyncio.run(run(sys.argv[1:], os.environ))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return EXIT_INTERRUPTED

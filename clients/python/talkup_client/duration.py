@@ -8,6 +8,7 @@ from pathlib import Path
 from talkup_client.media_file import MediaFile
 
 _TAIL_BYTES = 256 * 1024
+_MP3_RATES = (44_100, 48_000, 32_000)  # Hz of version 1; half for version 2, a quarter for 2.5
 _OPUS_CLOCK = 48_000  # RFC 7845 4: granule positions count at 48 kHz
 _MP3_BITRATES = {  # kbit/s by version (1, or 2 and 2.5) for layer III, ISO/IEC 11172-3 and 13818-3
     True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -34,7 +35,7 @@ def seconds(media: MediaFile) -> float | None:
                 return _mp4(head, tail)
             case "audio/pcm":
                 return media.size_bytes / 32_000
-    except (struct.error, IndexError, ZeroDivisionError):
+    except (struct.error, LookupError, ZeroDivisionError):
         return None
     return None
 
@@ -73,15 +74,28 @@ def _ogg(head: bytes, tail: bytes) -> float | None:
 
 
 def _mp3(head: bytes, size: int) -> float | None:
-    """From the first frame's bit rate: exact for constant bit rates, an estimate for variable ones."""
+    """From the Xing header's frame count, else from the first frame's bit rate, exact where that is constant."""
     at = 0
     if head.startswith(b"ID3"):
         at = 10 + ((head[6] & 127) << 21 | (head[7] & 127) << 14 | (head[8] & 127) << 7 | head[9] & 127)
     first = next((i for i in range(at, len(head) - 4) if head[i] == 0xFF and head[i + 1] & 0xE6 == 0xE2), None)
     if first is None:
         return None
-    kilobits = _MP3_BITRATES[bool(head[first + 1] & 0x08)][head[first + 2] >> 4]
+    is_version_1 = head[first + 1] & 0x18 == 0x18
+    if (frames := _xing_frames(head[first : first + 200])) is not None:
+        rate = _MP3_RATES[head[first + 2] >> 2 & 3] >> {3: 0, 2: 1, 0: 2}[head[first + 1] >> 3 & 3]
+        return frames * (1152 if is_version_1 else 576) / rate
+    kilobits = _MP3_BITRATES[is_version_1][head[first + 2] >> 4]
     return (size - first) * 8 / (kilobits * 1000)
+
+
+def _xing_frames(frame: bytes) -> int | None:
+    """Number of frames, by the header that encoders of variable bit rates put into the first one."""
+    for name in (b"Xing", b"Info"):
+        at = frame.find(name)
+        if at >= 0 and frame[at + 7] & 1:
+            return int.from_bytes(frame[at + 8 : at + 12], "big")
+    return None
 
 
 def _webm(head: bytes, tail: bytes) -> float | None:
@@ -115,4 +129,4 @@ def _mp4(head: bytes, tail: bytes) -> float | None:
     scale = struct.unpack_from(">I", head, scale_box + (24 if head[scale_box + 4] else 16))[0]
     wide = tail[last + 4] == 1
     time = struct.unpack_from(">Q" if wide else ">I", tail, last + 8)[0]
-    return float(time / scale)
+    return float(time / scale) or None  # a single fragment tells nothing

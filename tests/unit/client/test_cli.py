@@ -1,0 +1,135 @@
+"""The `talkup` command against a small gateway on loopback, and the caption formats."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from talkup_client import Client, SlowReaderError, captions, cli
+from talkup_client.events import TranscriptUpdate, Word
+from talkup_client.inbox import Inbox
+from talkup_client.media_file import identify
+from talkup_client.progress import meter
+from talkup_client.transcribe import Transcript, transcribe
+
+from tests.fakes.gateway_server import KEY, FakeGateway
+
+
+def segment(number: int, text: str, *, is_final: bool = True, revision: int = 1) -> TranscriptUpdate:
+    start = (number - 1) * 3_661_500
+    return TranscriptUpdate(
+        "s", number, revision, is_final, text, 0, 0.5, "fr", start, start + 1_250, (Word("a", start, start + 9, 0.5),)
+    )
+
+
+SEGMENTS = [segment(1, " Bonjour <b>. "), segment(2, "Ça va ?")]
+
+
+def test_captions_in_every_format() -> None:
+    assert captions.as_txt(SEGMENTS) == "Bonjour <b>.\nÇa va ?\n"
+    assert captions.as_srt(SEGMENTS) == (
+        "1\n00:00:00,000 --> 00:00:01,250\nBonjour <b>.\n\n2\n01:01:01,500 --> 01:01:02,750\nÇa va ?\n\n"
+    )
+    assert captions.as_vtt(SEGMENTS) == (
+        "WEBVTT\n\n00:00:00.000 --> 00:00:01.250\nBonjour &lt;b&gt;.\n\n01:01:01.500 --> 01:01:02.750\nÇa va ?\n\n"
+    )
+    value = json.loads(captions.as_json(SEGMENTS))
+    assert (value["text"], value["language"]) == ("Bonjour <b>. Ça va ?", "fr")
+    assert value["segments"][1]["words"][0]["word"] == "a"
+    assert json.loads(captions.as_json([])) == {"text": "", "language": None, "segments": []}
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "talk.s16le"
+    path.write_bytes(bytes(range(256)) * 400)
+    return path
+
+
+async def command(gateway: FakeGateway, *arguments: str) -> int:
+    environment = {"TALKUP_API_KEY": KEY}
+    return await cli.run([arguments[0], "--url", gateway.url, *arguments[1:]], environment)
+
+
+@pytest.mark.parametrize("format_", ["txt", "json", "srt", "vtt"])
+async def test_transcribe_writes_the_text(recording: Path, format_: str, capsys: pytest.CaptureFixture[str]) -> None:
+    async with FakeGateway().serving() as gateway:
+        assert await command(gateway, "transcribe", "--format", format_, str(recording)) == 0
+    finals = [final["text"] for final in gateway.streams()[0].finals]
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in finals)
+    assert b"".join(gateway.streams()[0].chunks) == recording.read_bytes()
+
+
+async def test_output_goes_to_a_file_and_several_files_follow_each_other(recording: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.txt"
+    async with FakeGateway().serving() as gateway:
+        assert await command(gateway, "transcribe", "--output", str(output), str(recording), str(recording)) == 0
+    assert len(gateway.streams()) == 2
+    assert output.read_text().split() == [final["text"] for stream in gateway.streams() for final in stream.finals]
+
+
+async def test_status_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    async with FakeGateway().serving() as gateway:
+        assert await command(gateway, "status") == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "serving"
+
+
+async def test_what_goes_wrong_is_one_line_and_a_status(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("no media")
+    reject = {"code": "unsupported_format", "message": "not this one", "field": "format"}
+    async with FakeGateway(reject=reject).serving() as gateway:
+        assert await command(gateway, "transcribe", str(text)) == cli.EXIT_FAILED
+        assert "notes.txt is of no kind" in capsys.readouterr().err
+        assert await command(gateway, "transcribe", str(recording)) == cli.EXIT_FAILED
+        assert "not this one (unsupported_format, field format)" in capsys.readouterr().err
+        assert await command(gateway, "transcribe", "--key", "wrong", str(recording)) == cli.EXIT_FAILED
+        assert "refuses this credential" in capsys.readouterr().err
+    assert await cli.run(["status", "--url", "http://x"], {}) == cli.EXIT_USAGE
+    assert await cli.run(["status", "--url", "ws://example.org/ws", "--key", "k"], {}) == cli.EXIT_USAGE
+
+
+async def test_an_interrupted_file_gives_what_is_there(recording: Path) -> None:
+    stop = asyncio.Event()
+    transcript = Transcript()
+
+    class StopsEarly:
+        def update(self, sent_bytes: int, captioned_ms: int) -> None:
+            stop.set()
+
+    async with FakeGateway().serving() as gateway, Client(gateway.url, key=KEY) as client:
+        await transcribe(client, identify(recording), transcript, StopsEarly(), stop=stop)
+    assert transcript.complete
+    assert len(gateway.streams()[0].chunks) == 1
+    assert len(transcript.segments) == 1
+
+
+async def test_realtime_sends_slices_of_a_tenth_of_a_second(tmp_path: Path) -> None:
+    path = tmp_path / "short.pcm"
+    path.write_bytes(b"\1" * 9_600)
+    transcript = Transcript()
+    async with FakeGateway().serving() as gateway, Client(gateway.url, key=KEY) as client:
+        with meter("short", 9_600) as bar:
+            await transcribe(client, identify(path), transcript, bar, realtime=True)
+    assert [len(chunk) for chunk in gateway.streams()[0].chunks] == [3_200, 3_200, 3_200]
+
+
+async def test_a_newer_interim_replaces_the_unread_older_one_and_unread_events_are_bounded() -> None:
+    inbox = Inbox(2)
+    for revision in range(5):
+        inbox.put(segment(1, f"r{revision}", is_final=False, revision=revision))
+    inbox.put(segment(1, "final"))
+    first = await inbox.get()
+    assert isinstance(first, TranscriptUpdate)
+    assert first.text == "final"
+    for number in (2, 3, 4):
+        inbox.put(segment(number, "x"))
+    assert [await inbox.get(), await inbox.get()] == [segment(2, "x"), segment(3, "x")]
+    with pytest.raises(SlowReaderError):
+        await inbox.get()
+    assert await inbox.get() is None

@@ -1,0 +1,107 @@
+"""Media files: what they are, how long they play, and what is said about those that cannot be streamed."""
+
+from __future__ import annotations
+
+import io
+import struct
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from talkup_client import duration
+from talkup_client.errors import UnsupportedFileError
+from talkup_client.media_file import RAW_PCM, boxes, identify
+
+SECOND = np.zeros(16_000, dtype=np.int16)
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype", "mime"),
+    [
+        ("a.wav", "PCM_16", "audio/wav"),
+        ("a.flac", "PCM_16", "audio/flac"),
+        ("a.ogg", "OPUS", "audio/ogg;codecs=opus"),
+        ("a.mp3", "MPEG_LAYER_III", "audio/mpeg"),
+    ],
+)
+def test_real_files_are_known_and_timed(tmp_path: Path, name: str, subtype: str, mime: str) -> None:
+    path = tmp_path / name
+    soundfile.write(path, np.tile(SECOND, 2), 16_000, subtype=subtype)
+    media = identify(path.rename(tmp_path / "without-extension"))
+    assert media.format == mime
+    playing = duration.seconds(media)
+    assert playing is not None
+    assert playing == pytest.approx(2.0, abs=0.2)
+
+
+def test_raw_samples_are_known_by_their_extension(tmp_path: Path) -> None:
+    media = identify(write(tmp_path / "a.s16le", b"\x01" * 64_000))
+    assert (media.format, duration.seconds(media)) == (RAW_PCM, 2.0)
+
+
+def test_webm_with_and_without_pictures(tmp_path: Path) -> None:
+    cluster = b"\x1f\x43\xb6\x75\xff\xe7\x82\x03\xe8" + b"\xa3\x86\x81\x00\x64\x80xy" + b"\0" * 16
+    sound = identify(write(tmp_path / "a.webm", b"\x1aE\xdf\xa3 A_OPUS" + cluster))
+    picture = identify(write(tmp_path / "v.webm", b"\x1aE\xdf\xa3 V_VP8" + cluster))
+    assert (sound.format, picture.format) == ("audio/webm;codecs=opus", "video/webm")
+    assert duration.seconds(sound) == 1.1
+
+
+def test_fragmented_mp4_streams_and_the_other_kind_is_explained(tmp_path: Path) -> None:
+    head = box(b"ftyp", b"isom")
+    fragmented = head + box(b"moov", box(b"mvex", b"")) + box(b"moof", b"")
+    assert identify(write(tmp_path / "a.mp4", fragmented)).format == "audio/mp4"
+    video = head + box(b"moov", b"avc1" + box(b"mvex", b"")) + box(b"moof", b"")
+    assert identify(write(tmp_path / "v.mp4", video)).format == "video/mp4"
+    for other in (head + box(b"mdat", b"xx") + box(b"moov", b""), head + box(b"moov", b"") + box(b"mdat", b"xx")):
+        with pytest.raises(UnsupportedFileError, match=r"fragmented.*movflags"):
+            identify(write(tmp_path / "o.m4a", other))
+
+
+@pytest.mark.parametrize("content", [b"", b"plain text, nothing else", b"OggS" + b"\0" * 24 + b"\x01vorbis"])
+def test_other_files_are_refused_in_words(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(UnsupportedFileError, match="thing"):
+        identify(write(tmp_path / "thing", content))
+    with pytest.raises(UnsupportedFileError, match="No such file"):
+        identify(tmp_path / "missing.wav")
+
+
+@given(st.binary(max_size=200))
+def test_boxes_of_any_bytes_come_to_an_end(content: bytes) -> None:
+    found = list(boxes(io.BytesIO(content), 0, len(content)))
+    assert all(0 <= each.start <= each.end <= len(content) for each in found)
+
+
+@given(
+    st.sampled_from(
+        [b"\x1aE\xdf\xa3", b"OggS" + b"\0" * 24 + b"OpusHead", b"fLaC", b"RIFF....WAVE", b"ID3", b"\xff\xfb\x90"]
+    ),
+    st.binary(max_size=300),
+)
+def test_broken_files_never_break_the_clock(tmp_path_factory: pytest.TempPathFactory, head: bytes, rest: bytes) -> None:
+    path = write(tmp_path_factory.getbasetemp() / "broken", head + rest + b"\0")
+    playing = duration.seconds(identify(path))
+    assert playing is None or playing == playing
+
+
+def test_a_wave_header_gives_the_exact_time(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(48_000)
+        file.writeframes(b"\0" * 48_000)
+    assert duration.seconds(identify(path)) == 0.25
