@@ -74,8 +74,8 @@ class Session:
 
     def await_auth(self, now: float) -> list[Action]:
         """A socket without credentials is there; it has `auth_timeout` seconds to bring them."""
-        self._move(SessionMove.AWAIT_AUTH)
-        self._auth_deadline = now + self._limits.auth_timeout
+        if self._move(SessionMove.AWAIT_AUTH):
+            self._auth_deadline = now + self._limits.auth_timeout
         return []
 
     def connected(
