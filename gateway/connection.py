@@ -113,13 +113,13 @@ class Connection:
         assert runner is not None
         try:
             principal = self._tools.authenticator.check_token(request.token, Audience.RESUME, Audience.SESSION)
+            if not principal.may_use(request.session_id):
+                self._note_failure("resume")
+                runner.refuse(Code.PERMISSION_DENIED, "the token belongs to another session")
+                return
         except AuthError as error:
             self._note_failure("resume")
             runner.refuse(Code.UNAUTHENTICATED, str(error))
-            return
-        if not principal.may_use(request.session_id):
-            self._note_failure("resume")
-            runner.refuse(Code.PERMISSION_DENIED, "the token belongs to another session")
             return
         known = self._directory.get(request.session_id)
         if known is None:
