@@ -74,14 +74,10 @@ lint: $(VENV)/.project  ## ruff, mypy, compose file, Dockerfiles
 	@$(BIN)/hadolint deploy/docker/*.Dockerfile
 
 proto: $(VENV)/.packages  ## generated/ from proto/
-	@$(BIN)/python -m grpc_tools.protoc -I proto --python_out=generated --pyi_out=generated --grpc_python_out=generated proto/talkup/v1/*.proto
+	@PYTHON="$(CURDIR)/$(BIN)/python" sh proto/generate.sh
 
 proto-check: $(VENV)/.packages  ## the contract: lint, no breaking change, generated/ up to date
-	@$(BIN)/buf lint proto
-	@test ! -f proto/baseline.binpb || $(BIN)/buf breaking proto --against proto/baseline.binpb
-	@fresh="$$(mktemp -d)"; trap 'rm -rf "$$fresh"' EXIT; \
-	$(BIN)/python -m grpc_tools.protoc -I proto --python_out="$$fresh" --pyi_out="$$fresh" --grpc_python_out="$$fresh" proto/talkup/v1/*.proto; \
-	diff -r -x __pycache__ -x '__init__.py' -x py.typed "$$fresh" generated || { echo "proto-check: generated/ is not what proto/ gives: make proto" >&2; exit 1; }
+	@PYTHON="$(CURDIR)/$(BIN)/python" BUF="$(CURDIR)/$(BIN)/buf" sh proto/check.sh
 
 lock: $(VENV)/.packages  ## pinned requirements from pyproject.toml
 	@for extra in gateway stt vision client tls dev; do \

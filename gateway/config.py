@@ -65,6 +65,20 @@ class GatewayConfig:
         60.0
     )
     worker_stall_s: Annotated[float, Setting(number(0.5, 600), "time without an answer while chunks wait")] = 20.0
+    worker_attempts: Annotated[int, Setting(whole(1, 1000), "tries to find a worker for a stream")] = 8
+    worker_strikes: Annotated[int, Setting(whole(1, 100), "workers lost without progress until a stream fails")] = 2
+    worker_eject_s: Annotated[float, Setting(number(1, 3600), "longest time a failed worker is left alone")] = 30.0
+    worker_resolve_s: Annotated[float, Setting(number(0.1, 3600), "time between resolutions of worker names")] = 10.0
+    worker_behind_ms: Annotated[
+        int, Setting(whole(100, 600_000), "age of unsent media (ms) from which a socket is not read")
+    ] = 4000
+    replay_bytes: Annotated[
+        int, Setting(whole(65536, 2**31), "media kept per stream and service for another worker, bytes")
+    ] = 16777216
+    replay_s: Annotated[float, Setting(number(1, 3600), "the same, as time")] = 120.0
+    worker_hung_s: Annotated[
+        float, Setting(number(0.5, 600), "time of silence when a worker's probes go unanswered as well")
+    ] = 3.5
     worker_finish_s: Annotated[float, Setting(number(0.5, 3600), "time from stream_end to the last final")] = 120.0
     worker_stream_s: Annotated[float, Setting(number(1, 604_800), "longest life of one media stream")] = 14_400.0
     store: Annotated[str, Setting(text, "transcripts: sqlite:///path (sqlite:////abs/path) or memory://")] = (

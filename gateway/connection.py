@@ -114,7 +114,9 @@ class Connection:
         try:
             principal = self._tools.authenticator.check_token(request.token, Audience.RESUME, Audience.SESSION)
             if not principal.may_use(request.session_id):
-                raise AuthError("the token belongs to another session")
+                self._note_failure("resume")
+                runner.refuse(Code.PERMISSION_DENIED, "the token belongs to another session")
+                return
         except AuthError as error:
             self._note_failure("resume")
             runner.refuse(Code.UNAUTHENTICATED, str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import MutableMapping
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ PRIVATE_FIELDS: Final = frozenset(
     {"text", "transcript", "words", "payload", "data", "audio", "query", "hotwords", "initial_prompt"}
 )
 MAX_VALUE_CHARS: Final = 500
+MAX_FRAMES: Final = 12
 REDACTED: Final = "[redacted]"
 
 
@@ -30,24 +32,43 @@ def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
     return event
 
 
+def place_errors(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor: of an exception its class and where it came from, never its text.
+
+    Texts of libraries quote what they choke on: aiohttp's parser a request line with its token, msgspec a message.
+    """
+    given = event.pop("exc_info", None)
+    error = (
+        given if isinstance(given, BaseException) else (sys.exc_info() if given is True else given or (None,) * 3)[1]
+    )
+    if error is not None:
+        event["error"] = type(error).__name__
+        frames = traceback.extract_tb(error.__traceback__)[-MAX_FRAMES:]
+        event["trace"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+    return event
+
+
 def configure(level: str, log_format: str) -> None:
     """Set up structlog and the standard library's logging for this process, on stderr.
 
     `level` is debug, info, warning or error; `log_format` json or console. The loggers of websockets, aiohttp and
     asyncio are kept to warnings: at lower levels they print frames and request lines, which carry speech and tokens.
+    aiohttp's server is silent: it tells the addresses of clients whose requests it cannot read, and what handlers
+    fail of is logged by their own edge.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        place_errors,
         redact,
     ]
     renderer: list[structlog.typing.Processor]
     if log_format == "console":
         renderer = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     else:
-        renderer = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        renderer = [structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -62,3 +83,4 @@ def configure(level: str, log_format: str) -> None:
     root.setLevel(number)
     for name in ("websockets", "aiohttp", "asyncio"):
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)

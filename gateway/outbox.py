@@ -44,6 +44,7 @@ class Outbox:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._waiting: dict[Hashable, Outgoing] = {}
+        self._taken: Outgoing | None = None
         self._bytes = 0
         self._serial = 0
         self._closing: Closing | None = None
@@ -94,11 +95,16 @@ class Outbox:
             self._filled.set()
 
     def unsent(self) -> list[ServerMessage]:
-        """What still waits, in order."""
-        return [entry.message for entry in self._waiting.values()]
+        """What still waits, in order; before it what was taken last, whose sending may have failed with the socket."""
+        taken = [] if self._taken is None else [self._taken.message]
+        return taken + [entry.message for entry in self._waiting.values()]
 
     async def take(self) -> Outgoing | Closing:
-        """The next entry; waits for one. Once `Closing` came, nothing else does."""
+        """The next entry; waits for one. Once `Closing` came, nothing else does.
+
+        To be called when the entry before has been sent: until then that one counts as unsent.
+        """
+        self._taken = None
         while not self._waiting:
             if self._closing is not None:
                 return self._closing
@@ -106,6 +112,7 @@ class Outbox:
             await self._filled.wait()
         entry = self._waiting.pop(next(iter(self._waiting)))
         self._bytes -= len(entry.payload)
+        self._taken = entry
         return entry
 
     def _remove(self, slot: Hashable) -> None:

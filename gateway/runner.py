@@ -35,6 +35,7 @@ from gateway.protocol.actions import (
 from gateway.protocol.errors import Code
 from gateway.protocol.limits import Limits
 from gateway.protocol.messages import ErrorMessage, ServerMessage, StreamEnded, TranscriptUpdate
+from gateway.protocol.negotiation import service_name
 from gateway.protocol.session import Session, refusal
 from gateway.protocol.states import SessionPhase
 from gateway.status import StatusSource
@@ -272,7 +273,7 @@ class SessionRunner:
             self._save(
                 self._tools.store.begin_stream(StreamStart(self.session_id, stream_key, key.stream_id, started_at=now))
             )
-        service = task_pb2.ServiceType.Name(key.service_type)
+        service = service_name(key.service_type)
         log.info("stream opened", session_id=self.session_id, stream_id=key.stream_id, service=service)
         stream = self._tools.upstream.open(key.service_type, request)
         self._streams[key] = stream

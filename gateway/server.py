@@ -31,7 +31,8 @@ from gateway.protocol.limits import Limits
 from gateway.runner import Tools
 from gateway.status import StatusSource
 from gateway.store import Store, StoreError, open_store
-from gateway.upstream.config import Deadlines, TlsSettings, UpstreamConfig
+from gateway.tls import ServerTls
+from gateway.upstream.config import BufferBounds, Deadlines, Probing, RetryPolicy, TlsSettings, UpstreamConfig
 from gateway.upstream.pool import Upstream
 
 log = structlog.get_logger()
@@ -43,6 +44,9 @@ _FAILURE_BURST: Final = 20
 _FAILURE_REFILL_S: Final = 3.0
 _FAILURE_ADDRESSES: Final = 10_000
 _SWEEP_INTERVAL_S: Final = 300.0
+_CERTIFICATE_CHECK_S: Final = 10.0
+# Messages up to this many times the limit are read, to be refused with an error; larger ones are only closed on.
+_REFUSED_MESSAGES: Final = 2
 # What is left of the ten seconds of a shutdown once the streams had theirs.
 _CLOSE_SOCKETS_S: Final = 1.5
 _UPSTREAM_GRACE_S: Final = 0.2
@@ -62,9 +66,20 @@ def upstream_config(config: GatewayConfig) -> UpstreamConfig:
             admit=config.worker_admit_s,
             recover=config.worker_recover_s,
             stall=config.worker_stall_s,
+            hung=config.worker_hung_s,
             finish=config.worker_finish_s,
             stream=config.worker_stream_s,
         ),
+        retry=RetryPolicy(
+            attempts=config.worker_attempts, strikes=config.worker_strikes, eject_last=config.worker_eject_s
+        ),
+        buffer=BufferBounds(
+            replay_bytes=config.replay_bytes,
+            replay_seconds=config.replay_s,
+            high_ms=config.worker_behind_ms,
+            low_ms=config.worker_behind_ms // 4,
+        ),
+        probing=Probing(resolve=config.worker_resolve_s),
     )
 
 
@@ -117,8 +132,9 @@ class Gateway:
         if self._config.ws_enabled:
             self.ws_port = await self._start_ws(stack, self._config.ws_host, self._config.ws_port, None)
         if self._config.tls_cert is not None:
-            context = tls_context(self._config)
-            self.wss_port = await self._start_ws(stack, self._config.wss_host, self._config.wss_port, context)
+            tls = ServerTls(self._config.tls_cert, self._config.tls_key)
+            self.wss_port = await self._start_ws(stack, self._config.wss_host, self._config.wss_port, tls.context)
+            stack.push_async_callback(_cancel, asyncio.create_task(_keep_certificate(tls)))
         sweeper = asyncio.create_task(self._sweep())
         stack.push_async_callback(_cancel, sweeper)
         log.info("gateway listens", http_port=self.http_port, ws_port=self.ws_port, wss_port=self.wss_port)
@@ -165,7 +181,7 @@ class Gateway:
             select_subprotocol=_choose_subprotocol,
             # Compressed audio does not compress; a context a connection would cost memory.
             compression=None,
-            max_size=config.max_message_bytes,
+            max_size=_REFUSED_MESSAGES * config.max_message_bytes,
             max_queue=_READ_AHEAD,
             ping_interval=None,
             close_timeout=config.close_timeout_s,
@@ -224,15 +240,6 @@ class Gateway:
             await asyncio.sleep(min(_SWEEP_INTERVAL_S, self._config.retention_s))
 
 
-def tls_context(config: GatewayConfig) -> ssl.SSLContext:
-    """The server side of wss. Raises ssl.SSLError or OSError for a certificate or key that cannot be used."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    assert config.tls_cert is not None
-    context.load_cert_chain(config.tls_cert, config.tls_key)
-    return context
-
-
 @asynccontextmanager
 async def running(config: GatewayConfig) -> AsyncIterator[Gateway]:
     """A gateway that serves inside the block and is drained at its end; nothing of it is left afterwards.
@@ -276,6 +283,12 @@ async def _close_server(server: Server) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(_CLOSE_SOCKETS_S):
             await server.wait_closed()
+
+
+async def _keep_certificate(tls: ServerTls) -> None:
+    while True:
+        await asyncio.sleep(_CERTIFICATE_CHECK_S)
+        tls.renew()
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
+
+from gateway.protocol.joining import join_finals
 
 
 class Word(msgspec.Struct, frozen=True):
@@ -108,7 +110,7 @@ def to_vtt(transcript: Transcript) -> str:
 def to_json(transcript: Transcript) -> str:
     """Everything, with the joined text of each stream and of the session beside the segments."""
     streams = [{**msgspec.to_builtins(stream), "text": _joined(stream.segments)} for stream in transcript.streams]
-    whole = " ".join(str(stream["text"]) for stream in streams if stream["text"])
+    whole = _joined(segment for stream in transcript.streams for segment in stream.segments)
     body = {"session_id": transcript.session_id, "created_at": transcript.created_at, "text": whole, "streams": streams}
     return msgspec.json.encode(body).decode()
 
@@ -119,8 +121,8 @@ def to_talkup(transcript: Transcript) -> str:
     return msgspec.json.encode({"transcripts": entries}).decode()
 
 
-def _joined(segments: tuple[Segment, ...]) -> str:
-    return " ".join(segment.text.strip() for segment in segments)
+def _joined(segments: Iterable[Segment]) -> str:
+    return join_finals((segment.text, segment.language) for segment in segments)
 
 
 FORMATS: Mapping[str, tuple[str, Callable[[Transcript], str]]] = {

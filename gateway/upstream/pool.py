@@ -110,7 +110,7 @@ class Upstream:
             try:
                 await pool.update(await registry.endpoints(self._config.probing.timeout))
             except (OSError, PlaintextError) as error:
-                log.warning("upstream_update_failed", error=type(error).__name__)
+                log.warning("workers not updated", error=type(error).__name__)
 
 
 class _Service:

@@ -85,7 +85,7 @@ class Registry:
             async with asyncio.timeout(deadline):
                 targets = await self._resolver(name.host, name.port)
         except (OSError, TimeoutError) as error:
-            log.warning("upstream_resolve_failed", host=name.host, error=type(error).__name__)
+            log.warning("workers not resolved", host=name.host, error=type(error).__name__)
         else:
             self._known[name] = [EndpointAddress(target, name.host) for target in targets]
         return self._known.get(name, [])

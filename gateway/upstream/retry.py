@@ -88,7 +88,7 @@ async def admit(
         failure = state.outcome.exception() if state.outcome else None
         reason = failure.reason if isinstance(failure, UpstreamFailure) else "unknown"
         delay = state.upcoming_sleep
-        log.info("upstream_retry", reason=reason, tries=state.attempt_number, delay_ms=round(1000 * delay))
+        log.info("worker tried again", reason=reason, tries=state.attempt_number, delay_ms=round(1000 * delay))
         on_retry(delay)
 
     retrying = AsyncRetrying(

@@ -111,6 +111,11 @@ class TaskStream:
             raise ValueError("a stream begins with start")
         self._start = start
         self._service = start.service_type
+        self._log = log.bind(
+            session_id=start.session_id,
+            stream_id=start.stream_id,
+            service=task_pb2.ServiceType.Name(start.service_type).removeprefix("SERVICE_TYPE_").lower(),
+        )
         self._placement = placement
         self._config = config
         self._metrics = metrics
@@ -189,17 +194,15 @@ class TaskStream:
     async def run(self) -> None:
         """The stream's life; ends without raising, but for cancellation."""
         self._metrics.stream_opened(self._service)
-        log.debug("stream_opened", service=self._service, stream_id=self._start.stream_id)
+        self._log.debug("worker stream opened")
         outcome = "cancelled"
         try:
             outcome = await self._live()
         finally:
             self._finish()
             self._metrics.stream_finished(self._service, outcome)
-            log.info(
-                "stream_finished",
-                service=self._service,
-                stream_id=self._start.stream_id,
+            self._log.info(
+                "worker stream ended",
                 outcome=outcome,
                 attempts=self._attempt,
                 failovers=self._failovers,
@@ -220,8 +223,8 @@ class TaskStream:
             failure: UpstreamFailure = StreamDeadline()
         except UpstreamFailure as caught:
             failure = caught
-        except Exception:  # The edge of the stream's task: a defect ends this stream, told, and no other.
-            log.exception("stream_defect", service=self._service)
+        except Exception:  # noqa: BLE001 (the edge of the stream's task: a defect ends this stream, told, and no other)
+            self._log.exception("worker stream failed")
             failure = InternalFailure()
         self._declare_gaps()
         self._publish(task_pb2.TaskResult(error=failure.to_error()))
@@ -240,7 +243,7 @@ class TaskStream:
             except UpstreamFailure as caught:
                 failure = caught
                 self._metrics.attempt_failed(self._service, failure.reason)
-                log.warning("worker_lost", target=attempt.lease.endpoint.address.target, reason=failure.reason)
+                self._log.warning("worker lost", target=attempt.lease.endpoint.address.target, reason=failure.reason)
             finally:
                 attempt.call.cancel()
                 attempt.lease.release(failure)
@@ -425,7 +428,7 @@ class TaskStream:
     def _declare_gaps(self) -> None:
         for gap in self._replay.take_gaps():
             self._metrics.chunks_lost(self._service, gap.last - gap.first + 1)
-            log.warning("chunks_lost", service=self._service, first=gap.first, last=gap.last)
+            self._log.warning("chunks lost", first=gap.first, last=gap.last)
             self._publish(task_pb2.TaskResult(error=_gap_error(gap)))
 
     def _publish(self, item: StreamItem) -> None:

@@ -74,7 +74,7 @@ async def test_bad_input_beside_a_healthy_stream(
         assert ended["data"]["text"].split() == expected_words(media)
 
 
-async def closes_with(stack: Stack, code: int, *sent: str, key: str | None = KEY) -> list[dict[str, Any]]:
+async def closes_with(stack: Stack, code: int, *sent: str | bytes, key: str | None = KEY) -> list[dict[str, Any]]:
     """What the gateway says before it closes with `code`."""
     seen: list[dict[str, Any]] = []
     async with open_wire(stack.ws_url, key=key) as wire:
@@ -92,7 +92,9 @@ async def test_oversize_frame_closes_with_1009(fake_stack: Stack) -> None:
     async with open_wire(fake_stack.ws_url) as wire:
         session = await wire.until("session")
     limit = session["data"]["limits"]["max_message_bytes"]
-    await closes_with(fake_stack, 1009, json.dumps({"type": "ping", "data": "x" * limit}))
+    for frame in (json.dumps({"type": "ping", "data": "x" * limit}), bytes(limit + 1)):
+        seen = await closes_with(fake_stack, 1009, frame)
+        assert [message["data"]["code"] for message in seen if message["type"] == "error"] == ["payload_too_large"]
 
 
 async def test_wrong_key_closes_with_4401(fake_stack: Stack) -> None:

@@ -62,7 +62,7 @@ async def test_a_signal_drains_and_ends(number: signal.Signals) -> None:
         assert started.stderr is not None
         logged = (await started.stderr.read()).decode()
         events = {event["event"]: event for event in map(json.loads, logged.splitlines())}
-        assert events["stream opened"]["service"] == "SERVICE_TYPE_STT"
+        assert events["stream opened"]["service"] == "stt"
         assert (events["stream ended"]["chunks"], events["stream ended"]["segments"]) == (1, 1)
         assert texts[0] not in logged
         assert KEY not in logged

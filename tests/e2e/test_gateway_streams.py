@@ -156,9 +156,9 @@ async def test_a_resume_with_a_wrong_token_leaves_the_session_as_it_is() -> None
         other = await at.connect(key=KEY)
         theirs = (await other.get("session"))["data"]
         await client.send("session_resume", session_id=theirs["session_id"], token=opened["resume_token"])
-        await client.get("error", code="unauthenticated")
+        await client.get("error", code="permission_denied")
         await client.send("session_resume", session_id="gone", token=opened["resume_token"])
-        await client.get("error", code="unauthenticated")
+        await client.get("error", code="permission_denied")
         await client.start()
         await client.socket.close()
         await other.socket.close()

@@ -7,16 +7,16 @@ their number; a stream stays with its place in the pool and settles in again whe
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass, field
 
+import structlog
 from talkup.v1 import media_pb2
 
 from workers.media.decoder_stream import SAMPLE_RATE, DecoderStream, StreamLimits
 from workers.media.errors import MediaError
 from workers.media.process import ChildConfig, ChildProcess, ChildStartError
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 _FRAME_OVERHEAD_BYTES = 64 << 10
 _SHORT_LIFE_SECONDS = 1.0
@@ -104,9 +104,9 @@ class DecoderPool:
             await self.close()
             raise
         if self.unconfined:
-            _log.warning("decoder children are not fully confined", extra={"missing": self.unconfined})
+            _log.warning("decoder children are not fully confined", missing=self.unconfined)
         if self.cold:
-            _log.warning("decoder children lack codecs", extra={"codecs": self.cold})
+            _log.warning("decoder children lack codecs", codecs=self.cold)
 
     def open(self, fmt: media_pb2.MediaFormat, state: bytes | None = None, first_sequence: int = 0) -> DecoderStream:
         """A stream, new or from a checkpoint's `state`; its decoder is made at the first call.
@@ -185,7 +185,9 @@ class _Place:
             death = await child.wait()
             _log.warning(
                 "decoder child replaced",
-                extra={"code": death.returncode, "ending": str(death.ending), "streams": len(self.streams)},
+                code=death.returncode,
+                ending=str(death.ending),
+                streams=len(self.streams),
             )
             short_lives = short_lives + 1 if clock() - born < _SHORT_LIFE_SECONDS else 0
             while True:
@@ -195,7 +197,7 @@ class _Place:
                     break
                 except ChildStartError as error:
                     short_lives += 1
-                    _log.error("decoder child does not start", extra={"reason": str(error)})
+                    _log.error("decoder child does not start", reason=str(error))
             async with self._changed:
                 self._child = child
                 self._changed.notify_all()

@@ -246,7 +246,8 @@ class SttSession:
         if self._interim is not None:
             _, future = self._interim
             self._interim = None
-            future.cancel()
+            if not future.cancel() and not future.cancelled():
+                future.exception()  # looked at: an interim that failed or expired meanwhile is nobody's concern
 
     # --- results out
 

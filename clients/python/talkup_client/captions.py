@@ -10,34 +10,50 @@ from talkup_client.events import TranscriptUpdate
 
 Segments = Sequence[TranscriptUpdate]
 
+UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
+"""Written without spaces between words; ISO 639-1, `yue` as Whisper names it."""
+
 
 def as_txt(segments: Segments) -> str:
     """One line a segment."""
-    return _lines(segment.text.strip() for segment in segments if segment.text.strip())
+    return _lines(text for text in map(_one_line, segments) if text)
 
 
 def as_json(segments: Segments) -> str:
     """An object with `text`, `language` and `segments` (with words)."""
     value = {
-        "text": " ".join(segment.text.strip() for segment in segments),
+        "text": joined(segments),
         "language": segments[0].language if segments else None,
         "segments": [_segment(segment) for segment in segments],
     }
     return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
 
+def joined(segments: Segments) -> str:
+    """The whole text: no space between two finals of languages that write none, one everywhere else."""
+    text, before_unspaced = "", False
+    for segment in segments:
+        if not (stripped := segment.text.strip()):
+            continue
+        unspaced = segment.language.partition("-")[0].lower() in UNSPACED_LANGUAGES
+        text += stripped if not text or (before_unspaced and unspaced) else f" {stripped}"
+        before_unspaced = unspaced
+    return text
+
+
 def as_srt(segments: Segments) -> str:
     """SubRip."""
-    return _lines(
-        f"{number}\n{_time(segment.start_ms, ',')} --> {_time(segment.end_ms, ',')}\n{segment.text.strip()}\n"
+    cues = (
+        (number, _time(segment.start_ms, ","), _time(segment.end_ms, ","), _one_line(segment).replace("-->", "->"))
         for number, segment in enumerate(segments, start=1)
     )
+    return _lines(f"{number}\n{start} --> {end}\n{text}\n" for number, start, end, text in cues)
 
 
 def as_vtt(segments: Segments) -> str:
     """WebVTT, W3C Candidate Recommendation 4 April 2019."""
     cues = (
-        f"{_time(segment.start_ms, '.')} --> {_time(segment.end_ms, '.')}\n{_escape(segment.text.strip())}\n"
+        f"{_time(segment.start_ms, '.')} --> {_time(segment.end_ms, '.')}\n{_escape(_one_line(segment))}\n"
         for segment in segments
     )
     return _lines(["WEBVTT\n", *cues])
@@ -53,6 +69,11 @@ FORMATS: Mapping[str, Callable[[Segments], str]] = {
 
 def _lines(parts: Iterable[str]) -> str:
     return "".join(part + "\n" for part in parts)
+
+
+def _one_line(segment: TranscriptUpdate) -> str:
+    """A segment's text without line breaks: a blank line would end its cue."""
+    return " ".join(segment.text.split())
 
 
 def _segment(segment: TranscriptUpdate) -> dict[str, object]:

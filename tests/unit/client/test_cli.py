@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,10 @@ def segment(number: int, text: str, *, is_final: bool = True, revision: int = 1)
 SEGMENTS = [segment(1, " Bonjour <b>. "), segment(2, "Ça va ?")]
 
 
+def test_no_text_breaks_its_cue() -> None:
+    assert captions.as_srt([segment(1, "a -->\n\nb")]) == "1\n00:00:00,000 --> 00:00:01,250\na -> b\n\n"
+
+
 def test_captions_in_every_format() -> None:
     assert captions.as_txt(SEGMENTS) == "Bonjour <b>.\nÇa va ?\n"
     assert captions.as_srt(SEGMENTS) == (
@@ -38,6 +43,8 @@ def test_captions_in_every_format() -> None:
     value = json.loads(captions.as_json(SEGMENTS))
     assert (value["text"], value["language"]) == ("Bonjour <b>. Ça va ?", "fr")
     assert value["segments"][1]["words"][0]["word"] == "a"
+    chinese = [replace(segment(number, text), language="zh") for number, text in enumerate(("你 ", "", "好"), start=1)]
+    assert json.loads(captions.as_json([*chinese, SEGMENTS[1]]))["text"] == "你好 Ça va ?"
     assert json.loads(captions.as_json([])) == {"text": "", "language": None, "segments": []}
 
 

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from talkup.v1 import task_pb2
 
 from gateway.config import GatewayConfig, load, sqlite_path
+from gateway.server import upstream_config
 from gateway.settings import ConfigError, env_of, flag_of, from_values, settings_of
+from gateway.upstream.config import UpstreamConfig
 
 KEY = {"api_keys": "a-key"}
 
@@ -114,3 +117,25 @@ def test_secrets_stay_out_of_repr() -> None:
 @pytest.mark.parametrize(("url", "path"), [("sqlite:///a/b.db", "a/b.db"), ("sqlite:////a/b.db", "/a/b.db")])
 def test_sqlite_urls(url: str, path: str) -> None:
     assert sqlite_path(url) == Path(path)
+
+
+def test_what_workers_are_given_follows_the_settings() -> None:
+    values = {
+        "worker_hung_s": "5",
+        "worker_attempts": "3",
+        "worker_strikes": "4",
+        "worker_eject_s": "9",
+        "worker_resolve_s": "7",
+        "worker_behind_ms": "2000",
+        "replay_bytes": "1000000",
+        "replay_s": "30",
+    }
+    upstream = upstream_config(from_values(GatewayConfig, values))
+    assert upstream.deadlines.hung == 5
+    assert (upstream.retry.attempts, upstream.retry.strikes, upstream.retry.eject_last) == (3, 4, 9)
+    assert upstream.probing.resolve == 7
+    assert (upstream.buffer.replay_bytes, upstream.buffer.replay_seconds) == (1_000_000, 30)
+    assert (upstream.buffer.high_ms, upstream.buffer.low_ms) == (2000, 500)
+    assert upstream_config(GatewayConfig()) == UpstreamConfig(
+        endpoints={task_pb2.SERVICE_TYPE_STT: (), task_pb2.SERVICE_TYPE_VISION: ()}
+    )

@@ -37,6 +37,20 @@ def test_json_lines_without_secrets_or_speech(capsys: pytest.CaptureFixture[str]
     assert "hidden" not in json.dumps(lines)
 
 
+def test_an_error_is_told_by_class_and_place_never_by_its_text(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", "json")
+    for log in (structlog.get_logger(), logging.getLogger("some.library")):
+        try:
+            raise ValueError("GET /x?token=hidden HTTP/9.9")
+        except ValueError:
+            log.exception("failed")
+    logging.getLogger("aiohttp.server").error("Error handling request from 192.0.2.1")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["event"], line["error"]) for line in lines] == [("failed", "ValueError")] * 2
+    assert all(__file__ in line["trace"][-1] for line in lines)
+    assert "hidden" not in json.dumps(lines)
+
+
 def test_console(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("debug", "console")
     structlog.get_logger().debug("seen", Authorization="hidden")

@@ -138,3 +138,17 @@ async def test_finals_and_answers_are_never_lost_and_keep_their_order(puts: list
         elif out["type"] == "transcript_update" and out["data"]["is_final"]:
             found.append(kept("transcript_update", out["data"]["revision"], out["data"]["segment_id"]))
     assert found == expected
+
+
+async def test_what_was_taken_counts_as_unsent_until_the_next_is_taken() -> None:
+    outbox = Outbox(10, 10_000)
+    first, second = transcript(1, 1, final=True), transcript(2, 1, final=True)
+    outbox.put(first)
+    outbox.put(second)
+    await outbox.take()
+    assert outbox.unsent() == [first, second]
+    await outbox.take()
+    assert outbox.unsent() == [second]
+    outbox.close(1000, "done")
+    assert isinstance(await outbox.take(), Closing)
+    assert outbox.unsent() == []

@@ -59,3 +59,13 @@ def test_talkup() -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_nothing_said_is_no_error(name: str) -> None:
     assert render(Transcript("s1", 0.0), name).content_type == FORMATS[name][0]
+
+
+def test_languages_without_spaces_are_joined_without() -> None:
+    finals = (("東京へ", "ja"), ("行く。", "ja"), ("Yes.", "en"), ("好", "zh-CN"), (" ", "zh"), ("的", "zh"))
+    segments = tuple(
+        Segment(number, text, language, 0.9, number * 1000, number * 1000 + 900)
+        for number, (text, language) in enumerate(finals, start=1)
+    )
+    shown = json.loads(render(Transcript("s1", 0.0, (StreamTranscript("a", 0.0, True, segments),)), "json").body)
+    assert shown["text"] == shown["streams"][0]["text"] == "東京へ行く。 Yes. 好的"

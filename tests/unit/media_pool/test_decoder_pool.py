@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import select
 import signal
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 from numpy.typing import NDArray
 from talkup.v1 import media_pb2
 
@@ -251,13 +251,13 @@ async def test_closing_the_pool_ends_calls_and_children(pool: DecoderPool) -> No
     assert ended(pid, 0)
 
 
-async def test_what_is_not_in_force_or_cold_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_is_not_in_force_or_cold_is_said_once() -> None:
     pool = new_pool(children=2, warm_up="one_clip")
-    with caplog.at_level(logging.WARNING):
+    with structlog.testing.capture_logs() as lines:
         await pool.start()
     await pool.close()
-    assert [record.message for record in caplog.records] == ["decoder children lack codecs"]
-    assert caplog.records[0].__dict__["codecs"] == ("broken", "empty")
+    assert [line["event"] for line in lines] == ["decoder children lack codecs"]
+    assert lines[0]["codecs"] == ("broken", "empty")
 
 
 async def test_a_child_that_cannot_start_is_an_error_with_its_reason(capfd: pytest.CaptureFixture[str]) -> None:

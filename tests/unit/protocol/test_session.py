@@ -352,6 +352,10 @@ def test_raw_and_tagged_binary_frames() -> None:
     text(session, T0, type="stream_end", stream_id="b")
     assert errors(session.receive_binary(b"nobody", T0)) == ["unknown_stream"]
     started(session, "c")
+    assert chunks(session.receive_binary(b"raw", T0)) == [(0, b"raw", False, 0)]
+    (late,) = sent(session.receive_binary(tagged, T0), "error")
+    assert (late["data"]["code"], late["stream_id"]) == ("unknown_stream", "b")
+    started(session, "c")
     started(session, "d")
     assert errors(session.receive_binary(b"whose?", T0)) == ["bad_message"]
 

@@ -132,3 +132,10 @@ def test_the_table_names_whole_digests() -> None:
     for model in models.CARRIED.values():
         assert all(len(file.sha256) == 64 for file in model.files)
         assert all("==" in package for package in model.packages)
+
+
+def test_small_is_said_to_be_carried_by_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match=r"small: .* give a directory; its packages .* are of no use") as refused:
+        resolve("small", tmp_path / "cache")
+    assert "\n" not in str(refused.value)

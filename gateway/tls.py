@@ -1,0 +1,52 @@
+"""The server side of wss: one TLS context whose certificate is read again when its files change."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import structlog
+
+log = structlog.get_logger()
+
+
+class ServerTls:
+    """A certificate chain and its key (PEM), served by `context`; certificates roll without a restart.
+
+    Raises ssl.SSLError or OSError for a certificate or key that cannot be used.
+    """
+
+    def __init__(self, certificate: Path, key: Path | None) -> None:
+        self._certificate = certificate
+        self._key = key
+        self._version = self._read_version()
+        self.context = self._load()
+
+    def renew(self) -> bool:
+        """Serve new handshakes with the files of now, if they have changed since; whether they were taken.
+
+        Files that cannot be used, or only half of which is written yet, leave the certificate in force as it is.
+        """
+        try:
+            version = self._read_version()
+            if version == self._version:
+                return False
+            self._load()  # OpenSSL drops the old key as soon as it reads a new certificate: tried apart first
+            self.context.load_cert_chain(self._certificate, self._key)
+        except (OSError, ssl.SSLError) as error:
+            log.warning("certificate not re-read", reason=type(error).__name__)
+            return False
+        self._version = version
+        log.info("certificate re-read")
+        return True
+
+    def _load(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(self._certificate, self._key)
+        return context
+
+    def _read_version(self) -> tuple[tuple[int, int], ...]:
+        """Changes whenever a file does: modification times (ns) and sizes."""
+        stats = [path.stat() for path in (self._certificate, self._key) if path is not None]
+        return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
