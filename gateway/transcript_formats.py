@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from gateway.cues import Piece, cues, sentences
 from gateway.protocol.joining import join_finals
 
 
@@ -61,14 +62,15 @@ class Rendered:
     body: str
 
 
-def _placed(transcript: Transcript) -> Iterator[tuple[int, Segment]]:
-    """Every segment with the ms to add to its times: a later stream of a call begins when it began."""
+def _pieces(transcript: Transcript) -> Iterator[Piece]:
+    """Every segment on one clock: a later stream of a call begins when it began."""
     if not transcript.streams:
         return
     origin = min(stream.started_at for stream in transcript.streams)
     for stream in transcript.streams:
+        shift = round((stream.started_at - origin) * 1000)
         for segment in stream.segments:
-            yield round((stream.started_at - origin) * 1000), segment
+            yield Piece(segment.start_ms + shift, segment.end_ms + shift, segment.text, segment.language)
 
 
 def _clock(ms: int, decimal_mark: str) -> str:
@@ -78,33 +80,27 @@ def _clock(ms: int, decimal_mark: str) -> str:
     return f"{hours:02d}:{minutes:02d}:{seconds:02d}{decimal_mark}{millis:03d}"
 
 
-def _cue_text(text: str) -> str:
-    return " ".join(text.split())
-
-
 def to_txt(transcript: Transcript) -> str:
-    """One line a segment."""
-    return "".join(f"{_cue_text(segment.text)}\n" for _, segment in _placed(transcript))
+    """One line a sentence."""
+    return "".join(f"{sentence.text}\n" for sentence in sentences(_pieces(transcript)))
 
 
 def to_srt(transcript: Transcript) -> str:
     """SubRip: numbered cues, comma before the milliseconds."""
-    cues = []
-    for number, (shift, segment) in enumerate(_placed(transcript), start=1):
-        start, end = _clock(segment.start_ms + shift, ","), _clock(segment.end_ms + shift, ",")
-        text = _cue_text(segment.text).replace("-->", "->")
-        cues.append(f"{number}\n{start} --> {end}\n{text}\n")
-    return "\n".join(cues)
+    written = []
+    for number, cue in enumerate(cues(_pieces(transcript)), start=1):
+        text = cue.text.replace("-->", "->")
+        written.append(f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n{text}\n")
+    return "\n".join(written)
 
 
 def to_vtt(transcript: Transcript) -> str:
     """WebVTT (W3C): header, then cues; `&`, `<` and `>` are escaped, as its cue text demands."""
-    cues = ["WEBVTT\n"]
-    for shift, segment in _placed(transcript):
-        text = _cue_text(segment.text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        start, end = _clock(segment.start_ms + shift, "."), _clock(segment.end_ms + shift, ".")
-        cues.append(f"{start} --> {end}\n{text}\n")
-    return "\n".join(cues)
+    written = ["WEBVTT\n"]
+    for cue in cues(_pieces(transcript)):
+        text = cue.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        written.append(f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n{text}\n")
+    return "\n".join(written)
 
 
 def to_json(transcript: Transcript) -> str:
@@ -117,7 +113,7 @@ def to_json(transcript: Transcript) -> str:
 
 def to_talkup(transcript: Transcript) -> str:
     """What TalkUp's backend keeps: `{transcripts: [{content, who_stated: "user"}]}`."""
-    entries = [{"content": segment.text.strip(), "who_stated": "user"} for _, segment in _placed(transcript)]
+    entries = [{"content": sentence.text, "who_stated": "user"} for sentence in sentences(_pieces(transcript))]
     return msgspec.json.encode({"transcripts": entries}).decode()
 
 

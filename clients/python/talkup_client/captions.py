@@ -6,17 +6,15 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 
+from talkup_client.cues import cues, joined, sentences
 from talkup_client.events import TranscriptUpdate
 
 Segments = Sequence[TranscriptUpdate]
 
-UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
-"""Written without spaces between words; ISO 639-1, `yue` as Whisper names it."""
-
 
 def as_txt(segments: Segments) -> str:
-    """One line a segment."""
-    return _lines(text for text in map(_one_line, segments) if text)
+    """One line a sentence."""
+    return _lines(sentence.text for sentence in sentences(segments))
 
 
 def as_json(segments: Segments) -> str:
@@ -29,34 +27,20 @@ def as_json(segments: Segments) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
 
-def joined(segments: Segments) -> str:
-    """The whole text: no space between two finals of languages that write none, one everywhere else."""
-    text, before_unspaced = "", False
-    for segment in segments:
-        if not (stripped := segment.text.strip()):
-            continue
-        unspaced = segment.language.partition("-")[0].lower() in UNSPACED_LANGUAGES
-        text += stripped if not text or (before_unspaced and unspaced) else f" {stripped}"
-        before_unspaced = unspaced
-    return text
-
-
 def as_srt(segments: Segments) -> str:
     """SubRip."""
-    cues = (
-        (number, _time(segment.start_ms, ","), _time(segment.end_ms, ","), _one_line(segment).replace("-->", "->"))
-        for number, segment in enumerate(segments, start=1)
+    return _lines(
+        f"{number}\n{_time(cue.start_ms, ',')} --> {_time(cue.end_ms, ',')}\n{cue.text.replace('-->', '->')}\n"
+        for number, cue in enumerate(cues(segments), start=1)
     )
-    return _lines(f"{number}\n{start} --> {end}\n{text}\n" for number, start, end, text in cues)
 
 
 def as_vtt(segments: Segments) -> str:
     """WebVTT, W3C Candidate Recommendation 4 April 2019."""
-    cues = (
-        f"{_time(segment.start_ms, '.')} --> {_time(segment.end_ms, '.')}\n{_escape(_one_line(segment))}\n"
-        for segment in segments
+    written = (
+        f"{_time(cue.start_ms, '.')} --> {_time(cue.end_ms, '.')}\n{_escape(cue.text)}\n" for cue in cues(segments)
     )
-    return _lines(["WEBVTT\n", *cues])
+    return _lines(["WEBVTT\n", *written])
 
 
 FORMATS: Mapping[str, Callable[[Segments], str]] = {
@@ -69,11 +53,6 @@ FORMATS: Mapping[str, Callable[[Segments], str]] = {
 
 def _lines(parts: Iterable[str]) -> str:
     return "".join(part + "\n" for part in parts)
-
-
-def _one_line(segment: TranscriptUpdate) -> str:
-    """A segment's text without line breaks: a blank line would end its cue."""
-    return " ".join(segment.text.split())
 
 
 def _segment(segment: TranscriptUpdate) -> dict[str, object]:

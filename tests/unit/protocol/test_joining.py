@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from talkup_client import captions
+from talkup_client import cues
 
 from gateway.protocol.joining import UNSPACED_LANGUAGES, join_finals
 from workers.stt import words
@@ -11,7 +11,7 @@ LANGUAGES = st.sampled_from(["en", "fr", "", "auto", *sorted(UNSPACED_LANGUAGES)
 
 
 def test_the_rule_is_the_same_everywhere() -> None:
-    assert words.UNSPACED_LANGUAGES == UNSPACED_LANGUAGES == captions.UNSPACED_LANGUAGES
+    assert words.UNSPACED_LANGUAGES == UNSPACED_LANGUAGES == cues.UNSPACED_LANGUAGES
 
 
 @given(st.lists(st.text("ab ", max_size=4)), LANGUAGES)

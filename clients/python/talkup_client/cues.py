@@ -1,0 +1,72 @@
+"""Finals put together for a reader: sentences, and caption cues of at most two lines. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from talkup_client.events import TranscriptUpdate
+
+UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
+"""Written without spaces between words; ISO 639-1, `yue` as Whisper names it."""
+
+CUE_CHARS = 84
+CUE_MS = 7_000
+PAUSE_MS = 1_200
+
+_SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")
+
+
+class Cue(NamedTuple):
+    """A text and its times, ms on the stream's media clock."""
+
+    start_ms: int
+    end_ms: int
+    text: str
+
+
+def joined(segments: Iterable[TranscriptUpdate]) -> str:
+    """The whole text: no space between two finals of languages that write none, one everywhere else."""
+    text, before_unspaced = "", False
+    for segment in segments:
+        if not (stripped := " ".join(segment.text.split())):
+            continue
+        unspaced = segment.language.partition("-")[0].lower() in UNSPACED_LANGUAGES
+        text += stripped if not text or (before_unspaced and unspaced) else f" {stripped}"
+        before_unspaced = unspaced
+    return text
+
+
+def sentences(segments: Iterable[TranscriptUpdate]) -> list[Cue]:
+    """One a sentence; a pause ends one too."""
+    return [_cue(group) for group in _groups(segments, captions=False)]
+
+
+def cues(segments: Iterable[TranscriptUpdate]) -> list[Cue]:
+    """The same, each at most CUE_CHARS and CUE_MS long; a segment that alone is longer stays whole."""
+    return [_cue(group) for group in _groups(segments, captions=True)]
+
+
+def _groups(segments: Iterable[TranscriptUpdate], *, captions: bool) -> Iterator[list[TranscriptUpdate]]:
+    group: list[TranscriptUpdate] = []
+    for segment in segments:
+        if not segment.text.strip():
+            continue
+        if group and (_sentence_over(group[-1], segment) or (captions and _too_long([*group, segment]))):
+            yield group
+            group = []
+        group.append(segment)
+    if group:
+        yield group
+
+
+def _sentence_over(before: TranscriptUpdate, after: TranscriptUpdate) -> bool:
+    return before.text.rstrip().endswith(_SENTENCE_ENDS) or after.start_ms - before.end_ms > PAUSE_MS
+
+
+def _too_long(group: Sequence[TranscriptUpdate]) -> bool:
+    return len(joined(group)) > CUE_CHARS or group[-1].end_ms - group[0].start_ms > CUE_MS
+
+
+def _cue(group: Sequence[TranscriptUpdate]) -> Cue:
+    return Cue(group[0].start_ms, group[-1].end_ms, joined(group))

@@ -1,0 +1,68 @@
+"""What a reader gets at once: finals put together into sentences, and sentences cut into caption cues. Pure.
+
+A final leaves as soon as its words are certain, so it is often two or three words long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from gateway.protocol.joining import join_finals
+
+CUE_CHARS: Final = 84
+"""Two lines of 42 characters."""
+
+CUE_MS: Final = 7_000
+PAUSE_MS: Final = 1_200
+"""Silence after which a new line begins whether or not the sentence ended."""
+
+_SENTENCE_ENDS: Final = (".", "!", "?", "…", "。", "！", "？")
+
+
+class Piece(NamedTuple):
+    """A text and its times, ms on the transcript's clock."""
+
+    start_ms: int
+    end_ms: int
+    text: str
+    language: str
+
+
+def sentences(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """Pieces joined until a sentence ends or a pause comes."""
+    return (_join(group) for group in _groups(pieces, captions=False))
+
+
+def cues(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """The same, each at most CUE_CHARS and CUE_MS long; a piece that alone is longer stays whole."""
+    return (_join(group) for group in _groups(pieces, captions=True))
+
+
+def _groups(pieces: Iterable[Piece], *, captions: bool) -> Iterator[list[Piece]]:
+    group: list[Piece] = []
+    for piece in pieces:
+        if not piece.text.strip():
+            continue
+        if group and (_line_over(group[-1], piece) or (captions and _too_long([*group, piece]))):
+            yield group
+            group = []
+        group.append(piece)
+    if group:
+        yield group
+
+
+def _line_over(before: Piece, after: Piece) -> bool:
+    """Whether a line ends between two pieces; times that fall back belong to another stream."""
+    gap = after.start_ms - before.end_ms
+    ended = before.text.rstrip().endswith(_SENTENCE_ENDS)
+    return ended or gap > PAUSE_MS or after.start_ms < before.start_ms
+
+
+def _too_long(group: Sequence[Piece]) -> bool:
+    return len(_join(group).text) > CUE_CHARS or group[-1].end_ms - group[0].start_ms > CUE_MS
+
+
+def _join(group: Sequence[Piece]) -> Piece:
+    text = join_finals((" ".join(piece.text.split()), piece.language) for piece in group)
+    return Piece(group[0].start_ms, group[-1].end_ms, text, group[-1].language)

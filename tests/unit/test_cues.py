@@ -1,0 +1,70 @@
+"""Captions as a reader gets them: the gateway and the client cut them alike, and no word is lost in the cutting."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from talkup_client import cues as client
+from talkup_client.events import TranscriptUpdate
+
+from gateway import cues as gateway
+
+PIECES = st.lists(
+    st.tuples(
+        st.integers(0, 3_000),
+        st.integers(0, 4_000),
+        st.sampled_from(["and so", "my fellow Americans.", "ask", "why?", " ", "a" * 50, "言葉。", "言葉"]),
+        st.sampled_from(["en", "ja"]),
+    ),
+    max_size=20,
+)
+
+
+def placed(raw: list[tuple[int, int, str, str]]) -> list[gateway.Piece]:
+    pieces, clock = [], 0
+    for gap, length, text, language in raw:
+        pieces.append(gateway.Piece(clock + gap, clock + gap + length, text, language))
+        clock += gap + length
+    return pieces
+
+
+def update(number: int, piece: gateway.Piece) -> TranscriptUpdate:
+    return TranscriptUpdate(
+        stream_id="s",
+        segment_id=number,
+        revision=1,
+        is_final=True,
+        text=piece.text,
+        stable_chars=len(piece.text),
+        confidence=1.0,
+        language=piece.language,
+        start_ms=piece.start_ms,
+        end_ms=piece.end_ms,
+        words=(),
+    )
+
+
+@given(PIECES)
+def test_gateway_and_client_cut_alike(raw: list[tuple[int, int, str, str]]) -> None:
+    pieces = placed(raw)
+    updates = [update(number, piece) for number, piece in enumerate(pieces, start=1)]
+    assert [cue[:3] for cue in gateway.cues(pieces)] == [tuple(cue) for cue in client.cues(updates)]
+    assert [line[:3] for line in gateway.sentences(pieces)] == [tuple(line) for line in client.sentences(updates)]
+
+
+@given(PIECES)
+def test_no_word_is_lost_and_cues_keep_their_bounds(raw: list[tuple[int, int, str, str]]) -> None:
+    pieces = placed(raw)
+    letters = "".join("".join(piece.text.split()) for piece in pieces)
+    for cut in (list(gateway.cues(pieces)), list(gateway.sentences(pieces))):
+        assert "".join("".join(line.text.split()) for line in cut) == letters
+    for cue in gateway.cues(pieces):
+        whole = any(piece.start_ms == cue.start_ms and piece.end_ms == cue.end_ms for piece in pieces)
+        assert whole or (len(cue.text) <= gateway.CUE_CHARS and cue.end_ms - cue.start_ms <= gateway.CUE_MS)
+
+
+def test_short_finals_make_sentences() -> None:
+    said = [(0, 400, "And so my"), (500, 900, "fellow Americans."), (1000, 1500, "ASK NOT"), (4000, 4200, "what")]
+    pieces = [gateway.Piece(start, end, text, "en") for start, end, text in said]
+    lines = [line.text for line in gateway.sentences(pieces)]
+    assert lines == ["And so my fellow Americans.", "ASK NOT", "what"]
