@@ -8,21 +8,19 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from talkup_client import Client, StreamEnded, TalkupError, TranscriptUpdate
+from talkup_client import Client, Notice, StreamEnded, TalkupError, TranscriptUpdate
 from talkup_client.stream import Stream
 
 from tests.fakes.stack import Stack
 
-AT_A_TIME = 8
-
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One stream's end: its final text, how much media there was, in which language, and the code of an error."""
+    """One stream's end: its final text, how much media there was, the codes of what was lost and of an error."""
 
     text: str
     media_seconds: float = 0.0
-    languages: frozenset[str] = frozenset()
+    notices: tuple[str, ...] = ()
     error: str | None = None
 
 
@@ -34,6 +32,7 @@ def client_of(stack: Stack) -> Client:
 async def collect(stream: Stream) -> Heard:
     """Read a stream to its end."""
     finals: list[TranscriptUpdate] = []
+    notices: list[str] = []
     error, seconds = None, 0.0
     while True:
         try:
@@ -46,15 +45,12 @@ async def collect(stream: Stream) -> Heard:
                 break
             case TranscriptUpdate(is_final=True):
                 finals.append(event)
+            case Notice():
+                notices.append(event.code)
             case StreamEnded():
                 seconds = event.media_seconds
                 assert event.text.split() == " ".join(final.text for final in finals).split()
-    return Heard(
-        " ".join(final.text.strip() for final in finals),
-        seconds,
-        frozenset(final.language for final in finals),
-        error,
-    )
+    return Heard(" ".join(final.text.strip() for final in finals), seconds, tuple(notices), error)
 
 
 async def hear(client: Client, mime: str, chunks: Iterable[bytes], language: str = "auto") -> Heard:
@@ -67,9 +63,9 @@ async def hear(client: Client, mime: str, chunks: Iterable[bytes], language: str
         return await reading
 
 
-async def hear_all(jobs: Sequence[Callable[[], Awaitable[Heard]]]) -> list[Heard]:
+async def hear_all(jobs: Sequence[Callable[[], Awaitable[Heard]]], at_a_time: int) -> list[Heard]:
     """Run the jobs, a few at a time; their answers in order."""
-    turn = asyncio.Semaphore(AT_A_TIME)
+    turn = asyncio.Semaphore(at_a_time)
 
     async def one(job: Callable[[], Awaitable[Heard]]) -> Heard:
         async with turn:
