@@ -64,7 +64,7 @@ test: setup browser  ## the whole suite
 
 test-corpus: setup  ## acceptance on real material: CORPUS=dir with manifest.jsonl
 	@test -f "$(CORPUS)/manifest.jsonl" || { echo "test-corpus: CORPUS=dir must name a folder with manifest.jsonl" >&2; exit 2; }
-	@$(BIN)/python -m pytest -m corpus --corpus "$(CORPUS)" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m corpus --corpus="$(CORPUS)" $(PYTEST_ARGS)
 
 lint: $(VENV)/.project  ## ruff, mypy, compose file, Dockerfiles
 	@$(BIN)/ruff check .

@@ -20,10 +20,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Without material the corpus tests are left out, not skipped: a skip would look like something to be mended."""
     if config.getoption("--corpus") is not None:
         return
-    corpus = [item for item in items if "corpus" in item.keywords]
+    corpus = [item for item in items if item.get_closest_marker("corpus")]
     if corpus:
         config.hook.pytest_deselected(items=corpus)
-        items[:] = [item for item in items if "corpus" not in item.keywords]
+        items[:] = [item for item in items if not item.get_closest_marker("corpus")]
 
 
 @pytest.fixture(scope="session")

@@ -9,21 +9,19 @@ from __future__ import annotations
 import json
 import os
 import random
-import struct
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from talkup.v1 import media_pb2
 
+from tests.corpus.material import slices
 from tests.unit.media.chunks import assert_same, cut, decode, decode_killed
 from workers.media.decoder import AudioDecoder, MediaError
 
 pytestmark = pytest.mark.corpus
 
 EVERY_BYTE_CLIP = "lj_LJ001-0005"
-SLICES_A_SECOND = 10
 SNIFFED = media_pb2.MediaFormat(mime_type="audio/any", container=media_pb2.CONTAINER_SNIFF)
 BARE_OPUS = media_pb2.MediaFormat(mime_type="audio/opus", container=media_pb2.CONTAINER_SNIFF)
 PCM = media_pb2.MediaFormat(
@@ -52,39 +50,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("recorded", [f"chromium-mediarecorder/{name}" for name in names])
 
 
-def opus_packets(data: bytes) -> list[bytes]:
-    """The packets of a .pkts file: big-endian lengths of 16 bits before each."""
-    packets, at = [], 0
-    while at < len(data):
-        (size,) = struct.unpack_from(">H", data, at)
-        packets.append(data[at + 2 : at + 2 + size])
-        at += 2 + size
-    return packets
-
-
 def format_of(name: str) -> media_pb2.MediaFormat:
     """How the clip is declared: as little as possible."""
     if name.endswith(".s16le"):
         return PCM
     return BARE_OPUS if name.endswith(".pkts") else SNIFFED
-
-
-def slices(path: Path, seconds: float | None) -> list[bytes]:
-    """The clip in its recorded slices of 100 ms, or in as many equal parts as it has of these."""
-    data = path.read_bytes()
-    if path.suffix == ".pkts":
-        return opus_packets(data)
-    listed = path.with_name(path.name + ".chunks.json")
-    if listed.exists():
-        chunks = json.loads(listed.read_text(encoding="utf-8"))["chunks"]
-        return [data[chunk["offset"] : chunk["offset"] + chunk["length"]] for chunk in chunks]
-    recorded = path.with_name(path.stem + ".chunks.jsonl")
-    if recorded.exists():
-        lines = [json.loads(line) for line in recorded.read_text(encoding="utf-8").splitlines()]
-        return [data[line["offset"] : line["offset"] + line["size"]] for line in lines]
-    count = max(1, round((seconds or 10.0) * SLICES_A_SECOND))
-    edges = [len(data) * index // count for index in range(count + 1)]
-    return [data[start:end] for start, end in pairwise(edges)]
 
 
 def check(path: Path, seconds: float | None) -> np.ndarray:

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,7 +119,7 @@ class SttSession:
         try:
             async with self._decoding:
                 if self._restart is None:
-                    self._restart = self._first, await self._parts.source.checkpoint(self._first)
+                    await self._save(self._first)
                 self._finished = True
                 rest = await self._parts.source.finish()
         except self._parts.media_error as error:
@@ -262,7 +263,9 @@ class SttSession:
                 case events.Final():
                     final = self._parts.captions.final(event)
                 case events.Committed():
-                    yield task_pb2.TaskResult(transcript=final, progress=await self._progress(event))
+                    progress = await self._progress(event)
+                    if final is not None or progress is not None:
+                        yield task_pb2.TaskResult(transcript=final, progress=progress)
                     final = None
                 case events.Interim():
                     interim = self._parts.captions.interim(event)
@@ -287,9 +290,12 @@ class SttSession:
             case _:
                 return
 
-    async def _progress(self, event: events.Committed) -> task_pb2.Progress:
-        """How far the stream is done with, and what another worker needs to go on from there."""
-        audio_from, restart = await self._restart_at(event.state.replay_from)
+    async def _progress(self, event: events.Committed) -> task_pb2.Progress | None:
+        """How far the stream is done with, and what another worker needs to go on; None: nothing was decoded yet."""
+        point = await self._restart_at(event.state.replay_from)
+        if point is None:
+            return None
+        audio_from, restart = point
         progress = task_pb2.Progress(
             committed_media_ms=milliseconds(event.position), replay_from_sequence=restart.replay_from_sequence
         )
@@ -308,12 +314,17 @@ class SttSession:
         )
         return progress
 
-    async def _restart_at(self, sample: int) -> tuple[int, RestartPoint]:
-        """The decoder's restart point for a sample; once it is finished, or fails, its last one before that."""
+    async def _restart_at(self, sample: int) -> tuple[int, RestartPoint] | None:
+        """The decoder's restart point for a sample; once it is finished, or fails, its last one before that, if any."""
         async with self._decoding:
             if not self._finished or self._restart is None:
-                self._restart = sample, await self._parts.source.checkpoint(sample)
+                await self._save(sample)
             return self._restart
+
+    async def _save(self, sample: int) -> None:
+        """Have the decoder name its restart point; it has none before its first chunk, and none once it is given up."""
+        with suppress(self._parts.media_error):
+            self._restart = sample, await self._parts.source.checkpoint(sample)
 
     def _flow(self) -> Iterator[task_pb2.TaskResult]:
         """Tell how far the stream is behind, at most once a second, and once when it has caught up."""

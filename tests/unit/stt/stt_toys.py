@@ -108,6 +108,8 @@ class PcmSource:
         assert sample >= self._asked, "restart points only rise"
         self._asked = sample
         at = [(sequence, start) for sequence, start in self._starts if start <= sample]
+        if not self._starts:
+            raise ToyMediaError("nothing was decoded yet")
         if not at:
             return Restart(0, msgspec.msgpack.encode((0, 0)))
         sequence, start = at[-1]

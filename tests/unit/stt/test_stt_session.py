@@ -169,6 +169,28 @@ async def test_undecodable_media_end_the_stream_after_the_words_heard() -> None:
     assert transcript(results) == text_of(range(1, 5))
 
 
+async def test_a_stream_without_media_ends_with_its_totals() -> None:
+    """A decoder that was never fed has no restart point: nothing to report, nothing to complain of."""
+    with ToyEngine() as engine:
+        session = engine.open()
+        await session.flush(7)
+        results = await run_stream(session, [])
+    kinds = [result.WhichOneof("result") for result in results]
+    assert kinds == ["flushed", "ended"]
+    assert (results[-1].ended.chunks, results[-1].ended.media_ms) == (0, 0)
+    assert not any(result.HasField("progress") for result in results)
+
+
+async def test_a_first_chunk_that_cannot_be_decoded_is_the_medias_fault() -> None:
+    with ToyEngine() as engine:
+        session = engine.open()
+        await session.feed(media_pb2.Chunk(sequence=0, payload=b"poison"))
+        with pytest.raises(EngineError) as caught:
+            _ = [result async for result in session.results()]
+        await session.close()
+    assert caught.value.code == error_pb2.ERROR_CODE_MEDIA_ERROR
+
+
 async def test_a_failing_model_is_an_internal_error_of_its_stream_alone() -> None:
     def run(request: DecodeRequest) -> Hypothesis:
         if request.language == "xx":
