@@ -9,6 +9,9 @@ from talkup.v1 import transcript_pb2
 from gateway.protocol.messages import TranscriptUpdate
 from gateway.protocol.translate import transcript_message
 
+# More revisions than a segment has in one gateway's life.
+_REVISIONS_A_LIFE = 10_000
+
 
 class Segments:
     """Follows the segments of a stream, over all its workers.
@@ -49,6 +52,10 @@ class Segments:
             self._finals.append(message)
             self._texts.append(transcript.text.strip())
         return message
+
+    def begin_life(self, lives: int) -> None:
+        """Another gateway goes on: the segment under way keeps rising above all revisions of `lives` earlier ones."""
+        self._segment_id, self._revision = self.last_final_id + 1, lives * _REVISIONS_A_LIFE
 
     def after(self, segment_id: int) -> list[TranscriptUpdate]:
         """The finals above this id that are still kept."""
