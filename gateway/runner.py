@@ -121,8 +121,6 @@ class SessionRunner:
             streams[each.stream_id] = (snapshot, [_transcript(segment) for segment in each.segments])
             if not snapshot.ended:
                 self._stream_keys[each.stream_id] = each.stream_key
-            elif not each.ended:
-                self._save(self._tools.store.end_stream(self.session_id, each.stream_key))
         self._was_open = True
         used = [each.stream_id for each in stored.streams]
         self.perform(self.session.restore(streams.values(), used, self._tools.clock()))
@@ -188,6 +186,7 @@ class SessionRunner:
         Streams that can be resumed elsewhere stay as they are, but for those whose client never sends twice.
         """
         session, now = self.session, self._tools.clock()
+        self.quiet.clear()
         self.perform(session.flush_packets(now) if self._tools.store.durable else session.end_streams(now))
         self._note_quiet()
 
@@ -279,8 +278,8 @@ class SessionRunner:
                     self._store_segment(stream_id, result, snapshot)
                 case StoreSnapshot(snapshot):
                     self._store_snapshot(snapshot)
-                case StoreStreamEnd(stream_id, ended):
-                    self._store_end(stream_id, ended)
+                case StoreStreamEnd(stream_id, ended, snapshot):
+                    self._store_end(stream_id, ended, snapshot)
                 case Authenticate(token) if self._peer is not None:
                     self._peer.authenticate(token)
                 case ResumeSession() if self._peer is not None:
@@ -372,11 +371,11 @@ class SessionRunner:
         if stream_key is not None:
             self._save(self._tools.store.save_state(self.session_id, stream_key, snapshot.encode()))
 
-    def _store_end(self, stream_id: str, ended: StreamEnded) -> None:
+    def _store_end(self, stream_id: str, ended: StreamEnded, snapshot: StreamSnapshot) -> None:
         stream_key = self._stream_keys.pop(stream_id, None)
         self._latest_chunk.pop(stream_id, None)
         if stream_key is not None:
-            self._save(self._tools.store.end_stream(self.session_id, stream_key))
+            self._save(self._tools.store.end_stream(self.session_id, stream_key, snapshot.encode()))
         totals = ended.data
         log.info(
             "stream ended",

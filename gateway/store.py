@@ -135,8 +135,8 @@ class Store(Protocol):
     def save_state(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
         """Keep where a stream stands."""
 
-    def end_stream(self, session_id: str, stream_key: str) -> Future[None]:
-        """No more segments come."""
+    def end_stream(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
+        """No more segments come; `state` tells how the stream ended."""
 
     async def transcript(self, session_id: str) -> Transcript | None:
         """What is kept of a session; None when it is unknown or deleted."""
@@ -231,10 +231,10 @@ class SqliteStore:
         """See Store."""
         return self._write(*_state(stream_key, state), _touch(self._clock(), session_id))
 
-    def end_stream(self, session_id: str, stream_key: str) -> Future[None]:
+    def end_stream(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
         """See Store."""
-        statement = "UPDATE streams SET ended = 1 WHERE stream_key = ?"
-        return self._write(statement, (stream_key,), _touch(self._clock(), session_id))
+        statement = "UPDATE streams SET ended = 1, state = ? WHERE stream_key = ?"
+        return self._write(statement, (state, stream_key), _touch(self._clock(), session_id))
 
     async def transcript(self, session_id: str) -> Transcript | None:
         """See Store."""

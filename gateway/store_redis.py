@@ -72,6 +72,7 @@ elseif what == 'state' then
     redis.call('HSET', KEYS[3], ARGV[6], ARGV[7])
 elseif what == 'end' then
     redis.call('HSET', KEYS[1], 'ended:' .. ARGV[6], '1')
+    redis.call('HSET', KEYS[3], ARGV[6], ARGV[7])
 end
 redis.call('SET', KEYS[5], ARGV[1], 'PX', ARGV[2])
 for i = 1, 4 do redis.call('PEXPIRE', KEYS[i], ARGV[3]) end
@@ -223,9 +224,9 @@ class RedisStore:
         """See Store."""
         return self._write(session_id, "state", stream_key, state)
 
-    def end_stream(self, session_id: str, stream_key: str) -> Future[None]:
+    def end_stream(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
         """See Store."""
-        return self._write(session_id, "end", stream_key)
+        return self._write(session_id, "end", stream_key, state)
 
     async def transcript(self, session_id: str) -> Transcript | None:
         """See Store."""

@@ -64,7 +64,7 @@ class StoreSegment:
 
 @dataclass(frozen=True, slots=True)
 class StoreSnapshot:
-    """Keep where a stream stands, for another gateway; `ended` of the snapshot: nothing more comes."""
+    """Keep where a stream stands, for another gateway."""
 
     snapshot: StreamSnapshot
 
@@ -75,6 +75,7 @@ class StoreStreamEnd:
 
     stream_id: str
     ended: StreamEnded
+    snapshot: StreamSnapshot
 
 
 @dataclass(frozen=True, slots=True)

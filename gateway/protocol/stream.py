@@ -548,8 +548,7 @@ class Stream:
         self._ack_due = False
         self.ended_message = self._ended(now)
         return [
-            StoreSnapshot(self.snapshot()),
-            StoreStreamEnd(self.stream_id, self.ended_message),
+            StoreStreamEnd(self.stream_id, self.ended_message, self.snapshot()),
             SendMessage(self.ended_message),
         ]
 

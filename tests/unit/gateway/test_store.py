@@ -91,7 +91,7 @@ def fill(store: Store, session_id: str, stream_key: str, *segments: Segment) -> 
 async def test_what_was_written_is_read_in_order(store: Store) -> None:
     fill(store, "s1", "k1", segment(2), segment(1))
     fill(store, "s1", "k2", segment(1, "again"))
-    await done(store.end_stream("s1", "k1"))
+    await done(store.end_stream("s1", "k1", b""))
     kept = await store.transcript("s1")
     assert kept is not None
     assert [stream.ended for stream in kept.streams] == [True, False]
