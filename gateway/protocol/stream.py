@@ -38,6 +38,8 @@ from gateway.protocol.states import STREAM_TABLE, StreamMove, StreamPhase, moved
 from gateway.protocol.status import limits_data
 
 _MAX_FLUSHES: Final = 64
+# More attempts than a stream makes from one gateway; their number has 32 bits.
+_ATTEMPTS_A_LIFE: Final = 100_000
 # Chunks without a commit that are remembered one by one: beyond them a snapshot's counts are too high.
 _MAX_FORWARDED: Final = 65_536
 
@@ -166,6 +168,8 @@ class Stream:
         actions: list[Action] = [StoreSnapshot(self.snapshot())]
         for service in self._live():
             request = translate.start_request(self._session_id, self.spec, service)
+            # Above every attempt of the gateways before: one of them may still hold a call at the same worker.
+            request.attempt = self._lives * _ATTEMPTS_A_LIFE
             if self._parts[service].resume_state:
                 request.start.resume_state = self._parts[service].resume_state
             actions.append(OpenTask(TaskKey(self.stream_id, service), request, resumed=True))

@@ -108,7 +108,10 @@ class TaskStream:
         *,
         resumed: bool = False,
     ) -> None:
-        """`start` carries the payload `start`; raises ValueError otherwise. `resumed`: the stream ran before."""
+        """`start` carries the payload `start`; raises ValueError otherwise.
+
+        `resumed`: the stream ran before; its attempts go on from the number in `start`.
+        """
         if start.WhichOneof("payload") != "start":
             raise ValueError("a stream begins with start")
         self._start = start
@@ -123,7 +126,7 @@ class TaskStream:
         self._resumed = resumed
         self._strikes = Strikes(config.retry.strikes)
         self._opened_at = clock()
-        self._attempt = 0
+        self._attempt = max(0, start.attempt - 1)
         self._was_admitted = False
         self._failovers = 0
         self._end_offered = False
