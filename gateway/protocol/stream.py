@@ -117,6 +117,7 @@ class Stream:
         self._lives = 0
         # Chunks that an earlier gateway took and that its successor has not been given again: first and last number.
         self._not_again: tuple[int, int] | None = None
+        self._lost = 0
         self._committed = -1
         self._totals = _Totals()
         self._flushes: dict[int, _Flush] = {}
@@ -345,7 +346,7 @@ class Stream:
         if snapshot.next_number is not None:
             self._sequencer.begin_at(snapshot.next_number)
             self._numbering = _Numbering(snapshot.next_inner, snapshot.next_number)
-            if snapshot.packets and snapshot.received >= snapshot.next_number:
+            if snapshot.received >= snapshot.next_number:
                 self._not_again = (snapshot.next_number, snapshot.received)
         if snapshot.next_inner:
             self._recordings.go_on()
@@ -402,8 +403,9 @@ class Stream:
             self._not_again = (piece.number + 1, last) if piece.number < last else None
             return []
         self._not_again = None
+        self._lost = last - first + 1
         self._totals.gaps += 1
-        self._totals.missing += last - first + 1
+        self._totals.missing += self._lost
         message = f"the chunks {first} to {last} were lost with a gateway; the stream goes on without them"
         return [self._tell(Problem(Code.GAP, message, from_sequence=first, to_sequence=last), now)]
 
@@ -427,7 +429,8 @@ class Stream:
 
     def _forward(self, accepted: Accepted) -> list[Action]:
         piece = accepted.piece
-        missing = piece.missing_before if self._next_inner else 0
+        # A worker that goes on from a resume_state would take the next number for a chunk that it knows.
+        missing, self._lost = piece.missing_before + self._lost if self._next_inner else 0, 0
         inner = self._next_inner + missing
         self._next_inner = inner + 1
         self._orphan_told = False
