@@ -138,7 +138,7 @@ def test_a_recorder_that_began_anew_is_no_successor_of_lost_chunks() -> None:
     actions = packet(successor, 0, EBML)
     assert chunks(actions) == [(3, EBML, True, 2)]
     (gap,) = sent(actions, "error")
-    assert (gap["data"]["code"], gap["data"]["from_sequence"], gap["data"]["to_sequence"]) == ("gap", 1, 2)
+    assert (gap["data"]["code"], gap["data"]["from"], gap["data"]["to"]) == ("gap", 1, 2)
 
 
 @pytest.mark.parametrize("encoded", [b"", b"\xc1", b"\x80", BODY])
