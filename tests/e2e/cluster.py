@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import signal
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -13,10 +15,19 @@ from pathlib import Path
 from talkup_client import Client, TranscriptUpdate
 from talkup_client.stream import Stream
 
-from tests.fakes.stack import HOST, KEY, Program, free_port, start, wait_until_ready
+from tests.fakes.stack import HOST, KEY, Program, start, wait_until_ready
 
 SECRET = "one secret of at least thirty-two bytes for all"
 PCM = "audio/pcm;rate=16000;channels=1;encoding=s16le"
+
+
+def lasting_port() -> int:
+    """A port to come back to: below those that outgoing connections are given (Linux: 32768 and up)."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            if probe.connect_ex((HOST, port)) != 0:
+                return port
 
 
 @dataclass
@@ -26,8 +37,8 @@ class Seat:
     name: str
     folder: Path
     settings: dict[str, str]
-    http_port: int = field(default_factory=free_port)
-    ws_port: int = field(default_factory=free_port)
+    http_port: int = field(default_factory=lasting_port)
+    ws_port: int = field(default_factory=lasting_port)
     program: Program | None = None
 
     @property
@@ -83,7 +94,7 @@ def _worker(index: int, port: int, folder: Path) -> Program:
 def cluster(folder: Path, store: str, *, gateways: int = 1, workers: int = 1) -> Iterator[Cluster]:
     """Everything started and ready; nothing left afterwards."""
     with ExitStack() as exits:
-        ports = [free_port() for _ in range(workers)]
+        ports = [lasting_port() for _ in range(workers)]
         programs = [_worker(index, port, folder) for index, port in enumerate(ports)]
         settings = {
             "GATEWAY_API_KEYS": KEY,
