@@ -81,9 +81,15 @@ class GatewayConfig:
     ] = 3.5
     worker_finish_s: Annotated[float, Setting(number(0.5, 3600), "time from stream_end to the last final")] = 120.0
     worker_stream_s: Annotated[float, Setting(number(1, 604_800), "longest life of one media stream")] = 14_400.0
-    store: Annotated[str, Setting(text, "transcripts: sqlite:///path (sqlite:////abs/path) or memory://")] = (
-        "sqlite:///talkup-gateway.db"
-    )
+    store: Annotated[
+        str,
+        Setting(
+            text, "transcripts and sessions: sqlite:///path (sqlite:////abs/path), redis://host:port/db, memory://"
+        ),
+    ] = field(default="sqlite:///talkup-gateway.db", repr=False)
+    store_lease_s: Annotated[
+        float, Setting(number(0.5, 600), "redis: how long a session stays a gateway's own without a sign of life")
+    ] = 8.0
     retention_s: Annotated[float, Setting(number(1, 31536000), "how long transcripts stay readable")] = 86400.0
     session_grace_s: Annotated[float, Setting(number(0.05, 86400), "how long a session outlives a lost socket")] = 120.0
     max_sessions: Annotated[
@@ -109,6 +115,8 @@ class GatewayConfig:
         _check_tls(self)
         _check_exposure(self)
         _check_store(self.store)
+        if self.store.startswith("redis") and self.api_keys and not self.token_secret:
+            raise ConfigError("token_secret", "must be set, the same for all gateways that share a redis store")
         if not self.ws_enabled and self.tls_cert is None:
             raise ConfigError("ws_enabled", "false leaves no WebSocket port: set tls_cert as well")
         if self.token_secret and len(self.token_secret.encode()) < 32:
@@ -162,11 +170,19 @@ def _check_exposure(config: GatewayConfig) -> None:
 def _check_store(url: str) -> None:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in STORE_SCHEMES:
-        raise ConfigError("store", "must be sqlite:///path or memory://")
-    if scheme.startswith("redis"):
-        raise ConfigError("store", "redis is not available in this build")
+        raise ConfigError("store", "must be sqlite:///path, redis://host:port/db, rediss://… or memory://")
+    if scheme.startswith("redis") and not _is_redis(url):
+        raise ConfigError("store", "redis needs a host: redis://host:port/db")
     if scheme == "sqlite" and not (rest.startswith("/") and len(rest) > 1):
         raise ConfigError("store", "sqlite needs a path: sqlite:///relative or sqlite:////absolute")
+
+
+def _is_redis(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
 
 
 def sqlite_path(url: str) -> Path:

@@ -7,8 +7,9 @@ followed by close code 4401.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 
 import structlog
 from websockets.asyncio.server import ServerConnection
@@ -44,13 +45,14 @@ class Connection:
         self._runner: SessionRunner | None = None
         self._heard = 0
         self._paused = False
+        self._entry: Callable[[], Awaitable[None]] | None = None
 
     async def run(self, credential: Credential) -> None:
         """Serve the socket until it is closed by either side."""
         metrics = self._tools.metrics
         metrics.connections.inc()
         try:
-            self._enter(credential)
+            await self._enter(credential)
             await _first_of(self._read(), self._write(), self._enforce_close(), self._keepalive())
         finally:
             self._leave()
@@ -60,13 +62,13 @@ class Connection:
 
     # --- who it is
 
-    def _enter(self, credential: Credential) -> None:
+    async def _enter(self, credential: Credential) -> None:
         try:
             if credential.text is None and not self._tools.authenticator.open_access:
                 self._runner = self._directory.provisional()
                 self._runner.hold(self)
                 return
-            self._join(self._tools.authenticator.check(credential.text, keys_allowed=credential.may_be_key))
+            await self._join(self._tools.authenticator.check(credential.text, keys_allowed=credential.may_be_key))
         except AuthError as error:
             self._note_failure("handshake")
             self._refuse(Code.UNAUTHENTICATED, str(error))
@@ -74,15 +76,17 @@ class Connection:
             self._refuse(*_FULL)
         except SessionDeletedError:
             self._refuse(*_EXPIRED)
+        except StoreError:
+            self._refuse(*_NO_STORE)
 
-    def _join(self, principal: Principal) -> None:
-        """Attach to the session a credential stands for. Raises DirectoryFullError, SessionDeletedError."""
+    async def _join(self, principal: Principal) -> None:
+        """Attach to the session a credential stands for. Raises what SessionDirectory.open raises."""
         held = self._runner
         if principal.session_id is None and held is not None:
             self._directory.enter(held)
             runner = held
         else:
-            runner = self._directory.open(principal.session_id)
+            runner = await self._directory.open(principal.session_id)
         self._swap(runner)
         runner.attach(self)
 
@@ -94,11 +98,14 @@ class Connection:
                 previous.expire()
 
     def authenticate(self, token: str) -> None:
-        """The client gave its credential as a message."""
+        """The client gave its credential as a message: it is checked before the next one is read."""
+        self._entry = partial(self._authenticate, token)
+
+    async def _authenticate(self, token: str) -> None:
         runner = self._runner
         assert runner is not None
         try:
-            self._join(self._tools.authenticator.check(token))
+            await self._join(self._tools.authenticator.check(token))
         except AuthError as error:
             self._note_failure("message")
             runner.refuse(Code.UNAUTHENTICATED, str(error))
@@ -106,9 +113,14 @@ class Connection:
             runner.refuse(*_FULL)
         except SessionDeletedError:
             runner.refuse(*_EXPIRED)
+        except StoreError:
+            runner.refuse(*_NO_STORE)
 
     def resume(self, request: ResumeSession) -> None:
-        """The client takes up an earlier session on this socket."""
+        """The client takes up an earlier session on this socket: it is found before the next message is read."""
+        self._entry = partial(self._resume, request)
+
+    async def _resume(self, request: ResumeSession) -> None:
         runner = self._runner
         assert runner is not None
         try:
@@ -121,7 +133,16 @@ class Connection:
             self._note_failure("resume")
             runner.refuse(Code.UNAUTHENTICATED, str(error))
             return
-        known = self._directory.get(request.session_id)
+        try:
+            known = await self._directory.find(request.session_id)
+        except DirectoryFullError:
+            runner.refuse(*_FULL)
+            return
+        except SessionDeletedError:
+            known = None
+        except StoreError:
+            runner.refuse(*_NO_STORE)
+            return
         if known is None:
             runner.refuse(*_EXPIRED)
             return
@@ -167,6 +188,9 @@ class Connection:
                 if runner is None or runner.peer is not self or self._directory.draining:
                     continue
                 runner.receive(message)
+                if self._entry is not None:
+                    entry, self._entry = self._entry, None
+                    await entry()
                 await self._pause_while_congested()
         await self._socket.wait_closed()
 
@@ -217,6 +241,7 @@ class Connection:
 
 
 _FULL = (Code.BUSY, "the gateway holds as many sessions as it can")
+_NO_STORE = (Code.BUSY, "the store of sessions does not answer")
 _EXPIRED = (Code.SESSION_EXPIRED, "the session is over")
 
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import structlog
+
 from gateway.auth import new_session_id
 from gateway.protocol.errors import CloseCode
 from gateway.runner import SessionRunner, Tools
+from gateway.store import StoreError
+
+log = structlog.get_logger()
 
 
 class DirectoryFullError(Exception):
@@ -25,6 +30,7 @@ class SessionDirectory:
         self._joinable: dict[str, SessionRunner] = {}
         self._all: dict[SessionRunner, None] = {}  # in the order of their beginning
         self.draining = False
+        tools.store.watch(self.lose)
 
     def __len__(self) -> int:
         return len(self._all)
@@ -46,20 +52,57 @@ class SessionDirectory:
         """Make a provisional session one that can be joined by its id."""
         self._joinable[runner.session_id] = runner
 
-    def open(self, session_id: str | None) -> SessionRunner:
-        """The session of that name, begun if need be; None: a new one.
-
-        Raises SessionDeletedError, DirectoryFullError.
-        """
-        if session_id is not None:
-            if self._tools.store.is_deleted(session_id):
-                raise SessionDeletedError
-            known = self.get(session_id)
-            if known is not None:
-                return known
+    async def open(self, session_id: str | None) -> SessionRunner:
+        """The session of that name, taken up or begun if need be; None: a new one. Raises what `find` raises."""
+        if session_id is not None and (known := await self.find(session_id)) is not None:
+            return known
         runner = self._begin(session_id or new_session_id())
         self.enter(runner)
         return runner
+
+    async def find(self, session_id: str) -> SessionRunner | None:
+        """The session of that name: held here, or taken up where another process left it. None: unknown, or over.
+
+        Raises SessionDeletedError, DirectoryFullError, StoreError.
+        """
+        known = self.get(session_id)
+        if known is not None and await self._still_mine(session_id) and self.get(session_id) is known:
+            return known
+        if known is not None:
+            self.lose(session_id)
+        stored = await self._tools.store.claim(session_id)
+        if (meanwhile := self.get(session_id)) is not None:
+            return meanwhile
+        if stored is None:
+            return None
+        if stored.deleted:
+            raise SessionDeletedError
+        if stored.closed:
+            self._tools.store.release(session_id, closed=True)
+            return None
+        try:
+            runner = self._begin(session_id)
+        except DirectoryFullError:
+            self._tools.store.release(session_id, closed=False)
+            raise
+        runner.restore(stored)
+        self.enter(runner)
+        log.info("session taken up", session_id=session_id, streams=len(stored.streams))
+        return runner
+
+    async def _still_mine(self, session_id: str) -> bool:
+        """While the store does not answer, yes: it takes no writes of a session that was claimed elsewhere."""
+        try:
+            return await self._tools.store.holds(session_id)
+        except StoreError:
+            return True
+
+    def lose(self, session_id: str) -> None:
+        """Another gateway has the session now, or it was deleted there: let go of it at once."""
+        runner = self._joinable.pop(session_id, None)
+        if runner is not None:
+            log.info("session lost", session_id=session_id)
+            runner.abandon()
 
     def drop(self, session_id: str) -> None:
         """End a session at once, its text with it: it is being deleted."""
@@ -72,23 +115,28 @@ class SessionDirectory:
             self._tools.store.begin_session(session_id)
 
     async def drain(self, seconds: float) -> None:
-        """Take nothing more; let every stream come to its last word for `seconds`, then close all sockets (1012)."""
+        """Take nothing more; await what is due for `seconds` at most, then close all sockets (1012).
+
+        With a store that outlives this process streams stay open, to be resumed elsewhere; else they come to their end.
+        """
         self.draining = True
         runners = list(self._all)
         for runner in runners:
-            runner.end_streams()
-        waits = [asyncio.ensure_future(runner.idle.wait()) for runner in runners]
+            runner.wind_up()
+        waits = [asyncio.ensure_future(runner.quiet.wait()) for runner in runners]
         if waits:
             _, late = await asyncio.wait(waits, timeout=seconds)
             for wait in late:
                 wait.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         for runner in runners:
-            runner.shut(CloseCode.RESTART, "the gateway restarts")
+            runner.shut(CloseCode.RESTART, "the gateway restarts", resumable=self._tools.store.durable)
         await asyncio.gather(*(runner.settled() for runner in runners))
 
     def _begin(self, session_id: str) -> SessionRunner:
         """A new runner; where there is no room, the oldest one that only waits for a client's return makes some."""
+        if self.draining:
+            raise DirectoryFullError
         if len(self._all) >= self._tools.config.max_sessions:
             idle = next((runner for runner in self._all if runner.dispensable), None)
             if idle is None:

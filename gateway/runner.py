@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
-from talkup.v1 import error_pb2, task_pb2
+from talkup.v1 import error_pb2, task_pb2, transcript_pb2
 
 from gateway.auth import Audience, Authenticator
 from gateway.config import GatewayConfig
@@ -29,17 +29,19 @@ from gateway.protocol.actions import (
     ResumeSession,
     SendMessage,
     StoreSegment,
+    StoreSnapshot,
     StoreStreamEnd,
     TaskKey,
 )
-from gateway.protocol.errors import Code
+from gateway.protocol.errors import CloseCode, Code
 from gateway.protocol.limits import Limits
 from gateway.protocol.messages import ErrorMessage, ServerMessage, StreamEnded, TranscriptUpdate
 from gateway.protocol.negotiation import service_name
 from gateway.protocol.session import Session, refusal
+from gateway.protocol.snapshot import SnapshotError, StreamSnapshot, decode_snapshot
 from gateway.protocol.states import SessionPhase
 from gateway.status import StatusSource
-from gateway.store import Store, StreamStart
+from gateway.store import Store, StoredSession, StreamStart
 from gateway.transcript_formats import Segment, Word
 from gateway.upstream.pool import FailoverNotice, TaskStream, Upstream
 
@@ -87,11 +89,11 @@ class SessionRunner:
         self.session_id = session_id
         self.session = Session(session_id, limits=tools.limits)
         self.expired = False
-        self.idle = asyncio.Event()
-        self.idle.set()
+        self.quiet = asyncio.Event()
         self._tools = tools
         self._on_finished = on_finished
         self._finished = False
+        self._resumable = False
         self._peer: Peer | None = None
         self._streams: dict[TaskKey, TaskStream] = {}
         self._pumps: set[asyncio.Task[None]] = set()
@@ -107,6 +109,22 @@ class SessionRunner:
     def dispensable(self) -> bool:
         """Whether nobody is connected and no stream goes on: only a return within the grace time is waited for."""
         return self._peer is None and not self._streams
+
+    def restore(self, stored: StoredSession) -> None:
+        """Take the session up where another process left it; to be done before a socket is attached."""
+        streams: dict[str, tuple[StreamSnapshot, list[transcript_pb2.Transcript]]] = {}
+        for each in stored.streams:
+            try:
+                snapshot = decode_snapshot(each.state)
+            except SnapshotError:
+                log.warning("stream cannot be taken up", session_id=self.session_id, stream_id=each.stream_id)
+                continue
+            streams[each.stream_id] = (snapshot, [_transcript(segment) for segment in each.segments])
+            if not snapshot.ended:
+                self._stream_keys[each.stream_id] = each.stream_key
+        self._was_open = True
+        used = [each.stream_id for each in stored.streams]
+        self.perform(self.session.restore(streams.values(), used, self._tools.clock()))
 
     # --- sockets come and go
 
@@ -163,9 +181,19 @@ class SessionRunner:
         """A credential that came as a message was not good."""
         self.perform(self.session.refused(self._tools.clock(), code=code, message=message))
 
-    def end_streams(self) -> None:
-        """End open streams as by `stream_end`; the socket stays and gets their last words."""
-        self.perform(self.session.end_streams(self._tools.clock()))
+    def wind_up(self) -> None:
+        """The gateway is going: `quiet` is set once nothing is due any more. The socket stays and gets the last words.
+
+        Streams that can be resumed elsewhere stay as they are, but for those whose client never sends twice.
+        """
+        session, now = self.session, self._tools.clock()
+        self.quiet.clear()
+        self.perform(session.flush_packets(now) if self._tools.store.durable else session.end_streams(now))
+        self._note_quiet()
+
+    def _note_quiet(self) -> None:
+        if not self.session.owes_results:
+            self.quiet.set()
 
     def _let_go(self, *, clean: bool) -> None:
         """Part with the socket; keep what it was to be told and was not, as far as that must arrive."""
@@ -183,9 +211,19 @@ class SessionRunner:
         self.perform(self.session.expire(self._tools.clock()))
         self._finish_when_idle()
 
-    def shut(self, code: int, reason: str) -> None:
-        """Drop everything at once: no more results are awaited, the socket is closed with `code`."""
+    def abandon(self) -> None:
+        """Another gateway has the session: part with it, without a trace in the store."""
+        if self._peer is not None:
+            self.perform(refusal(Code.SUPERSEDED, "the session goes on at another gateway", self._tools.clock()))
+        self.shut(CloseCode.NORMAL, "superseded", resumable=True)
+
+    def shut(self, code: int, reason: str, *, resumable: bool = False) -> None:
+        """Drop everything at once: no more results are awaited, the socket is closed with `code`.
+
+        `resumable`: another process may take the session up where the store has it.
+        """
         self.expired = True
+        self._resumable = resumable
         if self._peer is not None:
             self._peer.outbox.close(code, reason)
         for stream in self._streams.values():
@@ -193,7 +231,7 @@ class SessionRunner:
         for pump in self._pumps:
             pump.cancel()
         self._streams.clear()
-        self.idle.set()
+        self.quiet.set()
         self._finish_when_idle()
 
     async def settled(self) -> None:
@@ -233,14 +271,16 @@ class SessionRunner:
                     self._send(message)
                 case ForwardTask(key, request):
                     self._forward(key, request)
-                case OpenTask(key, request):
-                    self._open(key, request)
+                case OpenTask(key, request, resumed):
+                    self._open(key, request, resumed=resumed)
                 case CancelTask(key):
                     self._cancel(key)
-                case StoreSegment(stream_id, result):
-                    self._store_segment(stream_id, result)
-                case StoreStreamEnd(stream_id, ended):
-                    self._store_end(stream_id, ended)
+                case StoreSegment(stream_id, result, snapshot):
+                    self._store_segment(stream_id, result, snapshot)
+                case StoreSnapshot(snapshot):
+                    self._store_snapshot(snapshot)
+                case StoreStreamEnd(stream_id, ended, snapshot):
+                    self._store_end(stream_id, ended, snapshot)
                 case Authenticate(token) if self._peer is not None:
                     self._peer.authenticate(token)
                 case ResumeSession() if self._peer is not None:
@@ -265,7 +305,7 @@ class SessionRunner:
         if latest is not None:
             metrics.final_latency.observe(max(0.0, self._tools.clock() - latest))
 
-    def _open(self, key: TaskKey, request: task_pb2.TaskRequest) -> None:
+    def _open(self, key: TaskKey, request: task_pb2.TaskRequest, *, resumed: bool) -> None:
         now = self._tools.clock()
         if key.stream_id not in self._stream_keys:
             stream_key = uuid.uuid4().hex
@@ -275,9 +315,8 @@ class SessionRunner:
             )
         service = service_name(key.service_type)
         log.info("stream opened", session_id=self.session_id, stream_id=key.stream_id, service=service)
-        stream = self._tools.upstream.open(key.service_type, request)
+        stream = self._tools.upstream.open(key.service_type, request, resumed=resumed)
         self._streams[key] = stream
-        self.idle.clear()
         pump = asyncio.get_running_loop().create_task(self._pump(key, stream))
         self._pumps.add(pump)
         pump.add_done_callback(self._pumps.discard)
@@ -309,8 +348,7 @@ class SessionRunner:
         finally:
             if self._streams.get(key) is stream:
                 del self._streams[key]
-            if not self._streams:
-                self.idle.set()
+            self._note_quiet()
             self._finish_when_idle()
 
     def _take(self, key: TaskKey, item: task_pb2.TaskResult | FailoverNotice) -> None:
@@ -319,19 +357,26 @@ class SessionRunner:
             self.perform(self.session.task_failover(key, item.replayed_from, now))
         else:
             self.perform(self.session.receive_result(key, item, now))
+        self._note_quiet()
 
     # --- what is kept
 
-    def _store_segment(self, stream_id: str, result: task_pb2.TaskResult) -> None:
+    def _store_segment(self, stream_id: str, result: task_pb2.TaskResult, snapshot: StreamSnapshot | None) -> None:
         stream_key = self._stream_keys.get(stream_id)
         if stream_key is not None:
-            self._save(self._tools.store.add_segment(stream_key, _segment(result)))
+            state = None if snapshot is None else snapshot.encode()
+            self._save(self._tools.store.add_segment(self.session_id, stream_key, _segment(result), state))
 
-    def _store_end(self, stream_id: str, ended: StreamEnded) -> None:
+    def _store_snapshot(self, snapshot: StreamSnapshot) -> None:
+        stream_key = self._stream_keys.get(snapshot.stream_id)
+        if stream_key is not None:
+            self._save(self._tools.store.save_state(self.session_id, stream_key, snapshot.encode()))
+
+    def _store_end(self, stream_id: str, ended: StreamEnded, snapshot: StreamSnapshot) -> None:
         stream_key = self._stream_keys.pop(stream_id, None)
         self._latest_chunk.pop(stream_id, None)
         if stream_key is not None:
-            self._save(self._tools.store.end_stream(stream_key))
+            self._save(self._tools.store.end_stream(self.session_id, stream_key, snapshot.encode()))
         totals = ended.data
         log.info(
             "stream ended",
@@ -379,6 +424,7 @@ class SessionRunner:
         if not self.expired or self._streams or self._finished:
             return
         self._finished = True
+        self._save(self._tools.store.release(self.session_id, closed=not self._resumable))
         self._cancel_grace()
         if self._tick is not None:
             self._tick.cancel()
@@ -396,6 +442,26 @@ def _segment(result: task_pb2.TaskResult) -> Segment:
         start_ms=spoken.start_ms,
         end_ms=spoken.end_ms,
         words=tuple(Word(w.text, w.start_ms, w.end_ms, round(w.confidence, 4)) for w in spoken.words),
+        revision=spoken.revision,
+    )
+
+
+def _transcript(segment: Segment) -> transcript_pb2.Transcript:
+    words = [
+        transcript_pb2.Word(text=w.word, start_ms=w.start_ms, end_ms=w.end_ms, confidence=w.confidence)
+        for w in segment.words
+    ]
+    return transcript_pb2.Transcript(
+        segment_id=segment.segment_id,
+        revision=segment.revision,
+        is_final=True,
+        text=segment.text,
+        stable_chars=len(segment.text),
+        language=segment.language,
+        confidence=segment.confidence,
+        start_ms=segment.start_ms,
+        end_ms=segment.end_ms,
+        words=words,
     )
 
 

@@ -30,7 +30,8 @@ from gateway.protocol.errors import CloseCode
 from gateway.protocol.limits import Limits
 from gateway.runner import Tools
 from gateway.status import StatusSource
-from gateway.store import Store, StoreError, open_store
+from gateway.store import Store, StoreError
+from gateway.stores import open_store
 from gateway.tls import ServerTls
 from gateway.upstream.config import BufferBounds, Deadlines, Probing, RetryPolicy, TlsSettings, UpstreamConfig
 from gateway.upstream.pool import Upstream

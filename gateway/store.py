@@ -1,7 +1,8 @@
-"""What outlives sockets and processes: final segments and the directory of sessions. Media is never stored.
+"""What outlives sockets and processes: final segments, the directory of sessions, and where each stream stands.
 
-Writes are handed over without waiting and answered by a future that is done once they survive the death of the process;
-the order of writes is kept. One thread owns the SQLite connection; its queue is bounded.
+With that another process takes a session up behind its last commit. Media is never stored. Writes are handed over
+without waiting and answered by a future that is done once they survive the death of the process; the order of writes
+is kept. One thread owns the SQLite connection; its queue is bounded.
 """
 
 from __future__ import annotations
@@ -18,30 +19,41 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from gateway.config import GatewayConfig, sqlite_path
 from gateway.transcript_formats import Segment, StreamTranscript, Transcript, Word
 
 T = TypeVar("T")
+_WORDS = tuple[Word, ...]
+_Statement = tuple[str, tuple[object, ...]]
 
 MAX_PENDING_WRITES = 10_000
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (
-    session_id TEXT PRIMARY KEY, created_at REAL NOT NULL, touched_at REAL NOT NULL, deleted INTEGER NOT NULL DEFAULT 0
+    session_id TEXT PRIMARY KEY, created_at REAL NOT NULL, touched_at REAL NOT NULL, deleted INTEGER NOT NULL DEFAULT 0,
+    closed INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS sessions_touched ON sessions (touched_at);
 CREATE TABLE IF NOT EXISTS streams (
     stream_key TEXT PRIMARY KEY, session_id TEXT NOT NULL REFERENCES sessions ON DELETE CASCADE,
-    stream_id TEXT NOT NULL, started_at REAL NOT NULL, ended INTEGER NOT NULL DEFAULT 0
+    stream_id TEXT NOT NULL, started_at REAL NOT NULL, ended INTEGER NOT NULL DEFAULT 0,
+    state BLOB NOT NULL DEFAULT x''
 );
 CREATE INDEX IF NOT EXISTS streams_session ON streams (session_id);
 CREATE TABLE IF NOT EXISTS segments (
     stream_key TEXT NOT NULL REFERENCES streams ON DELETE CASCADE, segment_id INTEGER NOT NULL,
     text TEXT NOT NULL, language TEXT NOT NULL, confidence REAL NOT NULL,
     start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL,
-    words BLOB NOT NULL, PRIMARY KEY (stream_key, segment_id)
+    words BLOB NOT NULL, revision INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (stream_key, segment_id)
 ) WITHOUT ROWID;
 """
+
+
+# Columns that files of earlier versions do not have.
+_ADDED_COLUMNS = (
+    ("sessions", "closed", "INTEGER NOT NULL DEFAULT 0"),
+    ("streams", "state", "BLOB NOT NULL DEFAULT x''"),
+    ("segments", "revision", "INTEGER NOT NULL DEFAULT 0"),
+)
 
 
 class StoreError(Exception):
@@ -57,8 +69,41 @@ class StreamStart(msgspec.Struct, frozen=True):
     started_at: float
 
 
+class StoredStream(msgspec.Struct, frozen=True):
+    """A stream as another process left it. `state` is what `save_state` was given last, empty if nothing."""
+
+    stream_key: str
+    stream_id: str
+    started_at: float
+    ended: bool
+    state: bytes
+    segments: tuple[Segment, ...]
+
+
+class StoredSession(msgspec.Struct, frozen=True):
+    """A session as another process left it, its streams in the order in which they began.
+
+    `closed`: it was over, `deleted`: it must not come to life again.
+    """
+
+    created_at: float = 0.0
+    closed: bool = False
+    deleted: bool = False
+    streams: tuple[StoredStream, ...] = ()
+
+
 class Store(Protocol):
-    """Where finals are kept. Futures of writes fail with StoreError; a deleted session takes no writes."""
+    """Where finals are kept. Futures of writes fail with StoreError; a deleted session takes no writes.
+
+    A session belongs to one gateway at a time: to the last that claimed it. From others it takes no writes.
+    """
+
+    @property
+    def durable(self) -> bool:
+        """Whether what is kept outlives this process."""
+
+    def watch(self, lost: Callable[[str], None]) -> None:
+        """Have `lost` called, on the event loop, with each session that another gateway claimed, or deleted."""
 
     async def start(self) -> None:
         """Make ready. Raises StoreError when the place cannot be used."""
@@ -66,20 +111,32 @@ class Store(Protocol):
     async def close(self) -> None:
         """Finish what was handed over, then let go."""
 
+    async def holds(self, session_id: str) -> bool:
+        """Whether a session is still this gateway's own; a lease that ran out is taken again."""
+
+    async def claim(self, session_id: str) -> StoredSession | None:
+        """Make a session this gateway's own, and read it; None when it is unknown. A deleted one is not claimed."""
+
     def begin_session(self, session_id: str) -> Future[None]:
-        """Enter a session into the directory, or touch it."""
+        """Enter a session into the directory as this gateway's own, or touch it."""
+
+    def release(self, session_id: str, *, closed: bool) -> Future[None]:
+        """Let go of a session. `closed`: it is over; else another gateway may take it up."""
 
     def begin_stream(self, stream: StreamStart) -> Future[None]:
         """Enter a media stream of a known session."""
 
-    def add_segment(self, stream_key: str, segment: Segment) -> Future[None]:
-        """Keep a final; a segment already kept stays as it is, for finals never change."""
+    def add_segment(self, session_id: str, stream_key: str, segment: Segment, state: bytes | None) -> Future[None]:
+        """Keep a final, and in the same write where the stream stands with it.
 
-    def end_stream(self, stream_key: str) -> Future[None]:
-        """No more segments come."""
+        A segment already kept stays as it is, for finals never change. `state` None: the one before stays.
+        """
 
-    def is_deleted(self, session_id: str) -> bool:
-        """Whether a session was deleted on demand: it must not come to life again."""
+    def save_state(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
+        """Keep where a stream stands."""
+
+    def end_stream(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
+        """No more segments come; `state` tells how the stream ended."""
 
     async def transcript(self, session_id: str) -> Transcript | None:
         """What is kept of a session; None when it is unknown or deleted."""
@@ -95,13 +152,20 @@ class SqliteStore:
     """Transcripts in one SQLite file; with a write-ahead log a commit survives the death of the process."""
 
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.time) -> None:
-        """`path` None keeps everything in memory, for tests and throw-away gateways."""
+        """`path` None keeps everything in memory, for tests and throw-away gateways. A file is one gateway's own."""
         self._path = path
         self._clock = clock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._room = threading.Semaphore(MAX_PENDING_WRITES)
-        self._deleted: set[str] = set()
         self._db: sqlite3.Connection
+
+    @property
+    def durable(self) -> bool:
+        """See Store."""
+        return self._path is not None
+
+    def watch(self, lost: Callable[[str], None]) -> None:
+        """See Store: nobody else claims a session of this file."""
 
     async def start(self) -> None:
         """Open the file, make the tables. Raises StoreError."""
@@ -112,12 +176,25 @@ class SqliteStore:
         await self._ask(lambda: self._db.close())  # noqa: PLW0108 (the attribute belongs to the thread)
         self._thread.shutdown(wait=False)
 
+    async def holds(self, session_id: str) -> bool:
+        """See Store."""
+        return True
+
+    async def claim(self, session_id: str) -> StoredSession | None:
+        """See Store."""
+        return await self._ask(lambda: self._stored(session_id))
+
+    def release(self, session_id: str, *, closed: bool) -> Future[None]:
+        """See Store."""
+        return self._write("UPDATE sessions SET closed = ? WHERE session_id = ?", (closed, session_id))
+
     def begin_session(self, session_id: str) -> Future[None]:
         """See Store."""
         now = self._clock()
         statement = (
             "INSERT INTO sessions (session_id, created_at, touched_at) VALUES (?, ?, ?) "
-            "ON CONFLICT (session_id) DO UPDATE SET touched_at = excluded.touched_at WHERE NOT deleted"
+            "ON CONFLICT (session_id) DO UPDATE SET touched_at = excluded.touched_at, closed = 0 "
+            "WHERE NOT deleted"
         )
         return self._write(statement, (session_id, now, now))
 
@@ -129,8 +206,12 @@ class SqliteStore:
         )
         return self._write(statement, (stream.stream_key, stream.stream_id, stream.started_at, stream.session_id))
 
-    def add_segment(self, stream_key: str, segment: Segment) -> Future[None]:
+    def add_segment(self, session_id: str, stream_key: str, segment: Segment, state: bytes | None) -> Future[None]:
         """See Store."""
+        statement = (
+            "INSERT OR IGNORE INTO segments (stream_key, segment_id, text, language, confidence, start_ms, end_ms, "
+            "words, revision) SELECT stream_key, ?, ?, ?, ?, ?, ?, ?, ? FROM streams WHERE stream_key = ?"
+        )
         row = (
             segment.segment_id,
             segment.text,
@@ -139,20 +220,21 @@ class SqliteStore:
             segment.start_ms,
             segment.end_ms,
             msgspec.json.encode(segment.words),
+            segment.revision,
             stream_key,
         )
-        statement = (
-            "INSERT OR IGNORE INTO segments SELECT stream_key, ?, ?, ?, ?, ?, ?, ? FROM streams WHERE stream_key = ?"
+        return self._write(
+            statement, row, *([] if state is None else [_state(stream_key, state)]), _touch(self._clock(), session_id)
         )
-        return self._write(statement, row, touch=stream_key)
 
-    def end_stream(self, stream_key: str) -> Future[None]:
+    def save_state(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
         """See Store."""
-        return self._write("UPDATE streams SET ended = 1 WHERE stream_key = ?", (stream_key,), touch=stream_key)
+        return self._write(*_state(stream_key, state), _touch(self._clock(), session_id))
 
-    def is_deleted(self, session_id: str) -> bool:
+    def end_stream(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
         """See Store."""
-        return session_id in self._deleted
+        statement = "UPDATE streams SET ended = 1, state = ? WHERE stream_key = ?"
+        return self._write(statement, (state, stream_key), _touch(self._clock(), session_id))
 
     async def transcript(self, session_id: str) -> Transcript | None:
         """See Store."""
@@ -171,24 +253,18 @@ class SqliteStore:
                 self._db.execute("DELETE FROM streams WHERE session_id = ?", (session_id,))
             return known > 0
 
-        known = await self._ask(erase)
-        if known:
-            self._deleted.add(session_id)
-        return known
+        return await self._ask(erase)
 
     async def sweep(self, retention_s: float) -> int:
         """See Store."""
 
-        def erase() -> list[str]:
+        def erase() -> int:
             with self._db:
-                rows = self._db.execute(
-                    "DELETE FROM sessions WHERE touched_at < ? RETURNING session_id", (self._clock() - retention_s,)
-                ).fetchall()
-            return [row[0] for row in rows]
+                return self._db.execute(
+                    "DELETE FROM sessions WHERE touched_at < ?", (self._clock() - retention_s,)
+                ).rowcount
 
-        gone = await self._ask(erase)
-        self._deleted.difference_update(gone)
-        return len(gone)
+        return await self._ask(erase)
 
     def _open(self) -> None:
         if self._path is not None:
@@ -199,18 +275,17 @@ class SqliteStore:
         self._db.execute("PRAGMA foreign_keys = ON")
         self._db.execute("PRAGMA secure_delete = ON")  # deleted text leaves the file too
         self._db.executescript(_SCHEMA)
-        self._deleted.update(row[0] for row in self._db.execute("SELECT session_id FROM sessions WHERE deleted"))
+        for table, column, declaration in _ADDED_COLUMNS:
+            if column not in {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}:
+                self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {declaration}")
 
-    def _write(self, statement: str, row: tuple[object, ...], touch: str | None = None) -> Future[None]:
+    def _write(self, statement: str, row: tuple[object, ...], *more: _Statement) -> Future[None]:
+        """Execute all statements in one transaction."""
+
         def work() -> None:
             with self._db:
-                self._db.execute(statement, row)
-                if touch is not None:
-                    self._db.execute(
-                        "UPDATE sessions SET touched_at = ? "
-                        "WHERE session_id = (SELECT session_id FROM streams WHERE stream_key = ?)",
-                        (self._clock(), touch),
-                    )
+                for sql, values in ((statement, row), *more):
+                    self._db.execute(sql, values)
 
         return self._submit(work)
 
@@ -234,38 +309,56 @@ class SqliteStore:
         return await asyncio.wrap_future(self._submit(work))
 
     def _read(self, session_id: str) -> Transcript | None:
+        stored = self._stored(session_id)
+        return None if stored is None or stored.deleted else transcript_of(session_id, stored)
+
+    def _stored(self, session_id: str) -> StoredSession | None:
         with closing(self._db.cursor()) as cursor:
             known = cursor.execute(
-                "SELECT created_at FROM sessions WHERE session_id = ? AND NOT deleted", (session_id,)
+                "SELECT created_at, closed, deleted FROM sessions WHERE session_id = ?", (session_id,)
             ).fetchone()
             if known is None:
                 return None
             streams = cursor.execute(
-                "SELECT stream_key, stream_id, started_at, ended FROM streams WHERE session_id = ? ORDER BY rowid",
+                "SELECT stream_key, stream_id, started_at, ended, state FROM streams WHERE session_id = ? "
+                "ORDER BY rowid",
                 (session_id,),
             ).fetchall()
-            return Transcript(
-                session_id,
+            return StoredSession(
                 known[0],
+                bool(known[1]),
+                bool(known[2]),
                 tuple(
-                    StreamTranscript(stream_id, started_at, bool(ended), self._segments(cursor, key))
-                    for key, stream_id, started_at, ended in streams
+                    StoredStream(key, stream_id, started_at, bool(ended), state, self._segments(cursor, key))
+                    for key, stream_id, started_at, ended, state in streams
                 ),
             )
 
     @staticmethod
     def _segments(cursor: sqlite3.Cursor, stream_key: str) -> tuple[Segment, ...]:
         rows = cursor.execute(
-            "SELECT segment_id, text, language, confidence, start_ms, end_ms, words FROM segments "
+            "SELECT segment_id, text, language, confidence, start_ms, end_ms, words, revision FROM segments "
             "WHERE stream_key = ? ORDER BY segment_id",
             (stream_key,),
         ).fetchall()
         return tuple(
-            Segment(number, text, language, confidence, start, end, msgspec.json.decode(words, type=tuple[Word, ...]))
-            for number, text, language, confidence, start, end, words in rows
+            Segment(number, text, language, confidence, start, end, msgspec.json.decode(words, type=_WORDS), revision)
+            for number, text, language, confidence, start, end, words, revision in rows
         )
 
 
-def open_store(config: GatewayConfig) -> Store:
-    """The store that the settings name (checked there)."""
-    return SqliteStore(None if config.store.startswith("memory") else sqlite_path(config.store))
+def transcript_of(session_id: str, stored: StoredSession) -> Transcript:
+    """What is read of a session."""
+    return Transcript(
+        session_id,
+        stored.created_at,
+        tuple(StreamTranscript(s.stream_id, s.started_at, s.ended, s.segments) for s in stored.streams),
+    )
+
+
+def _state(stream_key: str, state: bytes) -> _Statement:
+    return "UPDATE streams SET state = ? WHERE stream_key = ?", (state, stream_key)
+
+
+def _touch(now: float, session_id: str) -> _Statement:
+    return "UPDATE sessions SET touched_at = ? WHERE session_id = ?", (now, session_id)

@@ -21,7 +21,7 @@ class Word(msgspec.Struct, frozen=True):
 
 
 class Segment(msgspec.Struct, frozen=True):
-    """A final segment; times in ms on the stream's media clock, `confidence` 0 to 1."""
+    """A final segment; times in ms on the stream's media clock, `confidence` 0 to 1, `revision` as it was sent."""
 
     segment_id: int
     text: str
@@ -30,6 +30,7 @@ class Segment(msgspec.Struct, frozen=True):
     start_ms: int
     end_ms: int
     words: tuple[Word, ...] = ()
+    revision: int = 0
 
 
 class StreamTranscript(msgspec.Struct, frozen=True):

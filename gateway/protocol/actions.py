@@ -9,6 +9,7 @@ from typing import NamedTuple
 from talkup.v1 import task_pb2
 
 from gateway.protocol.messages import ServerMessage, StreamEnded
+from gateway.protocol.snapshot import StreamSnapshot
 
 
 class TaskKey(NamedTuple):
@@ -27,10 +28,11 @@ class SendMessage:
 
 @dataclass(frozen=True, slots=True)
 class OpenTask:
-    """Begin a StreamTask call; `request` carries `start`."""
+    """Begin a StreamTask call; `request` carries `start`. `resumed`: the stream ran before, at another gateway."""
 
     key: TaskKey
     request: task_pb2.TaskRequest
+    resumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,21 @@ class CancelTask:
 
 @dataclass(frozen=True, slots=True)
 class StoreSegment:
-    """Keep a final segment: readable over HTTP after socket and gateway are gone."""
+    """Keep a final segment: readable over HTTP after socket and gateway are gone.
+
+    `snapshot`: where the stream stands with it, to be kept in the same write; None: no further than before.
+    """
 
     stream_id: str
     transcript: task_pb2.TaskResult
+    snapshot: StreamSnapshot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSnapshot:
+    """Keep where a stream stands, for another gateway."""
+
+    snapshot: StreamSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +75,7 @@ class StoreStreamEnd:
 
     stream_id: str
     ended: StreamEnded
+    snapshot: StreamSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +112,7 @@ Action = (
     | ForwardTask
     | CancelTask
     | StoreSegment
+    | StoreSnapshot
     | StoreStreamEnd
     | Authenticate
     | ResumeSession

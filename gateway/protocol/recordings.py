@@ -8,6 +8,7 @@ Magics: EBML (RFC 9559), Ogg page with the "beginning of stream" flag (RFC 3533)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
@@ -124,6 +125,15 @@ class Recordings:
         self._sniffed = fmt.container == media_pb2.CONTAINER_SNIFF
         self._open = not self._tracked or (self._sniffed and fmt.mime_type.startswith("audio/opus"))
         self._pending: list[Piece] = []
+
+    @property
+    def pending(self) -> Sequence[Piece]:
+        """Pieces that wait for more bytes."""
+        return self._pending
+
+    def go_on(self) -> None:
+        """A recording was begun before, at another gateway."""
+        self._open = True
 
     def take(self, piece: Piece) -> list[RecordingEvent]:
         """Place a piece; pieces that may be the beginning of a header come out with a later one."""

@@ -10,6 +10,9 @@ from gateway.protocol.joining import join_finals
 from gateway.protocol.messages import TranscriptUpdate
 from gateway.protocol.translate import transcript_message
 
+# More revisions than a segment has in one gateway's life.
+_REVISIONS_A_LIFE = 10_000
+
 
 class Segments:
     """Follows the segments of a stream, over all its workers.
@@ -50,6 +53,10 @@ class Segments:
             self._finals.append(message)
             self._texts.append((transcript.text, transcript.language))
         return message
+
+    def begin_life(self, lives: int) -> None:
+        """Another gateway goes on: the segment under way keeps rising above all revisions of `lives` earlier ones."""
+        self._segment_id, self._revision = self.last_final_id + 1, lives * _REVISIONS_A_LIFE
 
     def after(self, segment_id: int) -> list[TranscriptUpdate]:
         """The finals above this id that are still kept."""

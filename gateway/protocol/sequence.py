@@ -88,6 +88,15 @@ class Sequencer:
         """The number expected next: everything below was received or given up."""
         return 0 if self._next is None else self._next
 
+    @property
+    def started(self) -> bool:
+        """Whether the stream's first number is known."""
+        return self._next is not None
+
+    def begin_at(self, number: int) -> None:
+        """Everything below `number` was taken before, by another gateway."""
+        self._next = number
+
     def offer(self, number: int | None, payload: bytes, capture_ms: int | None, now: float) -> list[SequenceEvent]:
         """Take a chunk; `number` None: the one after the highest received so far."""
         if number is None:

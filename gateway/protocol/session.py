@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import UNSET
-from talkup.v1 import task_pb2
+from talkup.v1 import task_pb2, transcript_pb2
 
 from gateway.protocol import messages as m
 from gateway.protocol.actions import Action, Authenticate, CloseSocket, ResumeSession, SendMessage, TaskKey
@@ -22,6 +22,7 @@ from gateway.protocol.formats import parse_format
 from gateway.protocol.limits import Limits
 from gateway.protocol.negotiation import negotiate
 from gateway.protocol.recordings import HeaderMatch, has_headers, match_header
+from gateway.protocol.snapshot import StreamSnapshot
 from gateway.protocol.states import SESSION_TABLE, IllegalMoveError, SessionMove, SessionPhase, moved
 from gateway.protocol.status import GatewaySnapshot, limits_data, status_message
 from gateway.protocol.stream import Stream
@@ -52,6 +53,7 @@ class Session:
         self._snapshot = GatewaySnapshot()
         self._streams: dict[str, Stream] = {}
         self._used_ids: set[str] = set()
+        self._handles = 0
         self._packet_streams: dict[m.Kind, str] = {}
         self._packet_orphan_told: set[m.Kind] = set()
         self._undelivered: deque[m.ServerMessage] = deque(maxlen=self._limits.kept_messages)
@@ -69,6 +71,44 @@ class Session:
     def streams(self) -> Mapping[str, Stream]:
         """The streams that are open, ending or ended lately, by id."""
         return self._streams
+
+    # --- between gateways ---
+
+    def restore(
+        self,
+        streams: Iterable[tuple[StreamSnapshot, Iterable[transcript_pb2.Transcript]]],
+        used: Iterable[str],
+        now: float,
+    ) -> list[Action]:
+        """Take up what another gateway held: every stream with its finals, and all stream ids ever used.
+
+        Raises SnapshotError.
+        """
+        self._used_ids.update(used)
+        self._handles = len(self._used_ids)
+        actions: list[Action] = []
+        for snapshot, finals in streams:
+            stream = Stream.restored(self.session_id, snapshot, finals, self._limits, now)
+            self._streams[stream.stream_id] = stream
+            self._handles = max(self._handles, stream.handle)
+            if stream.implicit:
+                self._packet_streams[stream.spec.kind] = stream.stream_id
+            actions += stream.take_up(now)
+        self._forget_ended()
+        return actions
+
+    def flush_packets(self, now: float) -> list[Action]:
+        """The gateway is going: what clients that never send twice have sent becomes final text now."""
+        actions: list[Action] = []
+        for stream in self._streams.values():
+            if stream.is_open and stream.spec.packets:
+                actions += stream.flush(None, now)
+        return self._deliver(actions)
+
+    @property
+    def owes_results(self) -> bool:
+        """Whether a stream has a flush or its end still to be answered."""
+        return any(stream.owes_results for stream in self._streams.values())
 
     # --- the connection ---
 
@@ -223,7 +263,9 @@ class Session:
         stream_id = start.stream_id or self._free_id("stream")
         return self._begin(start, stream_id, now, packets=False)
 
-    def _begin(self, start: m.StreamStart, stream_id: str, now: float, *, packets: bool) -> Outcome:
+    def _begin(
+        self, start: m.StreamStart, stream_id: str, now: float, *, packets: bool, implicit: bool = False
+    ) -> Outcome:
         if stream_id in self._used_ids:
             problem = Problem(Code.STREAM_EXISTS, "stream_id: this session has used it already", field="stream_id")
             return problem.of_stream(stream_id)
@@ -234,7 +276,9 @@ class Session:
         if going >= self._limits.max_open_streams or len(self._used_ids) >= self._limits.max_streams:
             return Problem(Code.TOO_MANY_STREAMS, "the session has as many streams as it may").of_stream(stream_id)
         self._used_ids.add(stream_id)
-        stream = Stream(self.session_id, spec, handle=len(self._used_ids), limits=self._limits)
+        self._handles += 1
+        stream = Stream(self.session_id, spec, handle=self._handles, limits=self._limits)
+        stream.implicit = implicit
         self._streams[stream_id] = stream
         self._forget_ended()
         return stream.start(now)
@@ -267,7 +311,8 @@ class Session:
                 return self._packet_orphan(packet.kind, now)
             stream_id = self._free_id(packet.kind)
         start = m.StreamStart(format=packet.format, kind=None if packet.format else packet.kind)
-        outcome = self._begin(start, stream_id or packet.kind, now, packets=True)
+        implicit = packet.stream_id is None
+        outcome = self._begin(start, stream_id or packet.kind, now, packets=True, implicit=implicit)
         if isinstance(outcome, Problem):
             return outcome
         stream = self._streams[stream_id or packet.kind]

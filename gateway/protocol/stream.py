@@ -6,10 +6,11 @@ rises over the whole stream. `_Numbering` translates between the two for the rec
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import UNSET, UnsetType
 from talkup.v1 import error_pb2, task_pb2, transcript_pb2
@@ -22,6 +23,7 @@ from gateway.protocol.actions import (
     OpenTask,
     SendMessage,
     StoreSegment,
+    StoreSnapshot,
     StoreStreamEnd,
     TaskKey,
 )
@@ -31,10 +33,15 @@ from gateway.protocol.negotiation import StreamSpec, service_name
 from gateway.protocol.recordings import Accepted, Orphan, RecordingEvent, Recordings, has_headers
 from gateway.protocol.segments import Segments
 from gateway.protocol.sequence import Duplicate, Gap, Piece, SequenceEvent, Sequencer, Stale
+from gateway.protocol.snapshot import PartSnapshot, StreamSnapshot, TotalsSnapshot, service_of, spec_of
 from gateway.protocol.states import STREAM_TABLE, StreamMove, StreamPhase, moved
 from gateway.protocol.status import limits_data
 
 _MAX_FLUSHES: Final = 64
+# More attempts than a stream makes from one gateway; their number has 32 bits.
+_ATTEMPTS_A_LIFE: Final = 100_000
+# Chunks without a commit that are remembered one by one: beyond them a snapshot's counts are too high.
+_MAX_FORWARDED: Final = 65_536
 
 
 @dataclass(slots=True)
@@ -51,11 +58,22 @@ class _Numbering:
 
 @dataclass(slots=True)
 class _Part:
-    """One service's share of a stream."""
+    """One service's share of a stream: what it is to be sent next, and where another worker would begin."""
 
     live: bool = True
     committed: int = -1
     media_ms: int = 0
+    next_inner: int = 0
+    replay_from: int = 0
+    resume_state: bytes = b""
+
+
+class _Forwarded(NamedTuple):
+    """A chunk on its way to the workers: its two numbers and its size in bytes."""
+
+    inner: int
+    number: int
+    size: int
 
 
 @dataclass(slots=True)
@@ -86,6 +104,7 @@ class Stream:
         self.handle = handle
         self.phase = StreamPhase.OPEN
         self.ended_message: m.StreamEnded | None = None
+        self.implicit = False
         self.segments = Segments(spec.stream_id, words=spec.speech.word_timestamps, kept=limits.kept_segments)
         self._session_id = session_id
         self._limits = limits
@@ -94,6 +113,11 @@ class Stream:
         self._numbering = _Numbering()
         self._next_inner = 0
         self._parts = {service: _Part() for service in spec.services}
+        self._forwarded: deque[_Forwarded] = deque(maxlen=_MAX_FORWARDED)
+        self._lives = 0
+        # Chunks that an earlier gateway took and that its successor has not been given again: first and last number.
+        self._not_again: tuple[int, int] | None = None
+        self._lost = 0
         self._committed = -1
         self._totals = _Totals()
         self._flushes: dict[int, _Flush] = {}
@@ -101,6 +125,20 @@ class Stream:
         self._orphan_told = False
         self._ack_at = 0.0
         self._ack_due = False
+
+    @classmethod
+    def restored(
+        cls,
+        session_id: str,
+        snapshot: StreamSnapshot,
+        finals: Iterable[transcript_pb2.Transcript],
+        limits: Limits,
+        now: float,
+    ) -> Stream:
+        """A stream that another gateway held, as its snapshot and its finals tell. Raises SnapshotError."""
+        stream = cls(session_id, spec_of(snapshot), snapshot.handle, limits)
+        stream._restore(snapshot, finals, now)
+        return stream
 
     @property
     def stream_id(self) -> str:
@@ -122,7 +160,26 @@ class Stream:
             OpenTask(TaskKey(self.stream_id, service), translate.start_request(self._session_id, self.spec, service))
             for service in self.spec.services
         ]
-        return [*opened, self._acknowledge(now, accepted=True)]
+        return [*opened, StoreSnapshot(self.snapshot()), self._acknowledge(now, accepted=True)]
+
+    def take_up(self, now: float) -> list[Action]:
+        """Begin the calls of a restored stream anew, each behind what its service has committed."""
+        if not self.is_open:
+            return []
+        actions: list[Action] = [StoreSnapshot(self.snapshot())]
+        for service in self._live():
+            request = translate.start_request(self._session_id, self.spec, service)
+            # Above every attempt of the gateways before: one of them may still hold a call at the same worker.
+            request.attempt = self._lives * _ATTEMPTS_A_LIFE
+            if self._parts[service].resume_state:
+                request.start.resume_state = self._parts[service].resume_state
+            actions.append(OpenTask(TaskKey(self.stream_id, service), request, resumed=True))
+        return actions + self._finish_if_done(now)
+
+    @property
+    def owes_results(self) -> bool:
+        """Whether a flush or the end is still to be answered."""
+        return bool(self._flushes) or self.phase is StreamPhase.ENDING
 
     def chunk(self, number: int | None, payload: bytes, capture_ms: int | None, now: float) -> list[Action]:
         """Take a chunk. Raises IllegalMoveError unless the stream is open."""
@@ -194,7 +251,8 @@ class Stream:
             return []
         actions = self._take_result(service, part, result, now)
         if result.HasField("progress"):
-            actions += self._advance(part, result.progress, now)
+            advance = self._advance(part, result.progress, now)
+            actions = [*self._with_snapshot(actions), *advance]
         if service in self._live():
             return actions
         return actions + self._answer_flushes(service, now) + self._finish_if_done(now)
@@ -208,6 +266,43 @@ class Stream:
         number = max(0, self._numbering.to_client(replayed_from))
         return [SendMessage(translate.failover_message(self.stream_id, service, replayed_from=number, now=now))]
 
+    def snapshot(self) -> StreamSnapshot:
+        """The stream as another gateway would have to take it up."""
+        spec, totals = self.spec, self._totals
+        while self._forwarded and self._forwarded[0].inner <= self._committed:
+            self._forwarded.popleft()
+        again = [*self._forwarded, *(_Forwarded(-1, p.number, len(p.payload)) for p in self._recordings.pending)]
+        ended = self.phase is StreamPhase.ENDED
+        return StreamSnapshot(
+            stream_id=spec.stream_id,
+            handle=self.handle,
+            kind=spec.kind,
+            format=spec.format.SerializeToString(),
+            speech=spec.speech.SerializeToString(),
+            vision=spec.vision.SerializeToString(),
+            tagged=spec.tagged,
+            packets=spec.packets,
+            implicit=self.implicit,
+            ended=ended,
+            lives=self._lives,
+            next_inner=self._committed + 1,
+            next_number=self._number_to_send(),
+            received=self._sequencer.next_number - 1,
+            parts=tuple(
+                PartSnapshot(service, part.live, part.replay_from, part.media_ms, b"" if ended else part.resume_state)
+                for service, part in self._parts.items()
+            ),
+            totals=TotalsSnapshot(
+                chunks=totals.chunks - len(again),
+                bytes=totals.bytes - sum(chunk.size for chunk in again),
+                gaps=totals.gaps,
+                missing=totals.missing,
+                duplicates=totals.duplicates,
+                orphans=totals.orphans,
+                failovers=totals.failovers,
+            ),
+        )
+
     def state(self) -> m.StreamState:
         """Where the stream stands, for `session` and `status`."""
         return m.StreamState(
@@ -220,6 +315,63 @@ class Stream:
             last_segment_id=self.segments.last_final_id,
         )
 
+    # --- what another gateway would need ---
+
+    def _with_snapshot(self, actions: list[Action]) -> list[Action]:
+        """Have the snapshot kept in the write of the final it belongs to; without a final in one of its own."""
+        snapshot = self.snapshot()
+        for index, action in enumerate(actions):
+            if isinstance(action, StoreSegment):
+                return [*actions[:index], replace(action, snapshot=snapshot), *actions[index + 1 :]]
+        return [StoreSnapshot(snapshot), *actions]
+
+    def _number_to_send(self) -> int | None:
+        """The client's number of the first chunk that a worker would need again; None: any may be the first."""
+        if self._forwarded:
+            first = self._forwarded[0]
+            return max(0, first.number - (first.inner - self._committed - 1))
+        if self._recordings.pending:
+            return self._recordings.pending[0].number
+        return self._sequencer.next_number if self._sequencer.started else None
+
+    def _restore(self, snapshot: StreamSnapshot, finals: Iterable[transcript_pb2.Transcript], now: float) -> None:
+        totals = snapshot.totals
+        for final in finals:
+            self.segments.take(final, now)
+        self._lives = snapshot.lives + 1
+        self.segments.begin_life(self._lives)
+        self.implicit = snapshot.implicit
+        self._next_inner = snapshot.next_inner
+        self._committed = snapshot.next_inner - 1
+        if snapshot.next_number is not None:
+            self._sequencer.begin_at(snapshot.next_number)
+            self._numbering = _Numbering(snapshot.next_inner, snapshot.next_number)
+            if snapshot.received >= snapshot.next_number:
+                self._not_again = (snapshot.next_number, snapshot.received)
+        if snapshot.next_inner:
+            self._recordings.go_on()
+        for part in snapshot.parts:
+            self._parts[service_of(part)] = _Part(
+                live=part.live and not snapshot.ended,
+                committed=part.replay_from - 1,
+                media_ms=part.media_ms,
+                next_inner=part.replay_from,
+                replay_from=part.replay_from,
+                resume_state=part.resume_state,
+            )
+        self._totals = _Totals(
+            chunks=totals.chunks,
+            bytes=totals.bytes,
+            gaps=totals.gaps,
+            missing=totals.missing,
+            duplicates=totals.duplicates,
+            orphans=totals.orphans,
+            failovers=totals.failovers,
+        )
+        if snapshot.ended:
+            self.phase = StreamPhase.ENDED
+            self.ended_message = self._ended(now)
+
     # --- chunks ---
 
     def _take(self, events: Iterable[SequenceEvent], now: float) -> list[Action]:
@@ -227,6 +379,7 @@ class Stream:
         for event in events:
             match event:
                 case Piece():
+                    actions += self._miss(event, now)
                     self._totals.chunks += 1
                     self._totals.bytes += len(event.payload)
                     actions += self._place(self._recordings.take(event), now)
@@ -240,6 +393,21 @@ class Stream:
                 case Duplicate():
                     self._totals.duplicates += 1
         return actions
+
+    def _miss(self, piece: Piece, now: float) -> list[Action]:
+        """A recorder that began anew, here after a change of gateway: what its client did not send again is lost."""
+        if self._not_again is None:
+            return []
+        first, last = self._not_again
+        if piece.number >= first:
+            self._not_again = (piece.number + 1, last) if piece.number < last else None
+            return []
+        self._not_again = None
+        self._lost = last - first + 1
+        self._totals.gaps += 1
+        self._totals.missing += self._lost
+        message = f"the chunks {first} to {last} were lost with a gateway; the stream goes on without them"
+        return [self._tell(Problem(Code.GAP, message, from_sequence=first, to_sequence=last), now)]
 
     def _place(self, events: Iterable[RecordingEvent], now: float) -> list[Action]:
         actions: list[Action] = []
@@ -261,28 +429,34 @@ class Stream:
 
     def _forward(self, accepted: Accepted) -> list[Action]:
         piece = accepted.piece
-        missing = piece.missing_before if self._next_inner else 0
+        # A worker that goes on from a resume_state would take the next number for a chunk that it knows.
+        missing, self._lost = piece.missing_before + self._lost if self._next_inner else 0, 0
         inner = self._next_inner + missing
         self._next_inner = inner + 1
         self._orphan_told = False
         if self._numbering.to_client(inner) != piece.number:
             self._numbering = _Numbering(inner, piece.number)
-        return [
-            ForwardTask(
-                TaskKey(self.stream_id, service),
-                translate.chunk_request(
-                    self._session_id,
-                    self.stream_id,
-                    service,
-                    sequence=inner,
-                    payload=piece.payload,
-                    capture_ms=piece.capture_ms,
-                    new_recording=accepted.new_recording,
-                    missing_before=missing,
-                ),
-            )
-            for service in self._live()
-        ]
+        self._forwarded.append(_Forwarded(inner, piece.number, len(piece.payload)))
+        # In a restored stream one service may be ahead of, or behind, the chunk that the client went back to.
+        return [self._forward_to(service, inner, accepted) for service in self._live() if self._needs(service, inner)]
+
+    def _needs(self, service: task_pb2.ServiceType, inner: int) -> bool:
+        return inner >= self._parts[service].next_inner
+
+    def _forward_to(self, service: task_pb2.ServiceType, inner: int, accepted: Accepted) -> Action:
+        part = self._parts[service]
+        missing, part.next_inner = inner - part.next_inner, inner + 1
+        request = translate.chunk_request(
+            self._session_id,
+            self.stream_id,
+            service,
+            sequence=inner,
+            payload=accepted.piece.payload,
+            capture_ms=accepted.piece.capture_ms,
+            new_recording=accepted.new_recording,
+            missing_before=missing,
+        )
+        return ForwardTask(TaskKey(self.stream_id, service), request)
 
     # --- results ---
 
@@ -317,6 +491,7 @@ class Stream:
         message = self.segments.take(transcript, now)
         if message is None:
             return []
+        transcript.revision = message.data.revision
         # Stored before it is sent: what a client has seen stays readable.
         stored: list[Action] = [StoreSegment(self.stream_id, result)] if transcript.is_final else []
         return [*stored, SendMessage(message)]
@@ -341,6 +516,8 @@ class Stream:
     def _advance(self, part: _Part, progress: task_pb2.Progress, now: float) -> list[Action]:
         """Note how far a service has come; tell the client when it may forget more."""
         part.committed = max(part.committed, progress.replay_from_sequence - 1)
+        if part.replay_from <= progress.replay_from_sequence <= self._next_inner:
+            part.replay_from, part.resume_state = progress.replay_from_sequence, progress.resume_state
         part.media_ms = max(part.media_ms, progress.committed_media_ms)
         before = self.committed
         self._committed = max(self._committed, self._governing().committed)
@@ -377,7 +554,10 @@ class Stream:
         self.phase = moved(STREAM_TABLE, self.phase, StreamMove.DONE)
         self._ack_due = False
         self.ended_message = self._ended(now)
-        return [StoreStreamEnd(self.stream_id, self.ended_message), SendMessage(self.ended_message)]
+        return [
+            StoreStreamEnd(self.stream_id, self.ended_message, self.snapshot()),
+            SendMessage(self.ended_message),
+        ]
 
     def _ended(self, now: float) -> m.StreamEnded:
         totals = self._totals

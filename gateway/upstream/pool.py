@@ -82,10 +82,15 @@ class Upstream:
         for pool in self._services.values():
             await pool.close()
 
-    def open(self, key_service: task_pb2.ServiceType, start: task_pb2.TaskRequest) -> TaskStream:
-        """Begin a stream; never waits. `start` and all requests offered later belong to the stream."""
+    def open(
+        self, key_service: task_pb2.ServiceType, start: task_pb2.TaskRequest, *, resumed: bool = False
+    ) -> TaskStream:
+        """Begin a stream; never waits. `start` and all requests offered later belong to the stream.
+
+        `resumed`: it ran before and is given the time of a running one to find a worker.
+        """
         pool = self._services.get(key_service) or _Service(key_service, self._config, self._clock)
-        stream = TaskStream(start, pool, self._config, self._metrics, self._clock)
+        stream = TaskStream(start, pool, self._config, self._metrics, self._clock, resumed=resumed)
         task = asyncio.create_task(stream.run())
         stream.bind(task)
         self._streams.add(task)

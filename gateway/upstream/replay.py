@@ -55,7 +55,15 @@ class ReplayBuffer:
     `clock` gives seconds. Requests offered belong to the buffer: it stamps `attempt` and `missing_before` on them.
     """
 
-    def __init__(self, max_bytes: int, max_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        max_bytes: int,
+        max_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        resume_state: bytes = b"",
+    ) -> None:
+        """`resume_state`: what a stream that ran before begins with; its first chunk is the one that belongs to it."""
         self._max_bytes = max_bytes
         self._max_seconds = max_seconds
         self._clock = clock
@@ -65,7 +73,7 @@ class ReplayBuffer:
         self._unsent_bytes = 0
         self._committed: int | None = None
         self._replay_from: int | None = None
-        self._resume_state = b""
+        self._resume_state = resume_state
         self._next_expected: int | None = None
         self._at_risk: list[Gap] = []
         self._lost: list[Gap] = []

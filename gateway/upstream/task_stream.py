@@ -105,8 +105,13 @@ class TaskStream:
         config: UpstreamConfig,
         metrics: UpstreamMetrics,
         clock: Callable[[], float],
+        *,
+        resumed: bool = False,
     ) -> None:
-        """`start` carries the payload `start`; raises ValueError otherwise."""
+        """`start` carries the payload `start`; raises ValueError otherwise.
+
+        `resumed`: the stream ran before; its attempts go on from the number in `start`.
+        """
         if start.WhichOneof("payload") != "start":
             raise ValueError("a stream begins with start")
         self._start = start
@@ -120,10 +125,13 @@ class TaskStream:
         self._config = config
         self._metrics = metrics
         self._clock = clock
-        self._replay = ReplayBuffer(config.buffer.replay_bytes, config.buffer.replay_seconds, clock)
+        self._replay = ReplayBuffer(
+            config.buffer.replay_bytes, config.buffer.replay_seconds, clock, resume_state=start.start.resume_state
+        )
+        self._resumed = resumed
         self._strikes = Strikes(config.retry.strikes)
         self._opened_at = clock()
-        self._attempt = 0
+        self._attempt = max(0, start.attempt - 1)
         self._was_admitted = False
         self._failovers = 0
         self._end_offered = False
@@ -254,13 +262,14 @@ class TaskStream:
     async def _admit(self, left: set[str]) -> _Attempt:
         """A call that a worker has answered; the endpoint just `left` comes last. Raises UpstreamFailure."""
         deadlines = self._config.deadlines
-        budget = deadlines.recover if self._was_admitted else deadlines.admit
+        running = self._was_admitted or self._resumed
+        budget = deadlines.recover if running else deadlines.admit
         until = self._clock() + budget
         tried = set(left)
 
         async def try_endpoint() -> _Attempt:
             wait = until - self._clock()
-            lease = await self._placement.acquire(tried, wait=wait, refuse_when_full=not self._was_admitted)
+            lease = await self._placement.acquire(tried, wait=wait, refuse_when_full=not running)
             tried.add(lease.endpoint.state.key)
             return await self._try_endpoint(lease)
 

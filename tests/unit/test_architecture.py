@@ -54,6 +54,7 @@ DOORS = {
     "aiohttp": ["gateway.http", "gateway.server"],
     "jwt": ["gateway.auth"],
     "sqlite3": ["gateway.store"],
+    "redis": ["gateway.store_redis"],
     "rich": ["talkup_client.progress"],
     "websockets": [
         "gateway.server",

@@ -18,6 +18,7 @@ from talkup_client.errors import (
     AuthenticationError,
     BadAnswerError,
     ConnectionLostError,
+    RefusedError,
     SessionLostError,
     SettingError,
     TalkupError,
@@ -41,14 +42,15 @@ _FINAL_CLOSES = {
 class Client:
     """An async context manager. `key` is an API key, `token` a session token; give one of them.
 
-    A lost connection is made again for up to `resume_s` seconds and the session taken up where it stood: the program
-    notices nothing but the delay. Credentials go over `ws://` to loopback only, unless `allow_plaintext`.
+    `url` may be several: gateways that share their sessions, tried in turn. A lost connection is made again for up to
+    `resume_s` seconds and the session taken up where it stood, at whichever gateway answers: the program notices
+    nothing but the delay. Credentials go over `ws://` to loopback only, unless `allow_plaintext`.
     Raises SettingError for parameters that cannot be used.
     """
 
     def __init__(
         self,
-        url: str = DEFAULT_URL,
+        url: str | Sequence[str] = DEFAULT_URL,
         *,
         key: str | None = None,
         token: str | None = None,
@@ -59,17 +61,17 @@ class Client:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         rng: Callable[[], float] = random.random,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("ws", "wss") or not parts.hostname:
-            raise SettingError("the URL is not one of a WebSocket: ws://host:port/ws or wss://host/ws", field="url")
         if key is not None and token is not None:
             raise SettingError("give a key or a token, not both", field="token")
         credential = key or token
-        if credential and parts.scheme == "ws" and not is_loopback(url) and not allow_plaintext:
-            raise SettingError("a credential would travel unprotected: use wss://", field="url")
-        self._url = url
+        self._urls = [url] if isinstance(url, str) else list(url)
+        if not self._urls:
+            raise SettingError("at least one URL is needed", field="url")
+        for each in self._urls:
+            _check_url(each, may_be_plain=not credential or allow_plaintext)
         self._headers = {"Authorization": f"Bearer {credential}"} if credential else {}
-        self._tls = ssl_context(url, Path(ca_file) if ca_file is not None else None)
+        ca = Path(ca_file) if ca_file is not None else None
+        self._tls = {each: ssl_context(each, ca) for each in self._urls}
         self._open_timeout_s = open_timeout_s
         self._resume_s = resume_s
         self._sleep = sleep
@@ -96,7 +98,7 @@ class Client:
 
     async def __aenter__(self) -> Self:
         """Connect. Raises AuthenticationError, ConnectionLostError, SettingError or BadAnswerError."""
-        self._transport, self._session = await self._connect()
+        self._transport, self._session = await self._connect_first()
         self._online.set()
         self._reader = asyncio.create_task(self._read_until_closed())
         return self
@@ -211,11 +213,23 @@ class Client:
         finally:
             answer.cancel()
 
+    async def _connect_first(self) -> tuple[Transport, SessionOpened]:
+        """The first gateway that answers. Raises what the last one did when none does."""
+        for _ in self._urls[1:]:
+            with suppress(ConnectionLostError):
+                return await self._connect()
+        return await self._connect()
+
     async def _connect(self) -> tuple[Transport, SessionOpened]:
-        transport = await open_transport(self._url, self._headers, self._tls, timeout_s=self._open_timeout_s)
+        """Connect to the gateway at hand; the next attempt goes to the next one unless this one succeeds."""
+        url = self._urls[0]
+        self._urls.append(self._urls.pop(0))
+        transport = await open_transport(url, self._headers, self._tls[url], timeout_s=self._open_timeout_s)
         try:
             async with asyncio.timeout(self._open_timeout_s):
-                return transport, await _await_session(transport, self._dispatch)
+                session = await _await_session(transport, self._dispatch)
+            self._urls.insert(0, self._urls.pop())
+            return transport, session
         except TimeoutError:
             transport.abort()
             raise ConnectionLostError("no session was opened in time", retryable=True) from None
@@ -258,10 +272,19 @@ class Client:
                 self._transport, _ = await self._connect()
             except ConnectionLostError:
                 continue
+            except RefusedError as refused:
+                if not refused.retryable:
+                    raise
+                continue
             try:
                 await self._take_up(self._transport)
             except (ConnectionLostError, TransportClosedError, TimeoutError):
                 self._transport.abort()
+                continue
+            except RefusedError as refused:
+                self._transport.abort()
+                if not refused.retryable:
+                    raise
                 continue
             return
 
@@ -334,6 +357,14 @@ class Client:
         if self._session is None:
             raise SettingError("the client is not connected: use `async with Client(...)`")
         return self._session
+
+
+def _check_url(url: str, *, may_be_plain: bool) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+        raise SettingError("the URL is not one of a WebSocket: ws://host:port/ws or wss://host/ws", field="url")
+    if parts.scheme == "ws" and not may_be_plain and not is_loopback(url):
+        raise SettingError("a credential would travel unprotected: use wss://", field="url")
 
 
 def _on_the_wire(stream: Stream, message: str | Chunk) -> str | bytes:

@@ -91,7 +91,7 @@ def finals(messages: list[Any]) -> list[str]:
 
 
 async def test_finals_that_a_lost_socket_did_not_send_come_first_on_the_next(directory: SessionDirectory) -> None:
-    runner = directory.open("s1")
+    runner = await directory.open("s1")
     first, second = Socket(), Socket()
     begin(runner, first)
     runner.receive(b"one1")
@@ -106,7 +106,7 @@ async def test_finals_that_a_lost_socket_did_not_send_come_first_on_the_next(dir
 
 
 async def test_a_client_that_names_its_last_final_gets_each_later_one_once(directory: SessionDirectory) -> None:
-    runner = directory.open("s1")
+    runner = await directory.open("s1")
     first, second = Socket(), Socket()
     begin(runner, first)
     for chunk in (b"one1", b"two2"):
@@ -120,7 +120,7 @@ async def test_a_client_that_names_its_last_final_gets_each_later_one_once(direc
 
 
 async def test_an_old_socket_has_no_say_after_being_superseded(directory: SessionDirectory) -> None:
-    runner = directory.open("s1")
+    runner = await directory.open("s1")
     first, second = Socket(), Socket()
     begin(runner, first)
     runner.attach(second)
@@ -131,40 +131,39 @@ async def test_an_old_socket_has_no_say_after_being_superseded(directory: Sessio
 
 
 async def test_a_session_that_only_waits_makes_room_for_a_new_one(directory: SessionDirectory) -> None:
-    waiting, busy = directory.open("s1"), directory.open("s2")
+    waiting, busy = await directory.open("s1"), await directory.open("s2")
     socket = Socket()
     waiting.attach(Socket())
     begin(busy, socket)
     with pytest.raises(DirectoryFullError):
-        directory.open("s3")
+        await directory.open("s3")
     assert waiting.peer is not None
     waiting.detach(waiting.peer, clean=False)
     busy.detach(socket, clean=False)
-    assert directory.open("s3").session_id == "s3"
+    assert (await directory.open("s3")).session_id == "s3"
     assert directory.get("s1") is None
     assert directory.get("s2") is busy
 
 
 async def test_expiry_ends_streams_and_then_the_session(directory: SessionDirectory) -> None:
-    runner = directory.open("s1")
+    runner = await directory.open("s1")
     socket = Socket()
     begin(runner, socket)
     runner.detach(socket, clean=False)
     runner.expire()
     assert directory.get("s1") is None
     async with asyncio.timeout(PATIENCE_S):
-        await runner.idle.wait()
-    await runner.settled()
+        await runner.settled()
     assert len(directory) == 0
 
 
 async def test_a_deleted_session_cannot_be_opened(directory: SessionDirectory) -> None:
-    runner = directory.open("s1")
+    runner = await directory.open("s1")
     runner.attach(Socket())
     assert await directory._tools.store.delete("s1")
     directory.drop("s1")
     with pytest.raises(SessionDeletedError):
-        directory.open("s1")
+        await directory.open("s1")
 
 
 async def test_credentials_in_messages_go_to_the_socket(directory: SessionDirectory) -> None:

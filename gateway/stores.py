@@ -1,0 +1,14 @@
+"""Which store the settings name."""
+
+from __future__ import annotations
+
+from gateway.config import GatewayConfig, sqlite_path
+from gateway.store import SqliteStore, Store
+from gateway.store_redis import RedisStore
+
+
+def open_store(config: GatewayConfig) -> Store:
+    """The store of `config.store`, whose form is checked there; it is not started yet."""
+    if config.store.startswith("redis"):
+        return RedisStore(config.store, retention_s=config.retention_s, lease_s=config.store_lease_s)
+    return SqliteStore(None if config.store.startswith("memory") else sqlite_path(config.store))
