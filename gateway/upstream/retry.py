@@ -102,15 +102,29 @@ async def admit(
 
 
 class Strikes:
-    """Workers lost on one stream since it last made progress."""
+    """Workers lost on one stream since it last got further.
 
-    def __init__(self, limit: int) -> None:
+    A commit is the plain proof that the input is not what kills workers. An engine that commits rarely gives another:
+    text about media `advance_ms` beyond everything heard before the last loss. Each pardon of this kind needs that much
+    new media, so input that kills every worker it meets can only be shown to a bounded number of them.
+    """
+
+    def __init__(self, limit: int, advance_ms: int) -> None:
         self._limit = limit
+        self._advance_ms = advance_ms
         self._count = 0
+        self._furthest_ms = 0
+        self._lost_at_ms = 0
 
     def progress(self) -> None:
         """`committed` rose: the input is not what kills workers."""
         self._count = 0
+
+    def reached(self, media_ms: int) -> None:
+        """A result tells of media up to `media_ms` on the stream's media clock."""
+        self._furthest_ms = max(self._furthest_ms, media_ms)
+        if self._furthest_ms - self._lost_at_ms >= self._advance_ms:
+            self._count = 0
 
     def strike(self, failure: UpstreamFailure) -> None:
         """Count a worker lost after admission.
@@ -118,6 +132,7 @@ class Strikes:
         Raises `failure` itself when it is final, WorkersLost when the limit is reached.
         """
         self._count += 1
+        self._lost_at_ms = self._furthest_ms
         if not is_retryable(failure):
             raise failure
         if self._count >= self._limit:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,10 +64,24 @@ class Program:
         """Send a signal to the process itself."""
         self.process.send_signal(number)
 
+    def kill(self) -> None:
+        """SIGKILL, and wait for the end."""
+        self.process.kill()
+        self.process.wait()
+
+    def freeze(self) -> None:
+        """SIGSTOP: the process stands still, its sockets stay open."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self.signal(signal.SIGCONT)
+
     def stop(self) -> int:
         """SIGTERM, then SIGKILL; the exit status."""
         if self.process.poll() is None:
             self.process.terminate()
+            self.thaw()
         try:
             return self.process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -94,6 +108,14 @@ class Stack:
     worker_ports: list[int]
     key: str = KEY
     folder: Path = field(default_factory=Path)
+    # Starts a speech worker: (name, port) -> the process, which the stack stops at its end.
+    start_worker: Callable[[str, int], Program] | None = None
+
+    def restart_worker(self, index: int) -> Program:
+        """Start speech worker `index` again on its port, after its end. Does not wait for it to serve."""
+        assert self.start_worker is not None
+        self.workers[index] = self.start_worker(f"stt-{index + 1}", self.worker_ports[index])
+        return self.workers[index]
 
     @property
     def ws_url(self) -> str:
@@ -152,12 +174,14 @@ def running_stack(
     with ExitStack() as exits:
         where = folder or Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="talkup-test-")))
         ports = [free_port() for _ in range(workers)]
-        programs = []
-        for index, port in enumerate(ports, start=1):
+
+        def start_worker(name: str, port: int) -> Program:
             settings = {"WORKER_PORT": str(port), "WORKER_DRAIN_SECONDS": "2", **(worker_settings or {})}
-            program = start(f"stt-{index}", ("-m", "workers", *worker_arguments), settings, where)
+            program = start(name, ("-m", "workers", *worker_arguments), settings, where)
             exits.callback(program.stop)
-            programs.append(program)
+            return program
+
+        programs = [start_worker(f"stt-{index}", port) for index, port in enumerate(ports, start=1)]
         http_port, ws_port = free_port(), free_port()
         gateway_environment = {
             "GATEWAY_HTTP_PORT": str(http_port),
@@ -179,4 +203,4 @@ def running_stack(
         gateway = start("gateway", ("-m", "gateway"), {**gateway_environment, **(gateway_settings or {})}, where)
         exits.callback(gateway.stop)
         wait_until_ready(gateway, http_port, programs)
-        yield Stack(gateway, programs, http_port, ws_port, ports, folder=where)
+        yield Stack(gateway, programs, http_port, ws_port, ports, folder=where, start_worker=start_worker)

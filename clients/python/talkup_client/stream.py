@@ -150,7 +150,7 @@ class Stream:
         if not self._accepted.done():
             self._refuse(problem)
             self._inbox.finish(None)
-        elif problem.code in _NOTICES:
+        elif problem.code in _NOTICES or _goes_on(problem):
             self._inbox.put(Notice(self.stream_id, problem.code, problem.message))
         else:
             self._inbox.put(problem)
@@ -187,3 +187,8 @@ class Stream:
             if not flush.done():
                 flush.set_result(None)
         self._flushes.clear()
+
+
+def _goes_on(problem: TalkupError) -> bool:
+    """Whether the stream only waits for a worker: one that ends for want of a worker is not told when to come again."""
+    return problem.code == "no_worker" and problem.retry_after_ms is not None

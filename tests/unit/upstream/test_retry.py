@@ -141,14 +141,14 @@ async def test_no_wait_begins_that_would_pass_the_budget() -> None:
 
 
 def test_the_second_worker_lost_without_progress_is_the_last() -> None:
-    strikes = Strikes(2)
+    strikes = Strikes(2, 3000)
     strikes.strike(WorkerStalled())
     with pytest.raises(WorkersLost):
         strikes.strike(CallFailed("UNAVAILABLE"))
 
 
 def test_progress_wipes_strikes_out() -> None:
-    strikes = Strikes(2)
+    strikes = Strikes(2, 3000)
     for _ in range(5):
         strikes.strike(WorkerStalled())
         strikes.progress()
@@ -156,7 +156,7 @@ def test_progress_wipes_strikes_out() -> None:
 
 def test_a_final_failure_is_raised_as_it_is() -> None:
     with pytest.raises(FinishDeadline):
-        Strikes(9).strike(FinishDeadline())
+        Strikes(9, 3000).strike(FinishDeadline())
 
 
 def imports(path: Path) -> set[str]:
