@@ -55,10 +55,12 @@ class Deadlines:
 class RetryPolicy:
     """How often to try, and how long to leave a failed endpoint alone (seconds, doubling from first to last).
 
+    `attempts` are those of a new stream, `recover_attempts` those of a running one, which gives up by time rather.
     `strikes` workers lost without progress end a stream; text `advance_ms` of media further on is progress too.
     """
 
     attempts: int = 8
+    recover_attempts: int = 64
     wait_first: float = 0.05
     wait_last: float = 2.0
     strikes: int = 2

@@ -76,10 +76,14 @@ def is_retryable(failure: BaseException) -> bool:
 async def admit(
     attempt: Callable[[], Awaitable[T]],
     policy: RetryPolicy,
+    *,
+    attempts: int,
     budget: float,
     on_retry: Callable[[float], None],
 ) -> T:
-    """Call `attempt` until it succeeds, fails for good, or `budget` seconds would be exceeded by waiting once more.
+    """Call `attempt` until it succeeds or fails for good.
+
+    That is also when it failed `attempts` times, or when waiting once more would exceed `budget` seconds.
 
     `on_retry` hears the delay before each further try, seconds. Raises the last failure.
     """
@@ -92,7 +96,7 @@ async def admit(
         on_retry(delay)
 
     retrying = AsyncRetrying(
-        stop=stop_after_attempt(policy.attempts) | stop_before_delay(budget),
+        stop=stop_after_attempt(attempts) | stop_before_delay(budget),
         wait=wait_random_exponential(multiplier=policy.wait_first, max=policy.wait_last),
         retry=retry_if_exception(is_retryable),
         before_sleep=before_sleep,

@@ -251,7 +251,7 @@ class TaskStream:
 
     async def _admit(self, left: set[str]) -> _Attempt:
         """A call that a worker has answered; the endpoint just `left` comes last. Raises UpstreamFailure."""
-        deadlines = self._config.deadlines
+        deadlines, policy = self._config.deadlines, self._config.retry
         budget = deadlines.recover if self._was_admitted else deadlines.admit
         until = self._clock() + budget
         tried = set(left)
@@ -265,7 +265,11 @@ class TaskStream:
         teller = asyncio.create_task(self._tell_waiting()) if self._was_admitted else None
         try:
             attempt = await admit(
-                try_endpoint, self._config.retry, budget, lambda delay: self._metrics.retry(self._service, delay)
+                try_endpoint,
+                policy,
+                attempts=policy.recover_attempts if self._was_admitted else policy.attempts,
+                budget=budget,
+                on_retry=lambda delay: self._metrics.retry(self._service, delay),
             )
         finally:
             if teller is not None:

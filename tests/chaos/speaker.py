@@ -59,7 +59,7 @@ class Heard:
 
     def check(self, expected: list[str] | None = None) -> None:
         """Nothing lost, nothing doubled, in order, told as it was. Raises AssertionError."""
-        assert self.errors == []
+        assert [(error.code, error.message) for error in self.errors] == []
         assert self.words == (expected_words(bytes(self.payload)) if expected is None else expected)
         assert [final.segment_id for _, final in self.finals] == list(range(1, len(self.finals) + 1))
         assert self.ended is not None

@@ -51,6 +51,20 @@ async def test_cuts_at_random_moments_lose_nothing(fake_stack: Stack, how: str) 
         assert proxy.accepted >= 5
 
 
+async def test_an_end_said_while_away_is_said_once(fake_stack: Stack) -> None:
+    async with fault_proxy(fake_stack.ws_port) as proxy:
+        speaker = Speaker(through(proxy), 6)
+        async with asyncio.timeout(60), speaking([speaker]) as tasks:
+            await speaker.until_final_after(0)
+            proxy.refuse()
+            assert proxy.reset() == 1
+            await asyncio.sleep(0.1)
+            speaker.enough.set()
+            await asyncio.sleep(0.1)
+            proxy.heal()
+        tasks[0].result().check()
+
+
 async def test_a_slow_and_late_line_loses_nothing(fake_stack: Stack) -> None:
     async with fault_proxy(fake_stack.ws_port) as proxy:
         proxy.delay_s, proxy.bytes_per_second = 0.05, 200_000

@@ -91,6 +91,16 @@ class Program:
     def log_text(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
+    def wait_for_log(self, text: str) -> None:
+        """Block until the log holds `text`. Raises StackError when the process ends before, or after a minute."""
+        pause = threading.Event()
+        for _ in range(int(READY_TIMEOUT_S / POLL_S)):
+            if text in self.log_text():
+                return
+            self.check_alive()
+            pause.wait(POLL_S)
+        raise StackError(f"{self.name} never said {text!r}:\n{self.log_text()[-4000:]}")
+
     def check_alive(self) -> None:
         """Raises StackError when the process has ended."""
         if self.process.poll() is not None:
@@ -169,11 +179,15 @@ def running_stack(
     worker_settings: Mapping[str, str] | None = None,
     gateway_settings: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    worker_ports: Sequence[int] = (),
 ) -> Iterator[Stack]:
-    """Speech workers (`python -m workers WORKER_ARGUMENTS`), a fake vision worker on demand, and a gateway."""
+    """Speech workers (`python -m workers WORKER_ARGUMENTS`), a fake vision worker on demand, and a gateway.
+
+    `worker_ports` gives the speech workers' ports, and so their number.
+    """
     with ExitStack() as exits:
         where = folder or Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="talkup-test-")))
-        ports = [free_port() for _ in range(workers)]
+        ports = list(worker_ports) or [free_port() for _ in range(workers)]
 
         def start_worker(name: str, port: int) -> Program:
             settings = {"WORKER_PORT": str(port), "WORKER_DRAIN_SECONDS": "2", **(worker_settings or {})}

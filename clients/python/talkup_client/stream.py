@@ -58,6 +58,7 @@ class Stream:
         self._flush_ids = itertools.count(1)
         self._flushes: dict[int, asyncio.Future[None]] = {}
         self._end_sent = False
+        self._end_repeated = False
 
     @property
     def finished(self) -> bool:
@@ -162,7 +163,12 @@ class Stream:
             yield from self._chunks.rewind(state.next_sequence)
             yield from (messages.stream_flush(self.stream_id, flush_id) for flush_id in sorted(self._flushes))
             if self._end_sent:
+                self._end_repeated = True
                 yield messages.stream_end(self.stream_id)
+
+    def has_repeated(self, message: str | Chunk) -> bool:
+        """Whether a resumption has already sent a message that waited for it; repeated chunks and flushes do no harm."""
+        return self._end_repeated and message == messages.stream_end(self.stream_id)
 
     def fail(self, error: TalkupError) -> None:
         """The session is lost: nothing more comes."""
