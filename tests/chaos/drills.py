@@ -128,7 +128,9 @@ async def lose_workers(stack: Stack, speakers: Sequence[Speaker], *, how: str, r
         else:
             program.freeze()
         moved = await _moved(speakers, before, served[victim])
-        losses.recoveries += [await speaker.until_final_after(speaker.heard.failovers[-1]) - struck for speaker in moved]
+        losses.recoveries += [
+            await speaker.until_final_after(speaker.heard.failovers[-1]) - struck for speaker in moved
+        ]
         await until_serving(stack, speakers[0], len(stack.worker_ports) - 1)
         if how == "kill":
             stack.restart_worker(victim)

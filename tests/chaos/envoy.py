@@ -52,8 +52,9 @@ def configuration(port: int, worker_ports: Sequence[int]) -> dict[str, Any]:
         "load_assignment": {"cluster_name": "workers", "endpoints": [{"lb_endpoints": addresses}]},
     }
     route = {"match": {"prefix": "/"}, "route": {"cluster": "workers", "timeout": "0s"}}
+    extension = "type.googleapis.com/envoy.extensions.filters"
     manager = {
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": f"{extension}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "workers",
         "codec_type": "HTTP2",
         "stream_idle_timeout": "0s",
@@ -61,7 +62,7 @@ def configuration(port: int, worker_ports: Sequence[int]) -> dict[str, Any]:
         "http_filters": [
             {
                 "name": "envoy.filters.http.router",
-                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+                "typed_config": {"@type": f"{extension}.http.router.v3.Router"},
             }
         ],
     }

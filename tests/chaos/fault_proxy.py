@@ -20,6 +20,7 @@ class _Link:
     def __init__(self, near: asyncio.StreamWriter, far: asyncio.StreamWriter) -> None:
         self.near = near
         self.far = far
+        self.deaf = False
 
     def reset(self) -> None:
         for writer in (self.near, self.far):
@@ -88,10 +89,10 @@ class FaultProxy:
 
     def half_open(self) -> int:
         """The far side is gone and the near one is not told: its bytes go nowhere; how many there were."""
-        links, self._links = self._links, set()
-        for link in links:
+        for link in self._links:
+            link.deaf = True
             link.far.transport.abort()
-        return len(links)
+        return len(self._links)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -131,10 +132,10 @@ class FaultProxy:
                 pause = self.delay_s + (len(data) / self.bytes_per_second if self.bytes_per_second else 0.0)
                 if pause:
                     await asyncio.sleep(pause)
-                if link in self._links:
+                if link in self._links and not link.deaf:
                     writer.write(data)
                     await writer.drain()
-            if link in self._links and writer.can_write_eof():
+            if link in self._links and not link.deaf:
                 writer.write_eof()
         except (ConnectionError, OSError):
             return

@@ -1,7 +1,7 @@
-"""A client that speaks known bytes and keeps what it hears: the fake engine's words tell of every byte lost or doubled.
+"""A client that speaks known bytes and keeps what it hears: the words tell of every byte lost or doubled.
 
-Speakers use the Python client as any program does. `Heard.check` states what holds in every scenario: each word once, in
-order, segment ids without a hole, and books that agree.
+Speakers use the Python client as any program does. `Heard.check` states what holds in every scenario: each word once,
+in order, segment ids without a hole, and books that agree.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 from talkup_client import Client
@@ -53,6 +54,14 @@ class Heard:
     def words(self) -> list[str]:
         return [word for _, final in self.finals for word in final.text.split()]
 
+    def losses(self) -> tuple[int, int]:
+        """Words lost and words doubled; words out of order count as both."""
+        said, heard = Counter(expected_words(bytes(self.payload))), Counter(self.words)
+        lost, doubled = (said - heard).total(), (heard - said).total()
+        if not lost and not doubled and self.words != expected_words(bytes(self.payload)):
+            return len(self.words), len(self.words)
+        return lost, doubled
+
     def first_final_after(self, moment: float) -> float | None:
         """When the first final after a moment came."""
         return next((at for at, _ in self.finals if at > moment), None)
@@ -66,7 +75,8 @@ class Heard:
         assert self.ended.text.split() == self.words
         totals = self.ended.totals
         assert totals["chunks"] == self.chunks
-        assert totals["failovers"] == len(self.failovers)
+        # A `flow` on its way to a socket that breaks is not repeated.
+        assert totals["failovers"] >= len(self.failovers)
         if expected is None:
             assert self.notices == []
             assert totals["missing_chunks"] == 0

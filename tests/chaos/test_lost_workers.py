@@ -6,8 +6,9 @@ import time
 import pytest
 
 from tests.chaos.drills import eventually, loads, lose_workers, metric, speaking, until_serving
+from tests.chaos.fault_proxy import fault_proxy
 from tests.chaos.speaker import Speaker
-from tests.fakes.stack import running_stack
+from tests.fakes.stack import HOST, free_port, running_stack
 
 
 @pytest.mark.parametrize(("how", "rounds"), [("kill", 4), ("stop", 2)])
@@ -58,6 +59,29 @@ async def test_a_draining_worker_is_left_at_a_commit() -> None:
         assert len(moved) == 3
         for task in tasks:
             task.result().check()
+
+
+async def test_a_worker_behind_a_black_hole_is_left_and_used_again() -> None:
+    ports = [free_port(), free_port()]
+    async with fault_proxy(ports[0]) as proxy:
+        settings = {"GATEWAY_STT_WORKERS": f"{HOST}:{proxy.port},{HOST}:{ports[1]}"}
+        with running_stack(worker_ports=ports, gateway_settings=settings) as stack:
+            speakers = [Speaker(stack.ws_url, seed) for seed in range(4)]
+            async with asyncio.timeout(60), speaking(speakers):
+                for speaker in speakers:
+                    await speaker.until_final_after(0)
+                proxy.black_hole()
+                await eventually("two streams moved", lambda: sum(bool(s.heard.failovers) for s in speakers) == 2)
+                await until_serving(stack, speakers[0], 1)
+                proxy.heal()
+                await until_serving(stack, speakers[0], 2)
+                late = Speaker(stack.ws_url, 9)
+                async with speaking([late]):
+                    await late.until_final_after(0)
+                    assert await loads(stack) == [1, 4]
+            for speaker in [*speakers, late]:
+                speaker.heard.check()
+            assert late.heard.failovers == []
 
 
 async def test_a_gateway_that_stood_still_blames_no_worker() -> None:

@@ -30,7 +30,11 @@ async def test_a_slow_worker_is_told_and_memory_stays_flat() -> None:
 async def test_a_client_that_reads_nothing_is_closed_and_disturbs_nobody(fake_stack: Stack) -> None:
     before = await metric(fake_stack, "gateway_outbox_overflows_total")
     async with connect(
-        fake_stack.ws_url, additional_headers={"Authorization": f"Bearer {KEY}"}, max_queue=1, max_size=None, close_timeout=0.2
+        fake_stack.ws_url,
+        additional_headers={"Authorization": f"Bearer {KEY}"},
+        max_queue=1,
+        max_size=None,
+        close_timeout=0.2,
     ) as deaf:
         beside = asyncio.create_task(Speaker(fake_stack.ws_url, 1, pace=REAL_TIME).speak(30))
         memory = footprint(fake_stack.gateway).rss

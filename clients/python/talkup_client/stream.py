@@ -167,7 +167,7 @@ class Stream:
                 yield messages.stream_end(self.stream_id)
 
     def has_repeated(self, message: str | Chunk) -> bool:
-        """Whether a resumption has already sent a message that waited for it; repeated chunks and flushes do no harm."""
+        """Whether a resumption sent a message that was waiting for it. Repeated chunks and flushes do no harm."""
         return self._end_repeated and message == messages.stream_end(self.stream_id)
 
     def fail(self, error: TalkupError) -> None:
