@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from talkup_client import Client
+from talkup_client.errors import ConnectionLostError
 from websockets.asyncio.client import connect
 
 from tests.chaos.drills import (
@@ -300,8 +301,19 @@ def _fast_worker(stack: Stack, port: int) -> Program:
 
 
 async def _until_workers(client: Client, count: int) -> None:
-    while (await client.status()).data["services"][0]["workers_serving"] != count:
+    while (await client.status()).data["services"][0]["workers_serving"] != count:  # noqa: ASYNC110 (a process's state)
         await asyncio.sleep(0.1)
+
+
+async def _until_answered(client: Client) -> None:
+    """Ping until the gateway answers: a session may still be on its way back."""
+    while True:
+        try:
+            await client.ping()
+        except ConnectionLostError:
+            await asyncio.sleep(0.2)
+        else:
+            return
 
 
 def _small_socket(port: int) -> socket.socket:
@@ -316,7 +328,7 @@ def _small_socket(port: int) -> socket.socket:
 async def _send_until_closed(socket: Any, message: str) -> None:
     while True:
         await socket.send(message)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.1)
 
 
 async def admission(arguments: argparse.Namespace) -> Figures:
@@ -374,7 +386,7 @@ async def storm(arguments: argparse.Namespace) -> Figures:
                 dropped, cut = proxy.reset(), time.monotonic()
                 await eventually("all are back", lambda: proxy.connections == count)
                 connected = time.monotonic() - cut
-                await asyncio.gather(*(client.ping() for client in idle))
+                await asyncio.gather(*(_until_answered(client) for client in idle))
                 back = time.monotonic() - cut
                 again = [await speaker.until_final_after(cut) - cut for speaker in speakers]
                 served = await loads(stack)
