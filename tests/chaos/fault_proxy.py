@@ -106,7 +106,7 @@ class FaultProxy:
                 raise ConnectionRefusedError
             await self._open.wait()
             far_reader, far = await asyncio.open_connection(HOST, self.target_port, limit=_READ_BYTES)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             writer.transport.abort()
             return
         link = _Link(writer, far)

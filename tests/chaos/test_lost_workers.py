@@ -67,6 +67,9 @@ async def test_a_worker_behind_a_black_hole_is_left_and_used_again() -> None:
         settings = {"GATEWAY_STT_WORKERS": f"{HOST}:{proxy.port},{HOST}:{ports[1]}"}
         with running_stack(worker_ports=ports, gateway_settings=settings) as stack:
             speakers = [Speaker(stack.ws_url, seed) for seed in range(4)]
+            watcher = Speaker(stack.ws_url, 99)
+            async with watcher.client:
+                await until_serving(stack, watcher, 2)
             async with asyncio.timeout(60), speaking(speakers):
                 for speaker in speakers:
                     await speaker.until_final_after(0)

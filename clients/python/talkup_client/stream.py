@@ -159,6 +159,7 @@ class Stream:
     def resumed(self, state: StreamState) -> Iterator[str | Chunk]:
         """What to send again after a resumption, in order: chunks, unanswered flushes, the end."""
         self.handle = state.handle
+        self._end_repeated = self._end_sent  # or the gateway knows already
         if state.state == "open":
             yield from self._chunks.rewind(state.next_sequence)
             yield from (messages.stream_flush(self.stream_id, flush_id) for flush_id in sorted(self._flushes))
