@@ -58,6 +58,7 @@ class Stream:
         self._flush_ids = itertools.count(1)
         self._flushes: dict[int, asyncio.Future[None]] = {}
         self._end_sent = False
+        self._end_message = ""
         self._end_repeated = False
 
     @property
@@ -103,7 +104,8 @@ class Stream:
         """Say that no more chunks come; the remaining events and `StreamEnded` follow."""
         if not self._end_sent and not self.finished:
             self._end_sent = True
-            await self._link.deliver(self, messages.stream_end(self.stream_id))
+            self._end_message = messages.stream_end(self.stream_id)
+            await self._link.deliver(self, self._end_message)
 
     def __aiter__(self) -> Self:
         return self
@@ -169,7 +171,7 @@ class Stream:
 
     def has_repeated(self, message: str | Chunk) -> bool:
         """Whether a resumption sent a message that was waiting for it. Repeated chunks and flushes do no harm."""
-        return self._end_repeated and message == messages.stream_end(self.stream_id)
+        return self._end_repeated and message is self._end_message
 
     def fail(self, error: TalkupError) -> None:
         """The session is lost: nothing more comes."""
