@@ -27,6 +27,8 @@ from gateway.store import StoreError
 
 log = structlog.get_logger()
 
+# How often a client that is not being read hears how far behind its streams are.
+_TELL_INTERVAL_S = 2.0
 # Close codes of RFC 6455 7.4 by which a client says that it is done; also 3000 to 4999, its own words.
 _DONE_CODES = frozenset({1000, 1001, 1005})
 
@@ -200,8 +202,10 @@ class Connection:
             if not self._paused:
                 self._paused = True
                 self._tools.metrics.pauses.inc()
-                self._runner.tell_congestion()
-            await stream.wait_writable()
+            self._runner.tell_congestion()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TELL_INTERVAL_S):
+                    await stream.wait_writable()
         self._paused = False
 
     async def _write(self) -> None:

@@ -36,13 +36,15 @@ class Deadlines:
     """How long to wait for what, in seconds.
 
     `connect`: one endpoint's first response. `admit`: all of a new stream's tries. `recover`: all tries of a stream
-    that had a worker before. `stall`: fed without a word back. `hung`: the same, when the worker's probes go
+    that had a worker before; `tell`: how long such a stream is without a worker before the client hears of it.
+    `stall`: fed without a word back. `hung`: the same, when the worker's probes go
     unanswered as well. `finish`: from `end` sent to `ended`. `stream`: the whole stream.
     """
 
     connect: float = 3.0
     admit: float = 8.0
     recover: float = 60.0
+    tell: float = 1.0
     stall: float = 20.0
     hung: float = 3.5
     finish: float = 120.0
@@ -51,12 +53,18 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often to try, and how long to leave a failed endpoint alone (seconds, doubling from first to last)."""
+    """How often to try, and how long to leave a failed endpoint alone (seconds, doubling from first to last).
+
+    `attempts` are those of a new stream, `recover_attempts` those of a running one, which gives up by time rather.
+    `strikes` workers lost without progress end a stream; text `advance_ms` of media further on is progress too.
+    """
 
     attempts: int = 8
+    recover_attempts: int = 64
     wait_first: float = 0.05
     wait_last: float = 2.0
     strikes: int = 2
+    advance_ms: int = 3000
     eject_first: float = 1.0
     eject_last: float = 30.0
     busy_retry_after_ms: int = 2000

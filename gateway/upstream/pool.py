@@ -7,7 +7,6 @@ learn about that endpoint comes back when the lease is returned.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from talkup.v1 import task_pb2
 
 from gateway.upstream.balancer import Refusal, choose
 from gateway.upstream.channel import EndpointAddress, PlaintextError, WorkerChannel, certificates_version
+from gateway.upstream.clock import MAX_STEP, AwakeClock
 from gateway.upstream.config import UpstreamConfig
 from gateway.upstream.failures import Busy, CallFailed, NoWorker, UpstreamFailure
 from gateway.upstream.health import Endpoint, EndpointState
@@ -49,13 +49,13 @@ class Upstream:
         config: UpstreamConfig,
         *,
         metrics: UpstreamMetrics | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
         resolver: Resolver = resolve_dns,
     ) -> None:
         """Raises ValueError for an endpoint that cannot be read."""
         self._config = config
         self._metrics: UpstreamMetrics = metrics or NoMetrics()
-        self._clock = clock
+        self._clock = clock = clock or AwakeClock()
         self._registries = {s: Registry(targets, resolver) for s, targets in config.endpoints.items() if targets}
         self._services = {service: _Service(service, config, clock) for service in self._registries}
         self._background: set[asyncio.Task[None]] = set()
@@ -67,6 +67,7 @@ class Upstream:
 
         Raises PlaintextError for endpoints that would need TLS, OSError for unreadable certificates.
         """
+        self._background.add(asyncio.create_task(self._keep_awake()))
         for service, registry in self._registries.items():
             pool = self._services[service]
             await pool.update(await registry.endpoints(self._config.probing.timeout))
@@ -107,6 +108,12 @@ class Upstream:
         """Whether every configured service has a serving worker; false when none is configured."""
         snapshots = [pool.snapshot() for pool in self._services.values()]
         return bool(snapshots) and all(s.workers_serving for s in snapshots)
+
+    async def _keep_awake(self) -> None:
+        """Read the clock often enough for it to count all the time lived."""
+        while True:
+            self._clock()
+            await asyncio.sleep(MAX_STEP / 4)
 
     async def _keep_current(self, registry: Registry, pool: _Service) -> None:
         """Resolve names again and read changed certificates, for as long as the upstream is open."""

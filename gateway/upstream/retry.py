@@ -76,10 +76,14 @@ def is_retryable(failure: BaseException) -> bool:
 async def admit(
     attempt: Callable[[], Awaitable[T]],
     policy: RetryPolicy,
+    *,
+    attempts: int,
     budget: float,
     on_retry: Callable[[float], None],
 ) -> T:
-    """Call `attempt` until it succeeds, fails for good, or `budget` seconds would be exceeded by waiting once more.
+    """Call `attempt` until it succeeds or fails for good.
+
+    That is also when it failed `attempts` times, or when waiting once more would exceed `budget` seconds.
 
     `on_retry` hears the delay before each further try, seconds. Raises the last failure.
     """
@@ -92,7 +96,7 @@ async def admit(
         on_retry(delay)
 
     retrying = AsyncRetrying(
-        stop=stop_after_attempt(policy.attempts) | stop_before_delay(budget),
+        stop=stop_after_attempt(attempts) | stop_before_delay(budget),
         wait=wait_random_exponential(multiplier=policy.wait_first, max=policy.wait_last),
         retry=retry_if_exception(is_retryable),
         before_sleep=before_sleep,
@@ -102,15 +106,29 @@ async def admit(
 
 
 class Strikes:
-    """Workers lost on one stream since it last made progress."""
+    """Workers lost on one stream since it last got further.
 
-    def __init__(self, limit: int) -> None:
+    A commit is the plain proof that the input is not what kills workers. An engine that commits rarely gives another:
+    text about media `advance_ms` beyond everything heard before the last loss. Each pardon of this kind needs that much
+    new media, so input that kills every worker it meets can only be shown to a bounded number of them.
+    """
+
+    def __init__(self, limit: int, advance_ms: int) -> None:
         self._limit = limit
+        self._advance_ms = advance_ms
         self._count = 0
+        self._furthest_ms = 0
+        self._lost_at_ms = 0
 
     def progress(self) -> None:
         """`committed` rose: the input is not what kills workers."""
         self._count = 0
+
+    def reached(self, media_ms: int) -> None:
+        """A result tells of media up to `media_ms` on the stream's media clock."""
+        self._furthest_ms = max(self._furthest_ms, media_ms)
+        if self._furthest_ms - self._lost_at_ms >= self._advance_ms:
+            self._count = 0
 
     def strike(self, failure: UpstreamFailure) -> None:
         """Count a worker lost after admission.
@@ -118,6 +136,7 @@ class Strikes:
         Raises `failure` itself when it is final, WorkersLost when the limit is reached.
         """
         self._count += 1
+        self._lost_at_ms = self._furthest_ms
         if not is_retryable(failure):
             raise failure
         if self._count >= self._limit:

@@ -30,6 +30,7 @@ from gateway.upstream.failures import (
     FinishDeadline,
     InternalFailure,
     MoveRequested,
+    NoWorker,
     StreamDeadline,
     UpstreamFailure,
     WorkerError,
@@ -129,7 +130,7 @@ class TaskStream:
             config.buffer.replay_bytes, config.buffer.replay_seconds, clock, resume_state=start.start.resume_state
         )
         self._resumed = resumed
-        self._strikes = Strikes(config.retry.strikes)
+        self._strikes = Strikes(config.retry.strikes, config.retry.advance_ms)
         self._opened_at = clock()
         self._attempt = max(0, start.attempt - 1)
         self._was_admitted = False
@@ -261,7 +262,7 @@ class TaskStream:
 
     async def _admit(self, left: set[str]) -> _Attempt:
         """A call that a worker has answered; the endpoint just `left` comes last. Raises UpstreamFailure."""
-        deadlines = self._config.deadlines
+        deadlines, policy = self._config.deadlines, self._config.retry
         running = self._was_admitted or self._resumed
         budget = deadlines.recover if running else deadlines.admit
         until = self._clock() + budget
@@ -273,15 +274,32 @@ class TaskStream:
             tried.add(lease.endpoint.state.key)
             return await self._try_endpoint(lease)
 
-        attempt = await admit(
-            try_endpoint, self._config.retry, budget, lambda delay: self._metrics.retry(self._service, delay)
-        )
+        teller = asyncio.create_task(self._tell_waiting()) if self._was_admitted else None
+        try:
+            attempt = await admit(
+                try_endpoint,
+                policy,
+                attempts=policy.recover_attempts if self._was_admitted else policy.attempts,
+                budget=budget,
+                on_retry=lambda delay: self._metrics.retry(self._service, delay),
+            )
+        finally:
+            if teller is not None:
+                teller.cancel()
         if self._was_admitted:
             self._failovers += 1
             self._metrics.failover(self._service)
             self._publish(FailoverNotice(attempt.number, self._replay.replay_from))
         self._was_admitted = True
         return attempt
+
+    async def _tell_waiting(self) -> None:
+        """Say once that the stream waits for a worker, when that takes more than a moment."""
+        await asyncio.sleep(self._config.deadlines.tell)
+        waiting = NoWorker().to_error()
+        waiting.fatal = False
+        waiting.retry_after_ms = self._config.retry.busy_retry_after_ms
+        self._publish(task_pb2.TaskResult(error=waiting))
 
     async def _try_endpoint(self, lease: Lease) -> _Attempt:
         """Send `start` and wait for the first response. Raises UpstreamFailure."""
@@ -386,6 +404,7 @@ class TaskStream:
         if progressed:
             self._strikes.progress()
             attempt.lease.endpoint.state.did_well()
+        self._strikes.reached(_media_ms(result))
         match kind:
             case "drain":
                 attempt.leave_by = self._clock() + result.drain.deadline_ms / 1000
@@ -445,6 +464,17 @@ class TaskStream:
             item.session_id, item.stream_id = self._start.session_id, self._start.stream_id
             item.service_type, item.attempt = self._service, self._attempt
         self._results.put_nowait(item)
+
+
+def _media_ms(result: task_pb2.TaskResult) -> int:
+    """How far into the media a result tells of, milliseconds; 0 for a result about something else."""
+    match result.WhichOneof("result"):
+        case "transcript":
+            return result.transcript.end_ms
+        case "analysis":
+            return result.analysis.media_time_ms
+        case _:
+            return 0
 
 
 def _gap_error(gap: Gap) -> error_pb2.Error:

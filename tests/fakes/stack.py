@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,10 +64,24 @@ class Program:
         """Send a signal to the process itself."""
         self.process.send_signal(number)
 
+    def kill(self) -> None:
+        """SIGKILL, and wait for the end."""
+        self.process.kill()
+        self.process.wait()
+
+    def freeze(self) -> None:
+        """SIGSTOP: the process stands still, its sockets stay open."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self.signal(signal.SIGCONT)
+
     def stop(self) -> int:
         """SIGTERM, then SIGKILL; the exit status."""
         if self.process.poll() is None:
             self.process.terminate()
+            self.thaw()
         try:
             return self.process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -76,6 +90,16 @@ class Program:
 
     def log_text(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def wait_for_log(self, text: str) -> None:
+        """Block until the log holds `text`. Raises StackError when the process ends before, or after a minute."""
+        pause = threading.Event()
+        for _ in range(int(READY_TIMEOUT_S / POLL_S)):
+            if text in self.log_text():
+                return
+            self.check_alive()
+            pause.wait(POLL_S)
+        raise StackError(f"{self.name} never said {text!r}:\n{self.log_text()[-4000:]}")
 
     def check_alive(self) -> None:
         """Raises StackError when the process has ended."""
@@ -94,6 +118,14 @@ class Stack:
     worker_ports: list[int]
     key: str = KEY
     folder: Path = field(default_factory=Path)
+    # Starts a speech worker: (name, port) -> the process, which the stack stops at its end.
+    start_worker: Callable[[str, int], Program] | None = None
+
+    def restart_worker(self, index: int) -> Program:
+        """Start speech worker `index` again on its port, after its end. Does not wait for it to serve."""
+        assert self.start_worker is not None
+        self.workers[index] = self.start_worker(f"stt-{index + 1}", self.worker_ports[index])
+        return self.workers[index]
 
     @property
     def ws_url(self) -> str:
@@ -147,17 +179,23 @@ def running_stack(
     worker_settings: Mapping[str, str] | None = None,
     gateway_settings: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    worker_ports: Sequence[int] = (),
 ) -> Iterator[Stack]:
-    """Speech workers (`python -m workers WORKER_ARGUMENTS`), a fake vision worker on demand, and a gateway."""
+    """Speech workers (`python -m workers WORKER_ARGUMENTS`), a fake vision worker on demand, and a gateway.
+
+    `worker_ports` gives the speech workers' ports, and so their number.
+    """
     with ExitStack() as exits:
         where = folder or Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="talkup-test-")))
-        ports = [free_port() for _ in range(workers)]
-        programs = []
-        for index, port in enumerate(ports, start=1):
+        ports = list(worker_ports) or [free_port() for _ in range(workers)]
+
+        def start_worker(name: str, port: int) -> Program:
             settings = {"WORKER_PORT": str(port), "WORKER_DRAIN_SECONDS": "2", **(worker_settings or {})}
-            program = start(f"stt-{index}", ("-m", "workers", *worker_arguments), settings, where)
+            program = start(name, ("-m", "workers", *worker_arguments), settings, where)
             exits.callback(program.stop)
-            programs.append(program)
+            return program
+
+        programs = [start_worker(f"stt-{index}", port) for index, port in enumerate(ports, start=1)]
         http_port, ws_port = free_port(), free_port()
         gateway_environment = {
             "GATEWAY_HTTP_PORT": str(http_port),
@@ -179,4 +217,4 @@ def running_stack(
         gateway = start("gateway", ("-m", "gateway"), {**gateway_environment, **(gateway_settings or {})}, where)
         exits.callback(gateway.stop)
         wait_until_ready(gateway, http_port, programs)
-        yield Stack(gateway, programs, http_port, ws_port, ports, folder=where)
+        yield Stack(gateway, programs, http_port, ws_port, ports, folder=where, start_worker=start_worker)

@@ -191,6 +191,8 @@ class Client:
                     continue
                 if self._failure is not None:
                     raise self._failure
+                if stream.has_repeated(message):
+                    return
                 assert self._transport is not None
                 # A message lost with the connection is sent again by the resumption, from the stream's own books.
                 with suppress(TransportClosedError):

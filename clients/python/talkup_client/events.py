@@ -66,7 +66,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something was lost but the stream goes on: a `gap`, an `orphan_chunk`."""
+    """The stream goes on: after a loss (`gap`, `orphan_chunk`), or while it waits for a worker (`no_worker`)."""
 
     stream_id: str
     code: str

@@ -58,6 +58,8 @@ class Stream:
         self._flush_ids = itertools.count(1)
         self._flushes: dict[int, asyncio.Future[None]] = {}
         self._end_sent = False
+        self._end_message = ""
+        self._end_repeated = False
 
     @property
     def finished(self) -> bool:
@@ -102,7 +104,8 @@ class Stream:
         """Say that no more chunks come; the remaining events and `StreamEnded` follow."""
         if not self._end_sent and not self.finished:
             self._end_sent = True
-            await self._link.deliver(self, messages.stream_end(self.stream_id))
+            self._end_message = messages.stream_end(self.stream_id)
+            await self._link.deliver(self, self._end_message)
 
     def __aiter__(self) -> Self:
         return self
@@ -150,7 +153,7 @@ class Stream:
         if not self._accepted.done():
             self._refuse(problem)
             self._inbox.finish(None)
-        elif problem.code in _NOTICES:
+        elif problem.code in _NOTICES or _goes_on(problem):
             self._inbox.put(Notice(self.stream_id, problem.code, problem.message))
         else:
             self._inbox.put(problem)
@@ -158,11 +161,17 @@ class Stream:
     def resumed(self, state: StreamState) -> Iterator[str | Chunk]:
         """What to send again after a resumption, in order: chunks, unanswered flushes, the end."""
         self.handle = state.handle
+        self._end_repeated = self._end_sent  # or the gateway knows already
         if state.state == "open":
             yield from self._chunks.rewind(state.next_sequence)
             yield from (messages.stream_flush(self.stream_id, flush_id) for flush_id in sorted(self._flushes))
             if self._end_sent:
+                self._end_repeated = True
                 yield messages.stream_end(self.stream_id)
+
+    def has_repeated(self, message: str | Chunk) -> bool:
+        """Whether a resumption sent a message that was waiting for it. Repeated chunks and flushes do no harm."""
+        return self._end_repeated and message is self._end_message
 
     def fail(self, error: TalkupError) -> None:
         """The session is lost: nothing more comes."""
@@ -187,3 +196,8 @@ class Stream:
             if not flush.done():
                 flush.set_result(None)
         self._flushes.clear()
+
+
+def _goes_on(problem: TalkupError) -> bool:
+    """Whether the stream only waits for a worker: one that ends for want of a worker is not told when to come again."""
+    return problem.code == "no_worker" and problem.retry_after_ms is not None

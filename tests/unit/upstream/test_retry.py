@@ -113,7 +113,7 @@ class Script:
 async def test_tries_until_admitted() -> None:
     script = Script(CallFailed("UNAVAILABLE"), ConnectDeadline())
     delays: list[float] = []
-    assert await admit(script, QUICK, 5, delays.append) == "admitted"
+    assert await admit(script, QUICK, attempts=3, budget=5, on_retry=delays.append) == "admitted"
     assert script.calls == 3
     assert len(delays) == 2
     assert all(0 <= delay <= QUICK.wait_last for delay in delays)
@@ -122,41 +122,58 @@ async def test_tries_until_admitted() -> None:
 async def test_the_last_failure_is_raised_when_tries_are_spent() -> None:
     script = Script(*[CallFailed("UNAVAILABLE")] * 2, CallFailed("ABORTED"), CallFailed("OK"))
     with pytest.raises(CallFailed, match="ABORTED"):
-        await admit(script, QUICK, 5, lambda _: None)
+        await admit(script, QUICK, attempts=3, budget=5, on_retry=lambda _: None)
     assert script.calls == QUICK.attempts
 
 
 async def test_a_final_failure_is_not_tried_again() -> None:
     script = Script(CallFailed("UNAUTHENTICATED"))
     with pytest.raises(CallFailed, match="UNAUTHENTICATED"):
-        await admit(script, QUICK, 5, lambda _: None)
+        await admit(script, QUICK, attempts=3, budget=5, on_retry=lambda _: None)
     assert script.calls == 1
 
 
 async def test_no_wait_begins_that_would_pass_the_budget() -> None:
     script = Script(*[CallFailed("UNAVAILABLE")] * 10)
     with pytest.raises(CallFailed):
-        await admit(script, QUICK, 0.0, lambda _: None)
+        await admit(script, QUICK, attempts=3, budget=0.0, on_retry=lambda _: None)
     assert script.calls == 1
 
 
 def test_the_second_worker_lost_without_progress_is_the_last() -> None:
-    strikes = Strikes(2)
+    strikes = Strikes(2, 3000)
     strikes.strike(WorkerStalled())
     with pytest.raises(WorkersLost):
         strikes.strike(CallFailed("UNAVAILABLE"))
 
 
 def test_progress_wipes_strikes_out() -> None:
-    strikes = Strikes(2)
+    strikes = Strikes(2, 3000)
     for _ in range(5):
         strikes.strike(WorkerStalled())
         strikes.progress()
 
 
+def test_text_far_beyond_the_last_loss_wipes_strikes_out() -> None:
+    strikes = Strikes(2, 3000)
+    for loss in range(5):
+        strikes.reached(loss * 3000)
+        strikes.strike(WorkerStalled())
+
+
+def test_text_about_the_same_media_is_no_progress() -> None:
+    strikes = Strikes(2, 3000)
+    strikes.reached(9000)
+    strikes.strike(WorkerStalled())
+    strikes.reached(500)
+    strikes.reached(11_999)
+    with pytest.raises(WorkersLost):
+        strikes.strike(WorkerStalled())
+
+
 def test_a_final_failure_is_raised_as_it_is() -> None:
     with pytest.raises(FinishDeadline):
-        Strikes(9).strike(FinishDeadline())
+        Strikes(9, 3000).strike(FinishDeadline())
 
 
 def imports(path: Path) -> set[str]:

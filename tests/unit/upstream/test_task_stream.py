@@ -525,3 +525,27 @@ async def test_what_is_counted() -> None:
         await say(pool)
         await pool.close(0)
     assert counts.log == [("opened", STT), ("failed", "worker_error"), ("failover", STT), ("finished", "ended")]
+
+
+async def test_a_stream_without_a_worker_says_so_once_and_goes_on() -> None:
+    config = replace(FAST, deadlines=replace(FAST.deadlines, tell=0.05))
+    async with workers(Script()) as [first], upstream(first.target, config=config) as pool:
+        await until_serving(pool, 1)
+        stream = pool.open(STT, start())
+        stream.offer(chunk(0))
+        await until(lambda: bool(first.seen) and first.seen[0].sequences == [0])
+        port = first.port
+        await first.kill()
+        stream.offer(chunk(1))
+        stream.offer(end())
+        items: list[StreamItem] = []
+        async with asyncio.timeout(15):
+            async for item in stream.results():
+                items.append(item)
+                if isinstance(item, task_pb2.TaskResult) and item.HasField("error"):
+                    second = await WorkerServer().start(port)
+        told = errors(items)
+        assert [(e.code, e.fatal) for e in told] == [(error_pb2.ERROR_CODE_NO_WORKER, False)]
+        assert told[0].retry_after_ms > 0
+        assert words(items) == expected(2)
+        await second.kill()

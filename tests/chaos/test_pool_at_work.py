@@ -1,0 +1,80 @@
+"""Many streams on several workers: spread evenly, a lost worker's streams shared out, a returned one used; no leaks."""
+
+import asyncio
+import random
+import time
+
+from tests.chaos.drills import eventually, footprint, loads, metric, speaking, until_serving
+from tests.chaos.fault_proxy import fault_proxy
+from tests.chaos.speaker import Pace, Speaker
+from tests.fakes.stack import HOST, Stack, running_stack
+
+MIB = 1024 * 1024
+
+
+def quiet(stack: Stack, seeds: range) -> list[Speaker]:
+    """Speakers at half of real time: thirty of them leave the machine to the drill."""
+    return [Speaker(stack.ws_url, seed, pace=Pace(3200, 0.2)) for seed in seeds]
+
+
+async def test_thirty_streams_spread_over_three_workers_and_over_a_returned_one() -> None:
+    with running_stack(workers=3) as stack:
+        first = quiet(stack, range(30))
+        async with asyncio.timeout(100), speaking(first) as tasks:
+            for speaker in first:
+                await speaker.until_final_after(0)
+            served = await loads(stack)
+            assert sum(served) == 30
+            assert max(served) - min(served) <= 2
+            stack.workers[1].kill()
+            killed = time.monotonic()
+            for speaker in first:
+                await speaker.until_final_after(killed)
+            await eventually("all moved", lambda: sum(bool(s.heard.failovers) for s in first) == served[1])
+            left, gone, right = await loads(stack)
+            assert (left + right, gone) == (30, 0)
+            assert abs(left - right) <= 2
+            await until_serving(stack, first[0], 2)
+            stack.restart_worker(1)
+            await until_serving(stack, first[0], 3)
+            later = quiet(stack, range(30, 40))
+            async with speaking(later) as later_tasks:
+                for speaker in later:
+                    await speaker.until_final_after(0)
+                assert (await loads(stack))[1] == 10
+        for task in [*tasks, *later_tasks]:
+            task.result().check()
+        assert sum(await loads(stack)) == 0
+
+
+async def test_churn_leaves_nothing_behind() -> None:
+    """Streams come, lose their socket or their worker, and go; afterwards everything is as it was."""
+    with running_stack(workers=2) as stack:
+        rng = random.Random(8)
+        async with fault_proxy(stack.ws_port) as proxy:
+            url = f"ws://{HOST}:{proxy.port}/ws"
+            await asyncio.gather(*(Speaker(url, seed).speak(20) for seed in range(8)))
+            warm = footprint(stack.gateway)
+            for lap in range(6):
+                speakers = [Speaker(url, 100 * lap + seed) for seed in range(8)]
+                async with asyncio.timeout(60), speaking(speakers) as tasks:
+                    await asyncio.sleep(rng.uniform(0.2, 0.6))
+                    proxy.reset()
+                    if lap % 3 == 2:
+                        victim = lap % 2
+                        stack.workers[victim].kill()
+                        struck = time.monotonic()
+                        for speaker in speakers:
+                            await speaker.until_final_after(struck)
+                        await until_serving(stack, speakers[0], 1)
+                        stack.restart_worker(victim)
+                        await until_serving(stack, speakers[0], 2)
+                for task in tasks:
+                    task.result().check()
+            await eventually("sockets are gone", lambda: footprint(stack.gateway).descriptors <= warm.descriptors + 2)
+        assert await metric(stack, "gateway_connections") == 0
+        assert await metric(stack, "gateway_streams") == 0
+        assert await loads(stack) == [0, 0]
+        after = footprint(stack.gateway)
+        assert after.threads <= warm.threads + 1
+        assert after.rss - warm.rss < 24 * MIB
