@@ -4,18 +4,20 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-corpus lint proto proto-check models lock bench-gateway bench-stt bench-vision bench-peers browser clean
+.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-peers browser clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CACHE := $(CURDIR)/.cache
+TS := clients/typescript
 PYTEST_ARGS ?=
 CORPUS ?=
 # A container or a service account may have no writable home: nothing here needs one.
 export XDG_CACHE_HOME ?= $(CACHE)/xdg
 export WORKER_MODEL_CACHE ?= $(CACHE)/models
 export PIP_CACHE_DIR ?= $(CACHE)/pip
+export npm_config_cache ?= $(CACHE)/npm
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONPATH := $(CURDIR):$(CURDIR)/generated:$(CURDIR)/clients/python$(if $(PYTHONPATH),:$(PYTHONPATH))
 PIP := $(BIN)/python -m pip --quiet --no-input
@@ -59,7 +61,13 @@ run: setup  ## gateway and workers on this machine; ^C drains
 browser:
 	@$(PYTHON) deploy/dev/ensure_chromium.py
 
-test: setup browser  ## the whole suite
+$(TS)/node_modules/.complete: $(TS)/package-lock.json
+	@command -v npm > /dev/null || { echo "test: the TypeScript client needs Node 20 or newer with npm" >&2; exit 1; }
+	@echo "setup: installing npm packages"
+	@npm --prefix $(TS) ci --silent
+	@touch $@
+
+test: setup browser $(TS)/node_modules/.complete  ## the whole suite
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-corpus: setup  ## acceptance on real material: CORPUS=dir with manifest.jsonl
@@ -82,6 +90,10 @@ proto-check: $(VENV)/.packages  ## the contract: lint, no breaking change, gener
 	@fresh="$$(mktemp -d)"; trap 'rm -rf "$$fresh"' EXIT; \
 	$(BIN)/python -m grpc_tools.protoc -I proto --python_out="$$fresh" --pyi_out="$$fresh" --grpc_python_out="$$fresh" proto/talkup/v1/*.proto; \
 	diff -r -x __pycache__ -x '__init__.py' -x py.typed "$$fresh" generated || { echo "proto-check: generated/ is not what proto/ gives: make proto" >&2; exit 1; }
+
+schemas: $(VENV)/.project $(TS)/node_modules/.complete  ## JSON Schemas, TypeScript types and the page's client from the messages
+	@$(BIN)/python -m deploy.dev.schemas
+	@cd $(TS) && npm run --silent types && npm run --silent build && npm run --silent page
 
 lock: $(VENV)/.packages  ## pinned requirements from pyproject.toml
 	@for extra in gateway stt vision client tls dev; do \
@@ -108,4 +120,4 @@ bench:
 	@$(BIN)/python -m bench.$(BENCH) $(if $(CORPUS),--corpus "$(CORPUS)")
 
 clean:  ## remove everything that was made here
-	@rm -rf $(VENV) .cache .run build dist bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info
+	@rm -rf $(VENV) $(TS)/node_modules $(TS)/dist .cache .run build dist bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info
