@@ -1,0 +1,68 @@
+// The figures of a session, counted from what comes in.
+
+import { clock } from "./timeline.js";
+
+const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+const MAX_DELAYS = 500;
+const shown = (ms) => (ms === undefined ? "–" : ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
+
+export class Summary {
+  #place;
+  #delays;
+  #words = 0;
+  #confidence = 0;
+  #spokenMs = 0;
+  #endMs = 0;
+  #resumed = 0;
+  #sent = { interim: [], final: [] };
+
+  constructor(place, delays) {
+    [this.#place, this.#delays] = [place, delays];
+    this.#show();
+  }
+
+  clear() {
+    this.#words = this.#confidence = this.#spokenMs = this.#endMs = this.#resumed = 0;
+    this.#sent = { interim: [], final: [] };
+    this.#show();
+  }
+
+  segment({ is_final, text, confidence, start_ms, end_ms }, delayMs) {
+    this.#endMs = Math.max(this.#endMs, end_ms);
+    const delays = this.#sent[is_final ? "final" : "interim"];
+    if (delayMs !== undefined) delays.push(Math.max(0, delayMs));
+    if (delays.length > MAX_DELAYS) delays.shift();
+    if (is_final) {
+      const count = text.split(/\s+/).filter(Boolean).length;
+      this.#words += count;
+      this.#confidence += confidence * count;
+      this.#spokenMs += end_ms - start_ms;
+    }
+    this.#show();
+  }
+
+  resumed() {
+    this.#resumed += 1;
+    this.#show();
+  }
+
+  #show() {
+    const minutes = this.#spokenMs / 60_000;
+    const figures = {
+      words: this.#words,
+      "words a minute": minutes > 0.05 ? Math.round(this.#words / minutes) : "–",
+      length: clock(this.#endMs).slice(0, 5),
+      confidence: this.#words ? `${Math.round((this.#confidence / this.#words) * 100)} %` : "–",
+      resumed: this.#resumed,
+    };
+    this.#place.replaceChildren(
+      ...Object.entries(figures).map(([name, value]) => {
+        const pair = document.createElement("div");
+        pair.appendChild(document.createElement("dt")).textContent = name;
+        pair.appendChild(document.createElement("dd")).textContent = value;
+        return pair;
+      }),
+    );
+    for (const kind of ["interim", "final"]) this.#delays[kind].textContent = shown(median(this.#sent[kind]));
+  }
+}
