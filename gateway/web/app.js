@@ -221,7 +221,6 @@ async function download(format) {
 function useTheme(name) {
   document.documentElement.dataset.theme = name;
   $("theme").setAttribute("aria-pressed", String(name === "dark"));
-  $("theme").textContent = name === "dark" ? "Light" : "Dark";
 }
 
 $("controls").addEventListener("submit", (event) => {
