@@ -71,7 +71,7 @@ class Visit:
 
     def watch(self) -> None:
         """Take note of requests, faults and media frames."""
-        self.page.on("request", lambda request: self.requests.append(request))
+        self.page.on("request", self._note_request)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("console", lambda said: self.problems.append(said.text) if said.type == "error" else None)
         self.page.on("websocket", self._watch_socket)
@@ -98,6 +98,9 @@ class Visit:
 
     async def until_state(self, state: str) -> None:
         await self.until("state => document.getElementById('connection').dataset.state === state", state)
+
+    def _note_request(self, request: Request) -> None:
+        self.requests.append(request)
 
     def _watch_socket(self, socket: Any) -> None:
         self.sockets += 1
