@@ -18,9 +18,9 @@ const STATES = {
   closed: "call ended",
 };
 
-const captions = new Captions({ box: $("captions"), finals: $("finals"), interim: $("interim"), empty: $("empty") });
+const captions = new Captions({ box: $("captions"), finals: $("finals"), interim: $("interim"), empty: $("empty"), tip: $("tip") });
 const timeline = new Timeline($("timeline"), $("events"));
-const summary = new Summary($("summary"), { interim: $("interim-delay"), final: $("final-delay") });
+const summary = new Summary($("summary"), { interim: $("interim-delay"), final: $("final-delay"), end: $("end-delay") });
 const overlay = new Overlay({ canvas: $("overlay"), video: $("video"), list: $("signals") });
 const meter = new Meter($("meter"));
 let call = null;
@@ -131,7 +131,7 @@ class Call {
 
   #transcribed(segment) {
     captions.show(segment);
-    summary.segment(segment, this.#mediaMs() - segment.end_ms);
+    summary.segment(segment, this.#mediaMs());
     $("heard-language").textContent = segment.language;
     $("heard-language").hidden = !segment.language;
     if (segment.is_final) timeline.span("caption", segment.start_ms, segment.end_ms);
@@ -140,6 +140,7 @@ class Call {
 
   #heard({ event, media_time_ms }) {
     const speaking = event === "speech_started";
+    if (!speaking) summary.speechEnded(media_time_ms);
     $("speech").dataset.on = speaking;
     $("speech").textContent = speaking ? "speech" : "silence";
     timeline.note(media_time_ms, speaking ? "speech begins" : "speech ends");

@@ -1,5 +1,7 @@
 // The transcript on screen: finals as spans a word, tinted by confidence; the open segment in grey.
 
+// A silence at least this long on the media clock begins a new paragraph.
+const PAUSE_MS = 1500;
 const LOW = 0.5;
 const MID = 0.8;
 
@@ -18,13 +20,27 @@ function wordSpan({ word, start_ms, end_ms, confidence }) {
   return span;
 }
 
-// Words stand in a final with single spaces between, so that its text is the segment's text.
-function paragraph(segment) {
-  const line = document.createElement("p");
-  line.dataset.segment = segment.segment_id;
-  if (segment.words.length === 0) line.append(segment.text.trim());
-  segment.words.forEach((word, index) => line.append(index ? " " : "", wordSpan(word)));
-  return line;
+// A final's words with single spaces between and after, so that finals read on as one text.
+function segmentSpan(segment) {
+  const place = document.createElement("span");
+  place.dataset.segment = segment.segment_id;
+  if (segment.words.length === 0) place.append(segment.text.trim(), " ");
+  for (const word of segment.words) place.append(wordSpan(word), " ");
+  return place;
+}
+
+// One floating label for all words: inside the scrolling text it would be cut off at the edges.
+function watchHover(box, tip) {
+  box.addEventListener("pointerover", ({ target }) => {
+    tip.hidden = !target.dataset?.tip;
+    if (tip.hidden) return;
+    tip.textContent = target.dataset.tip;
+    const word = target.getBoundingClientRect();
+    const left = word.left + word.width / 2 - tip.offsetWidth / 2;
+    tip.style.left = `${Math.max(8, Math.min(innerWidth - tip.offsetWidth - 8, left))}px`;
+    tip.style.top = `${word.top - tip.offsetHeight - 4}px`;
+  });
+  box.addEventListener("pointerleave", () => (tip.hidden = true));
 }
 
 export class Captions {
@@ -32,14 +48,17 @@ export class Captions {
   #finals;
   #interim;
   #empty;
+  #endMs = 0;
 
-  constructor({ box, finals, interim, empty }) {
+  constructor({ box, finals, interim, empty, tip }) {
     [this.#box, this.#finals, this.#interim, this.#empty] = [box, finals, interim, empty];
+    watchHover(box, tip);
   }
 
   clear() {
     this.#finals.replaceChildren();
     this.#interim.textContent = "";
+    this.#endMs = 0;
     this.#empty.hidden = false;
   }
 
@@ -47,11 +66,19 @@ export class Captions {
     const following = this.#box.scrollHeight - this.#box.scrollTop - this.#box.clientHeight < 80;
     this.#empty.hidden = true;
     if (segment.is_final) {
-      if (segment.text.trim()) this.#finals.append(paragraph(segment));
+      if (segment.text.trim()) this.#append(segment);
       this.#interim.textContent = "";
     } else {
       this.#interim.textContent = segment.text;
     }
     if (following) this.#box.scrollTop = this.#box.scrollHeight;
+  }
+
+  #append(segment) {
+    const pause = segment.start_ms - this.#endMs >= PAUSE_MS;
+    const last = this.#finals.lastElementChild;
+    const line = last && !pause ? last : this.#finals.appendChild(document.createElement("p"));
+    line.append(segmentSpan(segment));
+    this.#endMs = segment.end_ms;
   }
 }

@@ -65,7 +65,7 @@ export class Overlay {
     pen.stroke();
     if (!head?.yaw || !head.pitch) return;
     // The nose's direction, foreshortened: a unit vector turned by yaw and pitch, seen from the front.
-    const [middleX, middleY, reach] = [x + w / 2, y + h / 2, h * 0.6];
+    const [middleX, middleY, reach] = [x + w / 2, y + h / 2, h * 1.5];
     pen.strokeStyle = "#5fd6a0";
     pen.beginPath();
     pen.moveTo(middleX, middleY);

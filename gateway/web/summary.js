@@ -4,6 +4,7 @@ import { clock } from "./timeline.js";
 
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 const MAX_DELAYS = 500;
+const NEAR_MS = 1200;
 const shown = (ms) => (ms === undefined ? "–" : ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
 
 export class Summary {
@@ -14,7 +15,9 @@ export class Summary {
   #spokenMs = 0;
   #endMs = 0;
   #resumed = 0;
-  #sent = { interim: [], final: [] };
+  #sent = { interim: [], final: [], end: [] };
+  #lastFinal = { end: -Infinity, came: 0 };
+  #lastSpeech;
 
   constructor(place, delays) {
     [this.#place, this.#delays] = [place, delays];
@@ -23,22 +26,44 @@ export class Summary {
 
   clear() {
     this.#words = this.#confidence = this.#spokenMs = this.#endMs = this.#resumed = 0;
-    this.#sent = { interim: [], final: [] };
+    this.#sent = { interim: [], final: [], end: [] };
+    this.#lastFinal = { end: -Infinity, came: 0 };
+    this.#lastSpeech = undefined;
     this.#show();
   }
 
-  segment({ is_final, text, confidence, start_ms, end_ms }, delayMs) {
+  // `now` is when it came, on the media clock.
+  segment({ is_final, text, confidence, start_ms, end_ms }, now) {
     this.#endMs = Math.max(this.#endMs, end_ms);
-    const delays = this.#sent[is_final ? "final" : "interim"];
-    if (delayMs !== undefined) delays.push(Math.max(0, delayMs));
-    if (delays.length > MAX_DELAYS) delays.shift();
+    this.#measure(is_final ? "final" : "interim", now - end_ms);
     if (is_final) {
+      this.#lastFinal = { end: end_ms, came: now };
+      this.#pair();
       const count = text.split(/\s+/).filter(Boolean).length;
       this.#words += count;
       this.#confidence += confidence * count;
       this.#spokenMs += end_ms - start_ms;
     }
     this.#show();
+  }
+
+  speechEnded(ms) {
+    this.#lastSpeech = ms;
+    this.#pair();
+    this.#show();
+  }
+
+  // The end of speech and the final that holds its last word come in either order.
+  #pair() {
+    if (this.#lastSpeech === undefined || Math.abs(this.#lastFinal.end - this.#lastSpeech) > NEAR_MS) return;
+    this.#measure("end", this.#lastFinal.came - this.#lastSpeech);
+    this.#lastSpeech = undefined;
+  }
+
+  #measure(kind, ms) {
+    const delays = this.#sent[kind];
+    delays.push(Math.max(0, ms));
+    if (delays.length > MAX_DELAYS) delays.shift();
   }
 
   resumed() {
@@ -63,6 +88,6 @@ export class Summary {
         return pair;
       }),
     );
-    for (const kind of ["interim", "final"]) this.#delays[kind].textContent = shown(median(this.#sent[kind]));
+    for (const kind of ["interim", "final", "end"]) this.#delays[kind].textContent = shown(median(this.#sent[kind]));
   }
 }

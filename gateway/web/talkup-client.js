@@ -511,6 +511,7 @@ var TalkupClient = class extends Emitter {
       return;
     this.#session = data;
     this.#attempt = 0;
+    this.#refusal = void 0;
     this.#lostAt = void 0;
     this.#become("open");
     this.emit("session", data);
@@ -538,7 +539,7 @@ var TalkupClient = class extends Emitter {
     this.#abandon();
     this.#lostAt ??= this.#options.now();
     const overdue = this.#options.now() - this.#lostAt > this.#options.resumeMs;
-    if (this.#refusal || FINAL_CLOSES.has(code))
+    if (FINAL_CLOSES.has(code))
       return this.#finish(reason || `closed by the gateway (${code})`);
     if (overdue || !this.#session)
       return this.#finish("the gateway cannot be reached");

@@ -104,6 +104,7 @@ async def test_nothing_is_lost_when_the_plug_is_pulled(stack: Stack, tone: Path)
         assert finals.split() == expected_words(visit.audio())
         kept = [segment["text"] for stream in transcript(stack, session)["streams"] for segment in stream["segments"]]
         assert finals == " ".join(kept)
+        assert not await page.locator("#notice").is_visible()
         assert visit.outside() == []
         assert visit.problems == []
         for name in ("txt", "srt", "vtt", "json"):

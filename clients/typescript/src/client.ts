@@ -204,6 +204,7 @@ export class TalkupClient extends Emitter<ClientEvents> {
     if (this.#session && data.session_id !== this.#session.session_id) return;
     this.#session = data;
     this.#attempt = 0;
+    this.#refusal = undefined;
     this.#lostAt = undefined;
     this.#become("open");
     this.emit("session", data);
@@ -230,7 +231,7 @@ export class TalkupClient extends Emitter<ClientEvents> {
     this.#abandon();
     this.#lostAt ??= this.#options.now();
     const overdue = this.#options.now() - this.#lostAt > this.#options.resumeMs;
-    if (this.#refusal || FINAL_CLOSES.has(code)) return this.#finish(reason || `closed by the gateway (${code})`);
+    if (FINAL_CLOSES.has(code)) return this.#finish(reason || `closed by the gateway (${code})`);
     if (overdue || !this.#session) return this.#finish("the gateway cannot be reached");
     this.#become("reconnecting");
     this.#retry = setTimeout(() => this.#open(), delayMs(this.#attempt++, this.#options.random));
