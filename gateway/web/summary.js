@@ -11,6 +11,7 @@ export class Summary {
   #place;
   #delays;
   #words = 0;
+  #finals = 0;
   #confidence = 0;
   #spokenMs = 0;
   #endMs = 0;
@@ -25,7 +26,7 @@ export class Summary {
   }
 
   clear() {
-    this.#words = this.#confidence = this.#spokenMs = this.#endMs = this.#resumed = 0;
+    this.#words = this.#finals = this.#confidence = this.#spokenMs = this.#endMs = this.#resumed = 0;
     this.#sent = { interim: [], final: [], end: [] };
     this.#lastFinal = { end: -Infinity, came: 0 };
     this.#lastSpeech = undefined;
@@ -41,6 +42,7 @@ export class Summary {
       this.#pair();
       const count = text.split(/\s+/).filter(Boolean).length;
       this.#words += count;
+      this.#finals += 1;
       this.#confidence += confidence * count;
       this.#spokenMs += end_ms - start_ms;
     }
@@ -78,6 +80,7 @@ export class Summary {
       "words a minute": minutes > 0.05 ? Math.round(this.#words / minutes) : "–",
       length: clock(this.#endMs).slice(0, 5),
       confidence: this.#words ? `${Math.round((this.#confidence / this.#words) * 100)} %` : "–",
+      "final captions": this.#finals,
       resumed: this.#resumed,
     };
     this.#place.replaceChildren(

@@ -113,8 +113,13 @@ class Visit:
 
 
 @asynccontextmanager
-async def visiting(url: str, microphone: Path, *, once: bool = False, **options: Any) -> AsyncIterator[Visit]:
-    """Open a page; `once`: the microphone is silent after the end of its file, else it begins again."""
+async def visiting(
+    url: str, microphone: Path, *, once: bool = False, camera: Path | None = None, **options: Any
+) -> AsyncIterator[Visit]:
+    """Open a page; `once`: the microphone is silent after the end of its file, else it begins again.
+
+    `camera` is a Y4M file; without it the camera shows Chromium's test picture.
+    """
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=chromium(),
@@ -125,6 +130,7 @@ async def visiting(url: str, microphone: Path, *, once: bool = False, **options:
                 "--use-fake-ui-for-media-stream",
                 "--use-fake-device-for-media-stream",
                 f"--use-file-for-fake-audio-capture={microphone}{'%noloop' if once else ''}",
+                *([f"--use-file-for-fake-video-capture={camera}"] if camera else []),
             ],
         )
         try:
