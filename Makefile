@@ -20,6 +20,8 @@ export PIP_CACHE_DIR ?= $(CACHE)/pip
 export npm_config_cache ?= $(CACHE)/npm
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONPATH := $(CURDIR):$(CURDIR)/generated:$(CURDIR)/clients/python$(if $(PYTHONPATH),:$(PYTHONPATH))
+# The Node.js that was installed beside Python for want of one, else that of this machine.
+WITH_NODE = PATH="$(CURDIR)/$(BIN):$$PATH"
 PIP := $(BIN)/python -m pip --quiet --no-input
 
 help:  ## what can be made
@@ -61,14 +63,17 @@ run: setup  ## gateway and workers on this machine; ^C drains
 browser:
 	@$(PYTHON) deploy/dev/ensure_chromium.py
 
-$(TS)/node_modules/.complete: $(TS)/package-lock.json
-	@command -v npm > /dev/null || { echo "test: the TypeScript client needs Node 20 or newer with npm" >&2; exit 1; }
+$(VENV)/.node: $(VENV)/.python deploy/requirements/node.txt
+	@$(PYTHON) deploy/dev/check_node.py || { echo "setup: installing Node.js into $(VENV)"; $(PIP) install --require-hashes -r deploy/requirements/node.txt; }
+	@touch $@
+
+$(TS)/node_modules/.complete: $(TS)/package-lock.json $(VENV)/.node
 	@echo "setup: installing npm packages"
-	@npm --prefix $(TS) ci --silent
+	@$(WITH_NODE) npm --prefix $(TS) ci --silent
 	@touch $@
 
 test: setup browser $(TS)/node_modules/.complete  ## the whole suite
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(WITH_NODE) $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-corpus: setup  ## acceptance on real material: CORPUS=dir with manifest.jsonl
 	@test -f "$(CORPUS)/manifest.jsonl" || { echo "test-corpus: CORPUS=dir must name a folder with manifest.jsonl" >&2; exit 2; }
@@ -93,7 +98,7 @@ proto-check: $(VENV)/.packages  ## the contract: lint, no breaking change, gener
 
 schemas: $(VENV)/.project $(TS)/node_modules/.complete  ## JSON Schemas, TypeScript types and the page's client from the messages
 	@$(BIN)/python -m deploy.dev.schemas
-	@cd $(TS) && npm run --silent types && npm run --silent build && npm run --silent page
+	@cd $(TS) && for step in types build page; do $(WITH_NODE) npm run --silent $$step; done
 
 lock: $(VENV)/.packages  ## pinned requirements from pyproject.toml
 	@for extra in gateway stt vision client tls dev; do \
@@ -102,6 +107,8 @@ lock: $(VENV)/.packages  ## pinned requirements from pyproject.toml
 	done
 	@$(BIN)/uv pip compile deploy/requirements/cuda.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate --quiet \
 		--output-file deploy/requirements/cuda.txt > /dev/null
+	@$(BIN)/uv pip compile deploy/requirements/node.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate --quiet \
+		--output-file deploy/requirements/node.txt > /dev/null
 
 bench-gateway: BENCH = gateway
 bench-gateway: bench  ## overhead and capacity of the gateway

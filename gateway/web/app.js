@@ -18,6 +18,9 @@ const STATES = {
   closed: "call ended",
 };
 
+// How long an event without an end is drawn.
+const MOMENT_MS = 200;
+
 const captions = new Captions({ box: $("captions"), finals: $("finals"), interim: $("interim"), empty: $("empty"), tip: $("tip") });
 const timeline = new Timeline($("timeline"), $("events"));
 const summary = new Summary($("summary"), { interim: $("interim-delay"), final: $("final-delay"), end: $("end-delay") });
@@ -49,6 +52,7 @@ class Call {
   #camera;
   #pictures;
   #startedAt = Date.now();
+  #firstPictureAt;
   #spoken;
   #stopping = false;
 
@@ -114,7 +118,9 @@ class Call {
   }
 
   #sendPicture(picture, takenAt) {
-    if (!this.#pictures.over && this.client.state === "open") this.#pictures.send(picture, takenAt);
+    if (this.#pictures.over || this.client.state !== "open") return;
+    this.#firstPictureAt ??= takenAt;
+    this.#pictures.send(picture, takenAt);
   }
 
   #leavePicture() {
@@ -150,9 +156,11 @@ class Call {
 
   #seen(result) {
     overlay.show(result);
+    // The pictures' clock begins with the first of them, the timeline's with the sound.
+    const offset = this.#firstPictureAt - this.#startedAt;
     for (const { type, t0_ms, t1_ms } of result.events) {
-      timeline.span("seen", t0_ms, t1_ms ?? t0_ms + 200);
-      timeline.note(t0_ms, type.replaceAll("_", " "));
+      timeline.span("seen", offset + t0_ms, offset + (t1_ms ?? t0_ms + MOMENT_MS));
+      timeline.note(offset + t0_ms, type.replaceAll("_", " "));
     }
   }
 
@@ -175,7 +183,7 @@ class Call {
     if (state === "suspended") this.#mark(this.#mediaMs(), "the plug was pulled");
     if (state === "open" && this.#audio) {
       summary.resumed();
-      this.#mark(this.#mediaMs(), "connected again, nothing lost");
+      this.#mark(this.#mediaMs(), "connected again");
     }
     if (state === "closed" && !this.#stopping) void this.stop();
   }

@@ -62,10 +62,13 @@ export class Timeline {
 
   note(ms, text) {
     const item = document.createElement("li");
+    item.dataset.ms = ms;
     const time = item.appendChild(document.createElement("time"));
     time.textContent = clock(ms);
     item.append(text);
-    this.#list.prepend(item);
+    // Newest first; what comes late finds its place.
+    const older = [...this.#list.children].find((other) => Number(other.dataset.ms) <= ms);
+    this.#list.insertBefore(item, older ?? null);
     if (this.#list.children.length > MAX_LISTED) this.#list.lastChild.remove();
   }
 
