@@ -1,4 +1,4 @@
-"""Tells whether this machine has a Node.js with npm that the TypeScript client can be built with: exit status 0 or 1."""
+"""Tells by exit status 0 or 1 whether there is a Node.js with npm that the TypeScript client can be built with."""
 
 import re
 import shutil

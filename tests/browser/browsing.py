@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import shutil
 import struct
@@ -15,6 +16,8 @@ from typing import Any
 
 import av
 from playwright.async_api import Page, Request, async_playwright
+
+from tests.fakes.schema_check import checked
 
 RATE = 48_000
 PATIENCE_MS = 45_000
@@ -105,6 +108,13 @@ class Visit:
     def _watch_socket(self, socket: Any) -> None:
         self.sockets += 1
         socket.on("framesent", self._watch_frame)
+        socket.on("framereceived", self._check_frame)
+
+    def _check_frame(self, frame: str | bytes) -> None:
+        try:
+            checked(json.loads(frame))
+        except AssertionError as fault:  # raised in a callback, it would be lost
+            self.problems.append(str(fault))
 
     def _watch_frame(self, frame: str | bytes) -> None:
         if isinstance(frame, bytes) and frame[:2] == b"\x54\x01":

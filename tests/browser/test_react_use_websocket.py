@@ -17,6 +17,7 @@ from aiohttp import web
 
 from tests.browser.browsing import Visit, visiting, write_tone
 from tests.browser.test_typescript_client import node
+from tests.fakes.line import Line
 from tests.fakes.stack import HOST, ROOT, Stack
 from workers.fake_words import expected_words
 
@@ -29,47 +30,6 @@ PAGE = (
 )
 EBML = b"\x1a\x45\xdf\xa3"
 PACKETS = 3
-
-
-class Line:
-    """The network between browser and gateway: passes bytes on, and can be cut."""
-
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._ends: list[asyncio.StreamWriter] = []
-        self.port = 0
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[Line]:
-        server = await asyncio.start_server(self._carry, HOST, 0)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
-            yield self
-        finally:
-            server.close()
-            self.cut()
-
-    def cut(self) -> None:
-        """End every connection without a close frame; new ones may be made."""
-        for end in self._ends:
-            end.transport.abort()
-        self._ends.clear()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(HOST, self._target)
-        self._ends += [writer, back]
-        await asyncio.gather(_pump(reader, back), _pump(there, writer))
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-    except ConnectionError:
-        pass
-    finally:
-        writer.close()
 
 
 def initialize(stack: Stack, port: int) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.schemas import asyncapi
+from tests.fakes.line import Line
 from tests.fakes.stack import ROOT, Stack
 from workers.fake_words import expected_words
 
@@ -53,15 +56,28 @@ def test_its_parts(built: Path) -> None:
     node("--test", *(str(path) for path in sorted((CLIENT / "test").glob("*.test.mjs"))))
 
 
-def test_nothing_is_lost_with_the_network(built: Path, fake_stack: Stack) -> None:
-    arguments = ("test/session.mjs", fake_stack.http_url, fake_stack.key, str(AUDIO_BYTES))
-    told = json.loads(node("--experimental-websocket", "--no-warnings", *arguments))
+def converse(stack: Stack, *port: str) -> dict[str, Any]:
+    """Send AUDIO_BYTES from Node; what came of them, every word of which was checked."""
+    arguments = ("test/session.mjs", stack.http_url, stack.key, str(AUDIO_BYTES), *port)
+    told: dict[str, Any] = json.loads(node("--experimental-websocket", "--no-warnings", *arguments))
     audio = bytes((index * 31 + (index >> 8)) & 255 for index in range(AUDIO_BYTES))
     assert " ".join(final["text"] for final in told["finals"]).split() == expected_words(audio)
     assert told["totals"]["bytes"] == AUDIO_BYTES
     assert told["totals"]["gaps"] == 0
-    assert told["states"] == ["connecting", "open", "suspended", "reconnecting", "open", "closed"]
     assert told["services"] == ["stt"]
+    return told
+
+
+def test_nothing_is_lost_while_the_client_is_suspended(built: Path, fake_stack: Stack) -> None:
+    states = converse(fake_stack)["states"]
+    assert states == ["connecting", "open", "suspended", "reconnecting", "open", "closed"]
+
+
+async def test_nothing_is_lost_when_the_line_breaks(built: Path, fake_stack: Stack) -> None:
+    async with Line(fake_stack.ws_port, cut_after=AUDIO_BYTES // 2).open() as line:
+        told = await asyncio.to_thread(converse, fake_stack, str(line.port))
+        assert line.cuts == 1
+    assert told["states"] == ["connecting", "open", "reconnecting", "open", "closed"]
 
 
 def test_the_asyncapi_document_is_valid() -> None:
