@@ -4,20 +4,24 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-corpus lint proto proto-check models lock bench-gateway bench-stt bench-vision bench-peers browser clean
+.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-peers browser clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CACHE := $(CURDIR)/.cache
+TS := clients/typescript
 PYTEST_ARGS ?=
 CORPUS ?=
 # A container or a service account may have no writable home: nothing here needs one.
 export XDG_CACHE_HOME ?= $(CACHE)/xdg
 export WORKER_MODEL_CACHE ?= $(CACHE)/models
 export PIP_CACHE_DIR ?= $(CACHE)/pip
+export npm_config_cache ?= $(CACHE)/npm
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONPATH := $(CURDIR):$(CURDIR)/generated:$(CURDIR)/clients/python$(if $(PYTHONPATH),:$(PYTHONPATH))
+# The Node.js that was installed beside Python for want of one, else that of this machine.
+WITH_NODE = PATH="$(CURDIR)/$(BIN):$$PATH"
 PIP := $(BIN)/python -m pip --quiet --no-input
 
 help:  ## what can be made
@@ -59,8 +63,17 @@ run: setup  ## gateway and workers on this machine; ^C drains
 browser:
 	@$(PYTHON) deploy/dev/ensure_chromium.py
 
-test: setup browser  ## the whole suite
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+$(VENV)/.node: $(VENV)/.python deploy/requirements/node.txt
+	@$(PYTHON) deploy/dev/check_node.py || { echo "setup: installing Node.js into $(VENV)"; $(PIP) install --require-hashes -r deploy/requirements/node.txt; }
+	@touch $@
+
+$(TS)/node_modules/.complete: $(TS)/package-lock.json $(VENV)/.node
+	@echo "setup: installing npm packages"
+	@$(WITH_NODE) npm --prefix $(TS) ci --silent
+	@touch $@
+
+test: setup browser $(TS)/node_modules/.complete  ## the whole suite
+	@$(WITH_NODE) $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-corpus: setup  ## acceptance on real material: CORPUS=dir with manifest.jsonl
 	@test -f "$(CORPUS)/manifest.jsonl" || { echo "test-corpus: CORPUS=dir must name a folder with manifest.jsonl" >&2; exit 2; }
@@ -79,6 +92,10 @@ proto: $(VENV)/.packages  ## generated/ from proto/
 proto-check: $(VENV)/.packages  ## the contract: lint, no breaking change, generated/ up to date
 	@PYTHON="$(CURDIR)/$(BIN)/python" BUF="$(CURDIR)/$(BIN)/buf" sh proto/check.sh
 
+schemas: $(VENV)/.project $(TS)/node_modules/.complete  ## JSON Schemas, TypeScript types and the page's client from the messages
+	@$(BIN)/python -m deploy.dev.schemas
+	@cd $(TS) && for step in types build page; do $(WITH_NODE) npm run --silent $$step; done
+
 lock: $(VENV)/.packages  ## pinned requirements from pyproject.toml
 	@for extra in gateway stt vision client tls dev; do \
 		$(BIN)/uv pip compile pyproject.toml --extra $$extra --universal --no-header --generate-hashes --no-annotate --quiet \
@@ -86,6 +103,8 @@ lock: $(VENV)/.packages  ## pinned requirements from pyproject.toml
 	done
 	@$(BIN)/uv pip compile deploy/requirements/cuda.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate --quiet \
 		--output-file deploy/requirements/cuda.txt > /dev/null
+	@$(BIN)/uv pip compile deploy/requirements/node.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate --quiet \
+		--output-file deploy/requirements/node.txt > /dev/null
 
 bench-gateway: BENCH = gateway
 bench-gateway: bench  ## overhead and capacity of the gateway
@@ -104,4 +123,4 @@ bench:
 	@$(BIN)/python -m bench.$(BENCH) $(if $(CORPUS),--corpus "$(CORPUS)")
 
 clean:  ## remove everything that was made here
-	@rm -rf $(VENV) .cache .run build dist bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info
+	@rm -rf $(VENV) $(TS)/node_modules $(TS)/dist .cache .run build dist bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info

@@ -16,6 +16,7 @@ from gateway.auth import Audience, AuthError, FailureLimiter, Minted, Principal,
 from gateway.directory import SessionDirectory
 from gateway.metrics import CONTENT_TYPE
 from gateway.runner import Tools
+from gateway.schemas import SCHEMA_NAMES, asyncapi, schema
 from gateway.store import StoreError
 from gateway.transcript_formats import FORMATS, render
 
@@ -95,6 +96,8 @@ class Api:
         app.router.add_post("/process/initialization", self.initialize)
         app.router.add_get("/v1/sessions/{session_id}/transcript", self.transcript)
         app.router.add_delete("/v1/sessions/{session_id}", self.delete_session)
+        app.router.add_get("/asyncapi.json", self.asyncapi)
+        app.router.add_get("/schema/{name}", self.schema)
         app.router.add_get("/", self.asset)
         app.router.add_get("/{name}", self.asset)
         return app
@@ -195,6 +198,17 @@ class Api:
         if not (known or live):
             raise RefusalError(404, "session_expired", "nothing is kept of this session")
         return web.Response(status=204)
+
+    async def asyncapi(self, request: web.Request) -> web.Response:
+        """The AsyncAPI document, with the WebSocket's address as this caller reaches it."""
+        return _json(asyncapi(self._ws_url(_host(request))))
+
+    async def schema(self, request: web.Request) -> web.Response:
+        """The JSON Schema of one direction."""
+        name = request.match_info["name"]
+        if name not in SCHEMA_NAMES:
+            raise RefusalError(404, "bad_message", f"there are {', '.join(SCHEMA_NAMES)}")
+        return _json(schema(name))
 
     async def asset(self, request: web.Request) -> web.Response:
         """A file of the demo page."""

@@ -199,7 +199,8 @@ class SessionRunner:
         """Part with the socket; keep what it was to be told and was not, as far as that must arrive."""
         peer, self._peer = self._peer, None
         if peer is not None and self._was_open:
-            self._unsent += [message for message in peer.outbox.unsent() if must_arrive(message)]
+            unsent = peer.outbox.unsent()
+            self._unsent += [message for message in unsent if must_arrive(message) and not _of_the_socket(message)]
         self.perform(self.session.disconnected(self._tools.clock(), clean=clean))
 
     def expire(self) -> None:
@@ -476,3 +477,8 @@ def _internal_error(session_id: str, key: TaskKey) -> task_pb2.TaskResult:
     return task_pb2.TaskResult(
         session_id=session_id, stream_id=key.stream_id, service_type=key.service_type, error=error
     )
+
+
+def _of_the_socket(message: ServerMessage) -> bool:
+    """Whether a message tells a socket of its own end, which is no news to the one after it."""
+    return isinstance(message, ErrorMessage) and message.data.code == Code.SUPERSEDED

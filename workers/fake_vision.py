@@ -107,12 +107,7 @@ class VisionSession:
         self._analyzed += 1
         self._last_sequence = chunk.sequence
         self._media_ms = _media_ms(chunk, state)
-        faces = 1 + zlib.crc32(chunk.payload) % 2
-        confidence = 1.0
-        frame = analysis_pb2.FrameSignals(
-            face_count=faces,
-            motion=analysis_pb2.Measure(value=(zlib.crc32(chunk.payload) % 1000) / 1000, confidence=confidence),
-        )
+        frame = _signals(zlib.crc32(chunk.payload))
         analysis = analysis_pb2.Analysis(
             schema_version=1, frame_seq=chunk.sequence, media_time_ms=self._media_ms, frame=frame
         )
@@ -158,6 +153,21 @@ class VisionSession:
 
 def _dropped(count: int) -> list[task_pb2.DropCount]:
     return [task_pb2.DropCount(reason=task_pb2.DROP_REASON_OVERLOAD, count=count)] if count else []
+
+
+def _signals(digest: int) -> analysis_pb2.FrameSignals:
+    """Made of a picture's checksum: one or two faces, the first of them near the middle, looking about."""
+
+    def measure(value: float) -> analysis_pb2.Measure:
+        return analysis_pb2.Measure(value=value, confidence=1.0)
+
+    return analysis_pb2.FrameSignals(
+        face_count=1 + digest % 2,
+        face=analysis_pb2.Face(box=analysis_pb2.Box(x=0.36, y=0.2, width=0.28, height=0.5), score=1.0, track_id=1),
+        head=analysis_pb2.HeadPose(yaw=measure(digest % 21 - 10), pitch=measure(digest % 11 - 5), roll=measure(0.0)),
+        gaze=analysis_pb2.Gaze(facing_camera=measure(0.75)),
+        motion=measure((digest % 1000) / 1000),
+    )
 
 
 def _media_ms(chunk: media_pb2.Chunk, state: VisionState) -> int:

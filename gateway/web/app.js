@@ -1,104 +1,265 @@
-// The demo page: microphone in, captions out. Mints a session over HTTP, then speaks the WebSocket protocol.
+// The demo page: media in, captions and signals out. One call at a time; everything it shows comes over the protocol.
 
-import { Recorder } from "./recorder.js";
+import { Captions } from "./captions.js";
+import { Meter } from "./meter.js";
+import { Overlay } from "./overlay.js";
+import { openFile, openMicrophone } from "./sources.js";
+import { Summary } from "./summary.js";
+import { CameraSource, TalkupClient } from "./talkup-client.js";
+import { Timeline } from "./timeline.js";
 
-const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
-const STREAM_ID = "microphone";
 const $ = (id) => document.getElementById(id);
-const segments = new Map();
+const STATES = {
+  idle: "not connected",
+  connecting: "connecting",
+  open: "connected",
+  reconnecting: "connecting again",
+  suspended: "unplugged",
+  closed: "call ended",
+};
+
+// How long an event without an end is drawn.
+const MOMENT_MS = 200;
+
+const captions = new Captions({ box: $("captions"), finals: $("finals"), interim: $("interim"), empty: $("empty"), tip: $("tip") });
+const timeline = new Timeline($("timeline"), $("events"));
+const summary = new Summary($("summary"), { interim: $("interim-delay"), final: $("final-delay"), end: $("end-delay") });
+const overlay = new Overlay({ canvas: $("overlay"), video: $("video"), list: $("signals") });
+const meter = new Meter($("meter"));
 let call = null;
+let ticket = null;
 
-if (["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) $("key").value = "dev-key";
+function tell(message) {
+  $("notice").textContent = message;
+  $("notice").hidden = !message;
+}
 
-async function mintSession(key) {
-  const response = await fetch("v1/sessions", { method: "POST", headers: { Authorization: `Bearer ${key}` } });
+async function mintSession() {
+  const headers = { Authorization: `Bearer ${$("key").value}` };
+  const response = await fetch("v1/sessions", { method: "POST", headers });
   const body = await response.json();
   if (!response.ok) throw new Error(body.error.message);
+  ticket = body;
   return body;
 }
 
-function connect({ url, token }) {
-  return new Promise((resolve, reject) => {
-    const socket = new WebSocket(url, ["talkup.v1", `bearer.${token}`]);
-    socket.binaryType = "arraybuffer";
-    socket.onopen = () => resolve(socket);
-    socket.onerror = () => reject(new Error(`no connection to ${url}`));
+// --- a call ---
+
+class Call {
+  client = new TalkupClient({ session: mintSession });
+  #source;
+  #audio;
+  #camera;
+  #pictures;
+  #startedAt = Date.now();
+  #firstPictureAt;
+  #spoken;
+  #stopping = false;
+
+  async start(open) {
+    this.client.on("state", (state) => this.#showState(state));
+    this.client.on("error", (error) => tell(error.message));
+    await this.client.connect();
+    this.#source = await open((slice) => this.#send(slice), () => void this.stop());
+    this.#audio = this.client.stream({ format: this.#source.format, kind: "audio", language: $("language").value });
+    this.#audio.on("transcript", (segment) => this.#transcribed(segment));
+    this.#audio.on("speech", (event) => this.#heard(event));
+    this.#audio.on("error", (error) => this.#refused(error));
+    this.#audio.on("flow", ({ failover }) => failover && this.#mark(this.#mediaMs(), "another worker took over"));
+    await this.#audio.accepted;
+    if (this.#source.hasPicture) this.#startPicture();
+    await this.#source.start();
+    this.#startedAt = Date.now();
+    meter.start(this.#source.media);
+  }
+
+  async stop() {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    show("finishing");
+    meter.stop();
+    this.#camera?.stop();
+    try {
+      await this.#source?.stop();
+      const ends = [this.#audio, this.#pictures].filter((stream) => stream && !stream.over).map((stream) => stream.end());
+      await Promise.allSettled(ends);
+    } finally {
+      this.client.close();
+      this.#leavePicture();
+      if (call === this) call = null;
+      show("idle");
+    }
+  }
+
+  #send(slice) {
+    try {
+      if (!this.#audio.over) this.#audio.send(slice);
+    } catch (error) {
+      tell(error.message);
+      void this.stop();
+    }
+  }
+
+  #startPicture() {
+    const video = $("video");
+    if (this.#source.mirrored) {
+      video.srcObject = this.#source.media;
+      video.muted = true;
+      void video.play();
+    }
+    $("picture-card").hidden = false;
+    video.parentElement.classList.toggle("mirrored", this.#source.mirrored);
+    this.#camera = new CameraSource(video, (picture, takenAt) => this.#sendPicture(picture, takenAt));
+    this.#pictures = this.client.stream({ format: this.#camera.format, kind: "image", live: true });
+    this.#pictures.on("analysis", (result) => this.#seen(result));
+    this.#pictures.on("flow", (flow) => this.#camera.adapt(flow));
+    this.#pictures.on("error", (error) => timeline.note(this.#mediaMs(), `picture: ${error.message}`));
+    this.#pictures.accepted.then(() => this.#camera.start(), () => undefined);
+  }
+
+  #sendPicture(picture, takenAt) {
+    if (this.#pictures.over || this.client.state !== "open") return;
+    this.#firstPictureAt ??= takenAt;
+    this.#pictures.send(picture, takenAt);
+  }
+
+  #leavePicture() {
+    $("video").srcObject = null;
+    $("picture-card").hidden = true;
+    overlay.clear();
+  }
+
+  // --- what comes back ---
+
+  #mediaMs() {
+    return Date.now() - this.#startedAt;
+  }
+
+  #transcribed(segment) {
+    captions.show(segment);
+    summary.segment(segment, this.#mediaMs());
+    $("heard-language").textContent = segment.language;
+    $("heard-language").hidden = !segment.language;
+    if (segment.is_final) timeline.span("caption", segment.start_ms, segment.end_ms);
+    else timeline.reach(segment.end_ms);
+  }
+
+  #heard({ event, media_time_ms }) {
+    const speaking = event === "speech_started";
+    if (!speaking) summary.speechEnded(media_time_ms);
+    $("speech").dataset.on = speaking;
+    $("speech").textContent = speaking ? "speech" : "silence";
+    timeline.note(media_time_ms, speaking ? "speech begins" : "speech ends");
+    if (speaking) this.#spoken = timeline.span("spoken", media_time_ms);
+    else if (this.#spoken) timeline.close(this.#spoken, media_time_ms);
+  }
+
+  #seen(result) {
+    overlay.show(result);
+    // The pictures' clock begins with the first of them, the timeline's with the sound.
+    const offset = this.#firstPictureAt - this.#startedAt;
+    for (const { type, t0_ms, t1_ms } of result.events) {
+      timeline.span("seen", offset + t0_ms, offset + (t1_ms ?? t0_ms + MOMENT_MS));
+      timeline.note(offset + t0_ms, type.replaceAll("_", " "));
+    }
+  }
+
+  #refused(error) {
+    if (error.code === "gap") return timeline.note(this.#mediaMs(), error.message);
+    tell(error.message);
+    void this.stop();
+  }
+
+  #mark(ms, text) {
+    timeline.span("line", ms, ms);
+    timeline.note(ms, text);
+  }
+
+  #showState(state) {
+    $("connection").dataset.state = state;
+    $("connection").textContent = STATES[state];
+    $("plug").disabled = state !== "open" && state !== "suspended" && state !== "reconnecting";
+    $("plug").textContent = state === "suspended" ? "Plug back in" : "Pull the plug";
+    if (state === "suspended") this.#mark(this.#mediaMs(), "the plug was pulled");
+    if (state === "open" && this.#audio) {
+      summary.resumed();
+      this.#mark(this.#mediaMs(), "connected again");
+    }
+    if (state === "closed" && !this.#stopping) void this.stop();
+  }
+}
+
+// --- the page ---
+
+function show(state) {
+  $("toggle").dataset.on = state !== "idle";
+  $("toggle").textContent = { idle: "Start microphone", live: "Stop", finishing: "Finishing" }[state];
+  $("toggle").disabled = state === "finishing";
+  for (const id of ["camera", "language", "key", "file"]) $(id).disabled = state !== "idle";
+  for (const button of document.querySelectorAll("[data-format]")) button.disabled = !ticket;
+}
+
+async function begin(open) {
+  if (call) return;
+  for (const part of [captions, timeline, summary, overlay]) part.clear();
+  tell("");
+  const begun = (call = new Call());
+  show("live");
+  try {
+    await begun.start(open);
+    show("live");
+  } catch (error) {
+    tell(error.message);
+    await begun.stop();
+  }
+}
+
+const beginFile = (file) => file && begin((onSlice, onEnd) => openFile(file, $("video"), onSlice, onEnd));
+
+async function download(format) {
+  const path = `v1/sessions/${encodeURIComponent(ticket.session_id)}/transcript?format=${format}`;
+  const response = await fetch(path, { headers: { Authorization: `Bearer ${ticket.token}` } });
+  if (!response.ok) return tell((await response.json()).error.message);
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await response.blob());
+  link.download = `transcript.${format}`;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+function useTheme(name) {
+  document.documentElement.dataset.theme = name;
+  $("theme").setAttribute("aria-pressed", String(name === "dark"));
+}
+
+$("controls").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (call) void call.stop();
+  else void begin((onSlice) => openMicrophone($("camera").checked, onSlice));
+});
+$("file").addEventListener("change", () => {
+  void beginFile($("file").files[0]);
+  $("file").value = "";
+});
+$("plug").addEventListener("click", () => {
+  if (call?.client.state === "suspended") call.client.restore();
+  else call?.client.suspend();
+});
+$("theme").addEventListener("click", () => {
+  const name = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+  localStorage.setItem("theme", name);
+  useTheme(name);
+});
+for (const button of document.querySelectorAll("[data-format]")) {
+  button.addEventListener("click", () => void download(button.dataset.format));
+}
+for (const [name, dropping] of [["dragover", true], ["dragleave", false], ["drop", false]]) {
+  document.addEventListener(name, (event) => {
+    event.preventDefault();
+    document.body.classList.toggle("dropping", dropping);
+    if (name === "drop") void beginFile(event.dataTransfer.files[0]);
   });
 }
-
-function line(id) {
-  if (!segments.has(id)) segments.set(id, $("captions").appendChild(document.createElement("p")));
-  return segments.get(id);
-}
-
-function showError(message) {
-  const place = $("captions").appendChild(document.createElement("p"));
-  place.className = "error";
-  place.textContent = message;
-}
-
-function receive(message) {
-  const { type, data } = message;
-  if (type === "transcript_update") {
-    const place = line(data.segment_id);
-    place.textContent = data.text;
-    place.className = data.is_final ? "final" : "interim";
-    place.scrollIntoView({ block: "end" });
-  } else if (type === "stream_ended") {
-    call?.socket.close(1000);
-  } else if (type === "error") {
-    showError(data.message);
-  }
-}
-
-async function start() {
-  $("captions").replaceChildren();
-  segments.clear();
-  const socket = await connect(await mintSession($("key").value));
-  let recorder;
-  try {
-    recorder = await Recorder.open((slice) => {
-      if (socket.readyState !== WebSocket.OPEN) return;
-      if (socket.bufferedAmount > MAX_BUFFERED_BYTES) return void stop("the network is too slow");
-      socket.send(slice);
-    });
-  } catch (error) {
-    socket.close(1000);
-    throw error;
-  }
-  call = { socket, recorder };
-  socket.onmessage = ({ data }) => receive(JSON.parse(data));
-  socket.onclose = () => { void recorder.stop(); call = null; show("idle", "Start"); };
-  const data = { stream_id: STREAM_ID, kind: "audio", format: recorder.mimeType, language: $("language").value };
-  socket.send(JSON.stringify({ type: "stream_start", timestamp: Math.floor(Date.now() / 1000), data }));
-  recorder.start();
-  show("listening", "Stop");
-}
-
-async function stop(reason) {
-  const current = call;
-  if (!current) return;
-  if (reason) showError(reason);
-  show("finishing", "Stop");
-  await current.recorder.stop();
-  const data = { stream_id: STREAM_ID };
-  current.socket.send(JSON.stringify({ type: "stream_end", timestamp: Math.floor(Date.now() / 1000), data }));
-}
-
-function show(state, label) {
-  $("state").value = state;
-  $("toggle").textContent = label;
-}
-
-$("controls").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  $("toggle").disabled = true;
-  try {
-    await (call ? stop() : start());
-  } catch (error) {
-    showError(error.message);
-    show("idle", "Start");
-  } finally {
-    $("toggle").disabled = false;
-  }
-});
+if (["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) $("key").value = "dev-key";
+useTheme(localStorage.getItem("theme") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
+show("idle");

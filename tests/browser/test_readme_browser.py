@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
-import shutil
-import struct
 import urllib.request
-import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +12,7 @@ import pytest
 from aiohttp import web
 from playwright.async_api import async_playwright
 
+from tests.browser.browsing import chromium, write_tone
 from tests.fakes.readme import example
 from tests.fakes.stack import Stack
 
@@ -23,23 +20,6 @@ pytestmark = pytest.mark.browser
 
 PAGE = "<!doctype html><meta charset=utf-8><title>example</title><body><script type=module src=example.js></script>"
 CAPTION_TIMEOUT_MS = 30_000
-
-
-def chromium() -> str:
-    """The browser's path: its absence is a failure, never a skip."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert path, "chromium is not installed: make test installs it, or apt-get install chromium"
-    return path
-
-
-def write_tone(path: Path) -> None:
-    """Four seconds of a wavering tone, 48 kHz mono, as the fake microphone."""
-    samples = (int(9000 * math.sin(i * (0.03 + 0.01 * math.sin(i / 9000)))) for i in range(48_000 * 4))
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(48_000)
-        file.writeframes(b"".join(struct.pack("<h", sample) for sample in samples))
 
 
 def mint_session(stack: Stack) -> dict[str, str]:

@@ -11,10 +11,12 @@ from typing import Any
 
 import aiohttp
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from gateway.config import GatewayConfig
 from gateway.server import Gateway, running
 from gateway.settings import from_values
+from tests.fakes.schema_check import checked
 from tests.fakes.worker_server import Script, WorkerServer
 
 KEY = "an-api-key"
@@ -117,7 +119,7 @@ class Client:
         """The next message of a type (and with these data), and what comes before it into `seen`."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                message = json.loads(await self.socket.recv())
+                message = checked(json.loads(await self.socket.recv()))
                 self.seen.append(message)
                 data = message["data"]
                 if message["type"] == kind and all(data.get(name) == value for name, value in expected.items()):
@@ -128,8 +130,8 @@ class Client:
         async with asyncio.timeout(PATIENCE_S):
             try:
                 while True:
-                    self.seen.append(json.loads(await self.socket.recv()))
-            except Exception:  # noqa: BLE001 (whatever ended it, the code tells)
+                    self.seen.append(checked(json.loads(await self.socket.recv())))
+            except ConnectionClosed:
                 await self.socket.wait_closed()
         assert self.socket.close_code is not None
         return self.socket.close_code

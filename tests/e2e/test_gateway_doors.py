@@ -246,3 +246,16 @@ async def test_health_pages_and_errors() -> None:
             return (await at.request("GET", "/readyz"))[0]
 
         await eventually(unready, lambda status: status == 503)
+
+
+async def test_the_specification_is_served() -> None:
+    async with rig() as found:
+        status, document, _ = await found.request("GET", "/asyncapi.json", credential=None)
+        assert status == 200
+        assert document["asyncapi"] == "3.0.0"
+        assert document["servers"]["gateway"]["host"].endswith(f":{found.gateway.ws_port}")
+        for name in ("client.json", "server.json"):
+            status, schema, _ = await found.request("GET", f"/schema/{name}", credential=None)
+            assert status == 200
+            assert schema["$defs"]
+        assert (await found.request("GET", "/schema/other.json", credential=None))[0] == 404

@@ -10,6 +10,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
+from tests.fakes.schema_check import checked
 from tests.fakes.stack import KEY
 
 Message = dict[str, Any]
@@ -27,7 +28,7 @@ class Wire:
 
     async def receive(self, wait_seconds: float = 60.0) -> Message:
         async with asyncio.timeout(wait_seconds):
-            message: Message = json.loads(await self.socket.recv())
+            message: Message = checked(json.loads(await self.socket.recv()))
         self.seen.append(message)
         return message
 

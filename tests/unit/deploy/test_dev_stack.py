@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.dev import certs, check_python, ensure_chromium, plan, processes, run
+from deploy.dev import certs, check_node, check_python, ensure_chromium, plan, processes, run
 from deploy.dev.settings import DevSettings, SettingsError, from_environment
 
 NOW = dt.datetime.now(dt.UTC)
@@ -201,6 +201,10 @@ def test_the_browser_is_installed_only_where_it_can_be() -> None:
     assert ensure_chromium.install_commands(is_root=False, has_apt=True, has_sudo=False) == []
     assert ensure_chromium.install_commands(is_root=True, has_apt=True, has_sudo=False)[-1][-1] == "chromium"
     assert ensure_chromium.install_commands(is_root=False, has_apt=True, has_sudo=True)[0][0] == "sudo"
+
+
+def test_the_version_of_node_is_read() -> None:
+    assert [check_node.major(said) for said in ("v20.20.2\n", "v8.1.0", "", "not found")] == [20, 8, 0, 0]
 
 
 def test_compose_file_and_dockerfiles_are_valid() -> None:

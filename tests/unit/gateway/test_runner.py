@@ -128,6 +128,7 @@ async def test_an_old_socket_has_no_say_after_being_superseded(directory: Sessio
     runner.detach(first, clean=True)
     assert runner.peer is second
     assert next(iter(runner.session.streams.values())).is_open
+    assert not any(type(message).__name__ == "ErrorMessage" for message in second.outbox.unsent())
 
 
 async def test_a_session_that_only_waits_makes_room_for_a_new_one(directory: SessionDirectory) -> None:

@@ -12,6 +12,7 @@ from gateway.protocol.actions import Action, ForwardTask, OpenTask, SendMessage,
 from gateway.protocol.codec import encode
 from gateway.protocol.limits import Limits
 from gateway.protocol.session import Session
+from tests.fakes.schema_check import checked
 
 STT = task_pb2.SERVICE_TYPE_STT
 VISION = task_pb2.SERVICE_TYPE_VISION
@@ -36,7 +37,7 @@ def b64(payload: bytes) -> str:
 
 def sent(actions: list[Action], type_: str | None = None) -> list[dict[str, Any]]:
     """The messages to the client, as it reads them."""
-    messages = [json.loads(encode(action.message)) for action in actions if isinstance(action, SendMessage)]
+    messages = [checked(json.loads(encode(action.message))) for action in actions if isinstance(action, SendMessage)]
     return [message for message in messages if type_ is None or message["type"] == type_]
 
 

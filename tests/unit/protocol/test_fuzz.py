@@ -15,6 +15,7 @@ from gateway.protocol.actions import Action, ForwardTask, OpenTask, SendMessage,
 from gateway.protocol.codec import encode, encode_tagged
 from gateway.protocol.limits import Limits
 from gateway.protocol.session import Session
+from tests.fakes.schema_check import checked
 
 from .helpers import BODY, EBML, STT, T0, VISION, b64, ended, final, open_session, sent, text, transcript
 
@@ -42,7 +43,7 @@ def check(actions: list[Action]) -> None:
     """Actions are well formed: messages can be written, requests fit the contract."""
     for action in actions:
         if isinstance(action, SendMessage):
-            assert json.loads(encode(action.message))["type"]
+            checked(json.loads(encode(action.message)))
         elif isinstance(action, OpenTask | ForwardTask):
             assert action.request.WhichOneof("payload")
             action.request.SerializeToString()

@@ -1,0 +1,284 @@
+// A session with a gateway: one socket that is made again when it breaks, and the streams that run on it.
+
+import { delayMs } from "./backoff.js";
+import { Emitter } from "./emitter.js";
+import { TalkupError } from "./errors.js";
+import type { ServerMessage, SessionData, StatusData } from "./messages.js";
+import { TalkupStream, type StreamOptions } from "./stream.js";
+
+/** What `POST /v1/sessions` answers; asked for by your server, which holds the API key. */
+export interface SessionTicket {
+  url: string;
+  token?: string;
+}
+
+export type ConnectionState = "idle" | "connecting" | "open" | "reconnecting" | "suspended" | "closed";
+
+export interface ClientEvents {
+  state: ConnectionState;
+  session: SessionData;
+  message: ServerMessage;
+  error: TalkupError;
+}
+
+/** `WebSocket` of browsers and of Node 22; anything of that shape will do. */
+export type WebSocketConstructor = new (url: string, protocols?: string[]) => WebSocket;
+
+/** Times in milliseconds. `resumeMs`: how long a lost connection is tried to be made again. */
+export interface ClientOptions {
+  session: () => Promise<SessionTicket>;
+  resumeMs?: number;
+  openMs?: number;
+  heartbeatMs?: number;
+  webSocket?: WebSocketConstructor;
+  random?: () => number;
+  now?: () => number;
+}
+
+type StatusWaiter = { resolve: (data: StatusData) => void; reject: (error: TalkupError) => void };
+
+const SUBPROTOCOL = "talkup.v1";
+// Closes after which trying again cannot help: superseded, policy, authentication, permission.
+const FINAL_CLOSES = new Set([1000, 1008, 4401, 4403]);
+const FINAL_ERRORS = new Set(["unauthenticated", "permission_denied", "session_expired", "superseded"]);
+
+export class TalkupClient extends Emitter<ClientEvents> {
+  readonly #options: Required<Omit<ClientOptions, "webSocket">> & { webSocket: WebSocketConstructor };
+  readonly #streams = new Map<string, TalkupStream>();
+  #ticket: SessionTicket | undefined;
+  #session: SessionData | undefined;
+  #socket: WebSocket | undefined;
+  #abandoned: WebSocket | undefined;
+  #state: ConnectionState = "idle";
+  #attempt = 0;
+  #lostAt: number | undefined;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #heart: ReturnType<typeof setInterval> | undefined;
+  #heardAt = 0;
+  #refusal: TalkupError | undefined;
+  #opening: { resolve: (data: SessionData) => void; reject: (error: TalkupError) => void } | undefined;
+  #statusWaiters: StatusWaiter[] = [];
+  #streamNumber = 0;
+
+  constructor(options: ClientOptions) {
+    super();
+    const defaults = { resumeMs: 120_000, openMs: 10_000, heartbeatMs: 15_000, random: Math.random, now: Date.now };
+    this.#options = { ...defaults, webSocket: options.webSocket ?? globalThis.WebSocket, ...options };
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** The session as the gateway told it last. */
+  get session(): SessionData | undefined {
+    return this.#session;
+  }
+
+  /** The token this session was opened with: good for its transcript over HTTP. */
+  get token(): string | undefined {
+    return this.#ticket?.token;
+  }
+
+  /** Bytes that wait in the socket for the network. */
+  get bufferedBytes(): number {
+    return this.#socket?.bufferedAmount ?? 0;
+  }
+
+  /** Opens the session. Rejects with TalkupError when the gateway refuses or does not answer. */
+  async connect(): Promise<SessionData> {
+    if (this.#state !== "idle") throw new TalkupError("bad_state", "the client was connected before");
+    this.#become("connecting");
+    try {
+      this.#ticket = await this.#options.session();
+    } catch (error) {
+      this.#become("closed");
+      throw error;
+    }
+    const opened = new Promise<SessionData>((resolve, reject) => (this.#opening = { resolve, reject }));
+    this.#open();
+    return opened;
+  }
+
+  /** Starts a stream at once: chunks may be sent before the gateway has accepted it (`stream.accepted`). */
+  stream(options: StreamOptions): TalkupStream {
+    if (this.#state === "closed") throw new TalkupError("bad_state", "the client is closed");
+    const id = options.stream_id ?? `stream-${++this.#streamNumber}`;
+    const stream = new TalkupStream(id, options, {
+      sendText: (message) => this.#sendText(message),
+      sendBinary: (frame) => this.#send(frame),
+    });
+    this.#streams.set(id, stream);
+    const forget = (): void => void this.#streams.delete(id);
+    stream.ended.then(forget, forget);
+    if (this.#state === "open") stream.open();
+    return stream;
+  }
+
+  /** How gateway, session and services are. */
+  status(): Promise<StatusData> {
+    if (!this.#sendText({ type: "status" })) return Promise.reject(lost("there is no connection"));
+    return new Promise((resolve, reject) => this.#statusWaiters.push({ resolve, reject }));
+  }
+
+  /** Behaves as if the network were gone, until `restore`: for demonstrations and tests. */
+  suspend(): void {
+    if (this.#state !== "open" && this.#state !== "reconnecting") return;
+    this.#lostAt ??= this.#options.now();
+    this.#abandon();
+    this.#become("suspended");
+  }
+
+  /** Ends what `suspend` began: connects again at once. */
+  restore(): void {
+    if (this.#state !== "suspended") return;
+    this.#become("reconnecting");
+    this.#open();
+  }
+
+  /** Closes the session: streams that were not ended end as if they had been. */
+  close(): void {
+    if (this.#state === "closed") return;
+    this.#abandon();
+    this.#abandoned?.close(1000);
+    this.#finish("the client was closed");
+  }
+
+  #open(): void {
+    const { url = "", token } = this.#ticket ?? {};
+    // A session is taken up again by a message with its own token: the handshake then carries none.
+    const credential = token !== undefined && !this.#session ? [`bearer.${token}`] : [];
+    const address = this.#session ? withoutToken(url) : url;
+    let socket: WebSocket;
+    try {
+      socket = new this.#options.webSocket(address, [SUBPROTOCOL, ...credential]);
+    } catch {
+      return this.#finish("the gateway's address is not one of a WebSocket");
+    }
+    this.#socket = socket;
+    this.#heardAt = this.#options.now();
+    const timer = setTimeout(() => socket === this.#socket && this.#dropped(1006), this.#options.openMs);
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => socket === this.#socket && this.#resume();
+    socket.onmessage = ({ data }) => {
+      if (socket !== this.#socket || typeof data !== "string") return;
+      this.#heardAt = this.#options.now();
+      const message = JSON.parse(data) as ServerMessage;
+      if (message.type === "session") clearTimeout(timer);
+      this.#receive(message);
+    };
+    socket.onclose = ({ code, reason }) => {
+      clearTimeout(timer);
+      if (socket === this.#socket) this.#dropped(code, reason);
+    };
+  }
+
+  #resume(): void {
+    if (!this.#session) return;
+    const streams = [...this.#streams.values()];
+    this.#sendText({
+      type: "session_resume",
+      session_id: this.#session.session_id,
+      token: this.#session.resume_token,
+      streams: streams.map(({ id, lastSegmentId }) => ({ stream_id: id, last_segment_id: lastSegmentId })),
+    });
+  }
+
+  #receive(message: ServerMessage): void {
+    this.emit("message", message);
+    if (message.type === "session") return this.#opened(message.data);
+    if (message.type === "status") return this.#statusWaiters.shift()?.resolve(message.data);
+    const id = "stream_id" in message ? message.stream_id : undefined;
+    const stream = id === undefined ? undefined : this.#streams.get(id);
+    if (stream) return stream.receive(message);
+    if (message.type !== "error" || id !== undefined) return;
+    const error = TalkupError.from(message.data);
+    if (FINAL_ERRORS.has(error.code)) this.#refusal = error;
+    this.emit("error", error);
+    if (this.#refusal && this.#state === "reconnecting") this.close();
+  }
+
+  #opened(data: SessionData): void {
+    const first = !this.#session;
+    // A gateway without credentials opens a session of its own before it takes up ours.
+    if (this.#session && data.session_id !== this.#session.session_id) return;
+    this.#session = data;
+    this.#attempt = 0;
+    this.#refusal = undefined;
+    this.#lostAt = undefined;
+    this.#become("open");
+    this.emit("session", data);
+    const known = new Map(data.streams.map((state) => [state.stream_id, state]));
+    for (const stream of [...this.#streams.values()]) {
+      if (first) stream.open();
+      else stream.resumed(known.get(stream.id));
+    }
+    this.#beat();
+    this.#opening?.resolve(data);
+    this.#opening = undefined;
+  }
+
+  /** A socket can be dead without having been closed: silence in spite of pings ends it. */
+  #beat(): void {
+    clearInterval(this.#heart);
+    this.#heart = setInterval(() => {
+      if (this.#options.now() - this.#heardAt > 2 * this.#options.heartbeatMs) return this.#dropped(1006);
+      this.#sendText({ type: "ping" });
+    }, this.#options.heartbeatMs);
+  }
+
+  #dropped(code: number, reason = ""): void {
+    this.#abandon();
+    this.#lostAt ??= this.#options.now();
+    const overdue = this.#options.now() - this.#lostAt > this.#options.resumeMs;
+    if (FINAL_CLOSES.has(code)) return this.#finish(reason || `closed by the gateway (${code})`);
+    if (overdue || !this.#session) return this.#finish("the gateway cannot be reached");
+    this.#become("reconnecting");
+    this.#retry = setTimeout(() => this.#open(), delayMs(this.#attempt++, this.#options.random));
+  }
+
+  /** Lets go of the socket without closing it, as a broken network does: a close would end the streams. */
+  #abandon(): void {
+    this.#abandoned = this.#socket ?? this.#abandoned;
+    clearTimeout(this.#retry);
+    clearInterval(this.#heart);
+    this.#socket = undefined;
+    for (const waiter of this.#statusWaiters.splice(0)) waiter.reject(lost("the connection broke"));
+  }
+
+  #finish(reason: string): void {
+    const error = this.#refusal ?? lost(reason);
+    this.#become("closed");
+    this.#opening?.reject(error);
+    this.#opening = undefined;
+    for (const stream of [...this.#streams.values()]) stream.lost(error.message);
+    this.#streams.clear();
+  }
+
+  #become(state: ConnectionState): void {
+    if (this.#state === state) return;
+    this.#state = state;
+    this.emit("state", state);
+  }
+
+  #sendText(message: object): boolean {
+    return this.#send(JSON.stringify({ timestamp: this.#options.now(), ...message }));
+  }
+
+  #send(frame: string | Uint8Array<ArrayBuffer>): boolean {
+    // OPEN is 1 in every implementation.
+    if (this.#socket?.readyState !== 1) return false;
+    this.#socket.send(frame);
+    return true;
+  }
+}
+
+function lost(reason: string): TalkupError {
+  return new TalkupError("connection_lost", reason, { retryable: true });
+}
+
+function withoutToken(url: string): string {
+  const address = new URL(url);
+  address.searchParams.delete("token");
+  return address.href;
+}

@@ -1,0 +1,595 @@
+// Generated from schema/*.json by `npm run types`.
+
+/**
+ * What a client sends, in its normal form: fields at the top level
+ */
+export type ClientMessage = (Auth | Ping | Status | StreamStart | StreamChunk | MediaPacket | StreamFlush | StreamEnd | SessionResume)
+/**
+ * What the gateway sends
+ */
+export type ServerMessage = (SessionMessage | Acknowledge | TranscriptUpdate | AnalysisResult | SpeechEvent | FlowMessage | StreamEnded | Pong | StatusMessage | ErrorMessage)
+
+export interface Protocol {
+client: ClientMessage
+server: ServerMessage
+}
+/**
+ * Give a credential that the handshake did not carry.
+ */
+export interface Auth {
+type: "auth"
+/**
+ * UNIX seconds, UNIX milliseconds or ISO 8601; never used for order.
+ */
+timestamp?: (number | string | null)
+token: string
+}
+/**
+ * Ask for a `pong` that echoes `data` and `payload`.
+ */
+export interface Ping {
+type: "ping"
+/**
+ * UNIX seconds, UNIX milliseconds or ISO 8601; never used for order.
+ */
+timestamp?: (number | string | null)
+data?: unknown
+payload?: unknown
+}
+/**
+ * Ask how the gateway, this session and the services are.
+ */
+export interface Status {
+type: "status"
+/**
+ * UNIX seconds, UNIX milliseconds or ISO 8601; never used for order.
+ */
+timestamp?: (number | string | null)
+}
+/**
+ * Begin a media stream.
+ */
+export interface StreamStart {
+type: "stream_start"
+/**
+ * UNIX seconds, UNIX milliseconds or ISO 8601; never used for order.
+ */
+timestamp?: (number | string | null)
+stream_id?: (string | null)
+kind?: (("audio" | "image" | "video") | null)
+format?: (string | null)
+services?: (string[] | null)
+/**
+ * BCP-47 tag or `auto`.
+ */
+language?: string
+interim_results?: boolean
+word_timestamps?: boolean
+/**
+ * @maxItems 100
+ */
+hotwords?: string[]
+initial_prompt?: string
+framing?: ("raw" | "tagged")
+sample_rate?: (number | null)
+channels?: (number | null)
+endpointing_ms?: (number | null)
+/**
+ * @maxItems 32
+ */
+signals?: string[]
+expression?: (boolean | null)
+max_fps?: (number | null)
+}
+/**
+ * A piece of media. Absent `sequence`: the next one.
+ */
+export interface StreamChunk {
+type: "stream_chunk"
+/**
+ * UNIX seconds, UNIX milliseconds or ISO 8601; never used for order.
+ */
+timestamp?: (number | string | null)
+stream_id?: (string | null)
+sequence?: (number | null)
+format?: (string | null)
+data: string
+}
+/**
+ * A TalkUp web packet: an implicit `stream_start` at first, then a chunk. `kind` is its message type.
+ */
+export interface MediaPacket {
+type: ("audio" | "image" | "video")
+/**
+ * UNIX seconds, UNIX milliseconds or ISO 8601; never used for order.
+ */
+timestamp?: (number | string | null)
+stream_id?: (string | null)
+sequenceNumber?: (number | null)
+mimeType?: (string | null)
+data: string
+}
+/**
+ * Make everything received so far final text now; answered by an `acknowledge` with the `flush_id`.
+ */
+export interface StreamFlush {
+type: "stream_flush"
+/**
+ * UNIX seconds, UNIX milliseconds or ISO 8601; never used for order.
+ */
+timestamp?: (number | string | null)
+stream_id?: (string | null)
+flush_id?: (number | null)
+}
+/**
+ * No more chunks.
+ */
+export interface StreamEnd {
+type: "stream_end"
+/**
+ * UNIX seconds, UNIX milliseconds or ISO 8601; never used for order.
+ */
+timestamp?: (number | string | null)
+stream_id?: (string | null)
+}
+/**
+ * Take up a session on this socket.
+ */
+export interface SessionResume {
+type: "session_resume"
+/**
+ * UNIX seconds, UNIX milliseconds or ISO 8601; never used for order.
+ */
+timestamp?: (number | string | null)
+session_id: string
+token: string
+/**
+ * @maxItems 1000
+ */
+streams?: ResumePoint[]
+}
+/**
+ * The highest final segment of a stream that the client holds; 0: none.
+ */
+export interface ResumePoint {
+/**
+ * The stream's name within its session.
+ */
+stream_id: string
+last_segment_id?: number
+}
+/**
+ * The session is open on this socket.
+ */
+export interface SessionMessage {
+type: "session"
+timestamp: number
+protocol_version: string
+data: SessionData
+}
+/**
+ * `expires_at` is UNIX seconds; the resume token is good until then.
+ */
+export interface SessionData {
+session_id: string
+resume_token: string
+expires_at: number
+resumed: boolean
+streams: StreamState[]
+limits: LimitsData
+}
+/**
+ * Where a stream stands, for a client that goes on with it. Sequences are -1 while there is none.
+ */
+export interface StreamState {
+stream_id: string
+state: ("ended" | "ending" | "open")
+handle: number
+next_sequence: number
+received: number
+committed: number
+last_segment_id: number
+}
+/**
+ * What a session may ask for; sizes in bytes.
+ */
+export interface LimitsData {
+max_message_bytes: number
+max_chunk_bytes: number
+max_open_streams: number
+max_stream_media_ms: number
+window_chunks: number
+gap_ms: number
+}
+/**
+ * How far a stream was received and is done for good.
+ */
+export interface Acknowledge {
+type: "acknowledge"
+timestamp: number
+protocol_version: string
+stream_id: string
+data: AcknowledgeData
+}
+/**
+ * Cumulative. `received`: highest contiguous sequence; `committed`: the client may forget it; -1: none yet.
+ * 
+ *     The rest answers `stream_start` (`accepted` and on) or `stream_flush` (`flush_id`).
+ */
+export interface AcknowledgeData {
+stream_id: string
+received: number
+committed: number
+next_sequence: number
+flush_id?: number
+accepted?: boolean
+handle?: number
+kind?: ("audio" | "image" | "video")
+format?: string
+services?: ("stt" | "vision")[]
+framing?: ("raw" | "tagged")
+limits?: LimitsData
+}
+/**
+ * An interim (may change) or a final (never changes) of a segment.
+ */
+export interface TranscriptUpdate {
+type: "transcript_update"
+timestamp: number
+protocol_version: string
+stream_id: string
+text: string
+confidence: number
+data: TranscriptData
+}
+/**
+ * A segment's text. `stable_chars`: length in Unicode code points of the prefix that will not change.
+ */
+export interface TranscriptData {
+stream_id: string
+segment_id: number
+revision: number
+is_final: boolean
+text: string
+stable_chars: number
+confidence: number
+language: string
+start_ms: number
+end_ms: number
+words: WordData[]
+}
+/**
+ * A word with its place on the stream's media clock.
+ */
+export interface WordData {
+word: string
+start_ms: number
+end_ms: number
+confidence: number
+}
+/**
+ * One result of the vision service.
+ */
+export interface AnalysisResult {
+type: "analysis_result"
+timestamp: number
+protocol_version: string
+stream_id: string
+data: AnalysisData
+}
+/**
+ * `captured_at` is the client's clock, UNIX milliseconds, or null; `media_time_ms` the transcript's clock.
+ */
+export interface AnalysisData {
+stream_id: string
+service_type: ("stt" | "vision")
+schema_version: number
+frame_seq: number
+media_time_ms: number
+captured_at: (number | null)
+latency_ms: LatencyData
+frame: (FrameData | null)
+window: (WindowData | null)
+events: EventData[]
+}
+/**
+ * Where the time went, milliseconds.
+ */
+export interface LatencyData {
+queue: number
+decode: number
+infer: number
+}
+/**
+ * Signals of one frame. A null part was not measured.
+ */
+export interface FrameData {
+face_count: number
+face: (FaceData | null)
+framing: (FramingData | null)
+quality: (QualityData | null)
+head: (HeadData | null)
+gaze: (GazeData | null)
+eyes: (EyesData | null)
+mouth: (MouthData | null)
+expression: (ExpressionData[] | null)
+motion: (MeasureData | null)
+}
+/**
+ * The followed face; `score` is the detector's, 0 to 1.
+ */
+export interface FaceData {
+box: BoxData
+score: number
+track_id: number
+}
+/**
+ * A box in fractions of the picture, origin top left.
+ */
+export interface BoxData {
+x: number
+y: number
+width: number
+height: number
+}
+/**
+ * Where the face stands, in fractions of the picture.
+ */
+export interface FramingData {
+size_ratio: (MeasureData | null)
+dx: (MeasureData | null)
+dy: (MeasureData | null)
+headroom: (MeasureData | null)
+}
+/**
+ * A measured value; in its place null means: not measurable.
+ */
+export interface MeasureData {
+value: number
+confidence: number
+}
+/**
+ * Light and sharpness; `luma` 0 to 255.
+ */
+export interface QualityData {
+luma: (MeasureData | null)
+backlight_ratio: (MeasureData | null)
+sharpness: (MeasureData | null)
+ok: boolean
+reasons: string[]
+}
+/**
+ * Head pose in degrees; `relative`: pitch and yaw are relative to the session's first seconds.
+ */
+export interface HeadData {
+yaw: (MeasureData | null)
+pitch: (MeasureData | null)
+roll: (MeasureData | null)
+relative: boolean
+}
+/**
+ * `facing_camera` is agreement with facing the camera, 0 to 1; not eye contact.
+ */
+export interface GazeData {
+h: (MeasureData | null)
+v: (MeasureData | null)
+facing_camera: (MeasureData | null)
+}
+/**
+ * Eye aspect ratios of the face's left and right eye.
+ */
+export interface EyesData {
+ear_l: (MeasureData | null)
+ear_r: (MeasureData | null)
+closed: (boolean | null)
+}
+/**
+ * How far the mouth is open, and the smile movement.
+ */
+export interface MouthData {
+open: (MeasureData | null)
+smile: (MeasureData | null)
+}
+/**
+ * A score of appearance, not of a state of mind.
+ */
+export interface ExpressionData {
+label: string
+score: number
+}
+/**
+ * Signals summed over a stretch of media.
+ */
+export interface WindowData {
+t0_ms: number
+t1_ms: number
+whole_session: boolean
+frames: number
+presence_ratio: (MeasureData | null)
+facing_camera_ratio: (MeasureData | null)
+blinks_per_minute: (MeasureData | null)
+smile_ratio: (MeasureData | null)
+nods: (MeasureData | null)
+motion: (MeasureData | null)
+yaw_spread_degrees: (MeasureData | null)
+luma: (MeasureData | null)
+fps: (MeasureData | null)
+}
+/**
+ * Something that happened; `t1_ms` is null while it lasts.
+ */
+export interface EventData {
+type: string
+t0_ms: number
+t1_ms: (number | null)
+confidence: number
+}
+/**
+ * Speech begins or ends.
+ */
+export interface SpeechEvent {
+type: "speech_event"
+timestamp: number
+protocol_version: string
+stream_id: string
+data: SpeechEventData
+}
+/**
+ * Where speech begins or ends on the media clock.
+ */
+export interface SpeechEventData {
+stream_id: string
+event: ("speech_ended" | "speech_started")
+media_time_ms: number
+}
+/**
+ * The stream is behind or degraded, or a worker was replaced.
+ */
+export interface FlowMessage {
+type: "flow"
+timestamp: number
+protocol_version: string
+stream_id: string
+data: FlowData
+}
+/**
+ * How a stream keeps up: frames_received = frames_analyzed + everything in `dropped`.
+ */
+export interface FlowData {
+stream_id: string
+service_type: ("stt" | "vision")
+behind_ms?: number
+frames_received?: number
+frames_decoded?: number
+frames_analyzed?: number
+dropped?: DroppedData
+suggested_fps?: number
+suggested_size?: SizeData
+failover?: FailoverData
+}
+/**
+ * Frames not analysed, by reason.
+ */
+export interface DroppedData {
+overload?: number
+stale?: number
+corrupt?: number
+}
+/**
+ * Picture size in pixels.
+ */
+export interface SizeData {
+width: number
+height: number
+}
+/**
+ * A worker was replaced; its successor was given the chunks from `replayed_from` on.
+ */
+export interface FailoverData {
+service_type: ("stt" | "vision")
+replayed_from: number
+}
+/**
+ * Nothing more comes of this stream.
+ */
+export interface StreamEnded {
+type: "stream_ended"
+timestamp: number
+protocol_version: string
+stream_id: string
+data: StreamEndedData
+}
+/**
+ * Totals. `missing_chunks` are lost for good, in `gaps` holes; `text_id` names the stored transcript.
+ */
+export interface StreamEndedData {
+stream_id: string
+chunks: number
+bytes: number
+media_seconds: number
+segments: number
+gaps: number
+missing_chunks: number
+duplicate_chunks: number
+orphan_chunks: number
+dropped: DroppedData
+failovers: number
+text: string
+text_id: string
+}
+/**
+ * `data` is the ping's `data` (under `echo` unless an object), its `payload` and `server_time_ms` (UNIX).
+ */
+export interface Pong {
+type: "pong"
+timestamp: number
+protocol_version: string
+payload?: unknown
+data: {
+
+}
+}
+/**
+ * How the gateway, this session and the services are.
+ */
+export interface StatusMessage {
+type: "status"
+timestamp: number
+protocol_version: string
+data: StatusData
+}
+/**
+ * `state` is the gateway's; `uptime_seconds` since it started.
+ */
+export interface StatusData {
+state: ("draining" | "serving")
+version: string
+protocol_versions: string[]
+uptime_seconds: number
+session: SessionStatus
+services: ServiceStatus[]
+limits: LimitsData
+}
+/**
+ * The asking session and its streams.
+ */
+export interface SessionStatus {
+session_id: string
+streams: StreamState[]
+}
+/**
+ * One service's workers. `free_slots`: how many more streams it can take.
+ */
+export interface ServiceStatus {
+service: ("stt" | "vision")
+workers_total: number
+workers_serving: number
+free_slots: number
+models?: string[]
+languages?: string[]
+formats?: string[]
+}
+/**
+ * Something was refused or failed; without a close frame the socket stays open.
+ */
+export interface ErrorMessage {
+type: "error"
+timestamp: number
+protocol_version: string
+stream_id?: string
+data: ErrorData
+}
+/**
+ * What went wrong. `from` and `to` bound a gap; `supported` lists protocol versions.
+ */
+export interface ErrorData {
+code: string
+message: string
+retryable: boolean
+stream_id?: string
+retry_after_ms?: number
+field?: string
+from?: number
+to?: number
+supported?: string[]
+}

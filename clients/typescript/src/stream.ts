@@ -1,0 +1,241 @@
+// One media stream: chunks go out numbered and are kept until committed, captions and signals come back as events.
+
+import { ChunkBuffer, type Chunk } from "./chunks.js";
+import { Emitter } from "./emitter.js";
+import { TalkupError } from "./errors.js";
+import type {
+  AcknowledgeData,
+  AnalysisData,
+  ErrorData,
+  FlowData,
+  ServerMessage,
+  SpeechEventData,
+  StreamEndedData,
+  StreamStart,
+  StreamState,
+  TranscriptData,
+} from "./messages.js";
+
+/** `keepBytes` bounds the memory for chunks that are not committed. `live`: what was missed is not sent again. */
+export interface StreamOptions extends Omit<StreamStart, "type" | "timestamp" | "framing"> {
+  keepBytes?: number;
+  live?: boolean;
+}
+
+export interface StreamEvents {
+  transcript: TranscriptData;
+  speech: SpeechEventData;
+  analysis: AnalysisData;
+  flow: FlowData;
+  acknowledge: AcknowledgeData;
+  ended: StreamEndedData;
+  error: TalkupError;
+}
+
+/** `handle` names the stream in binary frames. */
+export type Acceptance = Pick<StreamState, "next_sequence" | "stream_id"> & { handle?: number };
+
+/** The way to the socket. Both report whether there is one now. */
+export interface Link {
+  sendText(message: object): boolean;
+  sendBinary(frame: Uint8Array<ArrayBuffer>): boolean;
+}
+
+const KEEP_BYTES = 16 * 1024 * 1024;
+const HEADER_BYTES = 8;
+
+/** A binary frame: the eight bytes that name stream and number, then the payload. */
+export function taggedFrame(handle: number, sequence: number, payload: Uint8Array): Uint8Array<ArrayBuffer> {
+  const frame = new Uint8Array(HEADER_BYTES + payload.length);
+  const head = new DataView(frame.buffer);
+  head.setUint8(0, 0x54);
+  head.setUint8(1, 0x01);
+  head.setUint16(2, handle);
+  head.setUint32(4, sequence);
+  frame.set(payload, HEADER_BYTES);
+  return frame;
+}
+
+function base64(bytes: Uint8Array): string {
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 0x8000) text += String.fromCharCode(...bytes.subarray(at, at + 0x8000));
+  return btoa(text);
+}
+
+export class TalkupStream extends Emitter<StreamEvents> {
+  readonly id: string;
+  /** Resolves once the gateway takes the stream; rejects with TalkupError. */
+  readonly accepted: Promise<Acceptance>;
+  /** Resolves with the totals after the last caption; rejects when the stream is lost. */
+  readonly ended: Promise<StreamEndedData>;
+  readonly #options: StreamOptions;
+  readonly #link: Link;
+  readonly #chunks: ChunkBuffer;
+  readonly #live: boolean;
+  #accept!: (data: Acceptance) => void;
+  #finish!: (data: StreamEndedData) => void;
+  #refuse!: (error: TalkupError) => void;
+  #fail!: (error: TalkupError) => void;
+  #handle: number | undefined;
+  #lastSegmentId = 0;
+  #ending = false;
+  #over = false;
+
+  constructor(id: string, options: StreamOptions, link: Link) {
+    super();
+    this.id = id;
+    this.#options = options;
+    this.#link = link;
+    this.#live = options.live ?? false;
+    this.#chunks = new ChunkBuffer(options.keepBytes ?? KEEP_BYTES);
+    this.accepted = new Promise((resolve, reject) => ((this.#accept = resolve), (this.#refuse = reject)));
+    this.ended = new Promise((resolve, reject) => ((this.#finish = resolve), (this.#fail = reject)));
+    for (const promise of [this.accepted, this.ended]) promise.catch(() => undefined);
+  }
+
+  /** The highest final segment that has come. */
+  get lastSegmentId(): number {
+    return this.#lastSegmentId;
+  }
+
+  /** Bytes sent, or waiting to be, that the gateway might still need from here. */
+  get uncommittedBytes(): number {
+    return this.#chunks.bytes;
+  }
+
+  /** Whether nothing more comes of this stream. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /**
+   * Sends the next chunk; without a connection it waits in the buffer. `capturedAt`: when it was recorded, UNIX
+   * milliseconds. Throws TalkupError: `bad_state` after `end`, `buffer_full` when too much is uncommitted.
+   */
+  send(payload: Uint8Array | ArrayBuffer, capturedAt?: number): void {
+    if (this.#ending || this.#over) throw new TalkupError("bad_state", "the stream was ended");
+    const bytes = payload instanceof Uint8Array ? payload : new Uint8Array(payload);
+    if (bytes.length === 0) return;
+    if (this.#live && this.#handle === undefined) return;
+    const chunk = this.#chunks.append(bytes, capturedAt);
+    if (!chunk) throw new TalkupError("buffer_full", "the gateway is too far behind", { retryable: true });
+    if (this.#handle !== undefined) this.#transmit(chunk);
+    if (this.#live) this.#chunks.clear();
+  }
+
+  /** Makes everything sent so far final text now. */
+  flush(): void {
+    this.#link.sendText({ type: "stream_flush", stream_id: this.id });
+  }
+
+  /** No more chunks; resolves with the totals once the last caption has come. */
+  end(): Promise<StreamEndedData> {
+    if (!this.#ending && !this.#over) {
+      this.#ending = true;
+      if (this.#handle !== undefined) this.#sendEnd();
+    }
+    return this.ended;
+  }
+
+  // What the client tells the stream.
+
+  /** Asks for the stream. */
+  open(): void {
+    const { keepBytes: _bytes, live: _live, ...start } = this.#options;
+    this.#link.sendText({ ...start, type: "stream_start", stream_id: this.id, framing: "tagged" });
+  }
+
+  /** A message about this stream. */
+  receive(message: ServerMessage): void {
+    switch (message.type) {
+      case "acknowledge":
+        return this.#acknowledged(message.data);
+      case "transcript_update":
+        return this.#transcribed(message.data);
+      case "speech_event":
+        return this.emit("speech", message.data);
+      case "analysis_result":
+        return this.emit("analysis", message.data);
+      case "flow":
+        return this.emit("flow", message.data);
+      case "stream_ended":
+        return this.#conclude(message.data);
+      case "error":
+        return this.#failed(message.data);
+      default:
+        return;
+    }
+  }
+
+  /** The session goes on over a new socket, where the gateway knows the stream like this, or not at all. */
+  resumed(state: StreamState | undefined): void {
+    if (this.#over) return;
+    if (!state) return this.#handle === undefined ? this.open() : this.lost("the gateway no longer knows this stream");
+    this.#handle = state.handle;
+    this.#accept(state);
+    if (state.state !== "open") return;
+    if (this.#live) this.#chunks.clear(state.next_sequence);
+    for (const chunk of this.#chunks.from(state.next_sequence)) this.#transmit(chunk);
+    if (this.#ending) this.#sendEnd();
+  }
+
+  /** The session is gone. */
+  lost(reason: string): void {
+    if (this.#over) return;
+    const error = new TalkupError("connection_lost", reason);
+    this.#close(error);
+    this.emit("error", error);
+  }
+
+  #acknowledged(data: AcknowledgeData): void {
+    if (data.handle !== undefined && this.#handle === undefined) {
+      this.#handle = data.handle;
+      this.#accept(data);
+      for (const chunk of this.#chunks.from(data.next_sequence)) this.#transmit(chunk);
+      if (this.#ending) this.#sendEnd();
+    }
+    this.#chunks.acknowledge(data.received, data.committed);
+    this.emit("acknowledge", data);
+  }
+
+  #transcribed(data: TranscriptData): void {
+    if (data.segment_id <= this.#lastSegmentId) return;
+    if (data.is_final) this.#lastSegmentId = data.segment_id;
+    this.emit("transcript", data);
+  }
+
+  #conclude(data: StreamEndedData): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#chunks.clear();
+    this.#finish(data);
+    this.emit("ended", data);
+  }
+
+  #failed(data: ErrorData): void {
+    const error = TalkupError.from(data);
+    if (this.#handle === undefined) this.#close(error);
+    this.emit("error", error);
+  }
+
+  #close(error: TalkupError): void {
+    this.#over = true;
+    this.#chunks.clear();
+    this.#refuse(error);
+    this.#fail(error);
+  }
+
+  #transmit(chunk: Chunk): void {
+    if (chunk.capturedAt === undefined) {
+      this.#link.sendBinary(taggedFrame(this.#handle ?? 0, chunk.sequence, chunk.payload));
+    } else {
+      const { sequence, payload, capturedAt } = chunk;
+      const data = base64(payload);
+      this.#link.sendText({ type: "stream_chunk", stream_id: this.id, sequence, timestamp: capturedAt, data });
+    }
+  }
+
+  #sendEnd(): void {
+    this.#link.sendText({ type: "stream_end", stream_id: this.id });
+  }
+}

@@ -1,0 +1,27 @@
+"""Tells by exit status 0 or 1 whether there is a Node.js with npm that the TypeScript client can be built with."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+OLDEST = 20
+
+
+def major(said: str) -> int:
+    """The major version in what `node --version` says; 0 for anything else."""
+    found = re.match(r"v(\d+)\.", said)
+    return int(found.group(1)) if found else 0
+
+
+def main() -> int:
+    """Exit status."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        return 1
+    result = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)  # noqa: S603 - found above
+    return 0 if major(result.stdout) >= OLDEST else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+// The transcript on screen: finals as spans a word, tinted by confidence; the open segment in grey.
+
+// A silence at least this long on the media clock begins a new paragraph.
+const PAUSE_MS = 1500;
+const LOW = 0.5;
+const MID = 0.8;
+
+const seconds = (ms) => (ms / 1000).toFixed(2);
+
+function tint(confidence) {
+  if (confidence < LOW) return "word low";
+  return confidence < MID ? "word mid" : "word";
+}
+
+function wordSpan({ word, start_ms, end_ms, confidence }) {
+  const span = document.createElement("span");
+  span.className = tint(confidence);
+  span.textContent = word.trim();
+  span.dataset.tip = `${seconds(start_ms)} – ${seconds(end_ms)} s · ${Math.round(confidence * 100)} %`;
+  return span;
+}
+
+// A final's words with single spaces between and after, so that finals read on as one text.
+function segmentSpan(segment) {
+  const place = document.createElement("span");
+  place.dataset.segment = segment.segment_id;
+  if (segment.words.length === 0) place.append(segment.text.trim(), " ");
+  for (const word of segment.words) place.append(wordSpan(word), " ");
+  return place;
+}
+
+// One floating label for all words: inside the scrolling text it would be cut off at the edges.
+function watchHover(box, tip) {
+  box.addEventListener("pointerover", ({ target }) => {
+    tip.hidden = !target.dataset?.tip;
+    if (tip.hidden) return;
+    tip.textContent = target.dataset.tip;
+    const word = target.getBoundingClientRect();
+    const left = word.left + word.width / 2 - tip.offsetWidth / 2;
+    tip.style.left = `${Math.max(8, Math.min(innerWidth - tip.offsetWidth - 8, left))}px`;
+    tip.style.top = `${word.top - tip.offsetHeight - 4}px`;
+  });
+  box.addEventListener("pointerleave", () => (tip.hidden = true));
+}
+
+export class Captions {
+  #box;
+  #finals;
+  #interim;
+  #empty;
+  #endMs = 0;
+
+  constructor({ box, finals, interim, empty, tip }) {
+    [this.#box, this.#finals, this.#interim, this.#empty] = [box, finals, interim, empty];
+    watchHover(box, tip);
+  }
+
+  clear() {
+    this.#finals.replaceChildren();
+    this.#interim.textContent = "";
+    this.#endMs = 0;
+    this.#empty.hidden = false;
+  }
+
+  show(segment) {
+    const following = this.#box.scrollHeight - this.#box.scrollTop - this.#box.clientHeight < 80;
+    this.#empty.hidden = true;
+    if (segment.is_final) {
+      if (segment.text.trim()) this.#append(segment);
+      this.#interim.textContent = "";
+    } else {
+      this.#interim.textContent = segment.text;
+    }
+    if (following) this.#box.scrollTop = this.#box.scrollHeight;
+  }
+
+  #append(segment) {
+    const pause = segment.start_ms - this.#endMs >= PAUSE_MS;
+    const last = this.#finals.lastElementChild;
+    const line = last && !pause ? last : this.#finals.appendChild(document.createElement("p"));
+    line.append(segmentSpan(segment));
+    this.#endMs = segment.end_ms;
+  }
+}

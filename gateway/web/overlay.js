@@ -1,0 +1,75 @@
+// What the vision service saw, over the picture: the face's box, where the head points, and the signals in words.
+
+const HINTS = {
+  too_dark: "more light, please",
+  backlit: "light comes from behind",
+  blurred: "the picture is blurred",
+  off_center: "move to the middle",
+  too_close: "a little further away",
+  too_far: "come closer",
+};
+
+const radians = (degrees) => (degrees * Math.PI) / 180;
+
+function chip(text, hint = false) {
+  const item = document.createElement("li");
+  item.textContent = text;
+  item.dataset.hint = hint;
+  return item;
+}
+
+function words(frame) {
+  const chips = [chip(`${frame.face_count} ${frame.face_count === 1 ? "face" : "faces"}`)];
+  const facing = frame.gaze?.facing_camera;
+  if (facing) chips.push(chip(`facing camera ${Math.round(facing.value * 100)} %`));
+  for (const name of ["yaw", "pitch", "roll"]) {
+    const measured = frame.head?.[name];
+    if (measured) chips.push(chip(`${name} ${Math.round(measured.value)}°`));
+  }
+  for (const reason of frame.quality?.reasons ?? []) chips.push(chip(HINTS[reason] ?? reason.replaceAll("_", " "), true));
+  return chips;
+}
+
+export class Overlay {
+  #canvas;
+  #video;
+  #list;
+
+  constructor({ canvas, video, list }) {
+    [this.#canvas, this.#video, this.#list] = [canvas, video, list];
+  }
+
+  clear() {
+    this.#list.replaceChildren();
+    this.#canvas.width = this.#canvas.width || 1;
+  }
+
+  show({ frame }) {
+    if (!frame) return;
+    this.#list.replaceChildren(...words(frame));
+    this.#canvas.dataset.faces = frame.face_count;
+    this.#canvas.width = this.#video.videoWidth || 640;
+    this.#canvas.height = this.#video.videoHeight || 480;
+    if (frame.face) this.#drawFace(frame.face.box, frame.head);
+  }
+
+  #drawFace(box, head) {
+    const pen = this.#canvas.getContext("2d");
+    const { width, height } = this.#canvas;
+    const [x, y, w, h] = [box.x * width, box.y * height, box.width * width, box.height * height];
+    pen.lineWidth = Math.max(2, width / 220);
+    pen.lineCap = "round";
+    pen.strokeStyle = "#a5b4fc";
+    pen.beginPath();
+    pen.roundRect(x, y, w, h, Math.min(w, h) * 0.12);
+    pen.stroke();
+    if (!head?.yaw || !head.pitch) return;
+    // The nose's direction, foreshortened: a unit vector turned by yaw and pitch, seen from the front.
+    const [middleX, middleY, reach] = [x + w / 2, y + h / 2, h * 1.5];
+    pen.strokeStyle = "#5fd6a0";
+    pen.beginPath();
+    pen.moveTo(middleX, middleY);
+    pen.lineTo(middleX + reach * Math.sin(radians(head.yaw.value)), middleY - reach * Math.sin(radians(head.pitch.value)));
+    pen.stroke();
+  }
+}

@@ -1,0 +1,126 @@
+// Where media comes from: the microphone and camera, or a file that plays while it is sent. Each source has `media`
+// (what to measure and show), `format`, `start`, `stop`, and ends with `onEnd`.
+
+import { RecorderSource } from "./talkup-client.js";
+
+const SLICE_BYTES = 8192;
+const LEAD_S = 0.5;
+const PACE_MS = 100;
+// Sent as they are; anything else is played and recorded again, in a format that can be streamed.
+const STREAMED = { wav: "audio/wav", mp3: "audio/mpeg", ogg: "audio/ogg", opus: "audio/ogg", flac: "audio/flac", weba: "audio/webm" };
+
+export async function openMicrophone(withCamera, onSlice) {
+  const media = await navigator.mediaDevices.getUserMedia({
+    audio: { channelCount: 1, echoCancellation: true },
+    video: withCamera && { width: 640, height: 480 },
+  });
+  const recorder = new RecorderSource(media, onSlice);
+  return {
+    media,
+    format: recorder.format,
+    hasPicture: withCamera,
+    mirrored: true,
+    start: () => recorder.start(),
+    async stop() {
+      await recorder.stop();
+      for (const track of media.getTracks()) track.stop();
+    },
+  };
+}
+
+export async function openFile(file, player, onSlice, onEnd) {
+  player.src = URL.createObjectURL(file);
+  await new Promise((resolve, reject) => {
+    player.onloadedmetadata = resolve;
+    player.onerror = () => reject(new Error("this browser cannot play the file"));
+  });
+  player.onended = onEnd;
+  const media = player.captureStream?.() ?? player.mozCaptureStream?.();
+  const format = STREAMED[file.name.split(".").pop().toLowerCase()];
+  const sender = format ? new FileSender(file, player, onSlice) : new LateRecorder(player, media, onSlice);
+  return {
+    media,
+    format: format ?? sender.format,
+    hasPicture: player.videoWidth > 0,
+    mirrored: false,
+    async start() {
+      player.muted = false;
+      await player.play();
+      sender.start();
+    },
+    async stop() {
+      player.pause();
+      await sender.stop();
+      URL.revokeObjectURL(player.src);
+      player.removeAttribute("src");
+      player.load();
+    },
+  };
+}
+
+// The file's own bytes, kept half a second ahead of what is being played.
+class FileSender {
+  #file;
+  #player;
+  #onSlice;
+  #offset = 0;
+  #running = false;
+  #task = Promise.resolve();
+
+  constructor(file, player, onSlice) {
+    [this.#file, this.#player, this.#onSlice] = [file, player, onSlice];
+  }
+
+  start() {
+    this.#running = true;
+    this.#task = this.#run();
+  }
+
+  async stop() {
+    this.#running = false;
+    await this.#task;
+    if (this.#player.ended) await this.#sendUpTo(this.#file.size);
+  }
+
+  async #run() {
+    while (this.#running && this.#offset < this.#file.size) {
+      const { currentTime, duration } = this.#player;
+      const share = Number.isFinite(duration) ? Math.min(1, (currentTime + LEAD_S) / duration) : 1;
+      await this.#sendUpTo(share * this.#file.size);
+      await new Promise((resolve) => setTimeout(resolve, PACE_MS));
+    }
+  }
+
+  async #sendUpTo(end) {
+    while (this.#offset < end) {
+      const slice = this.#file.slice(this.#offset, this.#offset + SLICE_BYTES);
+      this.#offset += slice.size;
+      this.#onSlice(await slice.arrayBuffer());
+    }
+  }
+}
+
+// Sound tracks of a playing element appear once it plays: the recorder is made then.
+class LateRecorder {
+  format = "audio/webm;codecs=opus";
+  #player;
+  #media;
+  #onSlice;
+  #recorder;
+
+  constructor(player, media, onSlice) {
+    if (!media) throw new Error("this browser cannot stream this kind of file");
+    [this.#player, this.#media, this.#onSlice] = [player, media, onSlice];
+  }
+
+  start() {
+    if (this.#media.getAudioTracks().length === 0) return;
+    this.#recorder = new RecorderSource(this.#media, this.#onSlice);
+    this.#recorder.start();
+  }
+
+  async stop() {
+    this.#player.pause();
+    await this.#recorder?.stop();
+  }
+}

@@ -1,0 +1,96 @@
+// The figures of a session, counted from what comes in.
+
+import { clock } from "./timeline.js";
+
+const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+const MAX_DELAYS = 500;
+const NEAR_MS = 1200;
+const shown = (ms) => (ms === undefined ? "–" : ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
+
+export class Summary {
+  #place;
+  #delays;
+  #words = 0;
+  #finals = 0;
+  #confidence = 0;
+  #spokenMs = 0;
+  #endMs = 0;
+  #resumed = 0;
+  #sent = { interim: [], final: [], end: [] };
+  #lastFinal = { end: -Infinity, came: 0 };
+  #lastSpeech;
+
+  constructor(place, delays) {
+    [this.#place, this.#delays] = [place, delays];
+    this.#show();
+  }
+
+  clear() {
+    this.#words = this.#finals = this.#confidence = this.#spokenMs = this.#endMs = this.#resumed = 0;
+    this.#sent = { interim: [], final: [], end: [] };
+    this.#lastFinal = { end: -Infinity, came: 0 };
+    this.#lastSpeech = undefined;
+    this.#show();
+  }
+
+  // `now` is when it came, on the media clock.
+  segment({ is_final, text, confidence, start_ms, end_ms }, now) {
+    this.#endMs = Math.max(this.#endMs, end_ms);
+    this.#measure(is_final ? "final" : "interim", now - end_ms);
+    if (is_final) {
+      this.#lastFinal = { end: end_ms, came: now };
+      this.#pair();
+      const count = text.split(/\s+/).filter(Boolean).length;
+      this.#words += count;
+      this.#finals += 1;
+      this.#confidence += confidence * count;
+      this.#spokenMs += end_ms - start_ms;
+    }
+    this.#show();
+  }
+
+  speechEnded(ms) {
+    this.#lastSpeech = ms;
+    this.#pair();
+    this.#show();
+  }
+
+  // The end of speech and the final that holds its last word come in either order.
+  #pair() {
+    if (this.#lastSpeech === undefined || Math.abs(this.#lastFinal.end - this.#lastSpeech) > NEAR_MS) return;
+    this.#measure("end", this.#lastFinal.came - this.#lastSpeech);
+    this.#lastSpeech = undefined;
+  }
+
+  #measure(kind, ms) {
+    const delays = this.#sent[kind];
+    delays.push(Math.max(0, ms));
+    if (delays.length > MAX_DELAYS) delays.shift();
+  }
+
+  resumed() {
+    this.#resumed += 1;
+    this.#show();
+  }
+
+  #show() {
+    const minutes = this.#spokenMs / 60_000;
+    const figures = {
+      words: this.#words,
+      "words a minute": minutes > 0.05 ? Math.round(this.#words / minutes) : "–",
+      length: clock(this.#endMs).slice(0, 5),
+      confidence: this.#words ? `${Math.round((this.#confidence / this.#words) * 100)} %` : "–",
+      "final captions": this.#finals,
+      resumed: this.#resumed,
+    };
+    this.#place.replaceChildren(
+      ...Object.entries(figures).map(([name, value]) => {
+        const pair = document.createElement("div");
+        pair.appendChild(document.createElement("dt")).textContent = name;
+        pair.appendChild(document.createElement("dd")).textContent = value;
+        return pair;
+      }),
+    );
+    for (const kind of ["interim", "final", "end"]) this.#delays[kind].textContent = shown(median(this.#sent[kind]));
+  }
+}

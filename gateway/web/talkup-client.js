@@ -1,0 +1,634 @@
+// Bundled from clients/typescript by `npm run page`.
+
+// dist/camera.js
+var CameraSource = class {
+  #video;
+  #onPicture;
+  #canvas = document.createElement("canvas");
+  #quality;
+  #width;
+  #fps;
+  #timer;
+  #running = false;
+  constructor(video, onPicture, options = {}) {
+    this.#video = video;
+    this.#onPicture = onPicture;
+    this.#fps = options.fps ?? 8;
+    this.#width = options.width ?? 640;
+    this.#quality = options.quality ?? 0.8;
+  }
+  /** For `stream_start`. */
+  format = "image/jpeg";
+  /** Takes up what a `flow` message suggests. */
+  adapt(suggested) {
+    if (suggested.suggested_fps)
+      this.#fps = Math.min(30, Math.max(1, suggested.suggested_fps));
+    if (suggested.suggested_size)
+      this.#width = Math.max(160, suggested.suggested_size.width);
+  }
+  start() {
+    this.#running = true;
+    void this.#take();
+  }
+  stop() {
+    this.#running = false;
+    clearTimeout(this.#timer);
+  }
+  async #take() {
+    const begun = performance.now();
+    const { videoWidth, videoHeight } = this.#video;
+    if (videoWidth > 0 && !this.#video.paused) {
+      const scale = Math.min(1, this.#width / videoWidth);
+      this.#canvas.width = Math.round(videoWidth * scale);
+      this.#canvas.height = Math.round(videoHeight * scale);
+      const capturedAt = Date.now();
+      this.#canvas.getContext("2d")?.drawImage(this.#video, 0, 0, this.#canvas.width, this.#canvas.height);
+      const encoded = (done) => this.#canvas.toBlob(done, "image/jpeg", this.#quality);
+      const blob = await new Promise(encoded);
+      const picture = await blob?.arrayBuffer();
+      if (this.#running && picture)
+        this.#onPicture(picture, capturedAt);
+    }
+    if (!this.#running)
+      return;
+    this.#timer = setTimeout(() => void this.#take(), Math.max(0, 1e3 / this.#fps - (performance.now() - begun)));
+  }
+};
+
+// dist/chunks.js
+var ChunkBuffer = class {
+  #maxBytes;
+  #kept = [];
+  #bytes = 0;
+  #next = 0;
+  #received = -1;
+  constructor(maxBytes) {
+    this.#maxBytes = maxBytes;
+  }
+  /** Bytes kept. */
+  get bytes() {
+    return this.#bytes;
+  }
+  /** The number that the next chunk gets. */
+  get nextSequence() {
+    return this.#next;
+  }
+  /** Numbers and keeps a chunk; undefined when there is no room for it. */
+  append(payload, capturedAt) {
+    while (this.#bytes + payload.length > this.#maxBytes && (this.#kept[0]?.sequence ?? Infinity) <= this.#received) {
+      this.#forgetOldest();
+    }
+    if (this.#bytes + payload.length > this.#maxBytes)
+      return void 0;
+    const chunk = { sequence: this.#next++, payload, capturedAt };
+    this.#kept.push(chunk);
+    this.#bytes += payload.length;
+    return chunk;
+  }
+  /** The gateway has everything up to `received`, and has done for good with everything up to `committed`. */
+  acknowledge(received, committed) {
+    this.#received = Math.max(this.#received, received);
+    while ((this.#kept[0]?.sequence ?? Infinity) <= committed)
+      this.#forgetOldest();
+  }
+  /** The chunks from `sequence` on, to be sent again. */
+  from(sequence) {
+    return this.#kept.filter((chunk) => chunk.sequence >= sequence);
+  }
+  /** Forgets everything: the stream is over, or its past is of no use. Numbers go on from `next`. */
+  clear(next = this.#next) {
+    this.#kept = [];
+    this.#bytes = 0;
+    this.#next = next;
+  }
+  #forgetOldest() {
+    this.#bytes -= this.#kept.shift()?.payload.length ?? 0;
+  }
+};
+
+// dist/backoff.js
+var BASE_MS = 250;
+var CAP_MS = 8e3;
+function delayMs(attempt, random) {
+  return random() * Math.min(CAP_MS, BASE_MS * 2 ** Math.min(attempt, 16));
+}
+
+// dist/emitter.js
+var Emitter = class {
+  #listeners = /* @__PURE__ */ new Map();
+  /** Listens; returns the function that stops it. */
+  on(name, listener) {
+    const known = this.#listeners.get(name) ?? /* @__PURE__ */ new Set();
+    this.#listeners.set(name, known.add(listener));
+    return () => void known.delete(listener);
+  }
+  emit(name, value) {
+    for (const listener of [...this.#listeners.get(name) ?? []])
+      listener(value);
+  }
+};
+
+// dist/errors.js
+var TalkupError = class _TalkupError extends Error {
+  code;
+  retryable;
+  field;
+  constructor(code, message, options = {}) {
+    super(message);
+    this.name = "TalkupError";
+    this.code = code;
+    this.retryable = options.retryable ?? false;
+    this.field = options.field;
+  }
+  static from(data) {
+    return new _TalkupError(data.code, data.message, { retryable: data.retryable, field: data.field });
+  }
+};
+
+// dist/stream.js
+var KEEP_BYTES = 16 * 1024 * 1024;
+var HEADER_BYTES = 8;
+function taggedFrame(handle, sequence, payload) {
+  const frame = new Uint8Array(HEADER_BYTES + payload.length);
+  const head = new DataView(frame.buffer);
+  head.setUint8(0, 84);
+  head.setUint8(1, 1);
+  head.setUint16(2, handle);
+  head.setUint32(4, sequence);
+  frame.set(payload, HEADER_BYTES);
+  return frame;
+}
+function base64(bytes) {
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 32768)
+    text += String.fromCharCode(...bytes.subarray(at, at + 32768));
+  return btoa(text);
+}
+var TalkupStream = class extends Emitter {
+  id;
+  /** Resolves once the gateway takes the stream; rejects with TalkupError. */
+  accepted;
+  /** Resolves with the totals after the last caption; rejects when the stream is lost. */
+  ended;
+  #options;
+  #link;
+  #chunks;
+  #live;
+  #accept;
+  #finish;
+  #refuse;
+  #fail;
+  #handle;
+  #lastSegmentId = 0;
+  #ending = false;
+  #over = false;
+  constructor(id, options, link) {
+    super();
+    this.id = id;
+    this.#options = options;
+    this.#link = link;
+    this.#live = options.live ?? false;
+    this.#chunks = new ChunkBuffer(options.keepBytes ?? KEEP_BYTES);
+    this.accepted = new Promise((resolve, reject) => (this.#accept = resolve, this.#refuse = reject));
+    this.ended = new Promise((resolve, reject) => (this.#finish = resolve, this.#fail = reject));
+    for (const promise of [this.accepted, this.ended])
+      promise.catch(() => void 0);
+  }
+  /** The highest final segment that has come. */
+  get lastSegmentId() {
+    return this.#lastSegmentId;
+  }
+  /** Bytes sent, or waiting to be, that the gateway might still need from here. */
+  get uncommittedBytes() {
+    return this.#chunks.bytes;
+  }
+  /** Whether nothing more comes of this stream. */
+  get over() {
+    return this.#over;
+  }
+  /**
+   * Sends the next chunk; without a connection it waits in the buffer. `capturedAt`: when it was recorded, UNIX
+   * milliseconds. Throws TalkupError: `bad_state` after `end`, `buffer_full` when too much is uncommitted.
+   */
+  send(payload, capturedAt) {
+    if (this.#ending || this.#over)
+      throw new TalkupError("bad_state", "the stream was ended");
+    const bytes = payload instanceof Uint8Array ? payload : new Uint8Array(payload);
+    if (bytes.length === 0)
+      return;
+    if (this.#live && this.#handle === void 0)
+      return;
+    const chunk = this.#chunks.append(bytes, capturedAt);
+    if (!chunk)
+      throw new TalkupError("buffer_full", "the gateway is too far behind", { retryable: true });
+    if (this.#handle !== void 0)
+      this.#transmit(chunk);
+    if (this.#live)
+      this.#chunks.clear();
+  }
+  /** Makes everything sent so far final text now. */
+  flush() {
+    this.#link.sendText({ type: "stream_flush", stream_id: this.id });
+  }
+  /** No more chunks; resolves with the totals once the last caption has come. */
+  end() {
+    if (!this.#ending && !this.#over) {
+      this.#ending = true;
+      if (this.#handle !== void 0)
+        this.#sendEnd();
+    }
+    return this.ended;
+  }
+  // What the client tells the stream.
+  /** Asks for the stream. */
+  open() {
+    const { keepBytes: _bytes, live: _live, ...start } = this.#options;
+    this.#link.sendText({ ...start, type: "stream_start", stream_id: this.id, framing: "tagged" });
+  }
+  /** A message about this stream. */
+  receive(message) {
+    switch (message.type) {
+      case "acknowledge":
+        return this.#acknowledged(message.data);
+      case "transcript_update":
+        return this.#transcribed(message.data);
+      case "speech_event":
+        return this.emit("speech", message.data);
+      case "analysis_result":
+        return this.emit("analysis", message.data);
+      case "flow":
+        return this.emit("flow", message.data);
+      case "stream_ended":
+        return this.#conclude(message.data);
+      case "error":
+        return this.#failed(message.data);
+      default:
+        return;
+    }
+  }
+  /** The session goes on over a new socket, where the gateway knows the stream like this, or not at all. */
+  resumed(state) {
+    if (this.#over)
+      return;
+    if (!state)
+      return this.#handle === void 0 ? this.open() : this.lost("the gateway no longer knows this stream");
+    this.#handle = state.handle;
+    this.#accept(state);
+    if (state.state !== "open")
+      return;
+    if (this.#live)
+      this.#chunks.clear(state.next_sequence);
+    for (const chunk of this.#chunks.from(state.next_sequence))
+      this.#transmit(chunk);
+    if (this.#ending)
+      this.#sendEnd();
+  }
+  /** The session is gone. */
+  lost(reason) {
+    if (this.#over)
+      return;
+    const error = new TalkupError("connection_lost", reason);
+    this.#close(error);
+    this.emit("error", error);
+  }
+  #acknowledged(data) {
+    if (data.handle !== void 0 && this.#handle === void 0) {
+      this.#handle = data.handle;
+      this.#accept(data);
+      for (const chunk of this.#chunks.from(data.next_sequence))
+        this.#transmit(chunk);
+      if (this.#ending)
+        this.#sendEnd();
+    }
+    this.#chunks.acknowledge(data.received, data.committed);
+    this.emit("acknowledge", data);
+  }
+  #transcribed(data) {
+    if (data.segment_id <= this.#lastSegmentId)
+      return;
+    if (data.is_final)
+      this.#lastSegmentId = data.segment_id;
+    this.emit("transcript", data);
+  }
+  #conclude(data) {
+    if (this.#over)
+      return;
+    this.#over = true;
+    this.#chunks.clear();
+    this.#finish(data);
+    this.emit("ended", data);
+  }
+  #failed(data) {
+    const error = TalkupError.from(data);
+    if (this.#handle === void 0)
+      this.#close(error);
+    this.emit("error", error);
+  }
+  #close(error) {
+    this.#over = true;
+    this.#chunks.clear();
+    this.#refuse(error);
+    this.#fail(error);
+  }
+  #transmit(chunk) {
+    if (chunk.capturedAt === void 0) {
+      this.#link.sendBinary(taggedFrame(this.#handle ?? 0, chunk.sequence, chunk.payload));
+    } else {
+      const { sequence, payload, capturedAt } = chunk;
+      const data = base64(payload);
+      this.#link.sendText({ type: "stream_chunk", stream_id: this.id, sequence, timestamp: capturedAt, data });
+    }
+  }
+  #sendEnd() {
+    this.#link.sendText({ type: "stream_end", stream_id: this.id });
+  }
+};
+
+// dist/client.js
+var SUBPROTOCOL = "talkup.v1";
+var FINAL_CLOSES = /* @__PURE__ */ new Set([1e3, 1008, 4401, 4403]);
+var FINAL_ERRORS = /* @__PURE__ */ new Set(["unauthenticated", "permission_denied", "session_expired", "superseded"]);
+var TalkupClient = class extends Emitter {
+  #options;
+  #streams = /* @__PURE__ */ new Map();
+  #ticket;
+  #session;
+  #socket;
+  #abandoned;
+  #state = "idle";
+  #attempt = 0;
+  #lostAt;
+  #retry;
+  #heart;
+  #heardAt = 0;
+  #refusal;
+  #opening;
+  #statusWaiters = [];
+  #streamNumber = 0;
+  constructor(options) {
+    super();
+    const defaults = { resumeMs: 12e4, openMs: 1e4, heartbeatMs: 15e3, random: Math.random, now: Date.now };
+    this.#options = { ...defaults, webSocket: options.webSocket ?? globalThis.WebSocket, ...options };
+  }
+  get state() {
+    return this.#state;
+  }
+  /** The session as the gateway told it last. */
+  get session() {
+    return this.#session;
+  }
+  /** The token this session was opened with: good for its transcript over HTTP. */
+  get token() {
+    return this.#ticket?.token;
+  }
+  /** Bytes that wait in the socket for the network. */
+  get bufferedBytes() {
+    return this.#socket?.bufferedAmount ?? 0;
+  }
+  /** Opens the session. Rejects with TalkupError when the gateway refuses or does not answer. */
+  async connect() {
+    if (this.#state !== "idle")
+      throw new TalkupError("bad_state", "the client was connected before");
+    this.#become("connecting");
+    try {
+      this.#ticket = await this.#options.session();
+    } catch (error) {
+      this.#become("closed");
+      throw error;
+    }
+    const opened = new Promise((resolve, reject) => this.#opening = { resolve, reject });
+    this.#open();
+    return opened;
+  }
+  /** Starts a stream at once: chunks may be sent before the gateway has accepted it (`stream.accepted`). */
+  stream(options) {
+    if (this.#state === "closed")
+      throw new TalkupError("bad_state", "the client is closed");
+    const id = options.stream_id ?? `stream-${++this.#streamNumber}`;
+    const stream = new TalkupStream(id, options, {
+      sendText: (message) => this.#sendText(message),
+      sendBinary: (frame) => this.#send(frame)
+    });
+    this.#streams.set(id, stream);
+    const forget = () => void this.#streams.delete(id);
+    stream.ended.then(forget, forget);
+    if (this.#state === "open")
+      stream.open();
+    return stream;
+  }
+  /** How gateway, session and services are. */
+  status() {
+    if (!this.#sendText({ type: "status" }))
+      return Promise.reject(lost("there is no connection"));
+    return new Promise((resolve, reject) => this.#statusWaiters.push({ resolve, reject }));
+  }
+  /** Behaves as if the network were gone, until `restore`: for demonstrations and tests. */
+  suspend() {
+    if (this.#state !== "open" && this.#state !== "reconnecting")
+      return;
+    this.#lostAt ??= this.#options.now();
+    this.#abandon();
+    this.#become("suspended");
+  }
+  /** Ends what `suspend` began: connects again at once. */
+  restore() {
+    if (this.#state !== "suspended")
+      return;
+    this.#become("reconnecting");
+    this.#open();
+  }
+  /** Closes the session: streams that were not ended end as if they had been. */
+  close() {
+    if (this.#state === "closed")
+      return;
+    this.#abandon();
+    this.#abandoned?.close(1e3);
+    this.#finish("the client was closed");
+  }
+  #open() {
+    const { url = "", token } = this.#ticket ?? {};
+    const credential = token !== void 0 && !this.#session ? [`bearer.${token}`] : [];
+    const address = this.#session ? withoutToken(url) : url;
+    let socket;
+    try {
+      socket = new this.#options.webSocket(address, [SUBPROTOCOL, ...credential]);
+    } catch {
+      return this.#finish("the gateway's address is not one of a WebSocket");
+    }
+    this.#socket = socket;
+    this.#heardAt = this.#options.now();
+    const timer = setTimeout(() => socket === this.#socket && this.#dropped(1006), this.#options.openMs);
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => socket === this.#socket && this.#resume();
+    socket.onmessage = ({ data }) => {
+      if (socket !== this.#socket || typeof data !== "string")
+        return;
+      this.#heardAt = this.#options.now();
+      const message = JSON.parse(data);
+      if (message.type === "session")
+        clearTimeout(timer);
+      this.#receive(message);
+    };
+    socket.onclose = ({ code, reason }) => {
+      clearTimeout(timer);
+      if (socket === this.#socket)
+        this.#dropped(code, reason);
+    };
+  }
+  #resume() {
+    if (!this.#session)
+      return;
+    const streams = [...this.#streams.values()];
+    this.#sendText({
+      type: "session_resume",
+      session_id: this.#session.session_id,
+      token: this.#session.resume_token,
+      streams: streams.map(({ id, lastSegmentId }) => ({ stream_id: id, last_segment_id: lastSegmentId }))
+    });
+  }
+  #receive(message) {
+    this.emit("message", message);
+    if (message.type === "session")
+      return this.#opened(message.data);
+    if (message.type === "status")
+      return this.#statusWaiters.shift()?.resolve(message.data);
+    const id = "stream_id" in message ? message.stream_id : void 0;
+    const stream = id === void 0 ? void 0 : this.#streams.get(id);
+    if (stream)
+      return stream.receive(message);
+    if (message.type !== "error" || id !== void 0)
+      return;
+    const error = TalkupError.from(message.data);
+    if (FINAL_ERRORS.has(error.code))
+      this.#refusal = error;
+    this.emit("error", error);
+    if (this.#refusal && this.#state === "reconnecting")
+      this.close();
+  }
+  #opened(data) {
+    const first = !this.#session;
+    if (this.#session && data.session_id !== this.#session.session_id)
+      return;
+    this.#session = data;
+    this.#attempt = 0;
+    this.#refusal = void 0;
+    this.#lostAt = void 0;
+    this.#become("open");
+    this.emit("session", data);
+    const known = new Map(data.streams.map((state) => [state.stream_id, state]));
+    for (const stream of [...this.#streams.values()]) {
+      if (first)
+        stream.open();
+      else
+        stream.resumed(known.get(stream.id));
+    }
+    this.#beat();
+    this.#opening?.resolve(data);
+    this.#opening = void 0;
+  }
+  /** A socket can be dead without having been closed: silence in spite of pings ends it. */
+  #beat() {
+    clearInterval(this.#heart);
+    this.#heart = setInterval(() => {
+      if (this.#options.now() - this.#heardAt > 2 * this.#options.heartbeatMs)
+        return this.#dropped(1006);
+      this.#sendText({ type: "ping" });
+    }, this.#options.heartbeatMs);
+  }
+  #dropped(code, reason = "") {
+    this.#abandon();
+    this.#lostAt ??= this.#options.now();
+    const overdue = this.#options.now() - this.#lostAt > this.#options.resumeMs;
+    if (FINAL_CLOSES.has(code))
+      return this.#finish(reason || `closed by the gateway (${code})`);
+    if (overdue || !this.#session)
+      return this.#finish("the gateway cannot be reached");
+    this.#become("reconnecting");
+    this.#retry = setTimeout(() => this.#open(), delayMs(this.#attempt++, this.#options.random));
+  }
+  /** Lets go of the socket without closing it, as a broken network does: a close would end the streams. */
+  #abandon() {
+    this.#abandoned = this.#socket ?? this.#abandoned;
+    clearTimeout(this.#retry);
+    clearInterval(this.#heart);
+    this.#socket = void 0;
+    for (const waiter of this.#statusWaiters.splice(0))
+      waiter.reject(lost("the connection broke"));
+  }
+  #finish(reason) {
+    const error = this.#refusal ?? lost(reason);
+    this.#become("closed");
+    this.#opening?.reject(error);
+    this.#opening = void 0;
+    for (const stream of [...this.#streams.values()])
+      stream.lost(error.message);
+    this.#streams.clear();
+  }
+  #become(state) {
+    if (this.#state === state)
+      return;
+    this.#state = state;
+    this.emit("state", state);
+  }
+  #sendText(message) {
+    return this.#send(JSON.stringify({ timestamp: this.#options.now(), ...message }));
+  }
+  #send(frame) {
+    if (this.#socket?.readyState !== 1)
+      return false;
+    this.#socket.send(frame);
+    return true;
+  }
+};
+function lost(reason) {
+  return new TalkupError("connection_lost", reason, { retryable: true });
+}
+function withoutToken(url) {
+  const address = new URL(url);
+  address.searchParams.delete("token");
+  return address.href;
+}
+
+// dist/recorder.js
+var TYPES = ["audio/webm;codecs=opus", "audio/ogg;codecs=opus", "audio/mp4"];
+var RecorderSource = class {
+  #recorder;
+  #sliceMs;
+  #tail = Promise.resolve();
+  /** Throws TalkupError `unsupported_format` where the browser records nothing that the gateway takes. */
+  constructor(stream, onSlice, options = {}) {
+    const mimeType = TYPES.find((type) => MediaRecorder.isTypeSupported(type));
+    if (!mimeType)
+      throw new TalkupError("unsupported_format", "this browser records no audio that the gateway takes");
+    this.#sliceMs = options.sliceMs ?? 250;
+    this.#recorder = new MediaRecorder(new MediaStream(stream.getAudioTracks()), { mimeType });
+    this.#recorder.ondataavailable = ({ data }) => {
+      this.#tail = this.#tail.then(async () => onSlice(await data.arrayBuffer()));
+    };
+  }
+  /** For `stream_start`. */
+  get format() {
+    return this.#recorder.mimeType;
+  }
+  start() {
+    this.#recorder.start(this.#sliceMs);
+  }
+  /** Resolves once the last slice was handed over. */
+  async stop() {
+    if (this.#recorder.state !== "inactive") {
+      const stopped = new Promise((resolve) => this.#recorder.addEventListener("stop", resolve, { once: true }));
+      this.#recorder.stop();
+      await stopped;
+    }
+    await this.#tail;
+  }
+};
+export {
+  CameraSource,
+  ChunkBuffer,
+  RecorderSource,
+  TalkupClient,
+  TalkupError,
+  TalkupStream,
+  taggedFrame
+};

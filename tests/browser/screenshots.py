@@ -1,0 +1,107 @@
+"""Takes the pictures of docs/screenshots: python -m tests.browser.screenshots (needs Chromium and the weights).
+
+The microphone hears the test recording, the real model captions it; the camera sees a drawing, read by the scripted
+vision engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from tests.browser.browsing import PHONE, Visit, visiting, write_speech
+from tests.fakes.stack import ROOT, Stack, running_stack
+
+FOLDER = ROOT / "docs" / "screenshots"
+SPEECH = ROOT / "tests" / "data" / "speech" / "interview.ogg"
+MAX_BYTES = 300_000
+WORDS = "count => document.getElementById('finals').innerText.split(/\\s+/).filter(Boolean).length >= count"
+INTERIM = "() => document.getElementById('interim').innerText.length > 12"
+
+
+def draw_camera(path: Path) -> None:
+    """A drawn person in front of a wall, 640x480, as one looping Y4M frame."""
+    picture = np.zeros((480, 640, 3), np.uint8)
+    picture[:] = (np.linspace(205, 150, 640)[None, :, None] * np.array([1.0, 0.96, 0.9])).astype(np.uint8)
+    shapes: list[tuple[tuple[int, int], tuple[int, int], tuple[int, int, int]]] = [
+        ((320, 500), (170, 150), (120, 70, 50)),  # shoulders; colours are BGR
+        ((320, 190), (98, 120), (45, 55, 75)),  # hair
+        ((320, 350), (34, 60), (150, 185, 225)),  # neck
+        ((320, 225), (80, 105), (165, 200, 240)),  # face
+        ((290, 205), (9, 6), (60, 50, 45)),
+        ((350, 205), (9, 6), (60, 50, 45)),
+        ((320, 238), (7, 12), (140, 175, 218)),
+    ]
+    for centre, axes, colour in shapes:
+        cv2.ellipse(picture, centre, axes, 0, 0, 360, colour, -1, cv2.LINE_AA)
+    cv2.ellipse(picture, (320, 268), (26, 13), 0, 10, 170, (85, 85, 190), 5, cv2.LINE_AA)
+    planes = cv2.cvtColor(cv2.GaussianBlur(picture, (3, 3), 0), cv2.COLOR_BGR2YUV_I420)
+    frame = b"FRAME\n" + planes.tobytes()
+    path.write_bytes(b"YUV4MPEG2 W640 H480 F20:1 Ip A1:1 C420jpeg\n" + frame * 20)
+
+
+async def take(visit: Visit, name: str, *, full: bool = False) -> None:
+    """Save what is on the screen. Raises ValueError for a picture that is too large for the repository."""
+    path = FOLDER / f"{name}.png"
+    await visit.page.screenshot(path=path, full_page=full)
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{name} has {path.stat().st_size} bytes")
+    sys.stdout.write(f"{name}: {path.stat().st_size} bytes\n")
+
+
+async def begin(visit: Visit, stack: Stack, *, camera: bool = False) -> None:
+    """Start a call in English."""
+    await visit.page.fill("#key", stack.key)
+    await visit.page.select_option("#language", "en")
+    if camera:
+        await visit.page.check("#camera")
+    await visit.page.click("#toggle")
+
+
+async def main(stack: Stack, microphone: Path, drawing: Path) -> None:
+    """All pictures, one after the other."""
+    url = f"http://localhost:{stack.http_port}/"
+    FOLDER.mkdir(exist_ok=True)
+    async with visiting(url, microphone, color_scheme="light") as visit:
+        await take(visit, "first-run")
+        await begin(visit, stack)
+        await visit.until(WORDS, 26)
+        await visit.until(INTERIM)
+        await visit.page.locator("#finals .word").nth(5).hover()
+        await take(visit, "captions")
+    async with visiting(url, microphone, camera=drawing, color_scheme="light") as visit:
+        await begin(visit, stack, camera=True)
+        await visit.until("() => document.getElementById('signals').children.length > 0")
+        await visit.until(WORDS, 26)
+        await visit.page.click("#plug")
+        await visit.page.wait_for_timeout(1500)
+        await visit.page.click("#plug")
+        await visit.until_state("open")
+        await visit.until(INTERIM)
+        await take(visit, "overlay", full=True)
+    async with visiting(url, microphone, camera=drawing, color_scheme="dark") as visit:
+        await begin(visit, stack, camera=True)
+        await visit.until(WORDS, 26)
+        await visit.until(INTERIM)
+        await take(visit, "dark")
+    async with visiting(url, microphone, color_scheme="light", viewport=PHONE, device_scale_factor=2) as visit:
+        await begin(visit, stack)
+        await visit.until(WORDS, 26)
+        await visit.page.locator("#captions-title").scroll_into_view_if_needed()
+        await take(visit, "phone")
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        recording = Path(folder) / "speech.wav"
+        write_speech(recording, SPEECH)
+        drawn = Path(folder) / "camera.y4m"
+        draw_camera(drawn)
+        settings = {"WORKER_MODEL": "base", "WORKER_SLOTS": "4"}
+        with running_stack(vision=True, worker_arguments=("stt",), worker_settings=settings) as running:
+            asyncio.run(main(running, recording, drawn))

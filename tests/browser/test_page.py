@@ -1,0 +1,194 @@
+"""The demo page in a real Chromium, on the real processes with the scripted engine."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.browsing import PHONE, Visit, visiting, write_tone
+from tests.fakes.stack import ROOT, Stack, running_stack
+from workers.fake_words import expected_words
+
+pytestmark = pytest.mark.browser
+
+PAGE_BYTES = 200_000
+AXE = ROOT / "clients" / "typescript" / "node_modules" / "axe-core" / "axe.min.js"
+WORDS = "count => document.getElementById('finals').innerText.split(/\\s+/).filter(Boolean).length >= count"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Gateway, speech and vision."""
+    with running_stack(vision=True, folder=tmp_path_factory.mktemp("page-stack")) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def tone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fake microphone."""
+    path = tmp_path_factory.mktemp("microphone") / "tone.wav"
+    write_tone(path)
+    return path
+
+
+def address(stack: Stack) -> str:
+    """The page's address, under a name for which browsers grant the microphone."""
+    return f"http://localhost:{stack.http_port}/"
+
+
+async def give_key(visit: Visit, stack: Stack) -> None:
+    await visit.page.fill("#key", stack.key)
+
+
+async def axe(visit: Visit) -> list[str]:
+    """Serious and critical findings of axe-core."""
+    assert AXE.is_file(), "the npm packages are not installed: make test does it, or npm ci"
+    await visit.page.evaluate(AXE.read_text())
+    found = await visit.page.evaluate("axe.run()")
+    return [
+        f"{finding['id']}: {[node['html'] for node in finding['nodes']]}"
+        for finding in found["violations"]
+        if finding["impact"] in {"serious", "critical"}
+    ]
+
+
+def transcript(stack: Stack, session: dict[str, Any]) -> dict[str, Any]:
+    request = urllib.request.Request(
+        f"{stack.http_url}/v1/sessions/{session['session_id']}/transcript",
+        headers={"Authorization": f"Bearer {stack.key}"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+async def test_the_page_is_small_and_asks_nobody_else(stack: Stack, tone: Path) -> None:
+    async with visiting(address(stack), tone) as visit:
+        await visit.page.wait_for_load_state("networkidle")
+        responses = [await request.response() for request in visit.requests]
+        bodies = [await response.body() for response in responses if response and response.url.startswith("http")]
+        assert len(bodies) >= 5
+        assert sum(len(body) for body in bodies) < PAGE_BYTES
+        policy = await responses[0].header_value("content-security-policy")
+        assert "unsafe" not in policy
+        assert "default-src 'none'" in policy
+        assert visit.outside() == []
+        assert visit.problems == []
+
+
+async def test_nothing_is_lost_when_the_plug_is_pulled(stack: Stack, tone: Path) -> None:
+    async with visiting(address(stack), tone) as visit:
+        page = visit.page
+        await give_key(visit, stack)
+        async with page.expect_response("**/v1/sessions") as minted:
+            await page.click("#toggle")
+        session = await (await minted.value).json()
+        await visit.until(WORDS, 8)
+        await page.click("#plug")
+        await visit.until_state("suspended")
+        sent = len(visit.chunks[1])
+        await visit.until("() => document.querySelectorAll('#events li').length >= 2")
+        await page.wait_for_timeout(700)  # speech goes on while the network is gone
+        await page.click("#plug")
+        await visit.until_state("open")
+        await visit.until(WORDS, 24)
+        await page.click("#toggle")
+        await visit.until_state("closed")
+        assert visit.sockets == 2
+        assert len(visit.chunks[1]) > sent
+        finals = await visit.finals()
+        assert finals.split() == expected_words(visit.audio())
+        kept = [segment["text"] for stream in transcript(stack, session)["streams"] for segment in stream["segments"]]
+        assert finals == " ".join(kept)
+        assert not await page.locator("#notice").is_visible()
+        assert visit.outside() == []
+        assert visit.problems == []
+        for name in ("txt", "srt", "vtt", "json"):
+            async with page.expect_download() as saved:
+                await page.click(f"[data-format={name}]")
+            text = Path(await (await saved.value).path()).read_text()
+            assert finals.split()[0] in text
+
+
+async def test_camera_pictures_come_back_as_overlay_and_events(stack: Stack, tone: Path) -> None:
+    async with visiting(address(stack), tone) as visit:
+        await give_key(visit, stack)
+        await visit.page.check("#camera")
+        await visit.page.click("#toggle")
+        await visit.until("() => document.getElementById('overlay').dataset.faces !== undefined")
+        drawn = (
+            "() => document.getElementById('overlay').getContext('2d').getImageData(0, 0, 640, 480).data.some(Boolean)"
+        )
+        await visit.until(drawn)
+        assert await visit.page.locator("#signals li").count() >= 1
+        await visit.until(WORDS, 8)
+        await visit.page.click("#toggle")
+        await visit.until_state("closed")
+        assert visit.problems == []
+
+
+async def test_a_recording_is_played_and_captioned(stack: Stack, tone: Path, speech_ogg: Path) -> None:
+    async with visiting(address(stack), tone) as visit:
+        await give_key(visit, stack)
+        await visit.page.set_input_files("#file", speech_ogg)
+        await visit.until(WORDS, 8)
+        await visit.page.evaluate("() => { document.getElementById('video').currentTime = 1e6 }")
+        await visit.until_state("closed")
+        assert (await visit.finals()).split() == expected_words(speech_ogg.read_bytes())
+        assert visit.problems == []
+
+
+async def test_the_keyboard_is_enough(stack: Stack, tone: Path) -> None:
+    async with visiting(address(stack), tone) as visit:
+        await give_key(visit, stack)
+        await visit.page.evaluate("document.activeElement.blur()")
+        seen = []
+        for _ in range(12):
+            await visit.page.keyboard.press("Tab")
+            seen.append(await visit.page.evaluate("document.activeElement.id"))
+            if seen[-1] == "toggle":
+                break
+        assert seen[-1] == "toggle"
+        await visit.page.keyboard.press("Enter")
+        await visit.until(WORDS, 8)
+        await visit.page.focus("#plug")
+        await visit.page.keyboard.press("Space")
+        await visit.until_state("suspended")
+        await visit.page.keyboard.press("Space")
+        await visit.until_state("open")
+        await visit.page.focus("#toggle")
+        await visit.page.keyboard.press("Enter")
+        await visit.until_state("closed")
+        log = visit.page.locator("#finals")
+        assert await log.get_attribute("aria-live") == "polite"
+        assert await visit.page.locator("#interim").get_attribute("aria-live") == "off"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [None, PHONE], ids=["desktop", "phone"])
+async def test_no_serious_finding_of_axe(
+    stack: Stack, tone: Path, scheme: str, viewport: dict[str, int] | None
+) -> None:
+    options = {"color_scheme": scheme, **({"viewport": viewport} if viewport else {})}
+    async with visiting(address(stack), tone, **options) as visit:
+        assert await visit.page.evaluate("document.documentElement.dataset.theme") == scheme
+        assert await axe(visit) == []
+        await give_key(visit, stack)
+        await visit.page.check("#camera")
+        await visit.page.click("#toggle")
+        await visit.until(WORDS, 8)
+        assert await axe(visit) == []
+        assert await visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def test_a_wrong_key_is_told(stack: Stack, tone: Path) -> None:
+    async with visiting(address(stack), tone) as visit:
+        await visit.page.fill("#key", "wrong")
+        await visit.page.click("#toggle")
+        await visit.page.wait_for_selector("#notice:not([hidden])")
+        assert "API key" in await visit.page.inner_text("#notice")
+        await visit.until("() => document.getElementById('toggle').textContent === 'Start microphone'")
