@@ -99,26 +99,31 @@ class MeshReader:
 
 
 @dataclass(frozen=True, slots=True)
-class Iris:
-    """An iris in pixels: its centre (x, y) and its radius."""
+class Eye:
+    """An eye in pixels: the iris' centre (x, y) and radius, and the eye aspect ratio by its own lids.
+
+    `opening` is the mean distance of the lids over the distance of the corners; the mesh's own lids hardly follow a
+    blink (measured: 0.22 open and 0.26 closing on one clip where these went from 0.39 to 0.26).
+    """
 
     x: float
     y: float
     radius: float
+    opening: float
 
 
-class IrisReader:
-    """Eyes to irises."""
+class EyeReader:
+    """Eyes to irises and lids."""
 
     def __init__(self, net: Net) -> None:
         self._net = net
 
-    def read(self, picture: Picture, mesh: Mesh) -> tuple[Iris, Iris]:
-        """The irises at image left and image right."""
+    def read(self, picture: Picture, mesh: Mesh) -> tuple[Eye, Eye]:
+        """The eyes at image left and image right."""
         left = self._one(picture, mesh, IMAGE_LEFT_EYE, mirrored=False)
         return left, self._one(picture, mesh, IMAGE_RIGHT_EYE, mirrored=True)
 
-    def _one(self, picture: Picture, mesh: Mesh, corners: tuple[int, int], *, mirrored: bool) -> Iris:
+    def _one(self, picture: Picture, mesh: Mesh, corners: tuple[int, int], *, mirrored: bool) -> Eye:
         side = self._net.spec.side
         start, end = mesh.points[corners[0], :2], mesh.points[corners[1], :2]
         middle = (start + end) / 2
@@ -127,13 +132,20 @@ class IrisReader:
         crop = warp(picture, region.matrix(side), side)
         if mirrored:
             crop = np.ascontiguousarray(crop[:, ::-1])
-        _, numbers = self._net.run(crop.astype(np.float32) / 255)
-        points = numbers.reshape(5, 3)[:, :2].copy()
+        contour, iris = self._net.run(crop.astype(np.float32) / 255)
+        opening = _opening(contour.reshape(-1, 3)[:, :2])
+        points = iris.reshape(5, 3)[:, :2].copy()
         if mirrored:
             points[:, 0] = side - points[:, 0]
         placed = region.to_picture(points, side)
         radius = float(np.linalg.norm(placed[1:] - placed[0], axis=1).mean())
-        return Iris(float(placed[0, 0]), float(placed[0, 1]), radius)
+        return Eye(float(placed[0, 0]), float(placed[0, 1]), radius, opening)
+
+
+def _opening(contour: Floats) -> float:
+    """Of the contour's first 16 points: lower lid 0 to 8 with both corners, upper lid 9 to 15 above 1 to 7."""
+    lids = np.linalg.norm(contour[3:6] - contour[11:14], axis=1).mean()
+    return float(lids) / max(float(np.linalg.norm(contour[8] - contour[0])), 1e-6)
 
 
 def _angle(left: Floats, right: Floats) -> float:
