@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.vision.nets import Floats, Net
+from workers.vision.nets import Floats, Net, to_signed
 from workers.vision.pictures import Picture, letterbox
 
 GRID: Final = 48
@@ -48,7 +48,7 @@ class Detector:
         """The faces of a picture of shape (height, width, 3), RGB, any size."""
         side = self._net.spec.side
         small, scale, shift = letterbox(picture, side)
-        logits, numbers = self._net.run(small.astype(np.float32) / 127.5 - 1)
+        logits, numbers = self._net.run(to_signed(small))
         boxes, scores = decode(numbers.reshape(-1, 16), logits, side)
         rows, best = suppress(boxes, scores)
         placed = [(row * side - np.tile(shift, 8)) / scale for row in rows[:MAX_FACES]]
@@ -72,12 +72,12 @@ def decode(numbers: Floats, logits: Floats, side: int) -> tuple[Floats, Floats]:
     """
     scores = 1 / (1 + np.exp(-np.clip(logits, -_MAX_LOGIT, _MAX_LOGIT)))
     keep = np.flatnonzero(scores >= MIN_SCORE)
-    points = (numbers[keep] / side).reshape(-1, 8, 2)
+    points = (numbers[keep] / np.float32(side)).reshape(-1, 8, 2)
     points[:, [0, 2, 3, 4, 5, 6, 7]] += _ANCHORS[keep][:, np.newaxis]
     half = points[:, 1] / 2
     centre = points[:, 0].copy()
     points[:, 0], points[:, 1] = centre - half, centre + half
-    return points.reshape(-1, 16), scores[keep].astype(np.float32)
+    return points.reshape(-1, 16).astype(np.float32), scores[keep].astype(np.float32)
 
 
 def suppress(rows: Floats, scores: Floats) -> tuple[list[Floats], list[float]]:

@@ -1,4 +1,4 @@
-"""One picture to faces: the detector on some pictures, the mesh on all, and the same face followed from one to the next.
+"""One picture to faces: the detector on some pictures, the mesh on all, and the same face followed through them.
 
 Of several faces the largest is read. Its region comes from its mesh in the last picture; the detector looks again every
 fifth picture, and at once when the face is lost.

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from workers.vision.detector import Detection
-from workers.vision.nets import Floats, Net
+from workers.vision.nets import Floats, Net, to_unit
 from workers.vision.pictures import Picture, warp
 
 POINTS: Final = 468
@@ -93,7 +93,7 @@ class MeshReader:
         """The mesh in a region; a low score means that no face is there."""
         side = self._net.spec.side
         crop = warp(picture, region.matrix(side), side)
-        logit, numbers = self._net.run(crop.astype(np.float32) / 255)
+        logit, numbers = self._net.run(to_unit(crop))
         score = 1 / (1 + math.exp(-min(max(float(logit[0]), -_LIMIT), _LIMIT)))
         return Mesh(region.to_picture(numbers.reshape(POINTS, 3), side), score)
 
@@ -132,7 +132,7 @@ class EyeReader:
         crop = warp(picture, region.matrix(side), side)
         if mirrored:
             crop = np.ascontiguousarray(crop[:, ::-1])
-        contour, iris = self._net.run(crop.astype(np.float32) / 255)
+        contour, iris = self._net.run(to_unit(crop))
         opening = _opening(contour.reshape(-1, 3)[:, :2])
         points = iris.reshape(5, 3)[:, :2].copy()
         if mirrored:

@@ -101,3 +101,18 @@ def check(name: str, output: Floats, expected: Sequence[float]) -> None:
     scale = max(1.0, *map(abs, expected))
     if not all(abs(a - b) <= _TOLERANCE * scale for a, b in zip(found, expected, strict=True)):
         raise NetError(f"{name}: the network computes other numbers than it should on this machine; not used")
+
+
+def to_unit(picture: NDArray[np.uint8]) -> Floats:
+    """A picture's 0 to 255 as 0 to 1."""
+    values: Floats = picture.astype(np.float32)
+    values *= np.float32(1 / 255)
+    return values
+
+
+def to_signed(picture: NDArray[np.uint8]) -> Floats:
+    """A picture's 0 to 255 as -1 to 1."""
+    values: Floats = picture.astype(np.float32)
+    values *= np.float32(1 / 127.5)
+    values -= np.float32(1)
+    return values

@@ -93,9 +93,9 @@ def thumbnail(luma: Picture, width: int, height: int) -> Floats:
 
 
 def sharpness(luma: Picture) -> float:
-    """Variance of the Laplacian of a grey crop at a fixed size, over the variance of its luma; scale of light drops out.
+    """Variance of the Laplacian of a grey crop over the variance of its luma, at a fixed size.
 
-    Pech-Pacheco et al. 2000; the fixed size makes near and far faces comparable.
+    Pech-Pacheco et al. 2000, made independent of the light; the fixed size makes near and far faces comparable.
     """
     fixed = cv2.resize(luma, (_BLUR_SIDE, _BLUR_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
     contrast = float(fixed.var())
