@@ -9,12 +9,20 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from talkup.v1 import task_pb2
 
 Frame = TypeVar("Frame")
 Drops = Counter[task_pb2.DropReason]
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """In a frame's place: it is not to be analysed, and why."""
+
+    reason: task_pb2.DropReason
 
 
 class Mailbox(Generic[Frame]):
@@ -33,27 +41,38 @@ class Mailbox(Generic[Frame]):
         """Whether there is nothing to take, neither frame nor drops."""
         return not self._entries
 
-    def put(self, frames: Iterable[Frame]) -> None:
-        """A new chunk's frames take the place of those that still wait, which are dropped for overload."""
-        fresh = list(frames)
-        if not fresh:
-            return
+    def put(self, batch: Iterable[Frame | Dropped]) -> None:
+        """A new chunk's frames and drops, in order.
+
+        If it holds a frame, the frames that still wait are dropped for overload.
+        """
+        fresh = list(batch)
+        if any(not isinstance(entry, Dropped) for entry in fresh):
+            self._give_up()
+        for entry in fresh:
+            if isinstance(entry, Dropped):
+                self._drops()[entry.reason] += 1
+            else:
+                self._entries.append(entry)
+
+    def _give_up(self) -> None:
         waiting: Drops = Counter()
         for entry in self._entries:
             if isinstance(entry, Counter):
                 waiting.update(entry)
             else:
                 waiting[task_pb2.DROP_REASON_OVERLOAD] += 1
-        self._entries = deque([waiting] if waiting else [])
-        self._entries.extend(fresh)
+        self._entries.clear()
+        if waiting:
+            self._entries.append(waiting)
 
-    def drop(self, reason: task_pb2.DropReason) -> None:
-        """A frame that came next is not to be analysed."""
-        if not self._entries or not isinstance(self._entries[-1], Counter):
-            self._entries.append(Counter())
-        last = self._entries[-1]
+    def _drops(self) -> Drops:
+        last = self._entries[-1] if self._entries else None
         if isinstance(last, Counter):
-            last[reason] += 1
+            return last
+        fresh: Drops = Counter()
+        self._entries.append(fresh)
+        return fresh
 
     def take(self) -> tuple[Frame | None, Drops]:
         """The next frame, None where none waits, and what was dropped before it."""
