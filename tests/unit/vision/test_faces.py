@@ -91,8 +91,10 @@ def test_roll_follows_the_picture(degrees: int) -> None:
 
 def test_a_mirror_image_has_the_mirrored_pose() -> None:
     face, mirror = read(faces.portrait()).face, read(faces.mirrored(faces.portrait())).face
-    assert face is not None and face.pose is not None
-    assert mirror is not None and mirror.pose is not None
+    assert face is not None
+    assert face.pose is not None
+    assert mirror is not None
+    assert mirror.pose is not None
     assert face.pose.yaw == pytest.approx(-mirror.pose.yaw, abs=3)
     assert face.pose.roll == pytest.approx(-mirror.pose.roll, abs=2)
     assert face.pose.pitch == pytest.approx(mirror.pose.pitch, abs=4)
