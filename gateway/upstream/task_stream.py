@@ -274,12 +274,12 @@ class TaskStream:
             tried.add(lease.endpoint.state.key)
             return await self._try_endpoint(lease)
 
-        teller = asyncio.create_task(self._tell_waiting()) if self._was_admitted else None
+        teller = asyncio.create_task(self._tell_waiting()) if running else None
         try:
             attempt = await admit(
                 try_endpoint,
                 policy,
-                attempts=policy.recover_attempts if self._was_admitted else policy.attempts,
+                attempts=policy.recover_attempts if running else policy.attempts,
                 budget=budget,
                 on_retry=lambda delay: self._metrics.retry(self._service, delay),
             )

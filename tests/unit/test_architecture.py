@@ -50,7 +50,7 @@ DOORS = {
     "av": ["workers.media.codec"],
     "faster_whisper": ["workers.stt.transcriber", "workers.stt.vad"],
     "ctranslate2": ["workers.stt.transcriber"],
-    "cv2": ["workers.vision.nets", "workers.vision.pictures"],
+    "cv2": ["workers.vision.nets", "workers.vision.pictures", "workers.vision.pose"],
     "aiohttp": ["gateway.http", "gateway.server"],
     "jwt": ["gateway.auth"],
     "sqlite3": ["gateway.store"],

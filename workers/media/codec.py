@@ -1,4 +1,4 @@
-"""The door to PyAV: audio packets to mono float32, and mono float32 to 16 kHz.
+"""The door to PyAV: audio packets to mono float32, mono float32 to 16 kHz, video packets to pictures.
 
 The only module that imports `av`. Measured with av 18.1 (FFmpeg 8): the native `opus` decoder is back in step 0.64 s
 after a restart, `libopus` is not after 3 s of SILK; every decoder gives a constant number of samples for a packet; a
@@ -9,6 +9,7 @@ mono by the resampler is 3 dB louder than the mean.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Protocol
 
 import av
@@ -16,6 +17,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from workers.media.errors import MediaError
+from workers.media.frames import MAX_SIDE
 from workers.media.opus import packet_samples, without_pre_skip
 from workers.media.packet import Codec, PcmEncoding, Track
 from workers.media.pcm import Samples, decode_pcm, finite, mix, silence
@@ -159,3 +161,69 @@ class Resampler:
     def _join(frames: list[av.AudioFrame]) -> Samples:
         parts = [frame.to_ndarray()[0] for frame in frames]
         return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else silence(0)
+
+
+_VIDEO_NAMES = {Codec.VP8: "vp8", Codec.VP9: "vp9", Codec.H264: "h264"}
+_MAX_PIXELS = 4096 * 2304
+"""FFmpeg refuses a frame that says it is larger before it takes memory for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoPicture:
+    """A decoded frame as planar YUV 4:2:0 with even sides; `index` is that of its packet."""
+
+    index: int
+    width: int
+    height: int
+    planes: bytes
+
+
+class VideoPacketDecoder:
+    """One video track's decoder. Raises MediaError for a codec that is not read here."""
+
+    def __init__(self, track: Track) -> None:
+        if track.codec not in _VIDEO_NAMES:
+            raise MediaError("the codec of the video track is not supported")
+        context = av.CodecContext.create(_VIDEO_NAMES[track.codec], "r")
+        if not isinstance(context, av.VideoCodecContext):
+            raise MediaError("the codec of the video track is not supported")
+        context.options = {"max_pixels": str(_MAX_PIXELS)}
+        context.thread_count = 1
+        if track.private:
+            context.extradata = track.private
+        self._context = context
+
+    def decode(self, data: bytes, index: int) -> list[VideoPicture] | None:
+        """The pictures that one packet completes; None for a packet that cannot be decoded."""
+        if not data:
+            return None
+        packet = av.Packet(data)
+        packet.pts = index
+        try:
+            return [self._picture(frame) for frame in self._context.decode(packet)]
+        except FFmpegError:
+            return None
+
+    def restart(self) -> list[VideoPicture]:
+        """The pictures that are still held back; what follows must be a key frame and knows nothing of them."""
+        try:
+            held = [self._picture(frame) for frame in self._context.decode(None)]
+            self._context.flush_buffers()
+        except FFmpegError:
+            return []
+        return held
+
+    def _picture(self, frame: av.VideoFrame) -> VideoPicture:
+        longest = max(frame.width, frame.height, 1)
+        scale = min(1.0, MAX_SIDE / longest)
+        width, height = (max(2, int(side * scale) & ~1) for side in (frame.width, frame.height))
+        small = frame.reformat(width=width, height=height, format="yuv420p")
+        planes = b"".join(_plane(plane) for plane in small.planes)
+        return VideoPicture(int(frame.pts or 0), width, height, planes)
+
+
+def _plane(plane: av.video.plane.VideoPlane) -> bytes:
+    """A plane's rows without the padding at their ends."""
+    rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)
+    cut: bytes = rows[: plane.height, : plane.width].tobytes()
+    return cut

@@ -1,0 +1,60 @@
+"""Video through the real gateway and the real vision worker: what a browser gets to see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.wire import open_wire
+from tests.fakes.stack import HOST, Stack, free_port, running_stack, start
+from tests.unit.media.video_material import recording, timeslices
+from tests.unit.vision.faces import PORTRAIT
+
+pytestmark = pytest.mark.model
+
+
+@pytest.fixture(scope="module")
+def vision_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A gateway with a scripted speech worker and a real vision worker."""
+    folder: Path = tmp_path_factory.mktemp("vision-stack")
+    port = free_port()
+    worker = start("vision-1", ("-m", "workers", "vision"), {"WORKER_PORT": str(port)}, folder)
+    try:
+        gateway = {"GATEWAY_VISION_WORKERS": f"{HOST}:{port}"}
+        with running_stack(folder=folder, gateway_settings=gateway) as stack:
+            yield stack
+    finally:
+        worker.stop()
+
+
+async def test_pictures_give_signals_events_and_a_summary(vision_stack: Stack) -> None:
+    async with open_wire(vision_stack.ws_url) as wire:
+        await wire.until("session")
+        await wire.send({"type": "stream_start", "stream_id": "camera", "format": "image/jpeg"})
+        await wire.send(PORTRAIT.read_bytes())
+        first = (await wire.until("analysis_result"))["data"]
+        assert first["frame"]["face_count"] == 1
+        assert first["frame"]["head"]["pitch"] is None
+        assert first["service_type"] == "vision"
+        await wire.send(b"this is no picture")
+        flow = (await wire.until("flow"))["data"]
+        await wire.send({"type": "stream_end", "stream_id": "camera"})
+        whole = (await wire.until("analysis_result"))["data"]
+        assert whole["window"]["whole_session"] is True
+        ended = (await wire.until("stream_ended"))["data"]
+    assert flow["frames_received"] >= 1
+    assert ended["dropped"]["corrupt"] == 1
+
+
+async def test_a_recording_gives_its_frames(vision_stack: Stack) -> None:
+    async with open_wire(vision_stack.ws_url) as wire:
+        await wire.until("session")
+        await wire.send({"type": "stream_start", "stream_id": "camera", "format": "video/webm;codecs=vp8"})
+        for piece in timeslices(recording("libvpx", "webm"), 12):
+            await wire.send(piece)
+        first = (await wire.until("analysis_result"))["data"]
+        assert first["frame"]["face_count"] == 0
+        await wire.send({"type": "stream_end", "stream_id": "camera"})
+        await wire.until("stream_ended")

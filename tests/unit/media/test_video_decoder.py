@@ -1,0 +1,131 @@
+"""Video to frames: every key frame is a restart point, and nothing but MediaError leaves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from talkup.v1 import media_pb2
+
+from tests.unit.media.material import mux
+from tests.unit.media.video_material import recording, timeslices
+from workers.media import frames
+from workers.media.errors import MediaError
+from workers.media.frames import FrameFlag, FrameRecord
+from workers.media.video import MAX_CHUNK_FRAMES, VideoDecoder
+from workers.media.warmup_video import video_clips
+
+KINDS = [("libvpx", "webm"), ("libvpx-vp9", "webm"), ("libx264", "mp4"), ("libx264", "matroska")]
+
+
+def declared(container: str) -> media_pb2.MediaFormat:
+    if container == "mp4":
+        return media_pb2.MediaFormat(mime_type="video/mp4", container=media_pb2.CONTAINER_MP4)
+    return media_pb2.MediaFormat(mime_type="video/webm", container=media_pb2.CONTAINER_WEBM)
+
+
+def decoded(decoder: VideoDecoder, chunks: list[bytes], first: int = 0) -> bytes:
+    parts = [decoder.feed(chunk, first + i) for i, chunk in enumerate(chunks)]
+    return np.concatenate([*parts, decoder.finish()]).tobytes()
+
+
+def records(words: bytes) -> list[FrameRecord]:
+    return list(frames.unpack(np.frombuffer(words, dtype=np.float32), 0))
+
+
+@pytest.mark.parametrize(("codec", "container"), KINDS)
+def test_every_frame_comes_out_at_its_time(codec: str, container: str) -> None:
+    data = recording(codec, container)
+    found = records(decoded(VideoDecoder(declared(container)), timeslices(data, 12)))
+    assert [record.index for record in found] == list(range(24))
+    assert all((record.width, record.height) == (320, 240) for record in found)
+    assert [record.media_ms for record in found] == pytest.approx([i * 1000 / 12 for i in range(24)], abs=2)
+    assert [record.index for record in found if record.flags & FrameFlag.KEY] == [0, 8, 16]
+
+
+@pytest.mark.parametrize(("codec", "container"), KINDS)
+def test_another_decoder_goes_on_at_every_key_frame(codec: str, container: str) -> None:
+    fmt, chunks = declared(container), timeslices(recording(codec, container), 17)
+    decoder, points, parts = VideoDecoder(fmt), [], []
+    for sequence, chunk in enumerate(chunks):
+        parts.append(decoder.feed(chunk, sequence))
+        if decoder.media_samples:
+            points.append(decoder.checkpoint(decoder.media_samples))
+    whole = np.concatenate([*parts, decoder.finish()]).tobytes()
+    starts = set()
+    for point in points:
+        successor = VideoDecoder(fmt, point.state)
+        start = successor.media_samples
+        starts.add(start)
+        rest = decoded(successor, chunks[point.replay_from_sequence :], point.replay_from_sequence)
+        assert rest == whole[4 * start :]
+    assert len(starts) >= 2
+
+
+def test_one_chunk_gives_the_newest_pictures_only() -> None:
+    data = recording("libvpx", "webm", frames=40, key_every=40)
+    found = records(decoded(VideoDecoder(declared("webm")), [data]))
+    assert len(found) == 40
+    assert [bool(record.picture) for record in found] == [False] * (40 - MAX_CHUNK_FRAMES) + [True] * MAX_CHUNK_FRAMES
+
+
+def test_after_a_gap_frames_up_to_the_next_key_are_reported_corrupt() -> None:
+    chunks = timeslices(recording("libvpx", "webm"), 24)
+    decoder = VideoDecoder(declared("webm"))
+    parts = [decoder.feed(chunk, i) for i, chunk in enumerate(chunks[:5])]
+    parts += [decoder.feed(chunk, i, missing_before=2 if i == 7 else 0) for i, chunk in enumerate(chunks) if i >= 7]
+    found = records(np.concatenate(parts).tobytes())
+    corrupt = [bool(record.flags & FrameFlag.CORRUPT) for record in found]
+    assert any(corrupt)
+    after = corrupt.index(True) + corrupt[corrupt.index(True) :].index(False)
+    assert found[after].flags & FrameFlag.KEY
+
+
+def test_a_second_recording_goes_on_in_time() -> None:
+    data = recording("libvpx", "webm")
+    decoder = VideoDecoder(declared("webm"))
+    first = decoder.feed(data, 0)
+    second = decoder.feed(data, 1, new_recording=True)
+    found = records(np.concatenate([first, second]).tobytes())
+    assert [record.index for record in found] == list(range(48))
+    times = [record.media_ms for record in found]
+    assert times == sorted(times)
+
+
+def test_a_large_picture_leaves_smaller_and_even() -> None:
+    data = recording("libvpx", "webm", frames=1, width=1_280, height=722)
+    (record,) = records(decoded(VideoDecoder(declared("webm")), [data]))
+    assert (record.width, record.height) == (960, 540)
+
+
+def test_the_warm_up_clips_decode() -> None:
+    for clip in video_clips():
+        assert records(decoded(VideoDecoder(clip.format), list(clip.chunks))), clip.codec
+
+
+def test_sound_alone_is_no_video() -> None:
+    with pytest.raises(MediaError, match="no video track"):
+        decoded(VideoDecoder(declared("webm")), [mux("webm", "libopus", 0.3)])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_damaged_bytes_give_frames_or_a_media_error(data: st.DataObject) -> None:
+    codec, container = data.draw(st.sampled_from(KINDS[:3]))
+    whole = bytearray(recording(codec, container))
+    for _ in range(data.draw(st.integers(1, 20))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    decoder = VideoDecoder(declared(container))
+    for sequence, chunk in enumerate(timeslices(bytes(whole), 9)):
+        try:
+            words = decoder.feed(chunk, sequence)
+        except MediaError:
+            return
+        assert all(record.width <= frames.MAX_SIDE for record in frames.unpack(words, 0))
+
+
+@given(st.binary(max_size=200))
+def test_a_foreign_state_is_refused(state: bytes) -> None:
+    with pytest.raises(MediaError):
+        VideoDecoder(declared("webm"), state).feed(b"", 0)

@@ -1,0 +1,75 @@
+"""Events: they begin at the first frame that showed them, and neither flicker nor blindness ends them early."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from talkup.v1 import analysis_pb2
+
+from workers.vision.events import CONDITIONS, EventFinder
+
+STEP = 100
+
+
+def faces(count: int) -> analysis_pb2.FrameSignals:
+    return analysis_pb2.FrameSignals(face_count=count)
+
+
+def facing(value: float | None) -> analysis_pb2.FrameSignals:
+    frame = faces(1)
+    if value is not None:
+        frame.gaze.facing_camera.CopyFrom(analysis_pb2.Measure(value=value, confidence=0.7))
+    return frame
+
+
+def told(frames: list[analysis_pb2.FrameSignals], *, finish: bool = False) -> list[tuple[str, int, int | None]]:
+    finder = EventFinder()
+    events = [event for i, frame in enumerate(frames) for event in finder.feed(frame, i * STEP)]
+    if finish:
+        events += finder.finish((len(frames) - 1) * STEP)
+    return [(e.type, e.t0_ms, e.t1_ms if e.HasField("t1_ms") else None) for e in events]
+
+
+def test_a_lost_face_is_told_when_it_lasts_and_dated_back() -> None:
+    frames = [faces(1)] * 10 + [faces(0)] * 10 + [faces(1)] * 10
+    assert told(frames) == [("face_lost", 1_000, None), ("face_lost", 1_000, 2_000), ("face_back", 2_000, 2_000)]
+
+
+def test_a_short_loss_is_no_event() -> None:
+    assert told([faces(1)] * 5 + [faces(0)] * 3 + [faces(1)] * 9) == []
+
+
+def test_a_flicker_does_not_end_an_event() -> None:
+    frames = [faces(0)] * 8 + [faces(1)] * 2 + [faces(0)] * 8
+    assert told(frames, finish=True) == [("face_lost", 0, None), ("face_lost", 0, 1_700)]
+
+
+def test_looking_away_takes_two_seconds() -> None:
+    assert told([facing(1.0)] * 5 + [facing(0.1)] * 19 + [facing(1.0)] * 9) == []
+    away = told([facing(1.0)] * 5 + [facing(0.1)] * 25 + [facing(1.0)] * 9)
+    assert away == [("looking_away", 500, None), ("looking_away", 500, 3_000)]
+
+
+def test_what_cannot_be_measured_changes_nothing_at_first() -> None:
+    frames = [facing(0.1)] * 25 + [facing(None)] * 5 + [facing(0.1)] * 5
+    assert told(frames) == [("looking_away", 0, None)]
+    assert told([facing(0.1)] * 25 + [facing(None)] * 30)[-1] == ("looking_away", 0, 2_400)
+
+
+@given(st.lists(st.integers(0, 2), max_size=60))
+def test_every_event_begins_once_and_ends_once_in_order(counts: list[int]) -> None:
+    running: dict[str, int] = {}
+    for name, start, end in told([faces(count) for count in counts], finish=True):
+        if name == "face_back":
+            continue
+        if end is None:
+            assert name not in running
+            running[name] = start
+        else:
+            assert running.pop(name) == start <= end
+    assert not running
+
+
+def test_the_table_names_each_event_once() -> None:
+    names = [condition.type for condition in CONDITIONS]
+    assert len(names) == len(set(names))

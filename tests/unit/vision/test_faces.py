@@ -1,0 +1,167 @@
+"""The chain on a real face: found, followed, turned, mirrored, in the dark; and nothing where nobody is."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from talkup.v1 import analysis_pb2
+
+from tests.unit.vision import faces
+from workers.vision import pose
+from workers.vision.analyzer import Analyzer, Wanted
+from workers.vision.baseline import Baseline, Raw
+from workers.vision.detector import overlaps
+from workers.vision.face_reader import FaceFollower, Reading
+from workers.vision.nets import DETECTOR, IRIS, MESH, Net, NetError, NetSpec, digest, probe
+from workers.vision.pictures import Picture
+from workers.vision.signals import measure
+
+pytestmark = pytest.mark.model
+
+
+def read(picture: Picture) -> Reading:
+    return FaceFollower().read(faces.nets(), picture)
+
+
+def signals(picture: Picture, rest: Raw | None = None) -> analysis_pb2.FrameSignals:
+    return measure(picture, read(picture), Baseline(rest), 0, None)[0]
+
+
+def test_a_network_that_computes_other_numbers_is_not_used() -> None:
+    detector, mesh, _ = faces.weights()
+    wrong = NetSpec(MESH.name, MESH.side, MESH.outputs, (MESH.golden[0], tuple(x + 1 for x in MESH.golden[1])))
+    with pytest.raises(NetError, match="other numbers"):
+        Net(wrong, mesh)
+    with pytest.raises(NetError):
+        Net(MESH, detector)
+
+
+def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "broken.tflite"
+    path.write_bytes(faces.weights()[1].read_bytes()[:5_000])
+    with pytest.raises(NetError):
+        Net(MESH, path)
+
+
+@pytest.mark.parametrize("spec", [DETECTOR, MESH, IRIS], ids=lambda spec: spec.name)
+def test_networks_are_deterministic(spec: NetSpec) -> None:
+    path = faces.weights()[[DETECTOR, MESH, IRIS].index(spec)]
+    net = Net(spec, path)
+    first = [digest(output) for output in net.run(probe(spec.side))]
+    assert [digest(output) for output in net.run(probe(spec.side))] == first
+
+
+def test_the_face_is_found_where_it_is() -> None:
+    reading = read(faces.portrait())
+    assert reading.count == 1
+    assert reading.face is not None
+    assert reading.face.score > 0.8
+    expected = np.array([109, 68, 109 + 107, 68 + 107], dtype=np.float32)
+    box = reading.face.box
+    found = np.array([[box[0], box[1], box[0] + box[2], box[1] + box[3]]], dtype=np.float32)
+    assert overlaps(expected, found)[0] > 0.7
+
+
+def test_nobody_and_two() -> None:
+    assert read(faces.empty()).count == 0
+    assert read(np.zeros((480, 640, 3), np.uint8)).count == 0
+    assert read(faces.pair()).count == 2
+
+
+def test_a_dark_or_blurred_face_is_found_and_told() -> None:
+    dark = (faces.portrait() * 0.15).astype(np.uint8)
+    assert read(dark).count == 1
+    assert "too_dark" in signals(dark).quality.reasons
+    blurred = np.asarray(cv2.GaussianBlur(faces.portrait(), (0, 0), 5))
+    assert read(blurred).count == 1
+    assert "blurred" in signals(blurred).quality.reasons
+    assert signals(faces.portrait()).quality.ok
+
+
+@pytest.mark.parametrize("degrees", [-25, -12, 12, 25])
+def test_roll_follows_the_picture(degrees: int) -> None:
+    still = signals(faces.portrait()).head.roll.value
+    turned = signals(faces.rotated(faces.portrait(), degrees)).head.roll.value
+    assert turned - still == pytest.approx(degrees, abs=2)
+
+
+def test_a_mirror_image_has_the_mirrored_pose() -> None:
+    face, mirror = read(faces.portrait()).face, read(faces.mirrored(faces.portrait())).face
+    assert face is not None
+    assert face.pose is not None
+    assert mirror is not None
+    assert mirror.pose is not None
+    assert face.pose.yaw == pytest.approx(-mirror.pose.yaw, abs=3)
+    assert face.pose.roll == pytest.approx(-mirror.pose.roll, abs=2)
+    assert face.pose.pitch == pytest.approx(mirror.pose.pitch, abs=4)
+
+
+@pytest.mark.parametrize(("yaw", "pitch", "roll"), [(0, 0, 0), (20, 0, 0), (-30, 10, 0), (0, -15, 0), (10, 5, 25)])
+def test_a_known_head_has_its_known_pose(yaw: float, pitch: float, roll: float) -> None:
+    """Project the rigid head, turned by known angles, and solve for them."""
+    a, b, c = (math.radians(angle) for angle in (yaw, pitch, roll))
+    ry = np.array([[math.cos(a), 0, -math.sin(a)], [0, 1, 0], [math.sin(a), 0, math.cos(a)]])
+    rx = np.array([[1, 0, 0], [0, math.cos(b), -math.sin(b)], [0, math.sin(b), math.cos(b)]])
+    rz = np.array([[math.cos(c), -math.sin(c), 0], [math.sin(c), math.cos(c), 0], [0, 0, 1]])
+    head = pose._MODEL @ np.diag([1.0, -1.0, -1.0]) @ (ry @ rx.T @ rz).T + [0, 0, 700.0]
+    points = np.zeros((468, 3), dtype=np.float32)
+    points[pose._NUMBERS, 0] = head[:, 0] / head[:, 2] * 640 + 320
+    points[pose._NUMBERS, 1] = head[:, 1] / head[:, 2] * 640 + 240
+    solved = pose.solve(points, 640, 480)
+    assert solved is not None
+    facing = (ry @ rx.T @ rz) @ [0, 0, -1]
+    assert solved.yaw - 1.25 == pytest.approx(math.degrees(math.atan2(facing[0], -facing[2])), abs=0.2)
+    assert solved.roll == pytest.approx(roll, abs=0.2)
+    assert solved.error < 0.01
+
+
+def test_points_without_sense_have_no_pose() -> None:
+    assert pose.solve(np.full((468, 3), np.nan, dtype=np.float32), 640, 480) is None
+
+
+def test_relative_signals_wait_for_the_rest() -> None:
+    early = signals(faces.portrait())
+    assert early.head.HasField("roll")
+    assert not early.head.HasField("pitch")
+    assert not early.HasField("gaze")
+    assert not early.eyes.HasField("closed")
+    assert early.mouth.smile.value > 0.5
+    analyzer = Analyzer()
+    for i in range(40):
+        frame = analyzer.analyze(faces.nets(), faces.portrait(), i * 100, Wanted()).frame
+    assert frame.head.relative
+    assert abs(frame.head.pitch.value) < 1
+    assert frame.gaze.facing_camera.value > 0.95
+    assert frame.eyes.closed is False
+
+
+def test_one_face_keeps_its_number_and_a_return_gets_a_new_one() -> None:
+    follower, nets = FaceFollower(), faces.nets()
+    numbers = []
+    for picture in [faces.portrait()] * 7 + [faces.empty()] * 2 + [faces.portrait()] * 3:
+        face = follower.read(nets, picture).face
+        numbers.append(face.track_id if face is not None else None)
+    assert numbers == [1] * 7 + [None] * 2 + [2] * 3
+
+
+def test_expression_is_appearance_and_only_on_request() -> None:
+    analyzer = Analyzer()
+    assert not analyzer.analyze(faces.nets(), faces.portrait(), 0, Wanted()).frame.expression
+    asked = analyzer.analyze(faces.nets(), faces.portrait(), 100, Wanted(expression=True)).frame.expression
+    assert {score.label for score in asked} == {"smile", "mouth_open", "brows_raised"}
+
+
+def test_every_measure_has_a_confidence_between_0_and_1() -> None:
+    def walk(message: object) -> None:
+        for field, value in message.ListFields():  # type: ignore[attr-defined]
+            if isinstance(value, analysis_pb2.Measure):
+                assert 0 <= value.confidence <= 1, field.name
+            elif field.message_type is not None and not hasattr(value, "append"):
+                walk(value)
+
+    for picture in (faces.portrait(), faces.empty(), faces.pair()):
+        walk(signals(picture))

@@ -1,0 +1,299 @@
+"""Chunks of one video stream to frames, restartable at key frames.
+
+The counterpart of `workers.media.decoder` for pictures, run by the same child processes: its `samples` are the words
+of `workers.media.frames`. Every packet is decoded, as later ones need it; of one chunk only the newest
+`MAX_CHUNK_FRAMES` leave with their picture. After a gap, packets up to the next key frame are reported as corrupt. The
+media clock starts with the recording's first packet of any track, as the audio decoder's does. Whatever the bytes
+are, MediaError is all that leaves this module.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import msgspec
+import numpy as np
+from talkup.v1 import media_pb2
+
+from workers.media import frames
+from workers.media.codec import VideoPacketDecoder, VideoPicture
+from workers.media.errors import MediaError
+from workers.media.frames import FrameFlag, FrameRecord, Words
+from workers.media.interface import Checkpoint
+from workers.media.packet import Demuxer, Packet, Track
+from workers.media.sniff import make_demuxer, recognise
+
+MAX_CHUNK_FRAMES: Final = 16
+_MAX_PACKETS: Final = 1_200
+_MAX_OPEN_CHUNKS: Final = 4_096
+_MAX_POINTS: Final = 4_096
+_MAX_MEDIA_MS: Final = 1 << 31
+
+_Natural = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class VideoState(msgspec.Struct, frozen=True, array_like=True):
+    """A restart point at a key frame: the chunk that holds its packet, the bytes of it to skip, and the clocks."""
+
+    container: _Natural
+    prefix: bytes
+    skip: _Natural
+    sequence: _Natural
+    words: _Natural
+    index: _Natural
+    base_ms: float
+    origin: float | None
+    end_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Where a chunk begins in the demuxer's bytes."""
+
+    position: int
+    sequence: int
+
+
+class VideoDecoder:
+    """One stream's decoder; see `workers.media.interface.Decoder`. Raises MediaError for a state it cannot use."""
+
+    def __init__(self, fmt: media_pb2.MediaFormat, state: bytes | None = None) -> None:
+        self._format = fmt
+        self._resumed = _unpack(state) if state is not None else None
+        self._words = self._index = 0
+        self._base_ms = self._end_ms = 0.0
+        self._failure: MediaError | None = None
+        self._points: deque[VideoState] = deque(maxlen=_MAX_POINTS)
+        self._records: list[FrameRecord] = []
+        self._noted: list[tuple[int, VideoState]] = []
+        self._container = 0
+        if self._resumed is not None:
+            self._words, self._index = self._resumed.words, self._resumed.index
+        self._reset()
+
+    @property
+    def media_samples(self) -> int:
+        """Words given out so far, those before a resume included."""
+        return self._words
+
+    def feed(self, payload: bytes, sequence: int, *, new_recording: bool = False, missing_before: int = 0) -> Words:
+        """The records of the frames that this chunk completes. Raises MediaError."""
+        if self._failure is not None and not new_recording:
+            raise MediaError(str(self._failure))
+        self._guard(lambda: self._feed(bytes(payload), sequence, new_recording, missing_before))
+        return self._hand_out()
+
+    def finish(self) -> Words:
+        """The end of the stream: the frames that the codec still holds."""
+        if self._failure is None:
+            self._guard(self._flush)
+            self._failure = MediaError("the stream has ended")
+        return self._hand_out()
+
+    def checkpoint(self, sample: int) -> Checkpoint:
+        """The last key frame that begins at or before a word of the stream. Raises ValueError where there is none."""
+        while len(self._points) > 1 and self._points[1].words <= sample:
+            self._points.popleft()
+        if not self._points or self._points[0].words > sample:
+            raise ValueError("no key frame stands before this word")
+        point = self._points[0]
+        return Checkpoint(point.sequence, msgspec.msgpack.encode(point))
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except MediaError as error:
+            self._failure = error
+            raise
+        except Exception as error:
+            self._failure = MediaError("the media cannot be decoded")
+            raise self._failure from error
+
+    def _reset(self) -> None:
+        """Before the first chunk of a recording."""
+        self._demuxer: Demuxer | None = None
+        self._unsniffed: list[tuple[bytes, int]] = []
+        self._starts: deque[_Start] = deque()
+        self._track: Track | None = None
+        self._decoder: VideoPacketDecoder | None = None
+        self._origin: float | None = None
+        self._needs_key = True
+        self._silent_until_key = False
+        self._key_offset = -1
+        self._shown: dict[int, tuple[int, bool]] = {}
+
+    def _feed(self, payload: bytes, sequence: int, new_recording: bool, missing: int) -> None:
+        self._failure = None
+        skip = 0
+        if self._resumed is not None:
+            state, self._resumed = self._resumed, None
+            if not new_recording or sequence == state.sequence:
+                skip, missing = self._resume(state, sequence, missing)
+            else:
+                self._base_ms = state.end_ms
+        elif new_recording:
+            self._flush()
+            self._reset()
+            self._base_ms = self._end_ms
+        if missing and self._demuxer is not None:
+            self._demuxer.resynchronise()
+            self._starts.clear()
+            self._needs_key = True
+        if skip > len(payload):
+            raise MediaError("the decoder state does not fit the chunk")
+        if self._demuxer is None:
+            self._sniff(payload, sequence)
+        else:
+            self._chunk(self._demuxer, payload, sequence, skip)
+
+    def _resume(self, state: VideoState, sequence: int, missing: int) -> tuple[int, int]:
+        """Stand where the state stood; returns bytes to skip and chunks still missing."""
+        if sequence != state.sequence and not missing:
+            raise MediaError("the replay does not start with the chunk of the checkpoint")
+        self._container = state.container
+        self._demuxer = make_demuxer(state.container, self._format, resumed=True)
+        if self._demuxer.feed(state.prefix):
+            raise MediaError("the decoder state is malformed")
+        self._base_ms, self._origin, self._end_ms = state.base_ms, state.origin, state.end_ms
+        if sequence != state.sequence:
+            return 0, missing
+        self._silent_until_key = True
+        return state.skip, 0
+
+    def _sniff(self, payload: bytes, sequence: int) -> None:
+        self._unsniffed.append((payload, sequence))
+        container = recognise(self._format, b"".join(chunk for chunk, _ in self._unsniffed))
+        if container is None:
+            if len(self._unsniffed) > _MAX_OPEN_CHUNKS:
+                raise MediaError("the recording has too many empty chunks")
+            return
+        self._container = container
+        self._demuxer = make_demuxer(container, self._format)
+        for chunk, number in self._unsniffed:
+            self._chunk(self._demuxer, chunk, number, 0)
+        self._unsniffed = []
+
+    def _chunk(self, demuxer: Demuxer, payload: bytes, sequence: int, skip: int) -> None:
+        self._starts.append(_Start(demuxer.received - skip, sequence))
+        packets = demuxer.feed(payload[skip:])
+        if len(packets) > _MAX_PACKETS:
+            raise MediaError("one chunk holds too many frames")
+        for packet in packets:
+            self._packet(demuxer, packet)
+        if self._track is None and demuxer.tracks:
+            self._choose(demuxer)
+        self._start_of(demuxer.floor)
+        if len(self._starts) > _MAX_OPEN_CHUNKS:
+            raise MediaError("one element is spread over too many chunks")
+
+    def _choose(self, demuxer: Demuxer) -> Track:
+        track = next((track for track in demuxer.tracks.values() if track.codec.is_video), None)
+        if track is None:
+            raise MediaError("the recording has no video track that is read here")
+        self._track = track
+        self._decoder = VideoPacketDecoder(track)
+        return track
+
+    def _packet(self, demuxer: Demuxer, packet: Packet) -> None:
+        if self._origin is None:
+            self._origin = packet.pts or 0.0
+        track = self._track or self._choose(demuxer)
+        if packet.track != track.number or self._decoder is None:
+            return
+        if self._needs_key and not packet.key:
+            if not self._silent_until_key:
+                self._report(packet, FrameFlag.CORRUPT)
+            return
+        if packet.key:
+            for picture in self._decoder.restart():
+                self._show(picture)
+            self._note(demuxer, packet)
+        self._needs_key = self._silent_until_key = False
+        self._shown[self._index] = (self._media_ms(packet), packet.key)
+        decoded = self._decoder.decode(packet.data, self._index)
+        if decoded is None:
+            self._shown.pop(self._index)
+            self._needs_key = True
+            self._report(packet, FrameFlag.CORRUPT)
+            return
+        self._index += 1
+        for picture in decoded:
+            self._show(picture)
+
+    def _note(self, demuxer: Demuxer, packet: Packet) -> None:
+        """Note the restart point at a key frame, if it is the first one that starts to be read at its byte."""
+        if packet.offset == self._key_offset:
+            return
+        self._key_offset = packet.offset
+        start = self._start_of(packet.offset)
+        point = VideoState(
+            self._container,
+            demuxer.prefix(packet.anchor),
+            packet.offset - start.position,
+            start.sequence,
+            0,
+            self._index,
+            self._base_ms,
+            self._origin,
+            self._end_ms,
+        )
+        self._noted.append((len(self._records), point))
+
+    def _start_of(self, offset: int) -> _Start:
+        """The chunk that holds a byte; forgets those before it, as offsets only rise."""
+        starts = self._starts
+        while len(starts) > 1 and starts[1].position <= offset:
+            starts.popleft()
+        return starts[0]
+
+    def _media_ms(self, packet: Packet) -> int:
+        elapsed = (packet.pts or 0.0) - (self._origin or 0.0)
+        media_ms = min(max(0.0, self._base_ms + elapsed), _MAX_MEDIA_MS)
+        self._end_ms = max(self._end_ms, media_ms)
+        return round(media_ms)
+
+    def _report(self, packet: Packet, flag: FrameFlag) -> None:
+        self._records.append(FrameRecord(self._index, self._media_ms(packet), 0, 0, flag))
+        self._index += 1
+
+    def _show(self, picture: VideoPicture) -> None:
+        media_ms, key = self._shown.pop(picture.index, (round(self._end_ms), False))
+        for stale in [index for index in self._shown if index < picture.index - _MAX_PACKETS]:
+            del self._shown[stale]
+        flags = FrameFlag.KEY if key else FrameFlag.NONE
+        self._records.append(FrameRecord(picture.index, media_ms, picture.width, picture.height, flags, picture.planes))
+        self._thin_out()
+
+    def _thin_out(self) -> None:
+        """Take the picture from the oldest frame of the chunk that still has one beyond the newest few."""
+        full = [at for at, record in enumerate(self._records) if record.picture]
+        if len(full) > MAX_CHUNK_FRAMES:
+            old = self._records[full[0]]
+            flags = old.flags | FrameFlag.SKIPPED
+            self._records[full[0]] = FrameRecord(old.index, old.media_ms, 0, 0, flags)
+
+    def _flush(self) -> None:
+        if self._decoder is not None:
+            for picture in self._decoder.restart():
+                self._show(picture)
+
+    def _hand_out(self) -> Words:
+        records, self._records = self._records, []
+        noted, self._noted = self._noted, []
+        packed = [frames.pack(record) for record in records]
+        for before, point in noted:
+            start = self._words + sum(len(record) for record in packed[:before]) // 4
+            self._points.append(msgspec.structs.replace(point, words=start))
+        words: Words = np.frombuffer(b"".join(packed), dtype=np.float32)
+        self._words += len(words)
+        return words
+
+
+def _unpack(state: bytes) -> VideoState:
+    try:
+        return msgspec.msgpack.decode(state, type=VideoState)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MediaError("the decoder state is malformed") from error

@@ -1,0 +1,1 @@
+"""Behaviour signals from pictures: what can be measured honestly, and nothing that cannot."""

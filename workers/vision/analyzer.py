@@ -1,0 +1,113 @@
+"""One stream's analysis: pictures in, `Analysis` messages out. Synchronous; one frame at a time, on any thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+from talkup.v1 import analysis_pb2
+
+from workers.vision.baseline import Baseline, Raw
+from workers.vision.events import EventFinder, Memory
+from workers.vision.face_reader import FaceFollower, FaceNets
+from workers.vision.gestures import BLINK_FPS, NOD_FPS, BlinkFinder, NodFinder, RateMeter, fast_enough
+from workers.vision.nets import Floats
+from workers.vision.pictures import Picture
+from workers.vision.signals import expression, measure
+from workers.vision.windows import Sample, Totals, Windows
+
+SCHEMA_VERSION = 1
+
+
+class AnalyzerState(msgspec.Struct, frozen=True, array_like=True):
+    """What another worker needs to go on; no picture and no face is in it."""
+
+    rest: Raw | None = None
+    memories: dict[str, Memory] = {}
+    totals: Totals | None = None
+    last_track: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is measured of a frame: irises cost most, expression scores are given only where asked for."""
+
+    eyes: bool = True
+    expression: bool = False
+
+
+class Analyzer:
+    """All that is remembered from frame to frame."""
+
+    def __init__(self, state: AnalyzerState | None = None) -> None:
+        state = state or AnalyzerState()
+        self._follower = FaceFollower(state.last_track)
+        self._baseline = Baseline(state.rest)
+        self._events = EventFinder(state.memories)
+        self._windows = Windows(state.totals)
+        self._rate = RateMeter()
+        self._nods = NodFinder()
+        self._blinks = BlinkFinder()
+        self._before: Floats | None = None
+        self._last_ms: int | None = None
+
+    @property
+    def state(self) -> AnalyzerState:
+        """A view of what is remembered now, to be encoded at once."""
+        return AnalyzerState(
+            self._baseline.rest, self._events.memories, self._windows.totals, self._follower.last_track
+        )
+
+    def analyze(self, nets: FaceNets, picture: Picture, media_ms: int, wanted: Wanted) -> analysis_pb2.Analysis:
+        """The signals of the next frame, the events that begin or end with it, and the window that is due."""
+        reading = self._follower.read(nets, picture, with_eyes=wanted.eyes)
+        frame, self._before = measure(picture, reading, self._baseline, media_ms, self._before)
+        if wanted.expression and reading.face is not None:
+            frame.expression.extend(expression(reading.face))
+        events = self._events.feed(frame, media_ms)
+        sample = self._sample(frame, media_ms, events)
+        window = self._windows.add(sample)
+        return analysis_pb2.Analysis(
+            schema_version=SCHEMA_VERSION, media_time_ms=media_ms, frame=frame, window=window, events=events
+        )
+
+    def finish(self) -> analysis_pb2.Analysis:
+        """The whole stream, and the end of the events that lasted."""
+        last_ms = self._windows.totals.last_ms
+        return analysis_pb2.Analysis(
+            schema_version=SCHEMA_VERSION,
+            media_time_ms=last_ms,
+            window=self._windows.whole(),
+            events=self._events.finish(last_ms),
+        )
+
+    def _sample(
+        self, frame: analysis_pb2.FrameSignals, media_ms: int, events: list[analysis_pb2.VisionEvent]
+    ) -> Sample:
+        """What the windows need of a frame; a nod is added to the events."""
+        fps = self._rate.add(media_ms)
+        step = 0 if self._last_ms is None else max(0, media_ms - self._last_ms)
+        self._last_ms = media_ms
+        pitch = frame.head.pitch.value if frame.head.HasField("pitch") and fast_enough(fps, NOD_FPS) else None
+        nod = self._nods.add(media_ms, pitch)
+        if nod is not None:
+            trust = frame.head.pitch.confidence
+            events.append(
+                analysis_pb2.VisionEvent(type="nod", t0_ms=nod.t0_ms, t1_ms=nod.t1_ms, confidence=0.7 * trust)
+            )
+        watching = frame.eyes.HasField("closed") and fast_enough(fps, BLINK_FPS)
+        blink = self._blinks.add(media_ms, frame.eyes.closed if watching else None)
+        return Sample(
+            media_ms,
+            frame.HasField("face"),
+            frame.quality.luma.value,
+            frame.gaze.facing_camera.value if frame.gaze.HasField("facing_camera") else None,
+            frame.mouth.smile.value if frame.mouth.HasField("smile") else None,
+            frame.motion.value if frame.HasField("motion") else None,
+            frame.head.yaw.value if frame.head.HasField("yaw") else None,
+            blinks=int(blink),
+            nods=int(nod is not None),
+            watched_ms=step if watching else 0,
+            nods_ms=step if pitch is not None else 0,
+            trust=frame.mouth.smile.confidence if frame.mouth.HasField("smile") else 0.0,
+        )

@@ -1,0 +1,157 @@
+"""The vision engine: the networks and their threads for all streams; sessions own everything else.
+
+See `workers.engine.Engine`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from talkup.v1 import error_pb2, media_pb2, task_pb2, worker_service_pb2
+
+from workers.engine import EngineError, StreamContext
+from workers.media.errors import MediaError
+from workers.media.pool import DecoderPool
+from workers.models import ModelError, ResolvedModel
+from workers.vision import state
+from workers.vision.face_reader import FaceNets
+from workers.vision.landmarks import Mesh, Region
+from workers.vision.nets import NetError
+from workers.vision.options import VisionStreamOptions, stream_options
+from workers.vision.runner import Runner
+from workers.vision.session import VisionSession, restart_of
+from workers.vision.sources import ImageSource, Restart, Source, VideoSource
+
+FORMATS: Final = ("image/jpeg", "image/webp", "video/webm", "video/mp4")
+ASSUMED_FPS: Final = 10
+"""Frames a second of one stream when slots are counted."""
+
+_IMAGES: Final = (media_pb2.CONTAINER_JPEG, media_pb2.CONTAINER_WEBP)
+_VIDEOS: Final = (media_pb2.CONTAINER_WEBM, media_pb2.CONTAINER_MP4)
+_USABLE_LOAD: Final = 0.75
+_DECODE_MS: Final = 2.0
+_DETECTOR_SHARE: Final = 0.2
+_TRIALS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class VisionConfig:
+    """Weights and machine: `threads` of analysis, `slots` 0 for measured at load."""
+
+    detector: ResolvedModel
+    mesh: ResolvedModel
+    iris: ResolvedModel
+    threads: int
+    slots: int = 0
+
+    @property
+    def models(self) -> tuple[ResolvedModel, ...]:
+        """In the order of their work."""
+        return self.detector, self.mesh, self.iris
+
+
+class VisionEngine:
+    """Behaviour signals for many live streams; owns the decoder children of its videos."""
+
+    def __init__(self, config: VisionConfig, pool: DecoderPool) -> None:
+        self._config = config
+        self._pool = pool
+        self._runner: Runner | None = None
+        self._slots = config.slots
+
+    @property
+    def service_type(self) -> task_pb2.ServiceType:
+        return task_pb2.SERVICE_TYPE_VISION
+
+    async def load(self) -> None:
+        """Start the decoder children, load and check the networks, measure a frame. Raises ModelError."""
+        if self._runner is None:
+            await self._pool.start()
+            nets, slots = await asyncio.to_thread(self._load)
+            self._slots = self._config.slots or slots
+            self._runner = Runner(nets)
+
+    def describe(self) -> worker_service_pb2.DescribeResponse:
+        """Models and formats. Languages: none."""
+        models = [
+            task_pb2.ModelInfo(name=model.name, sha256=model.sha256, device="cpu", compute_type="float16")
+            for model in self._config.models
+        ]
+        return worker_service_pb2.DescribeResponse(service_type=self.service_type, models=models, formats=FORMATS)
+
+    def default_slots(self) -> int:
+        """Streams of 10 frames a second at three quarters of the threads, measured by `load`."""
+        return max(1, self._slots)
+
+    def open(self, start: task_pb2.StreamStart, context: StreamContext) -> VisionSession:
+        """See `workers.engine.Engine.open`."""
+        if self._runner is None:
+            raise EngineError(error_pb2.ERROR_CODE_BUSY, "the networks are not loaded", retryable=True)
+        options = stream_options(start.vision)
+        saved = _saved(start.resume_state) if start.HasField("resume_state") else None
+        source = self._source(start.format, options, restart_of(saved))
+        return VisionSession(source, self._runner, options, saved)
+
+    async def close(self) -> None:
+        """Stop the threads, then the children."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.close()
+        await self._pool.close()
+
+    def _source(self, fmt: media_pb2.MediaFormat, options: VisionStreamOptions, restart: Restart) -> Source:
+        if fmt.container in _IMAGES:
+            return ImageSource(restart, options.max_fps)
+        if fmt.container in _VIDEOS or (
+            fmt.container == media_pb2.CONTAINER_SNIFF and fmt.mime_type.startswith("video/")
+        ):
+            try:
+                return VideoSource(self._pool.open(fmt, restart.decoder), restart)
+            except MediaError as error:
+                raise EngineError(error_pb2.ERROR_CODE_BUSY, str(error), retryable=True) from error
+        raise EngineError(
+            error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "JPEG, WebP, WebM and MP4 are read here", field="start.format"
+        )
+
+    def _load(self) -> tuple[list[FaceNets], int]:
+        detector, mesh, iris = (model.path for model in self._config.models)
+        try:
+            nets = [FaceNets(detector, mesh, iris) for _ in range(self._config.threads)]
+        except NetError as error:
+            raise ModelError(str(error)) from error
+        frame_ms = _DECODE_MS + _frame_ms(nets[0])
+        return nets, int(_USABLE_LOAD * self._config.threads * 1000 / (frame_ms * ASSUMED_FPS))
+
+
+def _frame_ms(nets: FaceNets) -> float:
+    """CPU time of a frame's networks, milliseconds: mesh and irises always, the detector on every fifth."""
+    picture = np.full((480, 640, 3), 128, dtype=np.uint8)
+    y, x = np.mgrid[0:18, 0:26].astype(np.float32) * 8
+    points = np.zeros((468, 3), dtype=np.float32)
+    points[:, 0], points[:, 1] = 200 + x.ravel(), 150 + y.ravel()
+    mesh = Mesh(points, 1.0)
+    fastest = float("inf")
+    for _ in range(_TRIALS):
+        began = time.thread_time()
+        nets.detector.detect(picture)
+        detected = time.thread_time()
+        nets.eyes.read(picture, mesh)
+        nets.mesh.read(picture, Region(320.0, 240.0, 200.0, 0.0))
+        followed = time.thread_time() - detected
+        fastest = min(fastest, 1000 * ((detected - began) * _DETECTOR_SHARE + followed))
+    return fastest
+
+
+def _saved(data: bytes) -> state.VisionState:
+    try:
+        return state.unpack(data)
+    except ValueError as error:
+        raise EngineError(
+            error_pb2.ERROR_CODE_BAD_MESSAGE,
+            "this state does not belong to a vision stream",
+            field="start.resume_state",
+        ) from error

@@ -1,0 +1,150 @@
+"""One picture to faces: the detector on some pictures, the mesh on all, and the same face followed through them.
+
+Of several faces the largest is read. Its region comes from its mesh in the last picture; the detector looks again every
+fifth picture, and at once when the face is lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from workers.vision.detector import Detection, Detector, overlaps
+from workers.vision.landmarks import (
+    MIN_FACE_SCORE,
+    Eye,
+    EyeReader,
+    Mesh,
+    MeshReader,
+    region_of_detection,
+    region_of_mesh,
+)
+from workers.vision.nets import DETECTOR, IRIS, MESH, Floats, Net
+from workers.vision.pictures import Picture
+from workers.vision.pose import Pose, solve
+
+DETECT_EVERY: Final = 5
+_SAME_FACE: Final = 0.3
+_MIN_MESH_PIXELS: Final = 24
+"""Below this height of a face the mesh is a guess."""
+
+
+class FaceNets:
+    """One set of networks, for one thread at a time."""
+
+    def __init__(self, detector: Path, mesh: Path, iris: Path) -> None:
+        """Raises NetError."""
+        self.detector = Detector(Net(DETECTOR, detector))
+        self.mesh = MeshReader(Net(MESH, mesh))
+        self.eyes = EyeReader(Net(IRIS, iris))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFace:
+    """A face in pixels: `box` is x, y, width, height; mesh, eyes and pose None where they cannot be measured."""
+
+    box: Floats
+    score: float
+    track_id: int
+    mesh: Mesh | None = None
+    eyes: tuple[Eye, Eye] | None = None
+    pose: Pose | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How many faces the picture shows and the one that is read."""
+
+    count: int
+    face: ReadFace | None
+
+
+class FaceFollower:
+    """What one stream knows of its faces from picture to picture."""
+
+    def __init__(self, last_track: int = 0) -> None:
+        self.last_track = last_track
+        self._since_detection = DETECT_EVERY
+        self._count = 0
+        self._face: ReadFace | None = None
+
+    def read(self, nets: FaceNets, picture: Picture, *, with_eyes: bool = True) -> Reading:
+        """The faces of the next picture."""
+        self._since_detection += 1
+        mesh = self._followed(nets, picture)
+        if mesh is None or self._since_detection >= DETECT_EVERY:
+            self._since_detection = 0
+            detections = nets.detector.detect(picture)
+            self._count = len(detections)
+            if not detections:
+                self._face = None
+                return Reading(0, None)
+            self._face, mesh = self._choose(nets, picture, detections, mesh)
+        if self._face is None or mesh is None:
+            return Reading(self._count, self._face)
+        height, width = picture.shape[:2]
+        self._face = ReadFace(
+            _box(mesh) if self._since_detection else self._face.box,
+            self._face.score,
+            self._face.track_id,
+            mesh,
+            nets.eyes.read(picture, mesh) if with_eyes else None,
+            solve(mesh.points, width, height),
+        )
+        return Reading(self._count, self._face)
+
+    def _followed(self, nets: FaceNets, picture: Picture) -> Mesh | None:
+        if self._face is None or self._face.mesh is None:
+            return None
+        mesh = nets.mesh.read(picture, region_of_mesh(self._face.mesh.points))
+        return mesh if _usable(mesh, picture) else None
+
+    def _choose(
+        self, nets: FaceNets, picture: Picture, detections: list[Detection], mesh: Mesh | None
+    ) -> tuple[ReadFace, Mesh | None]:
+        """The face followed so far if it is still there, else the largest one; and its mesh."""
+        before = self._face.box if self._face is not None else None
+        if mesh is not None:
+            before = _box(mesh)
+        same = None if before is None else _most_overlapping(before, detections)
+        if same is not None and self._face is not None:
+            chosen, track = same, self._face.track_id
+        else:
+            chosen = max(detections, key=lambda found: float(found.box[2] * found.box[3]))
+            self.last_track += 1
+            track, mesh = self.last_track, None
+        if mesh is None and chosen.box[3] >= _MIN_MESH_PIXELS:
+            first = nets.mesh.read(picture, region_of_detection(chosen))
+            if _usable(first, picture):  # again in its own region: the detector's is some degrees and percent off
+                first = nets.mesh.read(picture, region_of_mesh(first.points))
+            mesh = first if _usable(first, picture) else None
+        return ReadFace(chosen.box, chosen.score, track), mesh
+
+
+def _usable(mesh: Mesh, picture: Picture) -> bool:
+    """Whether a face is there, in a region that has at least its middle in the picture."""
+    if mesh.score < MIN_FACE_SCORE or not np.isfinite(mesh.points).all():
+        return False
+    x, y = mesh.points[:, :2].mean(axis=0)
+    height, width = picture.shape[:2]
+    return bool(0 <= x < width and 0 <= y < height and _box(mesh)[3] >= _MIN_MESH_PIXELS)
+
+
+def _box(mesh: Mesh) -> Floats:
+    """The detector's box of a face by its mesh: brows to chin, square."""
+    low, high = mesh.points[:, :2].min(axis=0), mesh.points[:, :2].max(axis=0)
+    side = float(max(high - low)) * 0.9
+    x, y = (low + high) / 2
+    return np.array([x - side / 2, y - side * 0.45, side, side], dtype=np.float32)
+
+
+def _most_overlapping(box: Floats, detections: list[Detection]) -> Detection | None:
+    corners = np.array([box[0], box[1], box[0] + box[2], box[1] + box[3]], dtype=np.float32)
+    others = np.array([found.box for found in detections])
+    others[:, 2:] += others[:, :2]
+    shared = overlaps(corners, others)
+    best = int(shared.argmax())
+    return detections[best] if shared[best] >= _SAME_FACE else None

@@ -1,0 +1,87 @@
+"""Nods and blinks: short movements that only a steady stream of frames shows. Pure.
+
+Below 10 frames a second a nod, below 15 a blink may fall between two frames: then they are not measurable.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+NOD_FPS: Final = 10.0
+BLINK_FPS: Final = 15.0
+_RATE_FRAMES: Final = 12
+_NOD_DEGREES: Final = 5.0
+_NOD_MS: Final = 900
+_BLINK_MS: Final = 500
+_SLACK: Final = 0.93
+"""A camera of 15 frames a second gives 14.x; the slack is for its clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nod:
+    """A nod, media milliseconds."""
+
+    t0_ms: int
+    t1_ms: int
+
+
+class RateMeter:
+    """Frames a second over the last frames; 0 until it is known."""
+
+    def __init__(self) -> None:
+        self._times: deque[int] = deque(maxlen=_RATE_FRAMES)
+
+    def add(self, media_ms: int) -> float:
+        """The rate with the next frame."""
+        self._times.append(media_ms)
+        span = self._times[-1] - self._times[0]
+        return (len(self._times) - 1) * 1000 / span if len(self._times) > 3 and span > 0 else 0.0
+
+
+class NodFinder:
+    """Pitch to nods: down by 5 degrees or more and back up by half of it, all within 0.9 s."""
+
+    def __init__(self) -> None:
+        self._recent: deque[tuple[int, float]] = deque()
+
+    def add(self, media_ms: int, pitch: float | None) -> Nod | None:
+        """The nod that ends with the next frame; pitch in degrees, positive upwards."""
+        if pitch is None:
+            self._recent.clear()
+            return None
+        self._recent.append((media_ms, pitch))
+        while media_ms - self._recent[0][0] > _NOD_MS:
+            self._recent.popleft()
+        low = min(self._recent, key=lambda sample: sample[1])
+        before = [sample for sample in self._recent if sample[0] <= low[0]]
+        top = max(before, key=lambda sample: sample[1])
+        drop = top[1] - low[1]
+        if drop < _NOD_DEGREES or pitch - low[1] < drop / 2:
+            return None
+        self._recent.clear()
+        return Nod(top[0], media_ms)
+
+
+class BlinkFinder:
+    """Closed eyes to blinks: shut for at most 0.5 s."""
+
+    def __init__(self) -> None:
+        self._shut_at: int | None = None
+
+    def add(self, media_ms: int, closed: bool | None) -> bool:
+        """Whether a blink ends with the next frame."""
+        if closed is None:
+            self._shut_at = None
+            return False
+        if closed:
+            self._shut_at = media_ms if self._shut_at is None else self._shut_at
+            return False
+        shut, self._shut_at = self._shut_at, None
+        return shut is not None and media_ms - shut <= _BLINK_MS
+
+
+def fast_enough(fps: float, needed: float) -> bool:
+    """Whether a rate will do."""
+    return fps >= needed * _SLACK

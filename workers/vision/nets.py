@@ -1,0 +1,118 @@
+"""The door to cv2.dnn: a face network from a verified file, checked by its own output before use.
+
+OpenCV's default engine keeps only the last output of these files, and one of its importers gave silently wrong numbers
+on one model: therefore the classic engine, and at start-up every network runs on a known picture and must give the
+numbers written here (computed once, the detector's faces on real portraits looked at by eye).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+_TOLERANCE: Final = 1e-3
+"""Relative to the largest expected number; room for another processor's rounding, none for another network's output."""
+
+cv2.setNumThreads(1)
+
+
+class NetError(Exception):
+    """A network that cannot be read or does not compute what it should; the message is one line for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetSpec:
+    """What is known of a network: the side of its square input, its outputs by name, and their golden numbers.
+
+    `golden`: for each output, its mean, its standard deviation, and its first, middle and last number.
+    """
+
+    name: str
+    side: int
+    outputs: tuple[str, ...]
+    golden: tuple[tuple[float, ...], ...]
+
+
+DETECTOR: Final = NetSpec(
+    "face_detection_full_range",
+    192,
+    ("reshaped_classifier_face_4", "reshaped_regressor_face_4"),
+    ((-4.23517, 1.21028, -5.97625, -3.39384, -9.11646), (2.099, 16.40657, -3.56836, -0.6624, -7.1588)),
+)
+MESH: Final = NetSpec(
+    "face_landmark",
+    192,
+    ("conv2d_30", "conv2d_20"),
+    ((-10.58414, 0.0, -10.58414, -10.58414, -10.58414), (72.22927, 56.71784, 116.6326, 57.95496, 8.40431)),
+)
+IRIS: Final = NetSpec(
+    "iris_landmark",
+    64,
+    ("output_eyes_contours_and_brows", "output_iris"),
+    ((21.76929, 17.34611, 24.55198, 43.69338, -15.96995), (16.25857, 24.70339, 29.13769, 33.53991, -18.26665)),
+)
+SPECS: Final[Mapping[str, NetSpec]] = {spec.name: spec for spec in (DETECTOR, MESH, IRIS)}
+
+
+class Net:
+    """One network, for one thread at a time."""
+
+    def __init__(self, spec: NetSpec, path: Path) -> None:
+        """Raises NetError when the file cannot be read or fails its golden check."""
+        self.spec = spec
+        try:
+            self._net = cv2.dnn.readNetFromTFLite(str(path), cv2.dnn.ENGINE_CLASSIC)
+            found = self.run(probe(spec.side))
+        except cv2.error as error:
+            raise NetError(f"{spec.name}: {path} cannot be read as a network") from error
+        for name, output, expected in zip(spec.outputs, found, spec.golden, strict=True):
+            check(f"{spec.name}, output {name}", output, expected)
+
+    def run(self, picture: Floats) -> Sequence[Floats]:
+        """The outputs for a picture of shape (side, side, 3), RGB, in the network's own range; each of shape (n,)."""
+        self._net.setInput(np.ascontiguousarray(picture.transpose(2, 0, 1))[np.newaxis])
+        return [np.asarray(output, dtype=np.float32).reshape(-1) for output in self._net.forward(self.spec.outputs)]
+
+
+def probe(side: int) -> Floats:
+    """The known picture: three gratings between 0 and 1, shape (side, side, 3)."""
+    y, x = np.mgrid[0:side, 0:side].astype(np.float32) / np.float32(side)
+    waves = [np.sin(6 * x + 2 * y), np.cos(4 * y - 3 * x), np.sin(9 * x * y)]
+    return np.stack([0.5 + 0.5 * wave for wave in waves], axis=-1).astype(np.float32)
+
+
+def digest(output: Floats) -> tuple[float, ...]:
+    """The numbers of an output that the golden check compares."""
+    picked = (output.mean(), output.std(), output[0], output[len(output) // 2], output[-1])
+    return tuple(float(number) for number in picked)
+
+
+def check(name: str, output: Floats, expected: Sequence[float]) -> None:
+    """Raises NetError when an output is not the expected one."""
+    found = digest(output)
+    scale = max(1.0, *map(abs, expected))
+    if not all(abs(a - b) <= _TOLERANCE * scale for a, b in zip(found, expected, strict=True)):
+        raise NetError(f"{name}: the network computes other numbers than it should on this machine; not used")
+
+
+def to_unit(picture: NDArray[np.uint8]) -> Floats:
+    """A picture's 0 to 255 as 0 to 1."""
+    values: Floats = picture.astype(np.float32)
+    values *= np.float32(1 / 255)
+    return values
+
+
+def to_signed(picture: NDArray[np.uint8]) -> Floats:
+    """A picture's 0 to 255 as -1 to 1."""
+    values: Floats = picture.astype(np.float32)
+    values *= np.float32(1 / 127.5)
+    values -= np.float32(1)
+    return values

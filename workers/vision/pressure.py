@@ -1,0 +1,37 @@
+"""How a stream gives way when there is too much to do: expression, then irises, then frame rate, then size. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+STEP_FRAMES: Final = 20
+"""Frames between two decisions."""
+
+_TOO_MANY: Final = 0.2
+_FEW: Final = 0.02
+NO_EXPRESSION: Final = 1
+NO_EYES: Final = 2
+FEWER_FRAMES: Final = 3
+SMALLER: Final = 4
+
+
+class Pressure:
+    """The level of one stream, 0 (nothing given up) to 4; rises and falls by one at a time."""
+
+    def __init__(self) -> None:
+        self.level = 0
+        self._received = 0
+        self._dropped = 0
+
+    def note(self, received: int, dropped: int) -> None:
+        """So many frames came, and so many of them were dropped for want of time."""
+        self._received += received
+        self._dropped += dropped
+        if self._received < STEP_FRAMES:
+            return
+        share = self._dropped / self._received
+        if share > _TOO_MANY:
+            self.level = min(SMALLER, self.level + 1)
+        elif share < _FEW:
+            self.level = max(0, self.level - 1)
+        self._received = self._dropped = 0

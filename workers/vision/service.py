@@ -1,0 +1,34 @@
+"""The vision engine as a worker process serves it: weights by name, decoders of its own."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from workers import models
+from workers.config import WorkerConfig
+from workers.media.decoder_stream import StreamLimits
+from workers.media.pool import DecoderPool, PoolLimits
+from workers.vision.engine import VisionConfig, VisionEngine
+
+# The pool counts samples of 4 bytes at 16 kHz. A picture of 960 x 540 is 12 s of these, a chunk has 16 at most; 60
+# pictures a second are 730 s a second.
+_LIMITS: Final = PoolLimits(
+    max_chunk_seconds=400.0,
+    stream=StreamLimits(max_payload_bytes=4 << 20, max_replay_bytes=48 << 20, max_rate=1_500.0, burst_seconds=6_000.0),
+)
+
+
+def create_engine(config: WorkerConfig) -> VisionEngine:
+    """The engine of `python -m workers vision`. Raises models.ModelError."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    names = ("face_detection_full_range", "face_landmark", "iris_landmark")
+    detector, mesh, iris = (models.resolve(name, config.model_cache) for name in names)
+    vision = VisionConfig(detector, mesh, iris, threads=config.threads or cores, slots=config.slots)
+    pool = DecoderPool(
+        children=config.decoders or cores,
+        limits=_LIMITS,
+        decoder="workers.media.video:VideoDecoder",
+        warm_up="workers.media.warmup_video:video_clips",
+    )
+    return VisionEngine(vision, pool)

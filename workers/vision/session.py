@@ -1,0 +1,301 @@
+"""One vision stream: chunks in, analyses out, and the numbers that say what became of every frame.
+
+`feed` turns chunks into frames and never waits for their analysis: the mailbox keeps the newest. Whoever reads
+`results` drives the analysis, one frame at a time. The invariant: in every message with numbers, and in every
+`resume_state`, frames received = analysed + dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from talkup.v1 import analysis_pb2, error_pb2, media_pb2, task_pb2
+
+from workers.engine import EngineError
+from workers.media.errors import MediaError
+from workers.vision import pressure
+from workers.vision.analyzer import Analyzer, AnalyzerState, Wanted
+from workers.vision.counts import ChunkTotals, Counts
+from workers.vision.face_reader import FaceNets
+from workers.vision.mailbox import Drops, Mailbox
+from workers.vision.options import VisionStreamOptions
+from workers.vision.pictures import PictureError
+from workers.vision.pressure import Pressure
+from workers.vision.runner import Runner
+from workers.vision.sources import Frame, Restart, Source
+from workers.vision.state import VisionState, pack
+
+STALE_SECONDS: Final = 0.5
+FLOW_SECONDS: Final = 1.0
+_SUGGESTED_SIZE: Final = (640, 480)
+_EARLY: Final = 0.85
+"""A frame this share of the wanted interval after the last one is not too early: capture clocks jitter."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What became of a frame on its thread: an analysis with times in ms, or the reason why there is none."""
+
+    analysis: analysis_pb2.Analysis | None
+    dropped: task_pb2.DropReason = task_pb2.DROP_REASON_UNSPECIFIED
+    queue_ms: float = 0.0
+    decode_ms: float = 0.0
+    infer_ms: float = 0.0
+
+
+class VisionSession:
+    """See `workers.engine.EngineSession`."""
+
+    def __init__(
+        self,
+        source: Source,
+        runner: Runner,
+        options: VisionStreamOptions,
+        saved: VisionState | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._runner = runner
+        self._options = options
+        self._clock = clock
+        self._analyzer = Analyzer(saved.analyzer if saved else AnalyzerState())
+        self._counts = saved.counts if saved else Counts()
+        self._totals = saved.totals if saved else ChunkTotals()
+        self._media_ms = saved.restart.media_ms if saved else 0
+        self._last_analyzed_ms: int | None = None
+        self._box: Mailbox[Frame] = Mailbox()
+        self._pressure = Pressure()
+        self._changed = asyncio.Condition()
+        self._flushes: list[int] = []
+        self._failure: EngineError | None = None
+        self._busy = self._ending = self._closed = False
+        self._flow_due = 0.0
+        self._size = (0, 0)
+        self._index = saved.restart.index if saved else -1
+        runner.streams += 1
+
+    async def feed(self, chunk: media_pb2.Chunk) -> None:
+        """Take one chunk. Raises EngineError for media that cannot go on."""
+        totals = self._totals.plus(chunk.sequence, len(chunk.payload), chunk.missing_before)
+        try:
+            await self._source.feed(chunk, totals, self._clock(), self._box)
+        except MediaError as error:
+            raise self._fail(error) from error
+        finally:
+            self._totals = totals
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def flush(self, flush_id: int) -> None:
+        """Waits until everything received so far is analysed or dropped."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._closed or (self._box.empty and not self._busy))
+            self._flushes.append(flush_id)
+            self._changed.notify_all()
+
+    async def end(self) -> None:
+        """No more chunks."""
+        try:
+            if self._totals.chunks:
+                await self._source.finish(self._totals, self._clock(), self._box)
+        except MediaError as error:
+            raise self._fail(error) from error
+        async with self._changed:
+            self._ending = True
+            self._changed.notify_all()
+
+    async def close(self) -> None:
+        """Free everything; may be called twice."""
+        if not self._closed:
+            self._closed = True
+            self._runner.streams -= 1
+            await self._source.close()
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def results(self) -> AsyncIterator[task_pb2.TaskResult]:
+        """Analyses, flow, flushes, and at the end the whole stream and its totals. Raises EngineError."""
+        while not self._closed:
+            frame, drops, flushes, last = await self._next()
+            self._raise_failure()
+            self._counts.drop(drops)
+            outcome = await self._analyze(frame) if frame is not None else None
+            if self._is_closed():
+                return
+            for result in await self._tell(frame, outcome, drops):
+                yield result
+            await self._settle()
+            for flush_id in flushes:
+                yield task_pb2.TaskResult(flushed=task_pb2.Flushed(flush_id=flush_id))
+            if last:
+                for result in await self._farewell():
+                    yield result
+                return
+
+    def _is_closed(self) -> bool:
+        return self._closed
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    async def _next(self) -> tuple[Frame | None, Drops, list[int], bool]:
+        async with self._changed:
+            await self._changed.wait_for(
+                lambda: not self._box.empty or self._flushes or self._ending or self._closed or self._failure
+            )
+            if self._closed:
+                return None, Counter(), [], False
+            frame, drops = self._box.take()
+            self._busy = True
+            flushes, self._flushes = self._flushes, []
+            return frame, drops, flushes, self._ending and frame is None and self._box.empty
+
+    async def _settle(self) -> None:
+        async with self._changed:
+            self._busy = False
+            self._changed.notify_all()
+
+    def _fail(self, error: MediaError) -> EngineError:
+        self._failure = EngineError(error_pb2.ERROR_CODE_MEDIA_ERROR, str(error))
+        return self._failure
+
+    async def _analyze(self, frame: Frame) -> _Outcome:
+        """Have a frame analysed, and count what became of it."""
+        if self._is_early(frame):
+            outcome = _Outcome(None, task_pb2.DROP_REASON_OVERLOAD)
+        else:
+            outcome = await self._runner.run(lambda nets: self._on_thread(nets, frame))
+        if outcome.analysis is None:
+            self._counts.drop(Counter({outcome.dropped: 1}))
+        else:
+            self._counts.analyzed += 1
+            self._last_analyzed_ms = frame.media_ms
+            self._runner.note(outcome.decode_ms + outcome.infer_ms)
+        self._media_ms, self._index = max(self._media_ms, frame.media_ms), frame.index
+        self._size = (frame.width, frame.height)
+        return outcome
+
+    def _is_early(self, frame: Frame) -> bool:
+        """Whether the client's own limit of the rate leaves this frame out."""
+        if self._options.max_fps is None or self._last_analyzed_ms is None:
+            return False
+        return frame.media_ms - self._last_analyzed_ms < _EARLY * 1000 / self._options.max_fps
+
+    def _on_thread(self, nets: FaceNets, frame: Frame) -> _Outcome:
+        """Decode and analyse; on a thread of the runner."""
+        began = self._clock()
+        queued = began - frame.arrived
+        if queued > STALE_SECONDS:
+            return _Outcome(None, task_pb2.DROP_REASON_STALE)
+        try:
+            picture = frame.picture()
+        except PictureError:
+            return _Outcome(None, task_pb2.DROP_REASON_CORRUPT)
+        decoded = self._clock()
+        level = self._pressure.level
+        wanted = Wanted(
+            eyes=level < pressure.NO_EYES,
+            expression=self._options.expression and level < pressure.NO_EXPRESSION,
+        )
+        analysis = self._analyzer.analyze(nets, picture, frame.media_ms, wanted)
+        times = (queued, decoded - began, self._clock() - decoded)
+        queue_ms, decode_ms, infer_ms = (1000 * seconds for seconds in times)
+        return _Outcome(analysis, queue_ms=queue_ms, decode_ms=decode_ms, infer_ms=infer_ms)
+
+    async def _tell(self, frame: Frame | None, outcome: _Outcome | None, drops: Drops) -> list[task_pb2.TaskResult]:
+        """What a frame, or drops without one, give to say."""
+        if frame is None and not drops:
+            return []
+        over = drops[task_pb2.DROP_REASON_OVERLOAD] + drops[task_pb2.DROP_REASON_STALE]
+        over += outcome is not None and outcome.dropped == task_pb2.DROP_REASON_STALE
+        self._pressure.note(sum(drops.values()) + (frame is not None), over)
+        results: list[task_pb2.TaskResult] = []
+        if frame is not None and outcome is not None and outcome.analysis is not None:
+            self._stamp(outcome.analysis, frame, outcome)
+            results.append(task_pb2.TaskResult(analysis=outcome.analysis))
+        now = self._clock()
+        if not results or now >= self._flow_due:
+            self._flow_due = now + FLOW_SECONDS
+            results.append(task_pb2.TaskResult(flow=self._flow()))
+        progress = await self._progress(frame)
+        if progress is not None:
+            results[0].progress.CopyFrom(progress)
+        return results
+
+    @staticmethod
+    def _stamp(analysis: analysis_pb2.Analysis, frame: Frame, outcome: _Outcome) -> None:
+        analysis.frame_seq = frame.index
+        if frame.captured_at is not None:
+            analysis.captured_at_unix_ms = frame.captured_at
+        analysis.latency.queue_ms = round(outcome.queue_ms)
+        analysis.latency.decode_ms = round(outcome.decode_ms)
+        analysis.latency.infer_ms = round(outcome.infer_ms)
+
+    def _flow(self) -> task_pb2.Flow:
+        """The numbers up to the last frame that was dealt with, and what would help."""
+        counts, level = self._counts, self._pressure.level
+        flow = task_pb2.Flow(
+            frames_received=counts.received,
+            frames_decoded=counts.decoded,
+            frames_analyzed=counts.analyzed,
+            dropped=counts.dropped(),
+        )
+        if level >= pressure.FEWER_FRAMES:
+            flow.suggested_fps = self._runner.fps_per_stream()
+        if level >= pressure.SMALLER and self._size > _SUGGESTED_SIZE:
+            flow.suggested_width, flow.suggested_height = _SUGGESTED_SIZE
+        return flow
+
+    async def _progress(self, frame: Frame | None) -> task_pb2.Progress | None:
+        """Everything up to the frame (None: everything received) is dealt with; None where no restart is possible."""
+        totals = self._totals if frame is None else frame.totals
+        try:
+            where = await self._source.restart(frame, self._totals)
+        except MediaError:  # the decoder is gone: its last words are still good, `feed` tells the failure
+            return None
+        if where is None:
+            return None
+        replay_from, restart = where
+        committed = totals.last if frame is None else frame.commits
+        progress = task_pb2.Progress(
+            committed_media_ms=self._media_ms,
+            replay_from_sequence=min(replay_from, committed + 1),
+            resume_state=pack(restart, self._counts, totals, self._analyzer.state),
+        )
+        if committed >= 0:
+            progress.committed_sequence = committed
+        return progress
+
+    async def _farewell(self) -> list[task_pb2.TaskResult]:
+        """The whole stream's window and the totals."""
+        results: list[task_pb2.TaskResult] = []
+        totals = self._totals
+        if self._counts.received:
+            analysis = self._analyzer.finish()
+            analysis.frame_seq = max(0, self._index)
+            results.append(task_pb2.TaskResult(analysis=analysis))
+            results.append(task_pb2.TaskResult(flow=self._flow()))
+            progress = await self._progress(None)
+            if progress is not None:
+                results[0].progress.CopyFrom(progress)
+        ended = task_pb2.Ended(
+            chunks=totals.chunks,
+            bytes=totals.size,
+            media_ms=self._media_ms,
+            missing_chunks=totals.missing,
+            dropped=self._counts.dropped(),
+        )
+        results.append(task_pb2.TaskResult(ended=ended))
+        return results
+
+
+def restart_of(saved: VisionState | None) -> Restart:
+    """Where a source begins."""
+    return saved.restart if saved is not None else Restart()
