@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
@@ -145,7 +146,7 @@ def _order(found: Findings, played: Sequence[Played]) -> None:
     backwards = 0
     for run in played:
         times = [time for word in run.words for time in (word.start, word.end)]
-        backwards += sum(after < before for before, after in zip(times, times[1:], strict=False))
+        backwards += sum(after < before for before, after in pairwise(times))
     found.check("d. word times that go back", backwards, "==", 0)
 
 

@@ -34,7 +34,7 @@ def parity(bench: Bench) -> Findings:
 def resume(bench: Bench) -> Findings:
     """A stream cut at every commit goes on from its state on another worker: words lost or doubled."""
     found = Findings()
-    clip = joined(bench.spoken()[:6], group=6)[0]
+    clip = joined(bench.spoken()[:4], group=4)[0]
     with worker_process(ENGLISH) as first, worker_process(ENGLISH) as second:
         cuts, edits, words, size = asyncio.run(_cut_everywhere(bench, first, second, clip))
     found.figures.update(cuts=cuts, words=words, edits=edits, largest_state_bytes=size)

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import grpc
@@ -195,7 +196,7 @@ def _interims(found: Findings, alone: Trial) -> None:
         first, last = take.words[0].start, take.words[-1].end
         inside = [at for at in shown if at <= last]
         firsts += [at - first for at in inside[:1]]
-        gaps += [after - before for before, after in zip(inside, inside[1:], strict=False) if after - before > 0.02]
+        gaps += [after - before for before, after in pairwise(inside) if after - before > 0.02]
     worst = max(firsts, default=float("nan"))
     found.figures["interims"] = {
         "first_p50": percentiles(firsts, 50)[0],

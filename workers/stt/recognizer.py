@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 
 from workers.stt import events
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
+from workers.stt.noise import NoiseMeter
 from workers.stt.segmenter import Edge, Segmenter
 from workers.stt.stabilizer import LocalAgreement
 from workers.stt.state import RecognizerState
@@ -124,6 +125,7 @@ class Recognizer:
             state.silence,
             state.spoken,
         )
+        self._noise = NoiseMeter(tuning.voice_on, tuning.voice_off, *state.noise)
         self._stable = LocalAgreement([Word(*word) for word in state.committed], [Word(*word) for word in state.tail])
         self._open = state.window_open
         self._start = state.window_start
@@ -268,6 +270,7 @@ class Recognizer:
             first_window=self._first_window,
             language=self._language,
             word_floor=self._word_floor,
+            noise=(self._noise.voiced, self._noise.voiced_frames, self._noise.quiet, self._noise.quiet_frames),
         )
 
     # --- hearing
@@ -299,6 +302,8 @@ class Recognizer:
         self._frame += 1
         end = begin + FRAME
         self._track.append(voice)
+        self._noise.push(self._audio.slice(begin, end), voice)
+        self._segmenter.endpointing = self._endpointing()
         edge = self._segmenter.push(voice)
         if voice >= self._tuning.voice_on:
             self._heard_at = end
@@ -313,6 +318,14 @@ class Recognizer:
             self._rest()
             return None
         return self._ask_in_speech(end, effort)
+
+    def _endpointing(self) -> int:
+        """Silence that ends a segment, samples: as asked for, else by how noisy the place is."""
+        if self._options.endpointing is not None:
+            return self._options.endpointing
+        above = self._noise.above()
+        noisy = above is not None and above < self._tuning.noisy_below
+        return samples(self._tuning.noisy_endpointing if noisy else self._tuning.endpointing)
 
     def _rest(self) -> None:
         """Silence: forget what no later window can need, and say from time to time that it is done with."""
