@@ -108,7 +108,9 @@ def capacity(bench: Bench) -> Findings:
     found.check(f"a. commit latency p95 at {ASKED} streams, s", figures["commit_p95"], "<=", 3.6)
     allowed = 1.3 * alone.memory + 16 * _AUDIO_KEPT
     found.check("g. memory of 16 streams against 1.3 x one and the audio kept", sixteen.memory / allowed, "<=", 1)
-    found.check("own slots / measured capacity", found.figures["slots_by_worker"] / max(1, largest), ">=", 0.7)
+    share = found.figures["slots_by_worker"] / largest if largest else float("nan")
+    found.check("own slots of measured capacity, least", share, ">=", 0.7)
+    found.check("own slots of measured capacity, most", share, "<=", 1.1)
     return found
 
 

@@ -131,6 +131,7 @@ class Recognizer:
         self._start = state.window_start
         self._last_step = state.last_step
         self._last_shown = state.last_step
+        self._visible = False
         self._reported = state.frame * FRAME
         self._heard_at = state.heard_at
         self._first_window = state.first_window
@@ -373,7 +374,8 @@ class Recognizer:
             return False
         if self._last_shown <= self._start:
             return end - self._start >= samples(self._tuning.interim_first)
-        return end - self._last_shown >= samples(self._tuning.interim_every)
+        every = self._tuning.interim_every if self._visible else self._tuning.interim_retry
+        return end - self._last_shown >= samples(every)
 
     def _ask_close(self, purpose: Purpose, end: int, effort: Effort) -> Ask | None:
         """Ask for the last hypothesis of the window; a window in which nobody spoke closes without."""
@@ -425,6 +427,7 @@ class Recognizer:
 
     def _show(self, words: Sequence[Word], end: int, hypothesis: Hypothesis) -> None:
         if self._options.interims:
+            self._visible = self._visible or bool(words)
             start = self._stable.committed[-1].end if self._stable.committed else self._start
             self._events.append(
                 events.Interim(tuple(words), max(start, self._word_floor), end, hypothesis.score, hypothesis.language)
@@ -502,6 +505,7 @@ class Recognizer:
 
     def _open_window(self, start: int) -> None:
         self._open = True
+        self._visible = False
         self._begin_at(start, first=self._first_window)
         self._last_step = self._last_shown = start
         self._stable = LocalAgreement()

@@ -82,6 +82,9 @@ class Tuning:
     interim_first: float = 0.9
     """Window length of the first extra interim, 0.5 s after speech begins."""
 
+    interim_retry: float = 0.25
+    """Between extra interims while none of the window had a word yet."""
+
     interim_every: float = 0.5
     """Between extra interims while the machine is idle."""
 
