@@ -11,7 +11,7 @@ from talkup.v1 import transcript_pb2
 
 from bench.corpus import Clip, joined
 from bench.stt_bench import ENGLISH, MANY_LANGUAGES, Bench, Findings
-from bench.stt_worker import Call, Stub, call, connected, pcm, worker_process
+from bench.stt_worker import Call, Stub, Worker, call, connected, pcm, worker_process
 from workers.stt.words import word_key
 
 _LONGEST = 25.0
@@ -42,19 +42,19 @@ def resume(bench: Bench) -> Findings:
     return found
 
 
-async def _alone_and_together(worker: object, wanted: Sequence[_Wanted]) -> tuple[list[Call], list[Call]]:
-    async with connected(worker) as stub:  # type: ignore[arg-type]
+async def _alone_and_together(worker: Worker, wanted: Sequence[_Wanted]) -> tuple[list[Call], list[Call]]:
+    async with connected(worker) as stub:
         alone = [await _fast(stub, f"alone-{n}", *one) for n, one in enumerate(wanted)]
         together = await asyncio.gather(*(_fast(stub, f"together-{n}", *one) for n, one in enumerate(wanted)))
     return alone, list(together)
 
 
-async def _cut_everywhere(bench: Bench, first: object, second: object, clip: Clip) -> tuple[int, int, int, int]:
+async def _cut_everywhere(bench: Bench, first: Worker, second: Worker, clip: Clip) -> tuple[int, int, int, int]:
     """Cuts made, word edits against the whole stream, words compared, bytes of the largest state."""
     chunks = pcm(clip.audio)
     options = transcript_pb2.SpeechOptions(language="en", interim_results=False)
     cuts = edits = words = size = 0
-    async with connected(first) as one, connected(second) as other:  # type: ignore[arg-type]
+    async with connected(first) as one, connected(second) as other:
         whole = await _fast(one, "whole", chunks, options)
         truth = _words(whole)
         places = [i for i, (_, result) in enumerate(whole.results) if result.progress.resume_state]
@@ -83,7 +83,7 @@ async def _fast(stub: Stub, name: str, chunks: list[bytes], options: transcript_
 
 
 def _different_streams(bench: Bench) -> list[_Wanted]:
-    options = [
+    options: list[dict[str, object]] = [
         {"language": "en"},
         {"language": "fr", "endpointing_ms": 1200},
         {"language": "auto"},

@@ -103,7 +103,7 @@ def worker_process(model: str, *, slots: int = 0) -> Iterator[Worker]:
 async def connected(worker: Worker) -> AsyncIterator[Stub]:
     """A channel to the worker."""
     async with grpc.aio.insecure_channel(worker.target) as channel:
-        yield Stub(channel)
+        yield Stub(channel)  # type: ignore[no-untyped-call]
 
 
 def pcm(audio: NDArray[np.float32]) -> list[bytes]:
@@ -167,9 +167,10 @@ def _wait_until_loaded(target: str, child: subprocess.Popen[bytes]) -> int:
     """The worker's slots once it admits streams. Raises RuntimeError when it ends or takes longer than a minute."""
     until = time.monotonic() + _START_SECONDS
     with grpc.insecure_channel(target) as channel:
+        stub = Stub(channel)  # type: ignore[no-untyped-call]
         while time.monotonic() < until and child.poll() is None:
             try:
-                described = Stub(channel).Describe(worker_service_pb2.DescribeRequest(), timeout=1)
+                described = stub.Describe(worker_service_pb2.DescribeRequest(), timeout=1)
             except grpc.RpcError:
                 time.sleep(0.1)
                 continue
