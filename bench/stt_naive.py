@@ -21,7 +21,10 @@ from workers.stt.transcriber import Transcriber
 from workers.stt.tuning import Tuning
 
 _STREAMS = 4
-_SECONDS = 45.0
+_SECONDS = 60.0
+_GROUP = 12
+_ONE_WINDOW = 30.0
+"""Seconds that Whisper takes in one piece."""
 _EVERY = 3
 """Naive steps are measured at every third place: they cost minutes."""
 
@@ -36,6 +39,7 @@ def compare(bench: Bench) -> Findings:
     step = Tuning().step
     ours: list[float] = []
     theirs: list[float] = []
+    short: list[float] = []
     players = [Player(clip, bench.model(ENGLISH).vad, Tuning(), StreamOptions("en", interims=False)) for clip in clips]
     requests = [player.request() for player in players]
     for index in range(1, int(min(clip.seconds for clip in clips) / step)):
@@ -45,11 +49,14 @@ def compare(bench: Bench) -> Findings:
             began = time.process_time()
             growing_buffer(naive, clip.audio[: int(index * step * SAMPLE_RATE)])
             theirs.append(time.process_time() - began)
+            if index * step <= _ONE_WINDOW:
+                short.append(theirs[-1])
     our_mean, their_mean = float(np.mean(ours)), float(np.mean(theirs))
     found.figures.update(
         our_cpu_per_step=our_mean,
         our_cpu_p50=percentiles(ours, 50)[0],
         naive_cpu_per_step=their_mean,
+        ratio_up_to_30_s=our_mean / float(np.mean(short)) if short else float("nan"),
         naive_cpu_p50=percentiles(theirs, 50)[0],
         stream_seconds=min(clip.seconds for clip in clips),
     )
@@ -73,5 +80,5 @@ def _our_step(transcriber: Transcriber, players: list[Player], requests: list[De
 def _streams(bench: Bench) -> list[Clip]:
     """Unbroken speech, each stream another stretch of it."""
     clips = bench.spoken()
-    groups = [clip for clip in joined(clips, group=8) if clip.seconds >= _SECONDS][:_STREAMS]
+    groups = [clip for clip in joined(clips, group=_GROUP) if clip.seconds >= _SECONDS][:_STREAMS]
     return groups or joined(clips * _STREAMS, group=_STREAMS)[:1]
