@@ -32,6 +32,8 @@ from workers.stt.words import Word
 
 _VAD_SLICE = 8 * FRAME
 _FULL_LENGTH_FRAMES = 3000
+_SKIPS_DOUBTED = 2
+"""Hypotheses in a row that may be put aside for leaving out much of the last one; a wrong one must not stay for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,7 @@ class Recognizer:
         self._reported = state.frame * FRAME
         self._heard_at = state.heard_at
         self._first_window = state.first_window
+        self._skips = state.skips
         self._language = state.language or options.language
         self._word_floor = state.word_floor
         self._marks: deque[tuple[int, events.Flushed | events.Ended]] = deque()
@@ -238,8 +241,10 @@ class Recognizer:
             raise ValueError("this hypothesis was not asked for")
         self._waiting = None
         self._epoch += 1
-        if not hypothesis.rejected and self._stable.skips(hypothesis.words):
-            hypothesis = replace(hypothesis, rejected=True)
+        if not hypothesis.rejected:
+            doubted = self._skips < _SKIPS_DOUBTED and self._stable.skips(hypothesis.words)
+            self._skips = self._skips + 1 if doubted else 0
+            hypothesis = replace(hypothesis, rejected=doubted)
         if hypothesis.rejected:
             self.counters.rejected += 1
         if self._language is None and not hypothesis.rejected:
@@ -271,6 +276,7 @@ class Recognizer:
             first_window=self._first_window,
             language=self._language,
             word_floor=self._word_floor,
+            skips=self._skips,
             noise=(self._noise.voiced, self._noise.voiced_frames, self._noise.quiet, self._noise.quiet_frames),
         )
 
