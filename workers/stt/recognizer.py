@@ -33,7 +33,7 @@ from workers.stt.words import Word
 _VAD_SLICE = 8 * FRAME
 _FULL_LENGTH_FRAMES = 3000
 _SKIPS_DOUBTED = 2
-"""Hypotheses in a row that may be put aside for leaving out much of the last one; a wrong one must not stay for good."""
+"""Hypotheses in a row that may be put aside for leaving out much of the last one, which may itself be wrong."""
 
 
 @dataclass(frozen=True, slots=True)
