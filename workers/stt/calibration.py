@@ -15,6 +15,8 @@ from workers.stt.config import SttConfig
 from workers.stt.transcriber import Transcriber
 
 _ROUNDS = 3
+_ROUNDS_SECONDS = 1.5
+"""No further round is begun after this: a slow machine is measured less often rather than started later."""
 _WORTH_IT = 0.9
 _CANDIDATES = {"cpu": (1, 2, 4), "cuda": (1, 4, 8, 16, 32)}
 _OVERHEAD = 1.3
@@ -62,9 +64,12 @@ def _best_size(work: Callable[[int], None], sizes: Sequence[int], clock: Clock) 
     Sizes are timed in turns, so that a burst of foreign load meets all of them.
     """
     costs = dict.fromkeys(sizes, float("inf"))
+    began = time.monotonic()
     for _ in range(_ROUNDS):
         for size in sizes:
             costs[size] = min(costs[size], _time(work, size, clock) / size)
+        if time.monotonic() - began > _ROUNDS_SECONDS:
+            break
     best = sizes[0]
     for size in sizes[1:]:
         if costs[size] < _WORTH_IT * costs[best]:
