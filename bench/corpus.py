@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from faster_whisper.audio import decode_audio
 from numpy.typing import NDArray
 
 SAMPLE_RATE = 16_000
@@ -27,6 +28,8 @@ class Clip:
     language: str
     audio: NDArray[np.float32]
     text: str
+    parts: tuple[tuple[str, float], ...] = ()
+    """Name and beginning (seconds) of each clip that it was joined from."""
 
     @property
     def seconds(self) -> float:
@@ -34,11 +37,11 @@ class Clip:
 
 
 def read_audio(path: Path) -> NDArray[np.float32]:
-    """A mono sound file of 16 kHz; raises ValueError for any other."""
-    audio, rate = soundfile.read(path, dtype="float32")
-    if rate != SAMPLE_RATE or audio.ndim != 1:
-        raise ValueError(f"{path.name}: {rate} Hz, shape {audio.shape}; wanted 16 kHz mono")
-    return audio
+    """A sound file of any kind as 16 kHz mono."""
+    if path.suffix in {".flac", ".wav"} and soundfile.info(path).samplerate == SAMPLE_RATE:
+        audio, _ = soundfile.read(path, dtype="float32", always_2d=True)
+        return np.ascontiguousarray(audio.mean(axis=1))
+    return np.asarray(decode_audio(str(path), sampling_rate=SAMPLE_RATE), dtype=np.float32)
 
 
 def load(folder: Path, kind: str, language: str | None = None) -> list[Clip]:
@@ -47,7 +50,13 @@ def load(folder: Path, kind: str, language: str | None = None) -> list[Clip]:
 
 
 def _rows(folder: Path, kind: str, language: str | None) -> Iterator[Clip]:
-    for line in (folder / "manifest.jsonl").read_text().splitlines():
+    manifest = folder / "manifest.jsonl"
+    if not manifest.exists():
+        if kind == "speech" and language in (None, "en"):
+            for path in sorted(folder.glob("*.ogg")):
+                yield Clip(path.name, kind, "en", read_audio(path), path.with_suffix(".txt").read_text())
+        return
+    for line in manifest.read_text().splitlines():
         row = json.loads(line)
         spoken = row.get("lang", "")
         if row["kind"] == kind and (language is None or spoken == language):
@@ -61,9 +70,12 @@ def joined(clips: list[Clip], *, group: int = 8, seed: int = 3) -> list[Clip]:
     for first in range(0, len(clips), group):
         part = clips[first : first + group]
         pieces: list[NDArray[np.float32]] = []
+        places = []
         for clip in part:
+            places.append((clip.name, sum(map(len, pieces)) / SAMPLE_RATE))
             gap = rng.normal(0, 1e-4, int(rng.uniform(0.15, 0.6) * SAMPLE_RATE)).astype(np.float32)
             pieces += [clip.audio, gap]
         text = " ".join(clip.text for clip in part)
-        made.append(Clip(f"joined/{first}", "joined", part[0].language, np.concatenate(pieces), text))
+        name = f"joined/{group}-{seed}/{first}"
+        made.append(Clip(name, "joined", part[0].language, np.concatenate(pieces), text, tuple(places)))
     return made

@@ -13,7 +13,7 @@ class SttConfig:
     """Model and machine.
 
     `threads` is the number of model calls at once, one core each. `slots` is how many streams are admitted at most,
-    0: measured at load. `encode_batch` and `decode_batch` 0: the device's own (CPU 1 and 4, GPU 16 and 16).
+    0: measured at load, as are `encode_batch` and `decode_batch` 0.
     `max_backlog_s` is audio queued per stream before its sender has to wait, seconds. `formats`: MIME types served.
     """
 
@@ -37,9 +37,3 @@ class SttConfig:
             raise ValueError("batch sizes and slots cannot be negative")
         if self.max_backlog_s <= 0:
             raise ValueError("max_backlog_s must be positive")
-
-    @property
-    def batches(self) -> tuple[int, int]:
-        """Encoder and decoder batch sizes in force."""
-        encode, decode = (1, 4) if self.device == "cpu" else (16, 16)
-        return self.encode_batch or encode, self.decode_batch or decode

@@ -6,18 +6,17 @@ See `workers.engine.Engine`. One engine serves one process; any number of sessio
 from __future__ import annotations
 
 import asyncio
-import time
 
-import numpy as np
+import structlog
 from talkup.v1 import error_pb2, task_pb2, worker_service_pb2
 
 from workers.engine import EngineError, StreamContext
 from workers.scheduler import Scheduler, SchedulerStats
 from workers.stt import state
 from workers.stt.audio import AudioDecoders
+from workers.stt.calibration import Calibration, calibrate
 from workers.stt.captions import Captions
 from workers.stt.config import SttConfig
-from workers.stt.hypothesis import DecodeRequest
 from workers.stt.ledger import ChunkLedger
 from workers.stt.options import stream_options, wants_word_times
 from workers.stt.pace import Pace
@@ -26,10 +25,9 @@ from workers.stt.session import DecodeScheduler, SessionParts, SttSession
 from workers.stt.transcriber import Transcriber
 from workers.stt.tuning import FRAME, SAMPLE_RATE, samples
 from workers.stt.vad import SileroVad
-from workers.stt.window import encoder_frames
 
-_STEP_COST_IN_ENCODINGS = 3.0
-_USABLE_LOAD = 0.75
+_log = structlog.get_logger()
+
 _MAX_RESUMED_AUDIO = 60 * SAMPLE_RATE
 
 
@@ -59,13 +57,13 @@ class SttEngine:
     async def load(self) -> None:
         """Load the networks, run them once and measure how many streams this machine carries."""
         if self._loaded is None:
-            transcriber, vad, slots = await asyncio.to_thread(self._load)
-            self._slots = self._config.slots or slots
+            transcriber, vad, measured = await asyncio.to_thread(self._load)
+            self._slots = self._config.slots or measured.slots
             scheduler: DecodeScheduler = Scheduler(
                 transcriber.run,
                 lambda request: request.batch_key,
                 threads=self._config.threads,
-                batch=self._config.batches[1],
+                batch=max(measured.encode_batch, measured.decode_batch),
             )
             scheduler.start()
             self._loaded = transcriber, vad, scheduler
@@ -86,7 +84,7 @@ class SttEngine:
         )
 
     def default_slots(self) -> int:
-        """Streams in real time at three quarters of the machine, measured by `load`."""
+        """Streams that the machine carries in real time, measured by `load`."""
         return max(1, self._slots)
 
     def open(self, start: task_pb2.StreamStart, context: StreamContext) -> SttSession:
@@ -134,37 +132,20 @@ class SttEngine:
             raise EngineError(error_pb2.ERROR_CODE_BUSY, "the speech model is not loaded", retryable=True)
         return self._loaded
 
-    def _load(self) -> tuple[Transcriber, SileroVad, int]:
+    def _load(self) -> tuple[Transcriber, SileroVad, Calibration]:
         config = self._config
-        encode_batch, decode_batch = config.batches
         transcriber = Transcriber(
-            config.path,
-            device=config.device,
-            compute_type=config.compute_type,
-            threads=config.threads,
-            encode_batch=encode_batch,
-            decode_batch=decode_batch,
+            config.path, device=config.device, compute_type=config.compute_type, threads=config.threads
         )
-        return transcriber, SileroVad(), _measure_slots(transcriber, config)
-
-
-def _measure_slots(transcriber: Transcriber, config: SttConfig) -> int:
-    """How many streams the machine carries: a step costs about three encodings (encode, beam of 5, alignment).
-
-    On CPU it is CPU time that counts, so that a machine busy at start-up is not taken for a slow one.
-    """
-    clock = time.process_time if config.device == "cpu" else time.perf_counter
-    tuning = config.tuning
-    length = samples(tuning.encoder_floor - tuning.encoder_room)
-    hiss = np.random.default_rng(0).normal(0, 1e-3, length).astype(np.float32)
-    request = DecodeRequest(hiss, encoder_frames(length, tuning), beam=1, language="en")
-    transcriber.run([request])
-    fastest = float("inf")
-    for _ in range(3):
-        began = clock()
-        transcriber.encode_only(request)
-        fastest = min(fastest, clock() - began)
-    return max(1, int(_USABLE_LOAD * config.threads * tuning.step / (_STEP_COST_IN_ENCODINGS * fastest)))
+        measured = calibrate(transcriber, config)
+        _log.info(
+            "speech model measured",
+            encode_batch=measured.encode_batch,
+            decode_batch=measured.decode_batch,
+            step_ms=round(1000 * measured.step_cost, 1),
+            slots=measured.slots,
+        )
+        return transcriber, SileroVad(), measured
 
 
 def _resumed(data: bytes) -> state.ResumeState:

@@ -33,6 +33,11 @@ class Pace:
     _position: int | None = None
     _due: float = 0.0
 
+    def begin(self, position: int, now: float) -> None:
+        """The stream's first audio arrives: what follows `position` is due no sooner than it could be spoken."""
+        if self._position is None:
+            self._position, self._due = position, now
+
     def due(self, position: int, arrived: float) -> float:
         """When work on the audio up to `position`, the last of which arrived at `arrived`, is due."""
         if self._position is None:

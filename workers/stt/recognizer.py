@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 
 from workers.stt import events
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
+from workers.stt.noise import NoiseMeter
 from workers.stt.segmenter import Edge, Segmenter
 from workers.stt.stabilizer import LocalAgreement
 from workers.stt.state import RecognizerState
@@ -31,6 +32,8 @@ from workers.stt.words import Word
 
 _VAD_SLICE = 8 * FRAME
 _FULL_LENGTH_FRAMES = 3000
+_SKIPS_DOUBTED = 2
+"""Hypotheses in a row that may be put aside for leaving out much of the last one, which may itself be wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +127,17 @@ class Recognizer:
             state.silence,
             state.spoken,
         )
+        self._noise = NoiseMeter(tuning.voice_on, tuning.voice_off, *state.noise)
         self._stable = LocalAgreement([Word(*word) for word in state.committed], [Word(*word) for word in state.tail])
         self._open = state.window_open
         self._start = state.window_start
         self._last_step = state.last_step
         self._last_shown = state.last_step
+        self._visible = False
         self._reported = state.frame * FRAME
         self._heard_at = state.heard_at
         self._first_window = state.first_window
+        self._skips = state.skips
         self._language = state.language or options.language
         self._word_floor = state.word_floor
         self._marks: deque[tuple[int, events.Flushed | events.Ended]] = deque()
@@ -235,8 +241,10 @@ class Recognizer:
             raise ValueError("this hypothesis was not asked for")
         self._waiting = None
         self._epoch += 1
-        if not hypothesis.rejected and self._stable.skips(hypothesis.words):
-            hypothesis = replace(hypothesis, rejected=True)
+        if not hypothesis.rejected:
+            doubted = self._skips < _SKIPS_DOUBTED and self._stable.skips(hypothesis.words)
+            self._skips = self._skips + 1 if doubted else 0
+            hypothesis = replace(hypothesis, rejected=doubted)
         if hypothesis.rejected:
             self.counters.rejected += 1
         if self._language is None and not hypothesis.rejected:
@@ -268,6 +276,8 @@ class Recognizer:
             first_window=self._first_window,
             language=self._language,
             word_floor=self._word_floor,
+            skips=self._skips,
+            noise=(self._noise.voiced, self._noise.voiced_frames, self._noise.quiet, self._noise.quiet_frames),
         )
 
     # --- hearing
@@ -299,6 +309,8 @@ class Recognizer:
         self._frame += 1
         end = begin + FRAME
         self._track.append(voice)
+        self._noise.push(self._audio.slice(begin, end), voice)
+        self._segmenter.endpointing = self._endpointing()
         edge = self._segmenter.push(voice)
         if voice >= self._tuning.voice_on:
             self._heard_at = end
@@ -313,6 +325,14 @@ class Recognizer:
             self._rest()
             return None
         return self._ask_in_speech(end, effort)
+
+    def _endpointing(self) -> int:
+        """Silence that ends a segment, samples: as asked for, else by how noisy the place is."""
+        if self._options.endpointing is not None:
+            return self._options.endpointing
+        above = self._noise.above()
+        noisy = above is not None and above < self._tuning.noisy_below
+        return samples(self._tuning.noisy_endpointing if noisy else self._tuning.endpointing)
 
     def _rest(self) -> None:
         """Silence: forget what no later window can need, and say from time to time that it is done with."""
@@ -360,7 +380,8 @@ class Recognizer:
             return False
         if self._last_shown <= self._start:
             return end - self._start >= samples(self._tuning.interim_first)
-        return end - self._last_shown >= samples(self._tuning.interim_every)
+        every = self._tuning.interim_every if self._visible else self._tuning.interim_retry
+        return end - self._last_shown >= samples(every)
 
     def _ask_close(self, purpose: Purpose, end: int, effort: Effort) -> Ask | None:
         """Ask for the last hypothesis of the window; a window in which nobody spoke closes without."""
@@ -412,6 +433,7 @@ class Recognizer:
 
     def _show(self, words: Sequence[Word], end: int, hypothesis: Hypothesis) -> None:
         if self._options.interims:
+            self._visible = self._visible or bool(words)
             start = self._stable.committed[-1].end if self._stable.committed else self._start
             self._events.append(
                 events.Interim(tuple(words), max(start, self._word_floor), end, hypothesis.score, hypothesis.language)
@@ -489,6 +511,7 @@ class Recognizer:
 
     def _open_window(self, start: int) -> None:
         self._open = True
+        self._visible = False
         self._begin_at(start, first=self._first_window)
         self._last_step = self._last_shown = start
         self._stable = LocalAgreement()

@@ -172,8 +172,10 @@ class SttSession:
             await self._wait_for_room()
             if self._closed or self._failure is not None:
                 return
+            now = self._parts.clock()
+            self._parts.pace.begin(self._recognizer.received, now)
             self._recognizer.feed(audio[first : first + _SLICE])
-            self._arrivals.append((self._recognizer.received, self._parts.clock()))
+            self._arrivals.append((self._recognizer.received, now))
             self._input.set()
 
     async def _wait_for_room(self) -> None:

@@ -35,6 +35,10 @@ class RecognizerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     first_window: bool = True
     language: str | None = None
     word_floor: int = 0
+    skips: int = 0
+    """Hypotheses put aside in a row."""
+    noise: tuple[float, int, float, int] = (0.0, 0, 0.0, 0)
+    """Level (dB) and number of frames with a voice, then without."""
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

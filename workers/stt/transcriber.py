@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from workers.stt.confidence import place_words
 from workers.stt.hypothesis import DecodeRequest, Hypothesis, is_unusable
-from workers.stt.tuning import SAMPLE_RATE
+from workers.stt.tuning import SAMPLE_RATE, Tuning, samples
+from workers.stt.window import encoder_frames
 from workers.stt.words import UNSPACED_LANGUAGES, TokenGroup, Word, merge_groups
 
 _WHISPER_MAX_TOKENS = 448
@@ -29,6 +30,7 @@ _TOKENS_PER_SECOND = 8
 _TOKENS_FREE = 24
 _SHORTEST_AUDIO = 400
 _MAX_HINT_TOKENS = 64
+_DRILL_TOKENS = 24
 
 Floats = NDArray[np.float32]
 T = TypeVar("T")
@@ -64,7 +66,7 @@ class Transcriber:
         self._tokenizer_lock = threading.Lock()
         self._tokenizers: dict[str, Tokenizer] = {}
         self._encode_batch = encode_batch
-        self.decode_batch = decode_batch
+        self._decode_batch = decode_batch
         self.device = device
         self.compute_type = compute_type
 
@@ -107,9 +109,42 @@ class Transcriber:
             results.append(Hypothesis(words, score, no_speech, rejected, language, certainty))
         return results
 
-    def encode_only(self, request: DecodeRequest) -> None:
-        """Run the encoder alone: what start-up measures this machine by."""
-        self._encode([request])
+    @property
+    def batches(self) -> tuple[int, int]:
+        """Encoder and decoder batch sizes in force."""
+        return self._encode_batch, self._decode_batch
+
+    def set_batches(self, encode: int, decode: int) -> None:
+        """Batch sizes from now on; they never change a text."""
+        self._encode_batch, self._decode_batch = encode, decode
+
+    def drill(self, tuning: Tuning) -> Drill:
+        """A piece of work of fixed size, to measure this machine by."""
+        length = samples(tuning.encoder_floor - tuning.encoder_room)
+        hiss = np.random.default_rng(0).normal(0, 1e-3, length).astype(np.float32)
+        return Drill(self, DecodeRequest(hiss, encoder_frames(length, tuning), tuning.beam, "en"))
+
+    def encode_drill(self, request: DecodeRequest, count: int) -> Floats:
+        """`count` times the same window through the encoder in one call."""
+        mel = self._mel(request)
+        view = ctranslate2.StorageView.from_array(np.repeat(mel[None], count, axis=0))
+        return np.array(self._model.encode(view, to_cpu=True))
+
+    def decode_drill(self, request: DecodeRequest, encoded: Floats, tokens: int) -> list[int]:
+        """Decode `tokens` tokens of each window, whatever is heard there; returns those of the first."""
+        tokenizer = self._tokenizer("en")
+        results = self._model.generate(
+            ctranslate2.StorageView.from_array(encoded),
+            [self._prompt(request, "en")] * len(encoded),
+            beam_size=request.beam,
+            max_length=2 * tokens,
+            suppress_tokens=[-1, tokenizer.eot],
+        )
+        return [token for token in results[0].sequences_ids[0] if token < tokenizer.eot]
+
+    def align_drill(self, request: DecodeRequest, encoded: Floats, tokens: list[int]) -> None:
+        """Align tokens to one window."""
+        self._words(request, encoded, tokens, "en")
 
     def _encode(self, requests: Sequence[DecodeRequest]) -> Floats:
         """Encoder output, shape (requests, encoder frames / 2, width)."""
@@ -147,7 +182,7 @@ class Transcriber:
     def _generate(self, requests: Sequence[DecodeRequest], encoded: Floats, languages: Sequence[str]) -> list[Any]:
         results: list[Any] = []
         work = list(zip(requests, languages, strict=True))
-        for batch in _batches(work, self.decode_batch):
+        for batch in _batches(work, self._decode_batch):
             prompts = [self._prompt(request, language) for request, language in batch]
             seconds = max(len(request.audio) for request, _ in batch) / SAMPLE_RATE
             fresh = int(seconds * _TOKENS_PER_SECOND) + _TOKENS_FREE
@@ -195,6 +230,34 @@ class Transcriber:
                 _ = made.sot, made.sot_prev, made.eot, made.no_timestamps
                 self._tokenizers[language] = made
             return self._tokenizers[language]
+
+
+class Drill:
+    """The three parts of a step on a fixed window: 8 s of audio, 24 tokens, about what is spoken in it."""
+
+    def __init__(self, transcriber: Transcriber, request: DecodeRequest) -> None:
+        self._transcriber = transcriber
+        self._request = request
+        self._encoded = transcriber.encode_drill(request, 1)
+        self._tokens: list[int] = []
+
+    def warm_up(self) -> None:
+        """Once through everything: the first calls of a library are its slowest."""
+        self._tokens = self._transcriber.decode_drill(self._request, self._encoded, _DRILL_TOKENS)
+        self.align(1)
+
+    def encode(self, count: int) -> None:
+        """`count` windows in one call."""
+        self._transcriber.encode_drill(self._request, count)
+
+    def decode(self, count: int) -> None:
+        """The tokens of `count` windows in one call."""
+        self._transcriber.decode_drill(self._request, np.repeat(self._encoded, count, axis=0), _DRILL_TOKENS)
+
+    def align(self, count: int) -> None:
+        """Times and probabilities of the tokens of `count` windows, one after the other."""
+        for _ in range(count):
+            self._transcriber.align_drill(self._request, self._encoded, self._tokens)
 
 
 def _batches(items: Sequence[T], size: int) -> Iterable[Sequence[T]]:

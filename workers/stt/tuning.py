@@ -47,7 +47,13 @@ class Tuning:
     """Audio kept before the first frame of speech."""
 
     endpointing: float = 0.8
-    """Silence that ends a segment (0.3: 7.97; 1.5 s is better in noise alone)."""
+    """Silence that ends a segment (0.3: 7.97)."""
+
+    noisy_endpointing: float = 1.5
+    """The same where speech is hard to tell from its background."""
+
+    noisy_below: float = 12.0
+    """dB of speech above its background under which a place is noisy (clean recordings: 15 to 45)."""
 
     window: float = 9.0
     """Length from which a window is trimmed at a quiet place between committed words."""
@@ -75,6 +81,9 @@ class Tuning:
 
     interim_first: float = 0.9
     """Window length of the first extra interim, 0.5 s after speech begins."""
+
+    interim_retry: float = 0.25
+    """Between extra interims while none of the window had a word yet."""
 
     interim_every: float = 0.5
     """Between extra interims while the machine is idle."""

@@ -137,6 +137,15 @@ def test_a_late_stream_does_less() -> None:
     assert (very_late.step, very_late.beam) == (3.0, 1)
 
 
+def test_a_file_sent_at_once_is_not_late_while_its_first_step_is_made() -> None:
+    pace = Pace(Tuning())
+    pace.begin(0, 10.0)
+    pace.begin(samples(0.5), 10.1)
+    pace.done(pace.due(samples(1.5), 10.2), 11.4)
+    assert pace.lag == pytest.approx(-0.1)
+    assert pace.effort(backlog=0, idle=True).step == Tuning().step
+
+
 def test_a_resumed_stream_catches_up_faster() -> None:
     pace = Pace(Tuning(), resumed=True)
     assert [pace.due(samples(4 * step), 100.0) for step in range(3)] == [100.0, 101.0, 102.0]

@@ -1,0 +1,78 @@
+"""Figures of a benchmark and the bounds they are held to: a table for people, a file for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, "==": operator.eq}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One bound: `value` of what `name` says, `bound` to keep; a value of nan could not be measured."""
+
+    name: str
+    value: float
+    comparison: str
+    bound: float
+
+    @property
+    def verdict(self) -> str:
+        """pass, FAIL or "not measured"."""
+        if math.isnan(self.value):
+            return "not measured"
+        return "pass" if _COMPARISONS[self.comparison](round(self.value, 6), self.bound) else "FAIL"
+
+    def row(self) -> tuple[str, str, str, str]:
+        """The check as a line of the table."""
+        value = "-" if math.isnan(self.value) else f"{self.value:.4g}"
+        return self.name, value, f"{self.comparison} {self.bound:g}", self.verdict
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows with their columns aligned."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
+def flattened(figures: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested figures as lines of a table, their names joined by dots."""
+    lines: list[tuple[str, str]] = []
+    for name, value in figures.items():
+        if isinstance(value, Mapping):
+            lines += flattened(value, f"{prefix}{name}.")
+        else:
+            lines.append((prefix + name, f"{value:.4g}" if isinstance(value, float) else str(value)))
+    return lines
+
+
+def write(path: Path, figures: Mapping[str, Any], checks: Sequence[Check]) -> None:
+    """The results as JSON, what could not be measured as null."""
+    document = {
+        **figures,
+        "checks": [
+            {"name": c.name, "value": c.value, "comparison": c.comparison, "bound": c.bound, "verdict": c.verdict}
+            for c in checks
+        ],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(_plain(document), indent=1, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return {str(name): _plain(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_plain(inner) for inner in value]
+        case float():
+            return round(value, 4) if math.isfinite(value) else None
+        case _:
+            return value

@@ -1,0 +1,83 @@
+"""What this machine can carry, measured at start-up: batch sizes of the model's two halves, streams in real time.
+
+The drill decodes a fixed number of tokens of a fixed window, so its cost depends on the machine and the weights and on
+nothing that was said. On CPU it is timed in CPU seconds, the least of several rounds: a machine that is busy at
+start-up is not taken for a slow one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from workers.stt.config import SttConfig
+from workers.stt.transcriber import Transcriber
+
+_ROUNDS = 3
+_ROUNDS_SECONDS = 1.5
+"""No further round is begun after this: a slow machine is measured less often rather than started later."""
+_WORTH_IT = 0.9
+_CANDIDATES = {"cpu": (1, 2, 4), "cuda": (1, 4, 8, 16, 32)}
+_OVERHEAD = 1.3
+"""Decodes at segments' ends, voice detection, media and transport, as a multiple of the steps alone."""
+_USABLE_LOAD = 0.85
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Batch sizes in force, one step's cost in seconds of one thread, streams in real time."""
+
+    encode_batch: int
+    decode_batch: int
+    step_cost: float
+    slots: int
+
+
+def calibrate(transcriber: Transcriber, config: SttConfig) -> Calibration:
+    """Measure; what `config` sets is kept. The transcriber is left with the batch sizes found."""
+    clock = time.process_time if config.device == "cpu" else time.perf_counter
+    drill = transcriber.drill(config.tuning)
+    drill.warm_up()
+    encode, encoding = _best_size(drill.encode, _sizes(config.encode_batch, config.device), clock)
+    decode, decoding = _best_size(drill.decode, _sizes(config.decode_batch, config.device), clock)
+    _, aligning = _best_size(drill.align, (1,), clock)
+    transcriber.set_batches(encode, decode)
+    cost = encoding + decoding + aligning
+    return Calibration(encode, decode, cost, streams_in_real_time(cost, config.threads, config.tuning.step))
+
+
+def streams_in_real_time(cost: float, threads: int, step: float) -> int:
+    """How many streams fit when each needs `cost` seconds of one of `threads` every `step` seconds; at least 1."""
+    return max(1, int(_USABLE_LOAD * threads * step / (_OVERHEAD * max(cost, 1e-6))))
+
+
+def _sizes(wanted: int, device: str) -> Sequence[int]:
+    return (wanted,) if wanted else _CANDIDATES.get(device, _CANDIDATES["cuda"])
+
+
+def _best_size(work: Callable[[int], None], sizes: Sequence[int], clock: Clock) -> tuple[int, float]:
+    """The size with the least cost an item, and that cost; a larger size has to save a tenth to be taken.
+
+    Sizes are timed in turns, so that a burst of foreign load meets all of them.
+    """
+    costs = dict.fromkeys(sizes, float("inf"))
+    began = time.monotonic()
+    for _ in range(_ROUNDS):
+        for size in sizes:
+            costs[size] = min(costs[size], _time(work, size, clock) / size)
+        if time.monotonic() - began > _ROUNDS_SECONDS:
+            break
+    best = sizes[0]
+    for size in sizes[1:]:
+        if costs[size] < _WORTH_IT * costs[best]:
+            best = size
+    return best, costs[best]
+
+
+def _time(work: Callable[[int], None], size: int, clock: Clock) -> float:
+    began = clock()
+    work(size)
+    return clock() - began
