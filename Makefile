@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-peers browser clean
+.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-peers programs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -61,8 +61,8 @@ models: $(VENV)/.weights $(VENV)/.project  ## check every carried weight by sha2
 run: setup  ## gateway and workers on this machine; ^C drains
 	@exec $(BIN)/python -m deploy.dev.run
 
-browser:
-	@$(PYTHON) deploy/dev/ensure_chromium.py
+programs:
+	@$(PYTHON) deploy/dev/ensure_programs.py
 
 $(VENV)/.node: $(VENV)/.python deploy/requirements/node.txt
 	@$(PYTHON) deploy/dev/check_node.py || { echo "setup: installing Node.js into $(VENV)"; $(PIP) install --require-hashes -r deploy/requirements/node.txt; }
@@ -73,7 +73,7 @@ $(TS)/node_modules/.complete: $(TS)/package-lock.json $(VENV)/.node
 	@$(WITH_NODE) npm --prefix $(TS) ci --silent
 	@touch $@
 
-test: setup browser $(TS)/node_modules/.complete  ## the whole suite
+test: setup programs $(TS)/node_modules/.complete  ## the whole suite
 	@$(WITH_NODE) $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-corpus: setup  ## acceptance on real material: CORPUS=dir with manifest.jsonl

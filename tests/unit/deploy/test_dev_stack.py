@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.dev import certs, check_node, check_python, ensure_chromium, plan, processes, run
+from deploy.dev import certs, check_node, check_python, ensure_programs, plan, processes, run
 from deploy.dev.settings import DevSettings, SettingsError, from_environment
 
 NOW = dt.datetime.now(dt.UTC)
@@ -197,10 +197,12 @@ def test_python_and_its_venv_are_checked_in_words() -> None:
     assert "apt-get install python3.11-venv" in check_python.problem((3, 11), has_venv=False)
 
 
-def test_the_browser_is_installed_only_where_it_can_be() -> None:
-    assert ensure_chromium.install_commands(is_root=False, has_apt=True, has_sudo=False) == []
-    assert ensure_chromium.install_commands(is_root=True, has_apt=True, has_sudo=False)[-1][-1] == "chromium"
-    assert ensure_chromium.install_commands(is_root=False, has_apt=True, has_sudo=True)[0][0] == "sudo"
+def test_programs_are_installed_only_where_that_can_be() -> None:
+    packages = ["chromium", "redis-server"]
+    assert ensure_programs.install_commands(packages, is_root=False, has_apt=True, has_sudo=False) == []
+    as_root = ensure_programs.install_commands(packages, is_root=True, has_apt=True, has_sudo=False)
+    assert as_root[-1][-2:] == packages
+    assert ensure_programs.install_commands(packages, is_root=False, has_apt=True, has_sudo=True)[0][0] == "sudo"
 
 
 def test_the_version_of_node_is_read() -> None:

@@ -466,7 +466,7 @@ async def test_a_draining_worker_keeps_its_streams_while_there_is_no_other() -> 
 
 async def test_a_reader_that_pauses_holds_the_worker_back_and_accuses_nobody() -> None:
     config = replace(
-        FAST, buffer=BufferBounds(results=2), deadlines=replace(FAST.deadlines, stall=0.2, hung=0.2, finish=5)
+        FAST, buffer=BufferBounds(results=2), deadlines=replace(FAST.deadlines, stall=1.0, hung=1.0, finish=5)
     )
     async with workers(Script()) as [worker], upstream(worker.target, config=config) as pool:
         stream = pool.open(STT, start())
@@ -474,7 +474,7 @@ async def test_a_reader_that_pauses_holds_the_worker_back_and_accuses_nobody() -
             stream.offer(chunk(sequence))
         stream.offer(end())
         await until(lambda: len(worker.seen) == 1 and len(worker.seen[0].requests) == CHUNKS + 1)
-        await asyncio.sleep(0.5)  # Longer than the stall deadline: the silence under test.
+        await asyncio.sleep(1.5)  # Longer than the stall deadline: the silence under test.
         assert words(await collect(stream)) == expected()
         assert len(worker.seen) == 1
 

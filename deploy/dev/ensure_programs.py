@@ -1,0 +1,45 @@
+"""Makes sure that the programs are there which tests drive, a browser and a Redis: no test is skipped for want of one."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+PROGRAMS = {"chromium": ("chromium", "chromium-browser"), "redis-server": ("redis-server", "valkey-server")}
+"""Debian's package, and the names under which the program may be installed already."""
+
+
+def missing() -> "list[str]":
+    """The packages none of whose programs is found."""
+    return [package for package, names in PROGRAMS.items() if not any(map(shutil.which, names))]
+
+
+def install_commands(packages: "list[str]", is_root: bool, has_apt: bool, has_sudo: bool) -> "list[list[str]]":
+    """The commands that install packages; none where this user cannot."""
+    if not has_apt or not (is_root or has_sudo):
+        return []
+    prefix = [] if is_root else ["sudo", "-n"]
+    install = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq", "--no-install-recommends"]
+    return [[*prefix, "apt-get", "update", "-qq"], [*prefix, *install, *packages]]
+
+
+def main() -> int:
+    """Exit status 0 with every program, 1 without."""
+    wanted = missing()
+    if not wanted:
+        return 0
+    has_apt, has_sudo = shutil.which("apt-get") is not None, shutil.which("sudo") is not None
+    commands = install_commands(wanted, os.geteuid() == 0, has_apt, has_sudo)
+    names = " ".join(wanted)
+    sys.stderr.write(f"test: installing {names}\n" if commands else "")
+    for command in commands:
+        if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:  # noqa: S603 - fixed commands
+            break
+    if not missing():
+        return 0
+    sys.stderr.write(f"test: the tests need {names}: apt-get install {names}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
