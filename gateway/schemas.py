@@ -12,6 +12,7 @@ import msgspec
 
 from gateway.credentials import SUBPROTOCOL
 from gateway.protocol import messages as m
+from gateway.protocol.errors import ERRORS
 from gateway.protocol.version import PROTOCOL_VERSION
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -129,7 +130,6 @@ def _definitions(union: object, prefix: str) -> dict[str, _Schema]:
     _, found = msgspec.json.schema_components(get_args(union), ref_template=prefix + "{name}")
     definitions = {name: _plain(component) for name, component in found.items()}
     for kind in get_args(union):
-        repair = _REPAIRS.get(kind)
         properties = definitions[kind.__name__]["properties"]
         if issubclass(kind, m.ClientBase):
             properties["timestamp"] = _CLIENT_TIMESTAMP
@@ -137,8 +137,8 @@ def _definitions(union: object, prefix: str) -> dict[str, _Schema]:
             definitions[kind.__name__]["required"] = sorted(
                 {*definitions[kind.__name__]["required"], "protocol_version"}, key=list(properties).index
             )
-        if repair is not None:
-            repair(properties)
+    for name in _REPAIRS.keys() & definitions.keys():
+        _REPAIRS[name](definitions[name]["properties"])
     return definitions
 
 
@@ -148,7 +148,13 @@ def _packet_kind(properties: _Schema) -> None:
     del properties["type"]["default"]
 
 
-_REPAIRS: Final[Mapping[type, Callable[[_Schema], None]]] = {m.MediaPacket: _packet_kind}
+def _error_codes(properties: _Schema) -> None:
+    """The codes are a closed list."""
+    properties["code"]["enum"] = [str(code) for code in ERRORS]
+
+
+# What the classes cannot say of themselves, by class name.
+_REPAIRS: Final[Mapping[str, Callable[[_Schema], None]]] = {"MediaPacket": _packet_kind, "ErrorData": _error_codes}
 
 
 def _plain(component: Mapping[str, Any]) -> _Schema:
