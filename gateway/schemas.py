@@ -5,7 +5,8 @@ JSON Schema 2020-12 (json-schema.org/draft/2020-12), AsyncAPI 3.0.0 (asyncapi.co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import cache
 from typing import Any, Final, get_args
 
 import msgspec
@@ -125,8 +126,9 @@ def _binary_chunk() -> _Schema:
     }
 
 
-def _definitions(union: object, prefix: str) -> dict[str, _Schema]:
-    """Every class of a union and what it is made of, by class name."""
+@cache
+def _definitions(union: Hashable, prefix: str) -> dict[str, _Schema]:
+    """Every class of a union and what it is made of, by class name. Made once: nobody may change it."""
     _, found = msgspec.json.schema_components(get_args(union), ref_template=prefix + "{name}")
     definitions = {name: _plain(component) for name, component in found.items()}
     for kind in get_args(union):
