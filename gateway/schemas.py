@@ -5,13 +5,15 @@ JSON Schema 2020-12 (json-schema.org/draft/2020-12), AsyncAPI 3.0.0 (asyncapi.co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import cache
 from typing import Any, Final, get_args
 
 import msgspec
 
 from gateway.credentials import SUBPROTOCOL
 from gateway.protocol import messages as m
+from gateway.protocol.errors import ERRORS
 from gateway.protocol.version import PROTOCOL_VERSION
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -124,12 +126,12 @@ def _binary_chunk() -> _Schema:
     }
 
 
-def _definitions(union: object, prefix: str) -> dict[str, _Schema]:
-    """Every class of a union and what it is made of, by class name."""
+@cache
+def _definitions(union: Hashable, prefix: str) -> dict[str, _Schema]:
+    """Every class of a union and what it is made of, by class name. Made once: nobody may change it."""
     _, found = msgspec.json.schema_components(get_args(union), ref_template=prefix + "{name}")
     definitions = {name: _plain(component) for name, component in found.items()}
     for kind in get_args(union):
-        repair = _REPAIRS.get(kind)
         properties = definitions[kind.__name__]["properties"]
         if issubclass(kind, m.ClientBase):
             properties["timestamp"] = _CLIENT_TIMESTAMP
@@ -137,8 +139,8 @@ def _definitions(union: object, prefix: str) -> dict[str, _Schema]:
             definitions[kind.__name__]["required"] = sorted(
                 {*definitions[kind.__name__]["required"], "protocol_version"}, key=list(properties).index
             )
-        if repair is not None:
-            repair(properties)
+    for name in _REPAIRS.keys() & definitions.keys():
+        _REPAIRS[name](definitions[name]["properties"])
     return definitions
 
 
@@ -148,7 +150,13 @@ def _packet_kind(properties: _Schema) -> None:
     del properties["type"]["default"]
 
 
-_REPAIRS: Final[Mapping[type, Callable[[_Schema], None]]] = {m.MediaPacket: _packet_kind}
+def _error_codes(properties: _Schema) -> None:
+    """The codes are a closed list."""
+    properties["code"]["enum"] = [str(code) for code in ERRORS]
+
+
+# What the classes cannot say of themselves, by class name.
+_REPAIRS: Final[Mapping[str, Callable[[_Schema], None]]] = {"MediaPacket": _packet_kind, "ErrorData": _error_codes}
 
 
 def _plain(component: Mapping[str, Any]) -> _Schema:

@@ -583,7 +583,7 @@ data: ErrorData
  * What went wrong. `from` and `to` bound a gap; `supported` lists protocol versions.
  */
 export interface ErrorData {
-code: string
+code: ("bad_json" | "bad_message" | "unknown_type" | "unsupported_version" | "unauthenticated" | "permission_denied" | "unknown_stream" | "stream_exists" | "too_many_streams" | "unsupported_format" | "bad_payload" | "payload_too_large" | "gap" | "orphan_chunk" | "media_error" | "rate_limited" | "media_limit" | "busy" | "no_worker" | "worker_failed" | "deadline_exceeded" | "session_expired" | "superseded" | "internal")
 message: string
 retryable: boolean
 stream_id?: string
