@@ -1,4 +1,4 @@
-"""Makes sure that the programs are there which tests drive, a browser and a Redis: no test is skipped for want of one."""
+"""Makes sure that the programs are there which tests drive, a browser and a Redis: no test is skipped without."""
 
 import os
 import shutil
