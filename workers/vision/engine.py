@@ -67,6 +67,11 @@ class VisionEngine:
     def service_type(self) -> task_pb2.ServiceType:
         return task_pb2.SERVICE_TYPE_VISION
 
+    @property
+    def models(self) -> tuple[ResolvedModel, ...]:
+        """The weights in use: detector, mesh, irises."""
+        return self._config.models
+
     async def load(self) -> None:
         """Start the decoder children, load and check the networks, measure a frame. Raises ModelError."""
         if self._runner is None:
