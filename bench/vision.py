@@ -138,7 +138,7 @@ def accuracy(nets: FaceNets, corpus: Path) -> dict[str, float]:
     right = total = 0
     for line in (corpus / "manifest.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        if row["kind"] not in ("jpeg-frames", "image") or any("small," in label["pose"] for label in row["labels"]):
+        if row["kind"] not in ("jpeg-frames", "image") or any("small" in label["pose"] for label in row["labels"]):
             continue
         path = corpus / row["file"]
         follower = FaceFollower()
