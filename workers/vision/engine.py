@@ -83,7 +83,7 @@ class VisionEngine:
     def describe(self) -> worker_service_pb2.DescribeResponse:
         """Models and formats. Languages: none."""
         models = [
-            task_pb2.ModelInfo(name=model.name, sha256=model.sha256, device="cpu", compute_type="float16")
+            task_pb2.ModelInfo(name=model.name, sha256=model.sha256, device="cpu", compute_type="float32")
             for model in self._config.models
         ]
         return worker_service_pb2.DescribeResponse(service_type=self.service_type, models=models, formats=FORMATS)

@@ -3,7 +3,7 @@
 The points are our own: means over four portraits of this network's meshes, symmetrised, the outer corners of the eyes
 90 mm apart; x to image right, y up, z towards the camera. Only parts that neither speech nor a smile moves are in it.
 The camera is not calibrated: its focal length is taken as the longer side of the picture (a field of view of 53
-degrees, as most webcams have), which biases pitch and yaw far from the middle. Both are therefore given relative to the
+degrees), which biases pitch and yaw far from the middle. Both are therefore given relative to the
 session's first seconds. Roll needs no such reference: it is the tilt of the line through the eyes' outer corners, which
 on pictures turned by known angles is within 0.6 degrees (p90) where the rigid head's own roll is within 1.2.
 """
