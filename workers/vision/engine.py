@@ -67,6 +67,11 @@ class VisionEngine:
     def service_type(self) -> task_pb2.ServiceType:
         return task_pb2.SERVICE_TYPE_VISION
 
+    @property
+    def models(self) -> tuple[ResolvedModel, ...]:
+        """The weights in use: detector, mesh, irises."""
+        return self._config.models
+
     async def load(self) -> None:
         """Start the decoder children, load and check the networks, measure a frame. Raises ModelError."""
         if self._runner is None:
@@ -78,7 +83,7 @@ class VisionEngine:
     def describe(self) -> worker_service_pb2.DescribeResponse:
         """Models and formats. Languages: none."""
         models = [
-            task_pb2.ModelInfo(name=model.name, sha256=model.sha256, device="cpu", compute_type="float16")
+            task_pb2.ModelInfo(name=model.name, sha256=model.sha256, device="cpu", compute_type="float32")
             for model in self._config.models
         ]
         return worker_service_pb2.DescribeResponse(service_type=self.service_type, models=models, formats=FORMATS)

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from talkup_client import captions
+from talkup_client.analyze import analyze
 from talkup_client.client import DEFAULT_URL, DEV_KEY, Client
 from talkup_client.errors import SettingError, TalkupError
 from talkup_client.media_file import MediaFile, identify
@@ -41,6 +42,8 @@ def parser() -> argparse.ArgumentParser:
     files.add_argument("--realtime", action="store_true", help="send as a live source would, not as fast as possible")
     files.add_argument("--format", choices=tuple(captions.FORMATS), default="txt", help="(%(default)s)")
     files.add_argument("--output", type=Path, metavar="FILE", help="write there, not to standard output")
+    recording = commands.add_parser("analyze", parents=[common], help="events and a summary of a video recording")
+    recording.add_argument("file", type=Path, metavar="FILE")
     commands.add_parser("status", parents=[common], help="how the gateway and its workers are, as JSON")
     return root
 
@@ -58,6 +61,14 @@ async def run_status(client: Client) -> int:
     async with client:
         status = await client.status()
     _out(json.dumps(status.data, ensure_ascii=False, indent=2) + "\n", None)
+    return EXIT_OK
+
+
+async def run_analyze(client: Client, arguments: argparse.Namespace) -> int:
+    """Stream a recording in real time and print its events and its summary."""
+    media = identify(arguments.file)
+    async with client:
+        await analyze(client, media, lambda line: _out(f"{line}\n", None))
     return EXIT_OK
 
 
@@ -144,6 +155,8 @@ async def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         client = make_client(options, environment)
         if options.command == "status":
             return await run_status(client)
+        if options.command == "analyze":
+            return await run_analyze(client, options)
         return await run_transcribe(client, options)
     except SettingError as error:
         _complain(error.message)

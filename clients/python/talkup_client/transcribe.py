@@ -42,7 +42,7 @@ async def transcribe(
     `stop` ends the stream early: what was sent is transcribed to its last word. Raises TalkupError when the stream is
     refused or the session lost, UnsupportedFileError when a file does not tell its duration to `realtime`.
     """
-    slices = _paced(media, asyncio.sleep) if realtime else _chunks(media, client.chunk_bytes)
+    slices = paced(media, asyncio.sleep) if realtime else _chunks(media, client.chunk_bytes)
     async with client.stream(format=media.format, services=("stt",), language=language) as stream:
         try:
             async with asyncio.TaskGroup() as group:
@@ -90,7 +90,7 @@ async def _chunks(media: MediaFile, size: int) -> AsyncIterator[bytes]:
             yield chunk
 
 
-async def _paced(media: MediaFile, sleep: Callable[[float], Awaitable[object]]) -> AsyncIterator[bytes]:
+async def paced(media: MediaFile, sleep: Callable[[float], Awaitable[object]]) -> AsyncIterator[bytes]:
     """A slice every 100 ms of playing time, at the file's mean rate."""
     playing_s = duration.seconds(media)
     if not playing_s:

@@ -1,0 +1,71 @@
+"""A recording through the vision service: its events as they come, and a summary of the whole at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from talkup_client.client import Client
+from talkup_client.errors import TalkupError
+from talkup_client.events import AnalysisResult, StreamEnded
+from talkup_client.media_file import MediaFile
+from talkup_client.transcribe import paced
+
+_ROWS = (
+    ("face present", "presence_ratio", 100, "%"),
+    ("facing camera as at rest", "facing_camera_ratio", 100, "%"),
+    ("smile", "smile_ratio", 100, "%"),
+    ("nods", "nods", 1, ""),
+    ("blinks a minute", "blinks_per_minute", 1, ""),
+    ("motion", "motion", 100, "%"),
+    ("yaw spread", "yaw_spread_degrees", 1, " degrees"),
+    ("brightness", "luma", 1, " of 255"),
+    ("frames a second", "fps", 1, ""),
+)
+
+
+async def analyze(client: Client, media: MediaFile, tell: Callable[[str], None]) -> None:
+    """Stream a recording as a live source would, and tell each event and then the summary, line by line.
+
+    Raises TalkupError when the stream is refused or fails, UnsupportedFileError when a file does not tell its duration.
+    """
+    async with client.stream(format=media.format, services=("vision",)) as stream:
+
+        async def send() -> None:
+            async for chunk in paced(media, asyncio.sleep):
+                await stream.send(chunk)
+            await stream.end()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(send())
+                async for event in stream:
+                    match event:
+                        case AnalysisResult(data=data):
+                            for line in lines_of(data):
+                                tell(line)
+                        case StreamEnded():
+                            break
+        except* TalkupError as errors:
+            raise errors.exceptions[0] from None
+
+
+def lines_of(data: Mapping[str, Any]) -> list[str]:
+    """What an `analysis_result` has to tell: events that ended, and the whole session's numbers."""
+    lines = [
+        f"{event['t0_ms'] / 1000:8.2f} s to {event['t1_ms'] / 1000:8.2f} s  {event['type']}"
+        for event in data.get("events") or ()
+        if event.get("t1_ms") is not None
+    ]
+    window = data.get("window")
+    if window and window.get("whole_session"):
+        lines += ["", f"{'frames':<26}{window['frames']}"]
+        lines += [f"{label:<26}{_number(window.get(name), scale, unit)}" for label, name, scale, unit in _ROWS]
+    return lines
+
+
+def _number(measure: Mapping[str, Any] | None, scale: int, unit: str) -> str:
+    if measure is None:
+        return "not measurable"
+    return f"{measure['value'] * scale:.1f}{unit} (confidence {measure['confidence']:.2f})"
