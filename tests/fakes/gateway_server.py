@@ -53,11 +53,18 @@ def words_of(payload: bytes) -> str:
 
 
 class FakeGateway:
-    """Serves on loopback. `drop_after_chunks`: chunk counts at which the connection is torn, each once."""
+    """Serves on loopback. The connection is torn at each of `drop_after_chunks` and at the first `drop_at_statuses`."""
 
-    def __init__(self, *, drop_after_chunks: tuple[int, ...] = (), reject: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        drop_after_chunks: tuple[int, ...] = (),
+        drop_at_statuses: int = 0,
+        reject: dict[str, Any] | None = None,
+    ) -> None:
         self.sessions: dict[str, FakeSession] = {}
         self.drops = list(drop_after_chunks)
+        self.drop_at_statuses = drop_at_statuses
         self.reject = reject
         self.forget_sessions = False
         self.connections = 0
@@ -225,6 +232,10 @@ class Peer:
         await self._say("pong", **data)
 
     async def _on_status(self, data: dict[str, Any]) -> None:
+        if self._gateway.drop_at_statuses:
+            self._gateway.drop_at_statuses -= 1
+            self._socket.transport.abort()
+            return
         await self._say("status", state="serving", version="0")
 
     async def _say(self, type_: str, **data: Any) -> None:

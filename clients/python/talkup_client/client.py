@@ -31,6 +31,7 @@ from talkup_client.transport import Transport, TransportClosedError, is_loopback
 DEFAULT_URL = "ws://localhost:8081/ws"
 DEV_KEY = "dev-key"
 DEFAULT_CHUNK_BYTES = 16 * 1024
+_ASK_AGAIN_S = 0.05
 _FINAL_CLOSES = {
     4401: AuthenticationError,
     4403: AuthenticationError,
@@ -200,18 +201,33 @@ class Client:
                 return
 
     async def _ask(self, kind: type[Message], message: str) -> Message:
-        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._answers[kind].append(answer)
+        """The answer to a question; it is put again when the connection breaks before the answer has come."""
         try:
             async with asyncio.timeout(self._open_timeout_s):
-                async with self._sending:
-                    if self._failure is not None:
-                        raise self._failure
-                    assert self._transport is not None
-                    await self._transport.send(message)
-                return await answer
-        except (TransportClosedError, TimeoutError):
+                while (answer := await self._ask_once(kind, message)) is None:
+                    await asyncio.sleep(_ASK_AGAIN_S)
+                return answer
+        except TimeoutError:
             raise ConnectionLostError("the gateway does not answer", retryable=True) from None
+
+    async def _ask_once(self, kind: type[Message], message: str) -> Message | None:
+        """The answer; None when the connection broke. Raises what ended the session."""
+        await self._online.wait()
+        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        try:
+            async with self._sending:
+                if self._failure is not None:
+                    raise self._failure
+                assert self._transport is not None
+                self._answers[kind].append(answer)
+                await self._transport.send(message)
+            return await answer
+        except TransportClosedError:
+            return None
+        except ConnectionLostError:
+            if self._failure is not None:
+                raise
+            return None
         finally:
             answer.cancel()
 

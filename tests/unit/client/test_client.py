@@ -160,6 +160,12 @@ async def test_status_and_ping_are_answered() -> None:
         assert client.session_id == "s1"
 
 
+async def test_a_question_is_put_again_when_the_connection_breaks() -> None:
+    async with FakeGateway(drop_at_statuses=2).serving() as gateway, client_for(gateway) as client:
+        assert (await client.status()).data["state"] == "serving"
+        assert gateway.connections == 3
+
+
 @pytest.mark.parametrize(
     ("url", "options"),
     [
