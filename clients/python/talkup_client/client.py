@@ -204,9 +204,9 @@ class Client:
         """The answer to a question; it is put again when the connection breaks before the answer has come."""
         try:
             async with asyncio.timeout(self._open_timeout_s):
-                while (answer := await self._ask_once(kind, message)) is None:
-                    await asyncio.sleep(_ASK_AGAIN_S)
-                return answer
+                while True:
+                    if (answer := await self._ask_once(kind, message)) is not None:
+                        return answer
         except TimeoutError:
             raise ConnectionLostError("the gateway does not answer", retryable=True) from None
 
@@ -223,6 +223,7 @@ class Client:
                 await self._transport.send(message)
             return await answer
         except TransportClosedError:
+            await asyncio.sleep(_ASK_AGAIN_S)  # the reader has yet to notice
             return None
         except ConnectionLostError:
             if self._failure is not None:
