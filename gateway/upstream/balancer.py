@@ -35,11 +35,15 @@ class Refusal(Enum):
 
 
 def choose(endpoints: Iterable[EndpointView], tried: Collection[str] = ()) -> str | Refusal:
-    """The key of the endpoint with most room; those in `tried` only when there is no other."""
+    """The key of the endpoint with most room; those in `tried` only when there is no other.
+
+    A stream that opens while a report is on its way is counted twice, in the report and in `pending`. So an endpoint
+    that reported free slots and seems full by that count alone is the last choice, not none: the worker itself decides.
+    """
     serving = [e for e in endpoints if e.serving]
     if not serving:
         return Refusal.NONE_SERVING
-    roomy = [e for e in serving if e.room > 0]
+    roomy = [e for e in serving if e.room > 0] or [e for e in serving if e.free]
     if not roomy:
         return Refusal.ALL_FULL
     return min(roomy, key=lambda e: (e.key in tried, -e.room, e.pending, e.key)).key

@@ -16,7 +16,7 @@ from tests.fakes.stack import ROOT, child_environment
 def test_the_corpus_option_is_known_to_pytest(tmp_path: Path, inside: bool) -> None:
     """pytest takes a bare folder for something to collect, and looks for its configuration there."""
     corpus = ROOT / "tests" if inside else tmp_path
-    make = ("make", "--dry-run", "test-corpus", f"CORPUS={corpus}", "PYTEST_ARGS=--help")
+    make = ("make", "--no-print-directory", "--dry-run", "test-corpus", f"CORPUS={corpus}", "PYTEST_ARGS=--help")
     planned = subprocess.run(make, cwd=ROOT, env=child_environment({}), check=True, capture_output=True, text=True)
     _, *arguments = shlex.split(planned.stdout.splitlines()[-1])
     asked = subprocess.run(

@@ -27,7 +27,13 @@ def test_what_does_not_serve_is_left_out() -> None:
 
 
 def test_all_full() -> None:
-    assert choose([EndpointView("a", True, 0), EndpointView("b", True, 1, pending=1)]) is Refusal.ALL_FULL
+    assert choose([EndpointView("a", True, 0), EndpointView("b", True, 0, pending=1)]) is Refusal.ALL_FULL
+
+
+def test_full_by_our_own_count_alone_is_asked_when_nothing_else_is_left() -> None:
+    counted_twice = EndpointView("b", True, 1, pending=1)
+    assert choose([EndpointView("a", True, 0), counted_twice]) == "b"
+    assert choose([EndpointView("a", True, 2, pending=1), counted_twice]) == "a"
 
 
 def test_what_was_tried_comes_last_but_comes() -> None:
@@ -53,6 +59,7 @@ VIEWS = st.builds(
 def test_a_choice_serves_has_room_and_is_the_best_of_its_class(views: list[EndpointView], tried: set[str]) -> None:
     choice = choose(views, tried)
     possible = [view for view in views if view.serving and view.room > 0]
+    possible = possible or [view for view in views if view.serving and view.free]
     if isinstance(choice, Refusal):
         assert not possible
         return
