@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import ipaddress
+import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,15 @@ def ensure(directory: Path, names: Mapping[str, Sequence[str]], now: dt.datetime
     # Last, so that an interrupted run is seen as unfinished: the old CA did not sign the new certificates.
     _write(directory / "ca.pem", authority.public_bytes(serialization.Encoding.PEM), mode=0o644)
     return found
+
+
+def token_secret(directory: Path) -> str:
+    """The secret that signs session tokens, made once: so that sessions resume over a restart of the gateway."""
+    path = directory / "token-secret"
+    if not path.exists():
+        directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+        _write(path, secrets.token_hex(32).encode(), mode=0o600)
+    return path.read_text(encoding="ascii")
 
 
 def _is_usable(paths: Identity, sans: Sequence[str], now: dt.datetime) -> bool:

@@ -52,7 +52,9 @@ def serves_vision(settings: DevSettings, *, has_vision: bool) -> bool:
     return has_vision or settings.engine == "fake"
 
 
-def gateway(settings: DevSettings, certificate: Identity, run_dir: Path, *, has_vision: bool) -> Program:
+def gateway(
+    settings: DevSettings, certificate: Identity, run_dir: Path, token_secret: str, *, has_vision: bool
+) -> Program:
     """The gateway, on loopback, with plain and TLS WebSocket ports and the development key."""
     environment = {
         "GATEWAY_DRAIN_S": str(GATEWAY_DRAIN_S),
@@ -62,6 +64,7 @@ def gateway(settings: DevSettings, certificate: Identity, run_dir: Path, *, has_
         "GATEWAY_TLS_CERT": str(certificate.certificate),
         "GATEWAY_TLS_KEY": str(certificate.key),
         "GATEWAY_API_KEYS": API_KEY,
+        "GATEWAY_TOKEN_SECRET": token_secret,
         "GATEWAY_STORE": f"sqlite:///{run_dir / 'gateway.db'}",
         "GATEWAY_STT_WORKERS": ",".join(f"{HOST}:{port}" for port in settings.stt_ports),
     }

@@ -84,7 +84,8 @@ class Stack:
         try:
             for program in plan.workers(self._settings, has_vision=self._has_vision):
                 self._workers.append(await processes.start(program, self._run_dir, ROOT, environment))
-            gateway = plan.gateway(self._settings, identity, self._run_dir, has_vision=self._has_vision)
+            secret = certs.token_secret(self._run_dir / "tls")
+            gateway = plan.gateway(self._settings, identity, self._run_dir, secret, has_vision=self._has_vision)
             self._gateway = await processes.start(gateway, self._run_dir, ROOT, environment)
             if await self._first_of(self._until_ready()):
                 talkup = str(Path(sys.executable).parent / "talkup")

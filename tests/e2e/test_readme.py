@@ -13,7 +13,7 @@ from tests.fakes.stack import Stack, child_environment
 
 def test_the_python_client_of_the_readme_prints_finals(fake_stack: Stack, tmp_path: Path) -> None:
     code = example("python-example")
-    assert len([line for line in code.splitlines() if line.strip()]) <= 12
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
     recording = tmp_path / "talk.wav"
     with wave.open(str(recording), "wb") as file:
         file.setnchannels(1)

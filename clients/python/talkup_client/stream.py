@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Protocol, Self
 
 from talkup_client import messages
@@ -115,6 +115,12 @@ class Stream:
         if event is None:
             raise StopAsyncIteration
         return event
+
+    async def finals(self) -> AsyncIterator[TranscriptUpdate]:
+        """The final segments alone, as they come. Raises what iterating raises."""
+        async for event in self:
+            if isinstance(event, TranscriptUpdate) and event.is_final:
+                yield event
 
     # What the client's reader tells the stream. None of it waits.
 

@@ -52,9 +52,16 @@ def test_a_bad_setting_is_named(environment: dict[str, str], named: str) -> None
         from_environment(environment)
 
 
+def test_the_token_secret_is_kept(tmp_path: Path) -> None:
+    secret = certs.token_secret(tmp_path / "tls")
+    assert len(secret) == 64
+    assert certs.token_secret(tmp_path / "tls") == secret
+    assert (tmp_path / "tls" / "token-secret").stat().st_mode & 0o777 == 0o600
+
+
 def test_without_a_vision_package_there_is_no_vision_worker() -> None:
     programs = plan.workers(DevSettings(), has_vision=False)
-    gateway = plan.gateway(DevSettings(), IDENTITY, Path("run"), has_vision=False)
+    gateway = plan.gateway(DevSettings(), IDENTITY, Path("run"), "secret", has_vision=False)
     assert [program.name for program in programs] == ["stt-1"]
     assert "GATEWAY_VISION_WORKERS" not in gateway.environment
     assert "not part of this version" in plan.banner(DevSettings(), IDENTITY, has_vision=False, talkup="talkup")
@@ -68,7 +75,7 @@ def test_the_fake_engine_serves_everything() -> None:
         ("stt-2", ("fake", "--service", "stt")),
         ("vision-1", ("fake", "--service", "vision")),
     ]
-    gateway = plan.gateway(settings, IDENTITY, Path("run"), has_vision=False).environment
+    gateway = plan.gateway(settings, IDENTITY, Path("run"), "secret", has_vision=False).environment
     assert gateway["GATEWAY_STT_WORKERS"] == "127.0.0.1:50051,127.0.0.1:50061"
     assert gateway["GATEWAY_VISION_WORKERS"] == "127.0.0.1:50052"
 
