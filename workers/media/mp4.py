@@ -139,9 +139,13 @@ class Mp4Demuxer(Demuxer):
 
     def _data(self, box: bytes, packets: list[Packet]) -> None:
         shift = self._moof_at - self.position
+        left = len(box)
         for sample in self._samples:
             at = sample.offset + shift
             if at >= 0 and at + sample.size <= len(box):
+                left -= sample.size
+                if left < 0:
+                    raise DamagedError("the samples of a fragment overlap")
                 data = box[at : at + sample.size]
                 packets.append(Packet(sample.track, data, self._moof_at, pts=sample.pts, key=sample.key))
         self._samples = []

@@ -202,7 +202,7 @@ class WebmDemuxer(Demuxer):
                 raise DamagedError("it has no tracks")
             self._in_clusters = True
         elif not self._in_clusters:
-            self._header += _SEGMENT.to_bytes(4, "big") + _UNKNOWN
+            self._header = check_header(self._header + _SEGMENT.to_bytes(4, "big") + _UNKNOWN)
 
     def _header_child(self, element: int, data: bytes) -> None:
         if element == _INFO:

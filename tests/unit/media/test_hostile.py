@@ -13,6 +13,8 @@ from talkup.v1 import media_pb2
 from tests.unit.media.chunks import chunks_of, cut
 from tests.unit.media.material import declared, recordings
 from workers.media.decoder import AudioDecoder, MediaError
+from workers.media.mp4 import Mp4Demuxer
+from workers.media.webm import WebmDemuxer
 
 CONTAINERS = [media_pb2.Container.Value(name) for name in media_pb2.Container.keys()]  # noqa: SIM118 - a protobuf wrapper
 MAGICS = [
@@ -146,3 +148,26 @@ def test_an_endless_element_is_refused_or_bounded(start: bytes) -> None:
     decoder = AudioDecoder(fmt)
     with pytest.raises(MediaError):
         decoder.feed(start + bytes(16 << 20), 0)
+
+
+def test_segments_without_end_are_too_large_a_header() -> None:
+    ebml, segment = b"\x1a\x45\xdf\xa3\x80", b"\x18\x53\x80\x67\xff"
+    with pytest.raises(MediaError):
+        WebmDemuxer().feed(ebml + segment * 4_000)
+
+
+def test_a_fragment_gives_no_more_bytes_than_it_has() -> None:
+    """Samples that all name the same bytes would turn 22 KB into 5 MB."""
+    recording = next(r for r in recordings().values() if r.data[4:8] == b"ftyp")
+    demuxer = Mp4Demuxer()
+    demuxer.feed(recording.data)
+    mdat = box(b"mdat", bytes(10_000))
+    header = box(b"tfhd", struct.pack(">2I", 0x20000, next(iter(demuxer.tracks))))
+    run = box(b"trun", struct.pack(">4I", 0x201, 1, 16 + len(header) + 24 * 500 + 8, 10_000))
+    moof = box(b"moof", box(b"traf", header + run * 500))
+    packets = demuxer.feed(moof + mdat)
+    assert sum(len(packet.data) for packet in packets) <= len(moof + mdat)
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
