@@ -53,18 +53,22 @@ def words_of(payload: bytes) -> str:
 
 
 class FakeGateway:
-    """Serves on loopback. The connection is torn at each of `drop_after_chunks` and at the first `drop_at_statuses`."""
+    """Serves on loopback. The connection is torn at each of `drop_after_chunks` and at the first `drop_at_statuses`
+    and `drop_at_starts`."""
 
     def __init__(
         self,
         *,
         drop_after_chunks: tuple[int, ...] = (),
         drop_at_statuses: int = 0,
+        drop_at_starts: int = 0,
         reject: dict[str, Any] | None = None,
     ) -> None:
         self.sessions: dict[str, FakeSession] = {}
         self.drops = list(drop_after_chunks)
         self.drop_at_statuses = drop_at_statuses
+        self.drop_at_starts = drop_at_starts
+        self.starts = 0
         self.reject = reject
         self.forget_sessions = False
         self.connections = 0
@@ -196,7 +200,12 @@ class Peer:
             await self._say("error", stream_id=data["stream_id"], retryable=False, **self._gateway.reject)
             return
         stream = FakeStream(data["stream_id"], len(self._session.streams) + 7, data)
+        self._gateway.starts += 1
         self._session.streams[stream.stream_id] = stream
+        if self._gateway.drop_at_starts:
+            self._gateway.drop_at_starts -= 1
+            self._socket.transport.abort()
+            return
         await self._acknowledge(stream, accepted=True, handle=stream.handle)
 
     async def _on_stream_flush(self, data: dict[str, Any]) -> None:

@@ -154,7 +154,7 @@ class Client:
         stream = Stream(f"py-{secrets.token_hex(6)}", options, self)
         self._streams[stream.stream_id] = stream
         try:
-            await self.deliver(stream, messages.stream_start(stream.stream_id, options))
+            await self.deliver(stream, stream.start_message)
             async with asyncio.timeout(self._open_timeout_s + self._resume_s):
                 await stream.wait_accepted()
             yield stream
@@ -328,7 +328,7 @@ class Client:
         if stream.accepted:
             stream.fail(SessionLostError("the gateway no longer knows this stream", stream_id=stream.stream_id))
         else:
-            await transport.send(messages.stream_start(stream.stream_id, stream.options))
+            await transport.send(stream.started_again())
 
     def _dispatch(self, message: Message | None) -> None:
         match message:

@@ -46,6 +46,7 @@ class Stream:
     def __init__(self, stream_id: str, options: StreamOptions, link: Link) -> None:
         self.stream_id = stream_id
         self.options = options
+        self.start_message = messages.stream_start(stream_id, options)
         self.handle = 0
         self.last_segment_id = 0
         self.ended: StreamEnded | None = None
@@ -60,6 +61,7 @@ class Stream:
         self._end_sent = False
         self._end_message = ""
         self._end_repeated = False
+        self._start_repeated = False
 
     @property
     def finished(self) -> bool:
@@ -144,9 +146,8 @@ class Stream:
         """Take the gateway's word for what it has, and the answer to a start or a flush."""
         if acknowledge.handle is not None:
             self.handle = acknowledge.handle
-        if acknowledge.accepted and not self._accepted.done():
-            self._chunks = UncommittedChunks(acknowledge.next_sequence, keep_bytes=KEEP_BYTES)
-            self._accepted.set_result(None)
+        if acknowledge.accepted:
+            self._accept(acknowledge.next_sequence)
         self._chunks.acknowledge(acknowledge.received, acknowledge.committed)
         self._update_room()
         flush = self._flushes.pop(acknowledge.flush_id, None) if acknowledge.flush_id is not None else None
@@ -167,6 +168,7 @@ class Stream:
     def resumed(self, state: StreamState) -> Iterator[str | Chunk]:
         """What to send again after a resumption, in order: chunks, unanswered flushes, the end."""
         self.handle = state.handle
+        self._accept(state.next_sequence)  # the answer to the start may be lost with the connection
         self._end_repeated = self._end_sent  # or the gateway knows already
         if state.state == "open":
             yield from self._chunks.rewind(state.next_sequence)
@@ -175,8 +177,15 @@ class Stream:
                 self._end_repeated = True
                 yield messages.stream_end(self.stream_id)
 
+    def started_again(self) -> str:
+        """The start once more, for a gateway that does not know the stream."""
+        self._start_repeated = True
+        return self.start_message
+
     def has_repeated(self, message: str | Chunk) -> bool:
         """Whether a resumption sent a message that was waiting for it. Repeated chunks and flushes do no harm."""
+        if message is self.start_message:
+            return self._start_repeated
         return self._end_repeated and message is self._end_message
 
     def fail(self, error: TalkupError) -> None:
@@ -185,6 +194,11 @@ class Stream:
             self._refuse(error)
         self._inbox.finish(error)
         self._release()
+
+    def _accept(self, next_sequence: int) -> None:
+        if not self._accepted.done():
+            self._chunks = UncommittedChunks(next_sequence, keep_bytes=KEEP_BYTES)
+            self._accepted.set_result(None)
 
     def _refuse(self, error: TalkupError) -> None:
         self._accepted.set_exception(error)
