@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from talkup_client import (
@@ -89,10 +88,10 @@ async def test_a_stream_begun_while_the_connection_is_away_is_started_once() -> 
         async with Client(gateway.url, key=KEY, sleep=hold) as client:
             asking = asyncio.create_task(client.status())
             await away.wait()
-            beginning = asyncio.create_task(anext(finals_of_one_chunk(client)))
+            beginning = asyncio.create_task(finals_of_one_chunk(client))
             await asyncio.sleep(0)
             back.set()
-            await beginning
+            assert await beginning == [words_of(b"one")]
             await asking
     assert gateway.starts == 1
 
@@ -100,16 +99,15 @@ async def test_a_stream_begun_while_the_connection_is_away_is_started_once() -> 
 async def test_a_start_whose_answer_was_lost_is_known_from_the_resumption() -> None:
     async with FakeGateway(drop_at_starts=1).serving() as gateway, client_for(gateway) as client:
         async with asyncio.timeout(5):
-            assert [final.text async for final in finals_of_one_chunk(client)] == [words_of(b"one")]
+            assert await finals_of_one_chunk(client) == [words_of(b"one")]
     assert gateway.starts == 1
 
 
-async def finals_of_one_chunk(client: Client) -> AsyncIterator[TranscriptUpdate]:
+async def finals_of_one_chunk(client: Client) -> list[str]:
     async with client.stream(format="audio/flac") as stream:
         await stream.send(b"one")
         await stream.end()
-        async for final in stream.finals():
-            yield final
+        return [final.text async for final in stream.finals()]
 
 
 async def test_an_expired_session_is_an_error_for_whoever_waits() -> None:
