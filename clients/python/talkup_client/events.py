@@ -155,7 +155,7 @@ def parse(text: str | bytes) -> Message | None:
         data = message["data"]
         parser = _PARSERS.get(message["type"])
         return parser(data) if parser else None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise BadAnswerError("the answer is not a message of the TalkUp protocol") from error
 
 
@@ -185,9 +185,9 @@ def _acknowledge(data: Mapping[str, Any]) -> Acknowledge:
         received=int(data["received"]),
         committed=int(data["committed"]),
         next_sequence=int(data["next_sequence"]),
-        handle=data.get("handle"),
+        handle=_optional_int(data.get("handle")),
         accepted=data.get("accepted"),
-        flush_id=data.get("flush_id"),
+        flush_id=_optional_int(data.get("flush_id")),
     )
 
 
@@ -227,7 +227,12 @@ def _stream_ended(data: Mapping[str, Any]) -> StreamEnded:
 
 
 def _error(data: Mapping[str, Any]) -> ErrorReceived:
-    return ErrorReceived(data.get("stream_id"), data)
+    stream_id = data.get("stream_id")
+    return ErrorReceived(None if stream_id is None else str(stream_id), data)
+
+
+def _optional_int(value: Any) -> int | None:  # noqa: ANN401 - whatever the other end wrote
+    return None if value is None else int(value)
 
 
 _PARSERS: dict[str, Callable[[Mapping[str, Any]], Message]] = {
