@@ -54,7 +54,7 @@ def words_of(payload: bytes) -> str:
 
 class FakeGateway:
     """Serves on loopback. The connection is torn at each of `drop_after_chunks` and at the first `drop_at_statuses`
-    and `drop_at_starts`."""
+    and `drop_at_starts`; `end_after_chunks`: the gateway ends streams by itself."""
 
     def __init__(
         self,
@@ -62,12 +62,14 @@ class FakeGateway:
         drop_after_chunks: tuple[int, ...] = (),
         drop_at_statuses: int = 0,
         drop_at_starts: int = 0,
+        end_after_chunks: int | None = None,
         reject: dict[str, Any] | None = None,
     ) -> None:
         self.sessions: dict[str, FakeSession] = {}
         self.drops = list(drop_after_chunks)
         self.drop_at_statuses = drop_at_statuses
         self.drop_at_starts = drop_at_starts
+        self.end_after_chunks = end_after_chunks
         self.starts = 0
         self.reject = reject
         self.forget_sessions = False
@@ -158,6 +160,9 @@ class Peer:
         if self._gateway.drops and len(stream.chunks) >= self._gateway.drops[0]:
             self._gateway.drops.pop(0)
             self._socket.transport.abort()
+            return
+        if len(stream.chunks) == self._gateway.end_after_chunks:
+            await self._on_stream_end({"stream_id": stream.stream_id})
             return
         if stream.received - stream.committed >= COMMIT_EVERY:
             await self._commit(stream)

@@ -39,7 +39,7 @@ async def analyze(client: Client, media: MediaFile, tell: Callable[[str], None])
 
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(send())
+                sender = group.create_task(send())
                 async for event in stream:
                     match event:
                         case AnalysisResult(data=data):
@@ -47,6 +47,7 @@ async def analyze(client: Client, media: MediaFile, tell: Callable[[str], None])
                                 tell(line)
                         case StreamEnded():
                             break
+                sender.cancel()
         except* TalkupError as errors:
             raise errors.exceptions[0] from None
 

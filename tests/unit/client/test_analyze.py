@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from talkup_client.analyze import lines_of
+import asyncio
+from pathlib import Path
+
+from talkup_client import Client
+from talkup_client.analyze import analyze, lines_of
+from talkup_client.media_file import identify
+
+from tests.fakes.gateway_server import KEY, FakeGateway
 
 
 def test_events_are_told_when_they_end() -> None:
@@ -23,3 +30,12 @@ def test_the_summary_tells_what_could_not_be_measured() -> None:
 
 def test_a_window_of_ten_seconds_is_not_told() -> None:
     assert lines_of({"window": {"whole_session": False, "frames": 3}}) == []
+
+
+async def test_a_stream_that_the_gateway_ends_is_not_played_to_its_end(tmp_path: Path) -> None:
+    hour = tmp_path / "hour.pcm"
+    with hour.open("wb") as file:
+        file.truncate(3_600 * 32_000)
+    async with FakeGateway(end_after_chunks=1).serving() as gateway, Client(gateway.url, key=KEY) as client:
+        async with asyncio.timeout(5):
+            await analyze(client, identify(hour), [].append)
