@@ -164,20 +164,17 @@ class Scheduler(Generic[J, R]):
 
     def _work(self) -> None:
         while (batch := self._take()) is not None:
-            began = self._clock()
+            began, failed = self._clock(), 0
             try:
                 results = self._run([entry.job for entry in batch])
             except Exception as error:  # noqa: BLE001 - the outermost edge of a thread: the jobs' owners get it
-                self._count(failed=len(batch))
+                failed = len(batch)
                 for entry in batch:
                     entry.future.set_exception(error)
             else:
                 for entry, result in zip(batch, results, strict=True):
                     entry.future.set_result(result)
-            ended = self._clock()
-            self._count(busy=ended - began)
-            with self._changed:
-                self._load.change(-1, ended)
+            self._count(began, failed)
 
     def _take(self) -> list[_Entry[J, R]] | None:
         """The next batch, waiting for work; None when closed."""
@@ -228,7 +225,10 @@ class Scheduler(Generic[J, R]):
             self.stats.waited += sum(now - entry.submitted for entry in batch)
         return batch
 
-    def _count(self, *, failed: int = 0, busy: float = 0.0) -> None:
+    def _count(self, began: float, failed: int) -> None:
+        """A thread that began a batch at `began` is done with it."""
         with self._changed:
+            now = self._clock()
+            self._load.change(-1, now)
             self.stats.failed += failed
-            self.stats.busy += busy
+            self.stats.busy += now - began

@@ -136,6 +136,8 @@ async def test_a_busy_scheduler_has_no_room_until_it_has_rested(recorder: Record
     now[0] = 20.0
     recorder.gate.set()
     assert await first == "Z"
+    while made.stats.busy < 20.0:
+        await asyncio.sleep(0)
     assert not made.roomy
     now[0] = 24.0
     while not made.roomy:
