@@ -29,6 +29,8 @@ _ALONE_SECONDS = 40.0
 _STAGGER_SECONDS = 4.0
 _LATEST = 2.0
 _STEP = 2
+_LONGEST_TAKE = 30.0
+"""Seconds: streams begun in time are played to their end, and every trial waits for them."""
 _MOST = 48
 _AUDIO_KEPT = 30 * 16_000 * 4
 """Bytes that a stream's window and backlog may take: 30 s of float32."""
@@ -215,7 +217,8 @@ def _takes(bench: Bench) -> list[Take]:
     clips = bench.spoken()
     known = dict(zip((clip.name for clip in clips), bench.offline(ENGLISH).words(clips), strict=True))
     groups = joined(clips, group=3)
-    return [_take(clip, known) for clip in (*(clip for clip in clips if clip.seconds > 6), *groups)]
+    played = [*(clip for clip in clips if clip.seconds > 6), *groups]
+    return [_take(clip, known) for clip in played if clip.seconds <= _LONGEST_TAKE] or [_take(clips[0], known)]
 
 
 def _take(clip: Clip, known: dict[str, list[TimedWord]]) -> Take:

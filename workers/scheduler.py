@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import math
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
@@ -19,6 +20,14 @@ from typing import Generic, TypeVar
 
 J = TypeVar("J")
 R = TypeVar("R")
+
+_LOAD_MEMORY = 4.0
+"""Seconds over which the load is averaged."""
+_ROOMY_LOAD = 0.5
+"""Share of the threads' time above which nothing is begun that nobody waits for.
+
+Steps alone keep 16 streams at this load on the machine that was measured; what more is begun delays them.
+"""
 
 
 class Rank(enum.IntEnum):
@@ -48,6 +57,27 @@ class SchedulerStats:
     failed: int = 0
     waited: float = 0.0
     busy: float = 0.0
+
+
+class LoadMeter:
+    """The share of `threads` that was at work lately: a mean that forgets with a time constant of 4 s."""
+
+    def __init__(self, threads: int, now: float) -> None:
+        self._threads = threads
+        self._working = 0
+        self._load = 0.0
+        self._at = now
+
+    def change(self, working: int, now: float) -> None:
+        """From `now` (seconds) on, `working` more threads are at work; negative: fewer."""
+        self._load = self.at(now)
+        self._at = now
+        self._working += working
+
+    def at(self, now: float) -> float:
+        """0 to 1."""
+        kept = math.exp(-max(0.0, now - self._at) / _LOAD_MEMORY)
+        return kept * self._load + (1 - kept) * self._working / self._threads
 
 
 @dataclass(slots=True, eq=False)
@@ -87,6 +117,7 @@ class Scheduler(Generic[J, R]):
         self._free = 0
         self._submitted = 0
         self._open = False
+        self._load = LoadMeter(threads, clock())
         self._threads = [threading.Thread(target=self._work, name=f"model-{n}", daemon=True) for n in range(threads)]
         self.stats = SchedulerStats()
 
@@ -98,10 +129,10 @@ class Scheduler(Generic[J, R]):
             thread.start()
 
     @property
-    def idle(self) -> bool:
-        """Whether a job submitted now would begin at once."""
+    def roomy(self) -> bool:
+        """Whether a job that nobody waits for may begin: a thread is free, and half of their time lately was."""
         with self._changed:
-            return self._free > len(self._queue)
+            return self._free > len(self._queue) and self._load.at(self._clock()) < _ROOMY_LOAD
 
     def submit(self, job: J, *, rank: Rank, due: float, expires: float | None = None) -> asyncio.Future[R]:
         """Queue a job from the event loop.
@@ -133,17 +164,17 @@ class Scheduler(Generic[J, R]):
 
     def _work(self) -> None:
         while (batch := self._take()) is not None:
-            began = self._clock()
+            began, failed = self._clock(), 0
             try:
                 results = self._run([entry.job for entry in batch])
             except Exception as error:  # noqa: BLE001 - the outermost edge of a thread: the jobs' owners get it
-                self._count(failed=len(batch))
+                failed = len(batch)
                 for entry in batch:
                     entry.future.set_exception(error)
             else:
                 for entry, result in zip(batch, results, strict=True):
                     entry.future.set_result(result)
-            self._count(busy=self._clock() - began)
+            self._count(began, failed)
 
     def _take(self) -> list[_Entry[J, R]] | None:
         """The next batch, waiting for work; None when closed."""
@@ -156,6 +187,7 @@ class Scheduler(Generic[J, R]):
                     self._drop_expired()
                     batch = self._pick()
                     if batch:
+                        self._load.change(1, self._clock())
                         return batch
                     if not self._queue:
                         self._changed.wait()
@@ -193,7 +225,10 @@ class Scheduler(Generic[J, R]):
             self.stats.waited += sum(now - entry.submitted for entry in batch)
         return batch
 
-    def _count(self, *, failed: int = 0, busy: float = 0.0) -> None:
+    def _count(self, began: float, failed: int) -> None:
+        """A thread that began a batch at `began` is done with it."""
         with self._changed:
+            now = self._clock()
+            self._load.change(-1, now)
             self.stats.failed += failed
-            self.stats.busy += busy
+            self.stats.busy += now - began

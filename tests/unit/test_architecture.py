@@ -66,7 +66,14 @@ DOORS = {
     "prometheus_client": ["gateway.metrics", "gateway.http", "workers.metrics"],
 }
 
-ENVIRONMENT_READERS = ["gateway.config", "gateway.settings", "workers.config", "workers.settings", "talkup_client.cli"]
+ENVIRONMENT_READERS = [
+    "gateway.config",
+    "gateway.settings",
+    "workers",
+    "workers.config",
+    "workers.settings",
+    "talkup_client.cli",
+]
 PRINTERS = ["*.__main__", "talkup_client.cli"]
 MAX_LINES = 60
 SHORT_SHARE = 0.95

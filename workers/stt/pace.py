@@ -55,11 +55,11 @@ class Pace:
         """A hypothesis that commits is ready."""
         self.lag = now - due
 
-    def effort(self, *, backlog: int, idle: bool) -> Effort:
+    def effort(self, *, backlog: int, roomy: bool) -> Effort:
         """What to spend next: the step stretches to its double and the beam goes before words are late."""
         step = self.tuning.step + _STRETCH_SLOPE * max(0.0, self.lag - _STRETCH_FROM)
         return Effort(
             step=min(step, self.tuning.stretched_step),
             beam=1 if self.lag > _GREEDY_FROM else self.tuning.beam,
-            extra_interims=idle and self.lag < _FLUENT_LAG and backlog < _FLUENT_BACKLOG,
+            extra_interims=roomy and self.lag < _FLUENT_LAG and backlog < _FLUENT_BACKLOG,
         )

@@ -205,7 +205,7 @@ class SttSession:
     # --- hypotheses
 
     def _effort(self) -> Effort:
-        return self._parts.pace.effort(backlog=self._backlog(), idle=self._parts.scheduler.idle)
+        return self._parts.pace.effort(backlog=self._backlog(), roomy=self._parts.scheduler.roomy)
 
     async def _answer(self, ask: Ask) -> None:
         """Have a hypothesis made and apply it. Raises EngineError when the deadline passed or the model failed."""

@@ -121,19 +121,19 @@ def test_a_fast_file_is_never_overdue() -> None:
     dues = [pace.due(samples(1.5 * step), 100.0) for step in range(1, 5)]
     assert dues == [100.0, 101.5, 103.0, 104.5]
     pace.done(dues[-1], 101.0)
-    assert pace.effort(backlog=samples(8), idle=True).step == 1.5
+    assert pace.effort(backlog=samples(8), roomy=True).step == 1.5
 
 
 def test_a_late_stream_does_less() -> None:
     pace = Pace(Tuning())
-    assert pace.effort(backlog=0, idle=True).extra_interims
-    assert not pace.effort(backlog=0, idle=False).extra_interims
-    assert not pace.effort(backlog=samples(1), idle=True).extra_interims
+    assert pace.effort(backlog=0, roomy=True).extra_interims
+    assert not pace.effort(backlog=0, roomy=False).extra_interims
+    assert not pace.effort(backlog=samples(1), roomy=True).extra_interims
     pace.done(pace.due(samples(1.5), 10.0), 12.0)
-    late = pace.effort(backlog=0, idle=True)
+    late = pace.effort(backlog=0, roomy=True)
     assert (late.step, late.beam, late.extra_interims) == (2.25, 5, False)
     pace.done(10.0, 20.0)
-    very_late = pace.effort(backlog=0, idle=True)
+    very_late = pace.effort(backlog=0, roomy=True)
     assert (very_late.step, very_late.beam) == (3.0, 1)
 
 
@@ -143,7 +143,7 @@ def test_a_file_sent_at_once_is_not_late_while_its_first_step_is_made() -> None:
     pace.begin(samples(0.5), 10.1)
     pace.done(pace.due(samples(1.5), 10.2), 11.4)
     assert pace.lag == pytest.approx(-0.1)
-    assert pace.effort(backlog=0, idle=True).step == Tuning().step
+    assert pace.effort(backlog=0, roomy=True).step == Tuning().step
 
 
 def test_a_resumed_stream_catches_up_faster() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from workers.scheduler import ExpiredError, Rank, Scheduler, SchedulerClosedError
+from workers.scheduler import ExpiredError, LoadMeter, Rank, Scheduler, SchedulerClosedError
 
 
 class Recorder:
@@ -60,7 +60,7 @@ async def test_closing_first_then_the_most_overdue_in_batches_of_a_key(recorder:
         made.submit("c1", rank=Rank.CLOSING, due=9),
         *(made.submit(f"a{n}", rank=Rank.STEP, due=10 + n) for n in (3, 4)),
     ]
-    assert not made.idle
+    assert not made.roomy
     recorder.gate.set()
     assert await first == "Z"
     assert await asyncio.gather(*futures) == ["I1", "A1", "B1", "A2", "C1", "A3", "A4"]
@@ -113,3 +113,33 @@ async def test_closing_cancels_what_waits(recorder: Recorder) -> None:
 def test_nonsense_sizes_are_refused(recorder: Recorder) -> None:
     with pytest.raises(ValueError, match="at least one"):
         Scheduler(recorder.run, len, threads=0, batch=1)
+
+
+def test_load_is_the_share_of_threads_lately_at_work() -> None:
+    meter = LoadMeter(2, now=0.0)
+    assert meter.at(10.0) == 0.0
+    meter.change(1, now=10.0)
+    assert 0.0 < meter.at(11.0) < meter.at(14.0) < meter.at(100.0) == pytest.approx(0.5)
+    meter.change(1, now=100.0)
+    assert meter.at(200.0) == pytest.approx(1.0)
+    meter.change(-2, now=200.0)
+    assert meter.at(200.0) == pytest.approx(1.0)
+    assert meter.at(204.0) == pytest.approx(0.37, abs=0.01)
+
+
+async def test_a_busy_scheduler_has_no_room_until_it_has_rested(recorder: Recorder) -> None:
+    now = [0.0]
+    made = scheduler(recorder, now)
+    assert made.roomy
+    first = await occupy(made, recorder)
+    assert not made.roomy
+    now[0] = 20.0
+    recorder.gate.set()
+    assert await first == "Z"
+    while made.stats.busy < 20.0:
+        await asyncio.sleep(0)
+    assert not made.roomy
+    now[0] = 24.0
+    while not made.roomy:
+        await asyncio.sleep(0)
+    made.close()
