@@ -30,7 +30,7 @@ PARTS: dict[str, Callable[[Bench], Findings]] = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the parts; the exit status is 1 when a bound is broken on a corpus. One short clip is no ground for bounds."""
+    """Run the parts; exit status 1 when a bound is broken on a corpus (one short clip is no ground for bounds)."""
     arguments = _arguments(argv)
     bench = Bench(arguments.corpus, arguments.minutes, lambda line: print(f"  {line}", flush=True))
     figures: dict[str, object] = {"machine": {"cores": bench.threads, "processor": platform.machine()}}
