@@ -87,7 +87,7 @@ class Authenticator:
     def check_token(self, credential: str, *audiences: Audience) -> Principal:
         """The session a token is bound to. Raises AuthError when it is malformed, forged, expired or for other use."""
         if len(credential) > MAX_CREDENTIAL_CHARS:
-            raise AuthError("the token is not valid")
+            raise AuthError("the key or token is not valid")
         try:
             claims = jwt.decode(
                 credential,
@@ -98,9 +98,9 @@ class Authenticator:
             )
             session_id, expires_at = claims["sid"], int(claims["exp"])
         except (jwt.InvalidTokenError, ValueError, TypeError):
-            raise AuthError("the token is not valid") from None
+            raise AuthError("the key or token is not valid") from None
         if not isinstance(session_id, str) or not 0 < len(session_id) <= MAX_SESSION_ID_CHARS:
-            raise AuthError("the token is not valid")
+            raise AuthError("the key or token is not valid")
         if expires_at <= self._clock():
             raise AuthError("the token has expired")
         return Principal(session_id)

@@ -75,6 +75,8 @@ async def run_analyze(client: Client, arguments: argparse.Namespace) -> int:
 async def run_transcribe(client: Client, arguments: argparse.Namespace) -> int:
     """Transcribe every file, one after the other; ^C ends the stream and prints what is there."""
     media = [identify(path) for path in arguments.files]
+    if arguments.output is not None and not arguments.output.parent.is_dir():
+        raise SettingError(f"{arguments.output}: there is no such folder", field="--output")
     stop = asyncio.Event()
     render = captions.FORMATS[arguments.format]
     texts: list[str] = []

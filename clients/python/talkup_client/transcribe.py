@@ -94,7 +94,7 @@ async def paced(media: MediaFile, sleep: Callable[[float], Awaitable[object]]) -
     """A slice every 100 ms of playing time, at the file's mean rate."""
     playing_s = duration.seconds(media)
     if not playing_s:
-        raise UnsupportedFileError(f"{media.path.name} does not tell its duration: leave --realtime out")
+        raise UnsupportedFileError(f"{media.path.name} does not tell its duration: it cannot be paced in real time")
     size = max(1, round(media.size_bytes * REALTIME_SLICE_S / playing_s))
     size += size % 2  # samples of two bytes stay whole
     clock = asyncio.get_running_loop().time

@@ -110,7 +110,9 @@ async def open_transport(
             raise AuthenticationError("the gateway refuses this credential") from None
         raise ConnectionLostError(f"the gateway answered the handshake with HTTP {status}", retryable=True) from None
     except ssl.SSLCertVerificationError as error:
-        raise SettingError(f"the gateway's certificate is not trusted: {error.verify_message}") from None
+        raise SettingError(
+            f"the gateway's certificate is not trusted: {error.verify_message} (a private CA: --ca FILE, ca_file=)"
+        ) from None
     except (OSError, TimeoutError, InvalidHandshake):
         host = urlsplit(url).netloc.rpartition("@")[2]
         raise ConnectionLostError(f"no connection to {host}", retryable=True) from None

@@ -140,3 +140,10 @@ async def test_a_newer_interim_replaces_the_unread_older_one_and_unread_events_a
     with pytest.raises(SlowReaderError):
         await inbox.get()
     assert await inbox.get() is None
+
+
+async def test_a_place_for_the_output_is_looked_for_before_the_work(recording: Path, tmp_path: Path) -> None:
+    async with FakeGateway().serving() as gateway:
+        place = str(tmp_path / "missing" / "out.txt")
+        assert await command(gateway, "transcribe", "--output", place, str(recording)) != 0
+    assert not gateway.streams()
