@@ -8,7 +8,8 @@ commit depends on.
 
 The life of a window: speech begins -> the window begins `preroll` before -> every `step` a hypothesis of the whole
 window, LocalAgreement commits -> past `window` it is trimmed at a quiet place between committed words -> silence of
-`endpointing` -> one last hypothesis, whose uncommitted words are final -> no window until speech begins again.
+`endpointing` -> one last hypothesis, whose uncommitted words are final -> no window until speech begins again. The
+last step's hypothesis is the last one if it fell into the silence and no voice was heard since.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ _CLOSING = frozenset({Purpose.SEGMENT_END, Purpose.FLUSH, Purpose.CUT})
 class Ask:
     """A hypothesis that the machine wants of the audio from `start` to `end`.
 
-    `epoch` tells an interim that came too late; `retry`: the window seemed empty once, now at full encoder length.
+    `epoch` tells an interim that came too late; `retry`: the window seemed empty once, now at full encoder length;
+    `settled`: the audio ends in silence, nobody is in the middle of a word.
     """
 
     purpose: Purpose
@@ -82,6 +84,7 @@ class Ask:
     request: DecodeRequest
     epoch: int
     retry: bool = False
+    settled: bool = False
 
     @property
     def closing(self) -> bool:
@@ -95,6 +98,8 @@ class Counters:
     steps: int = 0
     interims: int = 0
     closings: int = 0
+    settled: int = 0
+    """Windows closed with their last step's hypothesis."""
     rejected: int = 0
     fallbacks: int = 0
     empty_retries: int = 0
@@ -138,6 +143,7 @@ class Recognizer:
         self._heard_at = state.heard_at
         self._first_window = state.first_window
         self._skips = state.skips
+        self._settled = state.settled
         self._language = state.language or options.language
         self._word_floor = state.word_floor
         self._marks: deque[tuple[int, events.Flushed | events.Ended]] = deque()
@@ -249,6 +255,7 @@ class Recognizer:
             self.counters.rejected += 1
         if self._language is None and not hypothesis.rejected:
             self._consider_language(hypothesis.language)
+        self._settled = hypothesis.language if ask.settled and not hypothesis.rejected else ""
         if ask.closing:
             self._close(ask, hypothesis)
         elif not hypothesis.rejected:
@@ -277,6 +284,7 @@ class Recognizer:
             language=self._language,
             word_floor=self._word_floor,
             skips=self._skips,
+            settled=self._settled,
             noise=(self._noise.voiced, self._noise.voiced_frames, self._noise.quiet, self._noise.quiet_frames),
         )
 
@@ -314,6 +322,8 @@ class Recognizer:
         edge = self._segmenter.push(voice)
         if voice >= self._tuning.voice_on:
             self._heard_at = end
+        if voice >= self._tuning.voice_off:
+            self._settled = ""
         if edge is Edge.SPEECH_STARTED:
             self._events.append(events.SpeechStarted(begin))
             start = max(self._start, begin - samples(self._tuning.preroll), self._audio.start)
@@ -368,7 +378,7 @@ class Recognizer:
             self._last_step = self._last_shown = end
             self.counters.steps += 1
             return self._ask(Purpose.STEP, end, effort)
-        welcome = effort.extra_interims and self._options.interims
+        welcome = effort.extra_interims and self._options.interims and not self._settled
         if welcome and self._interim_due(end, samples(effort.step) - since_step):
             self._last_shown = end
             self.counters.interims += 1
@@ -384,8 +394,13 @@ class Recognizer:
         return end - self._last_shown >= samples(every)
 
     def _ask_close(self, purpose: Purpose, end: int, effort: Effort) -> Ask | None:
-        """Ask for the last hypothesis of the window; a window in which nobody spoke closes without."""
+        """Ask for the last hypothesis of the window; one in which nobody spoke, or all was heard, closes without."""
         if self._segmenter.spoken == 0 and not self._stable.tail:
+            self._leave_window(purpose, end)
+            return None
+        if self._settled and purpose is not Purpose.CUT and (self._stable.committed or self._stable.tail):
+            self.counters.settled += 1
+            self._finalise(self._stable.finish(None), self._settled, end)
             self._leave_window(purpose, end)
             return None
         self.counters.closings += 1
@@ -401,7 +416,8 @@ class Recognizer:
             prompt=options.hotwords + (options.initial_prompt if self._first_window else ()),
             align=purpose is not Purpose.INTERIM,
         )
-        return Ask(purpose, self._start, end, request, self._epoch)
+        settled = purpose is Purpose.STEP and self._segmenter.silence >= samples(self._tuning.settled)
+        return Ask(purpose, self._start, end, request, self._epoch, settled=settled)
 
     def _wait_for(self, ask: Ask) -> Ask:
         self._waiting = ask
@@ -441,7 +457,8 @@ class Recognizer:
 
     def _step(self, ask: Ask, hypothesis: Hypothesis) -> None:
         words = [word.moved(ask.start) for word in hypothesis.words]
-        fresh = self._stable.agree(words)
+        tuning = self._tuning
+        fresh = self._stable.agree(words, sure=tuning.sure, sure_until=ask.end - samples(tuning.sure_age))
         self._finalise(fresh, hypothesis.language, ask.end)
         self._trim(ask.end, words)
         if fresh:
@@ -502,6 +519,7 @@ class Recognizer:
         self._stable = LocalAgreement()
         self._begin_at(end)
         self._last_step = self._last_shown = end
+        self._settled = ""
         if purpose is Purpose.SEGMENT_END:
             self._open = False
             self._segmenter.spoken = 0

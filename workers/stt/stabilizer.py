@@ -10,10 +10,14 @@ hypothesis by edit distance, and what follows them is new. Invariant: committed 
 One word that every hypothesis spells differently ("dost", "dust") would hold back all that follows, until the window
 is too long for the decoder. So a disputed place of at most two words is passed, in its newest spelling, where at least
 four words in a row agree after it (8.05 to 6.89 points, commit latency p95 3.6 to 3.2 s).
+
+A word need not be heard twice where the model is sure of it and the audio goes on behind it: what is wrong is mostly
+unsure, or was cut off by the window's end (commit latency p50 2.04 to 1.57 s, 7.61 to 7.45 points).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from rapidfuzz.distance import LCSseq, Levenshtein
@@ -57,10 +61,16 @@ class LocalAgreement:
         kept = LCSseq.similarity(_keys(self._tail), _keys(self.preview(hypothesis)))
         return kept < _LEAST_KEPT * len(self._tail)
 
-    def agree(self, hypothesis: Sequence[Word]) -> list[Word]:
-        """Take a hypothesis; returns the words that it makes final."""
+    def agree(self, hypothesis: Sequence[Word], *, sure: float = math.inf, sure_until: int = 0) -> list[Word]:
+        """Take a hypothesis; returns the words that it makes final.
+
+        Those behind the agreed ones are final too as long as their probability is at least `sure` and they end before
+        `sure_until`, a sample on the media clock.
+        """
         fresh = list(self.preview(hypothesis))
         count = _agreed(_keys(self._tail), _keys(fresh))
+        while count < len(fresh) and fresh[count].probability >= sure and fresh[count].end <= sure_until:
+            count += 1
         self._committed += fresh[:count]
         self._tail = fresh[count:]
         return fresh[:count]

@@ -37,6 +37,8 @@ class RecognizerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     word_floor: int = 0
     skips: int = 0
     """Hypotheses put aside in a row."""
+    settled: str = ""
+    """Language of a hypothesis that heard all that was said so far; empty: there is none."""
     noise: tuple[float, int, float, int] = (0.0, 0, 0.0, 0)
     """Level (dB) and number of frames with a voice, then without."""
 

@@ -16,7 +16,7 @@ LOOPED = [1, 2, 3, 1, 2, 3, 1, 2, 3, 1]
 
 
 def hypothesis(numbers: list[int]) -> Hypothesis:
-    words = tuple(Word(" " + word(number), 1_000 * i, 1_000 * (i + 1), 0.9) for i, number in enumerate(numbers))
+    words = tuple(Word(" " + word(number), 1_000 * i, 1_000 * (i + 1), 0.5) for i, number in enumerate(numbers))
     return Hypothesis(words, -0.1, 0.0, False, "en")
 
 

@@ -29,6 +29,17 @@ def test_words_are_committed_when_two_hypotheses_agree() -> None:
     assert not stable.tail
 
 
+def test_a_sure_word_with_audio_behind_it_is_final_at_once() -> None:
+    heard = [Word(" so", 0, 100, 0.9), Word(" it", 100, 200, 0.5), Word(" is", 200, 300, 0.9)]
+    stable = LocalAgreement()
+    assert texts(stable.agree(heard, sure=0.85, sure_until=300)) == "so"
+    assert texts(stable.agree(heard, sure=0.85, sure_until=300)) == "it is"
+    stable = LocalAgreement()
+    assert texts(stable.agree(heard, sure=0.4, sure_until=250)) == "so it"
+    assert texts(list(stable.tail)) == "is"
+    assert not LocalAgreement().agree(heard)
+
+
 def test_a_rejected_last_hypothesis_falls_back_to_the_one_before() -> None:
     stable = LocalAgreement()
     stable.agree(words("a b c"))

@@ -106,7 +106,7 @@ def test_without_a_pause_a_window_is_cut_only_when_it_must_be() -> None:
 
 
 def test_boundaries_follow_the_newest_hypothesis() -> None:
-    committed = [Word(" a", 0, 10), Word(" b", 10, 20), Word(" c", 20, 30)]
+    committed = [Word(" a", 90, 190), Word(" b", 190, 305), Word(" c", 310, 390)]
     hypothesis = [Word(" a", 100, 200), Word(" x", 200, 300), Word(" c", 320, 400)]
     assert boundaries(committed, hypothesis) == [200, 310, 400]
     assert boundaries(committed, []) == [0, 0, 0]

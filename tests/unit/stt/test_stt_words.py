@@ -72,6 +72,19 @@ def test_committed_words_are_found_again(committed: str, hypothesis: str, length
     assert match_committed(words(committed), words(hypothesis)) == length
 
 
+def test_of_prefixes_alike_the_one_that_ends_at_the_same_time_is_taken() -> None:
+    committed = [Word(" a", 0, 3_000), Word(" demo", 5_000, 9_000)]
+    anew = [
+        Word(" a", 0, 3_000),
+        Word(" short", 3_000, 5_000),
+        Word(" demo", 5_000, 9_100),
+        Word(" then", 9_100, 12_000),
+    ]
+    assert match_committed(committed, anew) == 3
+    untimed = [Word(word.text) for word in anew]
+    assert match_committed(committed, untimed) == 2
+
+
 vocabulary = st.lists(st.sampled_from("abcde"), max_size=12).map(lambda letters: words(" ".join(letters)))
 
 
