@@ -13,6 +13,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from talkup_client import backoff, messages
+from talkup_client.changes import Change, ConnectionBroken, ConnectionRestored, Listener, ignore
 from talkup_client.chunks import Chunk
 from talkup_client.errors import (
     AuthenticationError,
@@ -25,6 +26,7 @@ from talkup_client.errors import (
     from_error_data,
 )
 from talkup_client.events import Acknowledge, ErrorReceived, Message, Pong, SessionOpened, Status, parse
+from talkup_client.patience import Patience
 from talkup_client.stream import Stream
 from talkup_client.transport import Transport, TransportClosedError, is_loopback, open_transport, ssl_context
 
@@ -38,6 +40,7 @@ _FINAL_CLOSES = {
     1000: SessionLostError,
     1008: ConnectionLostError,
 }
+_LOSSES = {1006: "the connection broke", 1012: "the gateway restarts or was stopped"}
 
 
 class Client:
@@ -45,7 +48,8 @@ class Client:
 
     `url` may be several: gateways that share their sessions, tried in turn. A lost connection is made again for up to
     `resume_s` seconds and the session taken up where it stood, at whichever gateway answers: the program notices
-    nothing but the delay. Credentials go over `ws://` to loopback only, unless `allow_plaintext`.
+    nothing but the delay. `busy_s` bounds the waiting for a gateway that takes nothing new. `on_change` is told of
+    both, on the event loop. Credentials go over `ws://` to loopback only, unless `allow_plaintext`.
     Raises SettingError for parameters that cannot be used.
     """
 
@@ -59,6 +63,8 @@ class Client:
         allow_plaintext: bool = False,
         open_timeout_s: float = 10.0,
         resume_s: float = 120.0,
+        busy_s: float = 30.0,
+        on_change: Listener = ignore,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         rng: Callable[[], float] = random.random,
     ) -> None:
@@ -75,6 +81,8 @@ class Client:
         self._tls = {each: ssl_context(each, ca) for each in self._urls}
         self._open_timeout_s = open_timeout_s
         self._resume_s = resume_s
+        self._busy_s = busy_s
+        self._on_change = on_change
         self._sleep = sleep
         self._rng = rng
         self._transport: Transport | None = None
@@ -84,6 +92,7 @@ class Client:
         self._online = asyncio.Event()
         self._sending = asyncio.Lock()
         self._failure: TalkupError | None = None
+        self._problem = ""
         self._closing = False
         self._reader: asyncio.Task[None] | None = None
 
@@ -97,8 +106,17 @@ class Client:
         """A good size for chunks of a file, within the gateway's limit."""
         return min(DEFAULT_CHUNK_BYTES, self._opened().max_chunk_bytes or DEFAULT_CHUNK_BYTES)
 
+    @property
+    def online(self) -> bool:
+        """Whether there is a connection at this moment."""
+        return self._online.is_set() and self._failure is None
+
+    def patience(self) -> Patience:
+        """The waiting for a busy gateway, within `busy_s`."""
+        return Patience(self._busy_s, self._tell, self._sleep, self._rng)
+
     async def __aenter__(self) -> Self:
-        """Connect. Raises AuthenticationError, ConnectionLostError, SettingError or BadAnswerError."""
+        """Connect. Raises AuthenticationError, RefusedError, ConnectionLostError, SettingError or BadAnswerError."""
         self._transport, self._session = await self._connect_first()
         self._online.set()
         self._reader = asyncio.create_task(self._read_until_closed())
@@ -151,21 +169,42 @@ class Client:
             sample_rate=sample_rate,
             channels=channels,
         )
+        stream = await self._begin(options)
+        try:
+            yield stream
+        except BaseException:
+            await self._leave(stream, wait=self.online)
+            raise
+        await self._leave(stream, wait=True)
+
+    async def _begin(self, options: messages.StreamOptions) -> Stream:
+        """A stream that the gateway accepted. Raises RefusedError, BadAnswerError, or what ended the session."""
         stream = Stream(f"py-{secrets.token_hex(6)}", options, self)
         self._streams[stream.stream_id] = stream
         try:
             await self.deliver(stream, stream.start_message)
             async with asyncio.timeout(self._open_timeout_s + self._resume_s):
                 await stream.wait_accepted()
-            yield stream
         except TimeoutError:
-            if stream.accepted:
-                raise
+            del self._streams[stream.stream_id]
             raise BadAnswerError("the gateway did not answer the start of a stream in time") from None
-        finally:
-            if stream.accepted and self._online.is_set() and self._failure is None:
-                await stream.end()
+        except BaseException:
             self._streams.pop(stream.stream_id, None)
+            raise
+        return stream
+
+    async def _leave(self, stream: Stream, *, wait: bool) -> None:
+        """The program is done with a stream. It stays in the books until it has ended: a resumption repeats its end.
+
+        `wait` until the end is sent, or leave that to the resumption. Raises what ended the session meanwhile.
+        """
+        stream.leave()
+        if stream.finished or self._failure is not None:
+            self._streams.pop(stream.stream_id, None)
+        elif wait:
+            await stream.end()
+        else:
+            stream.end_on_resumption()
 
     async def status(self) -> Status:
         """How gateway, session and services are."""
@@ -233,7 +272,15 @@ class Client:
             answer.cancel()
 
     async def _connect_first(self) -> tuple[Transport, SessionOpened]:
-        """The first gateway that answers. Raises what the last one did when none does."""
+        """The first gateway that answers, once it is not busy. Raises what the last one did when none does."""
+        patience = self.patience()
+        while True:
+            try:
+                return await self._connect_any()
+            except RefusedError as refused:
+                await patience.bide(refused)
+
+    async def _connect_any(self) -> tuple[Transport, SessionOpened]:
         for _ in self._urls[1:]:
             with suppress(ConnectionLostError):
                 return await self._connect()
@@ -276,20 +323,33 @@ class Client:
             raise ConnectionLostError("the client was closed")
         if (final := _FINAL_CLOSES.get(closed.code)) is not None:
             raise self._failure or final(closed.reason or f"the gateway closed the connection ({closed.code})")
+        reason = _LOSSES.get(closed.code) or closed.reason or f"the gateway closed the connection ({closed.code})"
+        if not self._resume_s:
+            raise ConnectionLostError(reason)
+        clock = asyncio.get_running_loop().time
+        broken_at = clock()
+        self._tell(ConnectionBroken(reason, self._resume_s))
+        await self._resume(reason)
+        self._tell(ConnectionRestored(clock() - broken_at))
+
+    async def _resume(self, reason: str) -> None:
+        """Connect and take the session up, within `resume_s`. Raises ConnectionLostError, or the gateway's refusal."""
+        self._problem = reason
         try:
             async with asyncio.timeout(self._resume_s):
-                await self._resume()
+                await self._try_to_resume()
         except TimeoutError:
-            raise ConnectionLostError(f"no connection within {self._resume_s:g} s") from None
+            raise ConnectionLostError(f"gave up after {self._resume_s:g} s: {self._problem}") from None
 
-    async def _resume(self) -> None:
+    async def _try_to_resume(self) -> None:
         attempt = 0
         while True:
             await self._sleep(backoff.delay_s(attempt, self._rng))
             attempt += 1
             try:
                 self._transport, _ = await self._connect()
-            except ConnectionLostError:
+            except ConnectionLostError as error:
+                self._problem = error.message
                 continue
             except RefusedError as refused:
                 if not refused.retryable:
@@ -327,6 +387,7 @@ class Client:
         """A stream that the gateway does not know was lost with its start, or is over."""
         if stream.accepted:
             stream.fail(SessionLostError("the gateway no longer knows this stream", stream_id=stream.stream_id))
+            self._forget_if_over(stream)
         else:
             await transport.send(stream.started_again())
 
@@ -349,6 +410,11 @@ class Client:
             case _:
                 if stream := self._streams.get(message.stream_id):
                     stream.receive(message)
+                    self._forget_if_over(stream)
+
+    def _forget_if_over(self, stream: Stream) -> None:
+        if stream.left and stream.finished:
+            self._streams.pop(stream.stream_id, None)
 
     def _dispatch_error(self, error: ErrorReceived) -> None:
         if error.stream_id is not None:
@@ -371,6 +437,10 @@ class Client:
         for answers in self._answers.values():
             _fail_all(answers, self._failure)
         self._online.set()
+
+    def _tell(self, change: Change) -> None:
+        """From outside of every task of this client: a listener that fails spoils nothing."""
+        asyncio.get_running_loop().call_soon(self._on_change, change)
 
     def _opened(self) -> SessionOpened:
         if self._session is None:
