@@ -275,7 +275,8 @@ class Peer:
             self._gateway.drop_at_statuses -= 1
             self._socket.transport.abort()
             return
-        await self._say("status", state="serving", version="0")
+        services = [{"service": "stt", "models": ["fake"]}]
+        await self._say("status", state="serving", version="0", services=services)
 
     async def _say(self, type_: str, **data: Any) -> None:
         await self._socket.send(json.dumps({"type": type_, "timestamp": 0, "protocol_version": "1.0", "data": data}))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -105,6 +107,15 @@ class Client:
     def chunk_bytes(self) -> int:
         """A good size for chunks of a file, within the gateway's limit."""
         return min(DEFAULT_CHUNK_BYTES, self._opened().max_chunk_bytes or DEFAULT_CHUNK_BYTES)
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The gateways, the one at hand first."""
+        return tuple(self._urls)
+
+    def tls_of(self, url: str) -> ssl.SSLContext | None:
+        """The TLS settings for one of `urls`; None for ws://."""
+        return self._tls[url]
 
     @property
     def online(self) -> bool:
@@ -218,6 +229,16 @@ class Client:
         asked = clock()
         await self._ask(Pong, messages.text("ping", {}))
         return clock() - asked
+
+    async def clock_offset(self) -> float:
+        """Seconds by which the gateway's clock is ahead of this machine's, give or take half a round trip."""
+        asked = time.time()
+        answer = await self._ask(Pong, messages.text("ping", {}))
+        assert isinstance(answer, Pong)
+        there = answer.data.get("server_time_ms")
+        if not isinstance(there, int):
+            raise BadAnswerError("the gateway's pong carries no time")
+        return there / 1000 - (asked + time.time()) / 2
 
     async def deliver(self, stream: Stream, message: str | Chunk) -> None:
         """Send for a stream: the streams' way out, not for programs. A chunk stays with its stream until committed.

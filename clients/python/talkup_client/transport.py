@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import socket
 import ssl
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -111,13 +114,45 @@ async def open_transport(
     except InvalidStatus as error:
         raise _refused(url, error.response.status_code) from None
     except ssl.SSLCertVerificationError as error:
-        raise SettingError(
-            f"the gateway's certificate is not trusted: {error.verify_message} (a private CA: --ca FILE, ca_file=)"
-        ) from None
+        raise _untrusted(error) from None
     except (OSError, TimeoutError, InvalidHandshake) as error:
         problem = f"no connection to {place(url)}: {_why(url, error, timeout_s)}"
         raise ConnectionLostError(problem, retryable=True) from None
     return Transport(connection)
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a TLS port shows, checked: the names that it stands for, and the time until it expires."""
+
+    names: tuple[str, ...]
+    seconds_left: float
+
+
+async def read_certificate(url: str, tls: ssl.SSLContext | None, *, timeout_s: float = 10.0) -> Certificate | None:
+    """The certificate of a wss:// URL, None for ws://. Raises SettingError for one not trusted, ConnectionLostError."""
+    if tls is None:
+        return None
+    parts = urlsplit(url)
+    try:
+        async with asyncio.timeout(timeout_s):
+            _, writer = await asyncio.open_connection(
+                parts.hostname, parts.port or 443, ssl=tls, server_hostname=parts.hostname
+            )
+    except ssl.SSLCertVerificationError as error:
+        raise _untrusted(error) from None
+    except (OSError, TimeoutError) as error:
+        raise ConnectionLostError(f"no connection to {place(url)}: {_why(url, error, timeout_s)}") from None
+    shown = writer.get_extra_info("peercert") or {}
+    writer.transport.abort()
+    names = tuple(str(name) for _, name in shown.get("subjectAltName", ()))
+    return Certificate(names, ssl.cert_time_to_seconds(shown["notAfter"]) - time.time())
+
+
+def _untrusted(error: ssl.SSLCertVerificationError) -> SettingError:
+    return SettingError(
+        f"the gateway's certificate is not trusted: {error.verify_message} (a private CA: --ca FILE, ca_file=)"
+    )
 
 
 def place(url: str) -> str:
