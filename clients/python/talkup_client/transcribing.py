@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run_transcribe(client: Client, arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Transcribe every file, one after the other, or a microphone; the first ^C ends the stream, what is there is printed.
+    """Transcribe every file, one after the other, or a microphone; the first ^C ends the stream.
 
     Raises SettingError for options that do not go together, UnsupportedFileError before anything is sent.
     """
