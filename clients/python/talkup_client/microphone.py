@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import selectors
 import sys
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, BinaryIO, Protocol, Self
 
 from talkup_client.errors import MicrophoneError
 
@@ -127,13 +128,12 @@ class SampleSource:
             raise MicrophoneError(f"{self._path}: there is no such device") from None
         except (OSError, ValueError):
             raise MicrophoneError(f"{self._path} cannot be listened to") from None
-        loop = asyncio.get_running_loop()
-        try:
-            self._transport, _ = await loop.connect_read_pipe(self._protocol, pipe)
-        except (OSError, ValueError):
+        if not _can_be_waited_for(pipe):
             pipe.close()
             advice = ": it is a file (talkup transcribe FILE)" if self._is_file else ""
-            raise MicrophoneError(f"{self._path} cannot be listened to{advice}") from None
+            raise MicrophoneError(f"{self._path} cannot be listened to{advice}")
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.connect_read_pipe(self._protocol, pipe)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -166,6 +166,16 @@ def _open(path: str) -> int:
     if sys.stdin.isatty():
         raise ValueError("the terminal is no microphone")
     return os.dup(sys.stdin.fileno())
+
+
+def _can_be_waited_for(pipe: BinaryIO) -> bool:
+    """Whether the event loop can tell when there is something to read: not of files, nor of /dev/null."""
+    with selectors.DefaultSelector() as selector:
+        try:
+            selector.register(pipe, selectors.EVENT_READ)
+        except (OSError, ValueError):
+            return False
+    return True
 
 
 def _pcm(rate: int) -> str:
