@@ -75,6 +75,7 @@ class Microphone:
             )
             self._stream.start()
         except (library.PortAudioError, ValueError):
+            await self.__aexit__()
             which = "no microphone was found" if self._device is None else f"no microphone is named {self._device}"
             known = ", ".join(_names(library)) or "none"
             raise MicrophoneError(f"{which}, or it is in use; there are: {known} (--device)") from None
@@ -82,6 +83,7 @@ class Microphone:
 
     async def __aexit__(self, *_: object) -> None:
         self._closed = True
+        self._more.set()
         if self._stream is not None:
             self._stream.close()
 
@@ -118,7 +120,7 @@ class SampleSource:
         self.lost_ms = 0
         self._path = path
         self._is_file = path != "-" and Path(path).is_file()
-        self._reader = asyncio.StreamReader()
+        self._reader: asyncio.StreamReader | None = None
         self._transport: asyncio.ReadTransport | None = None
 
     async def __aenter__(self) -> Self:
@@ -132,21 +134,20 @@ class SampleSource:
             pipe.close()
             advice = ": it is a file (talkup transcribe FILE)" if self._is_file else ""
             raise MicrophoneError(f"{self._path} cannot be listened to{advice}")
-        loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.connect_read_pipe(self._protocol, pipe)
+        reader = self._reader = asyncio.StreamReader()
+        self._transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), pipe
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._transport is not None:
             self._transport.close()
 
-    def _protocol(self) -> asyncio.StreamReaderProtocol:
-        return asyncio.StreamReaderProtocol(self._reader)
-
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """See Source."""
         size = RATE_HZ * 2 * SLICE_MS // 1000
-        while True:
+        while self._reader is not None:
             try:
                 yield await self._reader.readexactly(size)
             except asyncio.IncompleteReadError as end:
