@@ -239,6 +239,28 @@ async def test_a_gateway_that_was_stopped_is_told_and_given_up(tmp_path: Path) -
     assert "nobody listens there" in command.said
 
 
+async def test_an_interrupt_while_the_gateway_is_away_gives_what_is_there(tmp_path: Path) -> None:
+    device = tmp_path / "microphone"
+    os.mkfifo(device)
+    with running_stack(folder=tmp_path) as stack:
+        arguments = ("--microphone", "--device", device, "--format", "json")
+        async with talkup("transcribe", *at(stack), *arguments) as command:
+            await command.until_said("talkup watch ")
+            session_id = command.said.partition("talkup watch ")[2].partition(")")[0]
+            with await asyncio.to_thread(device.open, "wb", buffering=0) as mouth:
+                await asyncio.to_thread(mouth.write, samples(1))
+                async with talkup("watch", *over_http(stack), session_id) as watching:
+                    assert await watching.line()
+                    watching.process.send_signal(signal.SIGINT)
+                    assert (await watching.ended())[0] == 130
+                await asyncio.to_thread(stack.gateway.kill)
+                await command.until_said("connection lost (the connection broke)")
+                command.process.send_signal(signal.SIGINT)
+                status, out = await command.ended()
+    assert status == 130
+    assert words_of(json.loads(out)["text"])
+
+
 async def test_a_gateway_that_comes_back_loses_no_word(tmp_path: Path) -> None:
     recording = tmp_path / "talk.s16le"
     recording.write_bytes(samples(4))
@@ -274,6 +296,15 @@ async def test_a_busy_gateway_is_waited_for(tmp_path: Path, recording: Path) -> 
 
 
 # --- files
+
+
+async def test_a_reader_that_has_enough_ends_the_command(fake_stack: Stack, recording: Path) -> None:
+    async with talkup("transcribe", *at(fake_stack), "--realtime", recording) as command:
+        assert command.process.stdout is not None
+        command.process.stdout._transport.close()  # type: ignore[attr-defined]
+        await command.reading_ended()
+        assert await command.process.wait() == 1
+    assert command.said == ""
 
 
 async def test_files_that_are_missing_or_folders_are_called_so(fake_stack: Stack, tmp_path: Path) -> None:

@@ -43,6 +43,11 @@ class Command:
             await self._reader
             return await self.process.wait(), rest.decode()
 
+    async def reading_ended(self) -> None:
+        """Wait for the end of standard error."""
+        async with asyncio.timeout(PATIENCE_S):
+            await self._reader
+
     async def _read_stderr(self) -> None:
         assert self.process.stderr is not None
         while piece := await self.process.stderr.read(4096):

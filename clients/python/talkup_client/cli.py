@@ -191,8 +191,12 @@ async def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     except TalkupError as error:
         terminal.say(status.described(error))
         return EXIT_FAILED
+    except BrokenPipeError:
+        # Whoever read standard output has enough (`| head`); Python must not try to flush the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
     except OSError as error:
-        terminal.say(f"{error.filename}: {error.strerror}")
+        terminal.say(f"{error.filename}: {error.strerror}" if error.filename else f"{error.strerror}")
         return EXIT_FAILED
 
 

@@ -188,7 +188,7 @@ class Heard:
     last_final_s: float | None = None
     sent_s: float = 0.0
     text: str = ""
-    problem: str = ""
+    problem: TalkupError | None = None
 
 
 async def _captions(client: Client, clip: MediaFile) -> Finding:
@@ -222,7 +222,7 @@ async def _hear(client: Client, clip: MediaFile, now: Callable[[], float]) -> He
                     heard.text = event.text
             await speaking
         except TalkupError as error:
-            heard.problem = error.message
+            heard.problem = error
         finally:
             speaking.cancel()
     return heard
@@ -230,8 +230,9 @@ async def _hear(client: Client, clip: MediaFile, now: Callable[[], float]) -> He
 
 def captions_finding(heard: Heard) -> Finding:
     """What is to be said about the clip's captions."""
-    if heard.problem:
-        return Finding(Level.FAIL, "captions", heard.problem, "look at the workers' logs")
+    if heard.problem is not None:
+        hint = _HINTS.get(heard.problem.code, "look at the workers' logs")
+        return Finding(Level.FAIL, "captions", heard.problem.message, hint)
     if heard.first_s is None or heard.last_final_s is None:
         return Finding(Level.FAIL, "captions", "none came of spoken words", "look at the workers' logs")
     first = max(0.0, heard.first_s - _SPEECH_BEGINS_S)

@@ -119,7 +119,8 @@ class _Work:
         except asyncio.CancelledError:
             if not self.stop.is_set():
                 raise
-            return  # ^C, twice or without a connection: what is there is printed
+            self.status = status.INTERRUPTED  # twice, or without a connection: what is there is printed
+            return
         except TalkupError as error:
             transcript.errors.insert(0, error)
         for problem in transcript.errors:
