@@ -62,14 +62,14 @@ async def examine(client: Client, api: HttpApi) -> AsyncIterator[Finding]:
     """The findings, as they are made. `client` was not entered yet."""
     async for finding in _http(api):
         yield finding
-    for url in client.urls:
+    for url in client.gateways.urls:
         tls = await _tls(client, url)
         yield tls
         if tls.level is Level.FAIL:
             return
     try:
         async with client:
-            yield Finding(Level.OK, "websocket", f"{client.urls[0]} takes the credential")
+            yield Finding(Level.OK, "websocket", f"{client.gateways.urls[0]} takes the credential")
             async for finding in _inside(client):
                 yield finding
     except TalkupError as error:
@@ -123,7 +123,7 @@ async def _http(api: HttpApi) -> AsyncIterator[Finding]:
 
 async def _tls(client: Client, url: str) -> Finding:
     try:
-        certificate = await read_certificate(url, client.tls_of(url))
+        certificate = await read_certificate(url, client.gateways.tls_of(url))
     except SettingError as error:
         return Finding(Level.FAIL, "tls", error.message)
     except ConnectionLostError as error:
