@@ -62,6 +62,10 @@ class Gateways:
         """The TLS settings for one of `urls`; None for ws://."""
         return self._tls[url]
 
+    def turn(self) -> None:
+        """Have the next attempt go to the next gateway."""
+        self._urls.append(self._urls.pop(0))
+
     async def open_any(self, dispatch: Dispatch) -> tuple[Transport, SessionOpened]:
         """A new session at the first gateway that answers. Raises what the last one did when none does."""
         for _ in self._urls[1:]:
@@ -75,7 +79,7 @@ class Gateways:
         `dispatch` is given what comes before the session. Raises ConnectionLostError, or the gateway's refusal.
         """
         url = self._urls[0]
-        self._urls.append(self._urls.pop(0))
+        self.turn()
         transport = await open_transport(url, self._headers, self._tls[url], timeout_s=self._timeout_s)
         try:
             async with asyncio.timeout(self._timeout_s):
