@@ -298,6 +298,18 @@ async def test_a_busy_gateway_is_waited_for(tmp_path: Path, recording: Path) -> 
 # --- files
 
 
+async def test_a_damaged_recording_is_transcribed_and_called_damaged(
+    fake_stack: Stack, speech_ogg: Path, tmp_path: Path
+) -> None:
+    whole, damaged = speech_ogg.read_bytes(), tmp_path / "damaged.ogg"
+    damaged.write_bytes(whole[:9_000] + bytes(4_000) + whole[13_000:])
+    status, out, said = await run("transcribe", *at(fake_stack), damaged)
+    assert (status, bool(out)) == (3, True)
+    assert "damaged.ogg: warning: the recording is damaged at byte" in said
+    status, _, said = await run("transcribe", *at(fake_stack), speech_ogg)
+    assert (status, said) == (0, "")
+
+
 async def test_a_reader_that_has_enough_ends_the_command(fake_stack: Stack, recording: Path) -> None:
     async with talkup("transcribe", *at(fake_stack), "--realtime", recording) as command:
         assert command.process.stdout is not None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from talkup_client.client import Client
 from talkup_client.errors import NoMediaError, TalkupError
 from talkup_client.events import Notice, StreamEnded, StreamEvent, TranscriptUpdate
+from talkup_client.integrity import damage
 from talkup_client.losses import losses, shortfall
 from talkup_client.media_file import MediaFile
 from talkup_client.sources import chunks, paced, until
@@ -71,8 +72,11 @@ async def transcribe(
             meter.update(sent, transcript.segments[-1].end_ms if transcript.segments else 0)
 
     await caption(client, media.format, slices, transcript, language=language, stop=stop, watch=watch)
-    short = "" if stop.is_set() else shortfall(media, transcript.ended)
-    if short and not await _is_scripted(client):
+    if stop.is_set():
+        return
+    if broken := await asyncio.to_thread(damage, media):
+        transcript.losses.append(broken)
+    elif (short := shortfall(media, transcript.ended)) and not await _is_scripted(client):
         transcript.losses.append(short)
 
 
