@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.fakes.stack import Stack, child_environment
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 _CODE = "import sys; from talkup_client.cli import main; sys.exit(main())"
 
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from talkup_client import backoff
 from talkup_client.changes import ConnectionBroken, ConnectionRestored, Listener
 from talkup_client.errors import BadAnswerError, ConnectionLostError
-from talkup_client.http_api import Answer, HttpApi
+from talkup_client.http_api import HttpApi
 from talkup_client.terminal import Captions
 
 WAIT_S = 20
@@ -61,59 +61,77 @@ async def watch(
     """Show finals until every stream of the session has ended and none began for five seconds.
 
     Raises the gateway's refusal (SessionLostError for a session that is unknown or expired), and ConnectionLostError
-    when there is no connection for `retry_s` seconds.
+    when there is no connection at first, or none again for `retry_s` seconds.
     """
     followed = Followed()
+    source = _Source(api, session_id, tell, retry_s=retry_s, sleep=sleep, rng=rng)
     clock = asyncio.get_running_loop().time
-    etag = ""
     while True:
         asked = clock()
         wait_s = LINGER_S if followed.ended else WAIT_S
-        answer = await _persistently(api, session_id, etag, wait_s, tell, retry_s=retry_s, sleep=sleep, rng=rng)
-        news = [] if answer.status == HTTPStatus.NOT_MODIFIED else list(followed.take(answer.body))
-        etag = answer.headers.get("etag", etag)
+        transcript = await source.changed(wait_s)
+        news = [] if transcript is None else list(followed.take(transcript))
         for start_ms, text in news:
             captions.final(start_ms, text)
-        if news or (answer.status != HTTPStatus.NOT_MODIFIED and etag):
+        if news:
             continue
-        waited_s = clock() - asked
-        if waited_s < wait_s:
-            await sleep(min(_ASK_AGAIN_S, wait_s - waited_s) if not followed.ended else wait_s - waited_s)
+        left_s = wait_s - (clock() - asked)  # of the time that a gateway which holds requests back would have taken
+        if left_s > 0:
+            await sleep(left_s if followed.ended else min(_ASK_AGAIN_S, left_s))
         if followed.ended:
             return
 
 
-async def _persistently(
-    api: HttpApi,
-    session_id: str,
-    etag: str,
-    wait_s: int,
-    tell: Listener,
-    *,
-    retry_s: float,
-    sleep: Callable[[float], Awaitable[object]],
-    rng: Callable[[], float],
-) -> Answer:
-    """The transcript, or that it has not changed; asked again while there is no connection."""
-    path = f"/v1/sessions/{quote(session_id, safe='')}/transcript?format=json"
-    headers = {"Prefer": f"wait={wait_s}", **({"If-None-Match": etag} if etag else {})}
-    clock = asyncio.get_running_loop().time
-    broken_at: float | None = None
-    attempt = 0
-    while True:
-        try:
-            answer = (await api.get(path, headers=headers, wait_s=wait_s)).checked()
-        except ConnectionLostError as error:
-            if broken_at is None:
-                if not etag:
-                    raise  # never reached: a wrong address is no outage
-                broken_at = clock()
-                tell(ConnectionBroken(error.message, retry_s))
-            if clock() - broken_at >= retry_s:
-                raise
-            await sleep(backoff.delay_s(attempt, rng))
-            attempt += 1
-            continue
-        if broken_at is not None:
-            tell(ConnectionRestored(clock() - broken_at))
-        return answer
+class _Source:
+    """A session's transcript, asked for again and again."""
+
+    def __init__(
+        self,
+        api: HttpApi,
+        session_id: str,
+        tell: Listener,
+        *,
+        retry_s: float,
+        sleep: Callable[[float], Awaitable[object]],
+        rng: Callable[[], float],
+    ) -> None:
+        self._api = api
+        self._path = f"/v1/sessions/{quote(session_id, safe='')}/transcript?format=json"
+        self._tell = tell
+        self._retry_s = retry_s
+        self._sleep = sleep
+        self._rng = rng
+        self._reached = False
+        self._etag = ""
+
+    async def changed(self, wait_s: int) -> object | None:
+        """The transcript; None when it has not changed. Asked again while there is no connection."""
+        clock = asyncio.get_running_loop().time
+        broken_at: float | None = None
+        attempt = 0
+        while True:
+            try:
+                transcript = await self._ask(wait_s)
+            except ConnectionLostError as error:
+                if not self._reached:
+                    raise  # a wrong address is no outage
+                if broken_at is None:
+                    broken_at = clock()
+                    self._tell(ConnectionBroken(error.message, self._retry_s))
+                if clock() - broken_at >= self._retry_s:
+                    raise
+                await self._sleep(backoff.delay_s(attempt, self._rng))
+                attempt += 1
+                continue
+            if broken_at is not None:
+                self._tell(ConnectionRestored(clock() - broken_at))
+            return transcript
+
+    async def _ask(self, wait_s: int) -> object | None:
+        headers = {"Prefer": f"wait={wait_s}"} | ({"If-None-Match": self._etag} if self._etag else {})
+        answer = (await self._api.get(self._path, headers=headers, wait_s=wait_s)).checked()
+        self._reached = True
+        if answer.status == HTTPStatus.NOT_MODIFIED:
+            return None
+        self._etag = answer.headers.get("etag", "")
+        return answer.body or {}
