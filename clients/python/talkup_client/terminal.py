@@ -83,7 +83,7 @@ class _Screen:
 
     def final(self, start_ms: int, text: str) -> None:
         """Print above, for good."""
-        self._live.update(Text(""))
+        self._live.update(Text(""), refresh=True)  # else the interim would be drawn once more below
         minutes, seconds = divmod(max(0, start_ms) // 1000, 60)
         self._live.console.print(Text.assemble((f"{minutes:02}:{seconds:02}  ", "dim"), text))
 
