@@ -246,7 +246,7 @@ class Connection:
 
 _FULL = (Code.BUSY, "the gateway holds as many sessions as it can")
 _NO_STORE = (Code.BUSY, "the store of sessions does not answer")
-_EXPIRED = (Code.SESSION_EXPIRED, "the session is over")
+_EXPIRED = (Code.SESSION_EXPIRED, "the session is unknown or has expired")
 
 
 def remote_host(socket: ServerConnection) -> str:

@@ -14,11 +14,12 @@ from aiohttp import web
 
 from gateway.auth import Audience, AuthError, FailureLimiter, Minted, Principal, bearer, new_session_id
 from gateway.directory import SessionDirectory
+from gateway.long_poll import LongPolls, preferred_wait_s
 from gateway.metrics import CONTENT_TYPE
 from gateway.runner import Tools
 from gateway.schemas import SCHEMA_NAMES, asyncapi, schema
 from gateway.store import StoreError
-from gateway.transcript_formats import FORMATS, render
+from gateway.transcript_formats import FORMATS, Rendered, render
 
 log = structlog.get_logger()
 
@@ -81,6 +82,7 @@ class Api:
         self._tools = tools
         self._directory = directory
         self._failures = failures
+        self._long_polls = LongPolls(directory)
         self._ready = ready
         self._ws_url = ws_url
 
@@ -174,20 +176,36 @@ class Api:
         return _json({"key": "", "type": "initialization_response", "format": "text", "data": url})
 
     async def transcript(self, request: web.Request) -> web.Response:
-        """A session's finals, live or kept; `?format=` one of FORMATS, `?stream_id=` one stream only."""
+        """A session's finals, live or kept; `?format=` one of FORMATS, `?stream_id=` one stream only.
+
+        Conditional (RFC 9110 13.1.2): one who has it already may wait for a change with `Prefer: wait` (RFC 7240 4.3).
+        """
         session_id = self._own_session(request)
         name = request.query.get("format", "json")
         if name not in FORMATS:
             raise RefusalError(400, "bad_message", f"must be one of {', '.join(FORMATS)}", "format")
+        stream_id = request.query.get("stream_id")
+        tags = [tag.value for tag in request.if_none_match or ()]
+        wait_s = preferred_wait_s(request.headers.getall("Prefer", []))
+
+        async def read() -> Rendered:
+            return await self._rendered(session_id, stream_id, name)
+
+        rendered = await self._long_polls.until_new(session_id, tags, wait_s, read)
+        headers = {"ETag": f'"{rendered.tag}"'}
+        if rendered.tag in tags:
+            return web.Response(status=304, headers=headers)
+        return web.Response(text=rendered.body, content_type=rendered.content_type, charset="utf-8", headers=headers)
+
+    async def _rendered(self, session_id: str, stream_id: str | None, name: str) -> Rendered:
         kept = await self._tools.store.transcript(session_id)
         if kept is None:
-            raise RefusalError(404, "session_expired", "nothing is kept of this session")
-        if "stream_id" in request.query:
-            kept = kept.only(request.query["stream_id"])
+            raise _unknown_session()
+        if stream_id is not None:
+            kept = kept.only(stream_id)
             if not kept.streams:
                 raise RefusalError(404, "unknown_stream", "nothing is kept of this stream", "stream_id")
-        rendered = render(kept, name)
-        return web.Response(text=rendered.body, content_type=rendered.content_type, charset="utf-8")
+        return render(kept, name)
 
     async def delete_session(self, request: web.Request) -> web.Response:
         """End a session and delete its text, at once and for good."""
@@ -196,7 +214,7 @@ class Api:
         known = await self._tools.store.delete(session_id)
         self._directory.drop(session_id)
         if not (known or live):
-            raise RefusalError(404, "session_expired", "nothing is kept of this session")
+            raise _unknown_session()
         return web.Response(status=204)
 
     async def asyncapi(self, request: web.Request) -> web.Response:
@@ -248,6 +266,10 @@ class Api:
         if not self._failures.allowed(address):
             raise RefusalError(429, "rate_limited", "too many wrong credentials")
         self._failures.failed(address)
+
+
+def _unknown_session() -> RefusalError:
+    return RefusalError(404, "session_expired", "unknown or expired session: nothing is kept of it")
 
 
 def _host(request: web.Request) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -61,6 +62,11 @@ class Rendered:
 
     content_type: str
     body: str
+
+    @property
+    def tag(self) -> str:
+        """Names this very text: an entity tag (RFC 9110 8.8.3), without its quotes."""
+        return hashlib.sha256(self.body.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _pieces(transcript: Transcript) -> Iterator[Piece]:

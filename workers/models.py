@@ -142,6 +142,9 @@ _HUB_REPOSITORIES: Final[Mapping[str, str]] = {
 }
 """Names whose repository is not Systran/faster-whisper-NAME."""
 
+_HUB_NAMES: Final = ("tiny", "base.en", "small", "small.en", "medium", "medium.en", "large-v2", "large-v3", "turbo")
+"""What else can be asked of the hub by name, for those who mistyped."""
+
 _HUB_FILES: Final = ("config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*")
 
 FindPackage = Callable[[str], Path | None]
@@ -274,12 +277,20 @@ def _verify(name: str, path: Path, sha256: str, cache_dir: Path | None) -> None:
 
 def _from_hub(name: str, carried: CarriedModel | None, cache_dir: Path) -> ResolvedModel:
     """Download by name, or take what an earlier download left."""
-    advice = "give a directory" + (f", or install {' '.join(carried.packages)}" if carried else "")
+    carried_here = ", ".join(known for known, model in CARRIED.items() if not model.single)
+    advice = f"there are {carried_here}, and at the hub {', '.join(_HUB_NAMES)}; or give a directory"
+    if carried:
+        advice = f"give a directory, or install {' '.join(carried.packages)}"
     if name in _INCOMPLETE:
         advice += f"; {_INCOMPLETE[name]}"
     try:
         import huggingface_hub  # noqa: PLC0415 (only for models that nothing here carries)
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415
+        from huggingface_hub.errors import (  # noqa: PLC0415
+            HfHubHTTPError,
+            HFValidationError,
+            LocalEntryNotFoundError,
+            RepositoryNotFoundError,
+        )
     except ImportError:
         raise ModelError(f"model {name}: not a directory, and no hub client is installed; {advice}") from None
     repository = name if "/" in name else _HUB_REPOSITORIES.get(name, f"Systran/faster-whisper-{name}")
@@ -287,10 +298,14 @@ def _from_hub(name: str, carried: CarriedModel | None, cache_dir: Path) -> Resol
         folder = huggingface_hub.snapshot_download(
             repository, allow_patterns=list(_HUB_FILES), cache_dir=cache_dir / "hub", etag_timeout=_HUB_SECONDS
         )
-    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
+    except (RepositoryNotFoundError, HFValidationError):
+        raise ModelError(f"model {name}: the hub has no {repository}; {advice}") from None
+    except LocalEntryNotFoundError:
         raise ModelError(
-            f"model {name}: {repository} cannot be had from the hub ({type(error).__name__}); {advice}"
+            f"model {name}: {repository} cannot be had from the hub, which is out of reach; {advice}"
         ) from None
+    except (HfHubHTTPError, OSError, ValueError):
+        raise ModelError(f"model {name}: {repository} cannot be had from the hub; {advice}") from None
     weights = Path(folder) / WEIGHTS_NAME
     if not weights.is_file():
         raise ModelError(f"model {name}: {repository} holds no {WEIGHTS_NAME}")

@@ -123,9 +123,13 @@ class Stack:
                 task.cancel()
 
     async def _stop(self) -> None:
+        if self._interrupted.is_set():
+            self._say("stopping: running streams come to their last words (^C again: at once) …")
         if self._gateway is not None:
             await processes.stop_all([self._gateway], GATEWAY_GRACE_S, self._hurry)
         await processes.stop_all(self._workers, WORKER_GRACE_S, self._hurry)
+        if self._interrupted.is_set():
+            self._say("stopped")
 
 
 def _obituary(child: Child) -> str:

@@ -34,6 +34,23 @@ def test_the_python_client_of_the_readme_prints_finals(fake_stack: Stack, tmp_pa
     assert result.stdout.strip()
 
 
+def test_the_python_client_of_the_readme_says_when_a_file_is_no_recording(fake_stack: Stack, tmp_path: Path) -> None:
+    code = example("python-example")
+    script, notes = tmp_path / "client.py", tmp_path / "notes.txt"
+    script.write_text(code.replace("ws://localhost:8081/ws", fake_stack.ws_url).replace("dev-key", fake_stack.key))
+    notes.write_text("these are words already " * 1000)
+    result = subprocess.run(
+        [sys.executable, script, notes],
+        env=child_environment({}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert result.returncode == 1
+    assert "NoMediaError: nothing of what was sent could be decoded" in result.stderr
+
+
 def test_the_command_transcribes_and_shows_status(fake_stack: Stack, tmp_path: Path) -> None:
     recording = tmp_path / "talk.s16le"
     recording.write_bytes(bytes(index * 7 % 256 for index in range(96_000)))

@@ -53,8 +53,9 @@ def words_of(payload: bytes) -> str:
 
 
 class FakeGateway:
-    """Serves on loopback. The connection is torn at each of `drop_after_chunks` and at the first `drop_at_statuses`
-    and `drop_at_starts`; `end_after_chunks`: the gateway ends streams by itself."""
+    """Serves on loopback. The connection is torn at each of `drop_after_chunks` and at the first `drop_at_statuses`,
+    `drop_at_starts`, `drop_at_flushes` and `drop_at_ends`; `end_after_chunks`: the gateway ends streams by itself;
+    `busy_connections` are turned away at first; `decodes` false: no bytes are media to it."""
 
     def __init__(
         self,
@@ -62,6 +63,10 @@ class FakeGateway:
         drop_after_chunks: tuple[int, ...] = (),
         drop_at_statuses: int = 0,
         drop_at_starts: int = 0,
+        drop_at_flushes: int = 0,
+        drop_at_ends: int = 0,
+        busy_connections: int = 0,
+        decodes: bool = True,
         end_after_chunks: int | None = None,
         reject: dict[str, Any] | None = None,
     ) -> None:
@@ -69,6 +74,10 @@ class FakeGateway:
         self.drops = list(drop_after_chunks)
         self.drop_at_statuses = drop_at_statuses
         self.drop_at_starts = drop_at_starts
+        self.drop_at_flushes = drop_at_flushes
+        self.drop_at_ends = drop_at_ends
+        self.busy_connections = busy_connections
+        self.decodes = decodes
         self.end_after_chunks = end_after_chunks
         self.starts = 0
         self.reject = reject
@@ -92,6 +101,8 @@ class FakeGateway:
             yield self
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        if request.path != "/ws":
+            return connection.respond(HTTPStatus.NOT_FOUND, "no")
         if self.refuse_next_handshakes:
             self.refuse_next_handshakes -= 1
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "draining")
@@ -101,6 +112,12 @@ class FakeGateway:
 
     async def _serve(self, socket: ServerConnection) -> None:
         self.connections += 1
+        if self.busy_connections:
+            self.busy_connections -= 1
+            data = {"code": "busy", "message": "the gateway is full", "retryable": True, "retry_after_ms": 1500}
+            await socket.send(json.dumps({"type": "error", "timestamp": 0, "protocol_version": "1.0", "data": data}))
+            await socket.close(1013)
+            return
         session = FakeSession(f"s{self.connections}")
         self.sessions[session.session_id] = session
         peer = Peer(self, socket, session)
@@ -170,7 +187,7 @@ class Peer:
 
     async def _commit(self, stream: FakeStream) -> None:
         covered = stream.chunks[stream.committed + 1 :]
-        if not covered:
+        if not covered or not self._gateway.decodes:
             return
         final = {
             "stream_id": stream.stream_id,
@@ -214,11 +231,19 @@ class Peer:
         await self._acknowledge(stream, accepted=True, handle=stream.handle)
 
     async def _on_stream_flush(self, data: dict[str, Any]) -> None:
+        if self._gateway.drop_at_flushes:
+            self._gateway.drop_at_flushes -= 1
+            self._socket.transport.abort()
+            return
         stream = self._session.streams[data["stream_id"]]
         await self._commit(stream)
         await self._acknowledge(stream, flush_id=data["flush_id"])
 
     async def _on_stream_end(self, data: dict[str, Any]) -> None:
+        if self._gateway.drop_at_ends:
+            self._gateway.drop_at_ends -= 1
+            self._socket.transport.abort()
+            return
         stream = self._session.streams[data["stream_id"]]
         await self._commit(stream)
         stream.ended = True
@@ -226,7 +251,7 @@ class Peer:
             "stream_ended",
             stream_id=stream.stream_id,
             text=" ".join(final["text"] for final in stream.finals),
-            media_seconds=len(stream.chunks) * SLICE_MS / 1000,
+            media_seconds=len(stream.chunks) * SLICE_MS / 1000 if self._gateway.decodes else 0.0,
             chunks=len(stream.chunks),
         )
 
@@ -250,7 +275,8 @@ class Peer:
             self._gateway.drop_at_statuses -= 1
             self._socket.transport.abort()
             return
-        await self._say("status", state="serving", version="0")
+        services = [{"service": "stt", "models": ["fake"]}]
+        await self._say("status", state="serving", version="0", services=services)
 
     async def _say(self, type_: str, **data: Any) -> None:
         await self._socket.send(json.dumps({"type": type_, "timestamp": 0, "protocol_version": "1.0", "data": data}))

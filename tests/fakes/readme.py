@@ -1,4 +1,4 @@
-"""The examples of the README, by the name in the comment that stands before each."""
+"""The examples of the README and of other pages, by the name in the comment that stands before each."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 from tests.fakes.stack import ROOT
 
 
-def example(name: str) -> str:
+def example(name: str, page: str = "README.md") -> str:
     """The code block that follows `<!-- NAME -->`."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / page).read_text(encoding="utf-8")
     found = re.search(rf"<!-- {re.escape(name)} -->\n```\w+\n(.*?)```", text, re.DOTALL)
-    assert found, f"README.md has no example named {name}"
+    assert found, f"{page} has no example named {name}"
     return found.group(1)

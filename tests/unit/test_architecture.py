@@ -55,7 +55,8 @@ DOORS = {
     "jwt": ["gateway.auth"],
     "sqlite3": ["gateway.store"],
     "redis": ["gateway.store_redis"],
-    "rich": ["talkup_client.progress"],
+    "rich": ["talkup_client.terminal"],
+    "sounddevice": ["talkup_client.microphone"],
     "websockets": [
         "gateway.server",
         "gateway.connection",

@@ -7,16 +7,20 @@ async with Client("wss://example.org/ws", key=KEY) as client, client.stream(form
         ...
 """
 
+from talkup_client.changes import Change, ConnectionBroken, ConnectionRestored, GatewayBusy
 from talkup_client.client import Client
 from talkup_client.errors import (
     AuthenticationError,
     BadAnswerError,
     ConnectionLostError,
+    MicrophoneError,
+    NoMediaError,
     RefusedError,
     SessionLostError,
     SettingError,
     SlowReaderError,
     TalkupError,
+    UnreadableFileError,
     UnsupportedFileError,
 )
 from talkup_client.events import (
@@ -36,9 +40,15 @@ __all__ = [
     "AnalysisResult",
     "AuthenticationError",
     "BadAnswerError",
+    "Change",
     "Client",
+    "ConnectionBroken",
     "ConnectionLostError",
+    "ConnectionRestored",
     "Flow",
+    "GatewayBusy",
+    "MicrophoneError",
+    "NoMediaError",
     "Notice",
     "RefusedError",
     "SessionLostError",
@@ -51,6 +61,7 @@ __all__ = [
     "StreamEvent",
     "TalkupError",
     "TranscriptUpdate",
+    "UnreadableFileError",
     "UnsupportedFileError",
     "Word",
 ]

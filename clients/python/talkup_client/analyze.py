@@ -10,7 +10,7 @@ from talkup_client.client import Client
 from talkup_client.errors import TalkupError
 from talkup_client.events import AnalysisResult, StreamEnded
 from talkup_client.media_file import MediaFile
-from talkup_client.transcribe import paced
+from talkup_client.sources import paced
 
 _ROWS = (
     ("face present", "presence_ratio", 100, "%"),

@@ -6,25 +6,29 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from talkup_client import captions
+from talkup_client import status, transcribing
 from talkup_client.analyze import analyze
 from talkup_client.client import DEFAULT_URL, DEV_KEY, Client
-from talkup_client.errors import SettingError, TalkupError
-from talkup_client.media_file import MediaFile, identify
-from talkup_client.progress import meter
-from talkup_client.transcribe import Transcript, transcribe
+from talkup_client.doctor import Level, examine
+from talkup_client.errors import BadAnswerError, SettingError, TalkupError
+from talkup_client.http_api import HttpApi, http_url_of
+from talkup_client.media_file import identify
+from talkup_client.terminal import Terminal
 from talkup_client.transport import is_loopback
+from talkup_client.watch import watch
 
-EXIT_OK = 0
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
+EXIT_OK = status.OK
+EXIT_FAILED = status.FAILED
+EXIT_USAGE = status.USAGE
+EXIT_LOST = status.LOST
+EXIT_INTERRUPTED = status.INTERRUPTED
+_STATUSES = "exit status: 0 done, 1 failed, 2 cannot be asked so, 3 done but something was lost, 130 interrupted"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,34 +37,75 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--url", default=DEFAULT_URL, help="WebSocket URL of the gateway (%(default)s)")
     common.add_argument("--key", help="API key (environment: TALKUP_API_KEY; on loopback: dev-key)")
     common.add_argument("--token", help="session token, in place of a key")
-    common.add_argument("--ca", type=Path, metavar="FILE", help="PEM file of a private CA, for wss://")
-    root = argparse.ArgumentParser(prog="talkup", description="Live captions from a TalkUp gateway.")
+    common.add_argument("--ca", type=Path, metavar="FILE", help="PEM file of a private CA, for wss:// and https://")
+    common.add_argument(
+        "--retry-seconds",
+        type=_seconds,
+        default=120.0,
+        metavar="N",
+        help="how long to try again when a connection is lost or the gateway busy; 0: not at all (%(default)g)",
+    )
+    over_http = argparse.ArgumentParser(add_help=False)
+    over_http.add_argument("--http-url", help="the gateway's HTTP port (environment: TALKUP_HTTP_URL; from --url)")
+    root = argparse.ArgumentParser(prog="talkup", description="Live captions from a TalkUp gateway.", epilog=_STATUSES)
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    files = commands.add_parser("transcribe", parents=[common], help="media files to text, on standard output")
-    files.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    files.add_argument("--language", default="auto", help="BCP-47 tag such as fr or en-GB, or auto (%(default)s)")
-    files.add_argument("--realtime", action="store_true", help="send as a live source would, not as fast as possible")
-    files.add_argument("--format", choices=tuple(captions.FORMATS), default="txt", help="(%(default)s)")
-    files.add_argument("--output", type=Path, metavar="FILE", help="write there, not to standard output")
+    files = commands.add_parser(
+        "transcribe", parents=[common], help="media files or a microphone to text, on standard output", epilog=_STATUSES
+    )
+    transcribing.add_arguments(files)
     recording = commands.add_parser("analyze", parents=[common], help="events and a summary of a video recording")
     recording.add_argument("file", type=Path, metavar="FILE")
+    session = commands.add_parser(
+        "watch", parents=[common, over_http], help="follow the captions of a session that somebody else speaks in"
+    )
+    session.add_argument("session_id", metavar="SESSION")
+    token = commands.add_parser("token", parents=[common, over_http], help="a new session and the token for it")
+    token.add_argument("--json", action="store_true", help="session, URL and expiry too, as JSON")
     commands.add_parser("status", parents=[common], help="how the gateway and its workers are, as JSON")
+    commands.add_parser(
+        "doctor", parents=[common, over_http], help="check an installation: ports, TLS, workers, clock, latency"
+    )
     return root
 
 
-def make_client(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Client:
-    """A client by the options common to all commands. Raises SettingError."""
-    key = arguments.key or (None if arguments.token else environment.get("TALKUP_API_KEY"))
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError("must lie between 0 and 86400")
+    return seconds
+
+
+def _key(arguments: argparse.Namespace, environment: Mapping[str, str]) -> str | None:
+    key: str | None = arguments.key or (None if arguments.token else environment.get("TALKUP_API_KEY"))
     if key is None and arguments.token is None and is_loopback(arguments.url):
-        key = DEV_KEY
-    return Client(arguments.url, key=key, token=arguments.token, ca_file=arguments.ca)
+        return DEV_KEY
+    return key
+
+
+def make_client(arguments: argparse.Namespace, environment: Mapping[str, str], terminal: Terminal) -> Client:
+    """A client by the options common to all commands. Raises SettingError."""
+    return Client(
+        arguments.url,
+        key=_key(arguments, environment),
+        token=arguments.token,
+        ca_file=arguments.ca,
+        resume_s=arguments.retry_seconds,
+        busy_s=arguments.retry_seconds,
+        on_change=lambda change: terminal.say(status.in_words(change)),
+    )
+
+
+def make_api(arguments: argparse.Namespace, environment: Mapping[str, str]) -> HttpApi:
+    """The gateway's HTTP port, by the same options. Raises SettingError."""
+    url = arguments.http_url or environment.get("TALKUP_HTTP_URL") or http_url_of(arguments.url)
+    return HttpApi(url, credential=arguments.token or _key(arguments, environment), ca_file=arguments.ca)
 
 
 async def run_status(client: Client) -> int:
     """Print the gateway's status."""
     async with client:
-        status = await client.status()
-    _out(json.dumps(status.data, ensure_ascii=False, indent=2) + "\n", None)
+        answer = await client.status()
+    _out(json.dumps(answer.data, ensure_ascii=False, indent=2) + "\n")
     return EXIT_OK
 
 
@@ -68,106 +113,90 @@ async def run_analyze(client: Client, arguments: argparse.Namespace) -> int:
     """Stream a recording in real time and print its events and its summary."""
     media = identify(arguments.file)
     async with client:
-        await analyze(client, media, lambda line: _out(f"{line}\n", None))
+        await analyze(client, media, lambda line: _out(f"{line}\n"))
     return EXIT_OK
 
 
-async def run_transcribe(client: Client, arguments: argparse.Namespace) -> int:
-    """Transcribe every file, one after the other; ^C ends the stream and prints what is there."""
-    media = [identify(path) for path in arguments.files]
-    if arguments.output is not None and not arguments.output.parent.is_dir():
-        raise SettingError(f"{arguments.output}: there is no such folder", field="--output")
-    stop = asyncio.Event()
-    render = captions.FORMATS[arguments.format]
-    texts: list[str] = []
-    exit_code = EXIT_OK
-    async with client, _interrupts(stop):
-        for item in media:
-            transcript = Transcript()
-            complaint = await _one(client, item, transcript, arguments, stop)
-            texts.append(render(transcript.segments))
-            if complaint:
-                exit_code = EXIT_FAILED
-                _complain(complaint)
-            if stop.is_set():
-                break
-    _out("".join(texts), arguments.output)
-    return EXIT_INTERRUPTED if stop.is_set() else exit_code
+async def run_token(api: HttpApi, arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Print a token for a new session, or everything that goes with it."""
+    minted = (await api.post("/v1/sessions")).checked().body
+    if not isinstance(minted, dict) or not {"session_id", "url", "token", "expires_at"} <= minted.keys():
+        raise BadAnswerError("the answer is no session")
+    if arguments.json:
+        _out(json.dumps(minted, ensure_ascii=False, indent=2) + "\n")
+        return EXIT_OK
+    terminal.say(f"session {minted['session_id']} at {minted['url']}")
+    _out(f"{minted['token']}\n")
+    return EXIT_OK
 
 
-async def _one(
-    client: Client, media: MediaFile, transcript: Transcript, arguments: argparse.Namespace, stop: asyncio.Event
-) -> str:
-    """Transcribe a file; what went wrong, or nothing."""
-    name = media.path.name
-    try:
-        with meter(name, media.size_bytes) as bar:
-            await transcribe(
-                client, media, transcript, bar, language=arguments.language, realtime=arguments.realtime, stop=stop
+async def run_watch(api: HttpApi, arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Print the finals of a session as they come, until its streams have ended; ^C ends it as well."""
+
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    loop.add_signal_handler(signal.SIGINT, task.cancel)
+    with terminal.captions(on_stdout=True) as captions:
+        try:
+            await watch(
+                api,
+                arguments.session_id,
+                captions,
+                lambda change: terminal.say(status.in_words(change)),
+                retry_s=arguments.retry_seconds,
+                rng=random.random,
             )
-    except asyncio.CancelledError:
-        if not stop.is_set():
-            raise
-    except TalkupError as error:
-        return f"{name}: {_described(error)}"
-    for notice in transcript.notices:
-        _complain(f"{name}: {notice.message}")
-    return f"{name}: {_described(transcript.errors[0])}" if transcript.errors else ""
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+    return EXIT_OK
 
 
-@asynccontextmanager
-async def _interrupts(stop: asyncio.Event) -> AsyncIterator[None]:
-    """The first ^C ends the stream and waits for the last words, the second gives up on them."""
-    main_task = asyncio.current_task()
-    loop = asyncio.get_running_loop()
-
-    def interrupted() -> None:
-        if stop.is_set() and main_task is not None:
-            main_task.cancel()
-        stop.set()
-
-    loop.add_signal_handler(signal.SIGINT, interrupted)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
+async def run_doctor(client: Client, api: HttpApi) -> int:
+    """Print the findings; failed when one of them is."""
+    code = EXIT_OK
+    async for finding in examine(client, api):
+        _out(f"{finding}\n")
+        if finding.level is Level.FAIL:
+            code = EXIT_FAILED
+    return code
 
 
-def _described(error: TalkupError) -> str:
-    field = f", field {error.field}" if error.field else ""
-    return f"{error.message} ({error.code}{field})"
-
-
-def _out(text: str, path: Path | None) -> None:
-    if path is None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    else:
-        path.write_text(text, encoding="utf-8")
-
-
-def _complain(text: str) -> None:
-    sys.stderr.write(f"talkup: {text}\n")
+def _out(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 async def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Carry out a command line; its exit status."""
     options = parser().parse_args(arguments)
+    terminal = Terminal()
     try:
-        client = make_client(options, environment)
-        if options.command == "status":
-            return await run_status(client)
-        if options.command == "analyze":
-            return await run_analyze(client, options)
-        return await run_transcribe(client, options)
+        match options.command:
+            case "status":
+                return await run_status(make_client(options, environment, terminal))
+            case "analyze":
+                return await run_analyze(make_client(options, environment, terminal), options)
+            case "watch":
+                return await run_watch(make_api(options, environment), options, terminal)
+            case "token":
+                return await run_token(make_api(options, environment), options, terminal)
+            case "doctor":
+                return await run_doctor(make_client(options, environment, terminal), make_api(options, environment))
+            case _:
+                client = make_client(options, environment, terminal)
+                return await transcribing.run_transcribe(client, options, terminal)
     except SettingError as error:
-        _complain(error.message)
+        terminal.say(error.message)
         return EXIT_USAGE
     except TalkupError as error:
-        _complain(_described(error))
+        terminal.say(status.described(error))
+        return EXIT_FAILED
+    except BrokenPipeError:
+        # Whoever read standard output has enough (`| head`); Python must not try to flush the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except OSError as error:
-        _complain(f"{error.filename}: {error.strerror}")
+        terminal.say(f"{error.filename}: {error.strerror}" if error.filename else f"{error.strerror}")
         return EXIT_FAILED
 
 

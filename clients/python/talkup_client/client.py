@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 from talkup_client import backoff, messages
+from talkup_client.changes import Change, ConnectionBroken, ConnectionRestored, Listener, ignore
 from talkup_client.chunks import Chunk
 from talkup_client.errors import (
     AuthenticationError,
@@ -25,19 +26,16 @@ from talkup_client.errors import (
     from_error_data,
 )
 from talkup_client.events import Acknowledge, ErrorReceived, Message, Pong, SessionOpened, Status, parse
+from talkup_client.gateways import FINAL_CLOSES, Gateways, await_session, why_closed
+from talkup_client.patience import Patience
+from talkup_client.questions import Answer, Questions
 from talkup_client.stream import Stream
-from talkup_client.transport import Transport, TransportClosedError, is_loopback, open_transport, ssl_context
+from talkup_client.transport import Transport, TransportClosedError
 
 DEFAULT_URL = "ws://localhost:8081/ws"
 DEV_KEY = "dev-key"
 DEFAULT_CHUNK_BYTES = 16 * 1024
 _ASK_AGAIN_S = 0.05
-_FINAL_CLOSES = {
-    4401: AuthenticationError,
-    4403: AuthenticationError,
-    1000: SessionLostError,
-    1008: ConnectionLostError,
-}
 
 
 class Client:
@@ -45,7 +43,8 @@ class Client:
 
     `url` may be several: gateways that share their sessions, tried in turn. A lost connection is made again for up to
     `resume_s` seconds and the session taken up where it stood, at whichever gateway answers: the program notices
-    nothing but the delay. Credentials go over `ws://` to loopback only, unless `allow_plaintext`.
+    nothing but the delay. `busy_s` bounds the waiting for a gateway that takes nothing new. `on_change` is told of
+    both, on the event loop. Credentials go over `ws://` to loopback only, unless `allow_plaintext`.
     Raises SettingError for parameters that cannot be used.
     """
 
@@ -59,31 +58,34 @@ class Client:
         allow_plaintext: bool = False,
         open_timeout_s: float = 10.0,
         resume_s: float = 120.0,
+        busy_s: float = 30.0,
+        on_change: Listener = ignore,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         rng: Callable[[], float] = random.random,
     ) -> None:
         if key is not None and token is not None:
             raise SettingError("give a key or a token, not both", field="token")
-        credential = key or token
-        self._urls = [url] if isinstance(url, str) else list(url)
-        if not self._urls:
-            raise SettingError("at least one URL is needed", field="url")
-        for each in self._urls:
-            _check_url(each, may_be_plain=not credential or allow_plaintext)
-        self._headers = {"Authorization": f"Bearer {credential}"} if credential else {}
-        ca = Path(ca_file) if ca_file is not None else None
-        self._tls = {each: ssl_context(each, ca) for each in self._urls}
+        self.gateways = Gateways(
+            [url] if isinstance(url, str) else list(url),
+            credential=key or token,
+            ca_file=Path(ca_file) if ca_file is not None else None,
+            allow_plaintext=allow_plaintext,
+            timeout_s=open_timeout_s,
+        )
         self._open_timeout_s = open_timeout_s
         self._resume_s = resume_s
+        self._busy_s = busy_s
+        self._on_change = on_change
         self._sleep = sleep
         self._rng = rng
         self._transport: Transport | None = None
         self._session: SessionOpened | None = None
         self._streams: dict[str, Stream] = {}
-        self._answers: dict[type[Message], list[asyncio.Future[Message]]] = {Pong: [], Status: []}
+        self._questions = Questions()
         self._online = asyncio.Event()
         self._sending = asyncio.Lock()
         self._failure: TalkupError | None = None
+        self._problem = ""
         self._closing = False
         self._reader: asyncio.Task[None] | None = None
 
@@ -97,8 +99,17 @@ class Client:
         """A good size for chunks of a file, within the gateway's limit."""
         return min(DEFAULT_CHUNK_BYTES, self._opened().max_chunk_bytes or DEFAULT_CHUNK_BYTES)
 
+    @property
+    def online(self) -> bool:
+        """Whether there is a connection at this moment."""
+        return self._online.is_set() and self._failure is None
+
+    def patience(self) -> Patience:
+        """The waiting for a busy gateway, within `busy_s`."""
+        return Patience(self._busy_s, self._tell, self._sleep, self._rng)
+
     async def __aenter__(self) -> Self:
-        """Connect. Raises AuthenticationError, ConnectionLostError, SettingError or BadAnswerError."""
+        """Connect. Raises AuthenticationError, RefusedError, ConnectionLostError, SettingError or BadAnswerError."""
         self._transport, self._session = await self._connect_first()
         self._online.set()
         self._reader = asyncio.create_task(self._read_until_closed())
@@ -151,21 +162,42 @@ class Client:
             sample_rate=sample_rate,
             channels=channels,
         )
+        stream = await self._begin(options)
+        try:
+            yield stream
+        except BaseException:
+            await self._leave(stream, wait=self.online)
+            raise
+        await self._leave(stream, wait=True)
+
+    async def _begin(self, options: messages.StreamOptions) -> Stream:
+        """A stream that the gateway accepted. Raises RefusedError, BadAnswerError, or what ended the session."""
         stream = Stream(f"py-{secrets.token_hex(6)}", options, self)
         self._streams[stream.stream_id] = stream
         try:
             await self.deliver(stream, stream.start_message)
             async with asyncio.timeout(self._open_timeout_s + self._resume_s):
                 await stream.wait_accepted()
-            yield stream
         except TimeoutError:
-            if stream.accepted:
-                raise
+            del self._streams[stream.stream_id]
             raise BadAnswerError("the gateway did not answer the start of a stream in time") from None
-        finally:
-            if stream.accepted and self._online.is_set() and self._failure is None:
-                await stream.end()
+        except BaseException:
             self._streams.pop(stream.stream_id, None)
+            raise
+        return stream
+
+    async def _leave(self, stream: Stream, *, wait: bool) -> None:
+        """The program is done with a stream. It stays in the books until it has ended: a resumption repeats its end.
+
+        `wait` until the end is sent, or leave that to the resumption. Raises what ended the session meanwhile.
+        """
+        stream.leave()
+        if stream.finished or self._failure is not None:
+            self._streams.pop(stream.stream_id, None)
+        elif wait:
+            await stream.end()
+        else:
+            stream.end_on_resumption()
 
     async def status(self) -> Status:
         """How gateway, session and services are."""
@@ -179,6 +211,16 @@ class Client:
         asked = clock()
         await self._ask(Pong, messages.text("ping", {}))
         return clock() - asked
+
+    async def clock_offset(self) -> float:
+        """Seconds by which the gateway's clock is ahead of this machine's, give or take half a round trip."""
+        asked = time.time()
+        answer = await self._ask(Pong, messages.text("ping", {}))
+        assert isinstance(answer, Pong)
+        there = answer.data.get("server_time_ms")
+        if not isinstance(there, int):
+            raise BadAnswerError("the gateway's pong carries no time")
+        return there / 1000 - (asked + time.time()) / 2
 
     async def deliver(self, stream: Stream, message: str | Chunk) -> None:
         """Send for a stream: the streams' way out, not for programs. A chunk stays with its stream until committed.
@@ -200,7 +242,7 @@ class Client:
                     await self._transport.send(_on_the_wire(stream, message))
                 return
 
-    async def _ask(self, kind: type[Message], message: str) -> Message:
+    async def _ask(self, kind: type[Answer], message: str) -> Answer:
         """The answer to a question; it is put again when the connection breaks before the answer has come."""
         try:
             async with asyncio.timeout(self._open_timeout_s):
@@ -210,16 +252,16 @@ class Client:
         except TimeoutError:
             raise ConnectionLostError("the gateway does not answer", retryable=True) from None
 
-    async def _ask_once(self, kind: type[Message], message: str) -> Message | None:
+    async def _ask_once(self, kind: type[Answer], message: str) -> Answer | None:
         """The answer; None when the connection broke. Raises what ended the session."""
         await self._online.wait()
-        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] | None = None
         try:
             async with self._sending:
                 if self._failure is not None:
                     raise self._failure
                 assert self._transport is not None
-                self._answers[kind].append(answer)
+                answer = self._questions.put(kind)
                 await self._transport.send(message)
             return await answer
         except TransportClosedError:
@@ -230,31 +272,17 @@ class Client:
                 raise
             return None
         finally:
-            answer.cancel()
+            if answer is not None:
+                answer.cancel()
 
     async def _connect_first(self) -> tuple[Transport, SessionOpened]:
-        """The first gateway that answers. Raises what the last one did when none does."""
-        for _ in self._urls[1:]:
-            with suppress(ConnectionLostError):
-                return await self._connect()
-        return await self._connect()
-
-    async def _connect(self) -> tuple[Transport, SessionOpened]:
-        """Connect to the gateway at hand; the next attempt goes to the next one unless this one succeeds."""
-        url = self._urls[0]
-        self._urls.append(self._urls.pop(0))
-        transport = await open_transport(url, self._headers, self._tls[url], timeout_s=self._open_timeout_s)
-        try:
-            async with asyncio.timeout(self._open_timeout_s):
-                session = await _await_session(transport, self._dispatch)
-            self._urls.insert(0, self._urls.pop())
-            return transport, session
-        except TimeoutError:
-            transport.abort()
-            raise ConnectionLostError("no session was opened in time", retryable=True) from None
-        except TalkupError:
-            await transport.close()
-            raise
+        """A session at the first gateway that answers, once it is not busy. Raises what the last one did."""
+        patience = self.patience()
+        while True:
+            try:
+                return await self.gateways.open_any(self._dispatch)
+            except RefusedError as refused:
+                await patience.bide(refused)
 
     async def _read_until_closed(self) -> None:
         try:
@@ -270,26 +298,38 @@ class Client:
     async def _after_loss(self, closed: TransportClosedError) -> None:
         """Take the session up again. Raises TalkupError when that cannot be."""
         self._online.clear()
-        for answers in self._answers.values():
-            _fail_all(answers, ConnectionLostError("the connection broke", retryable=True))
+        self._questions.fail(ConnectionLostError("the connection broke", retryable=True))
         if self._closing:
             raise ConnectionLostError("the client was closed")
-        if (final := _FINAL_CLOSES.get(closed.code)) is not None:
-            raise self._failure or final(closed.reason or f"the gateway closed the connection ({closed.code})")
+        reason = why_closed(closed)
+        if (final := FINAL_CLOSES.get(closed.code)) is not None:
+            raise self._failure or final(reason)
+        if not self._resume_s:
+            raise ConnectionLostError(reason)
+        clock = asyncio.get_running_loop().time
+        broken_at = clock()
+        self._tell(ConnectionBroken(reason, self._resume_s))
+        await self._resume(reason)
+        self._tell(ConnectionRestored(clock() - broken_at))
+
+    async def _resume(self, reason: str) -> None:
+        """Connect and take the session up, within `resume_s`. Raises ConnectionLostError, or the gateway's refusal."""
+        self._problem = reason
         try:
             async with asyncio.timeout(self._resume_s):
-                await self._resume()
+                await self._try_to_resume()
         except TimeoutError:
-            raise ConnectionLostError(f"no connection within {self._resume_s:g} s") from None
+            raise ConnectionLostError(f"gave up after {self._resume_s:g} s: {self._problem}") from None
 
-    async def _resume(self) -> None:
+    async def _try_to_resume(self) -> None:
         attempt = 0
         while True:
             await self._sleep(backoff.delay_s(attempt, self._rng))
             attempt += 1
             try:
-                self._transport, _ = await self._connect()
-            except ConnectionLostError:
+                self._transport, _ = await self.gateways.open(self._dispatch)
+            except ConnectionLostError as error:
+                self._problem = error.message
                 continue
             except RefusedError as refused:
                 if not refused.retryable:
@@ -313,7 +353,7 @@ class Client:
         await transport.send(messages.session_resume(session.session_id, session.resume_token, points))
         async with self._sending:
             async with asyncio.timeout(self._open_timeout_s):
-                self._session = await _await_session(transport, self._dispatch)
+                self._session = await await_session(transport, self._dispatch)
             states = {state.stream_id: state for state in self._session.streams}
             for stream in list(self._streams.values()):
                 if (state := states.get(stream.stream_id)) is None:
@@ -327,6 +367,7 @@ class Client:
         """A stream that the gateway does not know was lost with its start, or is over."""
         if stream.accepted:
             stream.fail(SessionLostError("the gateway no longer knows this stream", stream_id=stream.stream_id))
+            self._forget_if_over(stream)
         else:
             await transport.send(stream.started_again())
 
@@ -337,10 +378,7 @@ class Client:
             case SessionOpened():
                 self._session = message
             case Pong() | Status():
-                for answer in self._answers[type(message)][:1]:
-                    if not answer.done():
-                        answer.set_result(message)
-                del self._answers[type(message)][:1]
+                self._questions.answer(message)
             case Acknowledge():
                 if stream := self._streams.get(message.stream_id):
                     stream.receive_acknowledge(message)
@@ -349,6 +387,11 @@ class Client:
             case _:
                 if stream := self._streams.get(message.stream_id):
                     stream.receive(message)
+                    self._forget_if_over(stream)
+
+    def _forget_if_over(self, stream: Stream) -> None:
+        if stream.left and stream.finished:
+            self._streams.pop(stream.stream_id, None)
 
     def _dispatch_error(self, error: ErrorReceived) -> None:
         if error.stream_id is not None:
@@ -368,9 +411,12 @@ class Client:
         self._failure = self._failure or error
         for stream in self._streams.values():
             stream.fail(self._failure)
-        for answers in self._answers.values():
-            _fail_all(answers, self._failure)
+        self._questions.fail(self._failure)
         self._online.set()
+
+    def _tell(self, change: Change) -> None:
+        """From outside of every task of this client: a listener that fails spoils nothing."""
+        asyncio.get_running_loop().call_soon(self._on_change, change)
 
     def _opened(self) -> SessionOpened:
         if self._session is None:
@@ -378,39 +424,7 @@ class Client:
         return self._session
 
 
-def _check_url(url: str, *, may_be_plain: bool) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("ws", "wss") or not parts.hostname:
-        raise SettingError("the URL is not one of a WebSocket: ws://host:port/ws or wss://host/ws", field="url")
-    if parts.scheme == "ws" and not may_be_plain and not is_loopback(url):
-        raise SettingError("a credential would travel unprotected: use wss://", field="url")
-
-
 def _on_the_wire(stream: Stream, message: str | Chunk) -> str | bytes:
     if isinstance(message, Chunk):
         return messages.tagged_frame(stream.handle, message.sequence, message.payload)
     return message
-
-
-async def _await_session(transport: Transport, dispatch: Callable[[Message | None], None]) -> SessionOpened:
-    """Read up to `session`; what comes before goes to `dispatch`. Raises the gateway's error in its place."""
-    while True:
-        try:
-            message = parse(await transport.receive())
-        except TransportClosedError as closed:
-            final = _FINAL_CLOSES.get(closed.code, ConnectionLostError)
-            raise final(closed.reason or f"the gateway closed the connection ({closed.code})") from None
-        match message:
-            case SessionOpened():
-                return message
-            case ErrorReceived(stream_id=None):
-                raise from_error_data(message.data)
-            case _:
-                dispatch(message)
-
-
-def _fail_all(answers: list[asyncio.Future[Message]], error: TalkupError) -> None:
-    for answer in answers:
-        if not answer.done():
-            answer.set_exception(error)
-    answers.clear()

@@ -10,8 +10,8 @@ class TalkupError(Exception):
     """Base of everything this package raises.
 
     `code` is one of the protocol's closed list, or one of this package's own: `connection_lost`, `client_too_slow`,
-    `bad_answer`, `unsupported_file`, `bad_setting`. `field` is the path of the offending field, `retry_after_ms` when
-    to come back.
+    `bad_answer`, `unsupported_file`, `unreadable_file`, `no_media`, `no_microphone`, `bad_setting`. `field` is the path
+    of the offending field, `retry_after_ms` when to come back.
     """
 
     code = "internal"
@@ -74,6 +74,24 @@ class UnsupportedFileError(TalkupError):
     """A file that cannot be streamed; the message says why."""
 
     code = "unsupported_file"
+
+
+class UnreadableFileError(UnsupportedFileError):
+    """A file that is missing, a folder, or not to be read by this user; the message says which."""
+
+    code = "unreadable_file"
+
+
+class NoMediaError(TalkupError):
+    """The stream is over, and nothing of what was sent was a recording that can be decoded."""
+
+    code = "no_media"
+
+
+class MicrophoneError(TalkupError):
+    """No sound can be had from a microphone; the message says what is missing."""
+
+    code = "no_microphone"
 
 
 class SettingError(TalkupError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from talkup_client.errors import UnsupportedFileError
+from talkup_client.errors import UnreadableFileError, UnsupportedFileError
 
 HEAD_BYTES = 64 * 1024
 MAX_MOOV_BYTES = 16 * 2**20
@@ -37,15 +37,19 @@ class Box:
 
 
 def identify(path: Path) -> MediaFile:
-    """Look into a file. Raises UnsupportedFileError, with a message for a person."""
+    """Look into a file. Raises UnsupportedFileError or UnreadableFileError, with a message for a person."""
     try:
+        if path.is_dir():
+            raise UnreadableFileError(f"{path} is a folder: name the files in it")
         size = path.stat().st_size
         with path.open("rb") as file:
             if size == 0:
                 raise UnsupportedFileError(f"{path.name} is empty")
             return MediaFile(path, _format(path, file, size), size)
+    except FileNotFoundError:
+        raise UnreadableFileError(f"{path}: there is no such file") from None
     except OSError as error:
-        raise UnsupportedFileError(f"{path}: {error.strerror}") from None
+        raise UnreadableFileError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _format(path: Path, file: BinaryIO, size: int) -> str:

@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 from talkup_client import messages
 from talkup_client.chunks import Chunk, UncommittedChunks
-from talkup_client.errors import SettingError, TalkupError, from_error_data
+from talkup_client.errors import NoMediaError, SettingError, TalkupError, from_error_data
 from talkup_client.events import (
     Acknowledge,
     ErrorReceived,
@@ -50,6 +50,7 @@ class Stream:
         self.handle = 0
         self.last_segment_id = 0
         self.ended: StreamEnded | None = None
+        self.left = False
         self._link = link
         self._inbox = Inbox(UNREAD_EVENTS)
         self._chunks = UncommittedChunks(0, keep_bytes=KEEP_BYTES)
@@ -58,6 +59,9 @@ class Stream:
         self._accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._flush_ids = itertools.count(1)
         self._flushes: dict[int, asyncio.Future[None]] = {}
+        self._failure: TalkupError | None = None
+        self._error: TalkupError | None = None
+        self._has_sent = False
         self._end_sent = False
         self._end_message = ""
         self._end_repeated = False
@@ -74,6 +78,11 @@ class Stream:
         return self._accepted.done() and self._accepted.exception() is None
 
     @property
+    def decoded_nothing(self) -> bool:
+        """Whether the stream is over and nothing of what was sent could be decoded."""
+        return self._has_sent and self.ended is not None and not self.ended.media_seconds
+
+    @property
     def acknowledged_bytes(self) -> int:
         """Bytes that the gateway has done with for good."""
         return self._chunks.forgotten_bytes
@@ -88,13 +97,21 @@ class Stream:
         if not payload:
             return
         await self._room.wait()
+        if self._failure is not None:
+            raise self._failure
         if self.finished:
             return
+        self._has_sent = True
         await self._link.deliver(self, self._chunks.append(payload))
         self._update_room()
 
     async def flush(self) -> None:
-        """Have everything sent so far become final text; returns when it has."""
+        """Have everything sent so far become final text; returns when it has.
+
+        Raises TalkupError when the session is lost, or the stream ends with an error before.
+        """
+        if self._failure is not None:
+            raise self._failure
         if self.finished or self._end_sent:
             return
         flush_id = next(self._flush_ids)
@@ -105,9 +122,18 @@ class Stream:
     async def end(self) -> None:
         """Say that no more chunks come; the remaining events and `StreamEnded` follow."""
         if not self._end_sent and not self.finished:
+            self.end_on_resumption()
+            await self._link.deliver(self, self._end_message)
+
+    def end_on_resumption(self) -> None:
+        """End without a connection: the resumption says so."""
+        if not self._end_sent:
             self._end_sent = True
             self._end_message = messages.stream_end(self.stream_id)
-            await self._link.deliver(self, self._end_message)
+
+    def leave(self) -> None:
+        """Nobody reads the events any more: what still comes is dropped."""
+        self.left = True
 
     def __aiter__(self) -> Self:
         return self
@@ -119,10 +145,15 @@ class Stream:
         return event
 
     async def finals(self) -> AsyncIterator[TranscriptUpdate]:
-        """The final segments alone, as they come. Raises what iterating raises."""
+        """The final segments alone, as they come.
+
+        Raises what iterating raises, and at the end NoMediaError when nothing of what was sent could be decoded.
+        """
         async for event in self:
             if isinstance(event, TranscriptUpdate) and event.is_final:
                 yield event
+        if self.decoded_nothing:
+            raise NoMediaError("nothing of what was sent could be decoded: it is no recording of the announced format")
 
     # What the client's reader tells the stream. None of it waits.
 
@@ -138,7 +169,7 @@ class Stream:
             self.last_segment_id = event.segment_id
         if isinstance(event, StreamEnded):
             self.ended = event
-        self._inbox.put(event)
+        self._put(event)
         if self.finished:
             self._release()
 
@@ -161,9 +192,10 @@ class Stream:
             self._refuse(problem)
             self._inbox.finish(None)
         elif problem.code in _NOTICES or _goes_on(problem):
-            self._inbox.put(Notice(self.stream_id, problem.code, problem.message))
+            self._put(Notice(self.stream_id, problem.code, problem.message))
         else:
-            self._inbox.put(problem)
+            self._error = problem
+            self._put(problem)
 
     def resumed(self, state: StreamState) -> Iterator[str | Chunk]:
         """What to send again after a resumption, in order: chunks, unanswered flushes, the end."""
@@ -192,6 +224,8 @@ class Stream:
         """The session is lost: nothing more comes."""
         if not self._accepted.done():
             self._refuse(error)
+        if not self.finished:
+            self._failure = error
         self._inbox.finish(error)
         self._release()
 
@@ -210,11 +244,22 @@ class Stream:
         else:
             self._room.clear()
 
+    def _put(self, entry: StreamEvent | TalkupError) -> None:
+        if not self.left or isinstance(entry, StreamEnded):
+            self._inbox.put(entry)
+
     def _release(self) -> None:
+        """Nothing more comes: whoever waits goes on, or hears why not."""
         self._room.set()
+        problem = self._failure or self._error
         for flush in self._flushes.values():
-            if not flush.done():
+            if flush.done():
+                continue
+            if problem is None:
                 flush.set_result(None)
+            else:
+                flush.set_exception(problem)
+                flush.exception()  # its waiter may be gone: then nobody else looks at it
         self._flushes.clear()
 
 

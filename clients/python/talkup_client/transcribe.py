@@ -1,30 +1,48 @@
-"""A media file through the gateway: chunks as fast as it takes them, or as a live source would give them."""
+"""Media through the gateway, and what comes back of it gathered: finals, losses, errors."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
-from talkup_client import duration
 from talkup_client.client import Client
-from talkup_client.errors import TalkupError, UnsupportedFileError
-from talkup_client.events import Notice, StreamEnded, TranscriptUpdate
+from talkup_client.errors import NoMediaError, TalkupError
+from talkup_client.events import Notice, StreamEnded, StreamEvent, TranscriptUpdate
+from talkup_client.integrity import damage
+from talkup_client.losses import losses, shortfall
 from talkup_client.media_file import MediaFile
-from talkup_client.progress import Meter
+from talkup_client.sources import chunks, paced, until
 from talkup_client.stream import Stream
+from talkup_client.terminal import Meter
 
-REALTIME_SLICE_S = 0.1
+SCRIPTED_MODEL = "fake"
+
+Watch = Callable[[StreamEvent], None]
 
 
 @dataclass(slots=True)
 class Transcript:
-    """What has come back so far: finals by rising segment id, notices, errors; `complete` once the stream ended."""
+    """What has come back so far: finals by rising segment id, notices, errors; `ended` once the stream has.
+
+    `losses` are lines for a person about what was sent in vain.
+    """
 
     segments: list[TranscriptUpdate] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     errors: list[TalkupError] = field(default_factory=list)
-    complete: bool = False
+    losses: list[str] = field(default_factory=list)
+    ended: StreamEnded | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last word has come."""
+        return self.ended is not None
+
+    @property
+    def refused_for_now(self) -> TalkupError | None:
+        """The gateway's word that it has no room, if that is all that came back."""
+        return next((error for error in self.errors if error.code == "busy"), None) if not self.segments else None
 
 
 async def transcribe(
@@ -36,70 +54,112 @@ async def transcribe(
     language: str = "auto",
     realtime: bool = False,
     stop: asyncio.Event | None = None,
+    watch: Watch | None = None,
 ) -> None:
     """Stream a file and collect its finals in `transcript`, which holds what is there also when this is cut short.
 
-    `stop` ends the stream early: what was sent is transcribed to its last word. Raises TalkupError when the stream is
-    refused or the session lost, UnsupportedFileError when a file does not tell its duration to `realtime`.
+    `stop` ends the stream early: what was sent is transcribed to its last word. A busy gateway is asked again within
+    the client's patience. Raises TalkupError when the stream is refused or the session lost, UnsupportedFileError when
+    a file does not tell its duration to `realtime`, NoMediaError when nothing of it could be decoded.
     """
-    slices = paced(media, asyncio.sleep) if realtime else _chunks(media, client.chunk_bytes)
-    async with client.stream(format=media.format, services=("stt",), language=language) as stream:
+    stop = stop or asyncio.Event()
+
+    async def slices() -> AsyncGenerator[bytes, None]:
+        sent = 0
+        async for chunk in paced(media, asyncio.sleep) if realtime else chunks(media, client.chunk_bytes):
+            yield chunk
+            sent += len(chunk)
+            meter.update(sent, transcript.segments[-1].end_ms if transcript.segments else 0)
+
+    await caption(client, media.format, slices, transcript, language=language, stop=stop, watch=watch)
+    if stop.is_set():
+        return
+    if broken := await asyncio.to_thread(damage, media):
+        transcript.losses.append(broken)
+    elif (short := shortfall(media, transcript.ended)) and not await _is_scripted(client):
+        transcript.losses.append(short)
+
+
+async def caption(
+    client: Client,
+    format_: str,
+    slices: Callable[[], AsyncGenerator[bytes, None]],
+    transcript: Transcript,
+    *,
+    language: str = "auto",
+    stop: asyncio.Event,
+    watch: Watch | None = None,
+) -> None:
+    """Send what `slices` gives until it ends or `stop` is set, and collect what comes back in `transcript`.
+
+    `slices` is called again when the gateway was busy and is asked again. `watch` is shown every event. Raises as
+    `transcribe` does.
+    """
+    patience = client.patience()
+    while True:
+        decoded_nothing = await _once(client, format_, slices(), transcript, language=language, stop=stop, watch=watch)
+        if (busy := transcript.refused_for_now) is None or stop.is_set():
+            break
+        await patience.bide(busy)
+        transcript.errors.clear()
+        transcript.notices.clear()
+        transcript.ended = None
+    transcript.losses = losses(transcript.notices, transcript.ended)
+    if decoded_nothing and not transcript.errors:
+        raise NoMediaError("nothing of it could be decoded: it is damaged from its beginning, or no recording")
+
+
+async def _is_scripted(client: Client) -> bool:
+    """Whether the scripted engine answers (ENGINE=fake): it decodes nothing, and its clock says nothing of a file."""
+    services = (await client.status()).data.get("services") or ()
+    return any(SCRIPTED_MODEL in service.get("models", ()) for service in services)
+
+
+async def _once(
+    client: Client,
+    format_: str,
+    slices: AsyncGenerator[bytes, None],
+    transcript: Transcript,
+    *,
+    language: str,
+    stop: asyncio.Event,
+    watch: Watch | None,
+) -> bool:
+    """One stream to its end; whether nothing of what was sent could be decoded."""
+    async with client.stream(format=format_, services=("stt",), language=language) as stream:
         try:
             async with asyncio.TaskGroup() as group:
-                sender = group.create_task(_send(stream, slices, transcript, meter, stop or asyncio.Event()))
-                await _collect(stream, transcript)
+                sender = group.create_task(_send(stream, slices, stop))
+                await _collect(stream, transcript, watch)
                 sender.cancel()
         except* TalkupError as errors:
             raise errors.exceptions[0] from None
+        return stream.decoded_nothing
 
 
-async def _send(
-    stream: Stream, slices: AsyncIterator[bytes], transcript: Transcript, meter: Meter, stop: asyncio.Event
-) -> None:
-    sent = 0
-    async for chunk in slices:
-        if stop.is_set() or stream.finished:
+async def _send(stream: Stream, slices: AsyncGenerator[bytes, None], stop: asyncio.Event) -> None:
+    async for chunk in until(stop, slices):
+        if stream.finished:
             break
         await stream.send(chunk)
-        sent += len(chunk)
-        meter.update(sent, transcript.segments[-1].end_ms if transcript.segments else 0)
     await stream.end()
 
 
-async def _collect(stream: Stream, transcript: Transcript) -> None:
+async def _collect(stream: Stream, transcript: Transcript, watch: Watch | None) -> None:
     while not transcript.complete:
         try:
             event = await anext(stream, None)
         except TalkupError as error:
             transcript.errors.append(error)
             continue
+        if event is None:
+            return
+        if watch is not None:
+            watch(event)
         match event:
-            case None:
-                return
             case TranscriptUpdate(is_final=True):
                 transcript.segments.append(event)
             case Notice():
                 transcript.notices.append(event)
             case StreamEnded():
-                transcript.complete = True
-
-
-async def _chunks(media: MediaFile, size: int) -> AsyncIterator[bytes]:
-    with media.path.open("rb") as file:
-        while chunk := file.read(size):
-            yield chunk
-
-
-async def paced(media: MediaFile, sleep: Callable[[float], Awaitable[object]]) -> AsyncIterator[bytes]:
-    """A slice every 100 ms of playing time, at the file's mean rate."""
-    playing_s = duration.seconds(media)
-    if not playing_s:
-        raise UnsupportedFileError(f"{media.path.name} does not tell its duration: it cannot be paced in real time")
-    size = max(1, round(media.size_bytes * REALTIME_SLICE_S / playing_s))
-    size += size % 2  # samples of two bytes stay whole
-    clock = asyncio.get_running_loop().time
-    begin, sent = clock(), 0
-    async for chunk in _chunks(media, size):
-        await sleep(max(0.0, begin + sent / media.size_bytes * playing_s - clock()))
-        yield chunk
-        sent += len(chunk)
+                transcript.ended = event

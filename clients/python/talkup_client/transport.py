@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import ipaddress
+import socket
 import ssl
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
 
 from talkup_client.errors import AuthenticationError, ConnectionLostError, SettingError
 
 MAX_MESSAGE_BYTES = 16 * 2**20
 WRITE_LIMIT_BYTES = 256 * 1024
+WS_PATH = "/ws"
 _AUTHENTICATION_STATUSES = (401, 403)
 
 
@@ -105,15 +112,87 @@ async def open_transport(
     except InvalidURI:
         raise SettingError("the URL is not one of a WebSocket: ws://host:port/ws or wss://host/ws") from None
     except InvalidStatus as error:
-        status = error.response.status_code
-        if status in _AUTHENTICATION_STATUSES:
-            raise AuthenticationError("the gateway refuses this credential") from None
-        raise ConnectionLostError(f"the gateway answered the handshake with HTTP {status}", retryable=True) from None
+        raise _refused(url, error.response.status_code) from None
     except ssl.SSLCertVerificationError as error:
-        raise SettingError(
-            f"the gateway's certificate is not trusted: {error.verify_message} (a private CA: --ca FILE, ca_file=)"
-        ) from None
-    except (OSError, TimeoutError, InvalidHandshake):
-        host = urlsplit(url).netloc.rpartition("@")[2]
-        raise ConnectionLostError(f"no connection to {host}", retryable=True) from None
+        raise _untrusted(error) from None
+    except (OSError, TimeoutError, InvalidHandshake) as error:
+        problem = f"no connection to {place(url)}: {_why(url, error, timeout_s)}"
+        raise ConnectionLostError(problem, retryable=True) from None
     return Transport(connection)
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a TLS port shows, checked: the names that it stands for, and the time until it expires."""
+
+    names: tuple[str, ...]
+    seconds_left: float
+
+
+async def read_certificate(url: str, tls: ssl.SSLContext | None, *, timeout_s: float = 10.0) -> Certificate | None:
+    """The certificate of a wss:// URL, None for ws://. Raises SettingError for one not trusted, ConnectionLostError."""
+    if tls is None:
+        return None
+    parts = urlsplit(url)
+    try:
+        async with asyncio.timeout(timeout_s):
+            _, writer = await asyncio.open_connection(
+                parts.hostname, parts.port or 443, ssl=tls, server_hostname=parts.hostname
+            )
+    except ssl.SSLCertVerificationError as error:
+        raise _untrusted(error) from None
+    except (OSError, TimeoutError) as error:
+        raise ConnectionLostError(f"no connection to {place(url)}: {_why(url, error, timeout_s)}") from None
+    shown = writer.get_extra_info("peercert") or {}
+    writer.transport.abort()
+    names = tuple(str(name) for _, name in shown.get("subjectAltName", ()))
+    return Certificate(names, ssl.cert_time_to_seconds(shown["notAfter"]) - time.time())
+
+
+def _untrusted(error: ssl.SSLCertVerificationError) -> SettingError:
+    return SettingError(
+        f"the gateway's certificate is not trusted: {error.verify_message} (a private CA: --ca FILE, ca_file=)"
+    )
+
+
+def place(url: str) -> str:
+    """Host and port of a URL, for messages."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def _refused(url: str, status: int) -> AuthenticationError | ConnectionLostError:
+    """What an HTTP status in the place of a WebSocket means."""
+    if status in _AUTHENTICATION_STATUSES:
+        return AuthenticationError("the gateway refuses this credential")
+    if status == HTTPStatus.NOT_FOUND and urlsplit(url).path != WS_PATH:
+        hint = f"the path of a gateway's WebSocket is {WS_PATH}"
+    elif status == HTTPStatus.NOT_FOUND:
+        hint = "this port serves no WebSockets (`make run`: 8081 for ws://, 8443 for wss://; 8080 is HTTP)"
+    elif status == HTTPStatus.SERVICE_UNAVAILABLE:
+        hint = "the gateway restarts"
+    elif status == HTTPStatus.TOO_MANY_REQUESTS:
+        hint = "too many wrong credentials came from this address"
+    else:
+        hint = f"the handshake was answered with HTTP {status}"
+    return ConnectionLostError(f"no connection to {place(url)}: {hint}", retryable=True)
+
+
+def _why(url: str, error: Exception, timeout_s: float) -> str:
+    """The likely cause of a failed connection, for a person."""
+    match error:
+        case TimeoutError():
+            return f"no answer within {timeout_s:g} s"
+        case socket.gaierror():
+            return "this host name is not known"
+        case InvalidMessage():
+            return "what answers there is no WebSocket; a port with TLS is reached by wss://"
+        case OSError() if _is_refusal(error):
+            return "nobody listens there; is the gateway running, and is this its WebSocket port?"
+        case OSError() if urlsplit(url).scheme == "wss":
+            return "TLS cannot be agreed on; a port without TLS is reached by ws://"
+    return "the connection broke"
+
+
+def _is_refusal(error: OSError) -> bool:
+    """Whether a connection was refused, by one address or by all that a name has (asyncio joins their texts)."""
+    return error.errno == errno.ECONNREFUSED or (error.errno is None and f"Errno {errno.ECONNREFUSED}]" in str(error))

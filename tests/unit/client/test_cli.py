@@ -12,7 +12,7 @@ from talkup_client import Client, SlowReaderError, captions, cli
 from talkup_client.events import TranscriptUpdate, Word
 from talkup_client.inbox import Inbox
 from talkup_client.media_file import identify
-from talkup_client.progress import meter
+from talkup_client.terminal import Terminal
 from talkup_client.transcribe import Transcript, transcribe
 
 from tests.fakes.gateway_server import KEY, FakeGateway
@@ -121,7 +121,7 @@ async def test_realtime_sends_slices_of_a_tenth_of_a_second(tmp_path: Path) -> N
     path.write_bytes(b"\1" * 9_600)
     transcript = Transcript()
     async with FakeGateway().serving() as gateway, Client(gateway.url, key=KEY) as client:
-        with meter("short", 9_600) as bar:
+        with Terminal().meter("short", 9_600) as bar:
             await transcribe(client, identify(path), transcript, bar, realtime=True)
     assert [len(chunk) for chunk in gateway.streams()[0].chunks] == [3_200, 3_200, 3_200]
 

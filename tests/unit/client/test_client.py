@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from functools import partial
 
 import pytest
 from talkup_client import (
     AuthenticationError,
+    Change,
     Client,
+    ConnectionBroken,
     ConnectionLostError,
+    ConnectionRestored,
+    GatewayBusy,
+    NoMediaError,
     RefusedError,
     SessionLostError,
     SettingError,
@@ -151,6 +158,100 @@ async def test_leaving_the_block_ends_the_stream() -> None:
                 await stream.send(b"two")
 
 
+async def test_a_stream_left_while_the_connection_is_away_is_ended_by_the_resumption() -> None:
+    async with FakeGateway(drop_at_statuses=1).serving() as gateway:
+        away, back = asyncio.Event(), asyncio.Event()
+
+        async def hold(_: float) -> None:
+            away.set()
+            await back.wait()
+
+        async with Client(gateway.url, key=KEY, sleep=hold) as client:
+            with suppress(LookupError):
+                async with client.stream(format="audio/flac") as stream:
+                    await stream.send(b"one")
+                    await stream.flush()
+                    asking = asyncio.create_task(client.status())
+                    await away.wait()
+                    raise LookupError
+            assert not gateway.streams()[0].ended
+            back.set()
+            await asking
+            await client.ping()
+            assert gateway.streams()[0].ended
+
+
+async def test_an_end_that_was_lost_with_the_connection_is_said_again() -> None:
+    async with FakeGateway(drop_at_ends=1).serving() as gateway, client_for(gateway) as client:
+        async with client.stream(format="audio/flac") as stream:
+            await stream.send(b"one")
+        await client.ping()
+        assert gateway.streams()[0].ended
+        assert gateway.connections == 2
+
+
+async def test_flush_and_send_fail_with_the_session() -> None:
+    async with FakeGateway(drop_at_flushes=1).serving() as gateway, client_for(gateway) as client:
+        gateway.forget_sessions = True
+        async with client.stream(format="audio/flac") as stream:
+            await stream.send(b"one")
+            with pytest.raises(SessionLostError):
+                await stream.flush()
+            with pytest.raises(SessionLostError):
+                await stream.send(b"two")
+            with pytest.raises(SessionLostError):
+                await stream.flush()
+
+
+async def test_a_program_hears_of_a_lost_connection_and_of_its_return() -> None:
+    changes: list[Change] = []
+    async with (
+        FakeGateway(drop_at_statuses=1).serving() as gateway,
+        client_for(gateway, on_change=changes.append, resume_s=60.0) as client,
+    ):
+        await client.status()
+    broken, restored = changes
+    assert broken == ConnectionBroken("the connection broke", 60.0)
+    assert isinstance(restored, ConnectionRestored)
+
+
+async def test_without_time_to_resume_a_lost_connection_is_final() -> None:
+    async with FakeGateway(drop_after_chunks=(1,)).serving() as gateway:
+        with pytest.raises(ConnectionLostError, match="the connection broke"):
+            await transcribe(client_for(gateway, resume_s=0.0), CHUNKS)
+    assert gateway.connections == 1
+
+
+async def test_a_busy_gateway_is_asked_again_when_it_says_so() -> None:
+    changes: list[Change] = []
+    waits: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+
+    async with FakeGateway(busy_connections=2).serving() as gateway:
+        async with Client(gateway.url, key=KEY, sleep=wait, on_change=changes.append) as client:
+            await client.ping()
+        assert waits == [1.5, 1.5]
+        assert changes == [GatewayBusy("the gateway is full", 1.5)] * 2
+        gateway.busy_connections = 5
+        with pytest.raises(RefusedError, match="full") as caught:
+            await Client(gateway.url, key=KEY, sleep=wait, busy_s=4.0).__aenter__()
+    assert (caught.value.code, len(waits)) == ("busy", 4)
+
+
+async def test_finals_say_when_nothing_could_be_decoded() -> None:
+    async with (
+        FakeGateway(decodes=False).serving() as gateway,
+        client_for(gateway) as client,
+        client.stream(format="audio") as stream,
+    ):
+        await stream.send(b"no recording")
+        await stream.end()
+        with pytest.raises(NoMediaError):
+            assert [final async for final in stream.finals()] == []
+
+
 async def test_two_streams_share_a_connection() -> None:
     async with FakeGateway().serving() as gateway:
         client = client_for(gateway)
@@ -182,8 +283,37 @@ async def test_a_wrong_key_is_an_authentication_error() -> None:
 async def test_nobody_listening_is_a_connection_error() -> None:
     async with FakeGateway().serving() as gateway:
         url = gateway.url
-    with pytest.raises(ConnectionLostError):
-        await Client(url, key=KEY).__aenter__()
+    for each in (url, url.replace("127.0.0.1", "localhost")):
+        with pytest.raises(ConnectionLostError, match="nobody listens there"):
+            await Client(each, key=KEY).__aenter__()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "path", "hint"),
+    [
+        ("ws", "/other", "the path of a gateway's WebSocket is /ws"),
+        ("ws", "", "the path of a gateway's WebSocket is /ws"),
+        ("wss", "/ws", "a port without TLS is reached by ws://"),
+    ],
+)
+async def test_a_wrong_url_is_explained(scheme: str, path: str, hint: str) -> None:
+    async with FakeGateway().serving() as gateway:
+        url = gateway.url.replace("ws:", f"{scheme}:").removesuffix("/ws") + path
+        with pytest.raises(ConnectionLostError, match=hint):
+            await Client(url, key=KEY).__aenter__()
+
+
+async def test_what_is_no_gateway_is_explained() -> None:
+    async def say(words: bytes, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(words)
+        writer.close()
+
+    http = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+    for words, hint in ((b"\x15\x03\x03\x00\x02\x02\x32", "reached by wss://"), (http, "serves no WebSockets")):
+        async with await asyncio.start_server(partial(say, words), "127.0.0.1", 0) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws"
+            with pytest.raises(ConnectionLostError, match=hint):
+                await Client(url, key=KEY).__aenter__()
 
 
 async def test_status_and_ping_are_answered() -> None:

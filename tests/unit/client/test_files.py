@@ -13,7 +13,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 from talkup_client import duration
-from talkup_client.errors import UnsupportedFileError
+from talkup_client.errors import UnreadableFileError, UnsupportedFileError
 from talkup_client.media_file import RAW_PCM, boxes, identify
 
 SECOND = np.zeros(16_000, dtype=np.int16)
@@ -75,7 +75,7 @@ def test_fragmented_mp4_streams_and_the_other_kind_is_explained(tmp_path: Path) 
 def test_other_files_are_refused_in_words(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(UnsupportedFileError, match="thing"):
         identify(write(tmp_path / "thing", content))
-    with pytest.raises(UnsupportedFileError, match="No such file"):
+    with pytest.raises(UnsupportedFileError, match="there is no such file"):
         identify(tmp_path / "missing.wav")
 
 
@@ -105,3 +105,10 @@ def test_a_wave_header_gives_the_exact_time(tmp_path: Path) -> None:
         file.setframerate(48_000)
         file.writeframes(b"\0" * 48_000)
     assert duration.seconds(identify(path)) == 0.25
+
+
+def test_a_folder_and_a_file_that_may_not_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFileError, match="is a folder"):
+        identify(tmp_path)
+    with pytest.raises(UnreadableFileError, match="cannot be read: Not a directory"):
+        identify(write(tmp_path / "plain", b"x") / "below")

@@ -198,6 +198,20 @@ async def test_a_child_that_dies_early_ends_the_run_with_its_last_words(
     assert not list(tmp_path.glob("*.pid"))
 
 
+async def test_an_interrupted_stack_says_that_it_stops_and_when_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sleeper = ("-c", "import time; time.sleep(60)")
+    monkeypatch.setattr(plan, "workers", lambda *_, **__: [plan.Program("stt-1", sleeper, {})])
+    monkeypatch.setattr(plan, "gateway", lambda *_, **__: plan.Program("gateway", sleeper, {}))
+    said: list[str] = []
+    stack = run.Stack(DevSettings(http_port=9), tmp_path, said.append, has_vision=False)
+    stack.interrupt()
+    await stack.run(dict(os.environ))
+    assert [line.partition(":")[0] for line in said] == ["stopping", "stopped"]
+    assert not list(tmp_path.glob("*.pid"))
+
+
 def test_python_and_its_venv_are_checked_in_words() -> None:
     assert check_python.problem((3, 12), has_venv=True) == ""
     assert "3.11 or newer" in check_python.problem((3, 10), has_venv=True)

@@ -126,6 +126,13 @@ def test_a_hub_out_of_reach_is_told_in_one_line(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(ModelError, match="cannot be had from the hub") as refused:
         resolve("no-such-model", tmp_path / "cache")
     assert "\n" not in str(refused.value)
+    assert "there are tiny.en, base, and at the hub tiny," in str(refused.value)
+    assert "Error" not in str(refused.value)
+
+
+def test_a_name_that_no_hub_takes_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"the hub has no .*; there are tiny\.en, base, and"):
+        resolve("no such model!", tmp_path / "cache")
 
 
 def test_the_table_names_whole_digests() -> None:

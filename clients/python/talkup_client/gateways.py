@@ -1,0 +1,125 @@
+"""The gateways of a client, as places to connect to: tried in turn, the one that answered first of all."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from talkup_client.errors import (
+    AuthenticationError,
+    ConnectionLostError,
+    SessionLostError,
+    SettingError,
+    TalkupError,
+    from_error_data,
+)
+from talkup_client.events import ErrorReceived, Message, SessionOpened, parse
+from talkup_client.transport import Transport, TransportClosedError, is_loopback, open_transport, ssl_context
+
+FINAL_CLOSES: dict[int, type[TalkupError]] = {
+    4401: AuthenticationError,
+    4403: AuthenticationError,
+    1000: SessionLostError,
+    1008: ConnectionLostError,
+}
+"""Close codes after which connecting again makes no sense."""
+_LOSSES = {1006: "the connection broke", 1012: "the gateway restarts or was stopped"}
+
+Dispatch = Callable[[Message | None], None]
+
+
+class Gateways:
+    """Gateways that share their sessions. Raises SettingError for URLs, files and credentials that cannot be used."""
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        credential: str | None,
+        ca_file: Path | None,
+        allow_plaintext: bool,
+        timeout_s: float,
+    ) -> None:
+        if not urls:
+            raise SettingError("at least one URL is needed", field="url")
+        for url in urls:
+            _check_url(url, may_be_plain=not credential or allow_plaintext)
+        self._urls = list(urls)
+        self._headers = {"Authorization": f"Bearer {credential}"} if credential else {}
+        self._tls = {url: ssl_context(url, ca_file) for url in urls}
+        self._timeout_s = timeout_s
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The gateways, the one at hand first."""
+        return tuple(self._urls)
+
+    def tls_of(self, url: str) -> ssl.SSLContext | None:
+        """The TLS settings for one of `urls`; None for ws://."""
+        return self._tls[url]
+
+    def turn(self) -> None:
+        """Have the next attempt go to the next gateway."""
+        self._urls.append(self._urls.pop(0))
+
+    async def open_any(self, dispatch: Dispatch) -> tuple[Transport, SessionOpened]:
+        """A new session at the first gateway that answers. Raises what the last one did when none does."""
+        for _ in self._urls[1:]:
+            with suppress(ConnectionLostError):
+                return await self.open(dispatch)
+        return await self.open(dispatch)
+
+    async def open(self, dispatch: Dispatch) -> tuple[Transport, SessionOpened]:
+        """A new session at the gateway at hand; the next attempt goes to the next one unless this one succeeds.
+
+        `dispatch` is given what comes before the session. Raises ConnectionLostError, or the gateway's refusal.
+        """
+        url = self._urls[0]
+        self.turn()
+        transport = await open_transport(url, self._headers, self._tls[url], timeout_s=self._timeout_s)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                session = await await_session(transport, dispatch)
+        except TalkupError:
+            await transport.close()
+            raise
+        except BaseException as error:
+            transport.abort()
+            if isinstance(error, TimeoutError):
+                raise ConnectionLostError("no session was opened in time", retryable=True) from None
+            raise
+        self._urls.insert(0, self._urls.pop())
+        return transport, session
+
+
+async def await_session(transport: Transport, dispatch: Dispatch) -> SessionOpened:
+    """Read up to `session`; what comes before goes to `dispatch`. Raises the gateway's error in its place."""
+    while True:
+        try:
+            message = parse(await transport.receive())
+        except TransportClosedError as closed:
+            raise FINAL_CLOSES.get(closed.code, ConnectionLostError)(why_closed(closed)) from None
+        match message:
+            case SessionOpened():
+                return message
+            case ErrorReceived(stream_id=None):
+                raise from_error_data(message.data)
+            case _:
+                dispatch(message)
+
+
+def why_closed(closed: TransportClosedError) -> str:
+    """The reason of a close, for a person."""
+    return _LOSSES.get(closed.code) or closed.reason or f"the gateway closed the connection ({closed.code})"
+
+
+def _check_url(url: str, *, may_be_plain: bool) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+        raise SettingError("the URL is not one of a WebSocket: ws://host:port/ws or wss://host/ws", field="url")
+    if parts.scheme == "ws" and not may_be_plain and not is_loopback(url):
+        raise SettingError("a credential would travel unprotected: use wss://", field="url")

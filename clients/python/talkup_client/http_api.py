@@ -1,0 +1,129 @@
+"""The gateway's HTTP port: sessions, transcripts, health. Standard library alone; a request waits in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from talkup_client.errors import BadAnswerError, ConnectionLostError, SettingError, TalkupError, from_error_data
+from talkup_client.transport import is_loopback, ssl_context
+
+MAX_BODY_BYTES = 64 * 2**20
+_DEV_HTTP_PORT = 8080
+_DEV_WS_PORTS = (8081, 8443)
+
+
+def http_url_of(ws_url: str) -> str:
+    """Where a gateway's HTTP port is likely to be: `make run` has it on 8080, a proxy serves both at one place."""
+    parts = urlsplit(ws_url)
+    if is_loopback(ws_url) and parts.port in _DEV_WS_PORTS:
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        return f"http://{host}:{_DEV_HTTP_PORT}"
+    return f"{'https' if parts.scheme == 'wss' else 'http'}://{parts.netloc.rpartition('@')[2]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response; `body` is its JSON value, None where it has none."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any = field(repr=False)
+
+    def checked(self) -> Answer:
+        """The same. Raises the gateway's error, as a TalkupError, for a status of 400 and above."""
+        if self.status < HTTPStatus.BAD_REQUEST:
+            return self
+        error = self.body.get("error") if isinstance(self.body, dict) else None
+        if not isinstance(error, dict):
+            raise BadAnswerError(f"HTTP {self.status}, not from a gateway (--http-url names its HTTP port)")
+        raise from_error_data(error)
+
+
+class HttpApi:
+    """One gateway. `credential` is an API key or a session token; it goes over http:// to loopback only.
+
+    Raises SettingError for a URL that cannot be used.
+    """
+
+    def __init__(
+        self, url: str, *, credential: str | None = None, ca_file: Path | None = None, timeout_s: float = 10.0
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise SettingError(
+                "the URL of the HTTP port is not one: http://host:port or https://host", field="http_url"
+            )
+        if parts.scheme == "http" and credential and not is_loopback(url):
+            raise SettingError("a credential would travel unprotected: use https://", field="http_url")
+        self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        self._tls = ssl_context(url.replace("https:", "wss:", 1), ca_file)
+        self._headers = {"Authorization": f"Bearer {credential}"} if credential else {}
+        self._timeout_s = timeout_s
+
+    async def get(self, path: str, *, headers: Mapping[str, str] | None = None, wait_s: float = 0.0) -> Answer:
+        """Ask; `wait_s` is added to the time allowed. Raises ConnectionLostError or BadAnswerError."""
+        return await self._request("GET", path, dict(headers or {}), wait_s)
+
+    async def post(self, path: str) -> Answer:
+        """Ask for something new. Raises ConnectionLostError or BadAnswerError."""
+        return await self._request("POST", path, {}, 0.0)
+
+    async def _request(self, method: str, path: str, headers: dict[str, str], wait_s: float) -> Answer:
+        parts = urlsplit(self.url)
+        timeout = self._timeout_s + wait_s
+        connection = (
+            http.client.HTTPConnection(parts.netloc, timeout=timeout)
+            if self._tls is None
+            else http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=self._tls)
+        )
+        try:
+            return await asyncio.to_thread(_exchange, connection, method, path, {**self._headers, **headers})
+        except asyncio.CancelledError:
+            # The thread comes back at once, and does not hold up the end of the program.
+            if connection.sock is not None:
+                with suppress(OSError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            raise self._translated(error) from None
+
+    def _translated(self, error: Exception) -> TalkupError:
+        match error:
+            case http.client.HTTPException() if not isinstance(error, OSError):
+                return BadAnswerError(
+                    f"what answers at {self.url} is no HTTP (--http-url names the gateway's HTTP port)"
+                )
+            case TimeoutError():
+                why = "no answer in time"
+            case socket.gaierror():
+                why = "this host name is not known"
+            case ConnectionRefusedError():
+                why = "nobody listens there; is the gateway running, and is this its HTTP port (--http-url)?"
+            case _:
+                why = "the connection broke"
+        return ConnectionLostError(f"no connection to {self.url}: {why}", retryable=True)
+
+
+def _exchange(connection: http.client.HTTPConnection, method: str, path: str, headers: Mapping[str, str]) -> Answer:
+    """One request and its response, in a thread. Raises OSError and HTTPException."""
+    try:
+        connection.request(method, path, headers=dict(headers))
+        response = connection.getresponse()
+        raw = response.read(MAX_BODY_BYTES + 1)
+    finally:
+        connection.close()
+    try:
+        body = json.loads(raw) if raw and len(raw) <= MAX_BODY_BYTES else None
+    except (ValueError, RecursionError):
+        body = None
+    return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, body)

@@ -1,0 +1,39 @@
+"""A microphone through the gateway, its captions shown while they are spoken."""
+
+from __future__ import annotations
+
+import asyncio
+
+from talkup_client.client import Client
+from talkup_client.events import StreamEvent, TranscriptUpdate
+from talkup_client.microphone import Source
+from talkup_client.terminal import Captions
+from talkup_client.transcribe import Transcript, caption
+
+
+async def listen(
+    client: Client,
+    source: Source,
+    transcript: Transcript,
+    captions: Captions,
+    *,
+    language: str = "auto",
+    stop: asyncio.Event,
+) -> None:
+    """Stream a source that was entered until it ends or `stop` is set, and collect its finals in `transcript`.
+
+    Raises as `transcribe.caption` does.
+    """
+
+    def show(event: StreamEvent) -> None:
+        match event:
+            case TranscriptUpdate(is_final=True):
+                captions.final(event.start_ms, event.text.strip())
+            case TranscriptUpdate():
+                captions.interim(event.text.strip())
+
+    await caption(client, source.format, source.chunks, transcript, language=language, stop=stop, watch=show)
+    if source.lost_ms:
+        transcript.losses.append(
+            f"{source.lost_ms / 1000:.1f} s were spoken while the connection was away, and are lost"
+        )

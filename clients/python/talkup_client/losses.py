@@ -1,0 +1,42 @@
+"""What did not become text although it was sent: read from the gateway's notices and totals. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from talkup_client import duration
+from talkup_client.events import Notice, StreamEnded
+from talkup_client.media_file import MediaFile
+
+# Formats that tell their duration exactly. MP3 often has only a mean rate; WebM and MP4 may begin at any time.
+_EXACT_FORMATS = frozenset({"audio/wav", "audio/flac", "audio/ogg", "audio/pcm"})
+_SLACK_S = 0.5
+_SLACK_RATIO = 0.02
+
+
+def losses(notices: Sequence[Notice], ended: StreamEnded | None) -> list[str]:
+    """A line for a person for each kind of loss that the gateway told; none when nothing was lost."""
+    found = [notice.message for notice in notices if notice.code in ("gap", "orphan_chunk")]
+    if ended is None:
+        return found
+    if missing := _count(ended.totals.get("missing_chunks")):
+        found.append(f"{missing} chunks were lost on the way")
+    dropped = ended.totals.get("dropped")
+    if isinstance(dropped, dict) and (corrupt := _count(dropped.get("corrupt"))):
+        found.append(f"{corrupt} pictures were damaged")
+    return list(dict.fromkeys(found))
+
+
+def shortfall(media: MediaFile, ended: StreamEnded | None) -> str:
+    """A line about a recording of which less was decoded than it says to hold; empty when all was, or who knows."""
+    if ended is None or media.format.partition(";")[0] not in _EXACT_FORMATS:
+        return ""
+    playing_s = duration.seconds(media)
+    if not playing_s or ended.media_seconds >= playing_s * (1 - _SLACK_RATIO) - _SLACK_S:
+        return ""
+    return f"only {ended.media_seconds:.1f} s of {playing_s:.1f} s could be decoded: the recording is damaged"
+
+
+def _count(value: Any) -> int:  # noqa: ANN401 - whatever the other end wrote
+    return value if isinstance(value, int) else 0

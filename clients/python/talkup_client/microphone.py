@@ -1,0 +1,210 @@
+"""A microphone as a source of media: mono samples of 16 bits. The only module that knows the `sounddevice` library.
+
+What PortAudio hears is handed over in slices of 100 ms. Samples from elsewhere (a FIFO, a character device, standard
+input: `arecord -t raw -f S16_LE -r 16000 | talkup transcribe --microphone --device -`) are read as they come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import selectors
+import sys
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, Self
+
+from talkup_client.errors import MicrophoneError
+
+RATE_HZ = 16_000
+SLICE_MS = 100
+_KEPT_SLICES = 600  # a minute, for the time that a connection may be away
+_INSTALL = "pip install 'talkup-client[microphone]'"
+
+
+class Source(Protocol):
+    """Live media. `format` is a MIME type of docs/protocol.md; `lost_ms` was heard and not taken in time."""
+
+    format: str
+    lost_ms: int
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        """Slices as they are heard, from now on; ends with the source."""
+        ...
+
+
+def open_microphone(device: str | None = None) -> Source:
+    """A source: the default microphone, one by name or number, a path to read samples from, or `-`."""
+    if device is not None and (device == "-" or "/" in device):
+        return SampleSource(device)
+    return Microphone(int(device) if device is not None and device.isdecimal() else device)
+
+
+class Microphone:
+    """A microphone of this machine. Entering the context raises MicrophoneError when there is none to be had."""
+
+    def __init__(self, device: str | int | None = None) -> None:
+        self.format = _pcm(RATE_HZ)
+        self.lost_ms = 0
+        self._device = device
+        self._heard: deque[bytes] = deque()
+        self._more = asyncio.Event()
+        self._closed = False
+        self._stream: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        library = _library()
+        try:
+            rate = _rate(library, self._device)
+            self.format = _pcm(rate)
+            self._stream = library.RawInputStream(
+                samplerate=rate,
+                blocksize=rate * SLICE_MS // 1000,
+                device=self._device,
+                channels=1,
+                dtype="int16",
+                callback=self._on_slice,
+            )
+            self._stream.start()
+        except (library.PortAudioError, ValueError):
+            await self.__aexit__()
+            which = "no microphone was found" if self._device is None else f"no microphone is named {self._device}"
+            known = ", ".join(_names(library)) or "none"
+            raise MicrophoneError(f"{which}, or it is in use; there are: {known} (--device)") from None
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._closed = True
+        self._more.set()
+        if self._stream is not None:
+            self._stream.close()
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """See Source."""
+        while not self._closed:
+            while self._heard:
+                yield self._heard.popleft()
+            self._more.clear()
+            await self._more.wait()
+
+    def _on_slice(self, samples: Any, _frames: int, _time: object, _status: object) -> None:  # noqa: ANN401
+        """In PortAudio's thread."""
+        assert self._loop is not None
+        with suppress(RuntimeError):  # the loop is gone: so is whoever listened
+            self._loop.call_soon_threadsafe(self._take, bytes(samples))
+
+    def _take(self, samples: bytes) -> None:
+        if len(self._heard) == _KEPT_SLICES:
+            self._heard.popleft()
+            self.lost_ms += SLICE_MS
+        self._heard.append(samples)
+        self._more.set()
+
+
+class SampleSource:
+    """Samples (16 kHz, mono, s16le) from a FIFO, a character device or standard input (`-`).
+
+    Entering the context raises MicrophoneError when the path is none of these.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.format = _pcm(RATE_HZ)
+        self.lost_ms = 0
+        self._path = path
+        self._is_file = path != "-" and Path(path).is_file()
+        self._reader: asyncio.StreamReader | None = None
+        self._transport: asyncio.ReadTransport | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            pipe = os.fdopen(_open(self._path), "rb", buffering=0)
+        except FileNotFoundError:
+            raise MicrophoneError(f"{self._path}: there is no such device") from None
+        except (OSError, ValueError):
+            raise MicrophoneError(f"{self._path} cannot be listened to") from None
+        if not _can_be_waited_for(pipe):
+            pipe.close()
+            advice = ": it is a file (talkup transcribe FILE)" if self._is_file else ""
+            raise MicrophoneError(f"{self._path} cannot be listened to{advice}")
+        reader = self._reader = asyncio.StreamReader()
+        self._transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), pipe
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """See Source."""
+        size = RATE_HZ * 2 * SLICE_MS // 1000
+        while self._reader is not None:
+            try:
+                yield await self._reader.readexactly(size)
+            except asyncio.IncompleteReadError as end:
+                if end.partial:
+                    yield end.partial
+                return
+
+
+# A FIFO is opened without waiting for its writer, and read once there is one (Linux: epoll says nothing before).
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
+
+
+def _open(path: str) -> int:
+    """A descriptor. Raises OSError, ValueError for a terminal or where there is no standard input."""
+    if path != "-":
+        return os.open(path, _READ)
+    if sys.stdin.isatty():
+        raise ValueError("the terminal is no microphone")
+    return os.dup(sys.stdin.fileno())
+
+
+def _can_be_waited_for(pipe: BinaryIO) -> bool:
+    """Whether the event loop can tell when there is something to read: not of files, nor of /dev/null."""
+    with selectors.DefaultSelector() as selector:
+        try:
+            selector.register(pipe, selectors.EVENT_READ)
+        except (OSError, ValueError):
+            return False
+    return True
+
+
+def _pcm(rate: int) -> str:
+    return f"audio/pcm;rate={rate};channels=1;encoding=s16le"
+
+
+def _library() -> Any:  # noqa: ANN401 - the library carries no types
+    """Raises MicrophoneError where the package or the system's PortAudio is missing."""
+    try:
+        import sounddevice  # noqa: PLC0415 (only for those who speak)
+    except ImportError:
+        raise MicrophoneError(f"a microphone needs the package sounddevice: {_INSTALL}") from None
+    except OSError:
+        raise MicrophoneError("a microphone needs the library PortAudio (Debian: apt install libportaudio2)") from None
+    return sounddevice
+
+
+def _rate(library: Any, device: str | int | None) -> int:  # noqa: ANN401
+    """16 kHz, or what the device has where its driver does not convert."""
+    try:
+        library.check_input_settings(device=device, channels=1, dtype="int16", samplerate=RATE_HZ)
+    except library.PortAudioError:
+        return int(library.query_devices(device, "input")["default_samplerate"])
+    return RATE_HZ
+
+
+def _names(library: Any) -> list[str]:  # noqa: ANN401
+    try:
+        return [str(device["name"]) for device in library.query_devices() if device["max_input_channels"]]
+    except library.PortAudioError:
+        return []

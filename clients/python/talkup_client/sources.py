@@ -1,0 +1,57 @@
+"""Recordings as sources, as fast as they are taken or as a live source gives them; and how any source is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+
+from talkup_client import duration
+from talkup_client.errors import UnsupportedFileError
+from talkup_client.media_file import MediaFile
+
+REALTIME_SLICE_S = 0.1
+
+
+async def chunks(media: MediaFile, size: int) -> AsyncGenerator[bytes, None]:
+    """A file in pieces of `size` bytes."""
+    with media.path.open("rb") as file:
+        while chunk := file.read(size):
+            yield chunk
+
+
+async def paced(media: MediaFile, sleep: Callable[[float], Awaitable[object]]) -> AsyncGenerator[bytes, None]:
+    """A slice every 100 ms of playing time, at the file's mean rate.
+
+    Raises UnsupportedFileError when the file does not tell its duration.
+    """
+    playing_s = duration.seconds(media)
+    if not playing_s:
+        raise UnsupportedFileError(f"{media.path.name} does not tell its duration: it cannot be paced in real time")
+    size = max(1, round(media.size_bytes * REALTIME_SLICE_S / playing_s))
+    size += size % 2  # samples of two bytes stay whole
+    clock = asyncio.get_running_loop().time
+    begin, sent = clock(), 0
+    async for chunk in chunks(media, size):
+        await sleep(max(0.0, begin + sent / media.size_bytes * playing_s - clock()))
+        yield chunk
+        sent += len(chunk)
+
+
+async def until(stop: asyncio.Event, slices: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+    """What a source gives until it ends or `stop` is set, be it that nothing comes of it."""
+    stopped = asyncio.ensure_future(stop.wait())
+    async with aclosing(slices):
+        step: asyncio.Future[bytes | None] | None = None
+        try:
+            while not stop.is_set():
+                step = asyncio.ensure_future(anext(slices, None))
+                await asyncio.wait({step, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                if stop.is_set() or not step.done() or (chunk := step.result()) is None:
+                    return
+                yield chunk
+        finally:
+            stopped.cancel()
+            if step is not None and not step.done():
+                step.cancel()
+                await asyncio.wait({step})

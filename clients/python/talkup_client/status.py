@@ -1,0 +1,32 @@
+"""How the command ends: exit statuses, and errors and changes in words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from talkup_client.changes import Change, ConnectionBroken, ConnectionRestored, GatewayBusy
+from talkup_client.errors import TalkupError
+
+OK: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+LOST: Final = 3
+"""Done, but part of what was sent was lost or could not be decoded."""
+INTERRUPTED: Final = 130
+
+
+def described(error: TalkupError) -> str:
+    """An error for a person, with the code that a program would see."""
+    field = f", field {error.field}" if error.field else ""
+    return f"{error.message} ({error.code}{field})"
+
+
+def in_words(change: Change) -> str:
+    """What happened to the connection."""
+    match change:
+        case ConnectionBroken(reason, retry_s):
+            return f"connection lost ({reason}), retrying for up to {retry_s:g} s; ^C gives up"
+        case ConnectionRestored(away_s):
+            return f"connected again after {away_s:.1f} s"
+        case GatewayBusy(reason, wait_s):
+            return f"the gateway is busy ({reason.rstrip('.')}), asking again in {wait_s:.1f} s"
