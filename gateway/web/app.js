@@ -55,22 +55,29 @@ class Call {
   #firstPictureAt;
   #spoken;
   #stopping = false;
+  #away = false;
 
   async start(open) {
     this.client.on("state", (state) => this.#showState(state));
     this.client.on("error", (error) => tell(error.message));
-    await this.client.connect();
-    this.#source = await open((slice) => this.#send(slice), () => void this.stop());
-    this.#audio = this.client.stream({ format: this.#source.format, kind: "audio", language: $("language").value });
+    // The session opens while the browser asks for the microphone; what is said before it is open waits in the client.
+    const source = open((slice) => this.#send(slice), () => void this.stop());
+    await Promise.all([this.client.connect(), source.then((opened) => this.#begin(opened))]);
+    await this.#audio?.accepted;
+  }
+
+  async #begin(source) {
+    this.#source = source;
+    if (this.#stopping) return source.stop();
+    this.#audio = this.client.stream({ format: source.format, kind: "audio", language: $("language").value });
     this.#audio.on("transcript", (segment) => this.#transcribed(segment));
     this.#audio.on("speech", (event) => this.#heard(event));
     this.#audio.on("error", (error) => this.#refused(error));
     this.#audio.on("flow", ({ failover }) => failover && this.#mark(this.#mediaMs(), "another worker took over"));
-    await this.#audio.accepted;
-    if (this.#source.hasPicture) this.#startPicture();
-    await this.#source.start();
+    if (source.hasPicture) this.#startPicture();
+    await source.start();
     this.#startedAt = Date.now();
-    meter.start(this.#source.media);
+    meter.start(source.media);
   }
 
   async stop() {
@@ -181,7 +188,9 @@ class Call {
     $("plug").disabled = state !== "open" && state !== "suspended" && state !== "reconnecting";
     $("plug").textContent = state === "suspended" ? "Plug back in" : "Pull the plug";
     if (state === "suspended") this.#mark(this.#mediaMs(), "the plug was pulled");
-    if (state === "open" && this.#audio) {
+    if (state === "reconnecting" || state === "suspended") this.#away = true;
+    if (state === "open" && this.#away) {
+      this.#away = false;
       summary.resumed();
       this.#mark(this.#mediaMs(), "connected again");
     }

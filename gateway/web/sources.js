@@ -1,7 +1,7 @@
 // Where media comes from: the microphone and camera, or a file that plays while it is sent. Each source has `media`
 // (what to measure and show), `format`, `start`, `stop`, and ends with `onEnd`.
 
-import { RecorderSource } from "./talkup-client.js";
+import { PcmSource, RecorderSource } from "./talkup-client.js";
 
 const SLICE_BYTES = 8192;
 const LEAD_S = 0.5;
@@ -14,15 +14,17 @@ export async function openMicrophone(withCamera, onSlice) {
     audio: { channelCount: 1, echoCancellation: true },
     video: withCamera && { width: 640, height: 480 },
   });
-  const recorder = new RecorderSource(media, onSlice);
+  const sound = PcmSource.supported
+    ? await PcmSource.open(media, onSlice, { processorUrl: "pcm-processor.js" })
+    : new RecorderSource(media, onSlice, { sliceMs: 100 });
   return {
     media,
-    format: recorder.format,
+    format: sound.format,
     hasPicture: withCamera,
     mirrored: true,
-    start: () => recorder.start(),
+    start: () => sound.start(),
     async stop() {
-      await recorder.stop();
+      await sound.stop();
       for (const track of media.getTracks()) track.stop();
     },
   };

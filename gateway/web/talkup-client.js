@@ -1,4 +1,4 @@
-// Bundled from clients/typescript by `npm run page`.
+// Made from clients/typescript by `npm run page`.
 
 // dist/camera.js
 var CameraSource = class {
@@ -589,6 +589,120 @@ function withoutToken(url) {
   return address.href;
 }
 
+// dist/pcm.js
+var RATE = 16e3;
+var SLICE_MS = 100;
+var TAIL_MS = 500;
+var PCM_PROCESSOR = `// 16-bit PCM in slices, out of the audio thread.
+registerProcessor("talkup-pcm", class extends AudioWorkletProcessor {
+  constructor({ processorOptions: { samples } }) {
+    super();
+    this.samples = samples;
+    this.slice = new DataView(new ArrayBuffer(2 * samples));
+    this.filled = 0;
+    this.ended = false;
+    this.port.onmessage = () => {
+      this.ended = true;
+      if (this.filled) this.hand(this.slice.buffer.slice(0, 2 * this.filled));
+      this.port.postMessage(null);
+    };
+  }
+  process([[channel]]) {
+    for (const sample of (!this.ended && channel) || []) {
+      const level = Math.max(-1, Math.min(1, sample));
+      this.slice.setInt16(2 * this.filled++, level * 32767, true);
+      if (this.filled < this.samples) continue;
+      this.hand(this.slice.buffer);
+      this.slice = new DataView(new ArrayBuffer(2 * this.samples));
+      this.filled = 0;
+    }
+    return !this.ended;
+  }
+  hand(buffer) {
+    this.port.postMessage(buffer, [buffer]);
+  }
+});
+`;
+var PcmSource = class _PcmSource {
+  #context;
+  #microphone;
+  #processor;
+  #ended;
+  constructor(context, microphone, onSlice, sliceMs) {
+    [this.#context, this.#microphone] = [context, microphone];
+    const samples = Math.max(1, Math.round(context.sampleRate * sliceMs / 1e3));
+    this.#processor = new AudioWorkletNode(context, "talkup-pcm", {
+      numberOfOutputs: 0,
+      channelCount: 1,
+      channelCountMode: "explicit",
+      processorOptions: { samples }
+    });
+    this.#ended = new Promise((resolve) => {
+      this.#processor.port.onmessage = ({ data }) => data ? onSlice(data) : resolve();
+    });
+  }
+  /** Whether this browser has an AudioWorklet (pages over plain http, other than localhost, have none). */
+  static get supported() {
+    return typeof AudioWorkletNode !== "undefined";
+  }
+  /**
+   * Makes a source of a stream's sound; `onSlice` is given each slice after `start`. Throws TalkupError
+   * `unsupported_format` where the browser has no AudioWorklet or is not allowed to load the processor.
+   */
+  static async open(stream, onSlice, options = {}) {
+    if (!_PcmSource.supported)
+      throw new TalkupError("unsupported_format", "this browser has no AudioWorklet here");
+    const sound = new MediaStream(stream.getAudioTracks());
+    const [context, microphone] = listen(sound);
+    try {
+      await load(context, options.processorUrl);
+      return new _PcmSource(context, microphone, onSlice, options.sliceMs ?? SLICE_MS);
+    } catch {
+      void context.close();
+      throw new TalkupError("unsupported_format", "the audio processor cannot be loaded: pass processorUrl");
+    }
+  }
+  /** For `stream_start`. */
+  get format() {
+    return `audio/pcm;rate=${this.#context.sampleRate};channels=1;encoding=s16le`;
+  }
+  /** Resolves once sound is being taken. A context made without a click of the user's waits for one. */
+  async start() {
+    await this.#context.resume();
+    this.#microphone.connect(this.#processor);
+  }
+  /** Resolves once the last slice was handed over. */
+  async stop() {
+    if (this.#context.state === "closed")
+      return;
+    this.#microphone.disconnect();
+    const late = new Promise((resolve) => setTimeout(resolve, TAIL_MS));
+    this.#processor.port.postMessage("end");
+    await Promise.race([this.#ended, late]);
+    await this.#context.close();
+  }
+};
+function listen(sound) {
+  const wanted = new AudioContext({ sampleRate: RATE, latencyHint: "interactive" });
+  try {
+    return [wanted, wanted.createMediaStreamSource(sound)];
+  } catch {
+    void wanted.close();
+    const own = new AudioContext({ latencyHint: "interactive" });
+    return [own, own.createMediaStreamSource(sound)];
+  }
+}
+async function load(context, url) {
+  if (url !== void 0)
+    return context.audioWorklet.addModule(url);
+  const blob = URL.createObjectURL(new Blob([PCM_PROCESSOR], { type: "text/javascript" }));
+  try {
+    await context.audioWorklet.addModule(blob);
+  } finally {
+    URL.revokeObjectURL(blob);
+  }
+}
+
 // dist/recorder.js
 var TYPES = ["audio/webm;codecs=opus", "audio/ogg;codecs=opus", "audio/mp4"];
 var RecorderSource = class {
@@ -626,6 +740,8 @@ var RecorderSource = class {
 export {
   CameraSource,
   ChunkBuffer,
+  PCM_PROCESSOR,
+  PcmSource,
   RecorderSource,
   TalkupClient,
   TalkupError,

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
+from numpy.typing import NDArray
 from playwright.async_api import Page, Request, async_playwright
 
 from tests.fakes.schema_check import checked
@@ -33,13 +35,19 @@ def chromium() -> str:
     return path
 
 
-def write_wav(path: Path, samples: bytes) -> None:
-    """16-bit mono at 48 kHz."""
+def write_wav(path: Path, samples: bytes, rate: int = RATE) -> None:
+    """16-bit mono."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(RATE)
+        file.setframerate(rate)
         file.writeframes(samples)
+
+
+def write_samples(path: Path, samples: NDArray[np.float32], rate: int, *, silence_s: float) -> None:
+    """Samples between -1 and 1 as the fake microphone, with silence after them."""
+    whole = np.concatenate([samples, np.zeros(round(silence_s * rate), np.float32)])
+    write_wav(path, (np.clip(whole, -1, 1) * 32_767).astype("<i2").tobytes(), rate)
 
 
 def write_tone(path: Path, seconds: int = 4) -> None:
@@ -124,11 +132,11 @@ class Visit:
 
 @asynccontextmanager
 async def visiting(
-    url: str, microphone: Path, *, once: bool = False, camera: Path | None = None, **options: Any
+    url: str, microphone: Path, *, once: bool = False, camera: Path | None = None, script: str = "", **options: Any
 ) -> AsyncIterator[Visit]:
     """Open a page; `once`: the microphone is silent after the end of its file, else it begins again.
 
-    `camera` is a Y4M file; without it the camera shows Chromium's test picture.
+    `camera` is a Y4M file; without it the camera shows Chromium's test picture. `script` runs before the page's own.
     """
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
@@ -147,6 +155,7 @@ async def visiting(
             page = await browser.new_page(**{"viewport": DESKTOP, **options})
             visit = Visit(page, url.rstrip("/"))
             visit.watch()
+            await page.add_init_script(script)
             await page.goto(url)
             yield visit
         finally:
