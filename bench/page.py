@@ -5,6 +5,7 @@ python -m bench.page [--corpus dir] [--model base] [--clips 5]
 For each clip: how long after the first sound of speech the page shows a word, how long after the last sound the
 last final stands there, and the word errors beside those of offline faster-whisper on the same audio. The
 microphone's own level, as the page gets it, says when speech begins and ends; all times are of the page's clock.
+`other_cpu_share` is what the rest of the machine was busy with: far from zero, the times say little.
 Prints a table and writes bench/results/page.json.
 """
 
@@ -15,12 +16,14 @@ import asyncio
 import platform
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from bench import checks
 from bench.corpus import OWN_CLIPS, SAMPLE_RATE, Clip
@@ -45,6 +48,7 @@ class Run:
     clip: Clip
     times: dict[str, float]
     text: str
+    other_cpu_share: float
 
     def between(self, first: str, last: str) -> float:
         """Milliseconds from one moment to another."""
@@ -61,6 +65,25 @@ class Run:
         }
 
 
+class Meter:
+    """How busy the machine is with what is not this program's: as a share of all cores, since it was made."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._own = self._own_seconds()
+        psutil.cpu_percent()
+
+    def other_share(self) -> float:
+        passed = (psutil.cpu_count() or 1) * (time.monotonic() - self._began)
+        return max(0.0, psutil.cpu_percent() / 100 - (self._own_seconds() - self._own) / passed)
+
+    @staticmethod
+    def _own_seconds() -> float:
+        """CPU of this process, the stack and the browser."""
+        own = psutil.Process()
+        return sum(sum(process.cpu_times()[:2]) for process in (own, *own.children(recursive=True)))
+
+
 async def speak(stack: Stack, clip: Clip, folder: Path) -> Run:
     """Let the page hear the clip, and silence after it, until the last final has come."""
     microphone = folder / "microphone.wav"
@@ -69,6 +92,7 @@ async def speak(stack: Stack, clip: Clip, folder: Path) -> Run:
     async with visiting(address, microphone, once=True, script=PROBE.read_text(encoding="utf-8")) as visit:
         await visit.page.fill("#key", stack.key)
         await visit.page.select_option("#language", clip.language)
+        meter = Meter()
         await visit.page.click("#toggle")
         await visit.page.wait_for_timeout(1000 * (clip.seconds + SILENCE_S))
         await heard_out(visit)
@@ -76,7 +100,7 @@ async def speak(stack: Stack, clip: Clip, folder: Path) -> Run:
         times: dict[str, Any] = await visit.page.evaluate("window.probe")
         if visit.problems:
             raise RuntimeError(f"the page complains: {visit.problems}")
-        return Run(clip, {name: float(value) for name, value in times.items()}, text)
+        return Run(clip, {name: float(value) for name, value in times.items()}, text, meter.other_share())
 
 
 async def heard_out(visit: Visit) -> None:
@@ -95,7 +119,7 @@ def chosen(bench: Bench, count: int) -> list[Clip]:
 def held(runs: Sequence[Run], offline: Sequence[str]) -> tuple[dict[str, Any], list[checks.Check]]:
     """The figures of all runs, and those with a bound."""
     each = [run.figures() for run in runs]
-    figures: dict[str, Any] = {}
+    figures: dict[str, Any] = {"other_cpu_share": {run.clip.name: run.other_cpu_share for run in runs}}
     for name in each[0]:
         median, worst = percentiles([one[name] for one in each], 50, 100)
         figures[name] = {"p50": median, "max": worst}
@@ -103,7 +127,9 @@ def held(runs: Sequence[Run], offline: Sequence[str]) -> tuple[dict[str, Any], l
     there = total(word_errors(run.clip.text, text, run.clip.language) for run, text in zip(runs, offline, strict=True))
     figures["word_errors"] = {"page_percent": here.percent, "offline_percent": there.percent, "words": here.words}
     return figures, [
-        checks.Check("first interim after speech begins, worst, ms", figures["first_interim_ms"]["max"], "<=", MAX_FIRST_MS),
+        checks.Check(
+            "first interim after speech begins, worst, ms", figures["first_interim_ms"]["max"], "<=", MAX_FIRST_MS
+        ),
         checks.Check("last final after speech ends, worst, ms", figures["last_final_ms"]["max"], "<=", MAX_LAST_MS),
         checks.Check("word errors above offline, points", _points(here, there), "<=", MAX_POINTS),
     ]
@@ -126,7 +152,8 @@ def main(argv: Sequence[str]) -> int:
     ):
         for clip in clips:
             runs.append(asyncio.run(speak(stack, clip, Path(folder))))
-            print(clip.name, {name: round(value) for name, value in runs[-1].figures().items()}, flush=True)
+            shown = {name: round(value) for name, value in runs[-1].figures().items()}
+            print(clip.name, shown, f"other {runs[-1].other_cpu_share:.2f}", flush=True)
     figures, kept = held(runs, bench.offline(arguments.model).texts(clips))
     figures["machine"] = {"cores": bench.threads, "processor": platform.machine(), "model": arguments.model}
     print(checks.table(checks.flattened(figures)))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import math
 import shutil
 import struct
 import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from playwright.async_api import Page, Request, async_playwright
 from tests.fakes.schema_check import checked
 
 RATE = 48_000
+SPEECH_RATE = 16_000
 PATIENCE_MS = 45_000
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -69,6 +71,16 @@ def write_speech(path: Path, recording: Path, silence_s: float = 3.0) -> float:
     return len(samples) / 2 / RATE
 
 
+def write_camera(path: Path, pictures: Sequence[NDArray[np.uint8]], fps: int) -> None:
+    """RGB pictures of one size with even sides as the fake camera, which begins again at the end."""
+    height, width, _ = pictures[0].shape
+    with path.open("wb") as file:
+        file.write(f"YUV4MPEG2 W{width} H{height} F{fps}:1 Ip A1:1 C420jpeg\n".encode())
+        for picture in pictures:
+            planes = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p").to_ndarray()
+            file.write(b"FRAME\n" + planes.tobytes())
+
+
 @dataclass
 class Visit:
     """A page in the browser, and what it did."""
@@ -78,7 +90,9 @@ class Visit:
     requests: list[Request] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     chunks: dict[int, dict[int, bytes]] = field(default_factory=dict)
+    received: list[dict[str, Any]] = field(default_factory=list)
     sockets: int = 0
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def watch(self) -> None:
         """Take note of requests, faults and media frames."""
@@ -92,6 +106,24 @@ class Visit:
         chunks = self.chunks[handle]
         assert sorted(chunks) == list(range(len(chunks)))
         return b"".join(chunks[number] for number in sorted(chunks))
+
+    async def when(self, happened: Callable[[], bool], patience_s: float = PATIENCE_MS / 1000) -> None:
+        """Wait until a condition holds, looked at after each frame of the socket."""
+        async with asyncio.timeout(patience_s):
+            while not happened():
+                self._news.clear()
+                await self._news.wait()
+
+    async def until_spoken(self, seconds: float) -> None:
+        """Wait until the page has sent so much of its microphone, as PCM at 16 kHz."""
+        wanted = 2 * SPEECH_RATE * seconds
+        sent = self.chunks.setdefault(1, {})
+        await self.when(lambda: sum(map(len, sent.values())) >= wanted, seconds + PATIENCE_MS / 1000)
+
+    def face_counts(self) -> list[int]:
+        """The number of faces in each picture that was analysed."""
+        results = [message["data"] for message in self.received if message["type"] == "analysis_result"]
+        return [result["frame"]["face_count"] for result in results if result["frame"]]
 
     def outside(self) -> list[str]:
         """Requests to anywhere but the gateway's own page."""
@@ -119,8 +151,11 @@ class Visit:
         socket.on("framereceived", self._check_frame)
 
     def _check_frame(self, frame: str | bytes) -> None:
+        message = json.loads(frame)
+        self.received.append(message)
+        self._news.set()
         try:
-            checked(json.loads(frame))
+            checked(message)
         except AssertionError as fault:  # raised in a callback, it would be lost
             self.problems.append(str(fault))
 
@@ -128,6 +163,7 @@ class Visit:
         if isinstance(frame, bytes) and frame[:2] == b"\x54\x01":
             handle, sequence = struct.unpack(">HI", frame[2:_HEADER_BYTES])
             self.chunks.setdefault(handle, {})[sequence] = frame[_HEADER_BYTES:]
+            self._news.set()
 
 
 @asynccontextmanager

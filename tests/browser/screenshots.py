@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tests.browser.browsing import PHONE, Visit, visiting, write_speech
+from tests.browser.browsing import PHONE, Visit, visiting, write_camera, write_speech
 from tests.fakes.stack import ROOT, Stack, running_stack
 
 FOLDER = ROOT / "docs" / "screenshots"
@@ -40,9 +40,7 @@ def draw_camera(path: Path) -> None:
     for centre, axes, colour in shapes:
         cv2.ellipse(picture, centre, axes, 0, 0, 360, colour, -1, cv2.LINE_AA)
     cv2.ellipse(picture, (320, 268), (26, 13), 0, 10, 170, (85, 85, 190), 5, cv2.LINE_AA)
-    planes = cv2.cvtColor(cv2.GaussianBlur(picture, (3, 3), 0), cv2.COLOR_BGR2YUV_I420)
-    frame = b"FRAME\n" + planes.tobytes()
-    path.write_bytes(b"YUV4MPEG2 W640 H480 F20:1 Ip A1:1 C420jpeg\n" + frame * 20)
+    write_camera(path, [cv2.cvtColor(cv2.GaussianBlur(picture, (3, 3), 0), cv2.COLOR_BGR2RGB)] * 20, fps=20)
 
 
 async def take(visit: Visit, name: str, *, full: bool = False) -> None:
