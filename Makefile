@@ -4,13 +4,15 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-peers programs clean
+.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers programs clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CACHE := $(CURDIR)/.cache
 TS := clients/typescript
+# A project with React and Vite into which a test installs the TypeScript client.
+VITE := tests/browser/vite_project
 PYTEST_ARGS ?=
 FACE_MODELS := face_detection_full_range face_landmark iris_landmark
 CORPUS ?=
@@ -69,15 +71,15 @@ $(VENV)/.node: $(VENV)/.python deploy/requirements/node.txt
 	@$(PYTHON) deploy/dev/check_node.py || { echo "setup: installing Node.js into $(VENV)"; $(PIP) install --require-hashes -r deploy/requirements/node.txt; }
 	@touch $@
 
-$(TS)/node_modules/.complete: $(TS)/package-lock.json $(VENV)/.node
-	@echo "setup: installing npm packages"
-	@$(WITH_NODE) npm --prefix $(TS) ci --silent
+$(TS)/node_modules/.complete $(VITE)/node_modules/.complete: %/node_modules/.complete: %/package-lock.json $(VENV)/.node
+	@echo "setup: installing npm packages of $*"
+	@$(WITH_NODE) npm --prefix $* ci --silent
 	@touch $@
 
-test: setup programs $(TS)/node_modules/.complete  ## the whole suite
+test: setup programs $(TS)/node_modules/.complete $(VITE)/node_modules/.complete  ## the whole suite
 	@$(WITH_NODE) $(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-corpus: setup  ## acceptance on real material: CORPUS=dir with manifest.jsonl
+test-corpus: setup programs  ## acceptance on real material: CORPUS=dir with manifest.jsonl
 	@test -f "$(CORPUS)/manifest.jsonl" || { echo "test-corpus: CORPUS=dir must name a folder with manifest.jsonl" >&2; exit 2; }
 	@$(BIN)/python -m pytest -m corpus --corpus="$(CORPUS)" $(PYTEST_ARGS)
 
@@ -114,6 +116,8 @@ bench-stt: BENCH = stt
 bench-stt: bench  ## latency, accuracy and capacity of a speech worker
 bench-vision: BENCH = vision
 bench-vision: bench  ## the same of a vision worker
+bench-page: BENCH = page
+bench-page: programs bench  ## what a person at the demo page waits for
 bench-peers: BENCH = peers
 bench-peers: bench  ## the same material through comparable servers
 
@@ -125,4 +129,4 @@ bench:
 	@$(BIN)/python -m bench.$(BENCH) $(if $(CORPUS),--corpus "$(CORPUS)")
 
 clean:  ## remove everything that was made here
-	@rm -rf $(VENV) $(TS)/node_modules $(TS)/dist .cache .run build dist bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info
+	@rm -rf $(VENV) $(TS)/node_modules $(TS)/dist $(VITE)/node_modules .cache .run build dist bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info

@@ -18,7 +18,7 @@ from typing import Any
 import av
 import numpy as np
 from numpy.typing import NDArray
-from playwright.async_api import Page, Request, async_playwright
+from playwright.async_api import ConsoleMessage, Page, Request, async_playwright
 
 from tests.fakes.schema_check import checked
 
@@ -89,6 +89,7 @@ class Visit:
     base_url: str
     requests: list[Request] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
     chunks: dict[int, dict[int, bytes]] = field(default_factory=dict)
     received: list[dict[str, Any]] = field(default_factory=list)
     sockets: int = 0
@@ -98,7 +99,7 @@ class Visit:
         """Take note of requests, faults and media frames."""
         self.page.on("request", self._note_request)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.on("console", lambda said: self.problems.append(said.text) if said.type == "error" else None)
+        self.page.on("console", self._hear)
         self.page.on("websocket", self._watch_socket)
 
     def audio(self, handle: int = 1) -> bytes:
@@ -108,7 +109,7 @@ class Visit:
         return b"".join(chunks[number] for number in sorted(chunks))
 
     async def when(self, happened: Callable[[], bool], patience_s: float = PATIENCE_MS / 1000) -> None:
-        """Wait until a condition holds, looked at after each frame of the socket."""
+        """Wait until a condition holds, looked at after each frame of the socket and each word on the console."""
         async with asyncio.timeout(patience_s):
             while not happened():
                 self._news.clear()
@@ -141,6 +142,10 @@ class Visit:
 
     async def until_state(self, state: str) -> None:
         await self.until("state => document.getElementById('connection').dataset.state === state", state)
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        (self.problems if message.type == "error" else self.said).append(message.text)
+        self._news.set()
 
     def _note_request(self, request: Request) -> None:
         self.requests.append(request)
