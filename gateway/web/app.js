@@ -56,6 +56,8 @@ class Call {
   #spoken;
   #stopping = false;
   #away = false;
+  #waiting = false;
+  #happening = new Map();
 
   async start(open) {
     this.client.on("state", (state) => this.#showState(state));
@@ -81,9 +83,11 @@ class Call {
   }
 
   async stop() {
-    if (this.#stopping) return;
+    if (this.#stopping) return this.client.close();
     this.#stopping = true;
     show("finishing");
+    // What was said while the plug was out is still owed its captions.
+    this.client.restore();
     meter.stop();
     this.#camera?.stop();
     try {
@@ -93,6 +97,7 @@ class Call {
     } finally {
       this.client.close();
       this.#leavePicture();
+      showSpeech(false);
       if (call === this) call = null;
       show("idle");
     }
@@ -143,6 +148,8 @@ class Call {
   }
 
   #transcribed(segment) {
+    if (this.#waiting) tell("");
+    this.#waiting = false;
     captions.show(segment);
     summary.segment(segment, this.#mediaMs());
     $("heard-language").textContent = segment.language;
@@ -154,8 +161,7 @@ class Call {
   #heard({ event, media_time_ms }) {
     const speaking = event === "speech_started";
     if (!speaking) summary.speechEnded(media_time_ms);
-    $("speech").dataset.on = speaking;
-    $("speech").textContent = speaking ? "speech" : "silence";
+    showSpeech(speaking);
     timeline.note(media_time_ms, speaking ? "speech begins" : "speech ends");
     if (speaking) this.#spoken = timeline.span("spoken", media_time_ms);
     else if (this.#spoken) timeline.close(this.#spoken, media_time_ms);
@@ -165,15 +171,29 @@ class Call {
     overlay.show(result);
     // The pictures' clock begins with the first of them, the timeline's with the sound.
     const offset = this.#firstPictureAt - this.#startedAt;
-    for (const { type, t0_ms, t1_ms } of result.events) {
-      timeline.span("seen", offset + t0_ms, offset + (t1_ms ?? t0_ms + MOMENT_MS));
-      timeline.note(offset + t0_ms, type.replaceAll("_", " "));
-    }
+    if (result.window) summary.seen(result.window);
+    for (const event of result.events) this.#happened(event, offset);
+  }
+
+  // An event is told when it begins, without an end, and again when it is over.
+  #happened({ type, t0_ms, t1_ms }, offset) {
+    const name = `${type} ${t0_ms}`;
+    const end = t1_ms === null ? undefined : offset + Math.max(t1_ms, t0_ms + MOMENT_MS);
+    const begun = this.#happening.get(name);
+    if (!begun) timeline.note(offset + t0_ms, type.replaceAll("_", " "));
+    if (!begun) this.#happening.set(name, timeline.span("seen", offset + t0_ms, end));
+    else if (end !== undefined) timeline.close(begun, end);
+    if (end !== undefined) this.#happening.delete(name);
   }
 
   #refused(error) {
     if (error.code === "gap") return timeline.note(this.#mediaMs(), error.message);
     tell(error.message);
+    if (error.code === "no_worker" && error.retryAfterMs !== undefined) {
+      if (!this.#waiting) this.#mark(this.#mediaMs(), "waiting for a worker");
+      this.#waiting = true;
+      return;
+    }
     void this.stop();
   }
 
@@ -202,10 +222,14 @@ class Call {
 
 function show(state) {
   $("toggle").dataset.on = state !== "idle";
-  $("toggle").textContent = { idle: "Start microphone", live: "Stop", finishing: "Finishing" }[state];
-  $("toggle").disabled = state === "finishing";
+  $("toggle").textContent = { idle: "Start microphone", live: "Stop", finishing: "Finishing: leave now" }[state];
   for (const id of ["camera", "language", "key", "file"]) $(id).disabled = state !== "idle";
   for (const button of document.querySelectorAll("[data-format]")) button.disabled = !ticket;
+}
+
+function showSpeech(speaking) {
+  $("speech").dataset.on = speaking;
+  $("speech").textContent = speaking ? "speech" : "silence";
 }
 
 async function begin(open) {
@@ -214,6 +238,7 @@ async function begin(open) {
   tell("");
   const begun = (call = new Call());
   show("live");
+  if (matchMedia("(max-width: 52rem)").matches) $("captions-title").scrollIntoView();
   try {
     await begun.start(open);
     show("live");

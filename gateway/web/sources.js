@@ -9,8 +9,23 @@ const PACE_MS = 100;
 // Sent as they are; anything else is played and recorded again, in a format that can be streamed.
 const STREAMED = { wav: "audio/wav", mp3: "audio/mpeg", ogg: "audio/ogg", opus: "audio/ogg", flac: "audio/flac", weba: "audio/webm" };
 
+const REFUSALS = {
+  NotAllowedError: "the browser does not let this page use the microphone or the camera",
+  NotFoundError: "there is no microphone, or no camera",
+  NotReadableError: "another program uses the microphone or the camera",
+};
+
+async function ask(wanted) {
+  if (!navigator.mediaDevices) throw new Error("browsers give the microphone only to pages over https or on localhost");
+  try {
+    return await navigator.mediaDevices.getUserMedia(wanted);
+  } catch (error) {
+    throw new Error(REFUSALS[error.name] ?? error.message);
+  }
+}
+
 export async function openMicrophone(withCamera, onSlice) {
-  const media = await navigator.mediaDevices.getUserMedia({
+  const media = await ask({
     audio: { channelCount: 1, echoCancellation: true },
     video: withCamera && { width: 640, height: 480 },
   });

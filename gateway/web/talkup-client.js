@@ -133,15 +133,18 @@ var TalkupError = class _TalkupError extends Error {
   code;
   retryable;
   field;
+  retryAfterMs;
   constructor(code, message, options = {}) {
     super(message);
     this.name = "TalkupError";
     this.code = code;
     this.retryable = options.retryable ?? false;
     this.field = options.field;
+    this.retryAfterMs = options.retryAfterMs;
   }
   static from(data) {
-    return new _TalkupError(data.code, data.message, { retryable: data.retryable, field: data.field });
+    const { code, message, retryable, field, retry_after_ms: retryAfterMs } = data;
+    return new _TalkupError(code, message, { retryable, field, retryAfterMs });
   }
 };
 

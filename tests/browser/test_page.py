@@ -114,6 +114,57 @@ async def test_nothing_is_lost_when_the_plug_is_pulled(stack: Stack, tone: Path)
             assert finals.split()[0] in text
 
 
+async def hang_up(visit: Visit) -> list[str]:
+    """End the call; the words on the page, none of which may lack or be doubled."""
+    await visit.page.click("#toggle")
+    await visit.until_state("closed")
+    words = (await visit.finals()).split()
+    assert words == expected_words(visit.audio())
+    assert visit.problems == []
+    return words
+
+
+async def test_a_call_that_is_ended_unplugged_still_gets_its_last_words(stack: Stack, tone: Path) -> None:
+    async with visiting(address(stack), tone) as visit:
+        await give_key(visit, stack)
+        await visit.page.click("#toggle")
+        await visit.until(WORDS, 8)
+        await visit.page.click("#plug")
+        await visit.until_state("suspended")
+        before = len(visit.audio())
+        await visit.page.wait_for_timeout(500)  # said without a network
+        assert len(visit.audio()) == before
+        await hang_up(visit)
+        assert len(visit.audio()) > before
+        assert await visit.page.inner_text("#toggle") == "Start microphone"
+
+
+async def test_a_call_outlives_its_worker(tone: Path, tmp_path: Path) -> None:
+    with running_stack(folder=tmp_path) as stack:
+        async with visiting(address(stack), tone) as visit:
+            await give_key(visit, stack)
+            await visit.page.click("#toggle")
+            await visit.until(WORDS, 8)
+            stack.workers[0].kill()
+            await visit.page.wait_for_selector("#notice:not([hidden])")
+            stack.restart_worker(0)
+            await visit.until("() => document.getElementById('notice').hidden")
+            await visit.until(WORDS, 24)
+            assert "waiting for a worker" in await visit.page.inner_text("#events")
+            await hang_up(visit)
+
+
+async def test_a_microphone_that_is_refused_is_told(stack: Stack, tone: Path) -> None:
+    refuse = "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotAllowedError') }"
+    async with visiting(address(stack), tone, script=refuse) as visit:
+        await give_key(visit, stack)
+        await visit.page.click("#toggle")
+        await visit.page.wait_for_selector("#notice:not([hidden])")
+        assert "does not let this page use the microphone" in await visit.page.inner_text("#notice")
+        await visit.until("() => document.getElementById('toggle').textContent === 'Start microphone'")
+        assert visit.problems == []
+
+
 async def test_camera_pictures_come_back_as_overlay_and_events(stack: Stack, tone: Path) -> None:
     async with visiting(address(stack), tone) as visit:
         await give_key(visit, stack)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.browser.browsing import visiting, write_camera, write_tone
+from tests.browser.browsing import Visit, visiting, write_camera, write_tone
 from tests.fakes.stack import Stack, running_stack
 from tests.unit.vision import faces
 
@@ -97,6 +98,28 @@ async def test_nobody_is_nobody(stack: Stack, tone: Path, tmp_path: Path) -> Non
     assert set(counts) == {0}
     assert drawn is None
     assert "0 faces" in signals
+
+
+async def test_a_face_that_goes_is_noted_once(stack: Stack, tone: Path, tmp_path: Path) -> None:
+    """An event is told twice, when it begins and when it is over: the page shows one."""
+    portrait, wall = faces.portrait(), faces.empty()
+    write_camera(tmp_path / "camera.y4m", [portrait] * 2 * FPS + [wall] * 2 * FPS, FPS)
+
+    def told(visit: Visit) -> list[dict[str, Any]]:
+        results = [message["data"] for message in visit.received if message["type"] == "analysis_result"]
+        return [event for result in results for event in result["events"] if event["type"] == "face_lost"]
+
+    async with visiting(f"http://localhost:{stack.http_port}/", tone, camera=tmp_path / "camera.y4m") as visit:
+        await visit.page.fill("#key", stack.key)
+        await visit.page.check("#camera")
+        await visit.page.click("#toggle")
+        await visit.when(lambda: any(event["t1_ms"] is not None for event in told(visit)))
+        await visit.page.click("#toggle")
+        await visit.until_state("closed")
+        noted = (await visit.page.locator("#events").inner_text()).count("face lost")
+        assert noted == len({event["t0_ms"] for event in told(visit)}) < len(told(visit))
+        assert "in the picture" in await visit.page.inner_text("#summary")
+        assert visit.problems == []
 
 
 @pytest.mark.corpus
