@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import urllib.request
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from deploy.dev import certs
 from tests.browser.browsing import PHONE, Visit, visiting, write_tone
-from tests.fakes.stack import ROOT, Stack, running_stack
+from tests.fakes.stack import ROOT, Stack, free_port, running_stack
 from workers.fake_words import expected_words
 
 pytestmark = pytest.mark.browser
@@ -151,6 +153,25 @@ async def test_a_call_outlives_its_worker(tone: Path, tmp_path: Path) -> None:
             await visit.until("() => document.getElementById('notice').hidden")
             await visit.until(WORDS, 24)
             assert "waiting for a worker" in await visit.page.inner_text("#events")
+            await hang_up(visit)
+
+
+async def test_captions_come_over_tls_alone(tone: Path, tmp_path: Path) -> None:
+    """The browser does not know the authority of these certificates, and is told not to ask."""
+    made = certs.ensure(tmp_path / "tls", {"localhost": certs.LOOPBACK_NAMES}, dt.datetime.now(dt.UTC))["localhost"]
+    settings = {
+        "GATEWAY_TLS_CERT": str(made.certificate),
+        "GATEWAY_TLS_KEY": str(made.key),
+        "GATEWAY_WSS_PORT": str(free_port()),
+        "GATEWAY_WS_ENABLED": "false",
+    }
+    with running_stack(folder=tmp_path, gateway_settings=settings) as stack:
+        async with visiting(address(stack), tone, ignore_https_errors=True) as visit:
+            await give_key(visit, stack)
+            async with visit.page.expect_websocket() as opened:
+                await visit.page.click("#toggle")
+            assert (await opened.value).url.startswith("wss://")
+            await visit.until(WORDS, 8)
             await hang_up(visit)
 
 
