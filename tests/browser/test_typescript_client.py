@@ -12,6 +12,7 @@ import pytest
 
 from gateway.schemas import asyncapi
 from tests.fakes.line import Line
+from tests.fakes.schema_check import checked
 from tests.fakes.stack import ROOT, Stack
 from workers.fake_words import expected_words
 
@@ -66,6 +67,7 @@ def converse(stack: Stack, *port: str) -> dict[str, Any]:
     assert " ".join(final["text"] for final in told["finals"]).split() == expected_words(audio)
     assert told["totals"]["bytes"] == AUDIO_BYTES
     assert told["totals"]["gaps"] == 0
+    assert [message["type"] for message in map(checked, told["messages"])].count("session") == 2
     assert told["services"] == ["stt"]
     return told
 
