@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ MAX_LAST_MS = 2000
 MAX_POINTS = 5.0
 SHORTEST_S = 3.0
 SILENCE_S = 4.0
+LOUDNESS = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +111,10 @@ async def heard_out(visit: Visit) -> None:
 
 
 def chosen(bench: Bench, count: int) -> list[Clip]:
-    """Clips of some length from all over the material."""
+    """Clips of some length from all over the material, made equally loud: the probe's threshold is a fixed one."""
     clips = [clip for clip in bench.spoken() if clip.seconds >= SHORTEST_S]
-    places = np.linspace(0, len(clips) - 1, min(count, len(clips)))
-    return [clips[round(place)] for place in places]
+    picked = [clips[round(place)] for place in np.linspace(0, len(clips) - 1, min(count, len(clips)))]
+    return [replace(clip, audio=clip.audio * (LOUDNESS / np.percentile(np.abs(clip.audio), 99))) for clip in picked]
 
 
 def held(runs: Sequence[Run], offline: Sequence[str]) -> tuple[dict[str, Any], list[checks.Check]]:
