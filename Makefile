@@ -71,12 +71,13 @@ $(VENV)/.node: $(VENV)/.python deploy/requirements/node.txt
 	@$(PYTHON) deploy/dev/check_node.py || { echo "setup: installing Node.js into $(VENV)"; $(PIP) install --require-hashes -r deploy/requirements/node.txt; }
 	@touch $@
 
+test: $(VITE)/node_modules/.complete
 $(TS)/node_modules/.complete $(VITE)/node_modules/.complete: %/node_modules/.complete: %/package-lock.json $(VENV)/.node
 	@echo "setup: installing npm packages of $*"
 	@$(WITH_NODE) npm --prefix $* ci --silent
 	@touch $@
 
-test: setup programs $(TS)/node_modules/.complete $(VITE)/node_modules/.complete  ## the whole suite
+test: setup programs $(TS)/node_modules/.complete  ## the whole suite
 	@$(WITH_NODE) $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-corpus: setup programs  ## acceptance on real material: CORPUS=dir with manifest.jsonl
@@ -110,14 +111,14 @@ lock: $(VENV)/.packages  ## pinned requirements from pyproject.toml
 	@$(BIN)/uv pip compile deploy/requirements/node.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate --quiet \
 		--output-file deploy/requirements/node.txt > /dev/null
 
+bench-page: BENCH = page
+bench-page: programs bench  ## what a person at the demo page waits for
 bench-gateway: BENCH = gateway
 bench-gateway: bench  ## overhead and capacity of the gateway
 bench-stt: BENCH = stt
 bench-stt: bench  ## latency, accuracy and capacity of a speech worker
 bench-vision: BENCH = vision
 bench-vision: bench  ## the same of a vision worker
-bench-page: BENCH = page
-bench-page: programs bench  ## what a person at the demo page waits for
 bench-peers: BENCH = peers
 bench-peers: bench  ## the same material through comparable servers
 
