@@ -92,6 +92,7 @@ class Visit:
     said: list[str] = field(default_factory=list)
     chunks: dict[int, dict[int, bytes]] = field(default_factory=dict)
     received: list[dict[str, Any]] = field(default_factory=list)
+    formats: list[str] = field(default_factory=list)
     sockets: int = 0
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -165,7 +166,12 @@ class Visit:
             self.problems.append(str(fault))
 
     def _watch_frame(self, frame: str | bytes) -> None:
-        if isinstance(frame, bytes) and frame[:2] == b"\x54\x01":
+        if isinstance(frame, str):
+            message = json.loads(frame)
+            if message["type"] == "stream_start":
+                self.formats.append(message["format"])
+            return
+        if frame[:2] == b"\x54\x01":
             handle, sequence = struct.unpack(">HI", frame[2:_HEADER_BYTES])
             self.chunks.setdefault(handle, {})[sequence] = frame[_HEADER_BYTES:]
             self._news.set()

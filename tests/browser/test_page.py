@@ -240,6 +240,72 @@ async def test_the_keyboard_is_enough(stack: Stack, tone: Path) -> None:
         assert await visit.page.locator("#interim").get_attribute("aria-live") == "off"
 
 
+async def test_everything_is_reached_by_keyboard(stack: Stack, tone: Path) -> None:
+    async with visiting(address(stack), tone, color_scheme="light") as visit:
+        page = visit.page
+        await give_key(visit, stack)
+        await page.click("#toggle")
+        await visit.until(WORDS, 8)
+        await page.click("#toggle")
+        await visit.until_state("closed")
+        await page.focus(".skip")
+        reached: list[str | None] = []
+        while None not in reached:  # the links at the end have no names
+            await page.keyboard.press("Tab")
+            name = await page.evaluate("(({ id, dataset }) => id || dataset.format || null)(document.activeElement)")
+            reached.append(name)
+            if name == "theme":
+                await page.keyboard.press("Enter")
+            if name == "srt":
+                async with page.expect_download() as saved:
+                    await page.keyboard.press("Enter")
+                assert (await saved.value).suggested_filename == "transcript.srt"
+        wanted = ["theme", "toggle", "camera", "language", "key", "file", "captions", "txt", "srt", "vtt", "json"]
+        assert [name for name in reached if name in wanted] == wanted
+        assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+async def test_on_a_phone_captions_and_stop_stay_in_sight(stack: Stack, tone: Path) -> None:
+    async with visiting(address(stack), tone, viewport=PHONE) as visit:
+        await give_key(visit, stack)
+        await visit.page.click("#toggle")
+        await visit.until(WORDS, 8)
+        for name in ("finals", "toggle"):
+            box = await visit.page.locator(f"#{name}").bounding_box()
+            assert box is not None
+            assert box["y"] >= 0
+            assert box["y"] + min(box["height"], 100) <= PHONE["height"]
+
+
+@pytest.mark.parametrize(
+    ("lacking", "sound"),
+    [
+        (
+            """
+            const make = AudioContext.prototype.createMediaStreamSource;
+            AudioContext.prototype.createMediaStreamSource = function (media) {
+              if (this.sampleRate === 16000) throw new DOMException("other rates", "NotSupportedError");
+              return make.call(this, media);
+            };""",
+            "audio/pcm;rate=",
+        ),
+        ("delete window.AudioWorkletNode", "audio/webm;codecs=opus"),
+    ],
+    ids=["resampling", "worklet"],
+)
+async def test_browsers_that_lack_something_are_captioned_too(
+    stack: Stack, tone: Path, lacking: str, sound: str
+) -> None:
+    async with visiting(address(stack), tone, script=lacking) as visit:
+        await give_key(visit, stack)
+        await visit.page.click("#toggle")
+        await visit.until(WORDS, 8)
+        await hang_up(visit)
+        [used] = visit.formats
+        assert used.startswith(sound)
+        assert used != "audio/pcm;rate=16000;channels=1;encoding=s16le"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [None, PHONE], ids=["desktop", "phone"])
 async def test_no_serious_finding_of_axe(
@@ -263,4 +329,5 @@ async def test_a_wrong_key_is_told(stack: Stack, tone: Path) -> None:
         await visit.page.click("#toggle")
         await visit.page.wait_for_selector("#notice:not([hidden])")
         assert "API key" in await visit.page.inner_text("#notice")
+        assert await axe(visit) == []
         await visit.until("() => document.getElementById('toggle').textContent === 'Start microphone'")
