@@ -269,7 +269,7 @@ function useTheme(name) {
 $("controls").addEventListener("submit", (event) => {
   event.preventDefault();
   if (call) void call.stop();
-  else void begin((onSlice) => openMicrophone($("camera").checked, onSlice));
+  else void begin((onSlice, onEnd) => openMicrophone($("camera").checked, onSlice, onEnd));
 });
 $("file").addEventListener("change", () => {
   void beginFile($("file").files[0]);

@@ -24,11 +24,13 @@ async function ask(wanted) {
   }
 }
 
-export async function openMicrophone(withCamera, onSlice) {
+// `onEnd`: the device was unplugged, or the permission taken back.
+export async function openMicrophone(withCamera, onSlice, onEnd) {
   const media = await ask({
     audio: { channelCount: 1, echoCancellation: true },
     video: withCamera && { width: 640, height: 480 },
   });
+  for (const track of media.getTracks()) track.onended = onEnd;
   const sound = PcmSource.supported
     ? await PcmSource.open(media, onSlice, { processorUrl: "pcm-processor.js" })
     : new RecorderSource(media, onSlice, { sliceMs: 100 });

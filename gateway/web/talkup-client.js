@@ -650,13 +650,15 @@ var PcmSource = class _PcmSource {
   }
   /**
    * Makes a source of a stream's sound; `onSlice` is given each slice after `start`. Throws TalkupError
-   * `unsupported_format` where the browser has no AudioWorklet or is not allowed to load the processor.
+   * `unsupported_format` where there is no sound, no AudioWorklet, or the processor may not be loaded.
    */
   static async open(stream, onSlice, options = {}) {
     if (!_PcmSource.supported)
       throw new TalkupError("unsupported_format", "this browser has no AudioWorklet here");
-    const sound = new MediaStream(stream.getAudioTracks());
-    const [context, microphone] = listen(sound);
+    const tracks = stream.getAudioTracks();
+    if (tracks.length === 0)
+      throw new TalkupError("unsupported_format", "the stream has no sound");
+    const [context, microphone] = listen(new MediaStream(tracks));
     try {
       await load(context, options.processorUrl);
       return new _PcmSource(context, microphone, onSlice, options.sliceMs ?? SLICE_MS);

@@ -186,6 +186,21 @@ async def test_a_microphone_that_is_refused_is_told(stack: Stack, tone: Path) ->
         assert visit.problems == []
 
 
+async def test_a_microphone_that_is_unplugged_ends_the_call(stack: Stack, tone: Path) -> None:
+    keep = """
+    const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    navigator.mediaDevices.getUserMedia = async (wanted) => (window.media = await open(wanted));
+    """
+    async with visiting(address(stack), tone, script=keep) as visit:
+        await give_key(visit, stack)
+        await visit.page.click("#toggle")
+        await visit.until(WORDS, 8)
+        await visit.page.evaluate("window.media.getTracks()[0].dispatchEvent(new Event('ended'))")
+        await visit.until_state("closed")
+        assert (await visit.finals()).split() == expected_words(visit.audio())
+        assert visit.problems == []
+
+
 async def test_camera_pictures_come_back_as_overlay_and_events(stack: Stack, tone: Path) -> None:
     async with visiting(address(stack), tone) as visit:
         await give_key(visit, stack)
