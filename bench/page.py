@@ -1,6 +1,6 @@
 """The demo page as a person meets it: speech into Chromium's microphone, the real model, words on the screen.
 
-python -m bench.page [--corpus dir] [--model base] [--clips 5]
+python -m bench.page [--corpus dir] [--model base] [--clips 5] [--detect]
 
 For each clip: how long after the first sound of speech the page shows a word, how long after the last sound the
 last final stands there, and the word errors beside those of offline faster-whisper on the same audio. The
@@ -85,14 +85,17 @@ class Meter:
         return sum(sum(process.cpu_times()[:2]) for process in (own, *own.children(recursive=True)))
 
 
-async def speak(stack: Stack, clip: Clip, folder: Path) -> Run:
-    """Let the page hear the clip, and silence after it, until the last final has come."""
+async def speak(stack: Stack, clip: Clip, folder: Path, *, detect: bool = False) -> Run:
+    """Let the page hear the clip, and silence after it, until the last final has come.
+
+    `detect`: the page is not told the language.
+    """
     microphone = folder / "microphone.wav"
     write_samples(microphone, clip.audio, SAMPLE_RATE, silence_s=60.0)
     address = f"http://localhost:{stack.http_port}/"
     async with visiting(address, microphone, once=True, script=PROBE.read_text(encoding="utf-8")) as visit:
         await visit.page.fill("#key", stack.key)
-        await visit.page.select_option("#language", clip.language)
+        await visit.page.select_option("#language", "auto" if detect else clip.language)
         meter = Meter()
         await visit.page.click("#toggle")
         await visit.page.wait_for_timeout(1000 * (clip.seconds + SILENCE_S))
@@ -152,11 +155,16 @@ def main(argv: Sequence[str]) -> int:
         running_stack(worker_arguments=("stt",), worker_settings=settings) as stack,
     ):
         for clip in clips:
-            runs.append(asyncio.run(speak(stack, clip, Path(folder))))
+            runs.append(asyncio.run(speak(stack, clip, Path(folder), detect=arguments.detect)))
             shown = {name: round(value) for name, value in runs[-1].figures().items()}
             print(clip.name, shown, f"other {runs[-1].other_cpu_share:.2f}", flush=True)
     figures, kept = held(runs, bench.offline(arguments.model).texts(clips))
-    figures["machine"] = {"cores": bench.threads, "processor": platform.machine(), "model": arguments.model}
+    figures["machine"] = {
+        "cores": bench.threads,
+        "processor": platform.machine(),
+        "model": arguments.model,
+        "detect": arguments.detect,
+    }
     print(checks.table(checks.flattened(figures)))
     print(checks.table([("figure", "value", "bound", ""), *(check.row() for check in kept)]))
     checks.write(arguments.out, figures, kept)
@@ -168,6 +176,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--corpus", type=Path, default=OWN_CLIPS, help="folder with manifest.jsonl")
     parser.add_argument("--model", default="base", help="weights of the speech worker")
     parser.add_argument("--clips", type=int, default=5, help="how many clips are spoken")
+    parser.add_argument("--detect", action="store_true", help="leave the language to the worker")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the figures are written")
     return parser.parse_args(argv)
 
