@@ -52,7 +52,7 @@ class Call {
   #camera;
   #pictures;
   #startedAt = Date.now();
-  #firstPictureAt;
+  #picturesBegan;
   #spoken;
   #stopping = false;
   #away = false;
@@ -82,8 +82,14 @@ class Call {
     meter.start(source.media);
   }
 
+  // A second wish to stop: what is still owed is not waited for.
+  stopOrLeave() {
+    if (this.#stopping) this.client.close();
+    else void this.stop();
+  }
+
   async stop() {
-    if (this.#stopping) return this.client.close();
+    if (this.#stopping) return;
     this.#stopping = true;
     show("finishing");
     // What was said while the plug was out is still owed its captions.
@@ -130,9 +136,7 @@ class Call {
   }
 
   #sendPicture(picture, takenAt) {
-    if (this.#pictures.over || this.client.state !== "open") return;
-    this.#firstPictureAt ??= takenAt;
-    this.#pictures.send(picture, takenAt);
+    if (!this.#pictures.over && this.client.state === "open") this.#pictures.send(picture, takenAt);
   }
 
   #leavePicture() {
@@ -170,7 +174,8 @@ class Call {
   #seen(result) {
     overlay.show(result);
     // The pictures' clock begins with the first of them, the timeline's with the sound.
-    const offset = this.#firstPictureAt - this.#startedAt;
+    if (result.captured_at !== null) this.#picturesBegan ??= result.captured_at - result.media_time_ms;
+    const offset = (this.#picturesBegan ?? this.#startedAt) - this.#startedAt;
     if (result.window) summary.seen(result.window);
     for (const event of result.events) this.#happened(event, offset);
   }
@@ -268,7 +273,7 @@ function useTheme(name) {
 
 $("controls").addEventListener("submit", (event) => {
   event.preventDefault();
-  if (call) void call.stop();
+  if (call) call.stopOrLeave();
   else void begin((onSlice, onEnd) => openMicrophone($("camera").checked, onSlice, onEnd));
 });
 $("file").addEventListener("change", () => {

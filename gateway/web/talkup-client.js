@@ -359,6 +359,8 @@ var TalkupClient = class extends Emitter {
   #socket;
   #abandoned;
   #state = "idle";
+  // Whether streams may use the socket: not before the gateway has said where each of them goes on.
+  #linked = false;
   #attempt = 0;
   #lostAt;
   #retry;
@@ -409,8 +411,8 @@ var TalkupClient = class extends Emitter {
       throw new TalkupError("bad_state", "the client is closed");
     const id = options.stream_id ?? `stream-${++this.#streamNumber}`;
     const stream = new TalkupStream(id, options, {
-      sendText: (message) => this.#sendText(message),
-      sendBinary: (frame) => this.#send(frame)
+      sendText: (message) => this.#linked && this.#sendText(message),
+      sendBinary: (frame) => this.#linked && this.#send(frame)
     });
     this.#streams.set(id, stream);
     const forget = () => void this.#streams.delete(id);
@@ -516,8 +518,7 @@ var TalkupClient = class extends Emitter {
     this.#attempt = 0;
     this.#refusal = void 0;
     this.#lostAt = void 0;
-    this.#become("open");
-    this.emit("session", data);
+    this.#linked = true;
     const known = new Map(data.streams.map((state) => [state.stream_id, state]));
     for (const stream of [...this.#streams.values()]) {
       if (first)
@@ -525,6 +526,8 @@ var TalkupClient = class extends Emitter {
       else
         stream.resumed(known.get(stream.id));
     }
+    this.#become("open");
+    this.emit("session", data);
     this.#beat();
     this.#opening?.resolve(data);
     this.#opening = void 0;
@@ -555,6 +558,7 @@ var TalkupClient = class extends Emitter {
     clearTimeout(this.#retry);
     clearInterval(this.#heart);
     this.#socket = void 0;
+    this.#linked = false;
     for (const waiter of this.#statusWaiters.splice(0))
       waiter.reject(lost("the connection broke"));
   }

@@ -156,6 +156,22 @@ async def test_a_call_outlives_its_worker(tone: Path, tmp_path: Path) -> None:
             await hang_up(visit)
 
 
+async def test_a_second_stop_leaves_without_the_last_words(tone: Path, tmp_path: Path) -> None:
+    with running_stack(folder=tmp_path) as stack:
+        async with visiting(address(stack), tone) as visit:
+            await give_key(visit, stack)
+            await visit.page.click("#toggle")
+            await visit.until(WORDS, 8)
+            stack.workers[0].kill()
+            await visit.page.wait_for_selector("#notice:not([hidden])")
+            await visit.page.click("#toggle")
+            await visit.until("() => document.getElementById('toggle').textContent.startsWith('Finishing')")
+            await visit.page.click("#toggle")
+            await visit.until_state("closed")
+            await visit.until("() => document.getElementById('toggle').textContent === 'Start microphone'")
+            assert visit.problems == []
+
+
 async def test_captions_come_over_tls_alone(tone: Path, tmp_path: Path) -> None:
     """The browser does not know the authority of these certificates, and is told not to ask."""
     made = certs.ensure(tmp_path / "tls", {"localhost": certs.LOOPBACK_NAMES}, dt.datetime.now(dt.UTC))["localhost"]
