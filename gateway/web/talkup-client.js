@@ -181,6 +181,8 @@ var TalkupStream = class extends Emitter {
   #finish;
   #refuse;
   #fail;
+  #flushes = /* @__PURE__ */ new Map();
+  #nextFlush = 0;
   #handle;
   #lastSegmentId = 0;
   #ending = false;
@@ -229,9 +231,16 @@ var TalkupStream = class extends Emitter {
     if (this.#live)
       this.#chunks.clear();
   }
-  /** Makes everything sent so far final text now. */
+  /** Makes everything sent so far final text now; resolves once it is. Rejects when the stream is lost before. */
   flush() {
-    this.#link.sendText({ type: "stream_flush", stream_id: this.id });
+    if (this.#ending || this.#over)
+      return this.ended.then(() => void 0);
+    const flush_id = this.#nextFlush++;
+    const done = new Promise((resolve, reject) => this.#flushes.set(flush_id, { resolve, reject }));
+    done.catch(() => void 0);
+    if (this.#handle !== void 0)
+      this.#sendFlush(flush_id);
+    return done;
   }
   /** No more chunks; resolves with the totals once the last caption has come. */
   end() {
@@ -281,10 +290,7 @@ var TalkupStream = class extends Emitter {
       return;
     if (this.#live)
       this.#chunks.clear(state.next_sequence);
-    for (const chunk of this.#chunks.from(state.next_sequence))
-      this.#transmit(chunk);
-    if (this.#ending)
-      this.#sendEnd();
+    this.#goOn(state.next_sequence);
   }
   /** The session is gone. */
   lost(reason) {
@@ -298,13 +304,25 @@ var TalkupStream = class extends Emitter {
     if (data.handle !== void 0 && this.#handle === void 0) {
       this.#handle = data.handle;
       this.#accept(data);
-      for (const chunk of this.#chunks.from(data.next_sequence))
-        this.#transmit(chunk);
-      if (this.#ending)
-        this.#sendEnd();
+      this.#goOn(data.next_sequence);
     }
     this.#chunks.acknowledge(data.received, data.committed);
+    if (data.flush_id !== void 0)
+      this.#flushed(data.flush_id);
     this.emit("acknowledge", data);
+  }
+  /** Says what the gateway has not been told, or has not answered. */
+  #goOn(nextSequence) {
+    for (const chunk of this.#chunks.from(nextSequence))
+      this.#transmit(chunk);
+    for (const flush_id of this.#flushes.keys())
+      this.#sendFlush(flush_id);
+    if (this.#ending)
+      this.#sendEnd();
+  }
+  #flushed(flush_id) {
+    this.#flushes.get(flush_id)?.resolve();
+    this.#flushes.delete(flush_id);
   }
   #transcribed(data) {
     if (data.segment_id <= this.#lastSegmentId)
@@ -318,6 +336,8 @@ var TalkupStream = class extends Emitter {
       return;
     this.#over = true;
     this.#chunks.clear();
+    for (const flush_id of [...this.#flushes.keys()])
+      this.#flushed(flush_id);
     this.#finish(data);
     this.emit("ended", data);
   }
@@ -332,6 +352,9 @@ var TalkupStream = class extends Emitter {
     this.#chunks.clear();
     this.#refuse(error);
     this.#fail(error);
+    for (const { reject } of this.#flushes.values())
+      reject(error);
+    this.#flushes.clear();
   }
   #transmit(chunk) {
     if (chunk.capturedAt === void 0) {
@@ -341,6 +364,9 @@ var TalkupStream = class extends Emitter {
       const data = base64(payload);
       this.#link.sendText({ type: "stream_chunk", stream_id: this.id, sequence, timestamp: capturedAt, data });
     }
+  }
+  #sendFlush(flush_id) {
+    this.#link.sendText({ type: "stream_flush", stream_id: this.id, flush_id });
   }
   #sendEnd() {
     this.#link.sendText({ type: "stream_end", stream_id: this.id });

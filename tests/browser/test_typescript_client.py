@@ -69,6 +69,7 @@ def converse(stack: Stack, *port: str) -> dict[str, Any]:
     assert told["totals"]["gaps"] == 0
     assert [message["type"] for message in map(checked, told["messages"])].count("session") == 2
     assert told["services"] == ["stt"]
+    assert told["flushed"] == told["totals"]["text"]
     return told
 
 

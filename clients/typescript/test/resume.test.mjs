@@ -75,6 +75,25 @@ test("a stream that ends while the session is taken up again ends after its last
   network.client.close();
 });
 
+test("a flush that was not answered is said again, after the chunks", async () => {
+  const network = new Network();
+  await network.connect();
+  const stream = network.client.stream({ stream_id: "a", format: "audio/pcm" });
+  network.last.accept("a");
+  const answered = stream.flush();
+  network.client.suspend();
+  stream.send(new Uint8Array(1));
+  const lost = stream.flush();
+  network.client.restore();
+  network.last.open();
+  network.last.session([goesOn(0)], true);
+  assert.deepEqual(network.last.sent, ["session_resume", "chunk 0", "stream_flush", "stream_flush"]);
+  network.last.hear("acknowledge", { stream_id: "a", received: 0, committed: 0, next_sequence: 1, flush_id: 0 });
+  await answered;
+  network.client.close();
+  await assert.rejects(lost, { code: "connection_lost" });
+});
+
 test("a stream begun by a listener of the open state is begun once", async () => {
   const network = new Network();
   network.client.on("state", (state) => state === "open" && network.client.stream({ stream_id: "a", format: "audio/pcm" }));

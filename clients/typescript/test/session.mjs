@@ -34,7 +34,9 @@ for (let at = 0; at < audio.length; at += step) {
   }
   stream.send(audio.subarray(at, at + step));
 }
+await stream.flush();
+const flushed = finals.map(({ text }) => text).join(" ");
 const totals = await stream.end();
 const { services } = await client.status();
 client.close();
-process.stdout.write(JSON.stringify({ totals, finals, states, messages, services: services.map(({ service }) => service) }));
+process.stdout.write(JSON.stringify({ totals, flushed, finals, states, messages, services: services.map(({ service }) => service) }));
