@@ -106,6 +106,21 @@ async def test_the_react_example_shows_captions(project: Path, stack: Stack, tmp
         assert visit.problems == []
 
 
+async def test_the_react_example_tells_what_went_wrong(project: Path, stack: Stack, tmp_path: Path) -> None:
+    async with opened(project, stack, "index", tmp_path) as visit:
+        await visit.page.route(
+            "**/my-backend/talkup-session", lambda route: route.fulfill(json={"url": "ftp://nowhere"})
+        )
+        await visit.page.click("button")
+        await visit.page.wait_for_selector("[role=alert]")
+        assert "address" in await visit.page.inner_text("[role=alert]")
+        assert await visit.page.inner_text("button") == "Start"
+        await visit.page.unroute("**/my-backend/talkup-session")
+        await visit.page.click("button")
+        await visit.until("() => document.querySelector('[aria-live]').textContent.split(' ').length >= 4")
+        assert visit.problems == []
+
+
 @pytest.mark.parametrize("example", ["recorder", "samples"])
 async def test_the_examples_of_its_readme_show_captions(
     project: Path, stack: Stack, tmp_path: Path, example: str
