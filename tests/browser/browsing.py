@@ -167,9 +167,8 @@ class Visit:
 
     def _watch_frame(self, frame: str | bytes) -> None:
         if isinstance(frame, str):
-            message = json.loads(frame)
-            if message["type"] == "stream_start":
-                self.formats.append(message["format"])
+            if '"stream_start"' in frame:
+                self.formats.append(json.loads(frame)["format"])
             return
         if frame[:2] == b"\x54\x01":
             handle, sequence = struct.unpack(">HI", frame[2:_HEADER_BYTES])
