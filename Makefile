@@ -4,13 +4,15 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-peers programs clean
+.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers programs clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CACHE := $(CURDIR)/.cache
 TS := clients/typescript
+# A project with React and Vite into which a test installs the TypeScript client.
+VITE := tests/browser/vite_project
 PYTEST_ARGS ?=
 FACE_MODELS := face_detection_full_range face_landmark iris_landmark
 CORPUS ?=
@@ -69,15 +71,16 @@ $(VENV)/.node: $(VENV)/.python deploy/requirements/node.txt
 	@$(PYTHON) deploy/dev/check_node.py || { echo "setup: installing Node.js into $(VENV)"; $(PIP) install --require-hashes -r deploy/requirements/node.txt; }
 	@touch $@
 
-$(TS)/node_modules/.complete: $(TS)/package-lock.json $(VENV)/.node
-	@echo "setup: installing npm packages"
-	@$(WITH_NODE) npm --prefix $(TS) ci --silent
+test: $(VITE)/node_modules/.complete
+$(TS)/node_modules/.complete $(VITE)/node_modules/.complete: %/node_modules/.complete: %/package-lock.json $(VENV)/.node
+	@echo "setup: installing npm packages of $*"
+	@$(WITH_NODE) npm --prefix $* ci --silent
 	@touch $@
 
 test: setup programs $(TS)/node_modules/.complete  ## the whole suite
 	@$(WITH_NODE) $(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-corpus: setup  ## acceptance on real material: CORPUS=dir with manifest.jsonl
+test-corpus: setup programs  ## acceptance on real material: CORPUS=dir with manifest.jsonl
 	@test -f "$(CORPUS)/manifest.jsonl" || { echo "test-corpus: CORPUS=dir must name a folder with manifest.jsonl" >&2; exit 2; }
 	@$(BIN)/python -m pytest -m corpus --corpus="$(CORPUS)" $(PYTEST_ARGS)
 
@@ -108,6 +111,8 @@ lock: $(VENV)/.packages  ## pinned requirements from pyproject.toml
 	@$(BIN)/uv pip compile deploy/requirements/node.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate --quiet \
 		--output-file deploy/requirements/node.txt > /dev/null
 
+bench-page: BENCH = page
+bench-page: programs bench  ## what a person at the demo page waits for
 bench-gateway: BENCH = gateway
 bench-gateway: bench  ## overhead and capacity of the gateway
 bench-stt: BENCH = stt
@@ -125,4 +130,4 @@ bench:
 	@$(BIN)/python -m bench.$(BENCH) $(if $(CORPUS),--corpus "$(CORPUS)")
 
 clean:  ## remove everything that was made here
-	@rm -rf $(VENV) $(TS)/node_modules $(TS)/dist .cache .run build dist bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info
+	@rm -rf $(VENV) $(TS)/node_modules $(TS)/dist $(VITE)/node_modules .cache .run build dist bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info

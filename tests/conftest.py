@@ -7,7 +7,9 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from talkup_client.transport import Transport
 
+from tests.fakes.schema_check import Ledger
 from tests.fakes.stack import Stack, running_stack
 
 hypothesis.settings.register_profile("unhurried", deadline=None)
@@ -28,6 +30,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if corpus:
         config.hook.pytest_deselected(items=corpus)
         items[:] = [item for item in items if not item.get_closest_marker("corpus")]
+
+
+@pytest.fixture(autouse=True)
+def what_the_client_hears(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
+    """Every message that the Python client receives is what the specification says.
+
+    A test in which a server speaks nonsense on purpose clears `faults`.
+    """
+    ledger, receive = Ledger(), Transport.receive
+
+    async def listening(transport: Transport) -> str | bytes:
+        message = await receive(transport)
+        if isinstance(message, str):
+            ledger.enter(message)
+        return message
+
+    monkeypatch.setattr(Transport, "receive", listening)
+    yield ledger
+    assert ledger.faults == []
 
 
 @pytest.fixture(scope="session")

@@ -61,6 +61,8 @@ def gateway(
         "GATEWAY_HTTP_PORT": str(settings.http_port),
         "GATEWAY_WS_PORT": str(settings.ws_port),
         "GATEWAY_WSS_PORT": str(settings.wss_port),
+        # Browsers do not know the development CA: what they are sent to is the plain port.
+        "GATEWAY_PUBLIC_URL": f"ws://localhost:{settings.ws_port}/ws",
         "GATEWAY_TLS_CERT": str(certificate.certificate),
         "GATEWAY_TLS_KEY": str(certificate.key),
         "GATEWAY_API_KEYS": API_KEY,

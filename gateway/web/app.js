@@ -52,31 +52,48 @@ class Call {
   #camera;
   #pictures;
   #startedAt = Date.now();
-  #firstPictureAt;
+  #picturesBegan;
   #spoken;
   #stopping = false;
+  #away = false;
+  #waiting = false;
+  #happening = new Map();
 
   async start(open) {
     this.client.on("state", (state) => this.#showState(state));
     this.client.on("error", (error) => tell(error.message));
-    await this.client.connect();
-    this.#source = await open((slice) => this.#send(slice), () => void this.stop());
-    this.#audio = this.client.stream({ format: this.#source.format, kind: "audio", language: $("language").value });
+    // The session opens while the browser asks for the microphone; what is said before it is open waits in the client.
+    const source = open((slice) => this.#send(slice), () => void this.stop());
+    await Promise.all([this.client.connect(), source.then((opened) => this.#begin(opened))]);
+    await this.#audio?.accepted;
+  }
+
+  async #begin(source) {
+    this.#source = source;
+    if (this.#stopping) return source.stop();
+    this.#audio = this.client.stream({ format: source.format, kind: "audio", language: $("language").value });
     this.#audio.on("transcript", (segment) => this.#transcribed(segment));
     this.#audio.on("speech", (event) => this.#heard(event));
     this.#audio.on("error", (error) => this.#refused(error));
     this.#audio.on("flow", ({ failover }) => failover && this.#mark(this.#mediaMs(), "another worker took over"));
-    await this.#audio.accepted;
-    if (this.#source.hasPicture) this.#startPicture();
-    await this.#source.start();
+    if (source.hasPicture) this.#startPicture();
+    await source.start();
     this.#startedAt = Date.now();
-    meter.start(this.#source.media);
+    meter.start(source.media);
+  }
+
+  // A second wish to stop: what is still owed is not waited for.
+  stopOrLeave() {
+    if (this.#stopping) this.client.close();
+    else void this.stop();
   }
 
   async stop() {
     if (this.#stopping) return;
     this.#stopping = true;
     show("finishing");
+    // What was said while the plug was out is still owed its captions.
+    this.client.restore();
     meter.stop();
     this.#camera?.stop();
     try {
@@ -86,6 +103,7 @@ class Call {
     } finally {
       this.client.close();
       this.#leavePicture();
+      showSpeech(false);
       if (call === this) call = null;
       show("idle");
     }
@@ -118,9 +136,7 @@ class Call {
   }
 
   #sendPicture(picture, takenAt) {
-    if (this.#pictures.over || this.client.state !== "open") return;
-    this.#firstPictureAt ??= takenAt;
-    this.#pictures.send(picture, takenAt);
+    if (!this.#pictures.over && this.client.state === "open") this.#pictures.send(picture, takenAt);
   }
 
   #leavePicture() {
@@ -136,6 +152,8 @@ class Call {
   }
 
   #transcribed(segment) {
+    if (this.#waiting) tell("");
+    this.#waiting = false;
     captions.show(segment);
     summary.segment(segment, this.#mediaMs());
     $("heard-language").textContent = segment.language;
@@ -147,8 +165,7 @@ class Call {
   #heard({ event, media_time_ms }) {
     const speaking = event === "speech_started";
     if (!speaking) summary.speechEnded(media_time_ms);
-    $("speech").dataset.on = speaking;
-    $("speech").textContent = speaking ? "speech" : "silence";
+    showSpeech(speaking);
     timeline.note(media_time_ms, speaking ? "speech begins" : "speech ends");
     if (speaking) this.#spoken = timeline.span("spoken", media_time_ms);
     else if (this.#spoken) timeline.close(this.#spoken, media_time_ms);
@@ -157,16 +174,31 @@ class Call {
   #seen(result) {
     overlay.show(result);
     // The pictures' clock begins with the first of them, the timeline's with the sound.
-    const offset = this.#firstPictureAt - this.#startedAt;
-    for (const { type, t0_ms, t1_ms } of result.events) {
-      timeline.span("seen", offset + t0_ms, offset + (t1_ms ?? t0_ms + MOMENT_MS));
-      timeline.note(offset + t0_ms, type.replaceAll("_", " "));
-    }
+    if (result.captured_at !== null) this.#picturesBegan ??= result.captured_at - result.media_time_ms;
+    const offset = (this.#picturesBegan ?? this.#startedAt) - this.#startedAt;
+    if (result.window) summary.seen(result.window);
+    for (const event of result.events) this.#happened(event, offset);
+  }
+
+  // An event is told when it begins, without an end, and again when it is over.
+  #happened({ type, t0_ms, t1_ms }, offset) {
+    const name = `${type} ${t0_ms}`;
+    const end = t1_ms === null ? undefined : offset + Math.max(t1_ms, t0_ms + MOMENT_MS);
+    const begun = this.#happening.get(name);
+    if (!begun) timeline.note(offset + t0_ms, type.replaceAll("_", " "));
+    if (!begun) this.#happening.set(name, timeline.span("seen", offset + t0_ms, end));
+    else if (end !== undefined) timeline.close(begun, end);
+    if (end !== undefined) this.#happening.delete(name);
   }
 
   #refused(error) {
     if (error.code === "gap") return timeline.note(this.#mediaMs(), error.message);
     tell(error.message);
+    if (error.code === "no_worker" && error.retryAfterMs !== undefined) {
+      if (!this.#waiting) this.#mark(this.#mediaMs(), "waiting for a worker");
+      this.#waiting = true;
+      return;
+    }
     void this.stop();
   }
 
@@ -181,7 +213,9 @@ class Call {
     $("plug").disabled = state !== "open" && state !== "suspended" && state !== "reconnecting";
     $("plug").textContent = state === "suspended" ? "Plug back in" : "Pull the plug";
     if (state === "suspended") this.#mark(this.#mediaMs(), "the plug was pulled");
-    if (state === "open" && this.#audio) {
+    if (state === "reconnecting" || state === "suspended") this.#away = true;
+    if (state === "open" && this.#away) {
+      this.#away = false;
       summary.resumed();
       this.#mark(this.#mediaMs(), "connected again");
     }
@@ -193,10 +227,14 @@ class Call {
 
 function show(state) {
   $("toggle").dataset.on = state !== "idle";
-  $("toggle").textContent = { idle: "Start microphone", live: "Stop", finishing: "Finishing" }[state];
-  $("toggle").disabled = state === "finishing";
+  $("toggle").textContent = { idle: "Start microphone", live: "Stop", finishing: "Finishing: leave now" }[state];
   for (const id of ["camera", "language", "key", "file"]) $(id).disabled = state !== "idle";
   for (const button of document.querySelectorAll("[data-format]")) button.disabled = !ticket;
+}
+
+function showSpeech(speaking) {
+  $("speech").dataset.on = speaking;
+  $("speech").textContent = speaking ? "speech" : "silence";
 }
 
 async function begin(open) {
@@ -205,6 +243,7 @@ async function begin(open) {
   tell("");
   const begun = (call = new Call());
   show("live");
+  if (matchMedia("(max-width: 52rem)").matches) $("captions-title").scrollIntoView();
   try {
     await begun.start(open);
     show("live");
@@ -234,8 +273,8 @@ function useTheme(name) {
 
 $("controls").addEventListener("submit", (event) => {
   event.preventDefault();
-  if (call) void call.stop();
-  else void begin((onSlice) => openMicrophone($("camera").checked, onSlice));
+  if (call) call.stopOrLeave();
+  else void begin((onSlice, onEnd) => openMicrophone($("camera").checked, onSlice, onEnd));
 });
 $("file").addEventListener("change", () => {
   void beginFile($("file").files[0]);

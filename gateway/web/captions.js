@@ -2,6 +2,8 @@
 
 // A silence at least this long on the media clock begins a new paragraph.
 const PAUSE_MS = 1500;
+// Paragraphs on screen; downloads hold all of them.
+const MAX_LINES = 500;
 const LOW = 0.5;
 const MID = 0.8;
 
@@ -79,6 +81,7 @@ export class Captions {
     const last = this.#finals.lastElementChild;
     const line = last && !pause ? last : this.#finals.appendChild(document.createElement("p"));
     line.append(segmentSpan(segment));
+    if (this.#finals.children.length > MAX_LINES) this.#finals.firstChild.remove();
     this.#endMs = segment.end_ms;
   }
 }

@@ -22,6 +22,7 @@ function words(frame) {
   const chips = [chip(`${frame.face_count} ${frame.face_count === 1 ? "face" : "faces"}`)];
   const facing = frame.gaze?.facing_camera;
   if (facing) chips.push(chip(`facing camera ${Math.round(facing.value * 100)} %`));
+  if (frame.head && !frame.head.relative) chips.push(chip("learning how your head rests"));
   for (const name of ["yaw", "pitch", "roll"]) {
     const measured = frame.head?.[name];
     if (measured) chips.push(chip(`${name} ${Math.round(measured.value)}°`));

@@ -1,7 +1,7 @@
 // Where media comes from: the microphone and camera, or a file that plays while it is sent. Each source has `media`
 // (what to measure and show), `format`, `start`, `stop`, and ends with `onEnd`.
 
-import { RecorderSource } from "./talkup-client.js";
+import { PcmSource, RecorderSource } from "./talkup-client.js";
 
 const SLICE_BYTES = 8192;
 const LEAD_S = 0.5;
@@ -9,20 +9,39 @@ const PACE_MS = 100;
 // Sent as they are; anything else is played and recorded again, in a format that can be streamed.
 const STREAMED = { wav: "audio/wav", mp3: "audio/mpeg", ogg: "audio/ogg", opus: "audio/ogg", flac: "audio/flac", weba: "audio/webm" };
 
-export async function openMicrophone(withCamera, onSlice) {
-  const media = await navigator.mediaDevices.getUserMedia({
+const REFUSALS = {
+  NotAllowedError: "the browser does not let this page use the microphone or the camera",
+  NotFoundError: "there is no microphone, or no camera",
+  NotReadableError: "another program uses the microphone or the camera",
+};
+
+async function ask(wanted) {
+  if (!navigator.mediaDevices) throw new Error("browsers give the microphone only to pages over https or on localhost");
+  try {
+    return await navigator.mediaDevices.getUserMedia(wanted);
+  } catch (error) {
+    throw new Error(REFUSALS[error.name] ?? error.message);
+  }
+}
+
+// `onEnd`: the device was unplugged, or the permission taken back.
+export async function openMicrophone(withCamera, onSlice, onEnd) {
+  const media = await ask({
     audio: { channelCount: 1, echoCancellation: true },
     video: withCamera && { width: 640, height: 480 },
   });
-  const recorder = new RecorderSource(media, onSlice);
+  for (const track of media.getTracks()) track.onended = onEnd;
+  const sound = PcmSource.supported
+    ? await PcmSource.open(media, onSlice, { processorUrl: "pcm-processor.js" })
+    : new RecorderSource(media, onSlice, { sliceMs: 100 });
   return {
     media,
-    format: recorder.format,
+    format: sound.format,
     hasPicture: withCamera,
     mirrored: true,
-    start: () => recorder.start(),
+    start: () => sound.start(),
     async stop() {
-      await recorder.stop();
+      await sound.stop();
       for (const track of media.getTracks()) track.stop();
     },
   };

@@ -5,6 +5,7 @@ import { clock } from "./timeline.js";
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 const MAX_DELAYS = 500;
 const NEAR_MS = 1200;
+const share = (measured) => (measured ? `${Math.round(100 * measured.value)} %` : "–");
 const shown = (ms) => (ms === undefined ? "–" : ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
 
 export class Summary {
@@ -16,6 +17,7 @@ export class Summary {
   #spokenMs = 0;
   #endMs = 0;
   #resumed = 0;
+  #window;
   #sent = { interim: [], final: [], end: [] };
   #lastFinal = { end: -Infinity, came: 0 };
   #lastSpeech;
@@ -29,7 +31,13 @@ export class Summary {
     this.#words = this.#finals = this.#confidence = this.#spokenMs = this.#endMs = this.#resumed = 0;
     this.#sent = { interim: [], final: [], end: [] };
     this.#lastFinal = { end: -Infinity, came: 0 };
-    this.#lastSpeech = undefined;
+    this.#lastSpeech = this.#window = undefined;
+    this.#show();
+  }
+
+  // What the camera's pictures of the last seconds, at the end those of the whole call, come to.
+  seen(window) {
+    this.#window = window;
     this.#show();
   }
 
@@ -83,6 +91,10 @@ export class Summary {
       "final captions": this.#finals,
       resumed: this.#resumed,
     };
+    if (this.#window) {
+      figures["in the picture"] = share(this.#window.presence_ratio);
+      figures["facing camera"] = share(this.#window.facing_camera_ratio);
+    }
     this.#place.replaceChildren(
       ...Object.entries(figures).map(([name, value]) => {
         const pair = document.createElement("div");

@@ -1,4 +1,4 @@
-// Bundled from clients/typescript by `npm run page`.
+// Made from clients/typescript by `npm run page`.
 
 // dist/camera.js
 var CameraSource = class {
@@ -133,15 +133,18 @@ var TalkupError = class _TalkupError extends Error {
   code;
   retryable;
   field;
+  retryAfterMs;
   constructor(code, message, options = {}) {
     super(message);
     this.name = "TalkupError";
     this.code = code;
     this.retryable = options.retryable ?? false;
     this.field = options.field;
+    this.retryAfterMs = options.retryAfterMs;
   }
   static from(data) {
-    return new _TalkupError(data.code, data.message, { retryable: data.retryable, field: data.field });
+    const { code, message, retryable, field, retry_after_ms: retryAfterMs } = data;
+    return new _TalkupError(code, message, { retryable, field, retryAfterMs });
   }
 };
 
@@ -178,6 +181,8 @@ var TalkupStream = class extends Emitter {
   #finish;
   #refuse;
   #fail;
+  #flushes = /* @__PURE__ */ new Map();
+  #nextFlush = 0;
   #handle;
   #lastSegmentId = 0;
   #ending = false;
@@ -226,9 +231,16 @@ var TalkupStream = class extends Emitter {
     if (this.#live)
       this.#chunks.clear();
   }
-  /** Makes everything sent so far final text now. */
+  /** Makes everything sent so far final text now; resolves once it is. Rejects when the stream is lost before. */
   flush() {
-    this.#link.sendText({ type: "stream_flush", stream_id: this.id });
+    if (this.#ending || this.#over)
+      return this.ended.then(() => void 0);
+    const flush_id = this.#nextFlush++;
+    const done = new Promise((resolve, reject) => this.#flushes.set(flush_id, { resolve, reject }));
+    done.catch(() => void 0);
+    if (this.#handle !== void 0)
+      this.#sendFlush(flush_id);
+    return done;
   }
   /** No more chunks; resolves with the totals once the last caption has come. */
   end() {
@@ -278,10 +290,7 @@ var TalkupStream = class extends Emitter {
       return;
     if (this.#live)
       this.#chunks.clear(state.next_sequence);
-    for (const chunk of this.#chunks.from(state.next_sequence))
-      this.#transmit(chunk);
-    if (this.#ending)
-      this.#sendEnd();
+    this.#goOn(state.next_sequence);
   }
   /** The session is gone. */
   lost(reason) {
@@ -295,13 +304,25 @@ var TalkupStream = class extends Emitter {
     if (data.handle !== void 0 && this.#handle === void 0) {
       this.#handle = data.handle;
       this.#accept(data);
-      for (const chunk of this.#chunks.from(data.next_sequence))
-        this.#transmit(chunk);
-      if (this.#ending)
-        this.#sendEnd();
+      this.#goOn(data.next_sequence);
     }
     this.#chunks.acknowledge(data.received, data.committed);
+    if (data.flush_id !== void 0)
+      this.#flushed(data.flush_id);
     this.emit("acknowledge", data);
+  }
+  /** Says what the gateway has not been told, or has not answered. */
+  #goOn(nextSequence) {
+    for (const chunk of this.#chunks.from(nextSequence))
+      this.#transmit(chunk);
+    for (const flush_id of this.#flushes.keys())
+      this.#sendFlush(flush_id);
+    if (this.#ending)
+      this.#sendEnd();
+  }
+  #flushed(flush_id) {
+    this.#flushes.get(flush_id)?.resolve();
+    this.#flushes.delete(flush_id);
   }
   #transcribed(data) {
     if (data.segment_id <= this.#lastSegmentId)
@@ -315,6 +336,8 @@ var TalkupStream = class extends Emitter {
       return;
     this.#over = true;
     this.#chunks.clear();
+    for (const flush_id of [...this.#flushes.keys()])
+      this.#flushed(flush_id);
     this.#finish(data);
     this.emit("ended", data);
   }
@@ -329,6 +352,9 @@ var TalkupStream = class extends Emitter {
     this.#chunks.clear();
     this.#refuse(error);
     this.#fail(error);
+    for (const { reject } of this.#flushes.values())
+      reject(error);
+    this.#flushes.clear();
   }
   #transmit(chunk) {
     if (chunk.capturedAt === void 0) {
@@ -338,6 +364,9 @@ var TalkupStream = class extends Emitter {
       const data = base64(payload);
       this.#link.sendText({ type: "stream_chunk", stream_id: this.id, sequence, timestamp: capturedAt, data });
     }
+  }
+  #sendFlush(flush_id) {
+    this.#link.sendText({ type: "stream_flush", stream_id: this.id, flush_id });
   }
   #sendEnd() {
     this.#link.sendText({ type: "stream_end", stream_id: this.id });
@@ -356,6 +385,8 @@ var TalkupClient = class extends Emitter {
   #socket;
   #abandoned;
   #state = "idle";
+  // Whether streams may use the socket: not before the gateway has said where each of them goes on.
+  #linked = false;
   #attempt = 0;
   #lostAt;
   #retry;
@@ -406,8 +437,8 @@ var TalkupClient = class extends Emitter {
       throw new TalkupError("bad_state", "the client is closed");
     const id = options.stream_id ?? `stream-${++this.#streamNumber}`;
     const stream = new TalkupStream(id, options, {
-      sendText: (message) => this.#sendText(message),
-      sendBinary: (frame) => this.#send(frame)
+      sendText: (message) => this.#linked && this.#sendText(message),
+      sendBinary: (frame) => this.#linked && this.#send(frame)
     });
     this.#streams.set(id, stream);
     const forget = () => void this.#streams.delete(id);
@@ -513,8 +544,7 @@ var TalkupClient = class extends Emitter {
     this.#attempt = 0;
     this.#refusal = void 0;
     this.#lostAt = void 0;
-    this.#become("open");
-    this.emit("session", data);
+    this.#linked = true;
     const known = new Map(data.streams.map((state) => [state.stream_id, state]));
     for (const stream of [...this.#streams.values()]) {
       if (first)
@@ -522,6 +552,8 @@ var TalkupClient = class extends Emitter {
       else
         stream.resumed(known.get(stream.id));
     }
+    this.#become("open");
+    this.emit("session", data);
     this.#beat();
     this.#opening?.resolve(data);
     this.#opening = void 0;
@@ -552,6 +584,7 @@ var TalkupClient = class extends Emitter {
     clearTimeout(this.#retry);
     clearInterval(this.#heart);
     this.#socket = void 0;
+    this.#linked = false;
     for (const waiter of this.#statusWaiters.splice(0))
       waiter.reject(lost("the connection broke"));
   }
@@ -587,6 +620,122 @@ function withoutToken(url) {
   const address = new URL(url);
   address.searchParams.delete("token");
   return address.href;
+}
+
+// dist/pcm.js
+var RATE = 16e3;
+var SLICE_MS = 100;
+var TAIL_MS = 500;
+var PCM_PROCESSOR = `// 16-bit PCM in slices, out of the audio thread.
+registerProcessor("talkup-pcm", class extends AudioWorkletProcessor {
+  constructor({ processorOptions: { samples } }) {
+    super();
+    this.samples = samples;
+    this.slice = new DataView(new ArrayBuffer(2 * samples));
+    this.filled = 0;
+    this.ended = false;
+    this.port.onmessage = () => {
+      this.ended = true;
+      if (this.filled) this.hand(this.slice.buffer.slice(0, 2 * this.filled));
+      this.port.postMessage(null);
+    };
+  }
+  process([[channel]]) {
+    for (const sample of (!this.ended && channel) || []) {
+      const level = Math.max(-1, Math.min(1, sample));
+      this.slice.setInt16(2 * this.filled++, level * 32767, true);
+      if (this.filled < this.samples) continue;
+      this.hand(this.slice.buffer);
+      this.slice = new DataView(new ArrayBuffer(2 * this.samples));
+      this.filled = 0;
+    }
+    return !this.ended;
+  }
+  hand(buffer) {
+    this.port.postMessage(buffer, [buffer]);
+  }
+});
+`;
+var PcmSource = class _PcmSource {
+  #context;
+  #microphone;
+  #processor;
+  #ended;
+  constructor(context, microphone, onSlice, sliceMs) {
+    [this.#context, this.#microphone] = [context, microphone];
+    const samples = Math.max(1, Math.round(context.sampleRate * sliceMs / 1e3));
+    this.#processor = new AudioWorkletNode(context, "talkup-pcm", {
+      numberOfOutputs: 0,
+      channelCount: 1,
+      channelCountMode: "explicit",
+      processorOptions: { samples }
+    });
+    this.#ended = new Promise((resolve) => {
+      this.#processor.port.onmessage = ({ data }) => data ? onSlice(data) : resolve();
+    });
+  }
+  /** Whether this browser has an AudioWorklet (pages over plain http, other than localhost, have none). */
+  static get supported() {
+    return typeof AudioWorkletNode !== "undefined";
+  }
+  /**
+   * Makes a source of a stream's sound; `onSlice` is given each slice after `start`. Throws TalkupError
+   * `unsupported_format` where there is no sound, no AudioWorklet, or the processor may not be loaded.
+   */
+  static async open(stream, onSlice, options = {}) {
+    if (!_PcmSource.supported)
+      throw new TalkupError("unsupported_format", "this browser has no AudioWorklet here");
+    const tracks = stream.getAudioTracks();
+    if (tracks.length === 0)
+      throw new TalkupError("unsupported_format", "the stream has no sound");
+    const [context, microphone] = listen(new MediaStream(tracks));
+    try {
+      await load(context, options.processorUrl);
+      return new _PcmSource(context, microphone, onSlice, options.sliceMs ?? SLICE_MS);
+    } catch {
+      void context.close();
+      throw new TalkupError("unsupported_format", "the audio processor cannot be loaded: pass processorUrl");
+    }
+  }
+  /** For `stream_start`. */
+  get format() {
+    return `audio/pcm;rate=${this.#context.sampleRate};channels=1;encoding=s16le`;
+  }
+  /** Resolves once sound is being taken. A context made without a click of the user's waits for one. */
+  async start() {
+    await this.#context.resume();
+    this.#microphone.connect(this.#processor);
+  }
+  /** Resolves once the last slice was handed over. */
+  async stop() {
+    if (this.#context.state === "closed")
+      return;
+    this.#microphone.disconnect();
+    const late = new Promise((resolve) => setTimeout(resolve, TAIL_MS));
+    this.#processor.port.postMessage("end");
+    await Promise.race([this.#ended, late]);
+    await this.#context.close();
+  }
+};
+function listen(sound) {
+  const wanted = new AudioContext({ sampleRate: RATE, latencyHint: "interactive" });
+  try {
+    return [wanted, wanted.createMediaStreamSource(sound)];
+  } catch {
+    void wanted.close();
+    const own = new AudioContext({ latencyHint: "interactive" });
+    return [own, own.createMediaStreamSource(sound)];
+  }
+}
+async function load(context, url) {
+  if (url !== void 0)
+    return context.audioWorklet.addModule(url);
+  const blob = URL.createObjectURL(new Blob([PCM_PROCESSOR], { type: "text/javascript" }));
+  try {
+    await context.audioWorklet.addModule(blob);
+  } finally {
+    URL.revokeObjectURL(blob);
+  }
 }
 
 // dist/recorder.js
@@ -626,6 +775,8 @@ var RecorderSource = class {
 export {
   CameraSource,
   ChunkBuffer,
+  PCM_PROCESSOR,
+  PcmSource,
   RecorderSource,
   TalkupClient,
   TalkupError,

@@ -5,6 +5,7 @@ const ROWS = { spoken: [14, 14], caption: [32, 10], seen: [46, 10] };
 const AXIS_Y = 64;
 const SHOWN_MS = 60_000;
 const MAX_KEPT = 2000;
+const LABEL_WIDTH = 36;
 const MAX_LISTED = 200;
 const STEPS_MS = [1000, 2000, 5000, 10_000];
 
@@ -80,7 +81,7 @@ export class Timeline {
     const x = (ms) => ((ms - begin) / shown) * width;
     const drawn = [element("line", { class: "axis", x1: 0, x2: width, y1: AXIS_Y, y2: AXIS_Y })];
     const step = STEPS_MS.find((each) => (each / shown) * width > 56) ?? 10_000;
-    for (let ms = Math.ceil(begin / step) * step; ms < begin + shown; ms += step) {
+    for (let ms = Math.ceil(begin / step) * step; x(ms) < width - LABEL_WIDTH; ms += step) {
       const label = element("text", { x: x(ms) + 2, y: AXIS_Y + 14 });
       label.textContent = clock(ms).slice(0, 5);
       drawn.push(label);

@@ -1,7 +1,6 @@
 """Takes the pictures of docs/screenshots: python -m tests.browser.screenshots (needs Chromium and the weights).
 
-The microphone hears the test recording, the real model captions it; the camera sees a drawing, read by the scripted
-vision engine.
+The microphone hears the test recording, the camera sees a drawing of a person; the real models read both.
 """
 
 from __future__ import annotations
@@ -14,13 +13,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tests.browser.browsing import PHONE, Visit, visiting, write_speech
+from tests.browser.browsing import PHONE, Visit, visiting, write_camera, write_speech
 from tests.fakes.stack import ROOT, Stack, running_stack
 
 FOLDER = ROOT / "docs" / "screenshots"
 SPEECH = ROOT / "tests" / "data" / "speech" / "interview.ogg"
 MAX_BYTES = 300_000
 WORDS = "count => document.getElementById('finals').innerText.split(/\\s+/).filter(Boolean).length >= count"
+MEASURED = "() => document.getElementById('signals').innerText.includes('facing camera')"
 INTERIM = "() => document.getElementById('interim').innerText.length > 12"
 
 
@@ -40,9 +40,7 @@ def draw_camera(path: Path) -> None:
     for centre, axes, colour in shapes:
         cv2.ellipse(picture, centre, axes, 0, 0, 360, colour, -1, cv2.LINE_AA)
     cv2.ellipse(picture, (320, 268), (26, 13), 0, 10, 170, (85, 85, 190), 5, cv2.LINE_AA)
-    planes = cv2.cvtColor(cv2.GaussianBlur(picture, (3, 3), 0), cv2.COLOR_BGR2YUV_I420)
-    frame = b"FRAME\n" + planes.tobytes()
-    path.write_bytes(b"YUV4MPEG2 W640 H480 F20:1 Ip A1:1 C420jpeg\n" + frame * 20)
+    write_camera(path, [cv2.cvtColor(cv2.GaussianBlur(picture, (3, 3), 0), cv2.COLOR_BGR2RGB)] * 20, fps=20)
 
 
 async def take(visit: Visit, name: str, *, full: bool = False) -> None:
@@ -76,7 +74,7 @@ async def main(stack: Stack, microphone: Path, drawing: Path) -> None:
         await take(visit, "captions")
     async with visiting(url, microphone, camera=drawing, color_scheme="light") as visit:
         await begin(visit, stack, camera=True)
-        await visit.until("() => document.getElementById('signals').children.length > 0")
+        await visit.until(MEASURED)
         await visit.until(WORDS, 26)
         await visit.page.click("#plug")
         await visit.page.wait_for_timeout(1500)
@@ -86,6 +84,7 @@ async def main(stack: Stack, microphone: Path, drawing: Path) -> None:
         await take(visit, "overlay", full=True)
     async with visiting(url, microphone, camera=drawing, color_scheme="dark") as visit:
         await begin(visit, stack, camera=True)
+        await visit.until(MEASURED)
         await visit.until(WORDS, 26)
         await visit.until(INTERIM)
         await take(visit, "dark")
@@ -103,5 +102,7 @@ if __name__ == "__main__":
         drawn = Path(folder) / "camera.y4m"
         draw_camera(drawn)
         settings = {"WORKER_MODEL": "base", "WORKER_SLOTS": "4"}
-        with running_stack(vision=True, worker_arguments=("stt",), worker_settings=settings) as running:
+        with running_stack(
+            vision=True, vision_arguments=("vision",), worker_arguments=("stt",), worker_settings=settings
+        ) as running:
             asyncio.run(main(running, recording, drawn))

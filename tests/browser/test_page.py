@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import urllib.request
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from deploy.dev import certs
 from tests.browser.browsing import PHONE, Visit, visiting, write_tone
-from tests.fakes.stack import ROOT, Stack, running_stack
+from tests.fakes.stack import ROOT, Stack, free_port, running_stack
 from workers.fake_words import expected_words
 
 pytestmark = pytest.mark.browser
@@ -114,6 +116,107 @@ async def test_nothing_is_lost_when_the_plug_is_pulled(stack: Stack, tone: Path)
             assert finals.split()[0] in text
 
 
+async def hang_up(visit: Visit) -> list[str]:
+    """End the call; the words on the page, none of which may lack or be doubled."""
+    await visit.page.click("#toggle")
+    await visit.until_state("closed")
+    words = (await visit.finals()).split()
+    assert words == expected_words(visit.audio())
+    assert visit.problems == []
+    return words
+
+
+async def test_a_call_that_is_ended_unplugged_still_gets_its_last_words(stack: Stack, tone: Path) -> None:
+    async with visiting(address(stack), tone) as visit:
+        await give_key(visit, stack)
+        await visit.page.click("#toggle")
+        await visit.until(WORDS, 8)
+        await visit.page.click("#plug")
+        await visit.until_state("suspended")
+        before = len(visit.audio())
+        await visit.page.wait_for_timeout(500)  # said without a network
+        assert len(visit.audio()) == before
+        await hang_up(visit)
+        assert len(visit.audio()) > before
+        assert await visit.page.inner_text("#toggle") == "Start microphone"
+
+
+async def test_a_call_outlives_its_worker(tone: Path, tmp_path: Path) -> None:
+    with running_stack(folder=tmp_path) as stack:
+        async with visiting(address(stack), tone) as visit:
+            await give_key(visit, stack)
+            await visit.page.click("#toggle")
+            await visit.until(WORDS, 8)
+            stack.workers[0].kill()
+            await visit.page.wait_for_selector("#notice:not([hidden])")
+            stack.restart_worker(0)
+            await visit.until("() => document.getElementById('notice').hidden")
+            await visit.until(WORDS, 24)
+            assert "waiting for a worker" in await visit.page.inner_text("#events")
+            await hang_up(visit)
+
+
+async def test_a_second_stop_leaves_without_the_last_words(tone: Path, tmp_path: Path) -> None:
+    with running_stack(folder=tmp_path) as stack:
+        async with visiting(address(stack), tone) as visit:
+            await give_key(visit, stack)
+            await visit.page.click("#toggle")
+            await visit.until(WORDS, 8)
+            stack.workers[0].kill()
+            await visit.page.wait_for_selector("#notice:not([hidden])")
+            await visit.page.click("#toggle")
+            await visit.until("() => document.getElementById('toggle').textContent.startsWith('Finishing')")
+            await visit.page.click("#toggle")
+            await visit.until_state("closed")
+            await visit.until("() => document.getElementById('toggle').textContent === 'Start microphone'")
+            assert visit.problems == []
+
+
+async def test_captions_come_over_tls_alone(tone: Path, tmp_path: Path) -> None:
+    """The browser does not know the authority of these certificates, and is told not to ask."""
+    made = certs.ensure(tmp_path / "tls", {"localhost": certs.LOOPBACK_NAMES}, dt.datetime.now(dt.UTC))["localhost"]
+    settings = {
+        "GATEWAY_TLS_CERT": str(made.certificate),
+        "GATEWAY_TLS_KEY": str(made.key),
+        "GATEWAY_WSS_PORT": str(free_port()),
+        "GATEWAY_WS_ENABLED": "false",
+    }
+    with running_stack(folder=tmp_path, gateway_settings=settings) as stack:
+        async with visiting(address(stack), tone, ignore_https_errors=True) as visit:
+            await give_key(visit, stack)
+            async with visit.page.expect_websocket() as opened:
+                await visit.page.click("#toggle")
+            assert (await opened.value).url.startswith("wss://")
+            await visit.until(WORDS, 8)
+            await hang_up(visit)
+
+
+async def test_a_microphone_that_is_refused_is_told(stack: Stack, tone: Path) -> None:
+    refuse = "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotAllowedError') }"
+    async with visiting(address(stack), tone, script=refuse) as visit:
+        await give_key(visit, stack)
+        await visit.page.click("#toggle")
+        await visit.page.wait_for_selector("#notice:not([hidden])")
+        assert "does not let this page use the microphone" in await visit.page.inner_text("#notice")
+        await visit.until("() => document.getElementById('toggle').textContent === 'Start microphone'")
+        assert visit.problems == []
+
+
+async def test_a_microphone_that_is_unplugged_ends_the_call(stack: Stack, tone: Path) -> None:
+    keep = """
+    const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    navigator.mediaDevices.getUserMedia = async (wanted) => (window.media = await open(wanted));
+    """
+    async with visiting(address(stack), tone, script=keep) as visit:
+        await give_key(visit, stack)
+        await visit.page.click("#toggle")
+        await visit.until(WORDS, 8)
+        await visit.page.evaluate("window.media.getTracks()[0].dispatchEvent(new Event('ended'))")
+        await visit.until_state("closed")
+        assert (await visit.finals()).split() == expected_words(visit.audio())
+        assert visit.problems == []
+
+
 async def test_camera_pictures_come_back_as_overlay_and_events(stack: Stack, tone: Path) -> None:
     async with visiting(address(stack), tone) as visit:
         await give_key(visit, stack)
@@ -168,6 +271,72 @@ async def test_the_keyboard_is_enough(stack: Stack, tone: Path) -> None:
         assert await visit.page.locator("#interim").get_attribute("aria-live") == "off"
 
 
+async def test_everything_is_reached_by_keyboard(stack: Stack, tone: Path) -> None:
+    async with visiting(address(stack), tone, color_scheme="light") as visit:
+        page = visit.page
+        await give_key(visit, stack)
+        await page.click("#toggle")
+        await visit.until(WORDS, 8)
+        await page.click("#toggle")
+        await visit.until_state("closed")
+        await page.focus(".skip")
+        reached: list[str | None] = []
+        while None not in reached:  # the links at the end have no names
+            await page.keyboard.press("Tab")
+            name = await page.evaluate("(({ id, dataset }) => id || dataset.format || null)(document.activeElement)")
+            reached.append(name)
+            if name == "theme":
+                await page.keyboard.press("Enter")
+            if name == "srt":
+                async with page.expect_download() as saved:
+                    await page.keyboard.press("Enter")
+                assert (await saved.value).suggested_filename == "transcript.srt"
+        wanted = ["theme", "toggle", "camera", "language", "key", "file", "captions", "txt", "srt", "vtt", "json"]
+        assert [name for name in reached if name in wanted] == wanted
+        assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+async def test_on_a_phone_captions_and_stop_stay_in_sight(stack: Stack, tone: Path) -> None:
+    async with visiting(address(stack), tone, viewport=PHONE) as visit:
+        await give_key(visit, stack)
+        await visit.page.click("#toggle")
+        await visit.until(WORDS, 8)
+        for name in ("finals", "toggle"):
+            box = await visit.page.locator(f"#{name}").bounding_box()
+            assert box is not None
+            assert box["y"] >= 0
+            assert box["y"] + min(box["height"], 100) <= PHONE["height"]
+
+
+@pytest.mark.parametrize(
+    ("lacking", "sound"),
+    [
+        (
+            """
+            const make = AudioContext.prototype.createMediaStreamSource;
+            AudioContext.prototype.createMediaStreamSource = function (media) {
+              if (this.sampleRate === 16000) throw new DOMException("other rates", "NotSupportedError");
+              return make.call(this, media);
+            };""",
+            "audio/pcm;rate=",
+        ),
+        ("delete window.AudioWorkletNode", "audio/webm;codecs=opus"),
+    ],
+    ids=["resampling", "worklet"],
+)
+async def test_browsers_that_lack_something_are_captioned_too(
+    stack: Stack, tone: Path, lacking: str, sound: str
+) -> None:
+    async with visiting(address(stack), tone, script=lacking) as visit:
+        await give_key(visit, stack)
+        await visit.page.click("#toggle")
+        await visit.until(WORDS, 8)
+        await hang_up(visit)
+        [used] = visit.formats
+        assert used.startswith(sound)
+        assert used != "audio/pcm;rate=16000;channels=1;encoding=s16le"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [None, PHONE], ids=["desktop", "phone"])
 async def test_no_serious_finding_of_axe(
@@ -191,4 +360,5 @@ async def test_a_wrong_key_is_told(stack: Stack, tone: Path) -> None:
         await visit.page.click("#toggle")
         await visit.page.wait_for_selector("#notice:not([hidden])")
         assert "API key" in await visit.page.inner_text("#notice")
+        assert await axe(visit) == []
         await visit.until("() => document.getElementById('toggle').textContent === 'Start microphone'")

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from playwright.async_api import async_playwright
 
-from tests.browser.browsing import chromium, write_tone
+from tests.browser.browsing import visiting, write_tone
 from tests.fakes.readme import example
 from tests.fakes.stack import Stack
 
 pytestmark = pytest.mark.browser
 
-PAGE = "<!doctype html><meta charset=utf-8><title>example</title><body><script type=module src=example.js></script>"
-CAPTION_TIMEOUT_MS = 30_000
+PAGE = (
+    "<!doctype html><meta charset=utf-8><title>example</title><link rel=icon href=data:,>"
+    "<body><script type=module src=example.js></script>"
+)
 
 
 def mint_session(stack: Stack) -> dict[str, str]:
@@ -62,23 +63,6 @@ async def test_the_browser_client_of_the_readme_shows_captions(site: str, tmp_pa
     assert len(example("browser-example").splitlines()) <= 12
     microphone = tmp_path / "microphone.wav"
     write_tone(microphone)
-    problems: list[str] = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=chromium(),
-            args=[
-                "--no-sandbox",
-                "--disable-background-networking",
-                "--use-fake-ui-for-media-stream",
-                "--use-fake-device-for-media-stream",
-                f"--use-file-for-fake-audio-capture={microphone}",
-            ],
-        )
-        page = await browser.new_page()
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        await page.goto(site)
-        try:
-            await page.wait_for_function("document.body.innerText.trim().length > 0", timeout=CAPTION_TIMEOUT_MS)
-        finally:
-            await browser.close()
-    assert not problems
+    async with visiting(site, microphone) as visit:
+        await visit.until("() => document.body.innerText.trim().length > 0")
+        assert visit.problems == []

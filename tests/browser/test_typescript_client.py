@@ -12,11 +12,12 @@ import pytest
 
 from gateway.schemas import asyncapi
 from tests.fakes.line import Line
+from tests.fakes.schema_check import checked
 from tests.fakes.stack import ROOT, Stack
 from workers.fake_words import expected_words
 
 CLIENT = ROOT / "clients" / "typescript"
-PAGE_CLIENT = ROOT / "gateway" / "web" / "talkup-client.js"
+WEB = ROOT / "gateway" / "web"
 AUDIO_BYTES = 160_000
 NODE_TIMEOUT_S = 90
 
@@ -48,8 +49,10 @@ def test_the_types_are_those_of_the_schemas() -> None:
     assert node("scripts/types.mjs", "--stdout") == (CLIENT / "src" / "messages.ts").read_text(), "make schemas"
 
 
-def test_the_page_carries_this_client(built: Path) -> None:
-    assert node("scripts/page.mjs", "--stdout") == PAGE_CLIENT.read_text(), "make schemas"
+def test_the_page_carries_this_client(built: Path, tmp_path: Path) -> None:
+    node("scripts/page.mjs", str(tmp_path))
+    for name in ("talkup-client.js", "pcm-processor.js"):
+        assert (tmp_path / name).read_text() == (WEB / name).read_text(), "make schemas"
 
 
 def test_its_parts(built: Path) -> None:
@@ -64,7 +67,9 @@ def converse(stack: Stack, *port: str) -> dict[str, Any]:
     assert " ".join(final["text"] for final in told["finals"]).split() == expected_words(audio)
     assert told["totals"]["bytes"] == AUDIO_BYTES
     assert told["totals"]["gaps"] == 0
+    assert [message["type"] for message in map(checked, told["messages"])].count("session") == 2
     assert told["services"] == ["stt"]
+    assert told["flushed"] == told["totals"]["text"]
     return told
 
 

@@ -19,6 +19,8 @@ from typing import Any
 from websockets.asyncio.server import Request, Response, Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from tests.fakes.schema_check import spoken
+
 KEY = "test-key"
 COMMIT_EVERY = 4
 SLICE_MS = 100
@@ -279,5 +281,5 @@ class Peer:
         await self._say("status", state="serving", version="0", services=services)
 
     async def _say(self, type_: str, **data: Any) -> None:
-        await self._socket.send(json.dumps({"type": type_, "timestamp": 0, "protocol_version": "1.0", "data": data}))
+        await self._socket.send(json.dumps(spoken(type_, data)))
         await asyncio.sleep(0)

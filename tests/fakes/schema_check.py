@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from functools import cache
 from typing import Any
 
+import msgspec
 from jsonschema import Draft202012Validator
 
+from gateway.protocol.messages import ServerMessage
 from gateway.schemas import schema
 
 
@@ -36,6 +39,96 @@ def _validators() -> dict[str, Draft202012Validator]:
         type_name: Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": document["$defs"]})
         for type_name, name in type_names(document).items()
     }
+
+
+def spoken(type_name: str, data: dict[str, Any]) -> dict[str, Any]:
+    """A whole server message with `data` in it: fields that the specification asks for and `data` lacks are empty.
+
+    Raises AssertionError when the result is not what the specification says.
+    """
+    document = schema("server.json")
+    envelope: dict[str, Any] = {"type": type_name, "timestamp": 0, "protocol_version": "1.0", "data": data}
+    wanted = document["$defs"][type_names(document)[type_name]]["properties"]
+    envelope |= {name: data[name] for name in wanted.keys() & data.keys()}
+    return checked(_completed({"$ref": f"#/$defs/{type_names(document)[type_name]}"}, envelope, document["$defs"]))
+
+
+def _completed(part: dict[str, Any], value: Any, definitions: dict[str, Any]) -> Any:
+    """`value` with the required fields that it lacks, at any depth."""
+    part = _resolved(part, definitions)
+    if isinstance(value, list) and "items" in part:
+        return [_completed(part["items"], item, definitions) for item in value]
+    if not isinstance(value, dict) or "properties" not in part:
+        return value
+    fields = part["properties"]
+    lacking = {name: _empty(fields[name], definitions) for name in part.get("required", ()) if name not in value}
+    given = {
+        name: _completed(fields[name], inner, definitions) if name in fields else inner for name, inner in value.items()
+    }
+    return {**lacking, **given}
+
+
+def _empty(part: dict[str, Any], definitions: dict[str, Any]) -> Any:
+    """The least value that a part of a schema allows."""
+    part = _resolved(part, definitions)
+    if "enum" in part:
+        return part["enum"][0]
+    if "anyOf" in part:
+        return None if {"type": "null"} in part["anyOf"] else _empty(part["anyOf"][0], definitions)
+    match part.get("type"):
+        case "object":
+            return _completed(part, {}, definitions)
+        case "array":
+            return []
+        case "string":
+            return ""
+        case "boolean":
+            return False
+        case "integer" | "number":
+            return max(0, part.get("minimum", 0))
+        case _:
+            return None
+
+
+def _resolved(part: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in part:
+        part = definitions[part["$ref"].rpartition("/")[2]]
+    return part
+
+
+class Ledger:
+    """Holds every message against the specification as it comes in: against the classes that the schemas are made of
+    each one, against the schemas themselves each of a new shape."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+
+    def enter(self, text: str) -> None:
+        """Note what is wrong with a server message."""
+        try:
+            msgspec.json.decode(text, type=ServerMessage)
+            message = json.loads(text)
+            shape = _shape(message)
+            if shape not in _KNOWN:
+                checked(message)
+                _KNOWN.add(shape)
+        except (AssertionError, ValueError, RecursionError) as fault:  # msgspec's own are ValueErrors
+            self.faults.append(str(fault))
+
+
+_KNOWN: set[object] = set()
+
+
+def _shape(value: Any) -> object:
+    """What a message is made of: types and names, the kinds of a list's items, not its length."""
+    match value:
+        case dict():
+            kind = value.get("type")
+            return (kind, *((name, _shape(inner)) for name, inner in sorted(value.items())))
+        case list():
+            return frozenset(_shape(inner) for inner in value)
+        case _:
+            return type(value)
 
 
 def checked(message: dict[str, Any]) -> dict[str, Any]:

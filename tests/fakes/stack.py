@@ -175,13 +175,14 @@ def running_stack(
     *,
     workers: int = 1,
     vision: bool = False,
+    vision_arguments: Sequence[str] = ("fake", "--service", "vision"),
     worker_arguments: Sequence[str] = ("fake",),
     worker_settings: Mapping[str, str] | None = None,
     gateway_settings: Mapping[str, str] | None = None,
     folder: Path | None = None,
     worker_ports: Sequence[int] = (),
 ) -> Iterator[Stack]:
-    """Speech workers (`python -m workers WORKER_ARGUMENTS`), a fake vision worker on demand, and a gateway.
+    """Speech workers (`python -m workers WORKER_ARGUMENTS`), with `vision` a vision worker, and a gateway.
 
     `worker_ports` gives the speech workers' ports, and so their number.
     """
@@ -207,9 +208,7 @@ def running_stack(
         }
         if vision:
             port = free_port()
-            program = start(
-                "vision-1", ("-m", "workers", "fake", "--service", "vision"), {"WORKER_PORT": str(port)}, where
-            )
+            program = start("vision-1", ("-m", "workers", *vision_arguments), {"WORKER_PORT": str(port)}, where)
             exits.callback(program.stop)
             programs.append(program)
             ports.append(port)

@@ -7,6 +7,7 @@ export interface LiveCaptions {
   state: ConnectionState;
   finals: readonly TranscriptData[];
   interim: string;
+  error: string;
   start: () => Promise<void>;
   stop: () => Promise<void>;
 }
@@ -16,27 +17,8 @@ export function useLiveCaptions(session: () => Promise<SessionTicket>, language 
   const [state, setState] = useState<ConnectionState>("idle");
   const [finals, setFinals] = useState<readonly TranscriptData[]>([]);
   const [interim, setInterim] = useState("");
+  const [error, setError] = useState("");
   const hangUp = useRef<(() => Promise<void>) | undefined>(undefined);
-
-  const start = useCallback(async () => {
-    const client = new TalkupClient({ session });
-    client.on("state", setState);
-    await client.connect();
-    const microphone = await navigator.mediaDevices.getUserMedia({ audio: true });
-    const recorder = new RecorderSource(microphone, (slice) => stream.over || stream.send(slice));
-    const stream = client.stream({ format: recorder.format, language });
-    stream.on("transcript", (segment) => {
-      if (segment.is_final) setFinals((known) => [...known, segment]);
-      setInterim(segment.is_final ? "" : segment.text);
-    });
-    hangUp.current = async () => {
-      await recorder.stop();
-      for (const track of microphone.getTracks()) track.stop();
-      await stream.end();
-      client.close();
-    };
-    recorder.start();
-  }, [session, language]);
 
   const stop = useCallback(async () => {
     const ending = hangUp.current;
@@ -44,15 +26,47 @@ export function useLiveCaptions(session: () => Promise<SessionTicket>, language 
     await ending?.();
   }, []);
 
+  const start = useCallback(async () => {
+    await stop();
+    const client = new TalkupClient({ session });
+    hangUp.current = async () => client.close();
+    client.on("state", setState);
+    try {
+      setError("");
+      const microphone = await navigator.mediaDevices.getUserMedia({ audio: true });
+      const release = (): void => microphone.getTracks().forEach((track) => track.stop());
+      if (client.state === "closed") return release();
+      const recorder = new RecorderSource(microphone, (slice) => stream.over || stream.send(slice));
+      const stream = client.stream({ format: recorder.format, language });
+      stream.on("transcript", (segment) => {
+        if (segment.is_final) setFinals((known) => [...known, segment]);
+        setInterim(segment.is_final ? "" : segment.text);
+      });
+      hangUp.current = async () => {
+        await recorder.stop();
+        release();
+        await stream.end().catch(() => undefined);
+        client.close();
+      };
+      recorder.start();
+      await client.connect(); // what is said meanwhile waits in the client
+    } catch (problem) {
+      setError(problem instanceof Error ? problem.message : String(problem));
+      client.close();
+      await stop();
+    }
+  }, [session, language, stop]);
+
   useEffect(() => () => void stop(), [stop]);
-  return { state, finals, interim, start, stop };
+  return { state, finals, interim, error, start, stop };
 }
 
 export function Captions({ session }: { session: () => Promise<SessionTicket> }) {
-  const { state, finals, interim, start, stop } = useLiveCaptions(session);
+  const { state, finals, interim, error, start, stop } = useLiveCaptions(session);
   return (
     <main>
       <button onClick={() => void (state === "open" ? stop() : start())}>{state === "open" ? "Stop" : "Start"}</button>
+      {error && <p role="alert">{error}</p>}
       <p aria-live="polite">{finals.map(({ text }) => text).join(" ")}</p>
       <p className="interim">{interim}</p>
     </main>

@@ -1,20 +1,23 @@
-// Bundles dist/ for the demo page: gateway/web/talkup-client.js; with --stdout to standard output instead.
+// Writes what the demo page takes from dist/ into gateway/web, or into the folder that is named: the client as one
+// module, and the audio thread's half of it.
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { PCM_PROCESSOR } from "../dist/index.js";
 
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
-const outfile = path("../../../gateway/web/talkup-client.js");
-const toStdout = process.argv.includes("--stdout");
-const { outputFiles } = await build({
+const folder = process.argv[2] ?? path("../../../gateway/web");
+const origin = "// Made from clients/typescript by `npm run page`.";
+await build({
   absWorkingDir: path(".."),
   entryPoints: ["dist/index.js"],
-  outfile,
+  outfile: join(folder, "talkup-client.js"),
   bundle: true,
   format: "esm",
   target: "es2022",
   legalComments: "none",
   logLevel: "warning",
-  write: !toStdout,
-  banner: { js: "// Bundled from clients/typescript by `npm run page`." },
+  banner: { js: origin },
 });
-if (toStdout) process.stdout.write(outputFiles[0].text);
+await writeFile(join(folder, "pcm-processor.js"), `${origin}\n${PCM_PROCESSOR}`);

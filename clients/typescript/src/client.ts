@@ -50,6 +50,8 @@ export class TalkupClient extends Emitter<ClientEvents> {
   #socket: WebSocket | undefined;
   #abandoned: WebSocket | undefined;
   #state: ConnectionState = "idle";
+  // Whether streams may use the socket: not before the gateway has said where each of them goes on.
+  #linked = false;
   #attempt = 0;
   #lostAt: number | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -105,8 +107,8 @@ export class TalkupClient extends Emitter<ClientEvents> {
     if (this.#state === "closed") throw new TalkupError("bad_state", "the client is closed");
     const id = options.stream_id ?? `stream-${++this.#streamNumber}`;
     const stream = new TalkupStream(id, options, {
-      sendText: (message) => this.#sendText(message),
-      sendBinary: (frame) => this.#send(frame),
+      sendText: (message) => this.#linked && this.#sendText(message),
+      sendBinary: (frame) => this.#linked && this.#send(frame),
     });
     this.#streams.set(id, stream);
     const forget = (): void => void this.#streams.delete(id);
@@ -206,13 +208,15 @@ export class TalkupClient extends Emitter<ClientEvents> {
     this.#attempt = 0;
     this.#refusal = undefined;
     this.#lostAt = undefined;
-    this.#become("open");
-    this.emit("session", data);
+    this.#linked = true;
     const known = new Map(data.streams.map((state) => [state.stream_id, state]));
     for (const stream of [...this.#streams.values()]) {
       if (first) stream.open();
       else stream.resumed(known.get(stream.id));
     }
+    // Listeners may begin, feed and end streams: those there were are in order by now.
+    this.#become("open");
+    this.emit("session", data);
     this.#beat();
     this.#opening?.resolve(data);
     this.#opening = undefined;
@@ -243,6 +247,7 @@ export class TalkupClient extends Emitter<ClientEvents> {
     clearTimeout(this.#retry);
     clearInterval(this.#heart);
     this.#socket = undefined;
+    this.#linked = false;
     for (const waiter of this.#statusWaiters.splice(0)) waiter.reject(lost("the connection broke"));
   }
 

@@ -2,21 +2,33 @@
 
 import type { ErrorData } from "./messages.js";
 
-/** `code` is one of the protocol's error codes, or `connection_lost`, `timeout`, `buffer_full`, `bad_state`. */
+interface Details {
+  retryable?: boolean;
+  field?: string | undefined;
+  retryAfterMs?: number | undefined;
+}
+
+/**
+ * `code` is one of the protocol's error codes, or `connection_lost`, `timeout`, `buffer_full`, `bad_state`. `no_worker`
+ * with `retryAfterMs` on a running stream: it waits for a worker and goes on by itself.
+ */
 export class TalkupError extends Error {
   readonly code: string;
   readonly retryable: boolean;
   readonly field: string | undefined;
+  readonly retryAfterMs: number | undefined;
 
-  constructor(code: string, message: string, options: { retryable?: boolean; field?: string | undefined } = {}) {
+  constructor(code: string, message: string, options: Details = {}) {
     super(message);
     this.name = "TalkupError";
     this.code = code;
     this.retryable = options.retryable ?? false;
     this.field = options.field;
+    this.retryAfterMs = options.retryAfterMs;
   }
 
   static from(data: ErrorData): TalkupError {
-    return new TalkupError(data.code, data.message, { retryable: data.retryable, field: data.field });
+    const { code, message, retryable, field, retry_after_ms: retryAfterMs } = data;
+    return new TalkupError(code, message, { retryable, field, retryAfterMs });
   }
 }

@@ -5,5 +5,6 @@ export * from "./chunks.js";
 export * from "./client.js";
 export * from "./errors.js";
 export type * from "./messages.js";
+export * from "./pcm.js";
 export * from "./recorder.js";
 export * from "./stream.js";

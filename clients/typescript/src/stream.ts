@@ -76,6 +76,8 @@ export class TalkupStream extends Emitter<StreamEvents> {
   #finish!: (data: StreamEndedData) => void;
   #refuse!: (error: TalkupError) => void;
   #fail!: (error: TalkupError) => void;
+  readonly #flushes = new Map<number, { resolve: () => void; reject: (error: TalkupError) => void }>();
+  #nextFlush = 0;
   #handle: number | undefined;
   #lastSegmentId = 0;
   #ending = false;
@@ -123,9 +125,14 @@ export class TalkupStream extends Emitter<StreamEvents> {
     if (this.#live) this.#chunks.clear();
   }
 
-  /** Makes everything sent so far final text now. */
-  flush(): void {
-    this.#link.sendText({ type: "stream_flush", stream_id: this.id });
+  /** Makes everything sent so far final text now; resolves once it is. Rejects when the stream is lost before. */
+  flush(): Promise<void> {
+    if (this.#ending || this.#over) return this.ended.then(() => undefined);
+    const flush_id = this.#nextFlush++;
+    const done = new Promise<void>((resolve, reject) => this.#flushes.set(flush_id, { resolve, reject }));
+    done.catch(() => undefined);
+    if (this.#handle !== undefined) this.#sendFlush(flush_id);
+    return done;
   }
 
   /** No more chunks; resolves with the totals once the last caption has come. */
@@ -175,8 +182,7 @@ export class TalkupStream extends Emitter<StreamEvents> {
     this.#accept(state);
     if (state.state !== "open") return;
     if (this.#live) this.#chunks.clear(state.next_sequence);
-    for (const chunk of this.#chunks.from(state.next_sequence)) this.#transmit(chunk);
-    if (this.#ending) this.#sendEnd();
+    this.#goOn(state.next_sequence);
   }
 
   /** The session is gone. */
@@ -191,11 +197,23 @@ export class TalkupStream extends Emitter<StreamEvents> {
     if (data.handle !== undefined && this.#handle === undefined) {
       this.#handle = data.handle;
       this.#accept(data);
-      for (const chunk of this.#chunks.from(data.next_sequence)) this.#transmit(chunk);
-      if (this.#ending) this.#sendEnd();
+      this.#goOn(data.next_sequence);
     }
     this.#chunks.acknowledge(data.received, data.committed);
+    if (data.flush_id !== undefined) this.#flushed(data.flush_id);
     this.emit("acknowledge", data);
+  }
+
+  /** Says what the gateway has not been told, or has not answered. */
+  #goOn(nextSequence: number): void {
+    for (const chunk of this.#chunks.from(nextSequence)) this.#transmit(chunk);
+    for (const flush_id of this.#flushes.keys()) this.#sendFlush(flush_id);
+    if (this.#ending) this.#sendEnd();
+  }
+
+  #flushed(flush_id: number): void {
+    this.#flushes.get(flush_id)?.resolve();
+    this.#flushes.delete(flush_id);
   }
 
   #transcribed(data: TranscriptData): void {
@@ -208,6 +226,7 @@ export class TalkupStream extends Emitter<StreamEvents> {
     if (this.#over) return;
     this.#over = true;
     this.#chunks.clear();
+    for (const flush_id of [...this.#flushes.keys()]) this.#flushed(flush_id);
     this.#finish(data);
     this.emit("ended", data);
   }
@@ -223,6 +242,8 @@ export class TalkupStream extends Emitter<StreamEvents> {
     this.#chunks.clear();
     this.#refuse(error);
     this.#fail(error);
+    for (const { reject } of this.#flushes.values()) reject(error);
+    this.#flushes.clear();
   }
 
   #transmit(chunk: Chunk): void {
@@ -233,6 +254,10 @@ export class TalkupStream extends Emitter<StreamEvents> {
       const data = base64(payload);
       this.#link.sendText({ type: "stream_chunk", stream_id: this.id, sequence, timestamp: capturedAt, data });
     }
+  }
+
+  #sendFlush(flush_id: number): void {
+    this.#link.sendText({ type: "stream_flush", stream_id: this.id, flush_id });
   }
 
   #sendEnd(): void {

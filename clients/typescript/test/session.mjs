@@ -1,5 +1,5 @@
 // A conversation with a real gateway: node --experimental-websocket session.mjs HTTP_URL KEY BYTES [PORT]
-// Sends BYTES of PCM and prints the totals and what came as JSON. Over PORT, a line that breaks by itself, to the
+// Sends BYTES of PCM and prints the totals and all that came as JSON. Over PORT, a line that breaks by itself, to the
 // WebSocket; without one it loses the network in the middle of its own accord.
 import { TalkupClient } from "../dist/index.js";
 
@@ -17,6 +17,8 @@ const client = new TalkupClient({
 });
 const states = [];
 const finals = [];
+const messages = [];
+client.on("message", (message) => messages.push(message));
 client.on("state", (state) => states.push(state));
 await client.connect();
 const stream = client.stream({ format: "audio/pcm;rate=16000;channels=1;encoding=s16le" });
@@ -32,7 +34,9 @@ for (let at = 0; at < audio.length; at += step) {
   }
   stream.send(audio.subarray(at, at + step));
 }
+await stream.flush();
+const flushed = finals.map(({ text }) => text).join(" ");
 const totals = await stream.end();
 const { services } = await client.status();
 client.close();
-process.stdout.write(JSON.stringify({ totals, finals, states, services: services.map(({ service }) => service) }));
+process.stdout.write(JSON.stringify({ totals, flushed, finals, states, messages, services: services.map(({ service }) => service) }));

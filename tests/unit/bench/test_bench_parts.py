@@ -11,6 +11,7 @@ import pytest
 
 from bench.checks import Check, flattened, table, write
 from bench.corpus import OWN_CLIPS, SAMPLE_RATE, Clip, joined, load
+from bench.page import Run, held
 from bench.scoring import area_under_curve, matched, percentiles, total, word_errors
 from bench.stt_replay import Player
 from workers.stt.hypothesis import Hypothesis
@@ -82,3 +83,15 @@ def test_a_replayed_stream_keeps_what_was_said_and_when() -> None:
     assert player.played.text == "hello"
     assert player.played.retractions == player.played.out_of_order == 0
     assert player.played.committed_at[0] == pytest.approx(2.8, abs=0.1)
+
+
+def test_the_page_is_held_to_its_worst_times_and_to_offline() -> None:
+    clip = Clip("a", "speech", "en", np.zeros(SAMPLE_RATE, np.float32), "so it was said")
+    times = {"clicked": 0.0, "opened": 100.0, "sent": 200.0, "speechBegan": 300.0, "speechEnded": 1300.0}
+    runs = [
+        Run(clip, {**times, "firstInterim": 1300.0, "lastFinal": 2300.0}, "so it was said", 0.1),
+        Run(clip, {**times, "firstInterim": 2400.0, "lastFinal": 3000.0}, "so it was", 0.2),
+    ]
+    figures, kept = held(runs, ["so it was said"] * 2)
+    assert figures["first_interim_ms"] == {"p50": 1550.0, "max": 2100.0}
+    assert [(check.value, check.verdict) for check in kept] == [(2100, "FAIL"), (1700, "pass"), (12.5, "FAIL")]

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from gateway.protocol.messages import ClientMessage, ServerMessage
 from gateway.schemas import SCHEMA_NAMES, asyncapi, schema
-from tests.fakes.schema_check import checked, closed, type_names
+from tests.fakes.schema_check import Ledger, checked, closed, spoken, type_names
 
 ROOT = Path(__file__).parents[3]
 BASELINE = ROOT / "tests" / "data" / "protocol" / "schema-1.0.json"
@@ -99,6 +99,27 @@ def test_an_undocumented_or_missing_field_is_a_fault() -> None:
     for broken in ({**pong, "more": 1}, {name: pong[name] for name in pong if name != "protocol_version"}):
         with pytest.raises(AssertionError, match="pong"):
             checked(broken)
+
+
+def test_what_fakes_say_is_whole() -> None:
+    message = spoken("transcript_update", {"stream_id": "a", "text": "so it is", "is_final": True})
+    assert message["text"] == message["data"]["text"] == "so it is"
+    assert message["data"]["words"] == []
+    with pytest.raises(AssertionError, match="transcript_update"):
+        spoken("transcript_update", {"stream_id": "a", "loudness": 1})
+
+
+def test_what_a_client_hears_is_held_to_the_specification() -> None:
+    whole = spoken("transcript_update", {"stream_id": "a", "confidence": 0.5})
+    unknown = {**whole, "data": {**whole["data"], "loudness": 1}}
+    lacking = {**whole, "data": {name: value for name, value in whole["data"].items() if name != "stable_chars"}}
+    unsure = {**whole, "data": {**whole["data"], "confidence": 1.5}}
+    ledger = Ledger()
+    ledger.enter(json.dumps(whole))
+    assert ledger.faults == []
+    for count, broken in enumerate((unknown, lacking, unsure, {"type": "rumour"}, []), start=1):
+        ledger.enter(json.dumps(broken))
+        assert len(ledger.faults) == count
 
 
 def test_the_asyncapi_document_refers_to_what_it_holds() -> None:

@@ -1,0 +1,120 @@
+// A session over a network that breaks, frame by frame: what goes out after a break, and in which order.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { TalkupClient } from "../dist/index.js";
+
+const LIMITS = {};
+
+/** A network in the test's hands: the sockets that the client opened, and what it sent over each. */
+class Network {
+  sockets = [];
+  client;
+
+  constructor() {
+    const { sockets } = this;
+    class Socket {
+      readyState = 0;
+      sent = [];
+
+      constructor() {
+        sockets.push(this);
+      }
+      send(frame) {
+        this.sent.push(typeof frame === "string" ? JSON.parse(frame).type : `chunk ${new DataView(frame.buffer).getUint32(4)}`);
+      }
+      close() {}
+      open() {
+        this.readyState = 1;
+        this.onopen();
+      }
+      hear(type, data) {
+        const { stream_id } = data;
+        this.onmessage({ data: JSON.stringify({ type, timestamp: 0, protocol_version: "1.0", stream_id, data }) });
+      }
+      session(streams = [], resumed = false) {
+        this.hear("session", { session_id: "s", resume_token: "t", expires_at: 0, resumed, streams, limits: LIMITS });
+      }
+      accept(stream_id) {
+        this.hear("acknowledge", { stream_id, received: -1, committed: -1, next_sequence: 0, accepted: true, handle: 1 });
+      }
+    }
+    const session = async () => ({ url: "ws://localhost/ws", token: "k" });
+    this.client = new TalkupClient({ session, webSocket: Socket, random: () => 0 });
+  }
+
+  get last() {
+    return this.sockets.at(-1);
+  }
+
+  async connect() {
+    const connected = this.client.connect();
+    await new Promise(setImmediate);
+    this.last.open();
+    this.last.session();
+    await connected;
+  }
+}
+
+const goesOn = (next_sequence) => ({ stream_id: "a", state: "open", handle: 1, next_sequence, received: -1, committed: -1 });
+
+test("a stream that ends while the session is taken up again ends after its last chunk", async () => {
+  const network = new Network();
+  await network.connect();
+  const stream = network.client.stream({ stream_id: "a", format: "audio/pcm" });
+  network.last.accept("a");
+  stream.send(new Uint8Array(1));
+  network.client.suspend();
+  stream.send(new Uint8Array(1));
+  network.client.restore();
+  network.last.open();
+  stream.send(new Uint8Array(1));
+  void stream.end();
+  assert.deepEqual(network.last.sent, ["session_resume"]);
+  network.last.session([goesOn(1)], true);
+  assert.deepEqual(network.last.sent, ["session_resume", "chunk 1", "chunk 2", "stream_end"]);
+  network.client.close();
+});
+
+test("a flush that was not answered is said again, after the chunks", async () => {
+  const network = new Network();
+  await network.connect();
+  const stream = network.client.stream({ stream_id: "a", format: "audio/pcm" });
+  network.last.accept("a");
+  const answered = stream.flush();
+  network.client.suspend();
+  stream.send(new Uint8Array(1));
+  const lost = stream.flush();
+  network.client.restore();
+  network.last.open();
+  network.last.session([goesOn(0)], true);
+  assert.deepEqual(network.last.sent, ["session_resume", "chunk 0", "stream_flush", "stream_flush"]);
+  network.last.hear("acknowledge", { stream_id: "a", received: 0, committed: 0, next_sequence: 1, flush_id: 0 });
+  await answered;
+  network.client.close();
+  await assert.rejects(lost, { code: "connection_lost" });
+});
+
+test("a stream begun by a listener of the open state is begun once", async () => {
+  const network = new Network();
+  network.client.on("state", (state) => state === "open" && network.client.stream({ stream_id: "a", format: "audio/pcm" }));
+  await network.connect();
+  assert.deepEqual(network.last.sent, ["stream_start"]);
+  network.client.close();
+});
+
+test("what is sent before the session is open goes out once the stream is accepted", async () => {
+  const network = new Network();
+  const connected = network.client.connect();
+  const stream = network.client.stream({ stream_id: "a", format: "audio/pcm" });
+  stream.send(new Uint8Array(1));
+  void stream.end();
+  await new Promise(setImmediate);
+  network.last.open();
+  assert.deepEqual(network.last.sent, []);
+  network.last.session();
+  await connected;
+  assert.deepEqual(network.last.sent, ["stream_start"]);
+  network.last.accept("a");
+  assert.deepEqual(network.last.sent, ["stream_start", "chunk 0", "stream_end"]);
+  network.client.close();
+});
