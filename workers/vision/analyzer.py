@@ -13,7 +13,7 @@ from workers.vision.face_reader import FaceFollower, FaceNets
 from workers.vision.gestures import BLINK_FPS, NOD_FPS, BlinkFinder, NodFinder, RateMeter, fast_enough
 from workers.vision.nets import Floats
 from workers.vision.pictures import Picture
-from workers.vision.signals import expression, measure
+from workers.vision.signals import expression, fractions, measure
 from workers.vision.windows import Sample, Totals, Windows
 
 SCHEMA_VERSION = 1
@@ -30,10 +30,11 @@ class AnalyzerState(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is measured of a frame: irises cost most, expression scores are given only where asked for."""
+    """What is measured of a frame: irises cost most; expression scores and mesh points only where asked for."""
 
     eyes: bool = True
     expression: bool = False
+    landmarks: bool = False
 
 
 class Analyzer:
@@ -64,6 +65,9 @@ class Analyzer:
         frame, self._before = measure(picture, reading, self._baseline, media_ms, self._before)
         if wanted.expression and reading.face is not None:
             frame.expression.extend(expression(reading.face))
+        if wanted.landmarks and reading.face is not None and reading.face.mesh is not None:
+            height, width = picture.shape[:2]
+            frame.face.landmarks.extend(fractions(reading.face.mesh.points, width, height))
         events = self._events.feed(frame, media_ms)
         sample = self._sample(frame, media_ms, events)
         window = self._windows.add(sample)

@@ -203,6 +203,7 @@ class VisionSession:
         wanted = Wanted(
             eyes=level < pressure.NO_EYES,
             expression=self._options.expression and level < pressure.NO_EXPRESSION,
+            landmarks=self._options.landmarks,
         )
         analysis = self._analyzer.analyze(nets, picture, frame.media_ms, wanted)
         times = (queued, decoded - began, self._clock() - decoded)

@@ -78,6 +78,12 @@ def expression(face: ReadFace) -> list[analysis_pb2.ExpressionScore]:
     return [analysis_pb2.ExpressionScore(label=label, score=score) for label, score in scores.items()]
 
 
+def fractions(points: Floats, width: int, height: int) -> list[float]:
+    """The mesh's points (shape (n, 3), pixels) as x, y by turns in fractions of the picture; some lie outside it."""
+    placed = points[:, :2] / np.array([width, height], dtype=np.float32)
+    return [float(value) for value in placed.ravel()]
+
+
 def smile_of(points: Floats) -> float:
     """How much a mouth looks like a smile, 0 to 1: half by its width, half by the lift of its corners."""
     across = points[263, :2] - points[33, :2]

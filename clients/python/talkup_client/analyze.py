@@ -8,8 +8,9 @@ from typing import Any
 
 from talkup_client.client import Client
 from talkup_client.errors import TalkupError
-from talkup_client.events import AnalysisResult, StreamEnded
-from talkup_client.media_file import MediaFile
+from talkup_client.events import AnalysisResult, StreamEnded, TranscriptUpdate
+from talkup_client.findings import Findings
+from talkup_client.media_file import MediaFile, has_sound
 from talkup_client.transcribe import paced
 
 _ROWS = (
@@ -25,12 +26,17 @@ _ROWS = (
 )
 
 
-async def analyze(client: Client, media: MediaFile, tell: Callable[[str], None]) -> None:
+async def analyze(
+    client: Client, media: MediaFile, tell: Callable[[str], None], findings: Findings | None = None
+) -> None:
     """Stream a recording as a live source would, and tell each event and then the summary, line by line.
 
-    Raises TalkupError when the stream is refused or fails, UnsupportedFileError when a file does not tell its duration.
+    With `findings` everything is kept there, with mesh points, and with captions if the recording has sound. Raises
+    TalkupError when the stream is refused or fails, UnsupportedFileError when a file does not tell its duration.
     """
-    async with client.stream(format=media.format, services=("vision",)) as stream:
+    services = ("vision", "stt") if findings is not None and has_sound(media) else ("vision",)
+    signals = () if findings is None else ("landmarks",)
+    async with client.stream(format=media.format, services=services, signals=signals) as stream:
 
         async def send() -> None:
             async for chunk in paced(media, asyncio.sleep):
@@ -41,6 +47,8 @@ async def analyze(client: Client, media: MediaFile, tell: Callable[[str], None])
             async with asyncio.TaskGroup() as group:
                 sender = group.create_task(send())
                 async for event in stream:
+                    if findings is not None and isinstance(event, AnalysisResult | TranscriptUpdate):
+                        findings.add(event)
                     match event:
                         case AnalysisResult(data=data):
                             for line in lines_of(data):

@@ -134,6 +134,7 @@ class Client:
         initial_prompt: str = "",
         sample_rate: int | None = None,
         channels: int | None = None,
+        signals: Sequence[str] = (),
     ) -> AsyncIterator[Stream]:
         """Start a stream; leaving the block ends it. `format` is a MIME type of docs/protocol.md.
 
@@ -150,6 +151,7 @@ class Client:
             initial_prompt=initial_prompt,
             sample_rate=sample_rate,
             channels=channels,
+            signals=tuple(signals),
         )
         stream = Stream(f"py-{secrets.token_hex(6)}", options, self)
         self._streams[stream.stream_id] = stream

@@ -19,10 +19,13 @@ def recording(
     width: int = 320,
     height: int = 240,
     fps: int = 12,
+    b_frames: int = 0,
 ) -> bytes:
-    """A recording of `frames` pictures with a key frame every `key_every`."""
+    """A recording of `frames` pictures with a key frame every `key_every`; with B-frames for libx264 only."""
     options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"} if container == "mp4" else {"live": "1"}
     speed = {"preset": "ultrafast", "tune": "zerolatency"} if codec == "libx264" else {"deadline": "realtime"}
+    if b_frames:
+        speed = {"preset": "ultrafast", "bf": str(b_frames), "x264-params": "b-adapt=0:scenecut=0"}
     out = io.BytesIO()
     with av.open(out, "w", format=container, options=options) as file:
         stream = file.add_stream(codec, rate=fps, options={**speed, "g": str(key_every)})
