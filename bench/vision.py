@@ -26,6 +26,7 @@ from workers.vision.baseline import Baseline
 from workers.vision.engine import VisionEngine
 from workers.vision.face_reader import FaceFollower, FaceNets, Reading
 from workers.vision.landmarks import region_of_mesh
+from workers.vision.nets import reader
 from workers.vision.pictures import Picture, decode_image
 from workers.vision.pose import solve
 from workers.vision.service import create_engine
@@ -153,7 +154,7 @@ async def run(corpus: Path | None, seconds: float) -> dict[str, dict[str, float]
     config = WorkerConfig(service="vision", model_cache=ROOT / ".cache" / "models", threads=1, decoders=1)
     engine = create_engine(config)
     await engine.load()
-    nets = FaceNets(*(model.path for model in engine.models))
+    nets = FaceNets(*(model.path for model in engine.models), reader("opencv"))
     figures = {"cpu_ms": stages(nets)}
     chain = figures["cpu_ms"]["chain, five frames' mean"] + figures["cpu_ms"]["decode JPEG 640x480"]
     figures["capacity"] = {

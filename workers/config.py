@@ -57,6 +57,7 @@ class WorkerConfig:
     compute_type: str = "default"
     threads: int = 0
     decoders: int = 0
+    nets: str = "opencv"
     slots: int = 0
     tls: TlsFiles | None = None
     tokens: tuple[str, ...] = field(default=(), repr=False)
@@ -114,6 +115,7 @@ def parse(service: str, argv: Sequence[str], environ: Mapping[str, str] | None =
         compute_type=values.compute_type,
         threads=values.threads,
         decoders=values.decoders,
+        nets=values.nets,
         slots=values.slots,
         tls=_tls(values),
         tokens=tuple(token for token in values.tokens.split(",") if token),
@@ -174,6 +176,9 @@ _SETTINGS: Final = (
     Setting("compute-type", "default", "number format of the weights, such as int8 or float16"),
     Setting("threads", 0, "compute threads; 0: the engine's own choice"),
     Setting("decoders", 0, "media decoder processes; 0: one per core"),
+    Setting(
+        "nets", "opencv", "what runs the face networks; litert needs the extra vision-litert", ("opencv", "litert")
+    ),
     Setting("slots", 0, "streams admitted at once; 0: the engine's own number"),
     Setting("drain-seconds", 7.0, "how long running streams may stay after SIGTERM"),
     Setting("start-seconds", 10.0, "how long a call may wait with its first message"),

@@ -20,7 +20,7 @@ from workers.models import ModelError, ResolvedModel
 from workers.vision import state
 from workers.vision.face_reader import FaceNets
 from workers.vision.landmarks import Mesh, Region
-from workers.vision.nets import NetError
+from workers.vision.nets import NetError, reader
 from workers.vision.options import VisionStreamOptions, stream_options
 from workers.vision.runner import Runner
 from workers.vision.session import VisionSession, restart_of
@@ -40,13 +40,14 @@ _TRIALS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class VisionConfig:
-    """Weights and machine: `threads` of analysis, `slots` 0 for measured at load."""
+    """Weights and machine: `threads` of analysis, `slots` 0 for measured at load, `reader` of the networks by name."""
 
     detector: ResolvedModel
     mesh: ResolvedModel
     iris: ResolvedModel
     threads: int
     slots: int = 0
+    reader: str = "opencv"
 
     @property
     def models(self) -> tuple[ResolvedModel, ...]:
@@ -125,7 +126,8 @@ class VisionEngine:
     def _load(self) -> tuple[list[FaceNets], int]:
         detector, mesh, iris = (model.path for model in self._config.models)
         try:
-            nets = [FaceNets(detector, mesh, iris) for _ in range(self._config.threads)]
+            read = reader(self._config.reader)
+            nets = [FaceNets(detector, mesh, iris, read) for _ in range(self._config.threads)]
         except NetError as error:
             raise ModelError(str(error)) from error
         frame_ms = _DECODE_MS + _frame_ms(nets[0])

@@ -22,7 +22,7 @@ from workers.vision.landmarks import (
     region_of_detection,
     region_of_mesh,
 )
-from workers.vision.nets import DETECTOR, IRIS, MESH, Floats, Net
+from workers.vision.nets import DETECTOR, IRIS, MESH, Floats, Reader, load
 from workers.vision.pictures import Picture
 from workers.vision.pose import Pose, solve
 
@@ -35,11 +35,11 @@ _MIN_MESH_PIXELS: Final = 24
 class FaceNets:
     """One set of networks, for one thread at a time."""
 
-    def __init__(self, detector: Path, mesh: Path, iris: Path) -> None:
+    def __init__(self, detector: Path, mesh: Path, iris: Path, read: Reader) -> None:
         """Raises NetError."""
-        self.detector = Detector(Net(DETECTOR, detector))
-        self.mesh = MeshReader(Net(MESH, mesh))
-        self.eyes = EyeReader(Net(IRIS, iris))
+        self.detector = Detector(load(DETECTOR, detector, read))
+        self.mesh = MeshReader(load(MESH, mesh, read))
+        self.eyes = EyeReader(load(IRIS, iris, read))
 
 
 @dataclass(frozen=True, slots=True)

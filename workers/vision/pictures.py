@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+cv2.setNumThreads(1)
+
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,7 +15,6 @@ from workers.vision.analyzer import Analyzer, Wanted
 from workers.vision.baseline import Baseline, Raw
 from workers.vision.detector import overlaps
 from workers.vision.face_reader import FaceFollower, Reading
-from workers.vision.nets import DETECTOR, IRIS, MESH, Net, NetError, NetSpec, digest, probe
 from workers.vision.pictures import Picture
 from workers.vision.signals import measure
 
@@ -29,30 +27,6 @@ def read(picture: Picture) -> Reading:
 
 def signals(picture: Picture, rest: Raw | None = None) -> analysis_pb2.FrameSignals:
     return measure(picture, read(picture), Baseline(rest), 0, None)[0]
-
-
-def test_a_network_that_computes_other_numbers_is_not_used() -> None:
-    detector, mesh, _ = faces.weights()
-    wrong = NetSpec(MESH.name, MESH.side, MESH.outputs, (MESH.golden[0], tuple(x + 1 for x in MESH.golden[1])))
-    with pytest.raises(NetError, match="other numbers"):
-        Net(wrong, mesh)
-    with pytest.raises(NetError):
-        Net(MESH, detector)
-
-
-def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "broken.tflite"
-    path.write_bytes(faces.weights()[1].read_bytes()[:5_000])
-    with pytest.raises(NetError):
-        Net(MESH, path)
-
-
-@pytest.mark.parametrize("spec", [DETECTOR, MESH, IRIS], ids=lambda spec: spec.name)
-def test_networks_are_deterministic(spec: NetSpec) -> None:
-    path = faces.weights()[[DETECTOR, MESH, IRIS].index(spec)]
-    net = Net(spec, path)
-    first = [digest(output) for output in net.run(probe(spec.side))]
-    assert [digest(output) for output in net.run(probe(spec.side))] == first
 
 
 def test_the_face_is_found_where_it_is() -> None:
