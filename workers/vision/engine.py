@@ -40,7 +40,10 @@ _TRIALS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class VisionConfig:
-    """Weights and machine: `threads` of analysis, `slots` 0 for measured at load, `reader` of the networks by name."""
+    """Weights and machine: `threads` of analysis, `slots` 0 for measured at load, `reader` of the networks by name.
+
+    `nice`: how far analysis gives way to the other processes of the machine, 0 to 19.
+    """
 
     detector: ResolvedModel
     mesh: ResolvedModel
@@ -48,6 +51,7 @@ class VisionConfig:
     threads: int
     slots: int = 0
     reader: str = "opencv"
+    nice: int = 0
 
     @property
     def models(self) -> tuple[ResolvedModel, ...]:
@@ -79,7 +83,7 @@ class VisionEngine:
             await self._pool.start()
             nets, slots = await asyncio.to_thread(self._load)
             self._slots = self._config.slots or slots
-            self._runner = Runner(nets)
+            self._runner = Runner(nets, self._config.nice)
 
     def describe(self) -> worker_service_pb2.DescribeResponse:
         """Models and formats. Languages: none."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -19,6 +21,7 @@ from workers.config import WorkerConfig
 from workers.engine import EngineError, StreamContext
 from workers.vision.engine import VisionEngine
 from workers.vision.pressure import Pressure
+from workers.vision.runner import give_way
 from workers.vision.service import create_engine
 from workers.vision.session import VisionSession
 
@@ -119,6 +122,55 @@ async def test_the_newest_frame_wins(engine: VisionEngine) -> None:
     flow = check_counts(results)
     assert (flow.frames_received, flow.frames_analyzed) == (9, 1)
     assert [(drop.reason, drop.count) for drop in flow.dropped] == [(task_pb2.DROP_REASON_OVERLOAD, 8)]
+
+
+async def test_a_stream_takes_its_newest_frame_when_its_turn_comes(engine: VisionEngine) -> None:
+    """Not the one that was there when it began to wait: with many streams a turn is long in coming."""
+    runner = engine._runner
+    assert runner is not None
+    elsewhere = await runner.acquire()  # the only set of networks, as if another stream had it
+    session = engine.open(image_start(), CONTEXT)
+    reading = asyncio.ensure_future(collect(session))
+    for chunk in pictures(4):
+        await session.feed(chunk)
+        await asyncio.sleep(0)
+    runner.release(elsewhere)
+    await session.end()
+    results = await reading
+    await session.close()
+    assert [analysis.frame_seq for analysis in analyses(results)] == [3]
+    assert check_counts(results).frames_received == 4
+
+
+async def test_a_stream_that_ends_while_it_waits_for_its_turn_takes_none(engine: VisionEngine) -> None:
+    runner = engine._runner
+    assert runner is not None
+    elsewhere = await runner.acquire()
+    session = engine.open(image_start(), CONTEXT)
+    reading = asyncio.ensure_future(collect(session))
+    await session.feed(pictures(1)[0])
+    await asyncio.sleep(0)
+    await session.close()
+    runner.release(elsewhere)
+    assert await reading == []
+    assert await asyncio.wait_for(runner.acquire(), 5) is elsewhere
+    runner.release(elsewhere)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a thread has a nice of its own")
+def test_threads_of_analysis_give_way_and_no_others() -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    seen: list[int] = []
+
+    def look() -> None:
+        give_way(15)
+        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [max(15, own)]
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 async def test_a_stale_frame_is_dropped(engine: VisionEngine) -> None:
