@@ -14,7 +14,7 @@ from workers.vision.gestures import BLINK_FPS, NOD_FPS, BlinkFinder, NodFinder, 
 from workers.vision.nets import Floats
 from workers.vision.pictures import Picture
 from workers.vision.signals import expression, fractions, measure
-from workers.vision.windows import Sample, Totals, Windows
+from workers.vision.windows import Sample, Windows, WindowsState
 
 SCHEMA_VERSION = 1
 
@@ -24,8 +24,10 @@ class AnalyzerState(msgspec.Struct, frozen=True, array_like=True):
 
     rest: Raw | None = None
     memories: dict[str, Memory] = {}
-    totals: Totals | None = None
+    windows: WindowsState = WindowsState()
     last_track: int = 0
+    pitches: list[tuple[int, float]] = []
+    shut_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +47,24 @@ class Analyzer:
         self._follower = FaceFollower(state.last_track)
         self._baseline = Baseline(state.rest)
         self._events = EventFinder(state.memories)
-        self._windows = Windows(state.totals)
-        self._rate = RateMeter()
-        self._nods = NodFinder()
-        self._blinks = BlinkFinder()
+        self._windows = Windows(state.windows)
+        recent = self._windows.recent
+        self._rate = RateMeter(sample.media_ms for sample in recent)
+        self._nods = NodFinder(state.pitches)
+        self._blinks = BlinkFinder(state.shut_at)
         self._before: Floats | None = None
-        self._last_ms: int | None = None
+        self._last_ms: int | None = recent[-1].media_ms if recent else None
 
     @property
     def state(self) -> AnalyzerState:
         """A view of what is remembered now, to be encoded at once."""
         return AnalyzerState(
-            self._baseline.rest, self._events.memories, self._windows.totals, self._follower.last_track
+            self._baseline.rest,
+            self._events.memories,
+            self._windows.state,
+            self._follower.last_track,
+            self._nods.recent,
+            self._blinks.shut_at,
         )
 
     def analyze(self, nets: FaceNets, picture: Picture, media_ms: int, wanted: Wanted) -> analysis_pb2.Analysis:
