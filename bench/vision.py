@@ -64,7 +64,7 @@ def cpu_ms(work: Callable[[], object]) -> float:
 def stages(nets: FaceNets) -> dict[str, float]:
     """CPU of each stage, and of the chain as a stream runs it (detector on every fifth frame)."""
     data, picture = picture_640()
-    face = FaceFollower().read(nets, picture).face
+    face = FaceFollower().read(nets, picture, 0).face
     assert face is not None
     mesh = face.mesh
     assert mesh is not None

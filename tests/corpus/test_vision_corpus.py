@@ -86,7 +86,7 @@ def analyse(pictures: tuple[tuple[int, Picture], ...]) -> list[analysis_pb2.Anal
 
 
 def read(picture: Picture) -> ReadFace | None:
-    return FaceFollower().read(faces.nets(), picture).face
+    return FaceFollower().read(faces.nets(), picture, 0).face
 
 
 def portraits(corpus: Path) -> list[Picture]:

@@ -69,7 +69,7 @@ class Analyzer:
 
     def analyze(self, nets: FaceNets, picture: Picture, media_ms: int, wanted: Wanted) -> analysis_pb2.Analysis:
         """The signals of the next frame, the events that begin or end with it, and the window that is due."""
-        reading = self._follower.read(nets, picture, with_eyes=wanted.eyes)
+        reading = self._follower.read(nets, picture, media_ms, with_eyes=wanted.eyes)
         frame, self._before = measure(picture, reading, self._baseline, media_ms, self._before)
         if wanted.expression and reading.face is not None:
             frame.expression.extend(expression(reading.face))
