@@ -135,6 +135,8 @@ class Mp4Demuxer(Demuxer):
             if not self.tracks:
                 raise DamagedError("a fragment stands before the moov box")
             self._samples = self._fragment(box, head)
+            if self.origin is None and self._samples:  # a fragment holds its tracks one after the other
+                self.origin = min(sample.pts for sample in self._samples)
             self._moof_at = self.position
             self._next_sample = self._unused = 0
         elif kind == b"mdat":
@@ -163,12 +165,16 @@ class Mp4Demuxer(Demuxer):
 
     def _movie(self, moov: bytes) -> None:
         tracks: dict[int, Track] = {}
+        clock = 1
         for kind, content in _boxes(moov):
-            if kind == b"trak":
+            if kind == b"mvhd":
+                clock = _field(content, 12, 20) or 1
+            elif kind == b"trak":
                 track, timescale, edit = _parse_track(content)
                 tracks[track.number] = track
                 self._timescales[track.number] = timescale
-                self._edits[track.number] = edit if track.codec.is_video else 0
+                skipped = edit.start if track.codec.is_video else 0  # audio is trimmed by its decoder
+                self._edits[track.number] = skipped - edit.wait * timescale // clock
             elif kind == b"mvex":
                 for inner, trex in _boxes(content):
                     if inner == b"trex":
@@ -276,8 +282,16 @@ def _header_defaults(tfhd: bytes, defaults: _Defaults) -> _Defaults:
     return _Defaults(*values)
 
 
-def _parse_track(trak: bytes) -> tuple[Track, int, int]:
-    """A track, its timescale (units a second), and where its presentation starts in these units."""
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    """When a presentation begins, in the movie's timescale, and where in the media, in the track's."""
+
+    wait: int = 0
+    start: int = 0
+
+
+def _parse_track(trak: bytes) -> tuple[Track, int, _Edit]:
+    """A track, its timescale (units a second), and its edit."""
     boxes = dict(_boxes(trak))
     number = _field(boxes[b"tkhd"], 12, 20)
     media = dict(_boxes(boxes[b"mdia"]))
@@ -287,23 +301,28 @@ def _parse_track(trak: bytes) -> tuple[Track, int, int]:
     table = dict(_boxes(dict(_boxes(media[b"minf"]))[b"stbl"]))[b"stsd"]
     size, kind = struct.unpack_from(">I4s", table, 8)
     track = _sample_entry(number, _CODECS.get(kind, Codec.UNKNOWN), table[16 : 8 + size])
-    edit = _edit_start(boxes.get(b"edts", b""))
-    started = edit * track.rate // timescale
+    edit = _edit(boxes.get(b"edts", b""))
+    started = edit.start * track.rate // timescale
     delay = max(track.delay, started) if started <= track.rate else track.delay
     return Track(number, track.codec, track.private, track.rate, track.channels, delay), timescale, edit
 
 
-def _edit_start(edts: bytes) -> int:
-    """Where the presentation starts in the media, in its timescale: the encoder's priming, or room for B-frames."""
+def _edit(edts: bytes) -> _Edit:
+    """The edit list (ISO/IEC 14496-12 8.6.6): an empty edit waits, the first other one says where the media starts.
+
+    That is the encoder's priming, or room for B-frames.
+    """
     elst = dict(_boxes(edts)).get(b"elst", b"")
     if len(elst) < 20:
-        return 0
+        return _Edit()
+    wait = 0
     layout, step = (">Qq", 20) if elst[0] else (">Ii", 12)
     for at in range(8, len(elst) - step + 1, step):
-        start = struct.unpack_from(layout, elst, at)[1]
+        duration, start = struct.unpack_from(layout, elst, at)
         if start >= 0:
-            return int(start)
-    return 0
+            return _Edit(wait, start)
+        wait += duration
+    return _Edit(wait)
 
 
 def _sample_entry(number: int, codec: Codec, entry: bytes) -> Track:

@@ -201,7 +201,7 @@ class VideoDecoder:
 
     def _packet(self, demuxer: Demuxer, packet: Packet) -> None:
         if self._origin is None:
-            self._origin = packet.pts or 0.0
+            self._origin = (packet.pts or 0.0) if demuxer.origin is None else demuxer.origin
         track = self._track or self._choose(demuxer)
         if packet.track != track.number or self._decoder is None:
             return
