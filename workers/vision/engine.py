@@ -22,7 +22,7 @@ from workers.vision.face_reader import FaceNets
 from workers.vision.landmarks import Mesh, Region
 from workers.vision.nets import NetError, reader
 from workers.vision.options import VisionStreamOptions, stream_options
-from workers.vision.runner import Runner
+from workers.vision.runner import Runner, session_gives_way
 from workers.vision.session import VisionSession, restart_of
 from workers.vision.sources import ImageSource, Restart, Source, VideoSource
 
@@ -83,6 +83,7 @@ class VisionEngine:
             await self._pool.start()
             nets, slots = await asyncio.to_thread(self._load)
             self._slots = self._config.slots or slots
+            session_gives_way(self._config.nice)
             self._runner = Runner(nets, self._config.nice)
 
     def describe(self) -> worker_service_pb2.DescribeResponse:

@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import structlog
@@ -63,6 +64,19 @@ class Runner:
     async def close(self) -> None:
         """Wait for the frames under way."""
         await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
+
+
+def session_gives_way(nice: int, autogroup: Path = Path("/proc/self/autogroup")) -> None:
+    """Lower a session of this process's own too, as `make run` gives each of its processes.
+
+    Where Linux shares the processor out by session first (sched(7), autogroup), a nice counts only inside of one.
+    """
+    if not nice or os.getsid(0) != os.getpid():
+        return
+    try:
+        autogroup.write_text(str(nice), encoding="ascii")
+    except OSError as error:  # no such grouping here, or not for us to change
+        _log.debug("the session keeps its priority", errno=error.errno)
 
 
 def give_way(nice: int) -> None:

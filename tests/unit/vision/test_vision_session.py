@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -172,6 +173,19 @@ def test_threads_of_analysis_give_way_and_no_others() -> None:
     thread.join()
     assert seen == [max(15, own)]
     assert os.getpriority(os.PRIO_PROCESS, 0) == own
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there sessions have a nice")
+@pytest.mark.parametrize(("own", "written"), [(True, "10"), (False, "0")])
+def test_a_session_of_its_own_gives_way_and_no_other(tmp_path: Path, own: bool, written: str) -> None:
+    file = tmp_path / "autogroup"
+    file.write_text("0")
+    code = "import sys; from pathlib import Path; from workers.vision.runner import session_gives_way as give\n"
+    code += "give(10, Path(sys.argv[1])); give(0, Path(sys.argv[1])); give(10, Path(sys.argv[1]) / 'nowhere')"
+    command = [sys.executable, "-c", code, str(file)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run(command, check=True, start_new_session=own, env=environment)
+    assert file.read_text() == written
 
 
 async def test_a_stale_frame_is_dropped(engine: VisionEngine) -> None:
