@@ -95,7 +95,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", default=",".join(PARTS), help="parts, comma-separated (%(default)s)")
     parser.add_argument("--nets", choices=("opencv", "litert"), default="opencv", help="reader of the networks")
     parser.add_argument("--seconds", type=float, default=20.0, help="of the overload (%(default)s)")
-    parser.add_argument("--cameras", type=int, default=32, help="beside speech (%(default)s)")
+    parser.add_argument("--cameras", type=int, default=20, help="beside speech (%(default)s)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the figures are written")
     arguments = parser.parse_args(argv)
     for name in arguments.only.split(","):
