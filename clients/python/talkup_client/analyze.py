@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
 
 from talkup_client.client import Client
-from talkup_client.errors import TalkupError
+from talkup_client.errors import SettingError, TalkupError
 from talkup_client.events import AnalysisResult, StreamEnded, TranscriptUpdate
 from talkup_client.findings import Findings
 from talkup_client.media_file import MediaFile, has_sound
@@ -58,6 +61,38 @@ async def analyze(
                 sender.cancel()
         except* TalkupError as errors:
             raise errors.exceptions[0] from None
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A recording that is to be written anew with its findings drawn into it."""
+
+    media: MediaFile
+    output: Path
+    annotate: Callable[[Path, Findings, Path], int]
+    findings: Findings = field(default_factory=Findings)
+
+    def write(self) -> str:
+        """Draw; what was done, for a person. Raises UnsupportedFileError, OSError."""
+        return f"{self.annotate(self.media.path, self.findings, self.output)} frames drawn into {self.output}"
+
+
+def drawing_of(media: MediaFile, output: Path | None) -> Drawing | None:
+    """What will draw, made before anything is sent. Raises SettingError where its libraries or folder are missing."""
+    if output is None:
+        return None
+    if not output.parent.is_dir():
+        raise SettingError(f"{output}: there is no such folder", field="--annotate")
+    if output.exists() and output.samefile(media.path):
+        raise SettingError(f"{output} is the recording itself", field="--annotate")
+    try:
+        module = importlib.import_module("talkup_client.annotate")
+    except ModuleNotFoundError as error:
+        raise SettingError(
+            f"--annotate needs the extra `annotate` (pip install 'talkup-gateway[annotate]'): no {error.name} here",
+            field="--annotate",
+        ) from None
+    return Drawing(media, output, cast("Callable[[Path, Findings, Path], int]", module.annotate))
 
 
 def lines_of(data: Mapping[str, Any]) -> list[str]:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib
 import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import cast
 
 from talkup_client import captions
-from talkup_client.analyze import analyze
+from talkup_client.analyze import analyze, drawing_of
 from talkup_client.client import DEFAULT_URL, DEV_KEY, Client
 from talkup_client.errors import SettingError, TalkupError
-from talkup_client.findings import Findings
 from talkup_client.media_file import MediaFile, identify
 from talkup_client.progress import meter
 from talkup_client.transcribe import Transcript, transcribe
@@ -46,10 +43,8 @@ def parser() -> argparse.ArgumentParser:
     files.add_argument("--format", choices=tuple(captions.FORMATS), default="txt", help="(%(default)s)")
     files.add_argument("--output", type=Path, metavar="FILE", help="write there, not to standard output")
     recording = commands.add_parser("analyze", parents=[common], help="events and a summary of a video recording")
+    recording.add_argument("--annotate", type=Path, metavar="OUT.mp4", help="draw what was found into the recording")
     recording.add_argument("file", type=Path, metavar="FILE")
-    recording.add_argument(
-        "--annotate", type=Path, metavar="OUT.mp4", help="write the recording with what was found drawn into it"
-    )
     commands.add_parser("status", parents=[common], help="how the gateway and its workers are, as JSON")
     return root
 
@@ -73,30 +68,12 @@ async def run_status(client: Client) -> int:
 async def run_analyze(client: Client, arguments: argparse.Namespace) -> int:
     """Stream a recording in real time and print its events and its summary; draw them on demand."""
     media = identify(arguments.file)
-    output: Path | None = arguments.annotate
-    annotate = _annotator(output, media) if output is not None else None
-    findings = Findings() if annotate is not None else None
+    drawing = drawing_of(media, arguments.annotate)
     async with client:
-        await analyze(client, media, lambda line: _out(f"{line}\n", None), findings)
-    if annotate is not None and findings is not None and output is not None:
-        _complain(f"{annotate(media.path, findings, output)} frames drawn into {output}")
+        await analyze(client, media, lambda line: _out(f"{line}\n", None), drawing.findings if drawing else None)
+    if drawing is not None:
+        _complain(drawing.write())
     return EXIT_OK
-
-
-def _annotator(output: Path, media: MediaFile) -> Callable[[Path, Findings, Path], int]:
-    """What draws, loaded before anything is sent. Raises SettingError where its libraries or the folder are missing."""
-    if not output.parent.is_dir():
-        raise SettingError(f"{output}: there is no such folder", field="--annotate")
-    if output.exists() and output.samefile(media.path):
-        raise SettingError(f"{output} is the recording itself", field="--annotate")
-    try:
-        module = importlib.import_module("talkup_client.annotate")
-    except ModuleNotFoundError as error:
-        raise SettingError(
-            f"--annotate needs the extra `annotate` (pip install 'talkup-gateway[annotate]'): no {error.name} here",
-            field="--annotate",
-        ) from None
-    return cast("Callable[[Path, Findings, Path], int]", module.annotate)
 
 
 async def run_transcribe(client: Client, arguments: argparse.Namespace) -> int:
