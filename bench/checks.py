@@ -6,7 +6,7 @@ import json
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,18 @@ class Check:
         """The check as a line of the table."""
         value = "-" if math.isnan(self.value) else f"{self.value:.4g}"
         return self.name, value, f"{self.comparison} {self.bound:g}", self.verdict
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a part found: figures by name, and those held to a bound."""
+
+    figures: dict[str, Any] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
+
+    def check(self, name: str, value: float, comparison: str, bound: float) -> None:
+        """Hold a figure to its bound."""
+        self.checks.append(Check(name, float(value), comparison, bound))
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

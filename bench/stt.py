@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench import checks, stt_accuracy, stt_exact, stt_live, stt_naive
+from bench.checks import Findings
 from bench.corpus import OWN_CLIPS
-from bench.stt_bench import Bench, Findings
+from bench.stt_bench import Bench
 
 RESULTS = Path(__file__).parent / "results" / "stt.json"
 PARTS: dict[str, Callable[[Bench], Findings]] = {

@@ -10,9 +10,10 @@ from itertools import pairwise
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
+from bench.checks import Findings
 from bench.corpus import SAMPLE_RATE, Clip, joined
 from bench.scoring import Errors, area_under_curve, matched, normalise, percentiles, total, word_errors
-from bench.stt_bench import ENGLISH, MANY_LANGUAGES, Bench, Findings
+from bench.stt_bench import ENGLISH, MANY_LANGUAGES, Bench
 from bench.stt_offline import TimedWord
 from bench.stt_replay import Played, replay
 from workers.stt.recognizer import StreamOptions

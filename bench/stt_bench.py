@@ -6,12 +6,9 @@ import functools
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bench import corpus
-from bench.checks import Check
 from bench.stt_offline import Offline
 from bench.stt_replay import Model
 from workers import models
@@ -21,18 +18,6 @@ from workers.stt.vad import SileroVad
 ENGLISH = "tiny.en"
 MANY_LANGUAGES = "base"
 Say = Callable[[str], None]
-
-
-@dataclass(slots=True)
-class Findings:
-    """What a part found: figures by name, and those held to a bound."""
-
-    figures: dict[str, Any] = field(default_factory=dict)
-    checks: list[Check] = field(default_factory=list)
-
-    def check(self, name: str, value: float, comparison: str, bound: float) -> None:
-        """Hold a figure to its bound."""
-        self.checks.append(Check(name, float(value), comparison, bound))
 
 
 class Bench:

@@ -9,8 +9,9 @@ from itertools import cycle
 from rapidfuzz.distance import Levenshtein
 from talkup.v1 import transcript_pb2
 
+from bench.checks import Findings
 from bench.corpus import Clip, joined
-from bench.stt_bench import ENGLISH, MANY_LANGUAGES, Bench, Findings
+from bench.stt_bench import ENGLISH, MANY_LANGUAGES, Bench
 from bench.stt_worker import Call, Stub, Worker, call, connected, pcm, worker_process
 from workers.stt.words import word_key
 

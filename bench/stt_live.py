@@ -15,9 +15,10 @@ import numpy as np
 import psutil
 from talkup.v1 import transcript_pb2
 
+from bench.checks import Findings
 from bench.corpus import Clip, joined
 from bench.scoring import matched, percentiles
-from bench.stt_bench import ENGLISH, Bench, Findings
+from bench.stt_bench import ENGLISH, Bench
 from bench.stt_offline import TimedWord
 from bench.stt_worker import Call, Stub, Worker, call, connected, pcm, worker_process
 from workers.stt.words import word_key

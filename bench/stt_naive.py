@@ -10,9 +10,10 @@ import time
 import faster_whisper
 import numpy as np
 
+from bench.checks import Findings
 from bench.corpus import SAMPLE_RATE, Clip, joined
 from bench.scoring import percentiles
-from bench.stt_bench import ENGLISH, Bench, Findings, resolved
+from bench.stt_bench import ENGLISH, Bench, resolved
 from bench.stt_offline import growing_buffer
 from bench.stt_replay import Player
 from workers.stt.hypothesis import DecodeRequest

@@ -1,7 +1,7 @@
-"""What a vision worker costs and how well it measures: `python -m bench.vision [--corpus DIR] [--seconds N]`.
+"""`make bench-vision`: what a vision worker costs, how well it measures, and what becomes of it under too much load.
 
-CPU time of each stage on one thread, frames a second of a core, results' age at twice the capacity, and (with a corpus)
-the number of faces on labelled clips. Prints a table and writes bench/results/vision.json.
+Parts can be chosen (`--only`): `stages` and `chain` are CPU time, `overload` and `beside` wall time (for a quiet
+machine), `accuracy` needs a corpus. Prints a table, writes bench/results/vision.json.
 """
 
 from __future__ import annotations
@@ -9,179 +9,100 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import resource
-import statistics
+import os
+import platform
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-from talkup.v1 import media_pb2, task_pb2
-
+from bench import checks, vision_chain, vision_load
+from bench.checks import Findings
 from workers.config import WorkerConfig
-from workers.engine import StreamContext
-from workers.vision.analyzer import Analyzer, Wanted
-from workers.vision.baseline import Baseline
-from workers.vision.engine import VisionEngine
-from workers.vision.face_reader import FaceFollower, FaceNets, Reading
-from workers.vision.landmarks import region_of_mesh
-from workers.vision.pictures import Picture, decode_image
-from workers.vision.pose import solve
-from workers.vision.service import create_engine
-from workers.vision.signals import measure
+from workers.vision.face_reader import FaceFollower
+from workers.vision.pictures import decode_image
 
-ROOT = Path(__file__).parents[1]
-PORTRAIT = ROOT / "tests" / "data" / "faces" / "astronaut.jpg"
-RESULTS = ROOT / "bench" / "results" / "vision.json"
-REPEATS = 40
-DESIGN_CHAIN_MS = (7.0, 18.0)
-"""CPU of the chain a frame on one core in the trial that led to this design; the yardstick where no peer installs."""
+RESULTS = Path(__file__).parent / "results" / "vision.json"
 
 
-def picture_640() -> tuple[bytes, Picture]:
-    """The portrait in 640 x 480, as a browser would send it."""
-    small = decode_image(PORTRAIT.read_bytes())
-    canvas = np.full((480, 640, 3), 120, np.uint8)
-    canvas[96:384, 160:480] = small
-    done, data = cv2.imencode(".jpg", canvas[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
-    assert done
-    return data.tobytes(), canvas
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: the worker's settings, a corpus or none, seconds of a load, cameras beside speech."""
+
+    config: WorkerConfig
+    corpus: Path | None
+    seconds: float
+    cameras: int
 
 
-def cpu_ms(work: Callable[[], object]) -> float:
-    """The median CPU time of a call on this thread, milliseconds."""
-    work()
-    times = []
-    for _ in range(REPEATS):
-        began = time.thread_time()
-        work()
-        times.append(1000 * (time.thread_time() - began))
-    return statistics.median(times)
-
-
-def stages(nets: FaceNets) -> dict[str, float]:
-    """CPU of each stage, and of the chain as a stream runs it (detector on every fifth frame)."""
-    data, picture = picture_640()
-    face = FaceFollower().read(nets, picture).face
-    assert face is not None
-    mesh = face.mesh
-    assert mesh is not None
-    region, reading = region_of_mesh(mesh.points), Reading(1, face)
-    baseline = Baseline()
-    _, before = measure(picture, reading, baseline, 0, None)
-    analyzer, clock = Analyzer(), iter(range(0, 1 << 30, 100))
-    return {
-        "decode JPEG 640x480": cpu_ms(lambda: decode_image(data)),
-        "detector": cpu_ms(lambda: nets.detector.detect(picture)),
-        "mesh": cpu_ms(lambda: nets.mesh.read(picture, region)),
-        "irises (two)": cpu_ms(lambda: nets.eyes.read(picture, mesh)),
-        "pose": cpu_ms(lambda: solve(mesh.points, 640, 480)),
-        "signals": cpu_ms(lambda: measure(picture, reading, baseline, 0, before)),
-        "chain, five frames' mean": cpu_ms(
-            lambda: [analyzer.analyze(nets, picture, next(clock), Wanted()) for _ in range(5)]
-        )
-        / 5,
-        "chain without irises": cpu_ms(
-            lambda: [analyzer.analyze(nets, picture, next(clock), Wanted(eyes=False)) for _ in range(5)]
-        )
-        / 5,
-    }
-
-
-async def overload(engine: VisionEngine, capacity_fps: float, seconds: float) -> dict[str, float]:
-    """One stream at twice what the worker can do: how old results are, in frame intervals, and what memory does."""
-    data, _ = picture_640()
-    interval = 1 / (2 * capacity_fps)
-    start = task_pb2.StreamStart(
-        kind=media_pb2.MEDIA_KIND_IMAGE, format=media_pb2.MediaFormat(container=media_pb2.CONTAINER_JPEG)
-    )
-    session = engine.open(start, StreamContext("bench", "overload", 1))
-    ages: list[float] = []
-    flows: list[task_pb2.Flow] = []
-    sent: dict[int, float] = {}
-
-    async def read() -> None:
-        async for result in session.results():
-            if result.analysis.HasField("frame"):
-                ages.append(time.monotonic() - sent[result.analysis.frame_seq])
-            if result.WhichOneof("result") == "flow":
-                flows.append(result.flow)
-
-    reading = asyncio.create_task(read())
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began = time.monotonic()
-    number = 0
-    while time.monotonic() - began < seconds:
-        sent[number] = time.monotonic()
-        await session.feed(media_pb2.Chunk(sequence=number, payload=data))
-        number += 1
-        await asyncio.sleep(max(0.0, began + number * interval - time.monotonic()))
-    await session.end()
-    await reading
-    await session.close()
-    last = flows[-1]
-    exact = last.frames_received == last.frames_analyzed + sum(drop.count for drop in last.dropped)
-    result_interval = seconds / max(1, len(ages))
-    return {
-        "frames sent a second": 1 / interval,
-        "results a second": len(ages) / seconds,
-        "result age p95, ms": 1000 * float(np.percentile(ages, 95)),
-        "result age p95, result intervals": float(np.percentile(ages, 95)) / result_interval,
-        "memory growth, MB": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 1024,
-        "received = analysed + dropped": float(exact),
-    }
-
-
-def accuracy(nets: FaceNets, corpus: Path) -> dict[str, float]:
+def accuracy(run: Run) -> Findings:
     """Share of frames of the JPEG clips and stills whose number of faces (of 40 pixels and more) is right."""
+    found = Findings()
+    if run.corpus is None:
+        return found
+    nets = vision_chain.nets_of(run.config.nets, run.config.model_cache)
+    if nets is None:
+        return found
     right = total = 0
-    for line in (corpus / "manifest.jsonl").read_text(encoding="utf-8").splitlines():
+    for line in (run.corpus / "manifest.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         if row["kind"] not in ("jpeg-frames", "image") or any("small" in label["pose"] for label in row["labels"]):
             continue
-        path = corpus / row["file"]
-        follower = FaceFollower()
-        for file in sorted(path.glob("*.jpg")) if path.is_dir() else [path]:
+        path, follower = run.corpus / row["file"], FaceFollower()
+        for number, file in enumerate(sorted(path.glob("*.jpg")) if path.is_dir() else [path]):
             total += 1
-            right += follower.read(nets, decode_image(file.read_bytes())).count == row["labels"][0]["faces"]
-    return {"frames": total, "face count right": right / max(1, total)}
+            picture = decode_image(file.read_bytes())
+            right += follower.read(nets, picture, 200 * number).count == row["labels"][0]["faces"]
+    found.figures["frames"] = total
+    found.check("a. number of faces right", right / max(1, total), ">=", 0.95)
+    return found
 
 
-async def run(corpus: Path | None, seconds: float) -> dict[str, dict[str, float]]:
-    """All figures."""
-    config = WorkerConfig(service="vision", model_cache=ROOT / ".cache" / "models", threads=1, decoders=1)
-    engine = create_engine(config)
-    await engine.load()
-    nets = FaceNets(*(model.path for model in engine.models))
-    figures = {"cpu_ms": stages(nets)}
-    chain = figures["cpu_ms"]["chain, five frames' mean"] + figures["cpu_ms"]["decode JPEG 640x480"]
-    figures["capacity"] = {
-        "frames a second of a core": 1000 / chain,
-        "default slots on one thread": engine.default_slots(),
-        "chain over the trial's upper figure": figures["cpu_ms"]["chain, five frames' mean"] / DESIGN_CHAIN_MS[1],
-    }
-    figures["overload"] = await overload(engine, 1000 / chain, seconds)
-    await engine.close()
-    if corpus is not None:
-        figures["accuracy"] = accuracy(nets, corpus)
-    return figures
+PARTS: dict[str, Callable[[Run], Findings]] = {
+    "stages": lambda run: vision_chain.stages(run.config.model_cache),
+    "chain": lambda run: vision_chain.compare(run.config.model_cache),
+    "overload": lambda run: asyncio.run(vision_load.overload(run.config, run.seconds)),
+    "beside": lambda run: asyncio.run(vision_load.beside(run.config, run.cameras)),
+    "accuracy": accuracy,
+}
 
 
-def main() -> None:
-    """Measure, print, write."""
+def main(argv: Sequence[str]) -> int:
+    """Measure, print, write; exit status 1 when a bound is broken."""
+    arguments = _arguments(argv)
+    cache = Path(os.environ.get("WORKER_MODEL_CACHE", ".cache/models")).expanduser()
+    config = WorkerConfig(service="vision", model_cache=cache, threads=1, decoders=1, nets=arguments.nets)
+    run = Run(config, arguments.corpus, arguments.seconds, arguments.cameras)
+    figures: dict[str, object] = {"machine": {"cores": os.cpu_count(), "processor": platform.machine()}}
+    kept: list[checks.Check] = []
+    for name in arguments.only.split(","):
+        began = time.monotonic()
+        found = PARTS[name](run)
+        kept += found.checks
+        seconds = time.monotonic() - began
+        figures[name] = {**found.figures, "seconds": seconds, "load_average": os.getloadavg()[0]}
+        print(f"{name} ({seconds:.0f} s)")
+        print(checks.table(checks.flattened(found.figures)), flush=True)
+    print(checks.table([("figure", "value", "bound", ""), *(check.row() for check in kept)]))
+    checks.write(arguments.out, figures, kept)
+    return int(any(check.verdict == "FAIL" for check in kept))
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.vision", description=__doc__)
-    parser.add_argument("--corpus", type=Path)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of the overload (%(default)s)")
-    options = parser.parse_args()
-    figures = asyncio.run(run(options.corpus, options.seconds))
-    for group, numbers in figures.items():
-        print(group)
-        for name, number in numbers.items():
-            print(f"  {name:<40} {number:10.2f}")
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    parser.add_argument("--corpus", type=Path, help="folder with manifest.jsonl")
+    parser.add_argument("--only", default=",".join(PARTS), help="parts, comma-separated (%(default)s)")
+    parser.add_argument("--nets", choices=("opencv", "litert"), default="opencv", help="reader of the networks")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of the overload (%(default)s)")
+    parser.add_argument("--cameras", type=int, default=20, help="beside speech (%(default)s)")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="where the figures are written")
+    arguments = parser.parse_args(argv)
+    for name in arguments.only.split(","):
+        if name not in PARTS:
+            parser.error(f"no part {name}")
+    return arguments
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

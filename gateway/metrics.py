@@ -32,6 +32,9 @@ class Metrics:
         self.frames = Counter("gateway_frames", "WebSocket messages received", ["kind"], registry=registry)
         self.frame_bytes = Counter("gateway_frame_bytes", "Bytes of WebSocket messages received", registry=registry)
         self.chunks = Counter("gateway_chunks", "Media chunks forwarded to workers", ["service"], registry=registry)
+        self.video_frames = Counter(
+            "gateway_video_frames", "Video frames analysed, or dropped and why", ["outcome"], registry=registry
+        )
         self.finals = Counter("gateway_finals", "Final segments", registry=registry)
         self.final_latency = Histogram(
             "gateway_final_latency_seconds",

@@ -17,6 +17,7 @@ from talkup.v1 import error_pb2, task_pb2, transcript_pb2
 
 from gateway.auth import Audience, Authenticator
 from gateway.config import GatewayConfig
+from gateway.frame_counter import FrameCounter
 from gateway.metrics import Metrics
 from gateway.outbox import Outbox, must_arrive, stream_of
 from gateway.protocol.actions import (
@@ -99,6 +100,7 @@ class SessionRunner:
         self._pumps: set[asyncio.Task[None]] = set()
         self._stream_keys: dict[str, str] = {}
         self._latest_chunk: dict[str, float] = {}
+        self._frame_counter = FrameCounter()
         self._was_open = False
         self._unsent: list[ServerMessage] = []
         self._unsaved: Future[None] | None = None
@@ -357,6 +359,9 @@ class SessionRunner:
         if isinstance(item, FailoverNotice):
             self.perform(self.session.task_failover(key, item.replayed_from, now))
         else:
+            if item.WhichOneof("result") == "flow":
+                for outcome, count in self._frame_counter.increments(key.stream_id, item.flow).items():
+                    self._tools.metrics.video_frames.labels(outcome).inc(count)
             self.perform(self.session.receive_result(key, item, now))
         self._note_quiet()
 

@@ -57,6 +57,8 @@ class WorkerConfig:
     compute_type: str = "default"
     threads: int = 0
     decoders: int = 0
+    nets: str = "opencv"
+    nice: int = 0
     slots: int = 0
     tls: TlsFiles | None = None
     tokens: tuple[str, ...] = field(default=(), repr=False)
@@ -114,6 +116,8 @@ def parse(service: str, argv: Sequence[str], environ: Mapping[str, str] | None =
         compute_type=values.compute_type,
         threads=values.threads,
         decoders=values.decoders,
+        nets=getattr(values, "nets", "opencv"),
+        nice=getattr(values, "nice", 0),
         slots=values.slots,
         tls=_tls(values),
         tokens=tuple(token for token in values.tokens.split(",") if token),
@@ -186,6 +190,11 @@ _SETTINGS: Final = (
     Setting("log-format", "text", "how it is logged", ("text", "json")),
 )
 
+_VISION_SETTINGS: Final = (
+    Setting("nets", "opencv", "what runs the networks; litert: extra vision-litert", ("opencv", "litert")),
+    Setting("nice", 10, "how far analysis gives way to other processes of the machine, 0 to 19"),
+)
+
 _FAKE_SETTINGS: Final = (
     Setting("service", "stt", "which service is played", tuple(_SERVICE_TYPES)),
     Setting("word-bytes", WORD_BYTES, "bytes that make a word"),
@@ -202,6 +211,9 @@ _FAKE_SETTINGS: Final = (
 )
 
 
+_OWN_SETTINGS: Final = {"vision": _VISION_SETTINGS, "fake": _FAKE_SETTINGS}
+
+
 def _parser(service: str) -> _Parser:
     parser = _Parser(
         prog=f"python -m workers {service}",
@@ -210,7 +222,7 @@ def _parser(service: str) -> _Parser:
         allow_abbrev=False,
     )
     parser.add_argument("--config", env_var="WORKER_CONFIG", is_config_file=True, help="file of settings, name = value")
-    for setting in _SETTINGS + (_FAKE_SETTINGS if service == "fake" else ()):
+    for setting in _SETTINGS + _OWN_SETTINGS.get(service, ()):
         default = DEFAULT_PORTS[service] if setting.name == "port" else setting.default
         flag, variable = f"--{setting.name}", f"WORKER_{setting.name.upper().replace('-', '_')}"
         if isinstance(default, bool):
@@ -262,6 +274,7 @@ def _check_numbers(config: WorkerConfig) -> None:
         ("threads", 0, 1_024),
         ("decoders", 0, 256),
         ("slots", 0, 10_000),
+        ("nice", 0, 19),
         ("drain_seconds", 0, 3_600),
         ("start_seconds", 0.1, 600),
         ("write_seconds", 0.1, 3_600),

@@ -274,11 +274,15 @@ class BoxData(Struct, frozen=True, kw_only=True):
 
 
 class FaceData(Struct, frozen=True, kw_only=True):
-    """The followed face; `score` is the detector's, 0 to 1."""
+    """The followed face; `score` is the detector's, 0 to 1.
+
+    `landmarks`, only where the signal of that name was asked for: x, y by turns of the mesh's 468 points, as fractions.
+    """
 
     box: BoxData
     score: float
     track_id: int
+    landmarks: list[float] | UnsetType = UNSET
 
 
 class FramingData(Struct, frozen=True, kw_only=True):

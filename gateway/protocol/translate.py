@@ -245,7 +245,8 @@ def _face(face: analysis_pb2.Face) -> m.FaceData:
     box = m.BoxData(
         x=finite(face.box.x), y=finite(face.box.y), width=finite(face.box.width), height=finite(face.box.height)
     )
-    return m.FaceData(box=box, score=finite(face.score), track_id=face.track_id)
+    landmarks = [round(finite(value), 4) for value in face.landmarks] or UNSET
+    return m.FaceData(box=box, score=finite(face.score), track_id=face.track_id, landmarks=landmarks)
 
 
 def _framing(framing: analysis_pb2.Framing) -> m.FramingData:

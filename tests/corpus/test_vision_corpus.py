@@ -15,6 +15,7 @@ import pytest
 from talkup.v1 import analysis_pb2, media_pb2
 
 from tests.unit.vision import faces
+from tests.unit.vision.recompute import check_window
 from workers.media import frames
 from workers.media.video import VideoDecoder
 from workers.vision.analyzer import Analyzer, Wanted
@@ -86,7 +87,7 @@ def analyse(pictures: tuple[tuple[int, Picture], ...]) -> list[analysis_pb2.Anal
 
 
 def read(picture: Picture) -> ReadFace | None:
-    return FaceFollower().read(faces.nets(), picture).face
+    return FaceFollower().read(faces.nets(), picture, 0).face
 
 
 def portraits(corpus: Path) -> list[Picture]:
@@ -181,6 +182,48 @@ def test_roll_follows_a_turned_picture(corpus: Path) -> None:
             assert turned.pose is not None
             errors.append(abs(turned.pose.roll - still.pose.roll - degrees))
     assert np.percentile(errors, 90) <= 1
+
+
+def test_edges_of_a_tilted_head_are_within_300_ms(corpus: Path) -> None:
+    """Where the rolling clip's sine of 20 degrees, around the still's own 3.3, passes 15 degrees."""
+    for clip in clips_of(corpus):
+        if "synth_astronaut" not in clip.name:
+            continue
+        times = np.arange(0, clip.pictures[-1][0] + 1)
+        tilted = np.abs(3.3 - 20 * np.sin(2 * math.pi * times / ROLL_MS)) > 15
+        edges = times[np.flatnonzero(np.diff(tilted.astype(int)))]
+        events = [event for result in analyse(clip.pictures) for event in result.events if event.HasField("t1_ms")]
+        found = [at for event in events if event.type == "head_tilt" for at in (event.t0_ms, event.t1_ms)]
+        assert np.abs(np.array(found) - edges).max() <= 300, clip.name
+
+
+def test_edges_of_a_smile_are_within_300_ms(corpus: Path) -> None:
+    """A labelled smile from its clip's first frame to its last but one; and between stretches of a neutral portrait."""
+    by_name = {clip.name: clip for clip in clips_of(corpus)}
+    for name in ("video/male_smile/vp8.live.webm", "video/male_smile/vp9.webm", "video/synth_astronaut/vp8.live.webm"):
+        pictures = by_name[name].pictures
+        assert smiles(pictures) == [(pytest.approx(0, abs=300), pytest.approx(pictures[-1][0], abs=300))], name
+    neutral = by_name["images/portrait_neutral.jpg"].pictures[0][1]
+    smiling = [picture for _, picture in by_name["video/male_smile/vp9.webm"].pictures[:30]]
+    shown = [*[neutral] * 20, *smiling, *[neutral] * 20]
+    found = smiles(tuple((100 * i, picture) for i, picture in enumerate(shown)))
+    assert found == [(pytest.approx(2_000, abs=300), pytest.approx(5_000, abs=300))]
+
+
+def smiles(pictures: tuple[tuple[int, Picture], ...]) -> list[tuple[int, int]]:
+    events = [event for result in analyse(pictures) for event in result.events]
+    return [(event.t0_ms, event.t1_ms) for event in events if event.type == "smile" and event.HasField("t1_ms")]
+
+
+def test_windows_are_those_of_their_frames(corpus: Path) -> None:
+    windows = 0
+    for clip in clips_of(corpus):
+        results = analyse(clip.pictures)
+        for at, result in enumerate(results):
+            if result.HasField("window"):
+                check_window(results[: at + 1], result.window)
+                windows += 1
+    assert windows > 20
 
 
 def test_edges_of_a_lost_face_are_within_300_ms(corpus: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -47,6 +50,39 @@ async def test_pictures_give_signals_events_and_a_summary(vision_stack: Stack) -
         ended = (await wire.until("stream_ended"))["data"]
     assert flow["frames_received"] >= 1
     assert ended["dropped"]["corrupt"] == 1
+
+
+def read_page(url: str) -> str:
+    with urlopen(url, timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+@pytest.mark.parametrize(("signals", "numbers"), [([], None), (["landmarks"], 2 * 468)])
+async def test_the_points_of_the_mesh_come_only_to_who_asks(
+    vision_stack: Stack, signals: list[str], numbers: int | None
+) -> None:
+    async with open_wire(vision_stack.ws_url) as wire:
+        await wire.until("session")
+        await wire.send({"type": "stream_start", "stream_id": "camera", "format": "image/jpeg", "signals": signals})
+        await wire.send(PORTRAIT.read_bytes())
+        face = (await wire.until("analysis_result"))["data"]["frame"]["face"]
+        assert len(face.get("landmarks", ())) == (numbers or 0)
+        assert ("landmarks" in face) == (numbers is not None)
+
+
+async def test_frames_are_counted_in_the_metrics(vision_stack: Stack) -> None:
+    async with open_wire(vision_stack.ws_url) as wire:
+        await wire.until("session")
+        await wire.send({"type": "stream_start", "stream_id": "camera", "format": "image/jpeg"})
+        await wire.send(PORTRAIT.read_bytes())
+        await wire.until("analysis_result")
+        await wire.send(b"this is no picture")
+        await wire.send({"type": "stream_end", "stream_id": "camera"})
+        await wire.until("stream_ended")
+    page = await asyncio.to_thread(read_page, f"{vision_stack.http_url}/metrics")
+    samples = dict(re.findall(r'^gateway_video_frames_total\{outcome="(\w+)"\} (\S+)', page, re.MULTILINE))
+    assert float(samples["analyzed"]) >= 1
+    assert float(samples["corrupt"]) >= 1
 
 
 async def test_a_recording_gives_its_frames(vision_stack: Stack) -> None:

@@ -47,10 +47,11 @@ FORBIDDEN = [
 # Library -> modules that may import it.
 DOORS = {
     "tenacity": ["gateway.upstream.retry"],
-    "av": ["workers.media.codec"],
+    "av": ["workers.media.codec", "talkup_client.annotate"],
     "faster_whisper": ["workers.stt.transcriber", "workers.stt.vad"],
     "ctranslate2": ["workers.stt.transcriber"],
-    "cv2": ["workers.vision.nets", "workers.vision.pictures", "workers.vision.pose"],
+    "cv2": ["workers.vision.opencv_net", "workers.vision.pictures", "workers.vision.pose", "talkup_client.annotate"],
+    "ai_edge_litert": ["workers.vision.litert_net"],
     "aiohttp": ["gateway.http", "gateway.server"],
     "jwt": ["gateway.auth"],
     "sqlite3": ["gateway.store"],

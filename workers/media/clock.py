@@ -1,6 +1,7 @@
 """The media clock of one recording: where a sample stands on the stream's 16 kHz clock, and how much silence is due.
 
-Samples are counted at the codec's rate, from the first one it gives. What the container says (pts) only ever adds: a
+Samples are counted at the codec's rate, from the first one it gives; a recording begins with its first packet of any
+track, a picture's too. What the container says (pts) only ever adds: a
 recording whose pts run more than 40 ms ahead of its samples has lost audio, and silence takes its place, so that words
 keep their time (measured: 70 ms in 12 s of a real recording). Pts that fall back by more than a second, or jump by more
 than two minutes, are a new origin.
@@ -57,6 +58,21 @@ class MediaClock:
             self.pts_base += ahead - longest
             ahead = float(longest)
         return round(ahead * self.rate / 1000)
+
+    def begin_after(self, origin: float | None) -> int:
+        """Samples at 16 kHz for which this track, whose first pts is known, begins after the recording's `origin`.
+
+        The track is put that much later, so that what is heard has the time of what is seen; within the tolerance, and
+        beyond what counts as one loss, it stays.
+        """
+        if origin is None or self.pts_base is None:
+            return 0
+        ahead = self.pts_base - origin
+        if not _TOLERANCE_MS < ahead <= MAX_SILENCE_SECONDS * 1000:
+            return 0
+        samples = round(ahead * OUTPUT_RATE / 1000)
+        self.base += samples
+        return samples
 
     def silence_for(self, chunks: int, of: int) -> int:
         """Samples of silence for `chunks` lost chunks where the `of` before them gave all there is so far."""

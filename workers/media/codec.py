@@ -170,9 +170,9 @@ _MAX_PIXELS = 4096 * 2304
 
 @dataclass(frozen=True, slots=True)
 class VideoPicture:
-    """A decoded frame as planar YUV 4:2:0 with even sides; `index` is that of its packet."""
+    """A decoded frame as planar YUV 4:2:0 with even sides; `number` is that of its packet."""
 
-    index: int
+    number: int
     width: int
     height: int
     planes: bytes
@@ -193,12 +193,12 @@ class VideoPacketDecoder:
             context.extradata = track.private
         self._context = context
 
-    def decode(self, data: bytes, index: int) -> list[VideoPicture] | None:
-        """The pictures that one packet completes; None for a packet that cannot be decoded."""
+    def decode(self, data: bytes, number: int) -> list[VideoPicture] | None:
+        """The pictures that one packet completes, in the order of showing; None for a packet that cannot be decoded."""
         if not data:
             return None
         packet = av.Packet(data)
-        packet.pts = index
+        packet.pts = number
         try:
             return [self._picture(frame) for frame in self._context.decode(packet)]
         except FFmpegError:

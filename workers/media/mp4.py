@@ -1,7 +1,8 @@
 """Fragmented MP4 (ISO/IEC 14496-12): ftyp, moov, then pairs of moof and mdat.
 
 A moof is a restart point, made self-describing by its tfdt; the prefix is ftyp and moov. Sample offsets are taken from
-the first byte of the moof, as `default-base-is-moof` says and as writers of an explicit base mean it.
+the first byte of the moof, as `default-base-is-moof` says and as writers of an explicit base mean it. A sample leaves
+as soon as its last byte is here, not with the end of its mdat: a file may hold one fragment only.
 """
 
 from __future__ import annotations
@@ -85,13 +86,16 @@ class Mp4Demuxer(Demuxer):
         super().__init__()
         self._header = b""
         self._timescales: dict[int, int] = {}
+        self._edits: dict[int, int] = {}
         self._defaults: dict[int, _Defaults] = {}
         self._samples: list[_Sample] = []
+        self._next_sample = 0
+        self._unused = 0
         self._moof_at = 0
 
     @property
     def floor(self) -> int:
-        """The moof whose mdat is not here yet."""
+        """The moof whose mdat is not all here yet."""
         return self._moof_at if self._samples else self.position
 
     def prefix(self, anchor: int) -> bytes:
@@ -119,44 +123,58 @@ class Mp4Demuxer(Demuxer):
                 raise DamagedError("the MP4 is not fragmented")
             return check_skip(size)
         check_size(size)
+        if kind == b"mdat":
+            self._data(size, packets)
         if len(buffer) < size:
             raise Incomplete
-        self._box(kind, bytes(buffer[:size]), head, packets)
+        self._box(kind, bytes(buffer[:size]), head)
         return int(size)
 
-    def _box(self, kind: bytes, box: bytes, head: int, packets: list[Packet]) -> None:
+    def _box(self, kind: bytes, box: bytes, head: int) -> None:
         if kind == b"moof":
             if not self.tracks:
                 raise DamagedError("a fragment stands before the moov box")
             self._samples = self._fragment(box, head)
+            if self.origin is None and self._samples:  # a fragment holds its tracks one after the other
+                self.origin = min(sample.pts for sample in self._samples)
             self._moof_at = self.position
+            self._next_sample = self._unused = 0
         elif kind == b"mdat":
-            self._data(box, packets)
+            self._samples = []
         elif not self.tracks:
             self._header = check_header(self._header + box)
             if kind == b"moov":
                 self._movie(box[head:])
 
-    def _data(self, box: bytes, packets: list[Packet]) -> None:
+    def _data(self, size: int, packets: list[Packet]) -> None:
+        """The next samples of the mdat at the start of the buffer, in order, as far as they are here."""
         shift = self._moof_at - self.position
-        left = len(box)
-        for sample in self._samples:
+        if not self._next_sample:
+            self._unused = size
+        for sample in self._samples[self._next_sample :]:
             at = sample.offset + shift
-            if at >= 0 and at + sample.size <= len(box):
-                left -= sample.size
-                if left < 0:
+            if at >= 0 and at + sample.size <= size:
+                if at + sample.size > len(self._buffer):
+                    return
+                self._unused -= sample.size
+                if self._unused < 0:
                     raise DamagedError("the samples of a fragment overlap")
-                data = box[at : at + sample.size]
+                data = bytes(self._buffer[at : at + sample.size])
                 packets.append(Packet(sample.track, data, self._moof_at, pts=sample.pts, key=sample.key))
-        self._samples = []
+            self._next_sample += 1
 
     def _movie(self, moov: bytes) -> None:
         tracks: dict[int, Track] = {}
+        clock = 1
         for kind, content in _boxes(moov):
-            if kind == b"trak":
-                track, timescale = _parse_track(content)
+            if kind == b"mvhd":
+                clock = _field(content, 12, 20) or 1
+            elif kind == b"trak":
+                track, timescale, edit = _parse_track(content)
                 tracks[track.number] = track
                 self._timescales[track.number] = timescale
+                skipped = edit.start if track.codec.is_video else 0  # audio is trimmed by its decoder
+                self._edits[track.number] = skipped - edit.wait * timescale // clock
             elif kind == b"mvex":
                 for inner, trex in _boxes(content):
                     if inner == b"trex":
@@ -179,6 +197,7 @@ class Mp4Demuxer(Demuxer):
                     defaults = _header_defaults(content, self._defaults.get(number, defaults))
                 elif inner == b"tfdt":
                     decode_time = struct.unpack_from(">Q" if content[0] else ">I", content, 4)[0]
+                    decode_time -= self._edits.get(number, 0)
                 elif inner == b"trun" and number in self._timescales:
                     run = _Run(number, self._timescales[number], defaults, decode_time, offset)
                     samples += run.samples(content, _MAX_FRAGMENT_SAMPLES - len(samples))
@@ -263,8 +282,16 @@ def _header_defaults(tfhd: bytes, defaults: _Defaults) -> _Defaults:
     return _Defaults(*values)
 
 
-def _parse_track(trak: bytes) -> tuple[Track, int]:
-    """A track and its timescale, units a second."""
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    """When a presentation begins, in the movie's timescale, and where in the media, in the track's."""
+
+    wait: int = 0
+    start: int = 0
+
+
+def _parse_track(trak: bytes) -> tuple[Track, int, _Edit]:
+    """A track, its timescale (units a second), and its edit."""
     boxes = dict(_boxes(trak))
     number = _field(boxes[b"tkhd"], 12, 20)
     media = dict(_boxes(boxes[b"mdia"]))
@@ -274,22 +301,28 @@ def _parse_track(trak: bytes) -> tuple[Track, int]:
     table = dict(_boxes(dict(_boxes(media[b"minf"]))[b"stbl"]))[b"stsd"]
     size, kind = struct.unpack_from(">I4s", table, 8)
     track = _sample_entry(number, _CODECS.get(kind, Codec.UNKNOWN), table[16 : 8 + size])
-    started = _edit_start(boxes.get(b"edts", b"")) * track.rate // timescale
+    edit = _edit(boxes.get(b"edts", b""))
+    started = edit.start * track.rate // timescale
     delay = max(track.delay, started) if started <= track.rate else track.delay
-    return Track(number, track.codec, track.private, track.rate, track.channels, delay), timescale
+    return Track(number, track.codec, track.private, track.rate, track.channels, delay), timescale, edit
 
 
-def _edit_start(edts: bytes) -> int:
-    """Where the presentation starts in the media, in its timescale: the encoder's priming."""
+def _edit(edts: bytes) -> _Edit:
+    """The edit list (ISO/IEC 14496-12 8.6.6): an empty edit waits, the first other one says where the media starts.
+
+    That is the encoder's priming, or room for B-frames.
+    """
     elst = dict(_boxes(edts)).get(b"elst", b"")
     if len(elst) < 20:
-        return 0
+        return _Edit()
+    wait = 0
     layout, step = (">Qq", 20) if elst[0] else (">Ii", 12)
     for at in range(8, len(elst) - step + 1, step):
-        start = struct.unpack_from(layout, elst, at)[1]
+        duration, start = struct.unpack_from(layout, elst, at)
         if start >= 0:
-            return int(start)
-    return 0
+            return _Edit(wait, start)
+        wait += duration
+    return _Edit(wait)
 
 
 def _sample_entry(number: int, codec: Codec, entry: bytes) -> Track:

@@ -134,8 +134,11 @@ class Demuxer(ABC):
     has_pts = True
     """Whether the container says where a packet stands in time."""
 
+    # `origin`: the pts in ms at which the recording begins; None: with its first packet, as tracks are interleaved.
+
     def __init__(self) -> None:
         self.tracks: dict[int, Track] = {}
+        self.origin: float | None = None
         self.position = 0
         self._buffer = bytearray()
         self._skip = 0

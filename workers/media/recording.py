@@ -14,7 +14,7 @@ from talkup.v1 import media_pb2
 
 from workers.media.checkpoint import DecoderState, History, RestartPoint
 from workers.media.clock import MediaClock
-from workers.media.codec import PacketDecoder, Resampler, grid, open_decoder, pre_roll_seconds
+from workers.media.codec import OUTPUT_RATE, PacketDecoder, Resampler, grid, open_decoder, pre_roll_seconds
 from workers.media.errors import MediaError
 from workers.media.packet import Demuxer, Packet, Track
 from workers.media.pcm import Samples, silence
@@ -63,6 +63,7 @@ class Recording:
         self._demuxer: Demuxer | None = None
         self._unsniffed: list[tuple[bytes, int]] = []
         self._starts: deque[_ChunkStart] = deque()
+        self._origin: float | None = None
         self._track: Track | None = None
         self._decoder: PacketDecoder | None = None
         self._resampler: Resampler | None = None
@@ -171,6 +172,8 @@ class Recording:
         demuxer = self._demuxer
         if demuxer is None:
             return
+        if self._origin is None:
+            self._origin = packet.pts if demuxer.origin is None else demuxer.origin
         track = self._track or self._choose(demuxer)
         if packet.track != track.number or self._decoder is None:
             return
@@ -215,10 +218,18 @@ class Recording:
         if not self._clock.rate:
             self._clock.rate = rate
             self._clock.trim = self._track.delay * rate // (self._track.rate or rate)
+            self._begin()
         elif rate != self._clock.rate:
             self._drain()
             self._clock = MediaClock(self.end, rate)
         self._push(samples)
+
+    def _begin(self) -> None:
+        """Silence where the sound begins after the pictures."""
+        samples = self._clock.begin_after(self._origin)
+        if samples:
+            self._budget.spend(samples / OUTPUT_RATE)
+            self._output(silence(samples))
 
     def _silence(self, samples: int) -> None:
         while samples > 0:

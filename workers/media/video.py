@@ -2,9 +2,10 @@
 
 The counterpart of `workers.media.decoder` for pictures, run by the same child processes: its `samples` are the words
 of `workers.media.frames`. Every packet is decoded, as later ones need it; of one chunk only the newest
-`MAX_CHUNK_FRAMES` leave with their picture. After a gap, packets up to the next key frame are reported as corrupt. The
-media clock starts with the recording's first packet of any track, as the audio decoder's does. Whatever the bytes
-are, MediaError is all that leaves this module.
+`MAX_CHUNK_FRAMES` leave with their picture. Frames leave in the order in which they are shown and are numbered in it,
+whatever the order of their packets (B-frames); a key frame begins anew, so the numbers before it are all given. After
+a gap, packets up to the next key frame are reported as corrupt. The media clock starts with the recording's first
+packet of any track, as the audio decoder's does. Whatever the bytes are, MediaError is all that leaves this module.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class VideoDecoder:
         self._format = fmt
         self._resumed = _unpack(state) if state is not None else None
         self._words = self._index = 0
+        self._packets = 0
         self._base_ms = self._end_ms = 0.0
         self._failure: MediaError | None = None
         self._points: deque[VideoState] = deque(maxlen=_MAX_POINTS)
@@ -199,7 +201,7 @@ class VideoDecoder:
 
     def _packet(self, demuxer: Demuxer, packet: Packet) -> None:
         if self._origin is None:
-            self._origin = packet.pts or 0.0
+            self._origin = (packet.pts or 0.0) if demuxer.origin is None else demuxer.origin
         track = self._track or self._choose(demuxer)
         if packet.track != track.number or self._decoder is None:
             return
@@ -212,14 +214,14 @@ class VideoDecoder:
                 self._show(picture)
             self._note(demuxer, packet)
         self._needs_key = self._silent_until_key = False
-        self._shown[self._index] = (self._media_ms(packet), packet.key)
-        decoded = self._decoder.decode(packet.data, self._index)
+        number, self._packets = self._packets, self._packets + 1
+        self._shown[number] = (self._media_ms(packet), packet.key)
+        decoded = self._decoder.decode(packet.data, number)
         if decoded is None:
-            self._shown.pop(self._index)
+            self._shown.pop(number)
             self._needs_key = True
             self._report(packet, FrameFlag.CORRUPT)
             return
-        self._index += 1
         for picture in decoded:
             self._show(picture)
 
@@ -260,11 +262,12 @@ class VideoDecoder:
         self._index += 1
 
     def _show(self, picture: VideoPicture) -> None:
-        media_ms, key = self._shown.pop(picture.index, (round(self._end_ms), False))
-        for stale in [index for index in self._shown if index < picture.index - _MAX_PACKETS]:
+        media_ms, key = self._shown.pop(picture.number, (round(self._end_ms), False))
+        for stale in [number for number in self._shown if number < picture.number - _MAX_PACKETS]:
             del self._shown[stale]
         flags = FrameFlag.KEY if key else FrameFlag.NONE
-        self._records.append(FrameRecord(picture.index, media_ms, picture.width, picture.height, flags, picture.planes))
+        self._records.append(FrameRecord(self._index, media_ms, picture.width, picture.height, flags, picture.planes))
+        self._index += 1
         self._thin_out()
 
     def _thin_out(self) -> None:

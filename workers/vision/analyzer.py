@@ -13,8 +13,8 @@ from workers.vision.face_reader import FaceFollower, FaceNets
 from workers.vision.gestures import BLINK_FPS, NOD_FPS, BlinkFinder, NodFinder, RateMeter, fast_enough
 from workers.vision.nets import Floats
 from workers.vision.pictures import Picture
-from workers.vision.signals import expression, measure
-from workers.vision.windows import Sample, Totals, Windows
+from workers.vision.signals import expression, fractions, measure
+from workers.vision.windows import Sample, Windows, WindowsState
 
 SCHEMA_VERSION = 1
 
@@ -24,16 +24,19 @@ class AnalyzerState(msgspec.Struct, frozen=True, array_like=True):
 
     rest: Raw | None = None
     memories: dict[str, Memory] = {}
-    totals: Totals | None = None
+    windows: WindowsState = WindowsState()
     last_track: int = 0
+    pitches: list[tuple[int, float]] = []
+    shut_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is measured of a frame: irises cost most, expression scores are given only where asked for."""
+    """What is measured of a frame: irises cost most; expression scores and mesh points only where asked for."""
 
     eyes: bool = True
     expression: bool = False
+    landmarks: bool = False
 
 
 class Analyzer:
@@ -44,26 +47,35 @@ class Analyzer:
         self._follower = FaceFollower(state.last_track)
         self._baseline = Baseline(state.rest)
         self._events = EventFinder(state.memories)
-        self._windows = Windows(state.totals)
-        self._rate = RateMeter()
-        self._nods = NodFinder()
-        self._blinks = BlinkFinder()
+        self._windows = Windows(state.windows)
+        recent = self._windows.recent
+        self._rate = RateMeter(sample.media_ms for sample in recent)
+        self._nods = NodFinder(state.pitches)
+        self._blinks = BlinkFinder(state.shut_at)
         self._before: Floats | None = None
-        self._last_ms: int | None = None
+        self._last_ms: int | None = recent[-1].media_ms if recent else None
 
     @property
     def state(self) -> AnalyzerState:
         """A view of what is remembered now, to be encoded at once."""
         return AnalyzerState(
-            self._baseline.rest, self._events.memories, self._windows.totals, self._follower.last_track
+            self._baseline.rest,
+            self._events.memories,
+            self._windows.state,
+            self._follower.last_track,
+            self._nods.recent,
+            self._blinks.shut_at,
         )
 
     def analyze(self, nets: FaceNets, picture: Picture, media_ms: int, wanted: Wanted) -> analysis_pb2.Analysis:
         """The signals of the next frame, the events that begin or end with it, and the window that is due."""
-        reading = self._follower.read(nets, picture, with_eyes=wanted.eyes)
+        reading = self._follower.read(nets, picture, media_ms, with_eyes=wanted.eyes)
         frame, self._before = measure(picture, reading, self._baseline, media_ms, self._before)
         if wanted.expression and reading.face is not None:
             frame.expression.extend(expression(reading.face))
+        if wanted.landmarks and reading.face is not None and reading.face.mesh is not None:
+            height, width = picture.shape[:2]
+            frame.face.landmarks.extend(fractions(reading.face.mesh.points, width, height))
         events = self._events.feed(frame, media_ms)
         sample = self._sample(frame, media_ms, events)
         window = self._windows.add(sample)

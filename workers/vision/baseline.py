@@ -21,13 +21,17 @@ _MAX_FRAMES: Final = 256
 
 
 class Raw(msgspec.Struct, frozen=True, array_like=True):
-    """What a face shows by itself: degrees, gaze in half eye widths, eye opening as a ratio, smile 0 to 1."""
+    """What a face shows by itself: degrees, gaze in half eye widths, smile 0 to 1.
+
+    The openings of the eyes at image left and right are ratios; the two networks' runs differ, and eyes do.
+    """
 
     yaw: float
     pitch: float
     gaze_h: float | None
     gaze_v: float | None
-    opening: float | None
+    opening_left: float | None
+    opening_right: float | None
     smile: float
 
 
@@ -60,7 +64,8 @@ class Baseline:
                 median(seen.pitch for seen in self._seen),
                 _median([seen.gaze_h for seen in self._seen]),
                 _median([seen.gaze_v for seen in self._seen]),
-                _median([seen.opening for seen in self._seen]),
+                _median([seen.opening_left for seen in self._seen]),
+                _median([seen.opening_right for seen in self._seen]),
                 median(seen.smile for seen in self._seen),
             )
             self._seen = []

@@ -19,10 +19,10 @@ from workers.media.pool import DecoderPool
 from workers.models import ModelError, ResolvedModel
 from workers.vision import state
 from workers.vision.face_reader import FaceNets
-from workers.vision.landmarks import Mesh, Region
-from workers.vision.nets import NetError
+from workers.vision.landmarks import Eye, Eyes, Mesh, Region
+from workers.vision.nets import NetError, reader
 from workers.vision.options import VisionStreamOptions, stream_options
-from workers.vision.runner import Runner
+from workers.vision.runner import Runner, session_gives_way
 from workers.vision.session import VisionSession, restart_of
 from workers.vision.sources import ImageSource, Restart, Source, VideoSource
 
@@ -34,19 +34,26 @@ _IMAGES: Final = (media_pb2.CONTAINER_JPEG, media_pb2.CONTAINER_WEBP)
 _VIDEOS: Final = (media_pb2.CONTAINER_WEBM, media_pb2.CONTAINER_MP4)
 _USABLE_LOAD: Final = 0.75
 _DECODE_MS: Final = 2.0
-_DETECTOR_SHARE: Final = 0.2
+_DETECTOR_SHARE: Final = 1 / 3
+"""At the assumed rate: the detector looks again after 250 ms."""
+
 _TRIALS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class VisionConfig:
-    """Weights and machine: `threads` of analysis, `slots` 0 for measured at load."""
+    """Weights and machine: `threads` of analysis, `slots` 0 for measured at load, `reader` of the networks by name.
+
+    `nice`: how far analysis gives way to the other processes of the machine, 0 to 19.
+    """
 
     detector: ResolvedModel
     mesh: ResolvedModel
     iris: ResolvedModel
     threads: int
     slots: int = 0
+    reader: str = "opencv"
+    nice: int = 0
 
     @property
     def models(self) -> tuple[ResolvedModel, ...]:
@@ -78,7 +85,8 @@ class VisionEngine:
             await self._pool.start()
             nets, slots = await asyncio.to_thread(self._load)
             self._slots = self._config.slots or slots
-            self._runner = Runner(nets)
+            session_gives_way(self._config.nice)
+            self._runner = Runner(nets, self._config.nice)
 
     def describe(self) -> worker_service_pb2.DescribeResponse:
         """Models and formats. Languages: none."""
@@ -125,7 +133,8 @@ class VisionEngine:
     def _load(self) -> tuple[list[FaceNets], int]:
         detector, mesh, iris = (model.path for model in self._config.models)
         try:
-            nets = [FaceNets(detector, mesh, iris) for _ in range(self._config.threads)]
+            read = reader(self._config.reader)
+            nets = [FaceNets(detector, mesh, iris, read) for _ in range(self._config.threads)]
         except NetError as error:
             raise ModelError(str(error)) from error
         frame_ms = _DECODE_MS + _frame_ms(nets[0])
@@ -133,18 +142,18 @@ class VisionEngine:
 
 
 def _frame_ms(nets: FaceNets) -> float:
-    """CPU time of a frame's networks, milliseconds: mesh and irises always, the detector on every fifth."""
+    """CPU time of a frame's networks, milliseconds: mesh and one eye always, the detector on every third."""
     picture = np.full((480, 640, 3), 128, dtype=np.uint8)
     y, x = np.mgrid[0:18, 0:26].astype(np.float32) * 8
     points = np.zeros((468, 3), dtype=np.float32)
     points[:, 0], points[:, 1] = 200 + x.ravel(), 150 + y.ravel()
-    mesh = Mesh(points, 1.0)
+    mesh, shut = Mesh(points, 1.0), Eye(0.0, 0.0, 0.0)
     fastest = float("inf")
     for _ in range(_TRIALS):
         began = time.thread_time()
         nets.detector.detect(picture)
         detected = time.thread_time()
-        nets.eyes.read(picture, mesh)
+        nets.eyes.read(picture, mesh, Eyes(shut, shut, (True, False)))
         nets.mesh.read(picture, Region(320.0, 240.0, 200.0, 0.0))
         followed = time.thread_time() - detected
         fastest = min(fastest, 1000 * ((detected - began) * _DETECTOR_SHARE + followed))

@@ -1,7 +1,7 @@
 """One picture to faces: the detector on some pictures, the mesh on all, and the same face followed through them.
 
-Of several faces the largest is read. Its region comes from its mesh in the last picture; the detector looks again every
-fifth picture, and at once when the face is lost.
+Of several faces the largest is read. Its region comes from its mesh in the last picture; the detector looks again after
+a quarter of a second of media, so that a second face is seen in time at any rate, and at once when the face is lost.
 """
 
 from __future__ import annotations
@@ -15,18 +15,21 @@ import numpy as np
 from workers.vision.detector import Detection, Detector, overlaps
 from workers.vision.landmarks import (
     MIN_FACE_SCORE,
-    Eye,
     EyeReader,
+    Eyes,
     Mesh,
     MeshReader,
     region_of_detection,
     region_of_mesh,
 )
-from workers.vision.nets import DETECTOR, IRIS, MESH, Floats, Net
+from workers.vision.nets import DETECTOR, IRIS, MESH, Floats, Reader, load
 from workers.vision.pictures import Picture
 from workers.vision.pose import Pose, solve
 
-DETECT_EVERY: Final = 5
+DETECT_EVERY_MS: Final = 250
+EYES_KEPT_MS: Final = 120
+"""From picture to picture at most, for one eye of the earlier one to stand for the later: from 8.3 a second on."""
+
 _SAME_FACE: Final = 0.3
 _MIN_MESH_PIXELS: Final = 24
 """Below this height of a face the mesh is a guess."""
@@ -35,11 +38,11 @@ _MIN_MESH_PIXELS: Final = 24
 class FaceNets:
     """One set of networks, for one thread at a time."""
 
-    def __init__(self, detector: Path, mesh: Path, iris: Path) -> None:
+    def __init__(self, detector: Path, mesh: Path, iris: Path, read: Reader) -> None:
         """Raises NetError."""
-        self.detector = Detector(Net(DETECTOR, detector))
-        self.mesh = MeshReader(Net(MESH, mesh))
-        self.eyes = EyeReader(Net(IRIS, iris))
+        self.detector = Detector(load(DETECTOR, detector, read))
+        self.mesh = MeshReader(load(MESH, mesh, read))
+        self.eyes = EyeReader(load(IRIS, iris, read))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class ReadFace:
     score: float
     track_id: int
     mesh: Mesh | None = None
-    eyes: tuple[Eye, Eye] | None = None
+    eyes: Eyes | None = None
     pose: Pose | None = None
 
 
@@ -67,16 +70,18 @@ class FaceFollower:
 
     def __init__(self, last_track: int = 0) -> None:
         self.last_track = last_track
-        self._since_detection = DETECT_EVERY
+        self._detected_ms: int | None = None
+        self._before_ms = 0
         self._count = 0
         self._face: ReadFace | None = None
 
-    def read(self, nets: FaceNets, picture: Picture, *, with_eyes: bool = True) -> Reading:
-        """The faces of the next picture."""
-        self._since_detection += 1
-        mesh = self._followed(nets, picture)
-        if mesh is None or self._since_detection >= DETECT_EVERY:
-            self._since_detection = 0
+    def read(self, nets: FaceNets, picture: Picture, media_ms: int, *, with_eyes: bool = True) -> Reading:
+        """The faces of the next picture, at a time of the media clock that does not go back."""
+        step_ms, self._before_ms = media_ms - self._before_ms, media_ms
+        before, mesh = self._face, self._followed(nets, picture)
+        looks = mesh is None or self._detected_ms is None or media_ms - self._detected_ms >= DETECT_EVERY_MS
+        if looks:
+            self._detected_ms = media_ms
             detections = nets.detector.detect(picture)
             self._count = len(detections)
             if not detections:
@@ -85,13 +90,16 @@ class FaceFollower:
             self._face, mesh = self._choose(nets, picture, detections, mesh)
         if self._face is None or mesh is None:
             return Reading(self._count, self._face)
+        known = before if before is not None and step_ms <= EYES_KEPT_MS else None
+        if known is not None and known.track_id != self._face.track_id:
+            known = None
         height, width = picture.shape[:2]
         self._face = ReadFace(
-            _box(mesh) if self._since_detection else self._face.box,
+            self._face.box if looks else _box(mesh),
             self._face.score,
             self._face.track_id,
             mesh,
-            nets.eyes.read(picture, mesh) if with_eyes else None,
+            nets.eyes.read(picture, mesh, known.eyes if known else None) if with_eyes else None,
             solve(mesh.points, width, height),
         )
         return Reading(self._count, self._face)

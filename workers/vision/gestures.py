@@ -6,6 +6,7 @@ Below 10 frames a second a nod, below 15 a blink may fall between two frames: th
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,8 +31,9 @@ class Nod:
 class RateMeter:
     """Frames a second over the last frames; 0 until it is known."""
 
-    def __init__(self) -> None:
-        self._times: deque[int] = deque(maxlen=_RATE_FRAMES)
+    def __init__(self, times: Iterable[int] = ()) -> None:
+        """`times` of the frames before."""
+        self._times: deque[int] = deque(times, maxlen=_RATE_FRAMES)
 
     def add(self, media_ms: int) -> float:
         """The rate with the next frame."""
@@ -43,8 +45,13 @@ class RateMeter:
 class NodFinder:
     """Pitch to nods: down by 5 degrees or more and back up by half of it, all within 0.9 s."""
 
-    def __init__(self) -> None:
-        self._recent: deque[tuple[int, float]] = deque()
+    def __init__(self, recent: Iterable[tuple[int, float]] = ()) -> None:
+        self._recent: deque[tuple[int, float]] = deque(recent)
+
+    @property
+    def recent(self) -> list[tuple[int, float]]:
+        """The times and pitches that a nod may have begun with."""
+        return list(self._recent)
 
     def add(self, media_ms: int, pitch: float | None) -> Nod | None:
         """The nod that ends with the next frame; pitch in degrees, positive upwards."""
@@ -67,18 +74,18 @@ class NodFinder:
 class BlinkFinder:
     """Closed eyes to blinks: shut for at most 0.5 s."""
 
-    def __init__(self) -> None:
-        self._shut_at: int | None = None
+    def __init__(self, shut_at: int | None = None) -> None:
+        self.shut_at = shut_at
 
     def add(self, media_ms: int, closed: bool | None) -> bool:
         """Whether a blink ends with the next frame."""
         if closed is None:
-            self._shut_at = None
+            self.shut_at = None
             return False
         if closed:
-            self._shut_at = media_ms if self._shut_at is None else self._shut_at
+            self.shut_at = media_ms if self.shut_at is None else self.shut_at
             return False
-        shut, self._shut_at = self._shut_at, None
+        shut, self.shut_at = self.shut_at, None
         return shut is not None and media_ms - shut <= _BLINK_MS
 
 

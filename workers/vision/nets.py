@@ -1,18 +1,19 @@
-"""The door to cv2.dnn: a face network from a verified file, checked by its own output before use.
+"""What is known of the face networks, and how one is read from a verified file and checked by its own output.
 
-OpenCV's default engine keeps only the last output of these files, and one of its importers gave silently wrong numbers
-on one model: therefore the classic engine, and at start-up every network runs on a known picture and must give the
-numbers written here (computed once, the detector's faces on real portraits looked at by eye).
+Two readers give the same numbers: OpenCV's, always there, and LiteRT's, two to three times faster, an optional extra.
+An importer of OpenCV's gave silently wrong numbers on one model: therefore every network runs on a known picture at
+start-up and must give the numbers written here (computed once, the detector's faces on real portraits looked at by
+eye), whoever reads it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import importlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, cast
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,8 +21,6 @@ Floats = NDArray[np.float32]
 
 _TOLERANCE: Final = 1e-3
 """Relative to the largest expected number; room for another processor's rounding, none for another network's output."""
-
-cv2.setNumThreads(1)
 
 
 class NetError(Exception):
@@ -62,24 +61,39 @@ IRIS: Final = NetSpec(
 SPECS: Final[Mapping[str, NetSpec]] = {spec.name: spec for spec in (DETECTOR, MESH, IRIS)}
 
 
-class Net:
+class Net(Protocol):
     """One network, for one thread at a time."""
 
-    def __init__(self, spec: NetSpec, path: Path) -> None:
-        """Raises NetError when the file cannot be read or fails its golden check."""
-        self.spec = spec
-        try:
-            self._net = cv2.dnn.readNetFromTFLite(str(path), cv2.dnn.ENGINE_CLASSIC)
-            found = self.run(probe(spec.side))
-        except cv2.error as error:
-            raise NetError(f"{spec.name}: {path} cannot be read as a network") from error
-        for name, output, expected in zip(spec.outputs, found, spec.golden, strict=True):
-            check(f"{spec.name}, output {name}", output, expected)
+    @property
+    def spec(self) -> NetSpec: ...
 
     def run(self, picture: Floats) -> Sequence[Floats]:
         """The outputs for a picture of shape (side, side, 3), RGB, in the network's own range; each of shape (n,)."""
-        self._net.setInput(np.ascontiguousarray(picture.transpose(2, 0, 1))[np.newaxis])
-        return [np.asarray(output, dtype=np.float32).reshape(-1) for output in self._net.forward(self.spec.outputs)]
+        ...
+
+
+Reader = Callable[[NetSpec, Path], Net]
+"""Makes a network of a file. Raises NetError."""
+
+READERS: Final[Mapping[str, str]] = {"opencv": "workers.vision.opencv_net", "litert": "workers.vision.litert_net"}
+"""Where each reader's `read` lives; loaded only when asked for, with the library it needs."""
+
+
+def reader(name: str) -> Reader:
+    """A reader by its name. Raises NetError where its library is not installed."""
+    try:
+        module = importlib.import_module(READERS[name])
+    except ModuleNotFoundError as error:
+        raise NetError(f"{name} is not installed here (litert: extra vision-litert): no {error.name}") from None
+    return cast("Reader", module.read)
+
+
+def load(spec: NetSpec, path: Path, read: Reader) -> Net:
+    """A network that computes what it should. Raises NetError when it cannot be read or fails its golden check."""
+    net = read(spec, path)
+    for name, output, expected in zip(spec.outputs, net.run(probe(spec.side)), spec.golden, strict=True):
+        check(f"{spec.name}, output {name}", output, expected)
+    return net
 
 
 def probe(side: int) -> Floats:

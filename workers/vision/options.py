@@ -1,4 +1,4 @@
-"""What a client asked for, checked: rate, and whether expression scores are wanted."""
+"""What a client asked for, checked: rate, and whether expression scores and mesh points are wanted."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ SIGNALS: Final = (
     "mouth",
     "motion",
     "expression",
+    "landmarks",
     "events",
     "windows",
 )
-"""TalkUp's services and the signals by name. All but `expression` are always measured."""
+"""TalkUp's services and the signals by name. All but `expression` and `landmarks` are always given."""
 
 _EXPRESSION: Final = ("emotion_analyzer", "expression")
+_LANDMARKS: Final = "landmarks"
 _RATES: Final = range(1, 61)
 
 
@@ -36,6 +38,7 @@ class VisionStreamOptions:
 
     expression: bool
     max_fps: int | None
+    landmarks: bool = False
 
 
 def stream_options(asked: analysis_pb2.VisionOptions) -> VisionStreamOptions:
@@ -51,4 +54,5 @@ def stream_options(asked: analysis_pb2.VisionOptions) -> VisionStreamOptions:
     return VisionStreamOptions(
         asked.expression if asked.HasField("expression") else named,
         asked.max_fps if asked.HasField("max_fps") else None,
+        _LANDMARKS in asked.signals,
     )

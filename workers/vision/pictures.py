@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+cv2.setNumThreads(1)
+
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
@@ -65,14 +67,19 @@ def shrink(picture: Picture, longest: int) -> Picture:
 
 
 def letterbox(picture: Picture, side: int) -> tuple[Picture, float, Floats]:
-    """The whole picture in a black square; with the scale and the shift (x, y) that lead into the square."""
+    """The whole picture in a black square; with the scale and the shift (x, y) that lead into the square.
+
+    Halved as often as it goes, which OpenCV does ten times faster than averaging by a broken factor, then interpolated.
+    """
     height, width = picture.shape[:2]
     scale = side / max(height, width)
     inner = (max(1, round(width * scale)), max(1, round(height * scale)))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    while picture.shape[1] >= 2 * inner[0] and picture.shape[0] >= 2 * inner[1]:
+        half = (picture.shape[1] // 2, picture.shape[0] // 2)
+        picture = np.asarray(cv2.resize(picture, half, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     square = np.zeros((side, side, 3), dtype=np.uint8)
     left, top = (side - inner[0]) // 2, (side - inner[1]) // 2
-    square[top : top + inner[1], left : left + inner[0]] = cv2.resize(picture, inner, interpolation=method)
+    square[top : top + inner[1], left : left + inner[0]] = cv2.resize(picture, inner)
     return square, scale, np.array([left, top], dtype=np.float32)
 
 

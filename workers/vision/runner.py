@@ -1,37 +1,54 @@
 """Frames of all streams to a few threads: one set of networks a thread, streams in turn.
 
-A stream has at most one frame here, so the order of arrival is a round robin over streams.
+A stream waits for its turn before it takes a frame, so what it takes then is its newest one, however long the wait
+was: with many streams a result is as old as its frame's way through the networks, and at most one interval of its
+source more. A stream has one frame here at a time, so the order of arrival is a round robin over streams.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
+
+import structlog
 
 from workers.vision.face_reader import FaceNets
 
 Result = TypeVar("Result")
 
+_log = structlog.get_logger()
+
 
 class Runner:
     """Runs work on nets; `cost_ms` is the mean of the last frames' CPU-bound time."""
 
-    def __init__(self, nets: list[FaceNets]) -> None:
+    def __init__(self, nets: list[FaceNets], nice: int = 0) -> None:
+        """`nice`: how far the threads give way to the rest of the machine, this worker's decoders included."""
         self._free: asyncio.Queue[FaceNets] = asyncio.Queue()
         for one in nets:
             self._free.put_nowait(one)
         self._threads = len(nets)
-        self._pool = ThreadPoolExecutor(len(nets), thread_name_prefix="vision")
+        self._pool = ThreadPoolExecutor(len(nets), thread_name_prefix="vision", initializer=give_way, initargs=(nice,))
         self.cost_ms = 0.0
         self.streams = 0
 
-    async def run(self, work: Callable[[FaceNets], Result]) -> Result:
-        """The result of `work` with a set of networks that nobody else has meanwhile."""
-        nets = await self._free.get()
+    async def acquire(self) -> FaceNets:
+        """One's turn: a set of networks, to be passed to `run` or to `release`."""
+        return await self._free.get()
+
+    def release(self, nets: FaceNets) -> None:
+        """The turn was not needed."""
+        self._free.put_nowait(nets)
+
+    async def run(self, nets: FaceNets, work: Callable[[FaceNets], Result]) -> Result:
+        """The result of `work` with networks acquired before; they are free again when it is done, read or not."""
         running = asyncio.get_running_loop().run_in_executor(self._pool, work, nets)
-        running.add_done_callback(lambda _: self._free.put_nowait(nets))
+        running.add_done_callback(lambda _: self.release(nets))
         return await asyncio.shield(running)
 
     def note(self, cost_ms: float) -> None:
@@ -47,3 +64,27 @@ class Runner:
     async def close(self) -> None:
         """Wait for the frames under way."""
         await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
+
+
+def session_gives_way(nice: int, autogroup: Path = Path("/proc/self/autogroup")) -> None:
+    """Lower a session of this process's own too, as `make run` gives each of its processes.
+
+    Where Linux shares the processor out by session first (sched(7), autogroup), a nice counts only inside of one.
+    """
+    if not nice or os.getsid(0) != os.getpid():
+        return
+    try:
+        autogroup.write_text(str(nice), encoding="ascii")
+    except OSError as error:  # no such grouping here, or not for us to change
+        _log.debug("the session keeps its priority", errno=error.errno)
+
+
+def give_way(nice: int) -> None:
+    """Lower this thread's share of the processor where others want it: on Linux a thread has a nice of its own."""
+    if not nice or not hasattr(os, "setpriority"):
+        return
+    thread = threading.get_native_id()
+    try:
+        os.setpriority(os.PRIO_PROCESS, thread, max(nice, os.getpriority(os.PRIO_PROCESS, thread)))
+    except OSError as error:  # elsewhere the number of a thread is no process's
+        _log.info("analysis keeps its priority", errno=error.errno)

@@ -24,7 +24,15 @@ def create_engine(config: WorkerConfig) -> VisionEngine:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     names = ("face_detection_full_range", "face_landmark", "iris_landmark")
     detector, mesh, iris = (models.resolve(name, config.model_cache) for name in names)
-    vision = VisionConfig(detector, mesh, iris, threads=config.threads or cores, slots=config.slots)
+    vision = VisionConfig(
+        detector,
+        mesh,
+        iris,
+        threads=config.threads or cores,
+        slots=config.slots,
+        reader=config.nets,
+        nice=config.nice,
+    )
     pool = DecoderPool(
         children=config.decoders or cores,
         limits=_LIMITS,

@@ -122,10 +122,12 @@ class VisionSession:
     async def results(self) -> AsyncIterator[task_pb2.TaskResult]:
         """Analyses, flow, flushes, and at the end the whole stream and its totals. Raises EngineError."""
         while not self._closed:
-            frame, drops, flushes, last = await self._next()
-            self._raise_failure()
-            self._counts.drop(drops)
-            outcome = await self._analyze(frame) if frame is not None else None
+            nets = await self._wait_for_work()
+            self._raise_failure(nets)
+            frame, drops = self._take(nets)
+            flushes, self._flushes = self._flushes, []
+            last = self._ending and frame is None and self._box.empty
+            outcome = await self._analyze(frame, nets) if frame is not None and nets is not None else None
             if self._is_closed():
                 return
             for result in await self._tell(frame, outcome, drops):
@@ -141,21 +143,30 @@ class VisionSession:
     def _is_closed(self) -> bool:
         return self._closed
 
-    def _raise_failure(self) -> None:
+    def _raise_failure(self, nets: FaceNets | None) -> None:
         if self._failure is not None:
+            if nets is not None:
+                self._runner.release(nets)
             raise self._failure
 
-    async def _next(self) -> tuple[Frame | None, Drops, list[int], bool]:
+    async def _wait_for_work(self) -> FaceNets | None:
+        """Wait until there is something to do; for a frame, until it is this stream's turn, too."""
         async with self._changed:
             await self._changed.wait_for(
                 lambda: not self._box.empty or self._flushes or self._ending or self._closed or self._failure
             )
-            if self._closed:
-                return None, Counter(), [], False
-            frame, drops = self._box.take()
-            self._busy = True
-            flushes, self._flushes = self._flushes, []
-            return frame, drops, flushes, self._ending and frame is None and self._box.empty
+        return await self._runner.acquire() if self._box.has_frame and not self._closed else None
+
+    def _take(self, nets: FaceNets | None) -> tuple[Frame | None, Drops]:
+        """What is there now that it is this stream's turn; nothing waits from here to the analysis."""
+        if nets is None and self._box.has_frame:  # it came a moment ago: its turn is still to be waited for
+            return None, Counter()
+        frame, drops = (None, Counter()) if self._closed else self._box.take()
+        if frame is None and nets is not None:
+            self._runner.release(nets)
+        self._busy = True
+        self._counts.drop(drops)
+        return frame, drops
 
     async def _settle(self) -> None:
         async with self._changed:
@@ -166,12 +177,13 @@ class VisionSession:
         self._failure = EngineError(error_pb2.ERROR_CODE_MEDIA_ERROR, str(error))
         return self._failure
 
-    async def _analyze(self, frame: Frame) -> _Outcome:
+    async def _analyze(self, frame: Frame, nets: FaceNets) -> _Outcome:
         """Have a frame analysed, and count what became of it."""
         if self._is_early(frame):
+            self._runner.release(nets)
             outcome = _Outcome(None, task_pb2.DROP_REASON_OVERLOAD)
         else:
-            outcome = await self._runner.run(lambda nets: self._on_thread(nets, frame))
+            outcome = await self._runner.run(nets, lambda nets: self._on_thread(nets, frame))
         if outcome.analysis is None:
             self._counts.drop(Counter({outcome.dropped: 1}))
         else:
@@ -203,6 +215,7 @@ class VisionSession:
         wanted = Wanted(
             eyes=level < pressure.NO_EYES,
             expression=self._options.expression and level < pressure.NO_EXPRESSION,
+            landmarks=self._options.landmarks,
         )
         analysis = self._analyzer.analyze(nets, picture, frame.media_ms, wanted)
         times = (queued, decoded - began, self._clock() - decoded)

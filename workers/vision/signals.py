@@ -15,7 +15,7 @@ from talkup.v1 import analysis_pb2
 from workers.vision import light
 from workers.vision.baseline import Baseline, Raw
 from workers.vision.face_reader import ReadFace, Reading
-from workers.vision.landmarks import IMAGE_LEFT_EYE, IMAGE_RIGHT_EYE, Eye
+from workers.vision.landmarks import Eyes
 from workers.vision.nets import Floats
 from workers.vision.pictures import Picture, grey, thumbnail
 
@@ -78,6 +78,12 @@ def expression(face: ReadFace) -> list[analysis_pb2.ExpressionScore]:
     return [analysis_pb2.ExpressionScore(label=label, score=score) for label, score in scores.items()]
 
 
+def fractions(points: Floats, width: int, height: int) -> list[float]:
+    """The mesh's points (shape (n, 3), pixels) as x, y by turns in fractions of the picture; some lie outside it."""
+    placed = points[:, :2] / np.array([width, height], dtype=np.float32)
+    return [float(value) for value in placed.ravel()]
+
+
 def smile_of(points: Floats) -> float:
     """How much a mouth looks like a smile, 0 to 1: half by its width, half by the lift of its corners."""
     across = points[263, :2] - points[33, :2]
@@ -116,7 +122,7 @@ def _read(signals: analysis_pb2.FrameSignals, face: ReadFace, baseline: Baseline
         return
     points = face.mesh.points
     smile = smile_of(points)
-    gaze = _gaze(face.eyes, points) if face.eyes else None
+    gaze = _gaze(face.eyes) if face.eyes else None
     if face.pose is not None:
         baseline.add(
             Raw(
@@ -124,7 +130,8 @@ def _read(signals: analysis_pb2.FrameSignals, face: ReadFace, baseline: Baseline
                 face.pose.pitch,
                 gaze[0] if gaze else None,
                 gaze[1] if gaze else None,
-                (face.eyes[0].opening + face.eyes[1].opening) / 2 if face.eyes else None,
+                face.eyes.left.opening if face.eyes else None,
+                face.eyes.right.opening if face.eyes else None,
                 smile,
             ),
             media_ms,
@@ -167,27 +174,20 @@ def _turn(
     signals.gaze.facing_camera.CopyFrom(Measure(value=facing(yaw, pitch, turned), confidence=0.8 * trust))
 
 
-def _eyes(signals: analysis_pb2.FrameSignals, eyes: tuple[Eye, Eye], rest: Raw | None, trust: float) -> None:
-    """The face's left eye stands at image right."""
-    right, left = eyes
-    signals.eyes.ear_left.CopyFrom(Measure(value=left.opening, confidence=0.8 * trust))
-    signals.eyes.ear_right.CopyFrom(Measure(value=right.opening, confidence=0.8 * trust))
-    if rest is not None and rest.opening is not None:
-        signals.eyes.closed = (left.opening + right.opening) / 2 < CLOSED_RATIO * rest.opening
+def _eyes(signals: analysis_pb2.FrameSignals, eyes: Eyes, rest: Raw | None, trust: float) -> None:
+    """The face's left eye stands at image right. Closed is told by the eyes read on this picture."""
+    signals.eyes.ear_left.CopyFrom(Measure(value=eyes.right.opening, confidence=0.8 * trust))
+    signals.eyes.ear_right.CopyFrom(Measure(value=eyes.left.opening, confidence=0.8 * trust))
+    if rest is None or not rest.opening_left or not rest.opening_right:
+        return
+    openings = (eyes.left.opening / rest.opening_left, eyes.right.opening / rest.opening_right)
+    read = [opening for opening, fresh in zip(openings, eyes.fresh, strict=True) if fresh]
+    signals.eyes.closed = sum(read) / len(read) < CLOSED_RATIO
 
 
-def _gaze(eyes: tuple[Eye, Eye], points: Floats) -> tuple[float, float]:
+def _gaze(eyes: Eyes) -> tuple[float, float]:
     """Where the irises stand between the corners of their eyes, in half eye widths: towards image right, and up."""
-    across: list[float] = []
-    up: list[float] = []
-    for eye, (start, end) in zip(eyes, (IMAGE_LEFT_EYE, IMAGE_RIGHT_EYE), strict=True):
-        line = points[end, :2] - points[start, :2]
-        half = max(float(np.linalg.norm(line)) / 2, 1e-6)
-        away = np.array([eye.x, eye.y]) - (points[start, :2] + points[end, :2]) / 2
-        along = line / (2 * half)
-        across.append(float(away @ along) / half)
-        up.append(float(away @ np.array([along[1], -along[0]])) / half)
-    return sum(across) / 2, sum(up) / 2
+    return (eyes.left.across + eyes.right.across) / 2, (eyes.left.up + eyes.right.up) / 2
 
 
 def _length(points: Floats, a: int, b: int) -> float:

@@ -7,8 +7,9 @@ import msgspec
 from workers.vision.analyzer import AnalyzerState
 from workers.vision.counts import ChunkTotals, Counts
 from workers.vision.sources import Restart
+from workers.vision.windows import unpack_samples
 
-VERSION = 1
+VERSION = 2
 _KIND = "vision"
 
 
@@ -36,4 +37,5 @@ def unpack(data: bytes) -> VisionState:
         raise ValueError("not a vision state") from error
     if state.kind != _KIND or state.version != VERSION:
         raise ValueError("a vision state of another version")
+    unpack_samples(state.analyzer.windows.recent)
     return state

@@ -1,13 +1,16 @@
 """Frames to windows: sums over 10 s every 2 s, and over the whole stream at its end. Pure.
 
-A window is a fold over its frames in their order; `summarise` on the same frames gives the same numbers.
+A window is a fold over its frames in their order; `summarise` on the same frames gives the same numbers. The frames of
+the window under way ride along in `resume_state`, so a successor's first window is the one that its predecessor would
+have given: 35 bytes a frame, 3 to 5 KB at 10 to 15 frames a second.
 """
 
 from __future__ import annotations
 
 import math
+import struct
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -38,6 +41,46 @@ class Sample(msgspec.Struct, frozen=True, array_like=True):
     watched_ms: int = 0
     nods_ms: int = 0
     trust: float = 0.0
+
+
+# Time, face, six numbers of single precision as they stand in results (not a number: None), four counts.
+_PACKED: Final = struct.Struct("<I?6fBBHH")
+_MOST_MS: Final = 0xFFFF
+
+
+def pack_samples(samples: Iterable[Sample]) -> bytes:
+    """To bytes, in order."""
+    return b"".join(
+        _PACKED.pack(
+            sample.media_ms,
+            sample.face,
+            sample.luma,
+            *(math.nan if value is None else value for value in _optional(sample)),
+            sample.trust,
+            min(sample.blinks, 255),
+            min(sample.nods, 255),
+            min(sample.watched_ms, _MOST_MS),
+            min(sample.nods_ms, _MOST_MS),
+        )
+        for sample in samples
+    )
+
+
+def unpack_samples(data: bytes) -> list[Sample]:
+    """What `pack_samples` was given. Raises ValueError for bytes that are none of its."""
+    if len(data) % _PACKED.size or len(data) > _MAX_FRAMES * _PACKED.size:
+        raise ValueError("not the frames of a window")
+    samples = []
+    for media_ms, face, luma, *measured, trust, blinks, nods, watched_ms, nods_ms in _PACKED.iter_unpack(data):
+        facing, smile, motion, yaw = (None if math.isnan(value) else value for value in measured)
+        samples.append(
+            Sample(media_ms, face, luma, facing, smile, motion, yaw, blinks, nods, watched_ms, nods_ms, trust)
+        )
+    return samples
+
+
+def _optional(sample: Sample) -> tuple[float | None, ...]:
+    return sample.facing, sample.smile, sample.motion, sample.yaw
 
 
 class Totals(msgspec.Struct, array_like=True):
@@ -129,27 +172,50 @@ def summarise(samples: Iterable[Sample], t0_ms: int, t1_ms: int, *, whole: bool 
     return totals.signals(t0_ms, t1_ms, whole=whole)
 
 
+class WindowsState(msgspec.Struct, frozen=True, array_like=True):
+    """One stream's windows as they stand: sums, the last 10 s of frames packed, and when the next window is due."""
+
+    totals: Totals | None = None
+    recent: bytes = b""
+    due_ms: int | None = None
+
+
 class Windows:
     """One stream's windows: the last 10 s of frames, and the sums of all."""
 
-    def __init__(self, totals: Totals | None = None) -> None:
-        self.totals = totals or Totals()
-        self._recent: deque[Sample] = deque(maxlen=_MAX_FRAMES)
-        self._due_ms: int | None = None
-        self._start_ms = 0
+    def __init__(self, state: WindowsState | None = None) -> None:
+        """Raises ValueError for a state that is none."""
+        state = state or WindowsState()
+        self.totals = state.totals or Totals()
+        samples = unpack_samples(state.recent)
+        self._recent: deque[Sample] = deque(samples, maxlen=_MAX_FRAMES)
+        self._packed: deque[bytes] = deque((pack_samples([sample]) for sample in samples), maxlen=_MAX_FRAMES)
+        self._due_ms = state.due_ms
+
+    @property
+    def state(self) -> WindowsState:
+        """What a successor goes on with, as it stands now."""
+        return WindowsState(self.totals, b"".join(self._packed), self._due_ms)
+
+    @property
+    def recent(self) -> Sequence[Sample]:
+        """The frames of the window under way."""
+        return self._recent
 
     def add(self, sample: Sample) -> analysis_pb2.WindowSignals | None:
         """Take the next frame; the window that ends with it, if one is due."""
         self.totals.add(sample)
         if self._due_ms is None:
-            self._start_ms, self._due_ms = sample.media_ms, sample.media_ms + EVERY_MS
+            self._due_ms = sample.media_ms + EVERY_MS
         self._recent.append(sample)
+        self._packed.append(pack_samples([sample]))
         while sample.media_ms - self._recent[0].media_ms > WINDOW_MS:
             self._recent.popleft()
+            self._packed.popleft()
         if sample.media_ms < self._due_ms:
             return None
         self._due_ms = max(self._due_ms + EVERY_MS, sample.media_ms + 1)
-        t0_ms = max(self._start_ms, sample.media_ms - WINDOW_MS)
+        t0_ms = max(self.totals.first_ms or 0, sample.media_ms - WINDOW_MS)
         return summarise(self._recent, t0_ms, sample.media_ms)
 
     def whole(self) -> analysis_pb2.WindowSignals:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
 
 from talkup_client.client import Client
-from talkup_client.errors import TalkupError
-from talkup_client.events import AnalysisResult, StreamEnded
-from talkup_client.media_file import MediaFile
+from talkup_client.errors import SettingError, TalkupError
+from talkup_client.events import AnalysisResult, StreamEnded, TranscriptUpdate
+from talkup_client.findings import Findings
+from talkup_client.media_file import MediaFile, has_sound
 from talkup_client.sources import paced
 
 _ROWS = (
@@ -25,12 +29,17 @@ _ROWS = (
 )
 
 
-async def analyze(client: Client, media: MediaFile, tell: Callable[[str], None]) -> None:
+async def analyze(
+    client: Client, media: MediaFile, tell: Callable[[str], None], findings: Findings | None = None
+) -> None:
     """Stream a recording as a live source would, and tell each event and then the summary, line by line.
 
-    Raises TalkupError when the stream is refused or fails, UnsupportedFileError when a file does not tell its duration.
+    With `findings` everything is kept there, with mesh points, and with captions if the recording has sound. Raises
+    TalkupError when the stream is refused or fails, UnsupportedFileError when a file does not tell its duration.
     """
-    async with client.stream(format=media.format, services=("vision",)) as stream:
+    services = ("vision", "stt") if findings is not None and has_sound(media) else ("vision",)
+    signals = () if findings is None else ("landmarks",)
+    async with client.stream(format=media.format, services=services, signals=signals) as stream:
 
         async def send() -> None:
             async for chunk in paced(media, asyncio.sleep):
@@ -41,6 +50,8 @@ async def analyze(client: Client, media: MediaFile, tell: Callable[[str], None])
             async with asyncio.TaskGroup() as group:
                 sender = group.create_task(send())
                 async for event in stream:
+                    if findings is not None and isinstance(event, AnalysisResult | TranscriptUpdate):
+                        findings.add(event)
                     match event:
                         case AnalysisResult(data=data):
                             for line in lines_of(data):
@@ -50,6 +61,38 @@ async def analyze(client: Client, media: MediaFile, tell: Callable[[str], None])
                 sender.cancel()
         except* TalkupError as errors:
             raise errors.exceptions[0] from None
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A recording that is to be written anew with its findings drawn into it."""
+
+    media: MediaFile
+    output: Path
+    annotate: Callable[[Path, Findings, Path], int]
+    findings: Findings = field(default_factory=Findings)
+
+    def write(self) -> str:
+        """Draw; what was done, for a person. Raises UnsupportedFileError, OSError."""
+        return f"{self.annotate(self.media.path, self.findings, self.output)} frames drawn into {self.output}"
+
+
+def drawing_of(media: MediaFile, output: Path | None) -> Drawing | None:
+    """What will draw, made before anything is sent. Raises SettingError where its libraries or folder are missing."""
+    if output is None:
+        return None
+    if not output.parent.is_dir():
+        raise SettingError(f"{output}: there is no such folder", field="--annotate")
+    if output.exists() and output.samefile(media.path):
+        raise SettingError(f"{output} is the recording itself", field="--annotate")
+    try:
+        module = importlib.import_module("talkup_client.annotate")
+    except ModuleNotFoundError as error:
+        raise SettingError(
+            f"--annotate needs the extra `annotate` (pip install 'talkup-gateway[annotate]'): no {error.name} here",
+            field="--annotate",
+        ) from None
+    return Drawing(media, output, cast("Callable[[Path, Findings, Path], int]", module.annotate))
 
 
 def lines_of(data: Mapping[str, Any]) -> list[str]:

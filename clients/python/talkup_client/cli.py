@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from talkup_client import status, transcribing
-from talkup_client.analyze import analyze
+from talkup_client.analyze import analyze, drawing_of
 from talkup_client.client import DEFAULT_URL, DEV_KEY, Client
 from talkup_client.doctor import Level, examine
 from talkup_client.errors import BadAnswerError, SettingError, TalkupError
@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     )
     transcribing.add_arguments(files)
     recording = commands.add_parser("analyze", parents=[common], help="events and a summary of a video recording")
+    recording.add_argument("--annotate", type=Path, metavar="OUT.mp4", help="draw what was found into the recording")
     recording.add_argument("file", type=Path, metavar="FILE")
     session = commands.add_parser(
         "watch", parents=[common, over_http], help="follow the captions of a session that somebody else speaks in"
@@ -109,11 +110,14 @@ async def run_status(client: Client) -> int:
     return EXIT_OK
 
 
-async def run_analyze(client: Client, arguments: argparse.Namespace) -> int:
-    """Stream a recording in real time and print its events and its summary."""
+async def run_analyze(client: Client, arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Stream a recording in real time and print its events and its summary; draw them on demand."""
     media = identify(arguments.file)
+    drawing = drawing_of(media, arguments.annotate)
     async with client:
-        await analyze(client, media, lambda line: _out(f"{line}\n"))
+        await analyze(client, media, lambda line: _out(f"{line}\n"), drawing.findings if drawing else None)
+    if drawing is not None:
+        terminal.say(drawing.write())
     return EXIT_OK
 
 
@@ -175,7 +179,7 @@ async def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             case "status":
                 return await run_status(make_client(options, environment, terminal))
             case "analyze":
-                return await run_analyze(make_client(options, environment, terminal), options)
+                return await run_analyze(make_client(options, environment, terminal), options, terminal)
             case "watch":
                 return await run_watch(make_api(options, environment), options, terminal)
             case "token":

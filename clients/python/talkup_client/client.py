@@ -145,6 +145,7 @@ class Client:
         initial_prompt: str = "",
         sample_rate: int | None = None,
         channels: int | None = None,
+        signals: Sequence[str] = (),
     ) -> AsyncIterator[Stream]:
         """Start a stream; leaving the block ends it. `format` is a MIME type of docs/protocol.md.
 
@@ -161,6 +162,7 @@ class Client:
             initial_prompt=initial_prompt,
             sample_rate=sample_rate,
             channels=channels,
+            signals=tuple(signals),
         )
         stream = await self._begin(options)
         try:

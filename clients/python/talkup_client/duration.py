@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from talkup_client.media_file import MediaFile
+from talkup_client.media_file import MAX_MOOV_BYTES, MediaFile, boxes
 
 _TAIL_BYTES = 256 * 1024
+_MAX_TAIL_BYTES = 16 * 2**20
+_MAX_MOOF_BYTES = 2**20
 _MP3_RATES = (44_100, 48_000, 32_000)  # Hz of version 1; half for version 2, a quarter for 2.5
 _OPUS_CLOCK = 48_000  # RFC 7845 4: granule positions count at 48 kHz
 _MP3_BITRATES = {  # kbit/s by version (1, or 2 and 2.5) for layer III, ISO/IEC 11172-3 and 13818-3
@@ -30,9 +34,9 @@ def seconds(media: MediaFile) -> float | None:
             case "audio/mpeg":
                 return _mp3(head, media.size_bytes)
             case "audio/webm" | "video/webm":
-                return _webm(head, tail)
+                return _webm(head, _last_cluster(media))
             case "audio/mp4" | "video/mp4":
-                return _mp4(head, tail)
+                return _mp4(media)
             case "audio/pcm":
                 return media.size_bytes / 32_000
     except (struct.error, LookupError, ZeroDivisionError):
@@ -40,10 +44,10 @@ def seconds(media: MediaFile) -> float | None:
     return None
 
 
-def _ends(path: Path, size: int) -> tuple[bytes, bytes]:
+def _ends(path: Path, size: int, tail_bytes: int = _TAIL_BYTES) -> tuple[bytes, bytes]:
     with path.open("rb") as file:
         head = file.read(_TAIL_BYTES)
-        file.seek(max(0, size - _TAIL_BYTES))
+        file.seek(max(0, size - tail_bytes))
         return head, file.read()
 
 
@@ -98,6 +102,16 @@ def _xing_frames(frame: bytes) -> int | None:
     return None
 
 
+def _last_cluster(media: MediaFile) -> bytes:
+    """The end of the file, far enough back for a Cluster to begin in it: one with a key frame may be large."""
+    size = _TAIL_BYTES
+    while True:
+        _, tail = _ends(media.path, media.size_bytes, size)
+        if b"\x1f\x43\xb6\x75" in tail or size >= min(media.size_bytes, _MAX_TAIL_BYTES):
+            return tail
+        size *= 4
+
+
 def _webm(head: bytes, tail: bytes) -> float | None:
     """Time of the last Cluster plus the largest relative time of a SimpleBlock in it, at 1 ms a tick (RFC 9559)."""
     cluster = tail.rfind(b"\x1f\x43\xb6\x75")
@@ -121,12 +135,83 @@ def _last_block_ms(data: bytes, at: int) -> int:
     return last
 
 
-def _mp4(head: bytes, tail: bytes) -> float | None:
-    """Decode time of the last fragment (tfdt) over the first track's timescale (mdhd); one fragment short."""
-    scale_box, last = head.find(b"mdhd"), tail.rfind(b"tfdt")
-    if scale_box < 0 or last < 0:
-        return None
-    scale = struct.unpack_from(">I", head, scale_box + (24 if head[scale_box + 4] else 16))[0]
-    wide = tail[last + 4] == 1
-    time = struct.unpack_from(">Q" if wide else ">I", tail, last + 8)[0]
-    return float(time / scale) or None  # a single fragment tells nothing
+def _mp4(media: MediaFile) -> float | None:
+    """The latest end of a fragment (ISO/IEC 14496-12 8.8): its decode time and its samples' durations.
+
+    The length that the header may tell is that of what stands before the fragments, usually nothing.
+    """
+    tracks: dict[int, _Mp4Track] = {}
+    end = 0.0
+    with media.path.open("rb") as file:
+        for box in boxes(file, 0, media.size_bytes):
+            if box.kind == b"moov":
+                file.seek(box.start)
+                tracks = _mp4_tracks(file.read(min(box.end - box.start, MAX_MOOV_BYTES)))
+            elif box.kind == b"moof":
+                file.seek(box.start)
+                moof = file.read(min(box.end - box.start, _MAX_MOOF_BYTES))
+                ends = [_fragment_end(traf, tracks) for kind, traf in _inner(moof) if kind == b"traf"]
+                end = max(end, *ends, 0.0)
+    return end or None
+
+
+@dataclass(slots=True)
+class _Mp4Track:
+    """Units a second, and the duration of a sample that does not tell its own."""
+
+    timescale: int = 1
+    duration: int = 0
+
+
+def _inner(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The boxes inside a box, type and content."""
+    at = 0
+    while at + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        if size < 8:
+            return
+        yield kind, data[at + 8 : at + size]
+        at += size
+
+
+def _mp4_tracks(moov: bytes) -> dict[int, _Mp4Track]:
+    tracks: dict[int, _Mp4Track] = {}
+    for kind, content in _inner(moov):
+        if kind == b"trak":
+            track = dict(_inner(content))
+            header, media = track[b"tkhd"], dict(_inner(track[b"mdia"]))[b"mdhd"]
+            number = struct.unpack_from(">I", header, 20 if header[0] else 12)[0]
+            tracks.setdefault(number, _Mp4Track()).timescale = struct.unpack_from(">I", media, 20 if media[0] else 12)[
+                0
+            ]
+        elif kind == b"mvex":
+            for name, trex in _inner(content):
+                if name == b"trex":
+                    number, _, duration = struct.unpack_from(">3I", trex, 4)
+                    tracks.setdefault(number, _Mp4Track()).duration = duration
+    return tracks
+
+
+def _fragment_end(traf: bytes, tracks: dict[int, _Mp4Track]) -> float:
+    """Seconds at which a track's part of a fragment ends."""
+    time, track, duration = 0, _Mp4Track(), 0
+    for kind, content in _inner(traf):
+        flags = int.from_bytes(content[1:4], "big")
+        if kind == b"tfhd":
+            track = tracks[struct.unpack_from(">I", content, 4)[0]]
+            at = 8 + (8 if flags & 0x01 else 0) + (4 if flags & 0x02 else 0)
+            duration = struct.unpack_from(">I", content, at)[0] if flags & 0x08 else track.duration
+        elif kind == b"tfdt":
+            time = struct.unpack_from(">Q" if content[0] else ">I", content, 4)[0]
+        elif kind == b"trun":
+            time += _run_duration(content, flags, duration)
+    return float(time / track.timescale)
+
+
+def _run_duration(trun: bytes, flags: int, default: int) -> int:
+    count: int = struct.unpack_from(">I", trun, 4)[0]
+    if not flags & 0x100:
+        return count * default
+    at = 8 + (4 if flags & 0x001 else 0) + (4 if flags & 0x004 else 0)
+    step = 4 * sum(bool(flags & bit) for bit in (0x100, 0x200, 0x400, 0x800))
+    return sum(struct.unpack_from(">I", trun, at + index * step)[0] for index in range(count))

@@ -14,6 +14,7 @@ HEAD_BYTES = 64 * 1024
 MAX_MOOV_BYTES = 16 * 2**20
 RAW_PCM_SUFFIXES = frozenset({".pcm", ".raw", ".s16le"})
 RAW_PCM = "audio/pcm;rate=16000;channels=1;encoding=s16le"
+_VIDEO_ENTRIES = (b"avc1", b"avc3", b"vp08", b"vp09")
 _SUPPORTED = "WebM, Ogg Opus, fragmented MP4, MP3, FLAC, WAV, and 16 kHz mono s16le as .pcm, .raw or .s16le"
 _REMUX = "ffmpeg -i IN -c copy -movflags +frag_keyframe+empty_moov OUT.mp4"
 
@@ -73,6 +74,13 @@ def _format(path: Path, file: BinaryIO, size: int) -> str:
     raise UnsupportedFileError(f"{path.name} is of no kind that can be streamed: {_SUPPORTED}")
 
 
+def has_sound(media: MediaFile) -> bool:
+    """Whether a WebM or MP4 recording says in its header that it has a track of sound."""
+    with media.path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    return b"A_OPUS" in head or b"soun" in head
+
+
 def _is_mp3_frame(head: bytes) -> bool:
     """An MPEG audio frame header, layer III (ISO/IEC 11172-3 2.4.2.3)."""
     return len(head) >= 4 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2 and head[2] >> 4 not in (0, 15)
@@ -86,7 +94,7 @@ def _mp4_format(path: Path, file: BinaryIO, size: int) -> str:
             file.seek(box.start)
             moov = file.read(min(box.end - box.start, MAX_MOOV_BYTES))
             if b"mvex" in moov:  # ISO/IEC 14496-12 8.8.1: movie fragments follow
-                return "video/mp4" if b"avc1" in moov or b"avc3" in moov else "audio/mp4"
+                return "video/mp4" if any(name in moov for name in _VIDEO_ENTRIES) else "audio/mp4"
             break
         if box.kind == b"mdat":
             break

@@ -29,6 +29,7 @@ class StreamOptions:
     initial_prompt: str = ""
     sample_rate: int | None = None
     channels: int | None = None
+    signals: tuple[str, ...] = ()
 
 
 def text(type_: str, data: Mapping[str, Any]) -> str:
@@ -47,7 +48,7 @@ def stream_start(stream_id: str, options: StreamOptions) -> str:
         "word_timestamps": options.word_timestamps,
         "framing": "tagged",
     }
-    for name in ("kind", "services", "hotwords", "initial_prompt", "sample_rate", "channels"):
+    for name in ("kind", "services", "hotwords", "initial_prompt", "sample_rate", "channels", "signals"):
         value = getattr(options, name)
         if value:
             data[name] = value

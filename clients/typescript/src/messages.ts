@@ -317,11 +317,14 @@ motion: (MeasureData | null)
 }
 /**
  * The followed face; `score` is the detector's, 0 to 1.
+ * 
+ *     `landmarks`, only where the signal of that name was asked for: x, y by turns of the mesh's 468 points, as fractions.
  */
 export interface FaceData {
 box: BoxData
 score: number
 track_id: number
+landmarks?: number[]
 }
 /**
  * A box in fractions of the picture, origin top left.

@@ -27,14 +27,16 @@ class Box(_message.Message):
     def __init__(self, x: _Optional[float] = ..., y: _Optional[float] = ..., width: _Optional[float] = ..., height: _Optional[float] = ...) -> None: ...
 
 class Face(_message.Message):
-    __slots__ = ("box", "score", "track_id")
+    __slots__ = ("box", "score", "track_id", "landmarks")
     BOX_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     TRACK_ID_FIELD_NUMBER: _ClassVar[int]
+    LANDMARKS_FIELD_NUMBER: _ClassVar[int]
     box: Box
     score: float
     track_id: int
-    def __init__(self, box: _Optional[_Union[Box, _Mapping]] = ..., score: _Optional[float] = ..., track_id: _Optional[int] = ...) -> None: ...
+    landmarks: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, box: _Optional[_Union[Box, _Mapping]] = ..., score: _Optional[float] = ..., track_id: _Optional[int] = ..., landmarks: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Framing(_message.Message):
     __slots__ = ("size_ratio", "dx", "dy", "headroom")

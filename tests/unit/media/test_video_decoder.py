@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -46,7 +49,11 @@ def test_every_frame_comes_out_at_its_time(codec: str, container: str) -> None:
 
 @pytest.mark.parametrize(("codec", "container"), KINDS)
 def test_another_decoder_goes_on_at_every_key_frame(codec: str, container: str) -> None:
-    fmt, chunks = declared(container), timeslices(recording(codec, container), 17)
+    check_restarts(declared(container), timeslices(recording(codec, container), 17))
+
+
+def check_restarts(fmt: media_pb2.MediaFormat, chunks: list[bytes]) -> None:
+    """A successor at any checkpoint gives the rest of what the first decoder gave."""
     decoder, points, parts = VideoDecoder(fmt), [], []
     for sequence, chunk in enumerate(chunks):
         parts.append(decoder.feed(chunk, sequence))
@@ -61,6 +68,35 @@ def test_another_decoder_goes_on_at_every_key_frame(codec: str, container: str) 
         rest = decoded(successor, chunks[point.replay_from_sequence :], point.replay_from_sequence)
         assert rest == whole[4 * start :]
     assert len(starts) >= 2
+
+
+@pytest.mark.parametrize("container", ["mp4", "matroska"])
+def test_frames_out_of_order_are_put_in_order(container: str) -> None:
+    data = recording("libx264", container, b_frames=3)
+    if container == "matroska":
+        packets = [packet for packet in av.open(io.BytesIO(data)).demux(video=0) if packet.pts is not None]
+        assert [packet.pts for packet in packets] != sorted(packet.pts for packet in packets)
+    found = records(decoded(VideoDecoder(declared(container)), timeslices(data, 12)))
+    assert [record.index for record in found] == list(range(24))
+    assert [record.media_ms for record in found] == pytest.approx([i * 1000 / 12 for i in range(24)], abs=2)
+    lefts = [np.frombuffer(record.picture, np.uint8)[70 * 320 : 71 * 320].argmax() for record in found]
+    assert lefts == sorted(lefts)
+
+
+@pytest.mark.parametrize("container", ["mp4", "matroska"])
+def test_another_decoder_goes_on_among_frames_out_of_order(container: str) -> None:
+    fmt, chunks = declared(container), timeslices(recording("libx264", container, b_frames=3), 17)
+    check_restarts(fmt, chunks)
+
+
+def test_the_frames_of_a_single_fragment_leave_as_they_come() -> None:
+    data = recording("libx264", "mp4", frames=48, key_every=48)
+    assert data.count(b"moof") <= 2  # one more in the index at the end of the file
+    decoder, chunks = VideoDecoder(declared("mp4")), timeslices(data, 24)
+    given = [sum(1 for _ in frames.unpack(decoder.feed(chunk, i), 0)) for i, chunk in enumerate(chunks)]
+    assert sum(given) == 48
+    assert max(given[:-1]) < MAX_CHUNK_FRAMES
+    assert sum(given[:12]) >= 6
 
 
 def test_one_chunk_gives_the_newest_pictures_only() -> None:

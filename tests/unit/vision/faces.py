@@ -10,6 +10,7 @@ import numpy as np
 
 from workers import models
 from workers.vision.face_reader import FaceNets
+from workers.vision.nets import reader
 from workers.vision.pictures import Picture, decode_image
 
 PORTRAIT = Path(__file__).parents[2] / "data" / "faces" / "astronaut.jpg"
@@ -26,7 +27,7 @@ def weights() -> tuple[Path, Path, Path]:
 @cache
 def nets() -> FaceNets:
     """One set for the whole run; tests use it from one thread at a time."""
-    return FaceNets(*weights())
+    return FaceNets(*weights(), reader("opencv"))
 
 
 @cache

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -14,11 +17,13 @@ from talkup.v1 import analysis_pb2, error_pb2, media_pb2, task_pb2
 
 from tests.unit.media.video_material import recording, timeslices
 from tests.unit.vision import faces
+from tests.unit.vision.recompute import check_window
 from tests.unit.vision.test_image_header import HOSTILE
 from workers.config import WorkerConfig
 from workers.engine import EngineError, StreamContext
 from workers.vision.engine import VisionEngine
 from workers.vision.pressure import Pressure
+from workers.vision.runner import give_way
 from workers.vision.service import create_engine
 from workers.vision.session import VisionSession
 
@@ -121,6 +126,68 @@ async def test_the_newest_frame_wins(engine: VisionEngine) -> None:
     assert [(drop.reason, drop.count) for drop in flow.dropped] == [(task_pb2.DROP_REASON_OVERLOAD, 8)]
 
 
+async def test_a_stream_takes_its_newest_frame_when_its_turn_comes(engine: VisionEngine) -> None:
+    """Not the one that was there when it began to wait: with many streams a turn is long in coming."""
+    runner = engine._runner
+    assert runner is not None
+    elsewhere = await runner.acquire()  # the only set of networks, as if another stream had it
+    session = engine.open(image_start(), CONTEXT)
+    reading = asyncio.ensure_future(collect(session))
+    for chunk in pictures(4):
+        await session.feed(chunk)
+        await asyncio.sleep(0)
+    runner.release(elsewhere)
+    await session.end()
+    results = await reading
+    await session.close()
+    assert [analysis.frame_seq for analysis in analyses(results)] == [3]
+    assert check_counts(results).frames_received == 4
+
+
+async def test_a_stream_that_ends_while_it_waits_for_its_turn_takes_none(engine: VisionEngine) -> None:
+    runner = engine._runner
+    assert runner is not None
+    elsewhere = await runner.acquire()
+    session = engine.open(image_start(), CONTEXT)
+    reading = asyncio.ensure_future(collect(session))
+    await session.feed(pictures(1)[0])
+    await asyncio.sleep(0)
+    await session.close()
+    runner.release(elsewhere)
+    assert await reading == []
+    assert await asyncio.wait_for(runner.acquire(), 5) is elsewhere
+    runner.release(elsewhere)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a thread has a nice of its own")
+def test_threads_of_analysis_give_way_and_no_others() -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    seen: list[int] = []
+
+    def look() -> None:
+        give_way(15)
+        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [max(15, own)]
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there sessions have a nice")
+@pytest.mark.parametrize(("own", "written"), [(True, "10"), (False, "0")])
+def test_a_session_of_its_own_gives_way_and_no_other(tmp_path: Path, own: bool, written: str) -> None:
+    file = tmp_path / "autogroup"
+    file.write_text("0")
+    code = "import sys; from pathlib import Path; from workers.vision.runner import session_gives_way as give\n"
+    code += "give(10, Path(sys.argv[1])); give(0, Path(sys.argv[1])); give(10, Path(sys.argv[1]) / 'nowhere')"
+    command = [sys.executable, "-c", code, str(file)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run(command, check=True, start_new_session=own, env=environment)
+    assert file.read_text() == written
+
+
 async def test_a_stale_frame_is_dropped(engine: VisionEngine) -> None:
     now = [0.0]
     session = engine.open(image_start(), CONTEXT)
@@ -173,6 +240,23 @@ async def test_another_worker_goes_on_from_every_progress(engine: VisionEngine) 
         assert sum(drop.count for drop in resumed[-1].ended.dropped) == 1
 
 
+async def test_windows_are_those_of_their_frames_over_a_failover_too(engine: VisionEngine) -> None:
+    """The window after a failover covers frames of both workers."""
+    chunks = pictures(45)
+    first = await run(engine.open(image_start(), CONTEXT), chunks[:30], wait=True)
+    at = next(i for i, r in enumerate(first) if r.HasField("progress") and r.progress.committed_sequence == 24)
+    start = image_start()
+    start.resume_state = first[at].progress.resume_state
+    assert len(start.resume_state) < 25 * 50 + 1_000
+    resumed = await run(engine.open(start, StreamContext("session", "stream", 2)), chunks[25:], wait=True)
+    told = analyses(first[: at + 1]) + analyses(resumed)
+    windows = [each.window for each in told if each.HasField("window")]
+    whole = next(r.analysis.window for r in resumed if r.analysis.window.whole_session)
+    assert [(window.t0_ms, window.t1_ms) for window in windows] == [(0, 2_000), (0, 4_000)]
+    for window in [*windows, whole]:
+        check_window(told, window)
+
+
 async def test_a_video_gives_its_frames_and_another_worker_goes_on(engine: VisionEngine) -> None:
     data = recording("libvpx", "webm", frames=24, key_every=8)
     chunks = [media_pb2.Chunk(sequence=i, payload=piece) for i, piece in enumerate(timeslices(data, 12))]
@@ -198,6 +282,7 @@ async def test_a_killed_decoder_costs_no_frame(engine: VisionEngine) -> None:
     data = recording("libvpx", "webm", frames=24, key_every=8)
     chunks = [media_pb2.Chunk(sequence=i, payload=piece) for i, piece in enumerate(timeslices(data, 12))]
     session = engine.open(video_start(), CONTEXT)
+    session._clock = lambda: 0.0  # a new child may take longer than a frame stays fresh
     reading = asyncio.ensure_future(collect(session))
     for chunk in chunks:
         if chunk.sequence == 6:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.vision.gestures import BlinkFinder, NodFinder, RateMeter, fast_enough
-from workers.vision.windows import EVERY_MS, WINDOW_MS, Sample, Totals, Windows, summarise
+from workers.vision.windows import (
+    EVERY_MS,
+    WINDOW_MS,
+    Sample,
+    Totals,
+    Windows,
+    WindowsState,
+    pack_samples,
+    summarise,
+    unpack_samples,
+)
 
-numbers = st.floats(0, 1)
+numbers = st.floats(0, 1, width=32)
 
 
 @st.composite
@@ -21,11 +33,16 @@ def streams(draw: st.DrawFn) -> list[Sample]:
             Sample(
                 now,
                 draw(st.booleans()),
-                draw(st.floats(0, 255)),
+                draw(st.floats(0, 255, width=32)),
                 draw(st.none() | numbers),
                 draw(st.none() | numbers),
                 draw(st.none() | numbers),
-                draw(st.none() | st.floats(-60, 60)),
+                draw(st.none() | st.floats(-60, 60, width=32)),
+                draw(st.integers(0, 1)),
+                draw(st.integers(0, 1)),
+                draw(st.integers(0, 2_000)),
+                draw(st.integers(0, 2_000)),
+                draw(numbers),
             )
         )
     return samples
@@ -45,6 +62,32 @@ def test_windows_recomputed_from_frames_are_equal(samples: list[Sample]) -> None
         whole = windows.whole()
         assert whole == summarise(samples, whole.t0_ms, whole.t1_ms, whole=True)
         assert whole.frames == len(samples)
+
+
+@given(streams(), st.integers(0, 60))
+def test_a_successor_gives_the_windows_that_its_predecessor_would_have(samples: list[Sample], cut: int) -> None:
+    """Through the bytes of a state, taken after any frame."""
+    one, first = Windows(), Windows()
+    expected = [one.add(sample) for sample in samples]
+    found = [first.add(sample) for sample in samples[:cut]]
+    carried = msgspec.msgpack.encode(first.state)
+    second = Windows(msgspec.msgpack.decode(carried, type=WindowsState))
+    found += [second.add(sample) for sample in samples[cut:]]
+    assert found == expected
+    assert second.whole() == one.whole()
+
+
+@given(streams())
+def test_packed_frames_are_the_same_frames(samples: list[Sample]) -> None:
+    packed = pack_samples(samples)
+    assert unpack_samples(packed) == samples
+    assert len(packed) == 35 * len(samples)
+
+
+@pytest.mark.parametrize("data", [b"x", bytes(35 * 1_201)])
+def test_bytes_that_are_no_frames_are_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match="window"):
+        unpack_samples(data)
 
 
 def test_a_window_comes_every_two_seconds() -> None:

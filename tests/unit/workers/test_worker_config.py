@@ -29,6 +29,16 @@ def test_the_fakes_script() -> None:
         parse("stt", ["--crash-after", "1"], {})
 
 
+def test_only_vision_has_its_settings() -> None:
+    config = parse("vision", ["--nets", "litert"], {"WORKER_NICE": "5"})
+    assert (config.nets, config.nice) == ("litert", 5)
+    assert (parse("vision", [], {}).nets, parse("vision", [], {}).nice) == ("opencv", 10)
+    with pytest.raises(ConfigError, match="nice"):
+        parse("vision", ["--nice", "20"], {})
+    with pytest.raises(ConfigError, match="--nets"):
+        parse("stt", ["--nets", "litert"], {})
+
+
 def test_secrets_are_not_shown() -> None:
     config = parse("stt", [], {"WORKER_TOKENS": "secret-one,secret-two"})
     assert config.tokens == ("secret-one", "secret-two")

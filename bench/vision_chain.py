@@ -1,0 +1,207 @@
+"""What a frame costs: each stage, the whole chain by both readers of the networks, and others' beside them."""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from bench.checks import Findings
+from workers import models
+from workers.vision.analyzer import Analyzer, Wanted
+from workers.vision.baseline import Baseline
+from workers.vision.face_reader import FaceFollower, FaceNets, Reading
+from workers.vision.landmarks import region_of_mesh
+from workers.vision.nets import reader
+from workers.vision.pictures import Picture, decode_image
+from workers.vision.pose import solve
+from workers.vision.signals import measure
+
+ROOT = Path(__file__).parents[1]
+PORTRAIT = ROOT / "tests" / "data" / "faces" / "astronaut.jpg"
+REQUIREMENTS = ROOT / "deploy" / "requirements" / "vision-peers.txt"
+NAMES = ("face_detection_full_range", "face_landmark", "iris_landmark")
+PEERS = ("facemesh", "facemesh-irises", "facemesh-irises-count", "haar")
+DESIGN_CHAIN_MS = 18.0
+"""The chain's dearest frame in the trial that led to this design; the yardstick where MediaPipe does not install."""
+
+FRAME = "a frame, 10 a second, detector and irises by their turns"
+REPEATS = 30
+PICTURES = 30
+ROUNDS = 9
+STEPS_MS = {"30 frames a second": 33, "10 frames a second": 100}
+
+
+def placed(x: float = 0.0, y: float = 0.0) -> Picture:
+    """The portrait in 640 x 480, as a browser would send it, off the middle by so many pixels."""
+    canvas = np.full((480, 640, 3), 120, np.uint8)
+    canvas[96:384, 160:480] = decode_image(PORTRAIT.read_bytes())
+    shift = np.array([[1, 0, x], [0, 1, y]], np.float32)
+    return np.asarray(cv2.warpAffine(canvas, shift, (640, 480), borderMode=cv2.BORDER_REPLICATE))
+
+
+def jpeg(picture: Picture) -> bytes:
+    done, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    assert done
+    return data.tobytes()
+
+
+def moving() -> list[Picture]:
+    """A face that sways by 40 pixels; the last picture leads on to the first."""
+    turns = [2 * np.pi * i / PICTURES for i in range(PICTURES)]
+    return [placed(40 * np.sin(turn), 15 * np.cos(turn)) for turn in turns]
+
+
+def nets_of(name: str, cache: Path) -> FaceNets | None:
+    """The networks as one reader has them; None where it is not installed."""
+    if name == "litert" and importlib.util.find_spec("ai_edge_litert") is None:
+        return None
+    return FaceNets(*(models.resolve(weights, cache).path for weights in NAMES), reader(name))
+
+
+def stages(cache: Path) -> Findings:
+    """CPU of each stage on one picture, milliseconds, by each reader."""
+    found = Findings()
+    for name in ("opencv", "litert"):
+        nets = nets_of(name, cache)
+        if nets is not None:
+            found.figures[name] = _stages(nets)
+    return found
+
+
+def _stages(nets: FaceNets) -> dict[str, float]:
+    picture, data = placed(), jpeg(placed())
+    face = FaceFollower().read(nets, picture, 0).face
+    assert face is not None
+    mesh = face.mesh
+    assert mesh is not None
+    region, reading, baseline = region_of_mesh(mesh.points), Reading(1, face), Baseline()
+    _, before = measure(picture, reading, baseline, 0, None)
+    eyes = nets.eyes.read(picture, mesh)
+    analyzer, clock = Analyzer(), iter(range(0, 1 << 30, 100))
+    steps: dict[str, Callable[[], object]] = {
+        "decode JPEG 640x480": lambda: decode_image(data),
+        "detector": lambda: nets.detector.detect(picture),
+        "mesh": lambda: nets.mesh.read(picture, region),
+        "irises, both": lambda: nets.eyes.read(picture, mesh),
+        "irises, by turns": lambda: nets.eyes.read(picture, mesh, eyes),
+        "pose": lambda: solve(mesh.points, 640, 480),
+        "signals": lambda: measure(picture, reading, baseline, 0, before),
+        FRAME: lambda: [analyzer.analyze(nets, picture, next(clock), Wanted()) for _ in range(6)],
+    }
+    return {label: cpu_ms(work) / (6 if label == FRAME else 1) for label, work in steps.items()}
+
+
+def cpu_ms(work: Callable[[], object]) -> float:
+    """The median CPU time of a call on this thread, milliseconds."""
+    work()
+    times = []
+    for _ in range(REPEATS):
+        began = time.thread_time()
+        work()
+        times.append(1000 * (time.thread_time() - began))
+    return statistics.median(times)
+
+
+def compare(cache: Path) -> Findings:
+    """The face chain (detector, mesh, irises, pose) and MediaPipe's by turns over the same pictures, in one run."""
+    found = Findings()
+    pictures = moving()
+    ours = {
+        f"{name}, {rate}{'' if irises else ', without irises'}": _chain(nets, pictures, step, irises=irises)
+        for name in ("opencv", "litert")
+        if (nets := nets_of(name, cache)) is not None
+        for rate, step in STEPS_MS.items()
+        for irises in (True, False)
+    }
+    with _peers(pictures) as ask:
+        names = list(PEERS) if ask is not None else []
+        rounds: dict[str, list[float]] = {name: [] for name in [*ours, *names]}
+        for _ in range(ROUNDS):
+            for name, run in ours.items():
+                rounds[name].append(run())
+            for name in names:
+                rounds[name].append(ask(name))  # type: ignore[misc]
+    costs = {name: statistics.median(times) for name, times in rounds.items()}
+    found.figures["cpu_ms"] = costs
+    found.figures["yardstick"] = "MediaPipe FaceMesh with irises, beside" if names else "the design trial's 18 ms"
+    yardstick = costs.get("facemesh-irises", DESIGN_CHAIN_MS)
+    for name, bound in (("opencv", 3.0), ("litert", 1.5)):
+        for rate in STEPS_MS:
+            ratio = costs.get(f"{name}, {rate}", float("nan")) / yardstick
+            found.check(f"e. face chain ({name}, {rate}) of FaceMesh's CPU", ratio, "<=", bound if names else 1.0)
+    if names:
+        found.figures["of FaceMesh that counts two faces"] = {
+            name: costs[name] / costs["facemesh-irises-count"] for name in ours if "without" not in name
+        }
+        found.figures["without irises, of FaceMesh without"] = {
+            name: costs[name] / costs["facemesh"] for name in ours if "without" in name
+        }
+    return found
+
+
+def _chain(nets: FaceNets, pictures: list[Picture], step_ms: int, *, irises: bool) -> Callable[[], float]:
+    """One round over the pictures, CPU milliseconds each over all threads; the follower goes on from round to round."""
+    follower, times = FaceFollower(), iter(range(0, 1 << 30, step_ms))
+
+    def run() -> float:
+        began = time.process_time()
+        for picture in pictures:
+            assert follower.read(nets, picture, next(times), with_eyes=irises).count == 1
+        return 1000 * (time.process_time() - began) / len(pictures)
+
+    run()
+    return run
+
+
+@contextmanager
+def _peers(pictures: list[Picture]) -> Iterator[Callable[[str], float] | None]:
+    """Asks the child for a round of one of `PEERS`; None where MediaPipe cannot be had for this Python."""
+    python = _environment()
+    if python is None:
+        yield None
+        return
+    with tempfile.NamedTemporaryFile(suffix=".npy") as file:
+        np.save(file, np.array(pictures))
+        file.flush()
+        command = [python, str(Path(__file__).with_name("vision_peers.py")), file.name]
+        child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={}
+        )
+        assert child.stdin is not None
+        assert child.stdout is not None
+
+        def ask(name: str) -> float:
+            child.stdin.write(f"{name} {len(pictures)}\n")  # type: ignore[union-attr]
+            child.stdin.flush()  # type: ignore[union-attr]
+            return float(child.stdout.readline().split()[0])  # type: ignore[union-attr]
+
+        try:
+            yield ask
+        finally:
+            child.stdin.close()
+            child.wait(30)
+            child.stdout.close()
+
+
+def _environment() -> str | None:
+    """The interpreter of the peers' own environment, made in .cache the first time."""
+    folder = ROOT / ".cache" / "vision-peers"
+    python = folder / "bin" / "python"
+    if not (folder / ".complete").exists():
+        venv.create(folder, with_pip=True, clear=True)
+        install = [python, "-m", "pip", "--quiet", "--no-input", "install", "--no-deps", "--require-hashes"]
+        if subprocess.run([*install, "-r", REQUIREMENTS], check=False, stdout=sys.stderr).returncode:
+            return None
+        (folder / ".complete").touch()
+    return str(python)

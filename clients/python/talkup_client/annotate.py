@@ -1,0 +1,159 @@
+"""A recording with what was found drawn into it, as an MP4 file: boxes, mesh, pose, signals, events, captions.
+
+Needs the extra `annotate` (PyAV, OpenCV); nothing else of the client does, so this module is loaded on demand only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.error import FFmpegError
+from numpy.typing import NDArray
+
+from talkup_client.errors import UnsupportedFileError
+from talkup_client.findings import Findings, Moment, Timeline
+
+Picture = NDArray[np.uint8]
+
+_GREEN, _YELLOW, _WHITE, _BLACK = (80, 220, 80), (60, 220, 250), (255, 255, 255), (0, 0, 0)
+_AXES = ((60, 60, 240), (80, 220, 80), (240, 140, 60))
+_NOSE_TIP = 4
+_MILLISECONDS = Fraction(1, 1000)
+_FONT = cv2.FontFace("sans")
+
+
+def annotate(recording: Path, findings: Findings, output: Path) -> int:
+    """Write a recording anew with what was found of each frame; gives the number of frames.
+
+    Times count from the recording's first packet of any track, as the gateway's do. Raises UnsupportedFileError for a
+    recording without pictures or one that FFmpeg cannot read, OSError where `output` cannot be written.
+    """
+    timeline = findings.timeline()
+    try:
+        with av.open(str(recording)) as source:
+            if not source.streams.video:
+                raise UnsupportedFileError(f"{recording.name} holds no pictures")
+            with av.open(str(output), "w", format="mp4") as sink:
+                return _copy(source, sink, timeline)
+    except FFmpegError as error:
+        if isinstance(error, OSError) and error.filename == str(output):
+            raise
+        raise UnsupportedFileError(f"{recording.name}: {error.strerror}") from None
+
+
+def _copy(source: av.container.InputContainer, sink: av.container.OutputContainer, timeline: Timeline) -> int:
+    """Every picture drawn upon and encoded, the sound as it is."""
+    pictures = source.streams.video[0]
+    encoder = sink.add_stream("libx264", rate=pictures.guessed_rate or 25, options={"preset": "veryfast", "crf": "20"})
+    encoder.width, encoder.height = pictures.width & ~1, pictures.height & ~1
+    encoder.pix_fmt = "yuv420p"
+    encoder.codec_context.time_base = _MILLISECONDS
+    heard = source.streams.audio[0] if source.streams.audio else None
+    sound = sink.add_stream_from_template(heard) if heard is not None else None
+    count, origin_ms, last_ms = 0, None, -1
+    for packet in source.demux([stream for stream in (pictures, heard) if stream is not None]):
+        if origin_ms is None and packet.pts is not None:
+            origin_ms = float(packet.pts * packet.time_base * 1000)
+        if packet.stream is heard:
+            if sound is not None and packet.dts is not None:
+                packet.stream = sound
+                sink.mux(packet)
+            continue
+        for frame in packet.decode():
+            if not isinstance(frame, av.VideoFrame):
+                continue
+            at_ms = float(frame.time or 0.0) * 1000 - (origin_ms or 0.0)
+            drawn = _drawn(frame, timeline.at(at_ms), encoder.width, encoder.height)
+            last_ms = drawn.pts = max(last_ms + 1, round(float(frame.time or 0.0) * 1000))
+            sink.mux(encoder.encode(drawn))
+            count += 1
+    sink.mux(encoder.encode(None))
+    return count
+
+
+def _drawn(frame: av.VideoFrame, moment: Moment, width: int, height: int) -> av.VideoFrame:
+    picture = np.ascontiguousarray(frame.to_ndarray(format="bgr24")[:height, :width], dtype=np.uint8)
+    draw(picture, moment)
+    drawn = av.VideoFrame.from_ndarray(picture, format="bgr24")
+    drawn.time_base = _MILLISECONDS
+    return drawn
+
+
+def draw(picture: Picture, moment: Moment) -> None:
+    """Draw what is known into a picture of shape (height, width, 3), BGR."""
+    height, width = picture.shape[:2]
+    size = max(10, height // 24)
+    frame = moment.frame
+    if frame is not None:
+        if frame["face"] is not None:
+            _face(picture, frame["face"], frame["head"], size)
+        lines = [f"faces {frame['face_count']}", *_signals(frame)]
+        for row, line in enumerate(lines):
+            _text(picture, line, (size // 2, (row + 1) * (size + 4)), size, _WHITE)
+    for row, name in enumerate(moment.events):
+        _text(picture, name, (width - size * 9, (row + 1) * (size + 4)), size, _YELLOW)
+    for row, line in enumerate(reversed(_wrapped(moment.caption, max(10, 2 * width // size)))):
+        _text(picture, line, (size, height - size // 2 - row * (size + 6)), size, _WHITE)
+
+
+def _face(picture: Picture, face: Mapping[str, Any], head: Mapping[str, Any] | None, size: int) -> None:
+    """The box, the mesh where the result has it, and the way the head points."""
+    height, width = picture.shape[:2]
+    box = face["box"]
+    left, top = round(box["x"] * width), round(box["y"] * height)
+    right, bottom = round((box["x"] + box["width"]) * width), round((box["y"] + box["height"]) * height)
+    cv2.rectangle(picture, (left, top), (right, bottom), _GREEN, 2)
+    _text(picture, f"{face['track_id']}  {face['score']:.2f}", (left, max(size, top - 4)), size, _GREEN)
+    points = np.array(face.get("landmarks") or (), dtype=np.float32).reshape(-1, 2) * (width, height)
+    for x, y in points:
+        cv2.circle(picture, (round(float(x)), round(float(y))), 1, _YELLOW, -1, cv2.LINE_AA)
+    if head is None or head["roll"] is None:
+        return
+    middle = points[_NOSE_TIP] if len(points) > _NOSE_TIP else np.array([(left + right) / 2, (top + bottom) / 2])
+    yaw, pitch, roll = (math.radians(head[name]["value"] if head[name] else 0.0) for name in ("yaw", "pitch", "roll"))
+    for tip, colour in zip(_axes(yaw, pitch, roll) * (right - left) / 2, _AXES, strict=True):
+        start = (round(float(middle[0])), round(float(middle[1])))
+        end = (round(float(middle[0] + tip[0])), round(float(middle[1] + tip[1])))
+        cv2.arrowedLine(picture, start, end, colour, 2, cv2.LINE_AA)
+
+
+def _axes(yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
+    """Where a head's left, its top and its nose point in the picture, shape (3, 2), y down; angles in radians."""
+    turn = np.array([[math.cos(yaw), 0, math.sin(yaw)], [0, 1, 0], [-math.sin(yaw), 0, math.cos(yaw)]])
+    nod = np.array([[1, 0, 0], [0, math.cos(pitch), -math.sin(pitch)], [0, math.sin(pitch), math.cos(pitch)]])
+    tilt = np.array([[math.cos(roll), -math.sin(roll), 0], [math.sin(roll), math.cos(roll), 0], [0, 0, 1]])
+    axes: NDArray[np.float64] = tilt @ turn @ nod @ np.diag([1.0, -1.0, 1.0])
+    return axes[:2].T
+
+
+def _signals(frame: Mapping[str, Any]) -> list[str]:
+    """A line for each signal that was measured."""
+    head, gaze, mouth = (frame[part] or {} for part in ("head", "gaze", "mouth"))
+    names = (("yaw", head), ("pitch", head), ("roll", head), ("facing_camera", gaze), ("smile", mouth), ("open", mouth))
+    lines = [f"{name} {part[name]['value']:+.2f}" for name, part in names if part.get(name)]
+    reasons = (frame["quality"] or {}).get("reasons") or ()
+    return [*lines, *reasons]
+
+
+def _wrapped(text: str, columns: int) -> list[str]:
+    lines: list[str] = []
+    for word in text.split():
+        if lines and len(lines[-1]) + len(word) < columns:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def _text(picture: Picture, text: str, where: tuple[int, int], size: int, colour: tuple[int, int, int]) -> None:
+    """Text that is legible on any ground: a dark rim below it."""
+    for shift in ((-1, -1), (1, -1), (-1, 1), (1, 1)):
+        cv2.putText(picture, text, (where[0] + shift[0], where[1] + shift[1]), _BLACK, _FONT, size, 600)
+    cv2.putText(picture, text, where, colour, _FONT, size, 600)
