@@ -64,7 +64,7 @@ class Tuning:
     noisy_below: float = 12.0
     """dB of speech above its background under which a place is noisy (clean recordings: 15 to 45)."""
 
-    window: float = 8.5
+    window: float = 10.0
     """Length from which a window is trimmed at a quiet place between committed words."""
 
     window_slack: float = 3.0
