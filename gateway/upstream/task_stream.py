@@ -94,6 +94,7 @@ class _Attempt:
     first: task_pb2.TaskResult
     stall: StallClock
     leave_by: float | None = None
+    end_sent_at: float | None = None
 
 
 class TaskStream:
@@ -136,7 +137,6 @@ class TaskStream:
         self._was_admitted = False
         self._failovers = 0
         self._end_offered = False
-        self._end_sent_at: float | None = None
         self._over = False
         self._is_congested = False
         self._unsent = asyncio.Event()
@@ -379,7 +379,7 @@ class TaskStream:
         await attempt.call.write(request)
         attempt.stall.write_done(self._clock(), answer_owed=payload != "chunk")
         if payload == "end":
-            self._end_sent_at = self._end_sent_at or self._clock()
+            attempt.end_sent_at = self._clock()
             await attempt.call.done_writing()
 
     async def _read(self, attempt: _Attempt) -> str:
@@ -425,7 +425,7 @@ class TaskStream:
         return None
 
     def _may_move(self, attempt: _Attempt) -> bool:
-        return self._end_sent_at is None and self._placement.has_other(attempt.lease.endpoint.state.key)
+        return attempt.end_sent_at is None and self._placement.has_other(attempt.lease.endpoint.state.key)
 
     async def _linger(self, call: TaskCall) -> None:
         """Let the worker close the call in its own way, so that it sees no cancellation."""
@@ -442,7 +442,7 @@ class TaskStream:
         while True:
             await asyncio.sleep(interval)
             now = self._clock()
-            if self._end_sent_at is not None and now - self._end_sent_at > deadlines.finish:
+            if attempt.end_sent_at is not None and now - attempt.end_sent_at > deadlines.finish:
                 raise FinishDeadline
             if attempt.leave_by is not None and now >= attempt.leave_by:
                 raise MoveRequested

@@ -111,11 +111,23 @@ def test_a_draining_or_retired_endpoint_gets_nothing_new() -> None:
     assert not state.view(0.0).serving
     state.probe_answered(description(4, draining=True), 0.0)
     assert not state.view(0.0).serving
+    state.probe_sent()
     state.probe_answered(description(4), 0.0)
     assert state.view(0.0).serving
     state.retired = True
     assert not state.view(0.0).serving
     assert state.silent_for(100.0) == 0.0
+
+
+def test_a_report_asked_for_before_the_worker_said_that_it_goes_does_not_deny_it() -> None:
+    state = serving()
+    state.probe_sent()
+    state.drain()
+    state.probe_answered(description(4), 0.0)
+    assert not state.view(0.0).serving
+    state.probe_sent()
+    state.probe_answered(description(4), 0.0)
+    assert state.view(0.0).serving
 
 
 def test_a_name_balanced_elsewhere_has_no_number() -> None:
