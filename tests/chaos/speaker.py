@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from talkup_client import Client
@@ -86,7 +87,7 @@ class Heard:
 class Speaker:
     """One session with one stream, from `speak` to its end."""
 
-    def __init__(self, url: str, seed: int, *, pace: Pace | None = None, key: str = KEY) -> None:
+    def __init__(self, url: str | Sequence[str], seed: int, *, pace: Pace | None = None, key: str = KEY) -> None:
         self.heard = Heard()
         self.enough = asyncio.Event()
         self.speaking = asyncio.Event()
