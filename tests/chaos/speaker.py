@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from talkup_client import Client
-from talkup_client.errors import TalkupError
+from talkup_client.errors import RefusedError, TalkupError
 from talkup_client.events import Flow, Notice, StreamEnded, StreamEvent, TranscriptUpdate
 
 from tests.fakes.stack import KEY
@@ -97,7 +97,19 @@ class Speaker:
         self._changed = asyncio.Event()
 
     async def speak(self, chunks: int | None = None) -> Heard:
-        """Speak `chunks` chunks, or until `enough` is set; then end, and hear everything out."""
+        """Speak `chunks` chunks, or until `enough` is set; then end, and hear everything out.
+
+        A stream that is not accepted ends here, with that error heard.
+        """
+        try:
+            return await self._speak(chunks)
+        except RefusedError as refused:
+            if self.speaking.is_set():
+                raise
+            self.heard.errors.append(refused)
+            return self.heard
+
+    async def _speak(self, chunks: int | None) -> Heard:
         async with self.client, self.client.stream(format=FORMAT) as stream:
             self.speaking.set()
             listener = asyncio.create_task(self._listen(stream))
