@@ -28,7 +28,7 @@ from tests.fakes.stack import KEY
 
 _HEADERS = {"Authorization": f"Bearer {KEY}"}
 _FILLER = json.dumps({"type": "ping", "data": {"filler": "x" * 50_000}})
-_FILLER_INTERVAL_S = 0.1
+_FILLER_INTERVAL_S = 0.08
 _SMALL_BUFFER_BYTES = 16_384
 
 

@@ -48,7 +48,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--away-seconds", type=float, default=10.0, help="longest absence of a cut client")
     parser.add_argument("--outage-seconds", type=float, default=20.0)
     parser.add_argument("--envoy-kills", type=int, default=5)
-    parser.add_argument("--pressure-seconds", type=float, default=8.0, help="length of a phase")
+    parser.add_argument("--pressure-seconds", type=float, default=12.0, help="length of a phase")
     parser.add_argument("--reconnects", type=int, default=1000)
     parser.add_argument("--soak-minutes", type=float, default=3.0)
     parser.add_argument("--rolling-rounds", type=int, default=1)

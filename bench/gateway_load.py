@@ -64,17 +64,21 @@ async def soak(arguments: argparse.Namespace) -> Figures:
     seconds = 60 * arguments.soak_minutes
     samples: list[tuple[float, int]] = []
     heard: list[Heard] = []
-    with running_stack(workers=2) as stack:
+    with running_stack(workers=2, gateway_settings={"GATEWAY_SESSION_GRACE_S": "5"}) as stack:
         async with fault_proxy(stack.ws_port) as proxy:
             url = f"ws://{HOST}:{proxy.port}/ws"
             await asyncio.gather(*(Speaker(url, seed).speak(50) for seed in range(8)))
+            await _until_sessions_are_over(stack)
+            tasks = await metric(stack, "gateway_event_loop_tasks")
             warm, began, lap = footprint(stack.gateway), time.monotonic(), 0
             while time.monotonic() - began < seconds:
                 lap += 1
                 heard += await _soak_lap(stack, proxy, lap, rng)
                 samples.append((time.monotonic() - began, footprint(stack.gateway).rss))
+            await _until_sessions_are_over(stack)
             await eventually("sockets gone", lambda: footprint(stack.gateway).descriptors <= warm.descriptors + 2)
         after = footprint(stack.gateway)
+        tasks_after = await metric(stack, "gateway_event_loop_tasks")
         left = [await metric(stack, name) for name in ("gateway_connections", "gateway_streams")]
     half = samples[len(samples) // 2 :]
     return {
@@ -85,9 +89,16 @@ async def soak(arguments: argparse.Namespace) -> Figures:
         "rss_end_mib": rounded(after.rss / MIB),
         "rss_slope_second_half_mib_per_hour": rounded(slope(half) * 3600 / MIB),
         "descriptors": [warm.descriptors, after.descriptors],
+        "tasks": [tasks, tasks_after],
         "threads": [warm.threads, after.threads],
         "connections_and_streams_left": left,
     }
+
+
+async def _until_sessions_are_over(stack: Stack) -> None:
+    """Wait for the end of every session's grace time."""
+    while await metric(stack, "gateway_sessions"):  # noqa: ASYNC110 (a process's state)
+        await asyncio.sleep(0.2)
 
 
 async def _soak_lap(stack: Stack, proxy: FaultProxy, lap: int, rng: random.Random) -> list[Heard]:

@@ -21,8 +21,8 @@ from tests.chaos.drills import metric, percentile, speaking
 from tests.chaos.speaker import REAL_TIME, Speaker
 from tests.fakes.stack import HOST, ROOT, Stack, child_environment, free_port, running_stack, start
 
-_TURNS = 4
-# After a change of phase nothing is counted for so long, seconds.
+_TURNS = 3
+# After the end of a disturbance nothing is counted for so long, seconds.
 _SETTLE_S = 1.0
 
 
@@ -89,7 +89,8 @@ async def take_turns(beside: Sequence[Speaker], other: Disturber, seconds: float
     """Quiet and disturbed phases of `seconds` each, in turn."""
     phases = Phases()
     for _ in range(_TURNS):
-        phases.quiet.append(await _listen(beside, seconds))
+        await asyncio.sleep(_SETTLE_S)
+        phases.quiet.append(await _listen(beside, seconds - _SETTLE_S))
         await other.tell("go")
         phases.disturbed.append(await _listen(beside, seconds))
         await other.tell("stop")
@@ -97,10 +98,9 @@ async def take_turns(beside: Sequence[Speaker], other: Disturber, seconds: float
 
 
 async def _listen(beside: Sequence[Speaker], seconds: float) -> list[float]:
-    await asyncio.sleep(_SETTLE_S)
     for speaker in beside:
         speaker.heard.latencies.clear()
-    await asyncio.sleep(seconds - _SETTLE_S)
+    await asyncio.sleep(seconds)
     return [latency for speaker in beside for latency in speaker.heard.latencies]
 
 

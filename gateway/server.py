@@ -119,6 +119,7 @@ class Gateway:
         )
         self._directory = SessionDirectory(self._tools)
         metrics.watch_outboxes(self._directory.waiting_messages)
+        metrics.watch_tasks(lambda: len(asyncio.all_tasks()))
         self._sockets = 0
         self._no_sockets = asyncio.Event()
         self._no_sockets.set()
