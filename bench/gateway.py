@@ -16,8 +16,9 @@ from pathlib import Path
 
 from bench.gateway_failures import cuts, envoy, gateways, kill, outage, rolling, stop
 from bench.gateway_figures import Figures
-from bench.gateway_load import soak, storm
+from bench.gateway_load import restart, soak, storm
 from bench.gateway_pressure import admission, deaf, slow
+from bench.gateway_real import real
 from bench.gateway_talkup import talkup
 
 RESULTS = Path(__file__).parent / "results" / "gateway.json"
@@ -35,6 +36,8 @@ DRILLS: dict[str, Callable[[argparse.Namespace], Awaitable[Figures]]] = {
     "deaf": deaf,
     "admission": admission,
     "storm": storm,
+    "restart": restart,
+    "real": real,
     "soak": soak,
 }
 
@@ -55,6 +58,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--gateway-kills", type=int, default=10)
     parser.add_argument("--talkup-cuts", type=int, default=50)
     parser.add_argument("--engine-ms", type=int, default=0, help="what a chunk takes the engine under pressure")
+    parser.add_argument("--real-losses", type=int, default=10)
+    parser.add_argument("--real-speed", type=float, default=2.0, help="times real time")
     parser.add_argument("--corpus", type=Path, help="a folder with manifest.jsonl, for `real`")
     return parser.parse_args()
 

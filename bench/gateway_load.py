@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import tempfile
 import time
+from pathlib import Path
 
 from talkup_client import Client
 from talkup_client.errors import ConnectionLostError
@@ -14,6 +16,7 @@ from bench.gateway_figures import MIB, Figures, rounded, slope, words
 from tests.chaos.drills import eventually, footprint, loads, metric, percentile, speaking, until_serving
 from tests.chaos.fault_proxy import FaultProxy, fault_proxy
 from tests.chaos.speaker import Heard, Pace, Speaker
+from tests.e2e.cluster import cluster
 from tests.fakes.stack import HOST, Stack, running_stack
 
 
@@ -43,6 +46,37 @@ async def storm(arguments: argparse.Namespace) -> Figures:
             "text_again_p95_s": rounded(percentile(again, 0.95)),
             "streams_on_workers": served,
             "slots_a_worker": 40,
+            **words(task.result() for task in tasks),
+        }
+
+
+async def restart(arguments: argparse.Namespace) -> Figures:
+    """g. The gateway is killed under as many clients and begun again on its file; 60 of them hold streams."""
+    count = arguments.reconnects
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        cluster(Path(folder), f"sqlite:///{folder}/own.db", workers=2) as found,
+    ):
+        [seat] = found.seats
+        speakers = [Speaker(seat.ws_url, seed, pace=Pace(1600, 0.25)) for seed in range(60)]
+        idle = [Speaker(seat.ws_url, 10_000 + seed).client for seed in range(count - len(speakers))]
+        async with speaking(speakers) as tasks:
+            for first in range(0, len(idle), 50):
+                await asyncio.gather(*(client.__aenter__() for client in idle[first : first + 50]))
+            names = {client.session_id for client in idle}
+            seat.kill()
+            killed = time.monotonic()
+            seat.begin()
+            await asyncio.gather(*(_until_answered(client) for client in idle))
+            back = time.monotonic() - killed
+            again = [await speaker.until_final_after(killed) - killed for speaker in speakers]
+            same = len(names & {client.session_id for client in idle})
+            await asyncio.gather(*(client.close() for client in idle))
+        return {
+            "clients": count,
+            "all_served_after_s": rounded(back),
+            "sessions_kept": same + sum(task.result().ended is not None for task in tasks),
+            "text_again_p95_s": rounded(percentile(again, 0.95)),
             **words(task.result() for task in tasks),
         }
 
