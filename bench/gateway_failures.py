@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import random
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
@@ -15,10 +17,11 @@ from bench.gateway_figures import Figures, rounded, words
 from tests.chaos.drills import eventually, loads, lose_workers, metric, percentile, speaking
 from tests.chaos.envoy import envoy_binary, running_envoy
 from tests.chaos.fault_proxy import FaultProxy, fault_proxy
-from tests.chaos.speaker import REAL_TIME, Pace, Speaker
+from tests.chaos.speaker import REAL_TIME, Heard, Pace, Speaker
 from tests.e2e.cluster import Cluster, cluster
 from tests.fakes.redis_server import running_redis
-from tests.fakes.stack import HOST, free_port, running_stack
+from tests.fakes.stack import HOST, Stack, free_port, running_stack
+from workers.fake import expected_words
 
 
 async def lost_workers(how: str, rounds: int) -> Figures:
@@ -88,8 +91,16 @@ async def _cut_often(proxy: FaultProxy, speaker: Speaker, count: int, away_s: fl
 
 
 async def outage(arguments: argparse.Namespace) -> Figures:
-    """d. Every worker down for a while."""
-    with running_stack(workers=2) as stack:
+    """d. Every worker down for a while: within the replay bound, then far beyond it (2 s of media are kept)."""
+    return {
+        "down_s": arguments.outage_seconds,
+        "within_the_bound": await _outage(arguments.outage_seconds, {}),
+        "beyond_the_bound": await _outage(arguments.outage_seconds, {"GATEWAY_REPLAY_S": "2"}),
+    }
+
+
+async def _outage(seconds: float, settings: dict[str, str]) -> Figures:
+    with running_stack(workers=2, gateway_settings=settings) as stack:
         speakers = [Speaker(stack.ws_url, seed, pace=REAL_TIME) for seed in range(4)]
         async with speaking(speakers) as tasks:
             for speaker in speakers:
@@ -100,17 +111,38 @@ async def outage(arguments: argparse.Namespace) -> Figures:
             for speaker in speakers:
                 await speaker.until_notice("no_worker")
             told = time.monotonic() - down
-            await asyncio.sleep(max(0.0, arguments.outage_seconds - told))
+            await asyncio.sleep(max(0.0, seconds - told))
             up = time.monotonic()
             for index in range(2):
                 stack.restart_worker(index)
             back = [await speaker.until_final_after(up) - up for speaker in speakers]
-        return {
-            "down_s": arguments.outage_seconds,
-            "all_told_after_s": rounded(told),
-            **words(task.result() for task in tasks),
-            "text_again_after_restart_max_s": rounded(max(back)),
-        }
+        heard = [task.result() for task in tasks]
+        declared = _declared(stack)
+    return {
+        "all_told_after_s": rounded(told),
+        **words(heard),
+        "chunks_declared_lost": sum(last - first + 1 for first, last in declared),
+        "streams_told_of_a_gap": sum(any(notice.code == "gap" for notice in one.notices) for one in heard),
+        "words_lost_outside_declared_ranges": sum(_undeclared(one, declared) for one in heard),
+        "text_again_after_restart_max_s": rounded(max(back)),
+    }
+
+
+def _declared(stack: Stack) -> list[tuple[int, int]]:
+    """The ranges of chunks that the gateway's log calls lost."""
+    told = [json.loads(line) for line in stack.gateway.log_text().splitlines() if "chunks lost" in line]
+    return [(line["first"], line["last"]) for line in told]
+
+
+def _undeclared(heard: Heard, declared: list[tuple[int, int]]) -> int:
+    """Words missing beyond what one of the declared ranges takes away."""
+    size = len(heard.payload) // heard.chunks
+    least = heard.losses()[0]
+    for first, last in declared:
+        rest = bytes(heard.payload[: first * size] + heard.payload[(last + 1) * size :])
+        expected = Counter(expected_words(rest, breaks=[first * size]))
+        least = min(least, (expected - Counter(heard.words)).total())
+    return least
 
 
 async def envoy(arguments: argparse.Namespace) -> Figures:
