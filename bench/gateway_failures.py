@@ -21,7 +21,10 @@ from tests.chaos.speaker import REAL_TIME, Heard, Pace, Speaker
 from tests.e2e.cluster import Cluster, cluster
 from tests.fakes.redis_server import running_redis
 from tests.fakes.stack import HOST, Stack, free_port, running_stack
-from workers.fake import expected_words
+from workers.fake import WORD_BYTES, expected_words
+
+# Real time in chunks of whole words, two to a final: a chunk is final altogether or not at all.
+_WHOLE_WORDS = Pace(4 * WORD_BYTES, 0.125)
 
 
 async def lost_workers(how: str, rounds: int) -> Figures:
@@ -101,7 +104,7 @@ async def outage(arguments: argparse.Namespace) -> Figures:
 
 async def _outage(seconds: float, settings: dict[str, str]) -> Figures:
     with running_stack(workers=2, gateway_settings=settings) as stack:
-        speakers = [Speaker(stack.ws_url, seed, pace=REAL_TIME) for seed in range(4)]
+        speakers = [Speaker(stack.ws_url, seed, pace=_WHOLE_WORDS) for seed in range(4)]
         async with speaking(speakers) as tasks:
             for speaker in speakers:
                 await speaker.until_final_after(0)

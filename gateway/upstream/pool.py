@@ -23,6 +23,7 @@ from gateway.upstream.health import Endpoint, EndpointState
 from gateway.upstream.observer import NoMetrics, UpstreamMetrics
 from gateway.upstream.registry import Registry, Resolver, resolve_dns
 from gateway.upstream.task_stream import FailoverNotice, Lease, TaskStream
+from gateway.upstream.turns import Turns
 
 __all__ = ["FailoverNotice", "ServiceSnapshot", "TaskStream", "Upstream", "UpstreamConfig", "UpstreamMetrics"]
 
@@ -146,6 +147,7 @@ class _Service:
         clock: Callable[[], float],
         rng: Callable[[], float],
     ) -> None:
+        self.turns = Turns()
         self._service = service
         self._config = config
         self._clock = clock
