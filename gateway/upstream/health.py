@@ -124,8 +124,7 @@ class EndpointState:
         elif not self.whole and self.report is not None:
             free = self.report.description.slots.free
         pending = 0 if self._full else self._pending
-        serving = self.available(now) and not self.ejected_for(now)
-        return EndpointView(self.key, serving, free, pending)
+        return EndpointView(self.key, self.available(now), free, pending, ejected=self.ejected_for(now) > 0)
 
 
 class Endpoint:

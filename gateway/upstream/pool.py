@@ -213,7 +213,7 @@ class _Service:
         """Whether a stream could leave endpoint `key` for another one now."""
         now = self._clock()
         views = [endpoint.state.view(now) for endpoint in self._endpoints.values() if endpoint.state.key != key]
-        return isinstance(choose(views), str)
+        return isinstance(choose([view for view in views if not view.ejected]), str)
 
     def snapshot(self) -> ServiceSnapshot:
         """The service as it stands."""

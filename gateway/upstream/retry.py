@@ -2,8 +2,8 @@
 
 Two things may fail. *Getting admitted* by a worker is retried under tenacity within a budget of time and tries. A
 worker *lost after admission* is a strike: the stream is admitted elsewhere and replayed, until too many strikes come
-without progress in between (input that kills two workers is not shown to a third). turns.py sees to it that a strike hits the
-stream whose input it was.
+without progress in between (input that kills two workers is not shown to a third). turns.py sees to it
+that a strike hits the stream whose input it was.
 """
 
 from __future__ import annotations

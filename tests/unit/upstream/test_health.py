@@ -79,7 +79,7 @@ def test_ejection_doubles_up_to_its_limit_and_ends() -> None:
     for _ in range(4):
         state.eject(now)
         pauses.append(state.ejected_for(now))
-        assert not state.view(now).serving
+        assert state.view(now).ejected
         assert state.available(0.0)
         now += pauses[-1]
         assert state.ejected_for(now) == 0
@@ -102,7 +102,9 @@ def test_a_worker_that_comes_back_may_be_used_at_once() -> None:
     state.eject(0.0)
     state.health_changed(False)
     state.health_changed(True)
-    assert state.view(0.0).serving
+    view = state.view(0.0)
+    assert view.serving
+    assert not view.ejected
 
 
 def test_a_draining_or_retired_endpoint_gets_nothing_new() -> None:
