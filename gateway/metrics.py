@@ -53,7 +53,7 @@ class Metrics:
             "gateway_read_pauses", "Times a socket was not read because workers are behind", registry=registry
         )
         self.store_failures = Counter(
-            "gateway_store_failures", "Writes that the transcript store lost", registry=registry
+            "gateway_store_failures", "Writes that the transcript store did not confirm in time", registry=registry
         )
 
     def _make_upstream_metrics(self) -> None:
