@@ -155,7 +155,11 @@ async def _moved(speakers: Sequence[Speaker], before: list[int], count: int) -> 
     def found() -> list[Speaker]:
         return [s for s, had in zip(speakers, before, strict=True) if len(s.heard.failovers) > had]
 
-    await eventually(f"{count} streams moved", lambda: len(found()) >= count)
+    try:
+        await eventually(f"{count} streams moved", lambda: len(found()) >= count)
+    except AssertionError as error:
+        told = [[each.code for each in (*s.heard.notices, *s.heard.errors)] for s in speakers]
+        raise AssertionError(f"{error}; {len(found())} did; told {told}") from None
     return found()
 
 
