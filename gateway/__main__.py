@@ -6,6 +6,7 @@ Exit status: 0 after a drain, 1 when a port, certificate or the store cannot be 
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,17 @@ from gateway import logs
 from gateway.config import GatewayConfig, load
 from gateway.server import running
 from gateway.store import StoreError
+
+# A connection is a descriptor; systems start processes with 1,024 of them and let them have more on demand.
+_DESCRIPTORS = 65_536
+
+
+def allow_descriptors() -> None:
+    """Raise the soft limit of open files as far as is useful and the hard limit allows (setrlimit(2))."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def serve(config: GatewayConfig) -> None:
@@ -30,6 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run a gateway; returns the exit status."""
     config = load(arguments)
     logs.configure(config.log_level, config.log_format)
+    allow_descriptors()
     try:
         asyncio.run(serve(config))
     except (OSError, StoreError, ValueError) as error:

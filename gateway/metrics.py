@@ -51,11 +51,12 @@ class Metrics:
             "gateway_outbox_overflows", "Clients closed because they do not read", registry=registry
         )
         self.outbox_depth = Gauge("gateway_outbox_depth", "Messages waiting for clients", registry=registry)
+        self.event_loop_tasks = Gauge("gateway_event_loop_tasks", "Tasks of the event loop", registry=registry)
         self.pauses = Counter(
             "gateway_read_pauses", "Times a socket was not read because workers are behind", registry=registry
         )
         self.store_failures = Counter(
-            "gateway_store_failures", "Writes that the transcript store lost", registry=registry
+            "gateway_store_failures", "Writes that the transcript store did not confirm in time", registry=registry
         )
 
     def _make_upstream_metrics(self) -> None:
@@ -73,6 +74,10 @@ class Metrics:
     def watch_outboxes(self, depth: Callable[[], float]) -> None:
         """Read the outbox depth from `depth` at every scrape."""
         self.outbox_depth.set_function(depth)
+
+    def watch_tasks(self, count: Callable[[], float]) -> None:
+        """Read the number of asyncio tasks from `count` at every scrape."""
+        self.event_loop_tasks.set_function(count)
 
     def render(self) -> bytes:
         """The exposition text of CONTENT_TYPE."""

@@ -88,7 +88,7 @@ class SessionRunner:
 
     def __init__(self, session_id: str, tools: Tools, on_finished: Callable[[SessionRunner], None]) -> None:
         self.session_id = session_id
-        self.session = Session(session_id, limits=tools.limits)
+        self.session = Session(session_id, limits=tools.limits, busy=tools.upstream.busy)
         self.expired = False
         self.quiet = asyncio.Event()
         self._tools = tools

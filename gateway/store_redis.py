@@ -14,7 +14,7 @@ import asyncio
 import time
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from typing import Final, TypeVar
 
 import msgspec
 import redis.asyncio as redis_client
+import structlog
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.commands.core import AsyncScript
@@ -39,6 +40,8 @@ from gateway.store import (
 )
 from gateway.transcript_formats import Segment, Transcript
 
+log = structlog.get_logger()
+
 T = TypeVar("T")
 _Arguments = tuple[str | bytes | int | float, ...]
 
@@ -47,6 +50,8 @@ _CONNECT_S: Final = 2.0
 _ANSWER_S: Final = 3.0
 _CLOSE_S: Final = 2.0
 _RETRIES: Final = 5
+# Between two tries at a Redis that is away, beside the library's own retries.
+_AWAY_S: Final = 0.5
 _RENEWALS_A_LEASE: Final = 4
 _KEYS: Final = ("session", "streams", "states", "segments", "owner")
 
@@ -136,7 +141,8 @@ class RedisStore:
     """Transcripts and sessions in Redis; `retention_s` and `lease_s` in seconds.
 
     Writes are sent in their order, many at a time, by one task. While Redis does not answer they wait, up to
-    MAX_PENDING_WRITES, and fail when the library's retries are used up; each can be repeated without harm.
+    MAX_PENDING_WRITES, and are sent again until it does; each can be repeated without harm. Their futures fail when the
+    library's retries are used up for the first time: a client is not kept from its text for as long as Redis is away.
     """
 
     durable = True
@@ -180,7 +186,7 @@ class RedisStore:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._fail(list(self._waiting))
+        self._fail(self._waiting)
         self._waiting.clear()
         await self._redis.aclose()
 
@@ -260,18 +266,28 @@ class RedisStore:
         return write.done
 
     async def _send_writes(self) -> None:
+        away = False
         while True:
             await self._filled.wait()
             batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            answered = False
             try:
-                await self._send(batch)
+                answered = await self._send(batch)
             finally:
-                self._fail([write for write in batch if not write.done.done()])
-            if not self._waiting:
+                if not answered:
+                    self._waiting.extendleft(reversed(batch))
+                    self._fail(self._waiting)
+            if away is answered:
+                away = not answered
+                log.warning("store does not answer" if away else "store answers again", writes=len(self._waiting))
+            if away:
+                await asyncio.sleep(_AWAY_S)
+            elif not self._waiting:
                 self._filled.clear()
                 self._emptied.set()
 
-    async def _send(self, batch: Sequence[_Write]) -> None:
+    async def _send(self, batch: Sequence[_Write]) -> bool:
+        """Whether Redis answered; then every write of the batch is settled."""
         pipeline = self._redis.pipeline(transaction=False)
         for write in batch:
             await write.script(keys=_keys(write.session_id), args=write.arguments, client=pipeline)
@@ -279,19 +295,20 @@ class RedisStore:
             async with pipeline:
                 answers = await pipeline.execute(raise_on_error=False)
         except (RedisError, OSError):
-            return
+            return False
         for write, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Exception):
-                write.done.set_exception(StoreError(f"the store refused a write ({type(answer).__name__})"))
+                _settle(write, StoreError(f"the store refused a write ({type(answer).__name__})"))
             elif answer in (b"lost", b"deleted"):
                 self._let_go(write.session_id)
-                write.done.set_exception(StoreError("the session is not this gateway's"))
+                _settle(write, StoreError("the session is not this gateway's"))
             else:
-                write.done.set_result(None)
+                _settle(write, None)
+        return True
 
-    def _fail(self, writes: Sequence[_Write]) -> None:
+    def _fail(self, writes: Iterable[_Write]) -> None:
         for write in writes:
-            write.done.set_exception(StoreError("the store does not answer"))
+            _settle(write, StoreError("the store does not answer"))
 
     async def _renew_leases(self) -> None:
         while True:
@@ -324,6 +341,16 @@ class RedisStore:
         except (RedisError, OSError) as error:
             # The library's text may quote values: only its kind goes on.
             raise StoreError(f"the transcript store failed ({type(error).__name__})") from None
+
+
+def _settle(write: _Write, error: StoreError | None) -> None:
+    """Tell the outcome of a write, once: one that was late is not told again."""
+    if write.done.done():
+        return
+    if error is None:
+        write.done.set_result(None)
+    else:
+        write.done.set_exception(error)
 
 
 def _keys(session_id: str) -> list[str]:

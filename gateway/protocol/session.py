@@ -7,7 +7,7 @@ its client must not miss (finals, errors, ends) and goes on with the results of 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from msgspec import UNSET
@@ -20,7 +20,7 @@ from gateway.protocol.codec import decode_tagged, decode_text
 from gateway.protocol.errors import ERRORS, CloseCode, Code, Problem
 from gateway.protocol.formats import parse_format
 from gateway.protocol.limits import Limits
-from gateway.protocol.negotiation import negotiate
+from gateway.protocol.negotiation import StreamSpec, negotiate
 from gateway.protocol.recordings import HeaderMatch, has_headers, match_header
 from gateway.protocol.snapshot import StreamSnapshot
 from gateway.protocol.states import SESSION_TABLE, IllegalMoveError, SessionMove, SessionPhase, moved
@@ -44,12 +44,22 @@ def refusal(code: Code, message: str, now: float) -> list[Action]:
 
 
 class Session:
-    """One session. Every `now` is UNIX seconds and never goes far back."""
+    """One session. Every `now` is UNIX seconds and never goes far back.
 
-    def __init__(self, session_id: str, *, limits: Limits | None = None) -> None:
+    `busy` tells whether a service has no room for a further stream now: then in how many milliseconds to ask again.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        *,
+        limits: Limits | None = None,
+        busy: Callable[[task_pb2.ServiceType], int | None] = lambda _: None,
+    ) -> None:
         self.session_id = session_id
         self.phase = SessionPhase.NEW
         self._limits = limits or Limits()
+        self._busy = busy
         self._snapshot = GatewaySnapshot()
         self._streams: dict[str, Stream] = {}
         self._used_ids: set[str] = set()
@@ -275,6 +285,8 @@ class Session:
         going = sum(stream.ended_message is None for stream in self._streams.values())
         if going >= self._limits.max_open_streams or len(self._used_ids) >= self._limits.max_streams:
             return Problem(Code.TOO_MANY_STREAMS, "the session has as many streams as it may").of_stream(stream_id)
+        if not packets and (wait_ms := self._wait_for_room(spec)) is not None:
+            return Problem(Code.BUSY, "every worker slot is taken", retry_after_ms=wait_ms).of_stream(stream_id)
         self._used_ids.add(stream_id)
         self._handles += 1
         stream = Stream(self.session_id, spec, handle=self._handles, limits=self._limits)
@@ -282,6 +294,14 @@ class Session:
         self._streams[stream_id] = stream
         self._forget_ended()
         return stream.start(now)
+
+    def _wait_for_room(self, spec: StreamSpec) -> int | None:
+        """Milliseconds after which to ask again where no service of a stream has room; None: one may have some.
+
+        Not asked for packets: their sender takes no such answer, and the next packet would be refused like the first.
+        """
+        waits = [wait for service in spec.services if (wait := self._busy(service)) is not None]
+        return max(waits) if len(waits) == len(spec.services) else None
 
     def _forget_ended(self) -> None:
         ended = [stream_id for stream_id, stream in self._streams.items() if stream.ended_message is not None]

@@ -13,13 +13,14 @@ class EndpointView:
 
     `free`: slots that the worker reported, None where reports mean nothing (a name that gRPC balances itself).
     `pending`: streams opened minus streams closed from here since that report. `serving` is false for an endpoint
-    that is unreachable, loading, draining, ejected or retired.
+    that is unreachable, loading, draining or retired; `ejected` is true for one that failed a stream lately.
     """
 
     key: str
     serving: bool
     free: int | None
     pending: int = 0
+    ejected: bool = False
 
     @property
     def room(self) -> float:
@@ -37,10 +38,14 @@ class Refusal(Enum):
 def choose(endpoints: Iterable[EndpointView], tried: Collection[str] = ()) -> str | Refusal:
     """The key of the endpoint with most room; those in `tried` only when there is no other.
 
+    Ejected endpoints are chosen when every one is: then waiting would only lose time, and the way to several workers
+    may lead through one address (a proxy), which is not at fault.
+
     A stream that opens while a report is on its way is counted twice, in the report and in `pending`. So an endpoint
     that reported free slots and seems full by that count alone is the last choice, not none: the worker itself decides.
     """
-    serving = [e for e in endpoints if e.serving]
+    reachable = [e for e in endpoints if e.serving]
+    serving = [e for e in reachable if not e.ejected] or reachable
     if not serving:
         return Refusal.NONE_SERVING
     roomy = [e for e in serving if e.room > 0] or [e for e in serving if e.free]

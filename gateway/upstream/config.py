@@ -38,7 +38,7 @@ class Deadlines:
     `connect`: one endpoint's first response. `admit`: all of a new stream's tries. `recover`: all tries of a stream
     that had a worker before; `tell`: how long such a stream is without a worker before the client hears of it.
     `stall`: fed without a word back. `hung`: the same, when the worker's probes go
-    unanswered as well. `finish`: from `end` sent to `ended`. `stream`: the whole stream.
+    unanswered as well. `finish`: from `end` sent to `ended`, anew for each worker. `stream`: the whole stream.
     """
 
     connect: float = 3.0

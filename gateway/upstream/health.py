@@ -42,6 +42,7 @@ class EndpointState:
         self._fresh_for = fresh_for
         self._healthy = False
         self._draining = False
+        self._told_since_probe = False
         self._full = False
         self._pending = 0
         self._pending_at_probe = 0
@@ -52,20 +53,21 @@ class EndpointState:
         """The health service spoke. A worker that comes (back) to serving starts with a clean slate."""
         if healthy and not self._healthy:
             self._ejected_until = 0.0
-            self._draining = False
+            self._draining = self._told_since_probe = False
         self._healthy = healthy
 
     def probe_sent(self) -> None:
         """From here on, opens and closes may be missing from the coming report."""
         self._pending_at_probe = self._pending
+        self._told_since_probe = False
 
     def probe_answered(self, description: worker_service_pb2.DescribeResponse, now: float) -> None:
-        """A report came: it counts what was opened and closed before it was asked for."""
+        """A report came: it counts what was opened and closed before it was asked for; `drain` may be younger."""
         self.report = Report(description, now)
         self._pending -= self._pending_at_probe
         self._pending_at_probe = 0
         self._full = False
-        self._draining = description.draining
+        self._draining = description.draining or self._told_since_probe
 
     def stream_opened(self) -> None:
         """A slot is (about to be) taken from here."""
@@ -82,7 +84,7 @@ class EndpointState:
 
     def drain(self) -> None:
         """The worker said that it is going."""
-        self._draining = True
+        self._draining = self._told_since_probe = True
 
     def eject(self, now: float) -> None:
         """Leave it alone for a while, longer each time in a row."""
@@ -122,8 +124,7 @@ class EndpointState:
         elif not self.whole and self.report is not None:
             free = self.report.description.slots.free
         pending = 0 if self._full else self._pending
-        serving = self.available(now) and not self.ejected_for(now)
-        return EndpointView(self.key, serving, free, pending)
+        return EndpointView(self.key, self.available(now), free, pending, ejected=self.ejected_for(now) > 0)
 
 
 class Endpoint:

@@ -12,7 +12,8 @@ Invariants, attacked by tests/unit/upstream/test_replay.py:
   by `missing_before` on the next chunk handed out and by a `Gap`, never silently.
 
 A chunk that falls out after it was handed out is merely at risk: the present worker has it. It becomes a declared
-loss only if a new attempt begins before progress covers it.
+loss only if a new attempt begins before progress covers it. The latest flush never falls out: its answer stands for all
+flushes before it.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ class ReplayBuffer:
         self._next_expected: int | None = None
         self._at_risk: list[Gap] = []
         self._lost: list[Gap] = []
+        self._latest_flush: _Entry | None = None
 
     @property
     def committed(self) -> int | None:
@@ -116,8 +118,10 @@ class ReplayBuffer:
         self._unsent.append(entry)
         self._bytes += entry.size
         self._unsent_bytes += entry.size
-        while self._over_bound(entry):
-            self._drop_oldest()
+        if request.WhichOneof("payload") == "flush":
+            self._latest_flush = entry
+        while (place := self._oldest()) is not None and self._over_bound(place, entry):
+            self._drop(*place)
 
     def next_request(self, attempt: int) -> task_pb2.TaskRequest | None:
         """The next request for the present worker, stamped with `attempt`; None: nothing is waiting."""
@@ -183,15 +187,25 @@ class ReplayBuffer:
         size += len(chunk.payload)
         return _Entry(request, size, self._clock(), chunk.sequence, chunk.missing_before)
 
-    def _over_bound(self, newest: _Entry) -> bool:
-        oldest = self._sent[0] if self._sent else self._unsent[0]
+    def _oldest(self) -> tuple[deque[_Entry], int] | None:
+        """The queue and the place in it of the first entry that may be dropped."""
+        for queue in (self._sent, self._unsent):
+            for index in range(min(2, len(queue))):
+                if queue[index] is not self._latest_flush:
+                    return queue, index
+        return None
+
+    def _over_bound(self, place: tuple[deque[_Entry], int], newest: _Entry) -> bool:
+        queue, index = place
+        oldest = queue[index]
         if oldest is newest:
             return False
         return self._bytes > self._max_bytes or newest.offered_at - oldest.offered_at > self._max_seconds
 
-    def _drop_oldest(self) -> None:
-        handed_out = bool(self._sent)
-        entry = (self._sent if handed_out else self._unsent).popleft()
+    def _drop(self, queue: deque[_Entry], index: int) -> None:
+        entry = queue[index]
+        del queue[index]
+        handed_out = queue is self._sent
         self._bytes -= entry.size
         if not handed_out:
             self._unsent_bytes -= entry.size

@@ -2,7 +2,8 @@
 
 Two things may fail. *Getting admitted* by a worker is retried under tenacity within a budget of time and tries. A
 worker *lost after admission* is a strike: the stream is admitted elsewhere and replayed, until too many strikes come
-without progress in between (input that kills two workers is not shown to a third).
+without progress in between (input that kills two workers is not shown to a third). turns.py sees to it
+that a strike hits the stream whose input it was.
 """
 
 from __future__ import annotations
@@ -116,28 +117,35 @@ class Strikes:
     def __init__(self, limit: int, advance_ms: int) -> None:
         self._limit = limit
         self._advance_ms = advance_ms
-        self._count = 0
+        self._count = 0.0
         self._furthest_ms = 0
         self._lost_at_ms = 0
 
+    @property
+    def any(self) -> bool:
+        """Whether a worker was lost since the stream last got further."""
+        return self._count > 0
+
     def progress(self) -> None:
         """`committed` rose: the input is not what kills workers."""
-        self._count = 0
+        self._count = 0.0
 
     def reached(self, media_ms: int) -> None:
         """A result tells of media up to `media_ms` on the stream's media clock."""
         self._furthest_ms = max(self._furthest_ms, media_ms)
         if self._furthest_ms - self._lost_at_ms >= self._advance_ms:
-            self._count = 0
+            self._count = 0.0
 
-    def strike(self, failure: UpstreamFailure) -> None:
-        """Count a worker lost after admission.
+    def strike(self, failure: UpstreamFailure, *, share: float = 1.0, doubtful: bool = False) -> None:
+        """Count a worker lost after admission; `share` of it where others may have been the cause as well.
 
+        A `doubtful` loss (the worker went on after the stream was shown to it, or every worker is gone) ends the
+        stream one strike later: several workers may go for a reason that has nothing to do with it.
         Raises `failure` itself when it is final, WorkersLost when the limit is reached.
         """
-        self._count += 1
+        self._count += share
         self._lost_at_ms = self._furthest_ms
         if not is_retryable(failure):
             raise failure
-        if self._count >= self._limit:
+        if self._count >= self._limit + doubtful:
             raise WorkersLost from failure

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 import structlog
@@ -39,8 +39,9 @@ from gateway.upstream.failures import (
 from gateway.upstream.health import Endpoint
 from gateway.upstream.observer import UpstreamMetrics
 from gateway.upstream.replay import Gap, ReplayBuffer
-from gateway.upstream.retry import Strikes, admit
+from gateway.upstream.retry import Strikes, admit, is_retryable
 from gateway.upstream.stall import StallClock
+from gateway.upstream.turns import Turns
 
 log = structlog.get_logger()
 
@@ -48,6 +49,8 @@ log = structlog.get_logger()
 _WATCH_INTERVAL = 0.5
 # How long a worker may take to close a call after `ended`, seconds.
 _LINGER = 1.0
+# How long a turn waits for the replay to be handed out, seconds.
+_REPLAY = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +83,16 @@ class Placement(Protocol):
 
     def has_other(self, key: str) -> bool: ...
 
+    @property
+    def turns(self) -> Turns: ...
+
 
 StreamItem: TypeAlias = task_pb2.TaskResult | FailoverNotice
 
 
 @dataclass(slots=True)
 class _Attempt:
-    """One admitted call."""
+    """One admitted call. `exposed`: its worker was shown something; `survived`: and outlived the stream's turn."""
 
     number: int
     lease: Lease
@@ -94,6 +100,12 @@ class _Attempt:
     first: task_pb2.TaskResult
     stall: StallClock
     leave_by: float | None = None
+    end_sent_at: float | None = None
+    may_write: asyncio.Event = field(default_factory=asyncio.Event)
+    caught_up: asyncio.Event = field(default_factory=asyncio.Event)
+    progressed: asyncio.Event = field(default_factory=asyncio.Event)
+    exposed: bool = False
+    survived: bool = False
 
 
 class TaskStream:
@@ -136,7 +148,6 @@ class TaskStream:
         self._was_admitted = False
         self._failovers = 0
         self._end_offered = False
-        self._end_sent_at: float | None = None
         self._over = False
         self._is_congested = False
         self._unsent = asyncio.Event()
@@ -257,8 +268,18 @@ class TaskStream:
                 attempt.call.cancel()
                 attempt.lease.release(failure)
             if failure is not None:
-                self._strikes.strike(failure)
+                self._count_loss(attempt, failure)
             self._replay.begin_attempt()
+
+    def _count_loss(self, attempt: _Attempt, failure: UpstreamFailure) -> None:
+        """Hold a lost worker against the stream, as far as it may be the cause. Raises the failure that is final."""
+        if not attempt.exposed:
+            if not is_retryable(failure):
+                raise failure
+            return
+        survived = attempt.survived and self._strikes.any
+        outage = not self._placement.has_other(attempt.lease.endpoint.state.key)
+        self._strikes.strike(failure, share=0.5 if survived else 1.0, doubtful=survived or outage)
 
     async def _admit(self, left: set[str]) -> _Attempt:
         """A call that a worker has answered; the endpoint just `left` comes last. Raises UpstreamFailure."""
@@ -344,7 +365,9 @@ class TaskStream:
     async def _drive(self, attempt: _Attempt) -> str:
         """Write, read and watch until the stream is over. Raises UpstreamFailure or MoveRequested."""
         reader = asyncio.create_task(self._read(attempt))
-        others = [asyncio.create_task(self._write(attempt)), asyncio.create_task(self._watch(attempt))]
+        others = [
+            asyncio.create_task(part) for part in (self._write(attempt), self._watch(attempt), self._take_turn(attempt))
+        ]
         try:
             pending: set[asyncio.Future[Any]] = {reader, *others}
             while not reader.done():
@@ -357,10 +380,27 @@ class TaskStream:
                 task.cancel()
             await asyncio.gather(reader, *others, return_exceptions=True)
 
+    async def _take_turn(self, attempt: _Attempt) -> None:
+        """Let the writer begin: at once, or in the stream's turn where its last worker was lost."""
+        if not self._strikes.any:
+            attempt.may_write.set()
+            return
+        async with self._placement.turns.take():
+            attempt.may_write.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_REPLAY):
+                    await attempt.caught_up.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._placement.turns.seconds):
+                    await attempt.progressed.wait()
+        attempt.survived = True
+
     async def _write(self, attempt: _Attempt) -> None:
+        await attempt.may_write.wait()
         while True:
             request = self._replay.next_request(attempt.number)
             if request is None:
+                attempt.caught_up.set()
                 self._unsent.clear()
                 await self._unsent.wait()
                 continue
@@ -375,11 +415,12 @@ class TaskStream:
 
     async def _write_one(self, attempt: _Attempt, request: task_pb2.TaskRequest) -> None:
         payload = request.WhichOneof("payload")
+        attempt.exposed = True
         attempt.stall.write_began(self._clock())
         await attempt.call.write(request)
         attempt.stall.write_done(self._clock(), answer_owed=payload != "chunk")
         if payload == "end":
-            self._end_sent_at = self._end_sent_at or self._clock()
+            attempt.end_sent_at = self._clock()
             await attempt.call.done_writing()
 
     async def _read(self, attempt: _Attempt) -> str:
@@ -403,6 +444,7 @@ class TaskStream:
         progressed = result.HasField("progress") and self._replay.commit(result.progress)
         if progressed:
             self._strikes.progress()
+            attempt.progressed.set()
             attempt.lease.endpoint.state.did_well()
         self._strikes.reached(_media_ms(result))
         match kind:
@@ -425,7 +467,7 @@ class TaskStream:
         return None
 
     def _may_move(self, attempt: _Attempt) -> bool:
-        return self._end_sent_at is None and self._placement.has_other(attempt.lease.endpoint.state.key)
+        return attempt.end_sent_at is None and self._placement.has_other(attempt.lease.endpoint.state.key)
 
     async def _linger(self, call: TaskCall) -> None:
         """Let the worker close the call in its own way, so that it sees no cancellation."""
@@ -442,7 +484,7 @@ class TaskStream:
         while True:
             await asyncio.sleep(interval)
             now = self._clock()
-            if self._end_sent_at is not None and now - self._end_sent_at > deadlines.finish:
+            if attempt.end_sent_at is not None and now - attempt.end_sent_at > deadlines.finish:
                 raise FinishDeadline
             if attempt.leave_by is not None and now >= attempt.leave_by:
                 raise MoveRequested

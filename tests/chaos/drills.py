@@ -64,6 +64,14 @@ async def loads(stack: Stack) -> list[int]:
     return list(await asyncio.gather(*(one(port) for port in stack.worker_ports)))
 
 
+async def settled_loads(stack: Stack, streams: int) -> list[int]:
+    """Streams on each speech worker, once these are all: one that stood still counts streams that have long left it."""
+    async with asyncio.timeout(PATIENCE_S):
+        while sum(served := await loads(stack)) != streams:
+            await asyncio.sleep(POLL_S)
+    return served
+
+
 async def metric(stack: Stack, name: str) -> float:
     """The sum of a metric over its labels."""
 
@@ -118,7 +126,7 @@ async def lose_workers(stack: Stack, speakers: Sequence[Speaker], *, how: str, r
     losses = Losses()
     for _ in range(rounds):
         await asyncio.sleep(rng.uniform(0.1, 0.8))
-        served = await loads(stack)
+        served = await settled_loads(stack, len(speakers))
         victim = served.index(max(served))
         before = [len(speaker.heard.failovers) for speaker in speakers]
         struck = time.monotonic()
@@ -147,7 +155,11 @@ async def _moved(speakers: Sequence[Speaker], before: list[int], count: int) -> 
     def found() -> list[Speaker]:
         return [s for s, had in zip(speakers, before, strict=True) if len(s.heard.failovers) > had]
 
-    await eventually(f"{count} streams moved", lambda: len(found()) >= count)
+    try:
+        await eventually(f"{count} streams moved", lambda: len(found()) >= count)
+    except AssertionError as error:
+        told = [[each.code for each in (*s.heard.notices, *s.heard.errors)] for s in speakers]
+        raise AssertionError(f"{error}; {len(found())} did; told {told}") from None
     return found()
 
 

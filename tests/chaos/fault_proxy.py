@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 HOST = "127.0.0.1"
 _READ_BYTES = 16 * 1024
+_BACKLOG = 4096
 # SO_LINGER on with no time to linger: closing sends RST (socket(7)).
 _RESET = struct.pack("ii", 1, 0)
 
@@ -55,7 +56,7 @@ class FaultProxy:
         return len(self._links)
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._accept, HOST, 0, limit=_READ_BYTES)
+        self._server = await asyncio.start_server(self._accept, HOST, 0, limit=_READ_BYTES, backlog=_BACKLOG)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:

@@ -10,10 +10,11 @@ import asyncio
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from talkup_client import Client
-from talkup_client.errors import TalkupError
+from talkup_client.errors import RefusedError, TalkupError
 from talkup_client.events import Flow, Notice, StreamEnded, StreamEvent, TranscriptUpdate
 
 from tests.fakes.stack import KEY
@@ -86,7 +87,7 @@ class Heard:
 class Speaker:
     """One session with one stream, from `speak` to its end."""
 
-    def __init__(self, url: str, seed: int, *, pace: Pace | None = None, key: str = KEY) -> None:
+    def __init__(self, url: str | Sequence[str], seed: int, *, pace: Pace | None = None, key: str = KEY) -> None:
         self.heard = Heard()
         self.enough = asyncio.Event()
         self.speaking = asyncio.Event()
@@ -96,7 +97,19 @@ class Speaker:
         self._changed = asyncio.Event()
 
     async def speak(self, chunks: int | None = None) -> Heard:
-        """Speak `chunks` chunks, or until `enough` is set; then end, and hear everything out."""
+        """Speak `chunks` chunks, or until `enough` is set; then end, and hear everything out.
+
+        A stream that is not accepted ends here, with that error heard.
+        """
+        try:
+            return await self._speak(chunks)
+        except RefusedError as refused:
+            if self.speaking.is_set():
+                raise
+            self.heard.errors.append(refused)
+            return self.heard
+
+    async def _speak(self, chunks: int | None) -> Heard:
         async with self.client, self.client.stream(format=FORMAT) as stream:
             self.speaking.set()
             listener = asyncio.create_task(self._listen(stream))

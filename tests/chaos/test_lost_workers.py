@@ -4,11 +4,13 @@ import asyncio
 import time
 
 import pytest
+from talkup_client import Client
+from talkup_client.errors import TalkupError
 
 from tests.chaos.drills import eventually, loads, lose_workers, metric, speaking, until_serving
 from tests.chaos.fault_proxy import fault_proxy
-from tests.chaos.speaker import Speaker
-from tests.fakes.stack import HOST, free_port, running_stack
+from tests.chaos.speaker import FORMAT, Speaker
+from tests.fakes.stack import HOST, KEY, free_port, running_stack
 
 
 @pytest.mark.parametrize(("how", "rounds"), [("kill", 4), ("stop", 2)])
@@ -42,6 +44,47 @@ async def test_with_every_worker_down_the_client_is_told_and_nothing_is_lost() -
         heard.notices.clear()
         heard.check()
         assert len(heard.failovers) == 1
+
+
+async def test_workers_that_go_one_after_the_other_cost_no_stream() -> None:
+    """The second is killed as soon as it has streams of the first, before any of them gets further."""
+    with running_stack(workers=2) as stack:
+        speakers = [Speaker(stack.ws_url, seed) for seed in range(6)]
+        async with asyncio.timeout(60), speaking(speakers) as tasks:
+            for speaker in speakers:
+                await speaker.until_final_after(0)
+            stack.workers[0].kill()
+            await eventually("a stream moved", lambda: any(speaker.heard.failovers for speaker in speakers))
+            stack.workers[1].kill()
+            for index in range(2):
+                stack.restart_worker(index)
+            restarted = time.monotonic()
+            for speaker in speakers:
+                await speaker.until_final_after(restarted)
+        for task in tasks:
+            task.result().notices.clear()
+            task.result().check()
+
+
+async def test_input_that_kills_workers_is_found_out_among_others() -> None:
+    poison = "kills whoever reads it"
+    with running_stack(workers=3, worker_settings={"WORKER_POISON": poison}) as stack:
+        speakers = [Speaker(stack.ws_url, seed) for seed in range(9)]
+        async with asyncio.timeout(60), speaking(speakers) as tasks:
+            for speaker in speakers:
+                await speaker.until_final_after(0)
+            async with Client(stack.ws_url, key=KEY) as client, client.stream(format=FORMAT) as stream:
+                await stream.send(poison.encode())
+                with pytest.raises(TalkupError) as told:
+                    async for _ in stream:
+                        pass
+            found_out = time.monotonic()
+            for speaker in speakers:
+                await speaker.until_final_after(found_out)
+        assert told.value.code == "worker_failed"
+        assert sum(worker.process.poll() is None for worker in stack.workers) == 1
+        for task in tasks:
+            task.result().check()
 
 
 async def test_a_draining_worker_is_left_at_a_commit() -> None:

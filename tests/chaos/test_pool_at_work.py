@@ -54,7 +54,7 @@ async def test_churn_leaves_nothing_behind() -> None:
         async with fault_proxy(stack.ws_port) as proxy:
             url = f"ws://{HOST}:{proxy.port}/ws"
             await asyncio.gather(*(Speaker(url, seed).speak(20) for seed in range(8)))
-            warm = footprint(stack.gateway)
+            warm, at_work = footprint(stack.gateway), await metric(stack, "gateway_event_loop_tasks")
             for lap in range(6):
                 speakers = [Speaker(url, 100 * lap + seed) for seed in range(8)]
                 async with asyncio.timeout(60), speaking(speakers) as tasks:
@@ -75,6 +75,7 @@ async def test_churn_leaves_nothing_behind() -> None:
         assert await metric(stack, "gateway_connections") == 0
         assert await metric(stack, "gateway_streams") == 0
         assert await loads(stack) == [0, 0]
+        assert await metric(stack, "gateway_event_loop_tasks") <= at_work + 2
         after = footprint(stack.gateway)
         assert after.threads <= warm.threads + 1
         assert after.rss - warm.rss < 24 * MIB

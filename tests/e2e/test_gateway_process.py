@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -89,6 +90,18 @@ async def test_finals_survive_a_kill(tmp_path: Path) -> None:
     await store.close()
     assert kept is not None
     assert [segment.text for stream in kept.streams for segment in stream.segments] == texts
+
+
+async def test_the_limit_of_open_files_does_not_bound_the_connections() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, soft), hard))
+    try:
+        async with process("--http-port", "0", "--ws-port", "0", "--store", "memory://") as started:
+            await ports(started)
+            raised, _ = resource.prlimit(started.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert raised == (65_536 if hard == resource.RLIM_INFINITY else min(65_536, hard))
 
 
 async def test_a_port_in_use_is_one_line_and_status_one() -> None:

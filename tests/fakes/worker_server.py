@@ -41,6 +41,7 @@ class Script:
     error: error_pb2.Error | None = None
     mute_start: bool = False
     answer_end: bool = True
+    end_gate: asyncio.Event | None = None
     close_early: bool = False
 
 
@@ -167,6 +168,8 @@ class WorkerServer(worker_service_pb2_grpc.WorkerServiceServicer):
                 case "end":
                     if not self.script.answer_end:
                         await asyncio.Event().wait()
+                    if self.script.end_gate is not None:
+                        await self.script.end_gate.wait()
                     if pending:
                         yield _final(pending, next_segment)
                     yield task_pb2.TaskResult(ended=task_pb2.Ended(segments=next_segment))

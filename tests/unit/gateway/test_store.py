@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import redis.asyncio
@@ -13,6 +14,7 @@ import redis.asyncio
 from gateway.store import SqliteStore, Store, StoreError, StreamStart
 from gateway.store_redis import RedisStore
 from gateway.transcript_formats import Segment, Word
+from tests.chaos.fault_proxy import fault_proxy
 from tests.fakes.redis_server import running_redis
 from tests.fakes.stack import HOST, free_port
 
@@ -207,6 +209,27 @@ async def test_a_silent_gateway_learns_of_the_claim_when_it_renews(two: tuple[Re
     await second.delete("deleted")
     async with asyncio.timeout(PATIENCE_S):
         assert {await lost.get(), await lost.get()} == {"claimed", "deleted"}
+
+
+async def test_what_was_written_while_redis_was_away_is_kept_when_it_is_back(fresh_redis: str) -> None:
+    async with fault_proxy(urlsplit(fresh_redis).port or 0) as proxy:
+        store = RedisStore(f"redis://{HOST}:{proxy.port}/0", retention_s=50.0, lease_s=LEASE_S)
+        await store.start()
+        store.begin_session("s")
+        await done(store.begin_stream(StreamStart("s", "k", "a", 1.0)))
+        proxy.refuse()
+        proxy.reset()
+        late = [store.add_segment("s", "k", segment(number), b"state") for number in (1, 2)]
+        for write in late:
+            with pytest.raises(StoreError):
+                await done(write)
+        later = store.add_segment("s", "k", segment(3), b"state")
+        proxy.heal()
+        await done(later)
+        kept = await store.transcript("s")
+        await store.close()
+    assert kept is not None
+    assert [each.segment_id for each in kept.streams[0].segments] == [1, 2, 3]
 
 
 async def test_writes_fail_in_bounded_time_when_redis_is_gone(tmp_path: Path) -> None:

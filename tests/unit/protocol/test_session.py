@@ -372,6 +372,22 @@ def test_there_are_only_so_many_streams() -> None:
     assert errors(started(session, "a")) == ["stream_exists"]
 
 
+def test_where_no_service_has_room_nothing_is_begun() -> None:
+    waits: dict[int, int] = {STT: 2500}
+    session = Session("s-1", busy=waits.get)
+    session.connected(T0, resumed=False, resume_token="t", expires_at=0)
+    start: dict[str, Any] = {"type": "stream_start", "stream_id": "a", "format": "audio/pcm"}
+    actions = text(session, T0, **start)
+    [refused] = sent(actions, "error")
+    data = refused["data"]
+    assert len(actions) == 1
+    assert (data["code"], data["stream_id"], data["retry_after_ms"]) == ("busy", "a", 2500)
+    both = {**start, "stream_id": "b", "format": "video/webm", "services": ["vision", "stt"]}
+    assert sent(text(session, T0, **both), "acknowledge"), "vision has room"
+    waits.clear()
+    assert sent(text(session, T0, **start), "acknowledge"), "the name is free still"
+
+
 def test_a_stream_without_a_name_is_given_one() -> None:
     session = open_session()
     actions = text(session, T0, type="stream_start", data={"type": "audio", "format": "audio"})

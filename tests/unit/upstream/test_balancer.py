@@ -26,6 +26,14 @@ def test_what_does_not_serve_is_left_out() -> None:
     assert choose([]) is Refusal.NONE_SERVING
 
 
+def test_what_failed_lately_is_chosen_when_nothing_else_serves() -> None:
+    failed = EndpointView("a", True, 9, ejected=True)
+    assert choose([failed, EndpointView("b", True, 1)]) == "b"
+    assert choose([failed, EndpointView("b", True, 0)]) is Refusal.ALL_FULL
+    assert choose([failed, EndpointView("b", False, 1)]) == "a"
+    assert choose([EndpointView("a", False, 9, ejected=True)]) is Refusal.NONE_SERVING
+
+
 def test_all_full() -> None:
     assert choose([EndpointView("a", True, 0), EndpointView("b", True, 0, pending=1)]) is Refusal.ALL_FULL
 
@@ -52,14 +60,16 @@ VIEWS = st.builds(
     serving=st.booleans(),
     free=st.none() | st.integers(0, 8),
     pending=st.integers(-4, 8),
+    ejected=st.booleans(),
 )
 
 
 @given(st.lists(VIEWS, unique_by=lambda view: view.key), st.sets(st.sampled_from("abcdef")))
 def test_a_choice_serves_has_room_and_is_the_best_of_its_class(views: list[EndpointView], tried: set[str]) -> None:
     choice = choose(views, tried)
-    possible = [view for view in views if view.serving and view.room > 0]
-    possible = possible or [view for view in views if view.serving and view.free]
+    serving = [view for view in views if view.serving]
+    serving = [view for view in serving if not view.ejected] or serving
+    possible = [view for view in serving if view.room > 0] or [view for view in serving if view.free]
     if isinstance(choice, Refusal):
         assert not possible
         return

@@ -79,7 +79,7 @@ def test_ejection_doubles_up_to_its_limit_and_ends() -> None:
     for _ in range(4):
         state.eject(now)
         pauses.append(state.ejected_for(now))
-        assert not state.view(now).serving
+        assert state.view(now).ejected
         assert state.available(0.0)
         now += pauses[-1]
         assert state.ejected_for(now) == 0
@@ -102,7 +102,9 @@ def test_a_worker_that_comes_back_may_be_used_at_once() -> None:
     state.eject(0.0)
     state.health_changed(False)
     state.health_changed(True)
-    assert state.view(0.0).serving
+    view = state.view(0.0)
+    assert view.serving
+    assert not view.ejected
 
 
 def test_a_draining_or_retired_endpoint_gets_nothing_new() -> None:
@@ -111,11 +113,23 @@ def test_a_draining_or_retired_endpoint_gets_nothing_new() -> None:
     assert not state.view(0.0).serving
     state.probe_answered(description(4, draining=True), 0.0)
     assert not state.view(0.0).serving
+    state.probe_sent()
     state.probe_answered(description(4), 0.0)
     assert state.view(0.0).serving
     state.retired = True
     assert not state.view(0.0).serving
     assert state.silent_for(100.0) == 0.0
+
+
+def test_a_report_asked_for_before_the_worker_said_that_it_goes_does_not_deny_it() -> None:
+    state = serving()
+    state.probe_sent()
+    state.drain()
+    state.probe_answered(description(4), 0.0)
+    assert not state.view(0.0).serving
+    state.probe_sent()
+    state.probe_answered(description(4), 0.0)
+    assert state.view(0.0).serving
 
 
 def test_a_name_balanced_elsewhere_has_no_number() -> None:

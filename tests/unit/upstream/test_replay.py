@@ -125,6 +125,33 @@ def test_the_bound_in_seconds() -> None:
     assert drain(buffer) == [(1, 1), (2, 0)]
 
 
+def test_the_latest_flush_outlives_the_chunks_around_it() -> None:
+    buffer = ReplayBuffer(4 * OVERHEAD, 60)
+    buffer.offer(flush(1))
+    for sequence in range(2):
+        buffer.offer(chunk(sequence))
+    buffer.offer(flush(2))
+    for sequence in range(2, 6):
+        buffer.offer(chunk(sequence))
+    assert drain(buffer) == [("flush", 0), (3, 3), (4, 0), (5, 0)]
+    buffer.offer(chunk(6))
+    buffer.begin_attempt()
+    assert drain(buffer, 2) == [("flush", 0), (4, 4), (5, 0), (6, 0)]
+    assert buffer.take_gaps() == [Gap(3, 3), Gap(0, 2)]
+
+
+def test_a_flush_older_than_the_bound_stays() -> None:
+    clock = Clock()
+    buffer = ReplayBuffer(10_000, 10, clock)
+    buffer.offer(chunk(0))
+    buffer.offer(flush(1))
+    drain(buffer)
+    clock.now = 11
+    buffer.offer(chunk(1))
+    buffer.begin_attempt()
+    assert drain(buffer, 2) == [("flush", 0), (1, 1)]
+
+
 def test_one_chunk_always_fits() -> None:
     buffer = ReplayBuffer(1, 60)
     buffer.offer(chunk(0, size=1000))
@@ -179,12 +206,27 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.replay_from = 0
         self.declared: set[int] = set()
         self.finals: list[int] = []
+        self.flushes = self.flush_owed = self.flush_at_worker = 0
 
     @rule(count=st.integers(1, 5))
     def offer(self, count: int) -> None:
         for _ in range(count):
             self.buffer.offer(chunk(self.offered))
             self.offered += 1
+
+    @rule()
+    def ask_for_finals(self) -> None:
+        self.flushes += 1
+        self.flush_owed = self.flushes
+        self.buffer.offer(flush(self.flushes))
+
+    @precondition(lambda self: self.flush_at_worker)
+    @rule()
+    def answer(self) -> None:
+        self.buffer.answer_flush(self.flush_at_worker)
+        if self.flush_at_worker == self.flush_owed:
+            self.flush_owed = 0
+        self.flush_at_worker = 0
 
     @rule(count=st.integers(1, 12))
     def write(self, count: int) -> None:
@@ -196,6 +238,9 @@ class AnyInterleaving(RuleBasedStateMachine):
                 fresh = set(range(gap.first, gap.last + 1))
                 assert not fresh & self.declared, "a loss is declared once"
                 self.declared |= fresh
+            if request.HasField("flush"):
+                self.flush_at_worker = request.flush.flush_id
+                continue
             expected = self.handed_out[-1] + 1 if self.handed_out else self.replay_from
             sequence = request.chunk.sequence
             assert sequence == expected + request.chunk.missing_before, "in order, once, and a jump is told"
@@ -216,7 +261,13 @@ class AnyInterleaving(RuleBasedStateMachine):
     def fail_over(self) -> None:
         self.attempt += 1
         self.handed_out = []
+        self.flush_at_worker = 0
         self.buffer.begin_attempt()
+
+    @precondition(lambda self: self.buffer.behind_bytes == 0)
+    @invariant()
+    def the_latest_flush_is_asked_until_it_is_answered(self) -> None:
+        assert self.flush_at_worker >= self.flush_owed
 
     @invariant()
     def is_bounded(self) -> None:

@@ -147,6 +147,23 @@ def test_the_second_worker_lost_without_progress_is_the_last() -> None:
         strikes.strike(CallFailed("UNAVAILABLE"))
 
 
+def test_a_doubtful_loss_ends_a_stream_one_strike_later() -> None:
+    strikes = Strikes(2, 3000)
+    strikes.strike(WorkerStalled())
+    strikes.strike(WorkerStalled(), doubtful=True)
+    with pytest.raises(WorkersLost):
+        strikes.strike(WorkerStalled(), doubtful=True)
+
+
+def test_a_shared_loss_counts_half() -> None:
+    strikes = Strikes(2, 3000)
+    strikes.strike(WorkerStalled())
+    strikes.strike(WorkerStalled(), share=0.5, doubtful=True)
+    assert strikes.any
+    with pytest.raises(WorkersLost):
+        strikes.strike(WorkerStalled())
+
+
 def test_progress_wipes_strikes_out() -> None:
     strikes = Strikes(2, 3000)
     for _ in range(5):

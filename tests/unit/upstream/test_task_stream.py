@@ -190,7 +190,9 @@ async def test_a_taken_slot_refuses_at_once_and_is_free_after_the_end() -> None:
         assert asyncio.get_running_loop().time() - began < FAST.deadlines.admit / 2
         [busy] = errors(items)
         assert (busy.code, busy.fatal, busy.retryable) == (error_pb2.ERROR_CODE_BUSY, True, True)
-        assert busy.retry_after_ms == FAST.retry.busy_retry_after_ms
+        hint = FAST.retry.busy_retry_after_ms
+        assert hint <= busy.retry_after_ms < 2 * hint
+        assert pool.busy(STT) is not None
         first.offer(end())
         assert kinds(await collect(first))[-1] == "ended"
         assert words(await say(pool)) == expected()
@@ -367,6 +369,34 @@ async def test_the_finish_deadline() -> None:
         items = await say(pool)
     assert words(items) == expected()
     assert [e.code for e in errors(items)] == [error_pb2.ERROR_CODE_DEADLINE_EXCEEDED]
+
+
+async def test_every_worker_has_the_whole_time_to_finish() -> None:
+    now = 100.0
+    config = replace(FAST, deadlines=replace(FAST.deadlines, finish=2.0, stall=60, hung=60))
+    scripts = [Script(commit_every=100, answer_end=False), Script(commit_every=100, end_gate=asyncio.Event())]
+    async with workers(*scripts) as servers:
+        pool = Upstream(replace(config, endpoints={STT: tuple(s.target for s in servers)}), clock=lambda: now)
+        await pool.start()
+        await until_serving(pool, 2)
+        first, second = sorted(servers, key=lambda server: server.target)
+        first.script, second.script = scripts
+        collected = asyncio.create_task(say(pool))
+        for server in (first, second):
+            await until(
+                lambda server=server: bool(server.seen) and any(r.HasField("end") for r in server.seen[0].requests)
+            )
+            now += 1.5
+            if server is first:
+                await server.kill()
+        await asyncio.sleep(1.2)  # two looks of the stream at its deadlines
+        gate = second.script.end_gate
+        assert gate is not None
+        gate.set()
+        items = await collected
+        await pool.close(0)
+    assert words(items) == expected()
+    assert not errors(items)
 
 
 async def test_the_stall_deadline_counts_while_an_answer_is_owed() -> None:
