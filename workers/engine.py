@@ -10,7 +10,7 @@ The invariant of every session: a chunk's words stand in exactly one final, and 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -100,6 +100,13 @@ class Engine(Protocol):
 
     def default_slots(self) -> int:
         """How many streams this engine serves in real time on this machine, known after `load`."""
+        ...
+
+    def totals(self) -> Mapping[str, float]:
+        """What the engine has done since its start, by snake-case name, for metrics: rising numbers that name nobody.
+
+        May be called from any thread, before `load` too.
+        """
         ...
 
     async def close(self) -> None: ...

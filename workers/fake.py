@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from talkup.v1 import error_pb2, media_pb2, task_pb2, worker_service_pb2
@@ -81,6 +81,10 @@ class FakeEngine:
 
     def default_slots(self) -> int:
         return self._script.slots
+
+    def totals(self) -> Mapping[str, float]:
+        """See `workers.engine.Engine.totals`."""
+        return {}
 
     async def close(self) -> None:
         """There is nothing to free."""

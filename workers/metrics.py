@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 from talkup.v1 import task_pb2
 
 from workers.stream import StreamNumbers
@@ -27,6 +31,10 @@ class WorkerMetrics:
         self._finals = Counter("talkup_worker_finals", "Final segments sent", registry=reg)
         self._seconds = Histogram("talkup_worker_stream_seconds", "Life of a stream", buckets=_SECONDS, registry=reg)
 
+    def watch_engine(self, totals: Callable[[], Mapping[str, float]]) -> None:
+        """Show an engine's totals whenever the metrics are read."""
+        self.registry.register(_EngineTotals(totals))
+
     def slots(self, slots: task_pb2.Slots) -> None:
         """Note how many slots there are and are free."""
         self._slots_total.set(slots.total)
@@ -49,6 +57,20 @@ class WorkerMetrics:
         self._bytes.inc(numbers.bytes)
         self._finals.inc(numbers.finals)
         self._seconds.observe(seconds)
+
+
+class _EngineTotals(Collector):
+    """`talkup_worker_engine_total{what}`: an engine's own counts and seconds."""
+
+    def __init__(self, totals: Callable[[], Mapping[str, float]]) -> None:
+        self._totals = totals
+
+    def collect(self) -> Iterable[Metric]:
+        """Called by the library for every reading."""
+        family = CounterMetricFamily("talkup_worker_engine", "Work done, by kind; seconds or counts", labels=["what"])
+        for what, value in self._totals().items():
+            family.add_metric([what], value)
+        yield family
 
 
 class MetricsPort:

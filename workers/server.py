@@ -58,6 +58,7 @@ class WorkerServer:
         self._config = config
         self._engine = engine
         self._metrics = metrics or WorkerMetrics()
+        self._metrics.watch_engine(engine.totals)
         limits = ServicerLimits(
             slots=config.slots,
             start_seconds=config.start_seconds,

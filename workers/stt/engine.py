@@ -6,12 +6,14 @@ See `workers.engine.Engine`. One engine serves one process; any number of sessio
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 
 import structlog
 from talkup.v1 import error_pb2, task_pb2, worker_service_pb2
 
 from workers.engine import EngineError, StreamContext
-from workers.scheduler import Scheduler, SchedulerStats
+from workers.scheduler import Scheduler
 from workers.stt import state
 from workers.stt.audio import AudioDecoders
 from workers.stt.calibration import Calibration, calibrate
@@ -20,7 +22,7 @@ from workers.stt.config import SttConfig
 from workers.stt.ledger import ChunkLedger
 from workers.stt.options import stream_options, wants_word_times
 from workers.stt.pace import Pace
-from workers.stt.recognizer import Recognizer
+from workers.stt.recognizer import Counters, Recognizer
 from workers.stt.session import DecodeScheduler, SessionParts, SttSession
 from workers.stt.transcriber import Transcriber
 from workers.stt.tuning import FRAME, SAMPLE_RATE, samples
@@ -43,16 +45,12 @@ class SttEngine:
         self._media_error = media_error
         self._loaded: tuple[Transcriber, SileroVad, DecodeScheduler] | None = None
         self._slots = config.slots
+        self._sessions: set[SttSession] = set()
+        self._ended = Counters()
 
     @property
     def service_type(self) -> task_pb2.ServiceType:
         return task_pb2.SERVICE_TYPE_STT
-
-    @property
-    def scheduler_stats(self) -> SchedulerStats:
-        """Totals of the work done, for metrics."""
-        _, _, scheduler = self._parts()
-        return scheduler.stats
 
     async def load(self) -> None:
         """Load the networks, run them once and measure how many streams this machine carries."""
@@ -87,6 +85,17 @@ class SttEngine:
         """Streams that the machine carries in real time, measured by `load`."""
         return max(1, self._slots)
 
+    def totals(self) -> Mapping[str, float]:
+        """See `workers.engine.Engine.totals`: what streams asked for (`stream_*`), what the model did (`model_*`)."""
+        streams = replace(self._ended)
+        for session in list(self._sessions):
+            streams.add(session.counters)
+        found = {f"stream_{name}": value for name, value in asdict(streams).items()}
+        if self._loaded is not None:
+            _, _, scheduler = self._loaded
+            found |= {f"model_{name}": value for name, value in asdict(scheduler.stats).items()}
+        return found
+
     def open(self, start: task_pb2.StreamStart, context: StreamContext) -> SttSession:
         """See `workers.engine.Engine.open`; options of one stream never touch another."""
         transcriber, vad, scheduler = self._parts()
@@ -105,7 +114,7 @@ class SttEngine:
             segment_id=saved.segment_id if saved else 1,
             attempt=context.attempt,
         )
-        return SttSession(
+        session = SttSession(
             SessionParts(
                 source=source,
                 recognizer=recognizer,
@@ -117,8 +126,11 @@ class SttEngine:
                 skip=saved.recognizer.replay_from - saved.audio_from if saved else 0,
                 max_backlog=samples(self._config.max_backlog_s),
                 deadline=context.deadline,
+                closed=self._closed,
             )
         )
+        self._sessions.add(session)
+        return session
 
     async def close(self) -> None:
         """Stop the scheduler; sessions still open fail."""
@@ -126,6 +138,10 @@ class SttEngine:
             _, _, scheduler = self._loaded
             self._loaded = None
             await asyncio.to_thread(scheduler.close)
+
+    def _closed(self, session: SttSession) -> None:
+        self._ended.add(session.counters)
+        self._sessions.discard(session)
 
     def _parts(self) -> tuple[Transcriber, SileroVad, DecodeScheduler]:
         if self._loaded is None:

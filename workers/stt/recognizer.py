@@ -17,7 +17,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from workers.stt import events
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
@@ -93,7 +93,7 @@ class Ask:
 
 @dataclass(slots=True)
 class Counters:
-    """Facts about a stream's life on this worker."""
+    """Facts about a stream's life on this worker; `empty_segments`: speech of which no word was made, twice."""
 
     steps: int = 0
     interims: int = 0
@@ -106,6 +106,11 @@ class Counters:
     empty_segments: int = 0
     trims: int = 0
     cuts: int = 0
+
+    def add(self, other: Counters) -> None:
+        """Another stream's numbers on top."""
+        for part in fields(self):
+            setattr(self, part.name, getattr(self, part.name) + getattr(other, part.name))
 
 
 class Recognizer:

@@ -51,6 +51,7 @@ class SessionParts:
     max_backlog: int = 10 * SAMPLE_RATE
     deadline: float | None = None
     clock: Callable[[], float] = time.monotonic
+    closed: Callable[[SttSession], None] = lambda _: None
 
 
 class SttSession:
@@ -76,7 +77,7 @@ class SttSession:
 
     @property
     def counters(self) -> Counters:
-        """Facts for the closing log line."""
+        """Facts about this stream, for metrics."""
         return self._recognizer.counters
 
     async def feed(self, chunk: media_pb2.Chunk) -> None:
@@ -162,6 +163,7 @@ class SttSession:
         self._drop_interim()
         self._input.set()
         self._room.set()
+        self._parts.closed(self)
         await self._parts.source.close()
 
     # --- audio in

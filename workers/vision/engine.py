@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -99,6 +100,10 @@ class VisionEngine:
     def default_slots(self) -> int:
         """Streams of 10 frames a second at three quarters of the threads, measured by `load`."""
         return max(1, self._slots)
+
+    def totals(self) -> Mapping[str, float]:
+        """See `workers.engine.Engine.totals`; frames are counted by the gateway."""
+        return {}
 
     def open(self, start: task_pb2.StreamStart, context: StreamContext) -> VisionSession:
         """See `workers.engine.Engine.open`."""

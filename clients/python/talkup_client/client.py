@@ -149,7 +149,8 @@ class Client:
     ) -> AsyncIterator[Stream]:
         """Start a stream; leaving the block ends it. `format` is a MIME type of docs/protocol.md.
 
-        Raises RefusedError with `code` and `field` when the gateway will not have it.
+        A busy gateway is asked again within `busy_s`. Raises RefusedError with `code` and `field` when it will not
+        have it.
         """
         options = messages.StreamOptions(
             format=format,
@@ -164,13 +165,22 @@ class Client:
             channels=channels,
             signals=tuple(signals),
         )
-        stream = await self._begin(options)
+        stream = await self._admitted(options)
         try:
             yield stream
         except BaseException:
             await self._leave(stream, wait=self.online)
             raise
         await self._leave(stream, wait=True)
+
+    async def _admitted(self, options: messages.StreamOptions) -> Stream:
+        """A stream once the gateway has room. Raises as `_begin` does."""
+        patience = self.patience()
+        while True:
+            try:
+                return await self._begin(options)
+            except RefusedError as refused:
+                await patience.bide(refused)
 
     async def _begin(self, options: messages.StreamOptions) -> Stream:
         """A stream that the gateway accepted. Raises RefusedError, BadAnswerError, or what ended the session."""

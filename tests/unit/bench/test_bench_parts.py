@@ -77,7 +77,7 @@ def test_a_replayed_stream_keeps_what_was_said_and_when() -> None:
 
     audio = np.concatenate([np.full(2 * SAMPLE_RATE, 0.5), np.zeros(2 * SAMPLE_RATE)]).astype(np.float32)
     player = Player(Clip("toy", "speech", "en", audio, "hello"), hear, Tuning(), StreamOptions("en"))
-    hello = Hypothesis((Word(" hello", 0, SAMPLE_RATE, 0.9),), -0.1, 0.0, False, "en")
+    hello = Hypothesis((Word(" hello", 0, SAMPLE_RATE, 0.5),), -0.1, 0.0, False, "en")
     while player.request() is not None:
         player.answer(hello)
     assert player.played.text == "hello"

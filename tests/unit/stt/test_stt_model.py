@@ -137,6 +137,18 @@ async def test_streams_with_other_options_do_not_touch_each_other(engine: SttEng
 
 
 @pytest.mark.parametrize("level", [0.0, 0.01])
+async def test_the_engine_counts_what_its_streams_did(engine: SttEngine) -> None:
+    before = engine.totals()
+    open_session = opened(engine)
+    assert finals(await run_stream(opened(engine), chunks(interview(), 4_000)))
+    after = engine.totals()
+    await open_session.close()
+    assert engine.totals() == after
+    assert after["stream_steps"] >= before["stream_steps"] + 3
+    assert after["model_batched"] > before["model_batched"]
+    assert after["stream_empty_segments"] == before["stream_empty_segments"]
+
+
 async def test_silence_and_hiss_have_no_words(engine: SttEngine, level: float) -> None:
     audio = np.random.default_rng(1).normal(0, 1, 16_000 * 20).astype(np.float32) * np.float32(level)
     results = await run_stream(opened(engine, interim_results=True), chunks(audio, 16_000))

@@ -34,6 +34,7 @@ def test_metrics_are_read_over_http() -> None:
     metrics.slots(task_pb2.Slots(total=4, free=3))
     metrics.refused("ERROR_CODE_BUSY")
     metrics.stream_ended(StreamNumbers(outcome=Outcome.ENDED, chunks=7, bytes=900, finals=2), 12.5)
+    metrics.watch_engine(lambda: {"stream_steps": 9, "model_waited": 0.25})
     port = MetricsPort(metrics, "127.0.0.1", 0)
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port.port}/metrics", timeout=5) as answer:
@@ -44,6 +45,8 @@ def test_metrics_are_read_over_http() -> None:
     assert 'talkup_worker_streams_total{outcome="ended"} 1.0' in page
     assert 'talkup_worker_refused_total{code="ERROR_CODE_BUSY"} 1.0' in page
     assert "talkup_worker_chunks_total 7.0" in page
+    assert 'talkup_worker_engine_total{what="stream_steps"} 9.0' in page
+    assert 'talkup_worker_engine_total{what="model_waited"} 0.25' in page
 
 
 def test_tokens_are_compared_whole() -> None:
