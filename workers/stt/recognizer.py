@@ -248,7 +248,8 @@ class Recognizer:
         self._waiting = None
         self._epoch += 1
         if not hypothesis.rejected:
-            doubted = self._skips < _SKIPS_DOUBTED and self._stable.skips(hypothesis.words)
+            placed = [word.moved(ask.start) for word in hypothesis.words]
+            doubted = self._skips < _SKIPS_DOUBTED and self._stable.skips(placed)
             self._skips = self._skips + 1 if doubted else 0
             hypothesis = replace(hypothesis, rejected=doubted)
         if hypothesis.rejected:
