@@ -521,6 +521,7 @@ class Recognizer:
         self._begin_at(end)
         self._last_step = self._last_shown = end
         self._settled = ""
+        self._epoch += 1
         if purpose is Purpose.SEGMENT_END:
             self._open = False
             self._segmenter.spoken = 0
