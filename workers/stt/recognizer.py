@@ -15,6 +15,7 @@ last step's hypothesis is the last one if it fell into the silence and no voice 
 from __future__ import annotations
 
 import enum
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -459,7 +460,8 @@ class Recognizer:
     def _step(self, ask: Ask, hypothesis: Hypothesis) -> None:
         words = [word.moved(ask.start) for word in hypothesis.words]
         tuning = self._tuning
-        fresh = self._stable.agree(words, sure=tuning.sure, sure_until=ask.end - samples(tuning.sure_age))
+        sure = tuning.sure if self._language is not None else math.inf  # in a language guessed wrong it is sure, too
+        fresh = self._stable.agree(words, sure=sure, sure_until=ask.end - samples(tuning.sure_age))
         self._finalise(fresh, hypothesis.language, ask.end)
         self._trim(ask.end, words)
         if fresh:
