@@ -19,7 +19,7 @@ from workers.stt.captions import Captions
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
 from workers.stt.recognizer import Ask, Counters, Effort, Recognizer, StreamOptions
 from workers.stt.transcriber import Transcriber
-from workers.stt.tuning import Tuning
+from workers.stt.tuning import FRAME, Tuning
 from workers.stt.vad import VoiceDetector
 from workers.stt.words import Word, join_finals
 
@@ -71,7 +71,7 @@ class Player:
     def request(self) -> DecodeRequest | None:
         """What the stream wants to know next; None at its end."""
         self._ask = self._recognizer.advance(self._effort)
-        self._note(self._recognizer.position)
+        self._note()
         if self._ask is None:
             self.played.counters = self._recognizer.counters
             return None
@@ -81,20 +81,25 @@ class Player:
         """Take the hypothesis that was asked for, and note what became of it."""
         assert self._ask is not None
         trims, cuts = self._recognizer.counters.trims, self._recognizer.counters.cuts
-        closing, end = self._ask.closing, self._ask.end
+        closing = self._ask.closing
         self._recognizer.apply(self._ask, hypothesis)
-        self._note(end)
+        self._note()
         if self._recognizer.counters.trims > trims:
             self.played.joins.append(len(self.played.words) - len(self._recognizer.snapshot().committed))
         elif closing and cuts and self._ask.purpose.name == "CUT":
             self.played.joins.append(len(self.played.words))
 
-    def _note(self, position: int) -> None:
+    def _note(self) -> None:
+        """Words are committed where the report behind them was made, which may be long before the next request."""
+        fresh = 0
         for event in self._recognizer.take_events():
             if isinstance(event, events.Final):
                 self.played.words += event.words
-                self.played.committed_at += [position / SAMPLE_RATE] * len(event.words)
+                fresh += len(event.words)
                 self._check(self._captions.final(event), final=True)
+            elif isinstance(event, events.Committed):
+                self.played.committed_at += [event.state.frame * FRAME / SAMPLE_RATE] * fresh
+                fresh = 0
             elif isinstance(event, events.Interim):
                 self._check(self._captions.interim(event), final=False)
 

@@ -15,6 +15,7 @@ last step's hypothesis is the last one if it fell into the silence and no voice 
 from __future__ import annotations
 
 import enum
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -75,7 +76,7 @@ class Ask:
     """A hypothesis that the machine wants of the audio from `start` to `end`.
 
     `epoch` tells an interim that came too late; `retry`: the window seemed empty once, now at full encoder length;
-    `settled`: the audio ends in silence, nobody is in the middle of a word.
+    `settled`: the audio ends in a silence in which the voice detector can be believed.
     """
 
     purpose: Purpose
@@ -253,14 +254,16 @@ class Recognizer:
         self._waiting = None
         self._epoch += 1
         if not hypothesis.rejected:
-            doubted = self._skips < _SKIPS_DOUBTED and self._stable.skips(hypothesis.words)
+            placed = [word.moved(ask.start) for word in hypothesis.words]
+            doubted = self._skips < _SKIPS_DOUBTED and self._stable.skips(placed)
             self._skips = self._skips + 1 if doubted else 0
             hypothesis = replace(hypothesis, rejected=doubted)
         if hypothesis.rejected:
             self.counters.rejected += 1
         if self._language is None and not hypothesis.rejected:
             self._consider_language(hypothesis.language)
-        self._settled = hypothesis.language if ask.settled and not hypothesis.rejected else ""
+        heard_all = ask.settled and hypothesis.words and not hypothesis.rejected
+        self._settled = hypothesis.language if heard_all else ""
         if ask.closing:
             self._close(ask, hypothesis)
         elif not hypothesis.rejected:
@@ -345,9 +348,12 @@ class Recognizer:
         """Silence that ends a segment, samples: as asked for, else by how noisy the place is."""
         if self._options.endpointing is not None:
             return self._options.endpointing
+        return samples(self._tuning.noisy_endpointing if self._noisy() else self._tuning.endpointing)
+
+    def _noisy(self) -> bool:
+        """Whether speech hardly stands above its background: the voice detector misses words there."""
         above = self._noise.above()
-        noisy = above is not None and above < self._tuning.noisy_below
-        return samples(self._tuning.noisy_endpointing if noisy else self._tuning.endpointing)
+        return above is not None and above < self._tuning.noisy_below
 
     def _rest(self) -> None:
         """Silence: forget what no later window can need, and say from time to time that it is done with."""
@@ -403,7 +409,7 @@ class Recognizer:
         if self._segmenter.spoken == 0 and not self._stable.tail:
             self._leave_window(purpose, end)
             return None
-        if self._settled and purpose is not Purpose.CUT and (self._stable.committed or self._stable.tail):
+        if self._settled and purpose is not Purpose.CUT:
             self.counters.settled += 1
             self._finalise(self._stable.finish(None), self._settled, end)
             self._leave_window(purpose, end)
@@ -421,7 +427,8 @@ class Recognizer:
             prompt=options.hotwords + (options.initial_prompt if self._first_window else ()),
             align=purpose is not Purpose.INTERIM,
         )
-        settled = purpose is Purpose.STEP and self._segmenter.silence >= samples(self._tuning.settled)
+        quiet = self._segmenter.silence >= samples(self._tuning.settled) and not self._noisy()
+        settled = purpose is Purpose.STEP and quiet
         return Ask(purpose, self._start, end, request, self._epoch, settled=settled)
 
     def _wait_for(self, ask: Ask) -> Ask:
@@ -463,7 +470,8 @@ class Recognizer:
     def _step(self, ask: Ask, hypothesis: Hypothesis) -> None:
         words = [word.moved(ask.start) for word in hypothesis.words]
         tuning = self._tuning
-        fresh = self._stable.agree(words, sure=tuning.sure, sure_until=ask.end - samples(tuning.sure_age))
+        sure = tuning.sure if self._language is not None else math.inf  # in a language guessed wrong it is sure, too
+        fresh = self._stable.agree(words, sure=sure, sure_until=ask.end - samples(tuning.sure_age))
         self._finalise(fresh, hypothesis.language, ask.end)
         self._trim(ask.end, words)
         if fresh:
@@ -525,6 +533,7 @@ class Recognizer:
         self._begin_at(end)
         self._last_step = self._last_shown = end
         self._settled = ""
+        self._epoch += 1
         if purpose is Purpose.SEGMENT_END:
             self._open = False
             self._segmenter.spoken = 0

@@ -32,13 +32,19 @@ class Tuning:
     """Between two hypotheses that commit (1.0: 7.46 against 7.02, and a third more work; 2.0: 7.22 and slower)."""
 
     sure: float = 0.85
-    """Probability from which a word is final when it is first heard (0.5: 7.59 for 7.45; 0.95: 0.2 s later)."""
+    """Probability from which a word is final when it is first heard (0.5: 7.59 for 7.45; 0.95: 0.2 s later).
+
+    Once the language is known: of words in a language guessed wrong the model may be as sure.
+    """
 
     sure_age: float = 0.4
     """Audio behind such a word."""
 
     settled: float = 0.25
-    """Silence at a step after which its hypothesis stands for the segment's last one, unless a voice is heard."""
+    """Silence at a step after which its hypothesis stands for the segment's last one, unless a voice is heard.
+
+    Not where it is noisy (`noisy_below`): words that the voice detector misses would be lost.
+    """
 
     stretched_step: float = 3.0
     """The same under overload."""

@@ -26,9 +26,12 @@ class LiteRtNet:
         self._outputs = [places[name] for name in spec.outputs]
 
     def run(self, picture: Floats) -> Sequence[Floats]:
-        """See `workers.vision.nets.Net`."""
-        self._interpreter.set_tensor(self._input, picture[np.newaxis])
-        self._interpreter.invoke()
+        """See `workers.vision.nets.Net`. Raises NetError."""
+        try:
+            self._interpreter.set_tensor(self._input, picture[np.newaxis])
+            self._interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            raise NetError(f"{self.spec.name}: the network cannot be run") from error
         return [np.asarray(self._interpreter.get_tensor(place)).reshape(-1) for place in self._outputs]
 
 

@@ -68,7 +68,10 @@ class Net(Protocol):
     def spec(self) -> NetSpec: ...
 
     def run(self, picture: Floats) -> Sequence[Floats]:
-        """The outputs for a picture of shape (side, side, 3), RGB, in the network's own range; each of shape (n,)."""
+        """The outputs for a picture of shape (side, side, 3), RGB, in the network's own range; each of shape (n,).
+
+        Raises NetError where the library fails.
+        """
         ...
 
 

@@ -71,7 +71,7 @@ def session_gives_way(nice: int, autogroup: Path = Path("/proc/self/autogroup"))
 
     Where Linux shares the processor out by session first (sched(7), autogroup), a nice counts only inside of one.
     """
-    if not nice or os.getsid(0) != os.getpid():
+    if not nice or not hasattr(os, "getsid") or os.getsid(0) != os.getpid():
         return
     try:
         autogroup.write_text(str(nice), encoding="ascii")

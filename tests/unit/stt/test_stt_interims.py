@@ -39,3 +39,25 @@ def test_it_is_asked_again_sooner_while_nothing_was_understood() -> None:
 
 def test_a_stream_that_wants_no_interims_asks_for_none() -> None:
     assert asked_at([SOMETHING], StreamOptions("en", interims=False)) == []
+
+
+def test_an_interim_of_a_window_that_closed_unheard_is_not_shown_in_the_next() -> None:
+    heard = Recognizer(hear_voice, Tuning(), StreamOptions("en", endpointing=2 * 16_000))
+    effort = Effort(10.0, 5, extra_interims=True)
+    heard.feed(np.full(8_192, 0.5, np.float32))
+    heard.flush(1)
+    ask = heard.advance(effort)
+    assert ask is not None
+    assert ask.closing
+    heard.apply(ask, SOMETHING)
+    heard.feed(np.zeros(3 * 16_000, np.float32))
+    late = heard.advance(effort)
+    assert late is not None
+    assert late.purpose is Purpose.INTERIM
+    while heard.advance(effort) is not None:
+        pass
+    heard.feed(np.full(4_096, 0.5, np.float32))
+    assert heard.advance(effort) is None
+    heard.take_events()
+    heard.apply(late, SOMETHING)
+    assert heard.take_events() == []

@@ -45,3 +45,29 @@ def test_the_count_is_carried_to_another_worker() -> None:
     saved = after([LOOPED, [7, 8]]).snapshot()
     assert saved.skips == 1
     assert state.RecognizerState().skips == 0
+
+
+def test_times_are_compared_on_the_media_clock() -> None:
+    """Of "x y" the second word is found where it ended, an hour into the stream as at its beginning."""
+    begin = 3_600 * 16_000 // FRAME
+    at = begin * FRAME
+    saved = state.RecognizerState(
+        frame=begin,
+        replay_from=at,
+        track_first=begin,
+        vad_frame=begin,
+        speaking=True,
+        window_open=True,
+        window_start=at,
+        last_step=at,
+        committed=[(" x", at, at + 1_000, 0.9), (" y", at + 1_000, at + 2_000, 0.9)],
+        tail=[(" " + letter, at + 2_000, at + 3_000, 0.5) for letter in "ydefghij"],
+    )
+    heard = Recognizer(hear_voice, Tuning(), StreamOptions("en"), saved)
+    heard.feed(np.full(2 * 16_000, 0.5, np.float32))
+    ask = heard.advance(EFFORT)
+    assert ask is not None
+    words = tuple(Word(" " + letter, 1_000 * i, 1_000 * (i + 1), 0.5) for i, letter in enumerate("xcydef"))
+    heard.apply(ask, Hypothesis(words, -0.1, 0.0, False, "en"))
+    assert heard.counters.rejected == 0
+    assert [entry[0] for entry in heard.snapshot().committed] == [" x", " y", " y", " d", " e", " f"]

@@ -50,6 +50,12 @@ def test_a_file_that_is_no_network_is_refused(tmp_path: Path, name: str) -> None
         load(MESH, path, reader(name))
 
 
+def test_a_picture_of_another_size_is_an_error_of_the_network(name: str) -> None:
+    net = load(MESH, path_of(MESH), reader(name))
+    with pytest.raises(NetError):
+        net.run(probe(MESH.side // 2))
+
+
 @every_spec
 def test_networks_are_deterministic(spec: NetSpec, name: str) -> None:
     net = load(spec, path_of(spec), reader(name))
