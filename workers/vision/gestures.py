@@ -15,6 +15,7 @@ BLINK_FPS: Final = 15.0
 _RATE_FRAMES: Final = 12
 _NOD_DEGREES: Final = 5.0
 _NOD_MS: Final = 900
+_NOD_ONSET: Final = 0.2
 _BLINK_MS: Final = 500
 _SLACK: Final = 0.93
 """A camera of 15 frames a second gives 14.x; the slack is for its clock."""
@@ -43,7 +44,10 @@ class RateMeter:
 
 
 class NodFinder:
-    """Pitch to nods: down by 5 degrees or more and back up by half of it, all within 0.9 s."""
+    """Pitch to nods: down by 5 degrees or more and back up by half of it, all within 0.9 s.
+
+    A nod begins where the pitch was last within a fifth of the way from its top: at rest the top is anywhere.
+    """
 
     def __init__(self, recent: Iterable[tuple[int, float]] = ()) -> None:
         self._recent: deque[tuple[int, float]] = deque(recent)
@@ -63,12 +67,12 @@ class NodFinder:
             self._recent.popleft()
         low = min(self._recent, key=lambda sample: sample[1])
         before = [sample for sample in self._recent if sample[0] <= low[0]]
-        top = max(before, key=lambda sample: sample[1])
-        drop = top[1] - low[1]
+        top = max(sample[1] for sample in before)
+        drop = top - low[1]
         if drop < _NOD_DEGREES or pitch - low[1] < drop / 2:
             return None
         self._recent.clear()
-        return Nod(top[0], media_ms)
+        return Nod(max(at for at, degrees in before if degrees >= top - drop * _NOD_ONSET), media_ms)
 
 
 class BlinkFinder:
