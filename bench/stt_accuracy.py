@@ -16,7 +16,7 @@ from bench.scoring import Errors, area_under_curve, matched, normalise, percenti
 from bench.stt_bench import ENGLISH, MANY_LANGUAGES, Bench
 from bench.stt_offline import TimedWord
 from bench.stt_replay import Played, replay
-from workers.stt.recognizer import StreamOptions
+from workers.stt.ask import StreamOptions
 from workers.stt.words import Word, word_key
 
 _RESAMPLINGS = 1000

@@ -16,8 +16,8 @@ from bench.scoring import percentiles
 from bench.stt_bench import ENGLISH, Bench, resolved
 from bench.stt_offline import growing_buffer
 from bench.stt_replay import Player
+from workers.stt.ask import StreamOptions
 from workers.stt.hypothesis import DecodeRequest
-from workers.stt.recognizer import StreamOptions
 from workers.stt.transcriber import Transcriber
 from workers.stt.tuning import Tuning
 

@@ -15,9 +15,10 @@ from talkup.v1 import transcript_pb2
 
 from bench.corpus import SAMPLE_RATE, Clip
 from workers.stt import events
+from workers.stt.ask import Ask, Counters, Effort, StreamOptions
 from workers.stt.captions import Captions
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
-from workers.stt.recognizer import Ask, Counters, Effort, Recognizer, StreamOptions
+from workers.stt.recognizer import Recognizer
 from workers.stt.transcriber import Transcriber
 from workers.stt.tuning import FRAME, Tuning
 from workers.stt.vad import VoiceDetector

@@ -14,7 +14,8 @@ from rapidfuzz.distance import Levenshtein
 from whisper_normalizer.english import EnglishTextNormalizer
 
 from workers.stt import events
-from workers.stt.recognizer import Effort, Recognizer, StreamOptions
+from workers.stt.ask import Effort, StreamOptions
+from workers.stt.recognizer import Recognizer
 from workers.stt.transcriber import Transcriber
 from workers.stt.tuning import Tuning
 from workers.stt.vad import SileroVad

@@ -14,13 +14,13 @@ last step's hypothesis is the last one if it fell into the silence and no voice 
 
 from __future__ import annotations
 
-import enum
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 
 from workers.stt import events
+from workers.stt.ask import Ask, Counters, Effort, Purpose, StreamOptions
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
 from workers.stt.noise import NoiseMeter
 from workers.stt.segmenter import Edge, Segmenter
@@ -36,82 +36,6 @@ _VAD_SLICE = 8 * FRAME
 _FULL_LENGTH_FRAMES = 3000
 _SKIPS_DOUBTED = 2
 """Hypotheses in a row that may be put aside for leaving out much of the last one, which may itself be wrong."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamOptions:
-    """What one stream asked for. `language`: ISO 639-1, or None to detect it; `endpointing`: samples of silence."""
-
-    language: str | None = None
-    interims: bool = True
-    endpointing: int | None = None
-    hotwords: tuple[int, ...] = ()
-    initial_prompt: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How much work the machine has room for: seconds between steps, beam, and whether extra interims are welcome."""
-
-    step: float
-    beam: int
-    extra_interims: bool
-
-
-class Purpose(enum.Enum):
-    """Why a hypothesis is wanted."""
-
-    INTERIM = enum.auto()
-    STEP = enum.auto()
-    SEGMENT_END = enum.auto()
-    FLUSH = enum.auto()
-    CUT = enum.auto()
-
-
-_CLOSING = frozenset({Purpose.SEGMENT_END, Purpose.FLUSH, Purpose.CUT})
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ask:
-    """A hypothesis that the machine wants of the audio from `start` to `end`.
-
-    `epoch` tells an interim that came too late; `retry`: the window seemed empty once, now at full encoder length;
-    `settled`: the audio ends in a silence in which the voice detector can be believed.
-    """
-
-    purpose: Purpose
-    start: int
-    end: int
-    request: DecodeRequest
-    epoch: int
-    retry: bool = False
-    settled: bool = False
-
-    @property
-    def closing(self) -> bool:
-        return self.purpose in _CLOSING
-
-
-@dataclass(slots=True)
-class Counters:
-    """Facts about a stream's life on this worker; `empty_segments`: speech of which no word was made, twice."""
-
-    steps: int = 0
-    interims: int = 0
-    closings: int = 0
-    settled: int = 0
-    """Windows closed with their last step's hypothesis."""
-    rejected: int = 0
-    fallbacks: int = 0
-    empty_retries: int = 0
-    empty_segments: int = 0
-    trims: int = 0
-    cuts: int = 0
-
-    def add(self, other: Counters) -> None:
-        """Another stream's numbers on top."""
-        for part in fields(self):
-            setattr(self, part.name, getattr(self, part.name) + getattr(other, part.name))
 
 
 class Recognizer:

@@ -20,12 +20,13 @@ from talkup.v1 import error_pb2, media_pb2, task_pb2, transcript_pb2
 from workers.engine import EngineError
 from workers.scheduler import ExpiredError, Rank, Scheduler, SchedulerClosedError
 from workers.stt import events, state
+from workers.stt.ask import Ask, Counters, Effort, Purpose
 from workers.stt.audio import AudioSource, RestartPoint
 from workers.stt.captions import Captions
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
 from workers.stt.ledger import ChunkLedger
 from workers.stt.pace import Pace
-from workers.stt.recognizer import Ask, Counters, Effort, Purpose, Recognizer
+from workers.stt.recognizer import Recognizer
 from workers.stt.tuning import SAMPLE_RATE, milliseconds
 
 _SLICE = SAMPLE_RATE // 2

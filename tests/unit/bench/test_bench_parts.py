@@ -14,8 +14,8 @@ from bench.corpus import OWN_CLIPS, SAMPLE_RATE, Clip, joined, load
 from bench.page import Run, held
 from bench.scoring import area_under_curve, matched, percentiles, total, word_errors
 from bench.stt_replay import Player
+from workers.stt.ask import StreamOptions
 from workers.stt.hypothesis import Hypothesis
-from workers.stt.recognizer import StreamOptions
 from workers.stt.tuning import Tuning
 from workers.stt.vad import VadState
 from workers.stt.words import Word

@@ -18,11 +18,12 @@ from talkup.v1 import media_pb2, task_pb2, transcript_pb2
 
 from workers.scheduler import Scheduler
 from workers.stt import state
+from workers.stt.ask import StreamOptions
 from workers.stt.captions import Captions
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
 from workers.stt.ledger import ChunkLedger
 from workers.stt.pace import Pace
-from workers.stt.recognizer import Recognizer, StreamOptions
+from workers.stt.recognizer import Recognizer
 from workers.stt.session import SessionParts, SttSession
 from workers.stt.tuning import FRAME, Tuning
 from workers.stt.vad import VadState

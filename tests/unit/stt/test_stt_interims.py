@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from stt_toys import hear_voice
 
+from workers.stt.ask import Effort, Purpose, StreamOptions
 from workers.stt.hypothesis import Hypothesis
-from workers.stt.recognizer import Effort, Purpose, Recognizer, StreamOptions
+from workers.stt.recognizer import Recognizer
 from workers.stt.tuning import Tuning
 from workers.stt.words import Word
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from workers.stt.ask import Effort, StreamOptions
 from workers.stt.noise import NoiseMeter
-from workers.stt.recognizer import Effort, Recognizer, StreamOptions
+from workers.stt.recognizer import Recognizer
 from workers.stt.state import RecognizerState
 from workers.stt.tuning import FRAME, Tuning, samples
 from workers.stt.vad import VadState

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from stt_toys import WORD, Floats, hear_voice, speak, transcribe, word
 
 from workers.stt import events
+from workers.stt.ask import Effort, StreamOptions
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
-from workers.stt.recognizer import Effort, Recognizer, StreamOptions
+from workers.stt.recognizer import Recognizer
 from workers.stt.state import RecognizerState
 from workers.stt.tuning import Tuning
 from workers.stt.words import Word

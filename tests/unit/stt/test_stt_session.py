@@ -13,8 +13,8 @@ from stt_toys import WORD, ToyEngine, chunks, finals, run_stream, speak, text_of
 from talkup.v1 import error_pb2, media_pb2, task_pb2, transcript_pb2
 
 from workers.engine import EngineError
+from workers.stt.ask import StreamOptions
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
-from workers.stt.recognizer import StreamOptions
 
 LONG = [*range(1, 60), 0, 0, 0, 0, *range(60, 90), *[0] * 12, *range(90, 120)]
 SAID = [number for number in LONG if number]

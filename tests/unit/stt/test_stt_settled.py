@@ -9,8 +9,9 @@ import pytest
 from stt_toys import hear_voice, speak, text_of, transcribe
 
 from workers.stt import events
+from workers.stt.ask import Ask, Effort, Purpose, StreamOptions
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
-from workers.stt.recognizer import Ask, Effort, Purpose, Recognizer, StreamOptions
+from workers.stt.recognizer import Recognizer
 from workers.stt.state import RecognizerState
 from workers.stt.tuning import SAMPLE_RATE, Tuning
 from workers.stt.words import join_words

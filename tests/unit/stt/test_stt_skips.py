@@ -6,8 +6,9 @@ import numpy as np
 from stt_toys import hear_voice, text_of, word
 
 from workers.stt import state
+from workers.stt.ask import Effort, StreamOptions
 from workers.stt.hypothesis import Hypothesis
-from workers.stt.recognizer import Effort, Recognizer, StreamOptions
+from workers.stt.recognizer import Recognizer
 from workers.stt.tuning import FRAME, Tuning
 from workers.stt.words import Word, join_words
 
