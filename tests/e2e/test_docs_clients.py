@@ -75,7 +75,7 @@ INNER = {
     # Types that are told by what they hold.
     *("Change", "Status", "StreamEvent", "Word"),
     # What client, stream and command say to each other.
-    *("deliver", "patience", "accepted", "acknowledged_bytes", "end_on_resumption", "fail", "leave"),
+    *("deliver", "accepted", "acknowledged_bytes", "end_on_resumption", "fail", "leave"),
     *("has_repeated", "receive", "receive_acknowledge", "receive_error", "resumed", "started_again", "wait_accepted"),
 }
 

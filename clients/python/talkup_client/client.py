@@ -129,6 +129,8 @@ class Client:
             self._reader.cancel()
             with suppress(asyncio.CancelledError):
                 await self._reader
+        if self._transport is not None:
+            self._transport.abort()  # one that the reader made meanwhile
         self._fail(self._failure or ConnectionLostError("the client was closed"))
 
     @asynccontextmanager
@@ -146,10 +148,12 @@ class Client:
         sample_rate: int | None = None,
         channels: int | None = None,
         signals: Sequence[str] = (),
+        patience: Patience | None = None,
     ) -> AsyncIterator[Stream]:
         """Start a stream; leaving the block ends it. `format` is a MIME type of docs/protocol.md.
 
-        Raises RefusedError with `code` and `field` when the gateway will not have it.
+        A gateway without a free worker is asked again while `patience` lasts, at once refused without one. Raises
+        RefusedError with `code` and `field` when the gateway will not have it.
         """
         options = messages.StreamOptions(
             format=format,
@@ -164,11 +168,15 @@ class Client:
             channels=channels,
             signals=tuple(signals),
         )
-        stream = await self._begin(options)
+        if patience is None:
+            stream = await self._begin(options)
+        else:
+            stream = await patience.until_taken(lambda: self._begin(options))
         try:
             yield stream
         except BaseException:
-            await self._leave(stream, wait=self.online)
+            with suppress(TalkupError):  # what went wrong first is told
+                await self._leave(stream, wait=self.online)
             raise
         await self._leave(stream, wait=True)
 
@@ -180,11 +188,12 @@ class Client:
             await self.deliver(stream, stream.start_message)
             async with asyncio.timeout(self._open_timeout_s + self._resume_s):
                 await stream.wait_accepted()
-        except TimeoutError:
-            del self._streams[stream.stream_id]
-            raise BadAnswerError("the gateway did not answer the start of a stream in time") from None
-        except BaseException:
-            self._streams.pop(stream.stream_id, None)
+        except BaseException as error:
+            # The gateway may have taken it, or may yet: a stream that nobody ends keeps a worker's slot.
+            with suppress(TalkupError):
+                await self._leave(stream, wait=self.online)
+            if isinstance(error, TimeoutError):
+                raise BadAnswerError("the gateway did not answer the start of a stream in time") from None
             raise
         return stream
 
@@ -279,12 +288,7 @@ class Client:
 
     async def _connect_first(self) -> tuple[Transport, SessionOpened]:
         """A session at the first gateway that answers, once it is not busy. Raises what the last one did."""
-        patience = self.patience()
-        while True:
-            try:
-                return await self.gateways.open_any(self._dispatch)
-            except RefusedError as refused:
-                await patience.bide(refused)
+        return await self.patience().until_taken(lambda: self.gateways.open_any(self._dispatch))
 
     async def _read_until_closed(self) -> None:
         try:
@@ -370,6 +374,8 @@ class Client:
         if stream.accepted:
             stream.fail(SessionLostError("the gateway no longer knows this stream", stream_id=stream.stream_id))
             self._forget_if_over(stream)
+        elif stream.left:
+            self._streams.pop(stream.stream_id, None)
         else:
             await transport.send(stream.started_again())
 
@@ -399,6 +405,7 @@ class Client:
         if error.stream_id is not None:
             if stream := self._streams.get(error.stream_id):
                 stream.receive_error(error)
+                self._forget_if_over(stream)
             return
         problem = from_error_data(error.data)
         if isinstance(problem, AuthenticationError | SessionLostError):

@@ -68,12 +68,13 @@ async def watch(
     clock = asyncio.get_running_loop().time
     while True:
         asked = clock()
-        wait_s = LINGER_S if followed.ended else WAIT_S
+        had_ended = followed.ended
+        wait_s = LINGER_S if had_ended else WAIT_S
         transcript = await source.changed(wait_s)
         news = [] if transcript is None else list(followed.take(transcript))
         for start_ms, text in news:
             captions.final(start_ms, text)
-        if news:
+        if news or (followed.ended and not had_ended):
             continue
         left_s = wait_s - (clock() - asked)  # of the time that a gateway which holds requests back would have taken
         if left_s > 0:
