@@ -92,7 +92,7 @@ def drawing_of(media: MediaFile, output: Path | None) -> Drawing | None:
         module = importlib.import_module("talkup_client.annotate")
     except ModuleNotFoundError as error:
         raise SettingError(
-            f"--annotate needs the extra `annotate` (pip install 'talkup-gateway[annotate]'): no {error.name} here",
+            f"--annotate needs the extra `annotate` (pip install 'talkup-client[annotate]'): no {error.name} here",
             field="--annotate",
         ) from None
     return Drawing(media, output, cast("Callable[[Path, Findings, Path], int]", module.annotate))
