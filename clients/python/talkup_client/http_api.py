@@ -45,8 +45,13 @@ class Answer:
             return self
         error = self.body.get("error") if isinstance(self.body, dict) else None
         if not isinstance(error, dict):
-            raise BadAnswerError(f"HTTP {self.status}, not from a gateway (--http-url names its HTTP port)")
-        raise from_error_data(error)
+            problem = f"HTTP {self.status}, not from a gateway (--http-url names its HTTP port)"
+            raise BadAnswerError(problem, retryable=self._may_pass)
+        raise from_error_data({"retryable": self._may_pass, **error})
+
+    @property
+    def _may_pass(self) -> bool:
+        return self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 class HttpApi:

@@ -123,7 +123,7 @@ async def test_a_scheme_in_capitals_is_no_way_around_tls() -> None:
 
 async def test_a_connection_that_breaks_is_told_and_taken_up() -> None:
     lines, changes = Lines(), list[Change]()
-    server = Server(transcript((False, ["one"])), None, None, transcript((True, ["one", "two"])))
+    server = Server(transcript((False, ["one"])), None, 502, transcript((True, ["one", "two"])))
     async with server.serving() as api:
         await follow(api, lines, changes)
     assert lines.told == ["one", "two"]
