@@ -61,8 +61,8 @@ async def watch(
     """Show finals until every stream of the session has ended and none began for five seconds.
 
     Raises the gateway's refusal (SessionLostError for a session that is unknown or expired), and ConnectionLostError
-    when there is no connection at first, or none again for `retry_s` seconds. A status of 500 and above, as a proxy gives
-    while its gateway restarts, counts as no connection.
+    when there is no connection at first, or none again for `retry_s` seconds. A status of 500 and above, as a proxy
+    gives while its gateway restarts, counts as no connection.
     """
     followed = Followed()
     source = _Source(api, session_id, tell, retry_s=retry_s, sleep=sleep, rng=rng)
