@@ -30,10 +30,17 @@ export async function openMicrophone(withCamera, onSlice, onEnd) {
     audio: { channelCount: 1, echoCancellation: true },
     video: withCamera && { width: 640, height: 480 },
   });
+  const letGo = () => media.getTracks().forEach((track) => track.stop());
   for (const track of media.getTracks()) track.onended = onEnd;
-  const sound = PcmSource.supported
-    ? await PcmSource.open(media, onSlice, { processorUrl: "pcm-processor.js" })
-    : new RecorderSource(media, onSlice, { sliceMs: 100 });
+  let sound;
+  try {
+    sound = PcmSource.supported
+      ? await PcmSource.open(media, onSlice, { processorUrl: "pcm-processor.js" })
+      : new RecorderSource(media, onSlice, { sliceMs: 100 });
+  } catch (error) {
+    letGo();
+    throw error;
+  }
   return {
     media,
     format: sound.format,
@@ -42,7 +49,7 @@ export async function openMicrophone(withCamera, onSlice, onEnd) {
     start: () => sound.start(),
     async stop() {
       await sound.stop();
-      for (const track of media.getTracks()) track.stop();
+      letGo();
     },
   };
 }

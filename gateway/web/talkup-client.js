@@ -91,9 +91,14 @@ var ChunkBuffer = class {
     while ((this.#kept[0]?.sequence ?? Infinity) <= committed)
       this.#forgetOldest();
   }
-  /** The chunks from `sequence` on, to be sent again. */
+  /** The chunks that are kept from `sequence` on. */
   from(sequence) {
     return this.#kept.filter((chunk) => chunk.sequence >= sequence);
+  }
+  /** The chunks to send again to a gateway, perhaps another one by now, that has none from `sequence` on. */
+  rewind(sequence) {
+    this.#received = sequence - 1;
+    return this.from(sequence);
   }
   /** Forgets everything: the stream is over, or its past is of no use. Numbers go on from `next`. */
   clear(next = this.#next) {
@@ -313,7 +318,7 @@ var TalkupStream = class extends Emitter {
   }
   /** Says what the gateway has not been told, or has not answered. */
   #goOn(nextSequence) {
-    for (const chunk of this.#chunks.from(nextSequence))
+    for (const chunk of this.#chunks.rewind(nextSequence))
       this.#transmit(chunk);
     for (const flush_id of this.#flushes.keys())
       this.#sendFlush(flush_id);
@@ -390,8 +395,10 @@ var TalkupClient = class extends Emitter {
   #attempt = 0;
   #lostAt;
   #retry;
+  #deadline;
   #heart;
   #heardAt = 0;
+  #askedAt = 0;
   #refusal;
   #opening;
   #statusWaiters = [];
@@ -488,20 +495,18 @@ var TalkupClient = class extends Emitter {
     }
     this.#socket = socket;
     this.#heardAt = this.#options.now();
-    const timer = setTimeout(() => socket === this.#socket && this.#dropped(1006), this.#options.openMs);
+    this.#deadline = setTimeout(() => this.#dropped(1006), this.#options.openMs);
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => socket === this.#socket && this.#resume();
+    socket.onopen = () => socket === this.#socket ? this.#resume() : socket.close(1e3);
     socket.onmessage = ({ data }) => {
       if (socket !== this.#socket || typeof data !== "string")
         return;
       this.#heardAt = this.#options.now();
-      const message = JSON.parse(data);
-      if (message.type === "session")
-        clearTimeout(timer);
-      this.#receive(message);
+      this.#receive(JSON.parse(data));
+      if (this.#linked)
+        clearTimeout(this.#deadline);
     };
     socket.onclose = ({ code, reason }) => {
-      clearTimeout(timer);
       if (socket === this.#socket)
         this.#dropped(code, reason);
     };
@@ -558,12 +563,19 @@ var TalkupClient = class extends Emitter {
     this.#opening?.resolve(data);
     this.#opening = void 0;
   }
-  /** A socket can be dead without having been closed: silence in spite of pings ends it. */
+  /**
+   * A socket can be dead without having been closed: silence in spite of pings ends it. Timers of hidden tabs and of
+   * machines that slept come late: silence before which nothing was asked says nothing.
+   */
   #beat() {
     clearInterval(this.#heart);
     this.#heart = setInterval(() => {
-      if (this.#options.now() - this.#heardAt > 2 * this.#options.heartbeatMs)
+      const now = this.#options.now();
+      const unanswered = this.#askedAt > this.#heardAt;
+      if (unanswered && now - this.#heardAt > 2 * this.#options.heartbeatMs)
         return this.#dropped(1006);
+      if (!unanswered)
+        this.#askedAt = now;
       this.#sendText({ type: "ping" });
     }, this.#options.heartbeatMs);
   }
@@ -582,6 +594,7 @@ var TalkupClient = class extends Emitter {
   #abandon() {
     this.#abandoned = this.#socket ?? this.#abandoned;
     clearTimeout(this.#retry);
+    clearTimeout(this.#deadline);
     clearInterval(this.#heart);
     this.#socket = void 0;
     this.#linked = false;

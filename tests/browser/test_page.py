@@ -202,12 +202,24 @@ async def test_a_microphone_that_is_refused_is_told(stack: Stack, tone: Path) ->
         assert visit.problems == []
 
 
+KEEP = """
+const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async (wanted) => (window.media = await open(wanted));
+"""
+
+
+async def test_a_microphone_that_cannot_be_read_is_let_go(stack: Stack, tone: Path) -> None:
+    unread = "AudioWorklet.prototype.addModule = async () => { throw new Error('no processor') };"
+    async with visiting(address(stack), tone, script=KEEP + unread) as visit:
+        await give_key(visit, stack)
+        await visit.page.click("#toggle")
+        await visit.page.wait_for_selector("#notice:not([hidden])")
+        await visit.until("() => window.media.getTracks().every(({ readyState }) => readyState === 'ended')")
+        assert visit.problems == []
+
+
 async def test_a_microphone_that_is_unplugged_ends_the_call(stack: Stack, tone: Path) -> None:
-    keep = """
-    const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-    navigator.mediaDevices.getUserMedia = async (wanted) => (window.media = await open(wanted));
-    """
-    async with visiting(address(stack), tone, script=keep) as visit:
+    async with visiting(address(stack), tone, script=KEEP) as visit:
         await give_key(visit, stack)
         await visit.page.click("#toggle")
         await visit.until(WORDS, 8)

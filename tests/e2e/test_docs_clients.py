@@ -12,6 +12,8 @@ import pytest
 import talkup_client
 from talkup_client import Client, Stream, TalkupError, cli
 
+from deploy.dev import certs, plan
+from deploy.dev.settings import DevSettings
 from tests.e2e.test_talkup_command import samples
 from tests.fakes.readme import example
 from tests.fakes.stack import ROOT, Stack, child_environment
@@ -75,9 +77,15 @@ INNER = {
     # Types that are told by what they hold.
     *("Change", "Status", "StreamEvent", "Word"),
     # What client, stream and command say to each other.
-    *("deliver", "patience", "accepted", "acknowledged_bytes", "end_on_resumption", "fail", "leave"),
+    *("deliver", "accepted", "acknowledged_bytes", "end_on_resumption", "fail", "leave"),
     *("has_repeated", "receive", "receive_acknowledge", "receive_error", "resumed", "started_again", "wait_accepted"),
 }
+
+
+def test_the_port_that_make_run_names_is_told() -> None:
+    identity = certs.identity(Path("tls"), "localhost")
+    gateway = plan.gateway(DevSettings(), identity, Path("run"), "secret", has_vision=False)
+    assert f"names the port without TLS, `{gateway.environment['GATEWAY_PUBLIC_URL']}`" in TEXT
 
 
 def test_every_code_of_the_package_is_told() -> None:

@@ -57,7 +57,8 @@ def words_of(payload: bytes) -> str:
 class FakeGateway:
     """Serves on loopback. The connection is torn at each of `drop_after_chunks` and at the first `drop_at_statuses`,
     `drop_at_starts`, `drop_at_flushes` and `drop_at_ends`; `end_after_chunks`: the gateway ends streams by itself;
-    `busy_connections` are turned away at first; `decodes` false: no bytes are media to it."""
+    `busy_connections` and `full_starts` are turned away at first; no start is answered while `may_accept` is clear;
+    `decodes` false: no bytes are media to it."""
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class FakeGateway:
         drop_at_flushes: int = 0,
         drop_at_ends: int = 0,
         busy_connections: int = 0,
+        full_starts: int = 0,
         decodes: bool = True,
         end_after_chunks: int | None = None,
         reject: dict[str, Any] | None = None,
@@ -79,9 +81,13 @@ class FakeGateway:
         self.drop_at_flushes = drop_at_flushes
         self.drop_at_ends = drop_at_ends
         self.busy_connections = busy_connections
+        self.full_starts = full_starts
         self.decodes = decodes
         self.end_after_chunks = end_after_chunks
         self.starts = 0
+        self.start_came = asyncio.Event()
+        self.may_accept = asyncio.Event()
+        self.may_accept.set()
         self.reject = reject
         self.forget_sessions = False
         self.connections = 0
@@ -220,6 +226,11 @@ class Peer:
         )
 
     async def _on_stream_start(self, data: dict[str, Any]) -> None:
+        if self._gateway.full_starts:
+            self._gateway.full_starts -= 1
+            full = {"code": "busy", "message": "every worker slot is taken", "retry_after_ms": 1500}
+            await self._say("error", stream_id=data["stream_id"], retryable=True, **full)
+            return
         if self._gateway.reject:
             await self._say("error", stream_id=data["stream_id"], retryable=False, **self._gateway.reject)
             return
@@ -230,6 +241,8 @@ class Peer:
             self._gateway.drop_at_starts -= 1
             self._socket.transport.abort()
             return
+        self._gateway.start_came.set()
+        await self._gateway.may_accept.wait()
         await self._acknowledge(stream, accepted=True, handle=stream.handle)
 
     async def _on_stream_flush(self, data: dict[str, Any]) -> None:

@@ -51,7 +51,10 @@ class SoundCard(ModuleType):
 
 
 class Player:
-    """Plays a file, slice by slice and without waiting, to the callback, in a thread as PortAudio does."""
+    """Plays a file, slice by slice and without waiting, to the callback, in a thread as PortAudio does.
+
+    After the file the device is gone.
+    """
 
     def __init__(
         self,
@@ -63,12 +66,14 @@ class Player:
         channels: int,
         dtype: str,
         callback: Callable[[Any, int, object, object], None],
+        finished_callback: Callable[[], None],
     ) -> None:
         card.check_input_settings(device=device, channels=channels, dtype=dtype, samplerate=samplerate)
         self._card = card
         self._samples = card.find(device).read_bytes()
         self._block = blocksize * 2
         self._callback = callback
+        self._finished = finished_callback
         self._thread = threading.Thread(target=self._play)
         card.open_streams += 1
 
@@ -83,3 +88,4 @@ class Player:
         for at in range(0, len(self._samples), self._block):
             block = memoryview(self._samples)[at : at + self._block]
             self._callback(block, len(block) // 2, None, None)
+        self._finished()

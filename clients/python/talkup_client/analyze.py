@@ -34,12 +34,15 @@ async def analyze(
 ) -> None:
     """Stream a recording as a live source would, and tell each event and then the summary, line by line.
 
-    With `findings` everything is kept there, with mesh points, and with captions if the recording has sound. Raises
-    TalkupError when the stream is refused or fails, UnsupportedFileError when a file does not tell its duration.
+    With `findings` everything is kept there, with mesh points, and with captions if the recording has sound. A busy
+    gateway is asked again within the client's patience. Raises TalkupError when the stream is refused or fails,
+    UnsupportedFileError when a file does not tell its duration.
     """
     services = ("vision", "stt") if findings is not None and has_sound(media) else ("vision",)
     signals = () if findings is None else ("landmarks",)
-    async with client.stream(format=media.format, services=services, signals=signals) as stream:
+    async with client.stream(
+        format=media.format, services=services, signals=signals, patience=client.patience()
+    ) as stream:
 
         async def send() -> None:
             async for chunk in paced(media, asyncio.sleep):
@@ -89,7 +92,7 @@ def drawing_of(media: MediaFile, output: Path | None) -> Drawing | None:
         module = importlib.import_module("talkup_client.annotate")
     except ModuleNotFoundError as error:
         raise SettingError(
-            f"--annotate needs the extra `annotate` (pip install 'talkup-gateway[annotate]'): no {error.name} here",
+            f"--annotate needs the extra `annotate` (pip install 'talkup-client[annotate]'): no {error.name} here",
             field="--annotate",
         ) from None
     return Drawing(media, output, cast("Callable[[Path, Findings, Path], int]", module.annotate))

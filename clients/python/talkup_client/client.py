@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,11 +26,12 @@ from talkup_client.errors import (
     TalkupError,
     from_error_data,
 )
-from talkup_client.events import Acknowledge, ErrorReceived, Message, Pong, SessionOpened, Status, parse
+from talkup_client.events import ErrorReceived, Message, Pong, SessionOpened, Status, parse
 from talkup_client.gateways import FINAL_CLOSES, Gateways, await_session, why_closed
 from talkup_client.patience import Patience
 from talkup_client.questions import Answer, Questions
 from talkup_client.stream import Stream
+from talkup_client.streams import Streams, on_the_wire
 from talkup_client.transport import Transport, TransportClosedError
 
 DEFAULT_URL = "ws://localhost:8081/ws"
@@ -80,7 +82,7 @@ class Client:
         self._rng = rng
         self._transport: Transport | None = None
         self._session: SessionOpened | None = None
-        self._streams: dict[str, Stream] = {}
+        self._streams = Streams()
         self._questions = Questions()
         self._online = asyncio.Event()
         self._sending = asyncio.Lock()
@@ -110,7 +112,8 @@ class Client:
 
     async def __aenter__(self) -> Self:
         """Connect. Raises AuthenticationError, RefusedError, ConnectionLostError, SettingError or BadAnswerError."""
-        self._transport, self._session = await self._connect_first()
+        first = partial(self.gateways.open_any, self._dispatch)
+        self._transport, self._session = await self.patience().until_taken(first)
         self._online.set()
         self._reader = asyncio.create_task(self._read_until_closed())
         return self
@@ -129,6 +132,8 @@ class Client:
             self._reader.cancel()
             with suppress(asyncio.CancelledError):
                 await self._reader
+        if self._transport is not None:
+            self._transport.abort()  # one that the reader made meanwhile
         self._fail(self._failure or ConnectionLostError("the client was closed"))
 
     @asynccontextmanager
@@ -146,11 +151,12 @@ class Client:
         sample_rate: int | None = None,
         channels: int | None = None,
         signals: Sequence[str] = (),
+        patience: Patience | None = None,
     ) -> AsyncIterator[Stream]:
         """Start a stream; leaving the block ends it. `format` is a MIME type of docs/protocol.md.
 
-        A busy gateway is asked again within `busy_s`. Raises RefusedError with `code` and `field` when it will not
-        have it.
+        A gateway without a free worker is asked again while `patience` lasts, at once refused without one. Raises
+        RefusedError with `code` and `field` when the gateway will not have it.
         """
         options = messages.StreamOptions(
             format=format,
@@ -165,36 +171,30 @@ class Client:
             channels=channels,
             signals=tuple(signals),
         )
-        stream = await self._admitted(options)
+        begin = partial(self._begin, options)
+        stream = await (patience.until_taken(begin) if patience else begin())
         try:
             yield stream
         except BaseException:
-            await self._leave(stream, wait=self.online)
+            with suppress(TalkupError):  # what went wrong first is told
+                await self._leave(stream, wait=self.online)
             raise
         await self._leave(stream, wait=True)
-
-    async def _admitted(self, options: messages.StreamOptions) -> Stream:
-        """A stream once the gateway has room. Raises as `_begin` does."""
-        patience = self.patience()
-        while True:
-            try:
-                return await self._begin(options)
-            except RefusedError as refused:
-                await patience.bide(refused)
 
     async def _begin(self, options: messages.StreamOptions) -> Stream:
         """A stream that the gateway accepted. Raises RefusedError, BadAnswerError, or what ended the session."""
         stream = Stream(f"py-{secrets.token_hex(6)}", options, self)
-        self._streams[stream.stream_id] = stream
+        self._streams.add(stream)
         try:
             await self.deliver(stream, stream.start_message)
             async with asyncio.timeout(self._open_timeout_s + self._resume_s):
                 await stream.wait_accepted()
-        except TimeoutError:
-            del self._streams[stream.stream_id]
-            raise BadAnswerError("the gateway did not answer the start of a stream in time") from None
-        except BaseException:
-            self._streams.pop(stream.stream_id, None)
+        except BaseException as error:
+            # The gateway may have taken it, or may yet: a stream that nobody ends keeps a worker's slot.
+            with suppress(TalkupError):
+                await self._leave(stream, wait=self.online)
+            if isinstance(error, TimeoutError):
+                raise BadAnswerError("the gateway did not answer the start of a stream in time") from None
             raise
         return stream
 
@@ -205,7 +205,7 @@ class Client:
         """
         stream.leave()
         if stream.finished or self._failure is not None:
-            self._streams.pop(stream.stream_id, None)
+            self._streams.forget(stream)
         elif wait:
             await stream.end()
         else:
@@ -251,7 +251,7 @@ class Client:
                 assert self._transport is not None
                 # A message lost with the connection is sent again by the resumption, from the stream's own books.
                 with suppress(TransportClosedError):
-                    await self._transport.send(_on_the_wire(stream, message))
+                    await self._transport.send(on_the_wire(stream, message))
                 return
 
     async def _ask(self, kind: type[Answer], message: str) -> Answer:
@@ -286,15 +286,6 @@ class Client:
         finally:
             if answer is not None:
                 answer.cancel()
-
-    async def _connect_first(self) -> tuple[Transport, SessionOpened]:
-        """A session at the first gateway that answers, once it is not busy. Raises what the last one did."""
-        patience = self.patience()
-        while True:
-            try:
-                return await self.gateways.open_any(self._dispatch)
-            except RefusedError as refused:
-                await patience.bide(refused)
 
     async def _read_until_closed(self) -> None:
         try:
@@ -361,27 +352,15 @@ class Client:
 
     async def _take_up(self, transport: Transport) -> None:
         session = self._opened()
-        points = [(stream.stream_id, stream.last_segment_id) for stream in self._streams.values()]
+        points = self._streams.points()
         await transport.send(messages.session_resume(session.session_id, session.resume_token, points))
         async with self._sending:
             async with asyncio.timeout(self._open_timeout_s):
                 self._session = await await_session(transport, self._dispatch)
             states = {state.stream_id: state for state in self._session.streams}
-            for stream in list(self._streams.values()):
-                if (state := states.get(stream.stream_id)) is None:
-                    await self._start_again(transport, stream)
-                    continue
-                for message in stream.resumed(state):
-                    await transport.send(_on_the_wire(stream, message))
+            for message in self._streams.resumed(states):
+                await transport.send(message)
             self._online.set()
-
-    async def _start_again(self, transport: Transport, stream: Stream) -> None:
-        """A stream that the gateway does not know was lost with its start, or is over."""
-        if stream.accepted:
-            stream.fail(SessionLostError("the gateway no longer knows this stream", stream_id=stream.stream_id))
-            self._forget_if_over(stream)
-        else:
-            await transport.send(stream.started_again())
 
     def _dispatch(self, message: Message | None) -> None:
         match message:
@@ -391,38 +370,22 @@ class Client:
                 self._session = message
             case Pong() | Status():
                 self._questions.answer(message)
-            case Acknowledge():
-                if stream := self._streams.get(message.stream_id):
-                    stream.receive_acknowledge(message)
             case ErrorReceived():
                 self._dispatch_error(message)
             case _:
-                if stream := self._streams.get(message.stream_id):
-                    stream.receive(message)
-                    self._forget_if_over(stream)
-
-    def _forget_if_over(self, stream: Stream) -> None:
-        if stream.left and stream.finished:
-            self._streams.pop(stream.stream_id, None)
+                self._streams.receive(message)
 
     def _dispatch_error(self, error: ErrorReceived) -> None:
-        if error.stream_id is not None:
-            if stream := self._streams.get(error.stream_id):
-                stream.receive_error(error)
-            return
         problem = from_error_data(error.data)
-        if isinstance(problem, AuthenticationError | SessionLostError):
+        if error.stream_id is None and isinstance(problem, AuthenticationError | SessionLostError):
             self._failure = problem  # a close frame follows
-            return
-        for stream in self._streams.values():
-            if not stream.accepted:
-                stream.receive_error(error)
+        else:
+            self._streams.receive_error(error)
 
     def _fail(self, error: TalkupError) -> None:
         """The session is over: whoever waits for something hears of it."""
         self._failure = self._failure or error
-        for stream in self._streams.values():
-            stream.fail(self._failure)
+        self._streams.fail(self._failure)
         self._questions.fail(self._failure)
         self._online.set()
 
@@ -434,9 +397,3 @@ class Client:
         if self._session is None:
             raise SettingError("the client is not connected: use `async with Client(...)`")
         return self._session
-
-
-def _on_the_wire(stream: Stream, message: str | Chunk) -> str | bytes:
-    if isinstance(message, Chunk):
-        return messages.tagged_frame(stream.handle, message.sequence, message.payload)
-    return message

@@ -16,7 +16,7 @@ from importlib import resources
 from typing import Any
 
 from talkup_client.client import Client
-from talkup_client.errors import ConnectionLostError, SettingError, TalkupError
+from talkup_client.errors import ConnectionLostError, RefusedError, SettingError, TalkupError
 from talkup_client.events import StreamEnded, TranscriptUpdate
 from talkup_client.http_api import HttpApi
 from talkup_client.media_file import MediaFile, identify
@@ -195,6 +195,8 @@ async def _captions(client: Client, clip: MediaFile) -> Finding:
     try:
         async with asyncio.timeout(_CLIP_DEADLINE_S):
             return captions_finding(await _hear(client, clip, asyncio.get_running_loop().time))
+    except RefusedError as refused:
+        return captions_finding(Heard(problem=refused))
     except TimeoutError:
         return Finding(Level.FAIL, "captions", f"none within {_CLIP_DEADLINE_S:g} s", "look at the workers' logs")
 

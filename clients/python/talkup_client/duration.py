@@ -57,7 +57,10 @@ def _wav(head: bytes, size: int) -> float | None:
     if at < 0 or data < 0:
         return None
     bytes_per_second = struct.unpack_from("<I", head, at + 16)[0]
-    return (size - data - 8) / int(bytes_per_second)
+    declared: int = struct.unpack_from("<I", head, data + 4)[0]
+    here = size - data - 8
+    # Tags may stand behind the samples; a recorder that did not come back to its header left 0 or all ones there.
+    return (min(declared, here) or here) / int(bytes_per_second)
 
 
 def _flac(head: bytes) -> float | None:

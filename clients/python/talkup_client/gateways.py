@@ -7,7 +7,6 @@ import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from talkup_client.errors import (
     AuthenticationError,
@@ -18,7 +17,7 @@ from talkup_client.errors import (
     from_error_data,
 )
 from talkup_client.events import ErrorReceived, Message, SessionOpened, parse
-from talkup_client.transport import Transport, TransportClosedError, is_loopback, open_transport, ssl_context
+from talkup_client.transport import Transport, TransportClosedError, is_loopback, open_transport, parts_of, ssl_context
 
 FINAL_CLOSES: dict[int, type[TalkupError]] = {
     4401: AuthenticationError,
@@ -118,7 +117,7 @@ def why_closed(closed: TransportClosedError) -> str:
 
 
 def _check_url(url: str, *, may_be_plain: bool) -> None:
-    parts = urlsplit(url)
+    parts = parts_of(url)
     if parts.scheme not in ("ws", "wss") or not parts.hostname:
         raise SettingError("the URL is not one of a WebSocket: ws://host:port/ws or wss://host/ws", field="url")
     if parts.scheme == "ws" and not may_be_plain and not is_loopback(url):

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from talkup_client.errors import BadAnswerError, ConnectionLostError, SettingError, TalkupError, from_error_data
-from talkup_client.transport import is_loopback, ssl_context
+from talkup_client.transport import is_loopback, parts_of, ssl_context
 
 MAX_BODY_BYTES = 64 * 2**20
 _DEV_HTTP_PORT = 8080
@@ -24,7 +24,7 @@ _DEV_WS_PORTS = (8081, 8443)
 
 def http_url_of(ws_url: str) -> str:
     """Where a gateway's HTTP port is likely to be: `make run` has it on 8080, a proxy serves both at one place."""
-    parts = urlsplit(ws_url)
+    parts = parts_of(ws_url)
     if is_loopback(ws_url) and parts.port in _DEV_WS_PORTS:
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         return f"http://{host}:{_DEV_HTTP_PORT}"
@@ -45,8 +45,13 @@ class Answer:
             return self
         error = self.body.get("error") if isinstance(self.body, dict) else None
         if not isinstance(error, dict):
-            raise BadAnswerError(f"HTTP {self.status}, not from a gateway (--http-url names its HTTP port)")
-        raise from_error_data(error)
+            problem = f"HTTP {self.status}, not from a gateway (--http-url names its HTTP port)"
+            raise BadAnswerError(problem, retryable=self._may_pass)
+        raise from_error_data({"retryable": self._may_pass, **error})
+
+    @property
+    def _may_pass(self) -> bool:
+        return self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 class HttpApi:
@@ -58,7 +63,7 @@ class HttpApi:
     def __init__(
         self, url: str, *, credential: str | None = None, ca_file: Path | None = None, timeout_s: float = 10.0
     ) -> None:
-        parts = urlsplit(url)
+        parts = parts_of(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise SettingError(
                 "the URL of the HTTP port is not one: http://host:port or https://host", field="http_url"
@@ -66,7 +71,7 @@ class HttpApi:
         if parts.scheme == "http" and credential and not is_loopback(url):
             raise SettingError("a credential would travel unprotected: use https://", field="http_url")
         self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        self._tls = ssl_context(url.replace("https:", "wss:", 1), ca_file)
+        self._tls = ssl_context(self.url, ca_file)
         self._headers = {"Authorization": f"Bearer {credential}"} if credential else {}
         self._timeout_s = timeout_s
 

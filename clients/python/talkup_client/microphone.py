@@ -72,6 +72,7 @@ class Microphone:
                 channels=1,
                 dtype="int16",
                 callback=self._on_slice,
+                finished_callback=self._on_finished,
             )
             self._stream.start()
         except (library.PortAudioError, ValueError):
@@ -82,16 +83,17 @@ class Microphone:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._closed = True
-        self._more.set()
+        self._finish()
         if self._stream is not None:
             self._stream.close()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """See Source."""
-        while not self._closed:
+        while True:
             while self._heard:
                 yield self._heard.popleft()
+            if self._closed:
+                return
             self._more.clear()
             await self._more.wait()
 
@@ -100,6 +102,16 @@ class Microphone:
         assert self._loop is not None
         with suppress(RuntimeError):  # the loop is gone: so is whoever listened
             self._loop.call_soon_threadsafe(self._take, bytes(samples))
+
+    def _on_finished(self) -> None:
+        """In PortAudio's thread: the device was unplugged, or closed here."""
+        assert self._loop is not None
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._finish)
+
+    def _finish(self) -> None:
+        self._closed = True
+        self._more.set()
 
     def _take(self, samples: bytes) -> None:
         if len(self._heard) == _KEPT_SLICES:

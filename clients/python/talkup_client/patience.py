@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from talkup_client import backoff
 from talkup_client.changes import GatewayBusy, Listener
-from talkup_client.errors import TalkupError
+from talkup_client.errors import RefusedError, TalkupError
+
+Taken = TypeVar("Taken")
 
 
 class Patience:
@@ -24,6 +27,14 @@ class Patience:
         self._sleep = sleep
         self._rng = rng
         self._attempt = 0
+
+    async def until_taken(self, attempt: Callable[[], Awaitable[Taken]]) -> Taken:
+        """What `attempt` gives, made again while it is refused for want of room. Raises what `bide` does."""
+        while True:
+            try:
+                return await attempt()
+            except RefusedError as refused:
+                await self.bide(refused)
 
     async def bide(self, refused: TalkupError) -> None:
         """Wait before the next attempt. Raises the refusal itself when it is not for want of room, or time is up."""

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
 
 from talkup_client import duration
-from talkup_client.errors import UnsupportedFileError
+from talkup_client.errors import UnreadableFileError, UnsupportedFileError
 from talkup_client.media_file import MediaFile
 
 REALTIME_SLICE_S = 0.1
 
 
 async def chunks(media: MediaFile, size: int) -> AsyncGenerator[bytes, None]:
-    """A file in pieces of `size` bytes."""
-    with media.path.open("rb") as file:
+    """A file in pieces of `size` bytes. Raises UnreadableFileError."""
+    with _readable(media), media.path.open("rb") as file:
         while chunk := file.read(size):
             yield chunk
 
@@ -23,9 +23,10 @@ async def chunks(media: MediaFile, size: int) -> AsyncGenerator[bytes, None]:
 async def paced(media: MediaFile, sleep: Callable[[float], Awaitable[object]]) -> AsyncGenerator[bytes, None]:
     """A slice every 100 ms of playing time, at the file's mean rate.
 
-    Raises UnsupportedFileError when the file does not tell its duration.
+    Raises UnsupportedFileError when the file does not tell its duration, UnreadableFileError.
     """
-    playing_s = duration.seconds(media)
+    with _readable(media):
+        playing_s = duration.seconds(media)
     if not playing_s:
         raise UnsupportedFileError(f"{media.path.name} does not tell its duration: it cannot be paced in real time")
     size = max(1, round(media.size_bytes * REALTIME_SLICE_S / playing_s))
@@ -36,6 +37,14 @@ async def paced(media: MediaFile, sleep: Callable[[float], Awaitable[object]]) -
         await sleep(max(0.0, begin + sent / media.size_bytes * playing_s - clock()))
         yield chunk
         sent += len(chunk)
+
+
+@contextmanager
+def _readable(media: MediaFile) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UnreadableFileError(f"{media.path} cannot be read any more: {error.strerror}") from None
 
 
 async def until(stop: asyncio.Event, slices: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:

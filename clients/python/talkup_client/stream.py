@@ -159,7 +159,7 @@ class Stream:
 
     async def wait_accepted(self) -> None:
         """Wait for the answer to the start. Raises RefusedError when it is no."""
-        await self._accepted
+        await asyncio.shield(self._accepted)  # who gives up waiting decides nothing
 
     def receive(self, event: StreamEvent) -> None:
         """Take an event in; a final that was sent again after a resumption is not shown twice."""

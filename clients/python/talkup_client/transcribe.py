@@ -97,7 +97,8 @@ async def caption(
     """
     patience = client.patience()
     while True:
-        decoded_nothing = await _once(client, format_, slices(), transcript, language=language, stop=stop, watch=watch)
+        async with client.stream(format=format_, services=("stt",), language=language, patience=patience) as stream:
+            await _converse(stream, slices(), transcript, stop, watch)
         if (busy := transcript.refused_for_now) is None or stop.is_set():
             break
         await patience.bide(busy)
@@ -105,7 +106,7 @@ async def caption(
         transcript.notices.clear()
         transcript.ended = None
     transcript.losses = losses(transcript.notices, transcript.ended)
-    if decoded_nothing and not transcript.errors:
+    if stream.decoded_nothing and not transcript.errors:
         raise NoMediaError("nothing of it could be decoded: it is damaged from its beginning, or no recording")
 
 
@@ -115,26 +116,21 @@ async def _is_scripted(client: Client) -> bool:
     return any(SCRIPTED_MODEL in service.get("models", ()) for service in services)
 
 
-async def _once(
-    client: Client,
-    format_: str,
+async def _converse(
+    stream: Stream,
     slices: AsyncGenerator[bytes, None],
     transcript: Transcript,
-    *,
-    language: str,
     stop: asyncio.Event,
     watch: Watch | None,
-) -> bool:
-    """One stream to its end; whether nothing of what was sent could be decoded."""
-    async with client.stream(format=format_, services=("stt",), language=language) as stream:
-        try:
-            async with asyncio.TaskGroup() as group:
-                sender = group.create_task(_send(stream, slices, stop))
-                await _collect(stream, transcript, watch)
-                sender.cancel()
-        except* TalkupError as errors:
-            raise errors.exceptions[0] from None
-        return stream.decoded_nothing
+) -> None:
+    """One stream to its end."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            sender = group.create_task(_send(stream, slices, stop))
+            await _collect(stream, transcript, watch)
+            sender.cancel()
+    except* TalkupError as errors:
+        raise errors.exceptions[0] from None
 
 
 async def _send(stream: Stream, slices: AsyncGenerator[bytes, None], stop: asyncio.Event) -> None:

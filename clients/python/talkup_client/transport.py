@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
@@ -34,9 +34,19 @@ class TransportClosedError(Exception):
         self.reason = reason
 
 
+def parts_of(url: str) -> SplitResult:
+    """A URL taken apart. Raises SettingError for one that cannot be, or whose port is none."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise SettingError(f"the URL cannot be read: {url.rpartition('@')[2]}", field="url") from None
+    return parts
+
+
 def is_loopback(url: str) -> bool:
-    """Whether a URL names this machine."""
-    host = urlsplit(url).hostname or ""
+    """Whether a URL names this machine. Raises SettingError for one that cannot be read."""
+    host = parts_of(url).hostname or ""
     if host == "localhost":
         return True
     try:
@@ -47,7 +57,7 @@ def is_loopback(url: str) -> bool:
 
 def ssl_context(url: str, ca_file: Path | None) -> ssl.SSLContext | None:
     """TLS settings for a URL; `ca_file` adds a private CA. Raises SettingError for a file that is no certificate."""
-    if urlsplit(url).scheme != "wss":
+    if urlsplit(url).scheme not in ("wss", "https"):
         return None
     context = ssl.create_default_context()
     if ca_file is not None:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from talkup_client import backoff
 from talkup_client.changes import ConnectionBroken, ConnectionRestored, Listener
-from talkup_client.errors import BadAnswerError, ConnectionLostError
+from talkup_client.errors import BadAnswerError, TalkupError
 from talkup_client.http_api import HttpApi
 from talkup_client.terminal import Captions
 
@@ -61,19 +61,21 @@ async def watch(
     """Show finals until every stream of the session has ended and none began for five seconds.
 
     Raises the gateway's refusal (SessionLostError for a session that is unknown or expired), and ConnectionLostError
-    when there is no connection at first, or none again for `retry_s` seconds.
+    when there is no connection at first, or none again for `retry_s` seconds. A status of 500 and above, as a proxy
+    gives while its gateway restarts, counts as no connection.
     """
     followed = Followed()
     source = _Source(api, session_id, tell, retry_s=retry_s, sleep=sleep, rng=rng)
     clock = asyncio.get_running_loop().time
     while True:
         asked = clock()
-        wait_s = LINGER_S if followed.ended else WAIT_S
+        had_ended = followed.ended
+        wait_s = LINGER_S if had_ended else WAIT_S
         transcript = await source.changed(wait_s)
         news = [] if transcript is None else list(followed.take(transcript))
         for start_ms, text in news:
             captions.final(start_ms, text)
-        if news:
+        if news or (followed.ended and not had_ended):
             continue
         left_s = wait_s - (clock() - asked)  # of the time that a gateway which holds requests back would have taken
         if left_s > 0:
@@ -105,15 +107,15 @@ class _Source:
         self._etag = ""
 
     async def changed(self, wait_s: int) -> object | None:
-        """The transcript; None when it has not changed. Asked again while there is no connection."""
+        """The transcript; None when it has not changed. Asked again while there is no connection, or no gateway."""
         clock = asyncio.get_running_loop().time
         broken_at: float | None = None
         attempt = 0
         while True:
             try:
                 transcript = await self._ask(wait_s)
-            except ConnectionLostError as error:
-                if not self._reached:
+            except TalkupError as error:
+                if not self._reached or not error.retryable:
                     raise  # a wrong address is no outage
                 if broken_at is None:
                     broken_at = clock()

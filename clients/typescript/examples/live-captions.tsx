@@ -42,6 +42,8 @@ export function useLiveCaptions(session: () => Promise<SessionTicket>, language 
         if (segment.is_final) setFinals((known) => [...known, segment]);
         setInterim(segment.is_final ? "" : segment.text);
       });
+      stream.on("error", (problem) => setError(problem.message));
+      stream.ended.then(release, release); // also when the session is lost
       hangUp.current = async () => {
         await recorder.stop();
         release();

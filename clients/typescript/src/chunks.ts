@@ -49,9 +49,15 @@ export class ChunkBuffer {
     while ((this.#kept[0]?.sequence ?? Infinity) <= committed) this.#forgetOldest();
   }
 
-  /** The chunks from `sequence` on, to be sent again. */
+  /** The chunks that are kept from `sequence` on. */
   from(sequence: number): readonly Chunk[] {
     return this.#kept.filter((chunk) => chunk.sequence >= sequence);
+  }
+
+  /** The chunks to send again to a gateway, perhaps another one by now, that has none from `sequence` on. */
+  rewind(sequence: number): readonly Chunk[] {
+    this.#received = sequence - 1;
+    return this.from(sequence);
   }
 
   /** Forgets everything: the stream is over, or its past is of no use. Numbers go on from `next`. */

@@ -55,8 +55,10 @@ export class TalkupClient extends Emitter<ClientEvents> {
   #attempt = 0;
   #lostAt: number | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;
+  #deadline: ReturnType<typeof setTimeout> | undefined;
   #heart: ReturnType<typeof setInterval> | undefined;
   #heardAt = 0;
+  #askedAt = 0;
   #refusal: TalkupError | undefined;
   #opening: { resolve: (data: SessionData) => void; reject: (error: TalkupError) => void } | undefined;
   #statusWaiters: StatusWaiter[] = [];
@@ -159,18 +161,17 @@ export class TalkupClient extends Emitter<ClientEvents> {
     }
     this.#socket = socket;
     this.#heardAt = this.#options.now();
-    const timer = setTimeout(() => socket === this.#socket && this.#dropped(1006), this.#options.openMs);
+    this.#deadline = setTimeout(() => this.#dropped(1006), this.#options.openMs);
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => socket === this.#socket && this.#resume();
+    // One that opens after it was given up would stay open for nobody.
+    socket.onopen = () => (socket === this.#socket ? this.#resume() : socket.close(1000));
     socket.onmessage = ({ data }) => {
       if (socket !== this.#socket || typeof data !== "string") return;
       this.#heardAt = this.#options.now();
-      const message = JSON.parse(data) as ServerMessage;
-      if (message.type === "session") clearTimeout(timer);
-      this.#receive(message);
+      this.#receive(JSON.parse(data) as ServerMessage);
+      if (this.#linked) clearTimeout(this.#deadline);
     };
     socket.onclose = ({ code, reason }) => {
-      clearTimeout(timer);
       if (socket === this.#socket) this.#dropped(code, reason);
     };
   }
@@ -222,11 +223,17 @@ export class TalkupClient extends Emitter<ClientEvents> {
     this.#opening = undefined;
   }
 
-  /** A socket can be dead without having been closed: silence in spite of pings ends it. */
+  /**
+   * A socket can be dead without having been closed: silence in spite of pings ends it. Timers of hidden tabs and of
+   * machines that slept come late: silence before which nothing was asked says nothing.
+   */
   #beat(): void {
     clearInterval(this.#heart);
     this.#heart = setInterval(() => {
-      if (this.#options.now() - this.#heardAt > 2 * this.#options.heartbeatMs) return this.#dropped(1006);
+      const now = this.#options.now();
+      const unanswered = this.#askedAt > this.#heardAt;
+      if (unanswered && now - this.#heardAt > 2 * this.#options.heartbeatMs) return this.#dropped(1006);
+      if (!unanswered) this.#askedAt = now;
       this.#sendText({ type: "ping" });
     }, this.#options.heartbeatMs);
   }
@@ -245,6 +252,7 @@ export class TalkupClient extends Emitter<ClientEvents> {
   #abandon(): void {
     this.#abandoned = this.#socket ?? this.#abandoned;
     clearTimeout(this.#retry);
+    clearTimeout(this.#deadline);
     clearInterval(this.#heart);
     this.#socket = undefined;
     this.#linked = false;

@@ -206,7 +206,7 @@ export class TalkupStream extends Emitter<StreamEvents> {
 
   /** Says what the gateway has not been told, or has not answered. */
   #goOn(nextSequence: number): void {
-    for (const chunk of this.#chunks.from(nextSequence)) this.#transmit(chunk);
+    for (const chunk of this.#chunks.rewind(nextSequence)) this.#transmit(chunk);
     for (const flush_id of this.#flushes.keys()) this.#sendFlush(flush_id);
     if (this.#ending) this.#sendEnd();
   }

@@ -22,6 +22,15 @@ test("a full buffer refuses what the gateway has not received, and forgets what 
   assert.equal(buffer.bytes, 6);
 });
 
+test("what a gateway had and its successor has not is not given up", () => {
+  const buffer = new ChunkBuffer(10);
+  buffer.append(bytes(6));
+  buffer.acknowledge(0, -1);
+  assert.deepEqual(buffer.rewind(0).map(({ sequence }) => sequence), [0]);
+  assert.equal(buffer.append(bytes(6)), undefined);
+  assert.equal(buffer.bytes, 6);
+});
+
 test("whatever happens, the chunks kept are a gapless run within the bound", () => {
   let seed = 7;
   const random = (below) => (seed = (seed * 48271) % 2147483647) % below;

@@ -10,11 +10,12 @@ class Network {
   sockets = [];
   client;
 
-  constructor() {
+  constructor(options = {}) {
     const { sockets } = this;
     class Socket {
       readyState = 0;
       sent = [];
+      closed = false;
 
       constructor() {
         sockets.push(this);
@@ -22,7 +23,9 @@ class Network {
       send(frame) {
         this.sent.push(typeof frame === "string" ? JSON.parse(frame).type : `chunk ${new DataView(frame.buffer).getUint32(4)}`);
       }
-      close() {}
+      close() {
+        this.closed = true;
+      }
       open() {
         this.readyState = 1;
         this.onopen();
@@ -39,7 +42,7 @@ class Network {
       }
     }
     const session = async () => ({ url: "ws://localhost/ws", token: "k" });
-    this.client = new TalkupClient({ session, webSocket: Socket, random: () => 0 });
+    this.client = new TalkupClient({ session, webSocket: Socket, random: () => 0, ...options });
   }
 
   get last() {
@@ -116,5 +119,51 @@ test("what is sent before the session is open goes out once the stream is accept
   assert.deepEqual(network.last.sent, ["stream_start"]);
   network.last.accept("a");
   assert.deepEqual(network.last.sent, ["stream_start", "chunk 0", "stream_end"]);
+  network.client.close();
+});
+
+test("a socket that opens after it was given up is closed", async () => {
+  const network = new Network();
+  await network.connect();
+  network.client.suspend();
+  network.client.restore();
+  const late = network.last;
+  network.client.suspend();
+  network.client.restore();
+  assert.notEqual(network.last, late);
+  late.open();
+  assert.ok(late.closed);
+  assert.deepEqual(late.sent, []);
+  network.client.close();
+});
+
+test("a gateway that never takes the session up is given up for the next attempt", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const network = new Network();
+  await network.connect();
+  network.client.suspend();
+  network.client.restore();
+  network.last.open();
+  network.last.hear("session", { session_id: "another", resume_token: "u", expires_at: 0, resumed: false, streams: [], limits: LIMITS });
+  context.mock.timers.tick(10_000);
+  context.mock.timers.tick(0);
+  assert.equal(network.sockets.length, 3);
+  network.client.close();
+});
+
+test("timers that come late make no connection dead, pings without an answer do", async (context) => {
+  context.mock.timers.enable({ apis: ["setInterval"] });
+  let now = 1_000;
+  const network = new Network({ now: () => now });
+  await network.connect();
+  const beat = (ms) => ((now += ms), context.mock.timers.tick(15_000));
+  for (let minute = 0; minute < 3; minute += 1) {
+    beat(60_000);
+    now += 1;
+    network.last.hear("pong", {});
+  }
+  assert.equal(network.client.state, "open");
+  for (let silent = 0; silent < 3; silent += 1) beat(15_000);
+  assert.equal(network.client.state, "reconnecting");
   network.client.close();
 });

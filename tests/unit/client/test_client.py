@@ -158,6 +158,55 @@ async def test_leaving_the_block_ends_the_stream() -> None:
                 await stream.send(b"two")
 
 
+async def test_a_stream_whose_start_nobody_waits_for_any_more_is_ended() -> None:
+    async with FakeGateway().serving() as gateway, client_for(gateway) as client:
+        gateway.may_accept.clear()
+        beginning = asyncio.create_task(finals_of_one_chunk(client))
+        await gateway.start_came.wait()
+        beginning.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await beginning
+        gateway.may_accept.set()
+        await client.ping()
+        assert gateway.streams()[0].ended
+
+
+async def test_a_start_given_up_while_the_connection_is_away_is_not_made() -> None:
+    async with FakeGateway(drop_at_statuses=1).serving() as gateway:
+        away, back = asyncio.Event(), asyncio.Event()
+
+        async def hold(_: float) -> None:
+            away.set()
+            await back.wait()
+
+        async with Client(gateway.url, key=KEY, sleep=hold) as client:
+            asking = asyncio.create_task(client.status())
+            await away.wait()
+            beginning = asyncio.create_task(finals_of_one_chunk(client))
+            await asyncio.sleep(0)
+            beginning.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await beginning
+            back.set()
+            await asking
+            await client.ping()
+    assert gateway.starts == 0
+
+
+async def test_a_stream_without_a_free_worker_is_asked_for_again_within_a_patience() -> None:
+    changes: list[Change] = []
+    async with (
+        FakeGateway(full_starts=3).serving() as gateway,
+        client_for(gateway, on_change=changes.append) as client,
+    ):
+        with pytest.raises(RefusedError) as caught:
+            await finals_of_one_chunk(client)
+        assert caught.value.code == "busy"
+        async with client.stream(format="audio/flac", patience=client.patience()) as stream:
+            await stream.send(b"one")
+    assert changes == [GatewayBusy("every worker slot is taken", 1.5)] * 2
+
+
 async def test_a_stream_left_while_the_connection_is_away_is_ended_by_the_resumption() -> None:
     async with FakeGateway(drop_at_statuses=1).serving() as gateway:
         away, back = asyncio.Event(), asyncio.Event()
@@ -334,6 +383,9 @@ async def test_a_question_is_put_again_when_the_connection_breaks() -> None:
     [
         ("http://localhost/ws", {}),
         ("ws://", {}),
+        ("ws://localhost:x/ws", {}),
+        ("ws://localhost:99999/ws", {}),
+        ("ws://[::1/ws", {}),
         ("ws://example.org/ws", {"key": "k"}),
         ("ws://localhost/ws", {"key": "k", "token": "t"}),
     ],

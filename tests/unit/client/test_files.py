@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import struct
 import wave
@@ -12,7 +13,7 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
-from talkup_client import duration
+from talkup_client import duration, sources
 from talkup_client.errors import UnreadableFileError, UnsupportedFileError
 from talkup_client.media_file import RAW_PCM, boxes, identify
 
@@ -105,6 +106,22 @@ def test_a_wave_header_gives_the_exact_time(tmp_path: Path) -> None:
         file.setframerate(48_000)
         file.writeframes(b"\0" * 48_000)
     assert duration.seconds(identify(path)) == 0.25
+
+
+def test_tags_behind_the_samples_of_a_wave_file_are_no_sound(tmp_path: Path) -> None:
+    format_ = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 16_000, 32_000, 2, 16)
+    for declared, seconds in ((16_000, 0.5), (0, 0.75), (0xFFFFFFFF, 0.75)):
+        samples = struct.pack("<4sI", b"data", declared) + bytes(16_000)
+        content = b"RIFF" + bytes(4) + b"WAVE" + format_ + samples + bytes(8_000)
+        assert duration.seconds(identify(write(tmp_path / "a.wav", content))) == seconds
+
+
+async def test_a_file_that_goes_while_it_is_read_is_named(tmp_path: Path) -> None:
+    media = identify(write(tmp_path / "gone.pcm", bytes(32_000)))
+    media.path.unlink()
+    for pieces in (sources.chunks(media, 1_000), sources.paced(media, asyncio.sleep)):
+        with pytest.raises(UnreadableFileError, match=r"gone\.pcm cannot be read"):
+            await anext(pieces)
 
 
 def test_a_folder_and_a_file_that_may_not_be_read_are_named(tmp_path: Path) -> None:

@@ -55,6 +55,14 @@ async def test_samples_arrive_whole_and_in_order(monkeypatch: pytest.MonkeyPatch
     assert (microphone.lost_ms, card.open_streams) == (0, 0)
 
 
+async def test_a_microphone_that_is_unplugged_ends_with_what_it_heard(
+    monkeypatch: pytest.MonkeyPatch, speech: Path
+) -> None:
+    plug_in(monkeypatch, SoundCard({"desk": speech}))
+    async with Microphone() as microphone, asyncio.timeout(10):
+        assert b"".join([chunk async for chunk in microphone.chunks()]) == speech.read_bytes()
+
+
 async def test_a_card_that_does_not_convert_is_taken_at_its_own_rate(
     monkeypatch: pytest.MonkeyPatch, speech: Path
 ) -> None:

@@ -94,9 +94,36 @@ async def test_a_server_without_tags_is_asked_again_and_every_final_told_once() 
     assert (lines.told, changes) == (["one", "two", "other"], [])
 
 
+async def test_a_stream_that_begins_after_all_had_ended_is_followed() -> None:
+    lines = Lines()
+    server = Server(
+        transcript((False, ["one"])),
+        transcript((True, ["one"])),
+        transcript((True, ["one"]), (False, ["two"])),
+        transcript((True, ["one"]), (True, ["two"])),
+    )
+    async with server.serving() as api:
+        await follow(api, lines, [])
+    assert lines.told == ["one", "two"]
+
+
+async def test_a_scheme_in_capitals_is_no_way_around_tls() -> None:
+    first = asyncio.get_running_loop().create_future()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first.set_result(await reader.readexactly(1))
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"HTTPS://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(ConnectionLostError):
+            await HttpApi(url, credential="k").get("/")
+        assert await first == b"\x16"  # a TLS handshake (RFC 8446 5.1)
+
+
 async def test_a_connection_that_breaks_is_told_and_taken_up() -> None:
     lines, changes = Lines(), list[Change]()
-    server = Server(transcript((False, ["one"])), None, None, transcript((True, ["one", "two"])))
+    server = Server(transcript((False, ["one"])), None, 502, transcript((True, ["one", "two"])))
     async with server.serving() as api:
         await follow(api, lines, changes)
     assert lines.told == ["one", "two"]
@@ -155,7 +182,10 @@ def test_where_the_http_port_is_looked_for(ws_url: str, http_url: str) -> None:
     assert http_url_of(ws_url) == http_url
 
 
-@pytest.mark.parametrize("url", ["ws://localhost", "http://", "http://captions.example.org", "localhost:8080"])
+@pytest.mark.parametrize(
+    "url",
+    ["ws://localhost", "http://", "http://localhost:x", "http://[::1", "http://captions.example.org", "localhost:8080"],
+)
 def test_urls_that_cannot_be_used(url: str) -> None:
     with pytest.raises(SettingError):
         HttpApi(url, credential="k")
