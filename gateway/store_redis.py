@@ -49,6 +49,8 @@ _BATCH: Final = 128
 _CONNECT_S: Final = 2.0
 _ANSWER_S: Final = 3.0
 _CLOSE_S: Final = 2.0
+# After so long a task that was cancelled and goes on is cancelled again.
+_CANCEL_S: Final = 0.1
 _RETRIES: Final = 5
 # Between two tries at a Redis that is away, beside the library's own retries.
 _AWAY_S: Final = 0.5
@@ -142,7 +144,8 @@ class RedisStore:
 
     Writes are sent in their order, many at a time, by one task. While Redis does not answer they wait, up to
     MAX_PENDING_WRITES, and are sent again until it does; each can be repeated without harm. Their futures fail when the
-    library's retries are used up for the first time: a client is not kept from its text for as long as Redis is away.
+    library's retries are used up for the first time, and at once from then on: a client is not kept from its text by a
+    Redis that is known to be away.
     """
 
     durable = True
@@ -169,6 +172,7 @@ class RedisStore:
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
+        self._away = False
         self._mine: dict[str, None] = {}
         self._lost: Callable[[str], None] = lambda _: None
         self._tasks: list[asyncio.Task[None]] = []
@@ -183,9 +187,7 @@ class RedisStore:
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_S):
                 await self._emptied.wait()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*map(_stopped, self._tasks))
         self._fail(self._waiting)
         self._waiting.clear()
         await self._redis.aclose()
@@ -261,12 +263,13 @@ class RedisStore:
             write.done.set_exception(StoreError("too many writes are waiting"))
             return write.done
         self._waiting.append(write)
+        if self._away:
+            self._fail([write])
         self._emptied.clear()
         self._filled.set()
         return write.done
 
     async def _send_writes(self) -> None:
-        away = False
         while True:
             await self._filled.wait()
             batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
@@ -277,10 +280,11 @@ class RedisStore:
                 if not answered:
                     self._waiting.extendleft(reversed(batch))
                     self._fail(self._waiting)
-            if away is answered:
-                away = not answered
-                log.warning("store does not answer" if away else "store answers again", writes=len(self._waiting))
-            if away:
+            if self._away is answered:
+                self._away = not answered
+                event = "store does not answer" if self._away else "store answers again"
+                log.warning(event, writes=len(self._waiting))
+            if self._away:
                 await asyncio.sleep(_AWAY_S)
             elif not self._waiting:
                 self._filled.clear()
@@ -341,6 +345,16 @@ class RedisStore:
         except (RedisError, OSError) as error:
             # The library's text may quote values: only its kind goes on.
             raise StoreError(f"the transcript store failed ({type(error).__name__})") from None
+
+
+async def _stopped(task: asyncio.Task[None]) -> None:
+    """End a task, also where a cancellation got lost.
+
+    Python 3.11's asyncio.wait_for, with which redis-py sends, hides one that comes together with its result (gh-86296).
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_S)
 
 
 def _settle(write: _Write, error: StoreError | None) -> None:

@@ -12,7 +12,7 @@ import pytest
 import redis.asyncio
 
 from gateway.store import SqliteStore, Store, StoreError, StreamStart
-from gateway.store_redis import RedisStore
+from gateway.store_redis import RedisStore, _stopped
 from gateway.transcript_formats import Segment, Word
 from tests.chaos.fault_proxy import fault_proxy
 from tests.fakes.redis_server import running_redis
@@ -224,12 +224,31 @@ async def test_what_was_written_while_redis_was_away_is_kept_when_it_is_back(fre
             with pytest.raises(StoreError):
                 await done(write)
         later = store.add_segment("s", "k", segment(3), b"state")
+        assert later.done(), "a Redis that is known to be away keeps nobody waiting"
         proxy.heal()
-        await done(later)
+        async with asyncio.timeout(10):
+            await store._emptied.wait()
+        await done(store.add_segment("s", "k", segment(4), b"state"))
         kept = await store.transcript("s")
         await store.close()
     assert kept is not None
-    assert [each.segment_id for each in kept.streams[0].segments] == [1, 2, 3]
+    assert [each.segment_id for each in kept.streams[0].segments] == [1, 2, 3, 4]
+
+
+async def test_a_task_whose_cancellation_was_lost_is_ended() -> None:
+    begun = asyncio.Event()
+
+    async def deaf_once() -> None:
+        with suppress(asyncio.CancelledError):
+            begun.set()
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(deaf_once())
+    await begun.wait()
+    async with asyncio.timeout(PATIENCE_S):
+        await _stopped(task)
+    assert task.cancelled()
 
 
 async def test_writes_fail_in_bounded_time_when_redis_is_gone(tmp_path: Path) -> None:
