@@ -57,14 +57,19 @@ _AWAY_S: Final = 0.5
 _RENEWALS_A_LEASE: Final = 4
 _KEYS: Final = ("session", "streams", "states", "segments", "owner")
 
+# `owner` is a lease, which runs out; `holder`, the gateway that claimed the session last, stays: what one before it had
+# waiting comes too late, however long that was away.
 # KEYS as in _KEYS. ARGV: owner, lease ms, retention ms, now, what, and what it needs.
 _WRITE: Final = """
 if redis.call('HEXISTS', KEYS[1], 'deleted') == 1 then return 'deleted' end
 local owner = redis.call('GET', KEYS[5])
 if owner and owner ~= ARGV[1] then return 'lost' end
+local holder = redis.call('HGET', KEYS[1], 'holder')
+if holder and holder ~= ARGV[1] then return 'lost' end
 local what = ARGV[5]
 if what == 'session' then
     redis.call('HSETNX', KEYS[1], 'created_at', ARGV[4])
+    redis.call('HSET', KEYS[1], 'holder', ARGV[1])
     redis.call('HDEL', KEYS[1], 'closed')
 elseif redis.call('EXISTS', KEYS[1]) == 0 then
     return 'unknown'
@@ -90,6 +95,7 @@ _CLAIM: Final = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
 if redis.call('HEXISTS', KEYS[1], 'deleted') == 0 and ARGV[1] ~= '' then
     redis.call('SET', KEYS[5], ARGV[1], 'PX', ARGV[2])
+    redis.call('HSET', KEYS[1], 'holder', ARGV[1])
 end
 return {
     redis.call('HGETALL', KEYS[1]), redis.call('LRANGE', KEYS[2], 0, -1),
@@ -100,6 +106,8 @@ _RENEW: Final = """
 if redis.call('HEXISTS', KEYS[1], 'deleted') == 1 then return 'deleted' end
 local owner = redis.call('GET', KEYS[5])
 if owner and owner ~= ARGV[1] then return 'lost' end
+local holder = redis.call('HGET', KEYS[1], 'holder')
+if holder and holder ~= ARGV[1] then return 'lost' end
 redis.call('SET', KEYS[5], ARGV[1], 'PX', ARGV[2])
 return 'ok'
 """

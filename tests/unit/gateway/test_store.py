@@ -211,6 +211,25 @@ async def test_a_silent_gateway_learns_of_the_claim_when_it_renews(two: tuple[Re
         assert {await lost.get(), await lost.get()} == {"claimed", "deleted"}
 
 
+async def test_what_comes_late_is_not_taken_after_another_gateway_had_the_session(
+    two: tuple[RedisStore, RedisStore],
+) -> None:
+    first, second = two
+    first.begin_session("s")
+    await done(first.begin_stream(StreamStart("s", "k", "a", 1.0)))
+    await second.claim("s")
+    await done(second.save_state("s", "k", b"newer"))
+    await done(second.release("s", closed=False))
+    for late in (first.save_state("s", "k", b"older"), first.begin_session("s")):
+        with pytest.raises(StoreError, match="not this gateway's"):
+            await done(late)
+    assert not await first.holds("s")
+    taken = await first.claim("s")
+    assert taken is not None
+    assert taken.streams[0].state == b"newer"
+    await done(first.save_state("s", "k", b"newest"))
+
+
 async def test_what_was_written_while_redis_was_away_is_kept_when_it_is_back(fresh_redis: str) -> None:
     async with fault_proxy(urlsplit(fresh_redis).port or 0) as proxy:
         store = RedisStore(f"redis://{HOST}:{proxy.port}/0", retention_s=50.0, lease_s=LEASE_S)
