@@ -38,6 +38,7 @@ from gateway.store import (
     StreamStart,
     transcript_of,
 )
+from gateway.store_redis_scripts import CLAIM, DELETE, KEYS, RELEASE, RENEW, WRITE
 from gateway.transcript_formats import Segment, Transcript
 
 log = structlog.get_logger()
@@ -55,80 +56,6 @@ _RETRIES: Final = 5
 # Between two tries at a Redis that is away, beside the library's own retries.
 _AWAY_S: Final = 0.5
 _RENEWALS_A_LEASE: Final = 4
-_KEYS: Final = ("session", "streams", "states", "segments", "owner")
-
-# `owner` is a lease, which runs out; `holder`, the gateway that claimed the session last, stays: what one before it had
-# waiting comes too late, however long that was away.
-# KEYS as in _KEYS. ARGV: owner, lease ms, retention ms, now, what, and what it needs.
-_WRITE: Final = """
-if redis.call('HEXISTS', KEYS[1], 'deleted') == 1 then return 'deleted' end
-local owner = redis.call('GET', KEYS[5])
-if owner and owner ~= ARGV[1] then return 'lost' end
-local holder = redis.call('HGET', KEYS[1], 'holder')
-if holder and holder ~= ARGV[1] then return 'lost' end
-local what = ARGV[5]
-if what == 'session' then
-    redis.call('HSETNX', KEYS[1], 'created_at', ARGV[4])
-    redis.call('HSET', KEYS[1], 'holder', ARGV[1])
-    redis.call('HDEL', KEYS[1], 'closed')
-elseif redis.call('EXISTS', KEYS[1]) == 0 then
-    return 'unknown'
-elseif what == 'stream' then
-    if redis.call('HSETNX', KEYS[3], ARGV[6], '') == 1 then redis.call('RPUSH', KEYS[2], ARGV[7]) end
-elseif redis.call('HEXISTS', KEYS[3], ARGV[6]) == 0 then
-    return 'unknown'
-elseif what == 'segment' then
-    redis.call('HSETNX', KEYS[4], ARGV[6] .. ':' .. ARGV[7], ARGV[8])
-    if ARGV[9] ~= '' then redis.call('HSET', KEYS[3], ARGV[6], ARGV[9]) end
-elseif what == 'state' then
-    redis.call('HSET', KEYS[3], ARGV[6], ARGV[7])
-elseif what == 'end' then
-    redis.call('HSET', KEYS[1], 'ended:' .. ARGV[6], '1')
-    redis.call('HSET', KEYS[3], ARGV[6], ARGV[7])
-end
-redis.call('SET', KEYS[5], ARGV[1], 'PX', ARGV[2])
-for i = 1, 4 do redis.call('PEXPIRE', KEYS[i], ARGV[3]) end
-return 'ok'
-"""
-# What is read first, and taken: ARGV: owner, lease ms. An empty answer: unknown.
-_CLAIM: Final = """
-if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
-if redis.call('HEXISTS', KEYS[1], 'deleted') == 0 and ARGV[1] ~= '' then
-    redis.call('SET', KEYS[5], ARGV[1], 'PX', ARGV[2])
-    redis.call('HSET', KEYS[1], 'holder', ARGV[1])
-end
-return {
-    redis.call('HGETALL', KEYS[1]), redis.call('LRANGE', KEYS[2], 0, -1),
-    redis.call('HGETALL', KEYS[3]), redis.call('HGETALL', KEYS[4])
-}
-"""
-_RENEW: Final = """
-if redis.call('HEXISTS', KEYS[1], 'deleted') == 1 then return 'deleted' end
-local owner = redis.call('GET', KEYS[5])
-if owner and owner ~= ARGV[1] then return 'lost' end
-local holder = redis.call('HGET', KEYS[1], 'holder')
-if holder and holder ~= ARGV[1] then return 'lost' end
-redis.call('SET', KEYS[5], ARGV[1], 'PX', ARGV[2])
-return 'ok'
-"""
-# ARGV: owner, retention ms, whether the session is over.
-_RELEASE: Final = """
-if redis.call('GET', KEYS[5]) ~= ARGV[1] then return 'ok' end
-redis.call('DEL', KEYS[5])
-if ARGV[3] == '1' and redis.call('EXISTS', KEYS[1]) == 1 then
-    redis.call('HSET', KEYS[1], 'closed', '1')
-    redis.call('PEXPIRE', KEYS[1], ARGV[2])
-end
-return 'ok'
-"""
-# ARGV: retention ms.
-_DELETE: Final = """
-if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('HEXISTS', KEYS[1], 'deleted') == 1 then return 0 end
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5])
-redis.call('HSET', KEYS[1], 'deleted', '1')
-redis.call('PEXPIRE', KEYS[1], ARGV[1])
-return 1
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +98,11 @@ class RedisStore:
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), _RETRIES),
             retry_on_error=[RedisConnectionError, RedisTimeoutError],
         )
-        self._write_script = self._redis.register_script(_WRITE)
-        self._claim_script = self._redis.register_script(_CLAIM)
-        self._renew_script = self._redis.register_script(_RENEW)
-        self._release_script = self._redis.register_script(_RELEASE)
-        self._delete_script = self._redis.register_script(_DELETE)
+        self._write_script = self._redis.register_script(WRITE)
+        self._claim_script = self._redis.register_script(CLAIM)
+        self._renew_script = self._redis.register_script(RENEW)
+        self._release_script = self._redis.register_script(RELEASE)
+        self._delete_script = self._redis.register_script(DELETE)
         self._waiting: deque[_Write] = deque()
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
@@ -376,7 +303,7 @@ def _settle(write: _Write, error: StoreError | None) -> None:
 
 
 def _keys(session_id: str) -> list[str]:
-    return [f"talkup:{{{session_id}}}:{name}" for name in _KEYS]
+    return [f"talkup:{{{session_id}}}:{name}" for name in KEYS]
 
 
 def _pairs(flat: Sequence[bytes]) -> Mapping[bytes, bytes]:
