@@ -6,6 +6,7 @@ Exit status: 0 after a drain, 1 when a port, certificate or the store cannot be 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 import signal
 import sys
@@ -21,11 +22,15 @@ _DESCRIPTORS = 65_536
 
 
 def allow_descriptors() -> None:
-    """Raise the soft limit of open files as far as is useful and the hard limit allows (setrlimit(2))."""
+    """Raise the soft limit of open files as far as is useful and the hard limit allows (setrlimit(2)).
+
+    A system that does not allow that much, whatever its hard limit says, leaves it as it is: no reason not to serve.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def serve(config: GatewayConfig) -> None:

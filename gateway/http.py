@@ -185,7 +185,7 @@ class Api:
         if name not in FORMATS:
             raise RefusalError(400, "bad_message", f"must be one of {', '.join(FORMATS)}", "format")
         stream_id = request.query.get("stream_id")
-        tags = [tag.value for tag in request.if_none_match or ()]
+        tags = [tag.value for tag in request.if_none_match or ()]  # "*" stands for whatever there is
         wait_s = preferred_wait_s(request.headers.getall("Prefer", []))
 
         async def read() -> Rendered:
@@ -193,7 +193,7 @@ class Api:
 
         rendered = await self._long_polls.until_new(session_id, tags, wait_s, read)
         headers = {"ETag": f'"{rendered.tag}"'}
-        if rendered.tag in tags:
+        if rendered.tag in tags or "*" in tags:
             return web.Response(status=304, headers=headers)
         return web.Response(text=rendered.body, content_type=rendered.content_type, charset="utf-8", headers=headers)
 

@@ -1,8 +1,8 @@
 """Requests for a transcript that wait for it to grow: `If-None-Match` (RFC 9110) with `Prefer: wait` (RFC 7240 4.3).
 
-A session that lives here is looked at in memory, so that a final is told within `LOOK_S`; the store is read when
-something changed, and now and then for sessions that live at another gateway. A preference may be passed over: beyond
-`MAX_WAITING` requests nobody waits.
+A session that lives here is looked at in memory, every `LOOK_S`, and the store is read when something changed: once
+more where it lags behind, and now and then for sessions that live at another gateway. A preference may be passed over:
+beyond `MAX_WAITING` requests nobody waits.
 """
 
 from __future__ import annotations
@@ -54,8 +54,12 @@ class LongPolls:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     while rendered.tag in known and not self._directory.draining:
-                        standing = await self._until_moved(session_id, standing)
+                        before, standing = standing, await self._until_moved(session_id, standing)
                         rendered = await read()
+                        if standing != before and rendered.tag in known:
+                            # The final that moved it may still be on its way to the store.
+                            await asyncio.sleep(LOOK_S)
+                            rendered = await read()
         finally:
             self._waiting -= 1
         return rendered

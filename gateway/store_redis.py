@@ -38,6 +38,7 @@ from gateway.store import (
     StreamStart,
     transcript_of,
 )
+from gateway.store_redis_scripts import CLAIM, DELETE, KEYS, RELEASE, RENEW, WRITE
 from gateway.transcript_formats import Segment, Transcript
 
 log = structlog.get_logger()
@@ -49,76 +50,12 @@ _BATCH: Final = 128
 _CONNECT_S: Final = 2.0
 _ANSWER_S: Final = 3.0
 _CLOSE_S: Final = 2.0
+# After so long a task that was cancelled and goes on is cancelled again.
+_CANCEL_S: Final = 0.1
 _RETRIES: Final = 5
 # Between two tries at a Redis that is away, beside the library's own retries.
 _AWAY_S: Final = 0.5
 _RENEWALS_A_LEASE: Final = 4
-_KEYS: Final = ("session", "streams", "states", "segments", "owner")
-
-# KEYS as in _KEYS. ARGV: owner, lease ms, retention ms, now, what, and what it needs.
-_WRITE: Final = """
-if redis.call('HEXISTS', KEYS[1], 'deleted') == 1 then return 'deleted' end
-local owner = redis.call('GET', KEYS[5])
-if owner and owner ~= ARGV[1] then return 'lost' end
-local what = ARGV[5]
-if what == 'session' then
-    redis.call('HSETNX', KEYS[1], 'created_at', ARGV[4])
-    redis.call('HDEL', KEYS[1], 'closed')
-elseif redis.call('EXISTS', KEYS[1]) == 0 then
-    return 'unknown'
-elseif what == 'stream' then
-    if redis.call('HSETNX', KEYS[3], ARGV[6], '') == 1 then redis.call('RPUSH', KEYS[2], ARGV[7]) end
-elseif redis.call('HEXISTS', KEYS[3], ARGV[6]) == 0 then
-    return 'unknown'
-elseif what == 'segment' then
-    redis.call('HSETNX', KEYS[4], ARGV[6] .. ':' .. ARGV[7], ARGV[8])
-    if ARGV[9] ~= '' then redis.call('HSET', KEYS[3], ARGV[6], ARGV[9]) end
-elseif what == 'state' then
-    redis.call('HSET', KEYS[3], ARGV[6], ARGV[7])
-elseif what == 'end' then
-    redis.call('HSET', KEYS[1], 'ended:' .. ARGV[6], '1')
-    redis.call('HSET', KEYS[3], ARGV[6], ARGV[7])
-end
-redis.call('SET', KEYS[5], ARGV[1], 'PX', ARGV[2])
-for i = 1, 4 do redis.call('PEXPIRE', KEYS[i], ARGV[3]) end
-return 'ok'
-"""
-# What is read first, and taken: ARGV: owner, lease ms. An empty answer: unknown.
-_CLAIM: Final = """
-if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
-if redis.call('HEXISTS', KEYS[1], 'deleted') == 0 and ARGV[1] ~= '' then
-    redis.call('SET', KEYS[5], ARGV[1], 'PX', ARGV[2])
-end
-return {
-    redis.call('HGETALL', KEYS[1]), redis.call('LRANGE', KEYS[2], 0, -1),
-    redis.call('HGETALL', KEYS[3]), redis.call('HGETALL', KEYS[4])
-}
-"""
-_RENEW: Final = """
-if redis.call('HEXISTS', KEYS[1], 'deleted') == 1 then return 'deleted' end
-local owner = redis.call('GET', KEYS[5])
-if owner and owner ~= ARGV[1] then return 'lost' end
-redis.call('SET', KEYS[5], ARGV[1], 'PX', ARGV[2])
-return 'ok'
-"""
-# ARGV: owner, retention ms, whether the session is over.
-_RELEASE: Final = """
-if redis.call('GET', KEYS[5]) ~= ARGV[1] then return 'ok' end
-redis.call('DEL', KEYS[5])
-if ARGV[3] == '1' and redis.call('EXISTS', KEYS[1]) == 1 then
-    redis.call('HSET', KEYS[1], 'closed', '1')
-    redis.call('PEXPIRE', KEYS[1], ARGV[2])
-end
-return 'ok'
-"""
-# ARGV: retention ms.
-_DELETE: Final = """
-if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('HEXISTS', KEYS[1], 'deleted') == 1 then return 0 end
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5])
-redis.call('HSET', KEYS[1], 'deleted', '1')
-redis.call('PEXPIRE', KEYS[1], ARGV[1])
-return 1
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +79,8 @@ class RedisStore:
 
     Writes are sent in their order, many at a time, by one task. While Redis does not answer they wait, up to
     MAX_PENDING_WRITES, and are sent again until it does; each can be repeated without harm. Their futures fail when the
-    library's retries are used up for the first time: a client is not kept from its text for as long as Redis is away.
+    library's retries are used up for the first time, and at once from then on: a client is not kept from its text by a
+    Redis that is known to be away.
     """
 
     durable = True
@@ -160,15 +98,16 @@ class RedisStore:
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), _RETRIES),
             retry_on_error=[RedisConnectionError, RedisTimeoutError],
         )
-        self._write_script = self._redis.register_script(_WRITE)
-        self._claim_script = self._redis.register_script(_CLAIM)
-        self._renew_script = self._redis.register_script(_RENEW)
-        self._release_script = self._redis.register_script(_RELEASE)
-        self._delete_script = self._redis.register_script(_DELETE)
+        self._write_script = self._redis.register_script(WRITE)
+        self._claim_script = self._redis.register_script(CLAIM)
+        self._renew_script = self._redis.register_script(RENEW)
+        self._release_script = self._redis.register_script(RELEASE)
+        self._delete_script = self._redis.register_script(DELETE)
         self._waiting: deque[_Write] = deque()
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
+        self._away = False
         self._mine: dict[str, None] = {}
         self._lost: Callable[[str], None] = lambda _: None
         self._tasks: list[asyncio.Task[None]] = []
@@ -183,9 +122,7 @@ class RedisStore:
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_S):
                 await self._emptied.wait()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*map(_stopped, self._tasks))
         self._fail(self._waiting)
         self._waiting.clear()
         await self._redis.aclose()
@@ -261,12 +198,13 @@ class RedisStore:
             write.done.set_exception(StoreError("too many writes are waiting"))
             return write.done
         self._waiting.append(write)
+        if self._away:
+            self._fail([write])
         self._emptied.clear()
         self._filled.set()
         return write.done
 
     async def _send_writes(self) -> None:
-        away = False
         while True:
             await self._filled.wait()
             batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
@@ -277,10 +215,11 @@ class RedisStore:
                 if not answered:
                     self._waiting.extendleft(reversed(batch))
                     self._fail(self._waiting)
-            if away is answered:
-                away = not answered
-                log.warning("store does not answer" if away else "store answers again", writes=len(self._waiting))
-            if away:
+            if self._away is answered:
+                self._away = not answered
+                event = "store does not answer" if self._away else "store answers again"
+                log.warning(event, writes=len(self._waiting))
+            if self._away:
                 await asyncio.sleep(_AWAY_S)
             elif not self._waiting:
                 self._filled.clear()
@@ -343,6 +282,16 @@ class RedisStore:
             raise StoreError(f"the transcript store failed ({type(error).__name__})") from None
 
 
+async def _stopped(task: asyncio.Task[None]) -> None:
+    """End a task, also where a cancellation got lost.
+
+    Python 3.11's asyncio.wait_for, with which redis-py sends, hides one that comes together with its result (gh-86296).
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_S)
+
+
 def _settle(write: _Write, error: StoreError | None) -> None:
     """Tell the outcome of a write, once: one that was late is not told again."""
     if write.done.done():
@@ -354,7 +303,7 @@ def _settle(write: _Write, error: StoreError | None) -> None:
 
 
 def _keys(session_id: str) -> list[str]:
-    return [f"talkup:{{{session_id}}}:{name}" for name in _KEYS]
+    return [f"talkup:{{{session_id}}}:{name}" for name in KEYS]
 
 
 def _pairs(flat: Sequence[bytes]) -> Mapping[bytes, bytes]:

@@ -55,7 +55,8 @@ class Deadlines:
 class RetryPolicy:
     """How often to try, and how long to leave a failed endpoint alone (seconds, doubling from first to last).
 
-    `attempts` are those of a new stream, `recover_attempts` those of a running one, which gives up by time rather.
+    `attempts` are those of a new stream, `recover_attempts` those of a running one, which gives up by time rather; so
+    many workers may also be lost before they were shown anything of it.
     `strikes` workers lost without progress end a stream; text `advance_ms` of media further on is progress too.
     """
 

@@ -2,8 +2,9 @@
 
 Two things may fail. *Getting admitted* by a worker is retried under tenacity within a budget of time and tries. A
 worker *lost after admission* is a strike: the stream is admitted elsewhere and replayed, until too many strikes come
-without progress in between (input that kills two workers is not shown to a third). turns.py sees to it
-that a strike hits the stream whose input it was.
+without progress in between (input that kills two workers is not shown to a third). turns.py sees to it that a strike
+hits the stream whose input it was. A worker lost before it was shown anything of a stream is no strike of that stream,
+but its tries are counted too.
 """
 
 from __future__ import annotations
@@ -114,9 +115,10 @@ class Strikes:
     new media, so input that kills every worker it meets can only be shown to a bounded number of them.
     """
 
-    def __init__(self, limit: int, advance_ms: int) -> None:
+    def __init__(self, limit: int, advance_ms: int, unseen: int = 64) -> None:
         self._limit = limit
         self._advance_ms = advance_ms
+        self._unseen_left = self._unseen = unseen
         self._count = 0.0
         self._furthest_ms = 0
         self._lost_at_ms = 0
@@ -128,13 +130,24 @@ class Strikes:
 
     def progress(self) -> None:
         """`committed` rose: the input is not what kills workers."""
-        self._count = 0.0
+        self._pardon()
 
     def reached(self, media_ms: int) -> None:
         """A result tells of media up to `media_ms` on the stream's media clock."""
         self._furthest_ms = max(self._furthest_ms, media_ms)
         if self._furthest_ms - self._lost_at_ms >= self._advance_ms:
-            self._count = 0.0
+            self._pardon()
+
+    def lost_unseen(self, failure: UpstreamFailure) -> None:
+        """Count a worker lost before anything of the stream but its `start` was shown to it.
+
+        Raises `failure` itself when it is final, WorkersLost at the last of `unseen` such losses without progress.
+        """
+        if not is_retryable(failure):
+            raise failure
+        self._unseen_left -= 1
+        if self._unseen_left <= 0:
+            raise WorkersLost from failure
 
     def strike(self, failure: UpstreamFailure, *, share: float = 1.0, doubtful: bool = False) -> None:
         """Count a worker lost after admission; `share` of it where others may have been the cause as well.
@@ -149,3 +162,7 @@ class Strikes:
             raise failure
         if self._count >= self._limit + doubtful:
             raise WorkersLost from failure
+
+    def _pardon(self) -> None:
+        self._count = 0.0
+        self._unseen_left = self._unseen

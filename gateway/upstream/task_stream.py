@@ -39,7 +39,7 @@ from gateway.upstream.failures import (
 from gateway.upstream.health import Endpoint
 from gateway.upstream.observer import UpstreamMetrics
 from gateway.upstream.replay import Gap, ReplayBuffer
-from gateway.upstream.retry import Strikes, admit, is_retryable
+from gateway.upstream.retry import Strikes, admit
 from gateway.upstream.stall import StallClock
 from gateway.upstream.turns import Turns
 
@@ -142,7 +142,7 @@ class TaskStream:
             config.buffer.replay_bytes, config.buffer.replay_seconds, clock, resume_state=start.start.resume_state
         )
         self._resumed = resumed
-        self._strikes = Strikes(config.retry.strikes, config.retry.advance_ms)
+        self._strikes = Strikes(config.retry.strikes, config.retry.advance_ms, config.retry.recover_attempts)
         self._opened_at = clock()
         self._attempt = max(0, start.attempt - 1)
         self._was_admitted = False
@@ -274,8 +274,7 @@ class TaskStream:
     def _count_loss(self, attempt: _Attempt, failure: UpstreamFailure) -> None:
         """Hold a lost worker against the stream, as far as it may be the cause. Raises the failure that is final."""
         if not attempt.exposed:
-            if not is_retryable(failure):
-                raise failure
+            self._strikes.lost_unseen(failure)
             return
         survived = attempt.survived and self._strikes.any
         outage = not self._placement.has_other(attempt.lease.endpoint.state.key)
@@ -492,7 +491,8 @@ class TaskStream:
                 continue  # The silence is the reader's, not the worker's.
             stalled = attempt.stall.starved(now) >= deadlines.stall
             mute = attempt.lease.endpoint.state.silent_for(now) >= deadlines.hung
-            if stalled or (mute and attempt.stall.waited(now) >= deadlines.hung):
+            in_line = not attempt.may_write.is_set()
+            if stalled or (mute and (in_line or attempt.stall.waited(now) >= deadlines.hung)):
                 raise WorkerStalled
 
     def _declare_gaps(self) -> None:

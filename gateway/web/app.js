@@ -82,6 +82,10 @@ class Call {
     meter.start(source.media);
   }
 
+  get stopping() {
+    return this.#stopping;
+  }
+
   // A second wish to stop: what is still owed is not waited for.
   stopOrLeave() {
     if (this.#stopping) this.client.close();
@@ -246,7 +250,7 @@ async function begin(open) {
   if (matchMedia("(max-width: 52rem)").matches) $("captions-title").scrollIntoView();
   try {
     await begun.start(open);
-    show("live");
+    if (!begun.stopping) show("live");
   } catch (error) {
     tell(error.message);
     await begun.stop();

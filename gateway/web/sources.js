@@ -24,6 +24,18 @@ async function ask(wanted) {
   }
 }
 
+// Lets the microphone go where nothing can be heard of it.
+async function listenTo(media, onSlice) {
+  try {
+    return PcmSource.supported
+      ? await PcmSource.open(media, onSlice, { processorUrl: "pcm-processor.js" })
+      : new RecorderSource(media, onSlice, { sliceMs: 100 });
+  } catch (error) {
+    for (const track of media.getTracks()) track.stop();
+    throw error;
+  }
+}
+
 // `onEnd`: the device was unplugged, or the permission taken back.
 export async function openMicrophone(withCamera, onSlice, onEnd) {
   const media = await ask({
@@ -32,15 +44,7 @@ export async function openMicrophone(withCamera, onSlice, onEnd) {
   });
   const letGo = () => media.getTracks().forEach((track) => track.stop());
   for (const track of media.getTracks()) track.onended = onEnd;
-  let sound;
-  try {
-    sound = PcmSource.supported
-      ? await PcmSource.open(media, onSlice, { processorUrl: "pcm-processor.js" })
-      : new RecorderSource(media, onSlice, { sliceMs: 100 });
-  } catch (error) {
-    letGo();
-    throw error;
-  }
+  const sound = await listenTo(media, onSlice);
   return {
     media,
     format: sound.format,

@@ -150,6 +150,8 @@ class WorkerServer(worker_service_pb2_grpc.WorkerServiceServicer):
         next_segment = int(state.decode()) if state else 1
         pending: list[media_pb2.Chunk] = []
         yield task_pb2.TaskResult(started=task_pb2.Started(resumed=bool(state)))
+        if self.script.close_early:
+            return
         async for request in requests:
             seen.requests.append(request)
             match request.WhichOneof("payload"):

@@ -12,7 +12,7 @@ import pytest
 import redis.asyncio
 
 from gateway.store import SqliteStore, Store, StoreError, StreamStart
-from gateway.store_redis import RedisStore
+from gateway.store_redis import RedisStore, _stopped
 from gateway.transcript_formats import Segment, Word
 from tests.chaos.fault_proxy import fault_proxy
 from tests.fakes.redis_server import running_redis
@@ -211,6 +211,25 @@ async def test_a_silent_gateway_learns_of_the_claim_when_it_renews(two: tuple[Re
         assert {await lost.get(), await lost.get()} == {"claimed", "deleted"}
 
 
+async def test_what_comes_late_is_not_taken_after_another_gateway_had_the_session(
+    two: tuple[RedisStore, RedisStore],
+) -> None:
+    first, second = two
+    first.begin_session("s")
+    await done(first.begin_stream(StreamStart("s", "k", "a", 1.0)))
+    await second.claim("s")
+    await done(second.save_state("s", "k", b"newer"))
+    await done(second.release("s", closed=False))
+    for late in (first.save_state("s", "k", b"older"), first.begin_session("s")):
+        with pytest.raises(StoreError, match="not this gateway's"):
+            await done(late)
+    assert not await first.holds("s")
+    taken = await first.claim("s")
+    assert taken is not None
+    assert taken.streams[0].state == b"newer"
+    await done(first.save_state("s", "k", b"newest"))
+
+
 async def test_what_was_written_while_redis_was_away_is_kept_when_it_is_back(fresh_redis: str) -> None:
     async with fault_proxy(urlsplit(fresh_redis).port or 0) as proxy:
         store = RedisStore(f"redis://{HOST}:{proxy.port}/0", retention_s=50.0, lease_s=LEASE_S)
@@ -224,12 +243,31 @@ async def test_what_was_written_while_redis_was_away_is_kept_when_it_is_back(fre
             with pytest.raises(StoreError):
                 await done(write)
         later = store.add_segment("s", "k", segment(3), b"state")
+        assert later.done(), "a Redis that is known to be away keeps nobody waiting"
         proxy.heal()
-        await done(later)
+        async with asyncio.timeout(10):
+            await store._emptied.wait()
+        await done(store.add_segment("s", "k", segment(4), b"state"))
         kept = await store.transcript("s")
         await store.close()
     assert kept is not None
-    assert [each.segment_id for each in kept.streams[0].segments] == [1, 2, 3]
+    assert [each.segment_id for each in kept.streams[0].segments] == [1, 2, 3, 4]
+
+
+async def test_a_task_whose_cancellation_was_lost_is_ended() -> None:
+    begun = asyncio.Event()
+
+    async def deaf_once() -> None:
+        with suppress(asyncio.CancelledError):
+            begun.set()
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(deaf_once())
+    await begun.wait()
+    async with asyncio.timeout(PATIENCE_S):
+        await _stopped(task)
+    assert task.cancelled()
 
 
 async def test_writes_fail_in_bounded_time_when_redis_is_gone(tmp_path: Path) -> None:

@@ -164,6 +164,20 @@ def test_a_shared_loss_counts_half() -> None:
         strikes.strike(WorkerStalled())
 
 
+def test_workers_lost_before_they_saw_anything_are_counted_apart() -> None:
+    strikes = Strikes(2, 3000, unseen=3)
+    for _ in range(2):
+        strikes.lost_unseen(WorkerStalled())
+    assert not strikes.any
+    strikes.progress()
+    for _ in range(2):
+        strikes.lost_unseen(WorkerStalled())
+    with pytest.raises(WorkersLost):
+        strikes.lost_unseen(WorkerStalled())
+    with pytest.raises(FinishDeadline):
+        strikes.lost_unseen(FinishDeadline())
+
+
 def test_progress_wipes_strikes_out() -> None:
     strikes = Strikes(2, 3000)
     for _ in range(5):

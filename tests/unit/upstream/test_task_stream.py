@@ -236,6 +236,31 @@ async def test_input_that_kills_two_workers_is_not_shown_to_a_third() -> None:
     assert sorted(len(server.seen) for server in servers) == [0, 1, 1]
 
 
+async def test_a_worker_that_hangs_up_before_it_saw_anything_is_not_asked_for_ever() -> None:
+    config = replace(FAST, retry=replace(FAST.retry, recover_attempts=3))
+    async with workers(Script(close_early=True)) as [worker], upstream(worker.target, config=config) as pool:
+        items = await collect(pool.open(STT, start()))
+    [error] = errors(items)
+    assert (error.code, error.fatal) == (error_pb2.ERROR_CODE_WORKER_FAILED, True)
+    assert len(worker.seen) == 3
+
+
+async def test_a_stream_waits_for_its_turn_at_no_worker_that_hangs() -> None:
+    async with workers(Script(), Script(), Script()) as servers, upstream(*(s.target for s in servers)) as pool:
+        on_either(servers, lambda script: setattr(script, "kill_at", 4))
+        await until_serving(pool, 3)
+        async with pool._services[STT].turns.take():
+            said = asyncio.create_task(say(pool))
+            await until(lambda: sum(bool(server.seen) for server in servers) == 2)
+            [second] = [server for server in servers if server.seen and server.script.kill_at is None]
+            second.hung.set()
+            await until(lambda: all(server.seen for server in servers))
+        items = await said
+    assert words(items) == expected()
+    assert not errors(items)
+    assert second.seen[0].requests == []
+
+
 async def test_no_worker_within_the_budget() -> None:
     deadlines = replace(FAST.deadlines, admit=0.2)
     async with upstream("127.0.0.1:1", config=replace(FAST, deadlines=deadlines)) as pool:
