@@ -1,8 +1,11 @@
 """Many streams on several workers: spread evenly, a lost worker's streams shared out, a returned one used; no leaks."""
 
 import asyncio
+import itertools
 import random
 import time
+
+import pytest
 
 from tests.chaos.drills import eventually, footprint, loads, metric, speaking, until_serving
 from tests.chaos.fault_proxy import fault_proxy
@@ -10,6 +13,7 @@ from tests.chaos.speaker import Pace, Speaker
 from tests.fakes.stack import HOST, Stack, running_stack
 
 MIB = 1024 * 1024
+CHURN_S = 170.0
 
 
 def quiet(stack: Stack, seeds: range) -> list[Speaker]:
@@ -47,15 +51,23 @@ async def test_thirty_streams_spread_over_three_workers_and_over_a_returned_one(
         assert sum(await loads(stack)) == 0
 
 
+@pytest.mark.timeout(CHURN_S + 180)
 async def test_churn_leaves_nothing_behind() -> None:
-    """Streams come, lose their socket or their worker, and go; afterwards everything is as it was."""
-    with running_stack(workers=2) as stack:
+    """Streams come, lose their socket or their worker, and go, for three minutes; then everything is as it was.
+
+    Sessions are kept for 5 s, so that their number is soon even.
+    """
+    with running_stack(workers=2, gateway_settings={"GATEWAY_SESSION_GRACE_S": "5"}) as stack:
         rng = random.Random(8)
         async with fault_proxy(stack.ws_port) as proxy:
             url = f"ws://{HOST}:{proxy.port}/ws"
             await asyncio.gather(*(Speaker(url, seed).speak(20) for seed in range(8)))
             warm, at_work = footprint(stack.gateway), await metric(stack, "gateway_event_loop_tasks")
-            for lap in range(6):
+            until = time.monotonic() + CHURN_S
+            half_way = warm
+            for lap in itertools.takewhile(lambda _: time.monotonic() < until, itertools.count()):
+                if time.monotonic() < until - CHURN_S / 2:
+                    half_way = footprint(stack.gateway)
                 speakers = [Speaker(url, 100 * lap + seed) for seed in range(8)]
                 async with asyncio.timeout(60), speaking(speakers) as tasks:
                     await asyncio.sleep(rng.uniform(0.2, 0.6))
@@ -79,3 +91,4 @@ async def test_churn_leaves_nothing_behind() -> None:
         after = footprint(stack.gateway)
         assert after.threads <= warm.threads + 1
         assert after.rss - warm.rss < 24 * MIB
+        assert after.rss - half_way.rss < 8 * MIB
