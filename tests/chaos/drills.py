@@ -121,9 +121,14 @@ class Losses:
 
 
 async def lose_workers(stack: Stack, speakers: Sequence[Speaker], *, how: str, rounds: int, seed: int) -> Losses:
-    """Kill (`how` "kill") or stop ("stop") the worker that serves most, at random moments, again and again."""
+    """Kill (`how` "kill") or stop ("stop") the worker that serves most, at random moments, again and again.
+
+    Every stream has text first: one whose worker is lost before it took the stream finds another without a word.
+    """
     rng = random.Random(seed)
     losses = Losses()
+    for speaker in speakers:
+        await speaker.until_final_after(0)
     for _ in range(rounds):
         await asyncio.sleep(rng.uniform(0.1, 0.8))
         served = await settled_loads(stack, len(speakers))
