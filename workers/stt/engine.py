@@ -6,6 +6,7 @@ See `workers.engine.Engine`. One engine serves one process; any number of sessio
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 
@@ -48,6 +49,7 @@ class SttEngine:
         self._slots = config.slots
         self._sessions: set[SttSession] = set()
         self._ended = Counters()
+        self._counting = threading.Lock()  # metrics are read by a thread of their own
 
     @property
     def service_type(self) -> task_pb2.ServiceType:
@@ -88,9 +90,10 @@ class SttEngine:
 
     def totals(self) -> Mapping[str, float]:
         """See `workers.engine.Engine.totals`: what streams asked for (`stream_*`), what the model did (`model_*`)."""
-        streams = replace(self._ended)
-        for session in list(self._sessions):
-            streams.add(session.counters)
+        with self._counting:
+            streams = replace(self._ended)
+            for session in self._sessions:
+                streams.add(session.counters)
         found = {f"stream_{name}": value for name, value in asdict(streams).items()}
         if self._loaded is not None:
             _, _, scheduler = self._loaded
@@ -130,7 +133,8 @@ class SttEngine:
                 closed=self._closed,
             )
         )
-        self._sessions.add(session)
+        with self._counting:
+            self._sessions.add(session)
         return session
 
     async def close(self) -> None:
@@ -141,8 +145,9 @@ class SttEngine:
             await asyncio.to_thread(scheduler.close)
 
     def _closed(self, session: SttSession) -> None:
-        self._ended.add(session.counters)
-        self._sessions.discard(session)
+        with self._counting:
+            self._ended.add(session.counters)
+            self._sessions.discard(session)
 
     def _parts(self) -> tuple[Transcriber, SileroVad, DecodeScheduler]:
         if self._loaded is None:

@@ -178,10 +178,10 @@ class Recognizer:
         self._waiting = None
         self._epoch += 1
         if not hypothesis.rejected:
-            placed = [word.moved(ask.start) for word in hypothesis.words]
+            placed = tuple(word.moved(ask.start) for word in hypothesis.words)
             doubted = self._skips < _SKIPS_DOUBTED and self._stable.skips(placed)
             self._skips = self._skips + 1 if doubted else 0
-            hypothesis = replace(hypothesis, rejected=doubted)
+            hypothesis = replace(hypothesis, words=placed, rejected=doubted)
         if hypothesis.rejected:
             self.counters.rejected += 1
         if self._language is None and not hypothesis.rejected:
@@ -392,12 +392,11 @@ class Recognizer:
             )
 
     def _step(self, ask: Ask, hypothesis: Hypothesis) -> None:
-        words = [word.moved(ask.start) for word in hypothesis.words]
         tuning = self._tuning
         sure = tuning.sure if self._language is not None else math.inf  # in a language guessed wrong it is sure, too
-        fresh = self._stable.agree(words, sure=sure, sure_until=ask.end - samples(tuning.sure_age))
+        fresh = self._stable.agree(hypothesis.words, sure=sure, sure_until=ask.end - samples(tuning.sure_age))
         self._finalise(fresh, hypothesis.language, ask.end)
-        self._trim(ask.end, words)
+        self._trim(ask.end, hypothesis.words)
         if fresh:
             self._report()
         self._show(self._stable.tail, ask.end, hypothesis)
@@ -432,7 +431,7 @@ class Recognizer:
             self.counters.fallbacks += 1
             fresh = self._stable.finish(None)
         else:
-            fresh = self._stable.finish([word.moved(ask.start) for word in hypothesis.words])
+            fresh = self._stable.finish(hypothesis.words)
         self._finalise(fresh, hypothesis.language, ask.end)
         self._leave_window(ask.purpose, ask.end)
         if not fresh:
