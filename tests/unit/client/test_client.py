@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import pytest
@@ -84,22 +85,28 @@ async def test_resumption_goes_on_trying_while_the_gateway_restarts() -> None:
     assert gateway.streams()[0].chunks == CHUNKS
 
 
+@asynccontextmanager
+async def offline(gateway: FakeGateway) -> AsyncIterator[tuple[Client, asyncio.Event]]:
+    """A client whose connection is away until the event is set; the gateway drops it at its first question."""
+    away, back = asyncio.Event(), asyncio.Event()
+
+    async def hold(_: float) -> None:
+        away.set()
+        await back.wait()
+
+    async with Client(gateway.url, key=KEY, sleep=hold) as client:
+        asking = asyncio.create_task(client.status())
+        await away.wait()
+        yield client, back
+        await asking
+
+
 async def test_a_stream_begun_while_the_connection_is_away_is_started_once() -> None:
-    async with FakeGateway(drop_at_statuses=1).serving() as gateway:
-        away, back = asyncio.Event(), asyncio.Event()
-
-        async def hold(_: float) -> None:
-            away.set()
-            await back.wait()
-
-        async with Client(gateway.url, key=KEY, sleep=hold) as client:
-            asking = asyncio.create_task(client.status())
-            await away.wait()
-            beginning = asyncio.create_task(finals_of_one_chunk(client))
-            await asyncio.sleep(0)
-            back.set()
-            assert await beginning == [words_of(b"one")]
-            await asking
+    async with FakeGateway(drop_at_statuses=1).serving() as gateway, offline(gateway) as (client, back):
+        beginning = asyncio.create_task(finals_of_one_chunk(client))
+        await asyncio.sleep(0)
+        back.set()
+        assert await beginning == [words_of(b"one")]
     assert gateway.starts == 1
 
 
@@ -172,24 +179,14 @@ async def test_a_stream_whose_start_nobody_waits_for_any_more_is_ended() -> None
 
 
 async def test_a_start_given_up_while_the_connection_is_away_is_not_made() -> None:
-    async with FakeGateway(drop_at_statuses=1).serving() as gateway:
-        away, back = asyncio.Event(), asyncio.Event()
-
-        async def hold(_: float) -> None:
-            away.set()
-            await back.wait()
-
-        async with Client(gateway.url, key=KEY, sleep=hold) as client:
-            asking = asyncio.create_task(client.status())
-            await away.wait()
-            beginning = asyncio.create_task(finals_of_one_chunk(client))
-            await asyncio.sleep(0)
-            beginning.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await beginning
-            back.set()
-            await asking
-            await client.ping()
+    async with FakeGateway(drop_at_statuses=1).serving() as gateway, offline(gateway) as (client, back):
+        beginning = asyncio.create_task(finals_of_one_chunk(client))
+        await asyncio.sleep(0)
+        beginning.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await beginning
+        back.set()
+        await client.ping()
     assert gateway.starts == 0
 
 
