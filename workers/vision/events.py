@@ -1,7 +1,8 @@
 """Frames to events: something begins, lasts and ends, with hysteresis at both edges. Pure.
 
 A condition that holds for `enter_ms` begins an event at the first frame that showed it; one that fails for `leave_ms`
-ends it at the first frame that did not. A frame on which the condition cannot be measured changes nothing.
+ends it at the first frame that did not. A frame on which the condition cannot be measured changes nothing. Faces are
+counted on some frames only: what changes between two counts is dated half-way.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ BLIND_MS: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One row of the table; `holds` gives whether the condition is met (None: not measurable) and how surely."""
+    """One row of the table; `holds` gives whether the condition is met (None: not measurable) and how surely.
+
+    `counts`: it is about the number of faces, so frames on which they were not counted are not asked.
+    """
 
     type: str
     enter_ms: int
     leave_ms: int
     holds: Callable[[Frame], tuple[bool | None, float]]
+    counts: bool = False
 
 
 def _reason(name: str) -> Callable[[Frame], tuple[bool | None, float]]:
@@ -69,7 +74,7 @@ def _roll(frame: Frame) -> tuple[bool, analysis_pb2.Measure]:
 
 CONDITIONS: Final = (
     Condition("face_lost", 400, 250, lambda frame: (frame.face_count == 0, 0.9)),
-    Condition("multiple_faces", 600, 600, lambda frame: (frame.face_count > 1, 0.9)),
+    Condition("multiple_faces", 600, 600, lambda frame: (frame.face_count > 1, 0.9), counts=True),
     Condition("looking_away", 2_000, 400, _measured(_facing, lambda value: value < 0.4)),
     Condition("too_dark", 1_000, 1_000, _reason("too_dark")),
     Condition("backlit", 1_000, 1_000, _reason("backlit")),
@@ -84,12 +89,16 @@ CONDITIONS: Final = (
 
 
 class Memory(msgspec.Struct, array_like=True):
-    """What one condition remembers, media milliseconds; `began` None while there is no event."""
+    """What one condition remembers, media milliseconds; `began` None while there is no event.
+
+    `seen`: when it was last met; `missed`: when one that counts faces was last not met.
+    """
 
     began: int | None = None
     since: int | None = None
     seen: int = 0
     trust: float = 0.0
+    missed: int | None = None
 
 
 class EventFinder:
@@ -99,11 +108,12 @@ class EventFinder:
         known = memories or {}
         self.memories = {condition.type: known.get(condition.type, Memory()) for condition in CONDITIONS}
 
-    def feed(self, frame: Frame, media_ms: int) -> list[analysis_pb2.VisionEvent]:
-        """The events that begin or end with the next frame."""
+    def feed(self, frame: Frame, media_ms: int, *, counted: bool = True) -> list[analysis_pb2.VisionEvent]:
+        """The events that begin or end with the next frame; `counted`: whether its faces were counted on it."""
         found: list[analysis_pb2.VisionEvent] = []
         for condition in CONDITIONS:
-            found += self._one(condition, self.memories[condition.type], frame, media_ms)
+            if counted or not condition.counts:
+                found += self._one(condition, self.memories[condition.type], frame, media_ms)
         return found
 
     def finish(self, media_ms: int) -> list[analysis_pb2.VisionEvent]:
@@ -126,14 +136,12 @@ class EventFinder:
                 yield _event(condition.type, memory, memory.seen)
                 memory.began = memory.since = None
             return
-        if holds:
-            memory.seen = media_ms
         if memory.began is None:
             yield from self._before(condition, memory, media_ms, trust, holds=holds)
         elif holds:
             memory.since = None
         else:
-            memory.since = media_ms if memory.since is None else memory.since
+            memory.since = _edge(condition, memory.seen, media_ms) if memory.since is None else memory.since
             if media_ms - memory.since >= condition.leave_ms:
                 yield _event(condition.type, memory, memory.since)
                 if condition.type == "face_lost":
@@ -141,6 +149,10 @@ class EventFinder:
                         type="face_back", t0_ms=memory.since, t1_ms=memory.since, confidence=memory.trust
                     )
                 memory.began = memory.since = None
+        if holds:
+            memory.seen = media_ms
+        elif condition.counts:
+            memory.missed = media_ms
 
     @staticmethod
     def _before(
@@ -150,11 +162,16 @@ class EventFinder:
             memory.since = None
             return
         if memory.since is None:
-            memory.since, memory.trust = media_ms, trust
+            memory.since, memory.trust = _edge(condition, memory.missed, media_ms), trust
         memory.trust = max(memory.trust, trust)
         if media_ms - memory.since >= condition.enter_ms:
             memory.began, memory.since = memory.since, None
             yield _event(condition.type, memory, None)
+
+
+def _edge(condition: Condition, before_ms: int | None, media_ms: int) -> int:
+    """When a condition changed that was otherwise at `before_ms`."""
+    return (before_ms + media_ms) // 2 if condition.counts and before_ms is not None else media_ms
 
 
 def _event(name: str, memory: Memory, ended: int | None) -> analysis_pb2.VisionEvent:

@@ -1,7 +1,9 @@
 """One picture to faces: the detector on some pictures, the mesh on all, and the same face followed through them.
 
 Of several faces the largest is read. Its region comes from its mesh in the last picture; the detector looks again after
-a quarter of a second of media, so that a second face is seen in time at any rate, and at once when the face is lost.
+a third of a second of media, so that a second face is seen in time at any rate, and at once when the face is lost.
+Where pictures come too slowly to show blinks, the eyes rest while the detector looks: what a picture costs is then its
+mesh and one other network, and no picture waits for a dear one before it.
 """
 
 from __future__ import annotations
@@ -26,9 +28,12 @@ from workers.vision.nets import DETECTOR, IRIS, MESH, Floats, Reader, load
 from workers.vision.pictures import Picture
 from workers.vision.pose import Pose, solve
 
-DETECT_EVERY_MS: Final = 250
-EYES_KEPT_MS: Final = 120
-"""From picture to picture at most, for one eye of the earlier one to stand for the later: from 8.3 a second on."""
+DETECT_EVERY_MS: Final = 330
+BLINK_STEP_MS: Final = 80
+"""From picture to picture at most, for a blink to be seen: no eye rests then. 15 pictures a second are 67 ms apart."""
+
+TURNS_STEP_MS: Final = 120
+"""From picture to picture at most, for one eye to be read by turns: from 8.3 a second on. Slower ones read both."""
 
 _SAME_FACE: Final = 0.3
 _MIN_MESH_PIXELS: Final = 24
@@ -59,10 +64,11 @@ class ReadFace:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How many faces the picture shows and the one that is read."""
+    """How many faces there are and the one that is read; `looked`: whether they were counted on this picture."""
 
     count: int
     face: ReadFace | None
+    looked: bool = True
 
 
 class FaceFollower:
@@ -89,20 +95,20 @@ class FaceFollower:
                 return Reading(0, None)
             self._face, mesh = self._choose(nets, picture, detections, mesh)
         if self._face is None or mesh is None:
-            return Reading(self._count, self._face)
-        known = before if before is not None and step_ms <= EYES_KEPT_MS else None
-        if known is not None and known.track_id != self._face.track_id:
-            known = None
+            return Reading(self._count, self._face, looks)
+        same = before is not None and before.track_id == self._face.track_id
+        known = before.eyes if before is not None and same and step_ms <= TURNS_STEP_MS else None
+        rest = looks and step_ms > BLINK_STEP_MS
         height, width = picture.shape[:2]
         self._face = ReadFace(
             self._face.box if looks else _box(mesh),
             self._face.score,
             self._face.track_id,
             mesh,
-            nets.eyes.read(picture, mesh, known.eyes if known else None) if with_eyes else None,
+            nets.eyes.read(picture, mesh, media_ms, known, rest=rest) if with_eyes else None,
             solve(mesh.points, width, height),
         )
-        return Reading(self._count, self._face)
+        return Reading(self._count, self._face, looks)
 
     def _followed(self, nets: FaceNets, picture: Picture) -> Mesh | None:
         if self._face is None or self._face.mesh is None:

@@ -27,6 +27,9 @@ _FROM_DETECTION: Final = 1.5
 _FROM_MESH: Final = 1.5
 _EYE_CROP: Final = 2.3
 _CLOSING: Final = 0.85
+EYE_KEPT_MS: Final = 250
+"""An eye that was not read for so long is read again, so that no number of one is older."""
+
 _LIMIT: Final = 80.0
 
 
@@ -115,35 +118,56 @@ class Eye:
 
 @dataclass(frozen=True, slots=True)
 class Eyes:
-    """The eyes at image left and image right; `fresh`: which of them were read on this picture."""
+    """The eyes at image left and image right, each as it was when it was last read, a time of the media clock."""
 
     left: Eye
     right: Eye
-    fresh: tuple[bool, bool] = (True, True)
+    left_ms: int = 0
+    right_ms: int = 0
+
+    @property
+    def newest(self) -> tuple[Eye | None, Eye | None]:
+        """Left and right as far as they were read last, together or one of them alone."""
+        last_ms = max(self.left_ms, self.right_ms)
+        return self.left if self.left_ms == last_ms else None, self.right if self.right_ms == last_ms else None
 
 
 class EyeReader:
     """Eyes to irises and lids.
 
-    The network costs as much for one eye as the mesh for all of a face. Where the picture before is known, one eye is
+    The network costs as much for one eye as the mesh for all of a face. Where the same face was read before, one eye is
     read, by turns; the other too if the first one seems to close, as a wink would look like blinks otherwise.
     """
 
     def __init__(self, net: Net) -> None:
         self._net = net
 
-    def read(self, picture: Picture, mesh: Mesh, before: Eyes | None = None) -> Eyes:
-        """The eyes of a face; `before`: those of the same face on the picture just before, None: not known."""
+    def read(
+        self, picture: Picture, mesh: Mesh, media_ms: int, before: Eyes | None = None, *, rest: bool = False
+    ) -> Eyes:
+        """The eyes of a face; `before`: those of the same face on an earlier picture; `rest`: none that may be kept."""
         if before is None:
-            return Eyes(self._left(picture, mesh), self._right(picture, mesh))
-        open_before = max(before.left.opening, before.right.opening)
-        if before.fresh[0] and not before.fresh[1]:
-            right = self._right(picture, mesh)
-            both = right.opening < _CLOSING * open_before
-            return Eyes(self._left(picture, mesh) if both else before.left, right, (both, True))
-        left = self._left(picture, mesh)
-        both = left.opening < _CLOSING * open_before
-        return Eyes(left, self._right(picture, mesh) if both else before.right, (True, both))
+            return Eyes(self._left(picture, mesh), self._right(picture, mesh), media_ms, media_ms)
+        left = media_ms - before.left_ms > EYE_KEPT_MS
+        right = media_ms - before.right_ms > EYE_KEPT_MS
+        if not left and not right:
+            if rest:
+                return before
+            left = before.left_ms <= before.right_ms
+            right = not left
+        shut = _CLOSING * max(before.left.opening, before.right.opening)
+        found_left = self._left(picture, mesh) if left else None
+        if found_left is not None and found_left.opening < shut:
+            right = True
+        found_right = self._right(picture, mesh) if right else None
+        if found_left is None and found_right is not None and found_right.opening < shut:
+            found_left = self._left(picture, mesh)
+        return Eyes(
+            found_left or before.left,
+            found_right or before.right,
+            before.left_ms if found_left is None else media_ms,
+            before.right_ms if found_right is None else media_ms,
+        )
 
     def _left(self, picture: Picture, mesh: Mesh) -> Eye:
         return self._one(picture, mesh, IMAGE_LEFT_EYE, mirrored=False)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
 from talkup.v1 import analysis_pb2
 
 from workers.vision.nets import Floats
-from workers.vision.pictures import Picture, sharpness
+from workers.vision.pictures import Picture, sharpness, total
 
 DARK: Final = 50.0
 """Mean luma of the face, or of the picture where there is none, of 255."""
@@ -25,15 +24,16 @@ BLURRED: Final = 0.02
 
 def judge(luma: Picture, box: Floats | None) -> analysis_pb2.PictureQuality:
     """The quality of a grey picture; `box` is the face's x, y, width, height in pixels."""
-    quality = analysis_pb2.PictureQuality(luma=analysis_pb2.Measure(value=float(luma.mean()), confidence=1.0))
+    whole = total(luma)
+    quality = analysis_pb2.PictureQuality(luma=analysis_pb2.Measure(value=whole / luma.size, confidence=1.0))
     face = None if box is None else _cut(luma, box)
     if face is None or face.size == 0:
         if quality.luma.value < DARK:
             quality.reasons.append("too_dark")
         quality.ok = not quality.reasons
         return quality
-    inside = float(face.mean())
-    around = (float(luma.sum(dtype=np.int64)) - inside * face.size) / max(1, luma.size - face.size)
+    inside = total(face) / face.size
+    around = (whole - inside * face.size) / max(1, luma.size - face.size)
     sharp = sharpness(face)
     quality.backlight_ratio.value, quality.backlight_ratio.confidence = around / max(inside, 1.0), 0.9
     quality.sharpness.value, quality.sharpness.confidence = sharp, min(1.0, face.shape[0] / 80)

@@ -175,13 +175,13 @@ def _turn(
 
 
 def _eyes(signals: analysis_pb2.FrameSignals, eyes: Eyes, rest: Raw | None, trust: float) -> None:
-    """The face's left eye stands at image right. Closed is told by the eyes read on this picture."""
+    """The face's left eye stands at image right. Closed is told by the eyes read last."""
     signals.eyes.ear_left.CopyFrom(Measure(value=eyes.right.opening, confidence=0.8 * trust))
     signals.eyes.ear_right.CopyFrom(Measure(value=eyes.left.opening, confidence=0.8 * trust))
     if rest is None or not rest.opening_left or not rest.opening_right:
         return
-    openings = (eyes.left.opening / rest.opening_left, eyes.right.opening / rest.opening_right)
-    read = [opening for opening, fresh in zip(openings, eyes.fresh, strict=True) if fresh]
+    at_rest = (rest.opening_left, rest.opening_right)
+    read = [eye.opening / opening for eye, opening in zip(eyes.newest, at_rest, strict=True) if eye is not None]
     signals.eyes.closed = sum(read) / len(read) < CLOSED_RATIO
 
 

@@ -56,6 +56,33 @@ def test_what_cannot_be_measured_changes_nothing_at_first() -> None:
     assert told([facing(0.1)] * 25 + [facing(None)] * 30)[-1] == ("looking_away", 0, 2_400)
 
 
+def counted(counts: list[int], every: int) -> list[tuple[int, int | None]]:
+    """The events of several faces where they are counted on every so many frames, and carried on between."""
+    finder, known, events = EventFinder(), 0, []
+    for i, count in enumerate(counts):
+        looked = i % every == 0
+        known = count if looked else known
+        events += finder.feed(faces(known), i * STEP, counted=looked)
+    return [(e.t0_ms, e.t1_ms if e.HasField("t1_ms") else None) for e in events if e.type == "multiple_faces"]
+
+
+def test_what_changes_between_two_counts_is_dated_half_way() -> None:
+    assert counted([1] * 10 + [2] * 15 + [1] * 12, 4) == [(1_000, None), (1_000, 2_600)]
+    assert counted([1] * 9 + [2] * 3 + [1] * 12, 4) == []
+    assert counted([2] * 9, 4) == [(0, None)]
+
+
+@given(st.integers(1, 30), st.integers(9, 40), st.integers(1, 4))
+def test_edges_of_several_faces_lie_within_half_of_the_time_between_counts(
+    before: int, lasting: int, every: int
+) -> None:
+    """Of the change itself, which lies up to a frame before the first that shows it."""
+    (start, end) = counted([1] * before + [2] * lasting + [1] * 20, every)[-1]
+    assert end is not None
+    assert abs(start - (before - 0.5) * STEP) <= every * STEP / 2
+    assert abs(end - (before + lasting - 0.5) * STEP) <= every * STEP / 2
+
+
 @given(st.lists(st.integers(0, 2), max_size=60))
 def test_every_event_begins_once_and_ends_once_in_order(counts: list[int]) -> None:
     running: dict[str, int] = {}
