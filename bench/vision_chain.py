@@ -44,8 +44,7 @@ TURNS = 12
 
 STEPS_MS = {"30 frames a second": 33, "15 frames a second": 67, "10 frames a second": 100, "5 frames a second": 200}
 SLOW_MS = 120
-"""Frames further apart have both eyes read and every second one looked over: dearer each, cheaper a second; told only."""
-
+"""Frames further apart than this have both eyes read: dearer each, but fewer a second; told, and held to no bound."""
 
 
 def placed(x: float = 0.0, y: float = 0.0) -> Picture:
