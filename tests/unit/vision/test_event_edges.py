@@ -113,7 +113,7 @@ def test_a_nod_is_dated_where_the_head_moves(step_ms: int) -> None:
 
 
 def test_a_turned_head_points_where_it_was_turned() -> None:
-    """The mesh's own depth is flat, so the angle is less than the turn; direction and order are right."""
+    """The drawing has no perspective and the network sees less of the turn; direction and order are right."""
 
     def pose(yaw: int, pitch: int) -> tuple[float, float]:
         face = FaceFollower().read(faces.nets(), puppet.turned(yaw, pitch), 0).face
