@@ -16,6 +16,9 @@ from talkup.v1 import analysis_pb2
 
 Frame = analysis_pb2.FrameSignals
 
+COUNT_MS: Final = 400
+"""Longest time between two counts of a stream of 5 frames a second or more. Over a longer one, frames were missing."""
+
 BLIND_MS: Final = 2_000
 """An event whose condition has not been measurable for so long is over at the last frame that showed it."""
 
@@ -170,8 +173,10 @@ class EventFinder:
 
 
 def _edge(condition: Condition, before_ms: int | None, media_ms: int) -> int:
-    """When a condition changed that was otherwise at `before_ms`."""
-    return (before_ms + media_ms) // 2 if condition.counts and before_ms is not None else media_ms
+    """When a condition changed that was otherwise at `before_ms`: half-way, half of `COUNT_MS` ago at most."""
+    if not condition.counts or before_ms is None:
+        return media_ms
+    return media_ms - min(media_ms - before_ms, COUNT_MS) // 2
 
 
 def _event(name: str, memory: Memory, ended: int | None) -> analysis_pb2.VisionEvent:

@@ -72,6 +72,13 @@ def test_what_changes_between_two_counts_is_dated_half_way() -> None:
     assert counted([2] * 9, 4) == [(0, None)]
 
 
+def test_an_event_after_a_hole_begins_where_the_pictures_go_on() -> None:
+    finder = EventFinder()
+    finder.feed(faces(1), 0)
+    told = [event for at in (20_000, 20_400) for event in finder.feed(faces(2), at)]
+    assert [(event.type, event.t0_ms) for event in told] == [("multiple_faces", 19_800)]
+
+
 @given(st.integers(1, 30), st.integers(9, 40), st.integers(1, 4))
 def test_edges_of_several_faces_lie_within_half_of_the_time_between_counts(
     before: int, lasting: int, every: int
