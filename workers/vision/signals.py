@@ -18,6 +18,7 @@ from workers.vision.face_reader import ReadFace, Reading
 from workers.vision.landmarks import Eyes
 from workers.vision.nets import Floats
 from workers.vision.pictures import Picture, grey, thumbnail
+from workers.vision.pose import MAX_ERROR
 
 Measure = analysis_pb2.Measure
 
@@ -27,7 +28,6 @@ GOOD_FACE_PIXELS: Final = 80.0
 CLOSED_RATIO: Final = 0.72
 """Eyes count as closed below this share of the opening at rest."""
 
-_MAX_POSE_ERROR: Final = 0.15
 _FACING_YAW: Final = 18.0
 _FACING_PITCH: Final = 14.0
 _FACING_GAZE: Final = 0.45
@@ -142,7 +142,7 @@ def _read(signals: analysis_pb2.FrameSignals, face: ReadFace, baseline: Baseline
         smile = max(smile, _unit((smile - rest.smile) / max(1 - rest.smile, 0.5)))
     signals.mouth.smile.CopyFrom(Measure(value=smile, confidence=trust * (0.8 if rest else 0.5)))
     if face.pose is not None:
-        _turn(signals, face, rest, gaze, trust * _unit(1 - face.pose.error / _MAX_POSE_ERROR))
+        _turn(signals, face, rest, gaze, trust * _unit(1 - face.pose.error / MAX_ERROR))
     if face.eyes is not None:
         _eyes(signals, face.eyes, rest, trust)
 
