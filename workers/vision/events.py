@@ -16,8 +16,8 @@ from talkup.v1 import analysis_pb2
 
 Frame = analysis_pb2.FrameSignals
 
-COUNT_MS: Final = 400
-"""Longest time between two counts of a stream of 5 frames a second or more. Over a longer one, frames were missing."""
+COUNT_MS: Final = 660
+"""Between two counts at most, from 3 frames a second on; what changes over a longer hole is dated at its end."""
 
 BLIND_MS: Final = 2_000
 """An event whose condition has not been measurable for so long is over at the last frame that showed it."""
@@ -144,12 +144,13 @@ class EventFinder:
         elif holds:
             memory.since = None
         else:
-            memory.since = _edge(condition, memory.seen, media_ms) if memory.since is None else memory.since
+            memory.since = media_ms if memory.since is None else memory.since
             if media_ms - memory.since >= condition.leave_ms:
-                yield _event(condition.type, memory, memory.since)
+                ended_ms = _edge(condition, memory.seen, memory.since)
+                yield _event(condition.type, memory, ended_ms)
                 if condition.type == "face_lost":
                     yield analysis_pb2.VisionEvent(
-                        type="face_back", t0_ms=memory.since, t1_ms=memory.since, confidence=memory.trust
+                        type="face_back", t0_ms=ended_ms, t1_ms=ended_ms, confidence=memory.trust
                     )
                 memory.began = memory.since = None
         if holds:
@@ -165,18 +166,18 @@ class EventFinder:
             memory.since = None
             return
         if memory.since is None:
-            memory.since, memory.trust = _edge(condition, memory.missed, media_ms), trust
+            memory.since, memory.trust = media_ms, trust
         memory.trust = max(memory.trust, trust)
         if media_ms - memory.since >= condition.enter_ms:
-            memory.began, memory.since = memory.since, None
+            memory.began, memory.since = _edge(condition, memory.missed, memory.since), None
             yield _event(condition.type, memory, None)
 
 
 def _edge(condition: Condition, before_ms: int | None, media_ms: int) -> int:
-    """When a condition changed that was otherwise at `before_ms`: half-way, half of `COUNT_MS` ago at most."""
-    if not condition.counts or before_ms is None:
+    """When a condition changed that was otherwise at `before_ms`: half-way, where only uncounted frames lie between."""
+    if not condition.counts or before_ms is None or media_ms - before_ms > COUNT_MS:
         return media_ms
-    return media_ms - min(media_ms - before_ms, COUNT_MS) // 2
+    return (before_ms + media_ms) // 2
 
 
 def _event(name: str, memory: Memory, ended: int | None) -> analysis_pb2.VisionEvent:

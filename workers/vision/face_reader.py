@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from workers.vision.detector import Detection, Detector, overlaps
+from workers.vision.gestures import BLINK_FPS, RateMeter, fast_enough
 from workers.vision.landmarks import (
     MIN_FACE_SCORE,
     EyeReader,
@@ -29,11 +30,8 @@ from workers.vision.pictures import Picture
 from workers.vision.pose import Pose, solve
 
 DETECT_EVERY_MS: Final = 330
-BLINK_STEP_MS: Final = 80
-"""From picture to picture at most, for a blink to be seen: no eye rests then. 15 pictures a second are 67 ms apart."""
-
-TURNS_STEP_MS: Final = 120
-"""From picture to picture at most, for one eye to be read by turns: from 8.3 a second on. Slower ones read both."""
+TURNS_FPS: Final = 8.0
+"""From so many pictures a second on one eye is read by turns; of slower ones both are."""
 
 _SAME_FACE: Final = 0.3
 _MIN_MESH_PIXELS: Final = 24
@@ -77,13 +75,13 @@ class FaceFollower:
     def __init__(self, last_track: int = 0) -> None:
         self.last_track = last_track
         self._detected_ms: int | None = None
-        self._before_ms = 0
+        self._rate = RateMeter()
         self._count = 0
         self._face: ReadFace | None = None
 
     def read(self, nets: FaceNets, picture: Picture, media_ms: int, *, with_eyes: bool = True) -> Reading:
         """The faces of the next picture, at a time of the media clock that does not go back."""
-        step_ms, self._before_ms = media_ms - self._before_ms, media_ms
+        fps = self._rate.add(media_ms)
         before, mesh = self._face, self._followed(nets, picture)
         looks = mesh is None or self._detected_ms is None or media_ms - self._detected_ms >= DETECT_EVERY_MS
         if looks:
@@ -97,8 +95,8 @@ class FaceFollower:
         if self._face is None or mesh is None:
             return Reading(self._count, self._face, looks)
         same = before is not None and before.track_id == self._face.track_id
-        known = before.eyes if before is not None and same and step_ms <= TURNS_STEP_MS else None
-        rest = looks and step_ms > BLINK_STEP_MS
+        known = before.eyes if before is not None and same and fast_enough(fps, TURNS_FPS) else None
+        rest = looks and not fast_enough(fps, BLINK_FPS)
         height, width = picture.shape[:2]
         self._face = ReadFace(
             self._face.box if looks else _box(mesh),

@@ -18,6 +18,8 @@ from workers.vision.pictures import Picture, warp
 
 POINTS: Final = 468
 MIN_FACE_SCORE: Final = 0.5
+EYE_KEPT_MS: Final = 250
+"""An eye that was not read for so long is read again, so that no number of one is older."""
 
 IMAGE_LEFT_EYE: Final = (33, 133)
 IMAGE_RIGHT_EYE: Final = (362, 263)
@@ -27,9 +29,6 @@ _FROM_DETECTION: Final = 1.5
 _FROM_MESH: Final = 1.5
 _EYE_CROP: Final = 2.3
 _CLOSING: Final = 0.85
-EYE_KEPT_MS: Final = 250
-"""An eye that was not read for so long is read again, so that no number of one is older."""
-
 _LIMIT: Final = 80.0
 
 
@@ -118,12 +117,16 @@ class Eye:
 
 @dataclass(frozen=True, slots=True)
 class Eyes:
-    """The eyes at image left and image right, each as it was when it was last read, a time of the media clock."""
+    """The eyes at image left and image right, each as it was when it was last read, a time of the media clock.
+
+    `left_next`: whose turn it is.
+    """
 
     left: Eye
     right: Eye
     left_ms: int = 0
     right_ms: int = 0
+    left_next: bool = True
 
     @property
     def newest(self) -> tuple[Eye | None, Eye | None]:
@@ -136,7 +139,8 @@ class EyeReader:
     """Eyes to irises and lids.
 
     The network costs as much for one eye as the mesh for all of a face. Where the same face was read before, one eye is
-    read, by turns; the other too if the first one seems to close, as a wink would look like blinks otherwise.
+    read, by turns; the other too if the first one seems to close, as a wink would look like blinks otherwise. Both may
+    rest for a picture. Whatever is asked, an eye is read again before its numbers are older than `EYE_KEPT_MS`.
     """
 
     def __init__(self, net: Net) -> None:
@@ -145,7 +149,7 @@ class EyeReader:
     def read(
         self, picture: Picture, mesh: Mesh, media_ms: int, before: Eyes | None = None, *, rest: bool = False
     ) -> Eyes:
-        """The eyes of a face; `before`: those of the same face on an earlier picture; `rest`: none that may be kept."""
+        """The eyes of a face; `before`: those of the same face on an earlier picture; `rest`: it is nobody's turn."""
         if before is None:
             return Eyes(self._left(picture, mesh), self._right(picture, mesh), media_ms, media_ms)
         left = media_ms - before.left_ms > EYE_KEPT_MS
@@ -153,8 +157,7 @@ class EyeReader:
         if not left and not right:
             if rest:
                 return before
-            left = before.left_ms <= before.right_ms
-            right = not left
+            left, right = before.left_next, not before.left_next
         shut = _CLOSING * max(before.left.opening, before.right.opening)
         found_left = self._left(picture, mesh) if left else None
         if found_left is not None and found_left.opening < shut:
@@ -167,6 +170,7 @@ class EyeReader:
             found_right or before.right,
             before.left_ms if found_left is None else media_ms,
             before.right_ms if found_right is None else media_ms,
+            left_next=found_left is None,
         )
 
     def _left(self, picture: Picture, mesh: Mesh) -> Eye:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from talkup.v1 import analysis_pb2
 
-from workers.vision.events import CONDITIONS, EventFinder
+from workers.vision.events import CONDITIONS, COUNT_MS, EventFinder
 
 STEP = 100
 
@@ -56,38 +56,48 @@ def test_what_cannot_be_measured_changes_nothing_at_first() -> None:
     assert told([facing(0.1)] * 25 + [facing(None)] * 30)[-1] == ("looking_away", 0, 2_400)
 
 
-def counted(counts: list[int], every: int) -> list[tuple[int, int | None]]:
+def counted(counts: list[int], every: int, step_ms: int = STEP) -> list[tuple[int, int | None]]:
     """The events of several faces where they are counted on every so many frames, and carried on between."""
     finder, known, events = EventFinder(), 0, []
     for i, count in enumerate(counts):
         looked = i % every == 0
         known = count if looked else known
-        events += finder.feed(faces(known), i * STEP, counted=looked)
+        events += finder.feed(faces(known), i * step_ms, counted=looked)
     return [(e.t0_ms, e.t1_ms if e.HasField("t1_ms") else None) for e in events if e.type == "multiple_faces"]
 
 
 def test_what_changes_between_two_counts_is_dated_half_way() -> None:
     assert counted([1] * 10 + [2] * 15 + [1] * 12, 4) == [(1_000, None), (1_000, 2_600)]
-    assert counted([1] * 9 + [2] * 3 + [1] * 12, 4) == []
     assert counted([2] * 9, 4) == [(0, None)]
 
 
-def test_an_event_after_a_hole_begins_where_the_pictures_go_on() -> None:
+def test_how_long_several_faces_last_is_known_from_counts_that_showed_them() -> None:
+    """600 ms, and no dating back counts for them."""
+    assert counted([1] * 9 + [2] * 7 + [1] * 12, 4) == []
+    assert counted([1] * 9 + [2] * 12 + [1] * 12, 4)[0] == (1_000, None)
+
+
+def test_what_changes_over_a_hole_is_dated_at_its_end() -> None:
     finder = EventFinder()
     finder.feed(faces(1), 0)
-    told = [event for at in (20_000, 20_400) for event in finder.feed(faces(2), at)]
-    assert [(event.type, event.t0_ms) for event in told] == [("multiple_faces", 19_800)]
+    told = [event for at in (20_000, 20_400, 20_800) for event in finder.feed(faces(2), at)]
+    told += [event for at in (40_000, 40_400, 40_800) for event in finder.feed(faces(1), at)]
+    found = [(event.t0_ms, event.t1_ms if event.HasField("t1_ms") else None) for event in told]
+    assert found == [(20_000, None), (20_000, 40_000)]
 
 
-@given(st.integers(1, 30), st.integers(9, 40), st.integers(1, 4))
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(33, 320), st.integers(1, 10))
 def test_edges_of_several_faces_lie_within_half_of_the_time_between_counts(
-    before: int, lasting: int, every: int
+    before: int, longer: int, step_ms: int, every: int
 ) -> None:
     """Of the change itself, which lies up to a frame before the first that shows it."""
-    (start, end) = counted([1] * before + [2] * lasting + [1] * 20, every)[-1]
+    every = 1 + (every - 1) % (COUNT_MS // step_ms)
+    lasting = longer + 600 // step_ms + 2 * every
+    told = counted([1] * before + [2] * lasting + [1] * 60, every, step_ms)
+    start, end = told[-1]
     assert end is not None
-    assert abs(start - (before - 0.5) * STEP) <= every * STEP / 2
-    assert abs(end - (before + lasting - 0.5) * STEP) <= every * STEP / 2
+    assert abs(start - (before - 0.5) * step_ms) <= every * step_ms / 2
+    assert abs(end - (before + lasting - 0.5) * step_ms) <= every * step_ms / 2
 
 
 @given(st.lists(st.integers(0, 2), max_size=60))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from workers.vision.analyzer import Analyzer, Wanted
 from workers.vision.baseline import Baseline, Raw
 from workers.vision.detector import overlaps
 from workers.vision.face_reader import FaceFollower, Reading
-from workers.vision.landmarks import Eye, Eyes
+from workers.vision.landmarks import EYE_KEPT_MS, Eye, Eyes, Mesh
 from workers.vision.pictures import Picture
 from workers.vision.signals import measure
 
@@ -97,6 +98,18 @@ def test_a_known_head_has_its_known_pose(yaw: float, pitch: float, roll: float) 
 
 def test_points_without_sense_have_no_pose() -> None:
     assert pose.solve(np.full((468, 3), np.nan, dtype=np.float32), 640, 480) is None
+    assert pose.solve(np.random.default_rng(1).uniform(0, 480, (468, 3)).astype(np.float32), 640, 480) is None
+
+
+def test_a_head_is_never_seen_from_behind() -> None:
+    """Of these meshes the direct solver turns 4 in 100 around."""
+    mesh = mesh_of(faces.portrait()).points
+    for seed in range(200):
+        noise = np.random.default_rng(seed).normal(0, 0.7, mesh.shape).astype(np.float32)
+        solved = pose.solve(mesh + noise, 320, 288)
+        assert solved is not None
+        assert abs(solved.yaw) < 15
+        assert abs(solved.pitch + 13) < 20
 
 
 def test_relative_signals_wait_for_the_rest() -> None:
@@ -124,24 +137,51 @@ def test_one_face_keeps_its_number_and_a_return_gets_a_new_one() -> None:
     assert numbers == [1] * 7 + [None] * 2 + [2] * 3
 
 
-@pytest.mark.parametrize("step_ms", [33, 67, 100, 200])
-def test_a_second_face_is_seen_within_a_third_of_a_second_and_a_frame(step_ms: int) -> None:
-    follower, nets = FaceFollower(), faces.nets()
-    alone = np.concatenate([faces.portrait(), np.full_like(faces.portrait(), 90)], axis=1)
-    since = 10 * step_ms
-    for i in range(30):
-        count = follower.read(nets, faces.pair() if i >= 10 else alone, i * step_ms).count
-        if count == 2:
-            assert i * step_ms - since < 333 + step_ms
-            return
-    pytest.fail("the second face was not seen")
+def beside(left: Picture, right: Picture) -> Picture:
+    return np.concatenate([left, right], axis=1)
+
+
+def wall() -> Picture:
+    return np.full_like(faces.portrait(), 90)
+
+
+@pytest.mark.parametrize(("step_ms", "most_ms"), [(33, 330), (67, 335), (100, 400), (200, 400)])
+def test_a_second_face_is_seen_at_the_next_count(step_ms: int, most_ms: int) -> None:
+    """It comes right after one, the longest that it can stay unseen: a third of a second, in whole frames."""
+    follower, nets, looks, counts = FaceFollower(), faces.nets(), [], []
+    for i in range(40):
+        twice = len(looks) >= 3
+        reading = follower.read(nets, faces.pair() if twice else beside(faces.portrait(), wall()), i * step_ms)
+        looks += [i * step_ms] if reading.looked else []
+        counts.append((i * step_ms, reading.count))
+    seen = next(at for at, count in counts if count == 2)
+    assert looks[2] < seen <= looks[2] + most_ms
+    assert {count for at, count in counts if at >= seen} == {2}
+    assert {later - earlier for earlier, later in pairwise(looks)} == {most_ms}
+
+
+@pytest.mark.parametrize("phase", range(4))
+def test_several_faces_are_dated_within_half_of_the_time_between_two_counts(phase: int) -> None:
+    """The whole way from pictures to events, at 10 frames a second: a count every 400 ms."""
+    analyzer, shown = Analyzer(), [1] * (12 + phase) + [2] * 21 + [1] * 14
+    told = []
+    for i, count in enumerate(shown):
+        picture = faces.pair() if count == 2 else beside(faces.portrait(), wall())
+        told += analyzer.analyze(faces.nets(), picture, i * 100, Wanted()).events
+    (event,) = [event for event in told if event.type == "multiple_faces" and event.HasField("t1_ms")]
+    assert abs(event.t0_ms - (1_150 + 100 * phase)) <= 200
+    assert abs(event.t1_ms - (3_250 + 100 * phase)) <= 200
+
+
+def mesh_of(picture: Picture) -> Mesh:
+    face = read(picture).face
+    assert face is not None
+    assert face.mesh is not None
+    return face.mesh
 
 
 def test_eyes_are_read_by_turns_and_both_where_one_seems_to_close() -> None:
-    face = read(faces.portrait()).face
-    assert face is not None
-    assert face.mesh is not None
-    reader, picture, mesh = faces.nets().eyes, faces.portrait(), face.mesh
+    reader, picture, mesh = faces.nets().eyes, faces.portrait(), mesh_of(faces.portrait())
     both = reader.read(picture, mesh, 0)
     left = reader.read(picture, mesh, 100, both)
     right = reader.read(picture, mesh, 200, left)
@@ -153,15 +193,22 @@ def test_eyes_are_read_by_turns_and_both_where_one_seems_to_close() -> None:
         (None, both.right),
     ]
     wide = Eye(0.0, 0.0, 2 * both.left.opening)
-    for read_last in ((0, 50), (50, 0)):
-        assert reader.read(picture, mesh, 100, Eyes(wide, wide, *read_last)) == replace(both, left_ms=100, right_ms=100)
+    for left_next in (True, False):
+        eyes = reader.read(picture, mesh, 100, Eyes(wide, wide, 50, 50, left_next))
+        assert (eyes.left, eyes.right, eyes.left_ms, eyes.right_ms) == (both.left, both.right, 100, 100)
+
+
+def test_eyes_take_turns_though_the_clock_stands() -> None:
+    reader, picture, mesh = faces.nets().eyes, faces.portrait(), mesh_of(faces.portrait())
+    odd = Eye(0.0, 0.0, 0.1)
+    first = reader.read(picture, mesh, 100, Eyes(odd, odd, 100, 100))
+    second = reader.read(picture, mesh, 100, first)
+    assert (first.left != odd, first.right != odd) == (True, False)
+    assert (second.left, second.right != odd) == (first.left, True)
 
 
 def test_eyes_that_may_rest_are_read_again_before_they_are_old() -> None:
-    face = read(faces.portrait()).face
-    assert face is not None
-    assert face.mesh is not None
-    reader, picture, mesh = faces.nets().eyes, faces.portrait(), face.mesh
+    reader, picture, mesh = faces.nets().eyes, faces.portrait(), mesh_of(faces.portrait())
     odd = Eye(0.0, 0.0, 0.1)
     recent = Eyes(odd, odd, 0, 150)
     assert reader.read(picture, mesh, 250, recent, rest=True) == recent
@@ -170,21 +217,33 @@ def test_eyes_that_may_rest_are_read_again_before_they_are_old() -> None:
     assert again.left != odd
 
 
-@pytest.mark.parametrize(("step_ms", "read"), [(33, 1.0), (67, 1.0), (100, 0.75), (200, 2.0)])
+@pytest.mark.parametrize(("fps", "read"), [(30, 1.0), (15, 1.0), (10, 0.75), (5, 2.0)])
 def test_eyes_rest_where_the_detector_looks_and_no_blink_can_be_seen(
-    step_ms: int, read: float, monkeypatch: pytest.MonkeyPatch
+    fps: int, read: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """How many eyes are read a picture, once a face is followed; and how old a number of one gets."""
-    follower, nets, runs = FaceFollower(), faces.nets(), []
-    run = nets.eyes._net.run
-    follower.read(nets, faces.portrait(), 0)
+    """How many eyes are read a picture, once the rate is known; and how old a number of one gets. The clock jitters."""
+    follower, nets, runs, run = FaceFollower(), faces.nets(), [], faces.nets().eyes._net.run
+    times = [round(i * 1000 / fps) + (i % 3 - 1) * 9 for i in range(1, 54)]
     monkeypatch.setattr(nets.eyes._net, "run", lambda picture: runs.append(1) or run(picture))
-    for i in range(1, 41):
-        face = follower.read(nets, faces.portrait(), i * step_ms).face
+    for i, at in enumerate(times):
+        if i == 13:
+            runs.clear()
+        face = follower.read(nets, faces.portrait(), at).face
         assert face is not None
         assert face.eyes is not None
-        assert i * step_ms - min(face.eyes.left_ms, face.eyes.right_ms) <= 200
-    assert len(runs) == 40 * read
+        assert at - min(face.eyes.left_ms, face.eyes.right_ms) <= EYE_KEPT_MS
+    assert len(runs) == pytest.approx(40 * read, abs=1)
+
+
+def test_another_face_has_its_own_eyes_at_once() -> None:
+    follower, nets = FaceFollower(), faces.nets()
+    for i in range(9):
+        follower.read(nets, beside(faces.portrait(), wall()), 100 * i)
+    face = follower.read(nets, beside(wall(), faces.mirrored(faces.portrait())), 900).face
+    assert face is not None
+    assert face.track_id == 2
+    assert face.eyes is not None
+    assert (face.eyes.left_ms, face.eyes.right_ms) == (900, 900)
 
 
 def test_closed_is_told_by_the_eyes_that_were_read_last() -> None:
