@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from workers.media.codec import OUTPUT_RATE
 
 _TOLERANCE_MS = 40
-_FALL_BACK_MS = 1_000
+FALL_BACK_MS = 1_000
+"""Pts further back than that begin anew."""
+
 MAX_SILENCE_SECONDS = 120
 """The most silence that takes the place of one loss."""
 
@@ -48,7 +50,7 @@ class MediaClock:
         if self.pts_base is None:
             self.pts_base = pts - elapsed
         ahead = pts - self.pts_base - elapsed
-        if ahead < -_FALL_BACK_MS or not self.rate:
+        if ahead < -FALL_BACK_MS or not self.rate:
             self.pts_base = pts - elapsed
             return 0
         if ahead <= _TOLERANCE_MS:

@@ -3,12 +3,18 @@
 A restart point is a page on which a packet begins; its prefix is the page with the OpusHead, written anew. The time of
 a page's packets comes from its granule position, which is where the last packet that ends on it ends. The end trim of
 RFC 7845, 4.4 is not applied: at most one packet of padding follows the speech.
+
+A page that begins an Opus stream once there was sound begins the next link of a chain (RFC 3533, 4); a radio stream has
+one for each title. All links are read; one decoder goes on from link to link, so the pre-skip of later ones is heard.
 """
 
 from __future__ import annotations
 
 import struct
+from collections import deque
+from dataclasses import dataclass
 
+from workers.media.errors import MediaError
 from workers.media.opus import RATE, packet_samples, pre_skip
 from workers.media.packet import (
     MAX_ELEMENT_BYTES,
@@ -22,8 +28,20 @@ from workers.media.packet import (
 )
 
 _PAGE_HEAD = 27
+_HEAD = b"OpusHead"
 _CONTINUED = 0x01
+_BEGINS = 0x02
 _TRACK = 1
+_MAX_LINKS = 64
+"""Links whose header is remembered: restart points lie in the last ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """One logical stream of the chain; `head` is its OpusHead."""
+
+    serial: int
+    head: bytes
 
 
 class OggDemuxer(Demuxer):
@@ -32,7 +50,9 @@ class OggDemuxer(Demuxer):
     def __init__(self) -> None:
         super().__init__()
         self._serial: int | None = None
-        self._head = b""
+        self._links: deque[_Link] = deque(maxlen=_MAX_LINKS)
+        self._link = -1
+        self._heard = False
         self._parts: list[bytes] = []
         self._part_bytes = 0
         self._part_offset = 0
@@ -43,10 +63,16 @@ class OggDemuxer(Demuxer):
         return self._part_offset if self._parts else self.position
 
     def prefix(self, anchor: int) -> bytes:
-        """The first page: begin of stream, OpusHead, no checksum (none is checked)."""
-        del anchor
-        page = struct.pack("<4sBBqIIIB", b"OggS", 0, 2, 0, self._serial or 0, 0, 0, 1)
-        return page + bytes([len(self._head)]) + self._head
+        """The first page of the link number `anchor`: begin of stream, OpusHead, no checksum (none is checked).
+
+        Raises MediaError for one that is long past.
+        """
+        back = self._link - anchor
+        if not 0 <= back < len(self._links):
+            raise MediaError("the recording has too many links to go on in this one")
+        link = self._links[-1 - back]
+        page = struct.pack("<4sBBqIIIB", b"OggS", 0, _BEGINS, 0, link.serial, 0, 0, 1)
+        return page + bytes([len(link.head)]) + link.head
 
     def _forget(self) -> None:
         self._parts.clear()
@@ -65,8 +91,9 @@ class OggDemuxer(Demuxer):
         if len(buffer) < end:
             raise Incomplete
         flags, granule, serial = struct.unpack_from("<BqI", buffer, 5)
-        if self._serial is None:
-            self._serial = serial
+        follows = self._heard and flags & _BEGINS and buffer[body : body + len(_HEAD)] == _HEAD
+        if self._serial is None or follows:
+            self._serial, self._heard = serial, False
         if serial == self._serial:
             self._page(bytes(buffer[:end]), body, granule, packets, continued=bool(flags & _CONTINUED))
         return end
@@ -76,10 +103,11 @@ class OggDemuxer(Demuxer):
             self._forget()
         whole = self._assemble(page, body, tail_only=continued and not self._parts)
         audio = [(data, offset) for data, offset in whole if self._is_audio(data)]
+        self._heard |= bool(audio)
         at = granule - sum(packet_samples(data) for data, _ in audio)
         for data, offset in audio:
             pts = at * 1000 / RATE if granule >= 0 else None
-            packets.append(Packet(_TRACK, data, offset, pts=pts))
+            packets.append(Packet(_TRACK, data, offset, pts=pts, anchor=self._link))
             at += packet_samples(data)
 
     def _assemble(self, page: bytes, body: int, *, tail_only: bool) -> list[tuple[bytes, int]]:
@@ -113,11 +141,12 @@ class OggDemuxer(Demuxer):
 
     def _is_audio(self, data: bytes) -> bool:
         """Whether a packet is audio rather than one of the two headers."""
-        if self._head:
+        if self._links and not data.startswith(_HEAD):
             return not data.startswith(b"OpusTags")
-        if not data.startswith(b"OpusHead") or not 19 <= len(data) < 255:
+        if not data.startswith(_HEAD) or not 19 <= len(data) < 255:
             raise DamagedError("the stream is not Opus")
-        self._head = check_header(data)
+        self._links.append(_Link(self._serial or 0, check_header(data)))
+        self._link += 1
         self.tracks = {_TRACK: Track(_TRACK, Codec.OPUS, data, RATE, data[9], pre_skip(data))}
         return False
 

@@ -20,6 +20,7 @@ import numpy as np
 from talkup.v1 import media_pb2
 
 from workers.media import frames
+from workers.media.clock import FALL_BACK_MS
 from workers.media.codec import VideoPacketDecoder, VideoPicture
 from workers.media.errors import MediaError
 from workers.media.frames import FrameFlag, FrameRecord, Words
@@ -252,7 +253,11 @@ class VideoDecoder:
         return starts[0]
 
     def _media_ms(self, packet: Packet) -> int:
-        elapsed = (packet.pts or 0.0) - (self._origin or 0.0)
+        """When a packet is shown; times that fall back are those of another recording, which follows the one before."""
+        pts = packet.pts or 0.0
+        elapsed = pts - (self._origin or 0.0)
+        if self._base_ms + elapsed < self._end_ms - FALL_BACK_MS:
+            self._base_ms, self._origin, elapsed = self._end_ms, pts, 0.0
         media_ms = min(max(0.0, self._base_ms + elapsed), _MAX_MEDIA_MS)
         self._end_ms = max(self._end_ms, media_ms)
         return round(media_ms)

@@ -108,6 +108,16 @@ def pcm16(seconds: float, rate: int = 16_000) -> bytes:
     return (tone(seconds, rate) * 32767).astype("<i2").tobytes()
 
 
+def with_serial(ogg: bytes, serial: int) -> bytes:
+    """An Ogg stream under another serial number; the pages' checksums are no longer right."""
+    pages, at = bytearray(ogg), 0
+    while at < len(pages):
+        pages[at + 14 : at + 18] = struct.pack("<I", serial)
+        lacing = pages[at + 27 : at + 27 + pages[at + 26]]
+        at += 27 + len(lacing) + sum(lacing)
+    return bytes(pages)
+
+
 FRAGMENTED = {"movflags": "frag_every_frame+empty_moov+default_base_moof"}
 LIVE = {"live": "1", "cluster_time_limit": "200"}
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from talkup.v1 import media_pb2
 
 from tests.unit.media.chunks import assert_same, chunks_of, cut, decode, decode_killed
-from tests.unit.media.material import LIVE, declared, mux, pcm16, recordings, tone, wav
+from tests.unit.media.material import LIVE, declared, mux, pcm16, recordings, tone, wav, with_serial
 from workers.media.decoder import AudioDecoder, MediaError
 
 NAMES = list(recordings())
@@ -95,6 +95,17 @@ def test_restarts_across_recordings_change_nothing(kills: list[float], behind: i
     places = [max(1, int(kill * (len(chunks) - 1))) for kill in kills]
     killed = decode_killed(fmt, chunks, places, behind, starts)
     assert_same(killed, whole, aac=False)
+
+
+@settings(max_examples=6, deadline=None)
+@given(kills=st.lists(st.floats(0.02, 1), min_size=1, max_size=4), behind=st.sampled_from([0, 1601, 8000]))
+def test_a_chain_of_recordings_is_heard_whole_whatever_dies(kills: list[float], behind: int) -> None:
+    recording = recordings()["ogg"]
+    chunks = cut(recording.data + with_serial(mux("ogg", "libopus", 1.2), 99), [700])
+    whole = decode(recording.fmt, chunks)
+    assert abs(len(whole) / 16_000 - recording.seconds - 1.2) < 0.15
+    again = decode_killed(recording.fmt, chunks, [max(1, int(kill * (len(chunks) - 1))) for kill in kills], behind)
+    assert_same(again, whole, aac=False)
 
 
 @pytest.mark.parametrize("name", ["webm", "ogg", "mp4-opus", "flac", "pcm", "packets", "mp3", "wav"])

@@ -8,7 +8,7 @@ import pytest
 from talkup.v1 import media_pb2
 
 from tests.unit.media.chunks import cut
-from tests.unit.media.material import FRAGMENTED, LIVE, declared, demuxed, mux, recordings, wav
+from tests.unit.media.material import FRAGMENTED, LIVE, declared, demuxed, mux, recordings, wav, with_serial
 from workers.media import flac, mp3, opus
 from workers.media.checkpoint import History, RestartPoint
 from workers.media.clock import MediaClock
@@ -214,3 +214,27 @@ def test_ogg_skips_other_streams() -> None:
     at = data.index(b"OggS", data.index(b"OggS", 4) + 4)
     mixed = data[:at] + stranger + data[at:]
     assert [p.data for p in audio_packets("ogg", [mixed])] == [p.data for p in audio_packets("ogg", [data])]
+
+
+@pytest.mark.parametrize("serials", [(7, 8, 7), (7, 7, 7)])
+def test_every_link_of_an_ogg_chain_is_read_and_a_place_to_start_again(serials: tuple[int, ...]) -> None:
+    stereo, mono = recordings()["ogg"].data, mux("ogg", "libopus", 0.8)
+    links = [with_serial(data, serial) for data, serial in zip((stereo, mono, stereo), serials, strict=True)]
+    fmt, chain = recordings()["ogg"].fmt, b"".join(links)
+    demuxer = make_demuxer(media_pb2.CONTAINER_OGG, fmt)
+    packets = [packet for chunk in cut(chain, [211]) for packet in demuxer.feed(chunk)]
+    assert [packet.data for packet in packets] == [*demuxed(stereo), *demuxed(mono), *demuxed(stereo)]
+    for packet in packets:
+        successor = make_demuxer(media_pb2.CONTAINER_OGG, fmt, resumed=True)
+        assert successor.feed(demuxer.prefix(packet.anchor)) == []
+        again = successor.feed(chain[packet.offset :])
+        left = [other for other in packets if other.offset >= packet.offset]
+        assert [(p.data, p.pts) for p in again] == [(p.data, p.pts) for p in left]
+
+
+def test_a_link_long_past_is_no_place_to_start_again() -> None:
+    demuxer = make_demuxer(media_pb2.CONTAINER_OGG, recordings()["ogg"].fmt)
+    first, *_, last = demuxer.feed(mux("ogg", "libopus", 0.1) * 80)
+    assert demuxer.prefix(last.anchor)
+    with pytest.raises(MediaError):
+        demuxer.prefix(first.anchor)

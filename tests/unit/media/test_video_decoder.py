@@ -129,6 +129,17 @@ def test_a_second_recording_goes_on_in_time() -> None:
     assert times == sorted(times)
 
 
+@pytest.mark.parametrize(("codec", "container"), [("libvpx", "webm"), ("libx264", "mp4")])
+def test_recordings_joined_into_one_go_on_in_time(codec: str, container: str) -> None:
+    """As `cat` joins them: no chunk is told to begin anew."""
+    data = recording(codec, container) + recording(codec, container)
+    chunks = timeslices(data, 23)
+    times = [record.media_ms for record in records(decoded(VideoDecoder(declared(container)), chunks))]
+    assert times[:24] == pytest.approx([i * 1000 / 12 for i in range(24)], abs=2)
+    assert times[24:] == pytest.approx([times[23] + i * 1000 / 12 for i in range(24)], abs=2)
+    check_restarts(declared(container), chunks)
+
+
 def test_a_large_picture_leaves_smaller_and_even() -> None:
     data = recording("libvpx", "webm", frames=1, width=1_280, height=722)
     (record,) = records(decoded(VideoDecoder(declared("webm")), [data]))
