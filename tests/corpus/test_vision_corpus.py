@@ -141,6 +141,23 @@ def test_frontal_faces_face_the_camera(corpus: Path) -> None:
         assert abs(face.pose.yaw) < 12
 
 
+def test_heads_of_frontal_clips_are_turned_to_the_camera_on_every_frame(corpus: Path) -> None:
+    heads = 0
+    for clip in clips_of(corpus):
+        results = analyse(clip.pictures)
+        for (at, _), result in zip(clip.pictures, results, strict=False):
+            label = clip.label(at)
+            if label is None or not label["pose"].startswith("frontal") or SMALL in label["pose"]:
+                continue
+            heads += 1
+            assert abs(result.frame.head.yaw.value) < 15, (clip.name, at)
+            assert abs(result.frame.head.pitch.value) < 15, (clip.name, at)
+            assert result.frame.head.yaw.confidence > 0.2, (clip.name, at)
+        if "male_smile" in clip.name:
+            assert results[-1].window.yaw_spread_degrees.value < 3, clip.name
+    assert heads > 300
+
+
 def test_roll_follows_a_rolling_clip(corpus: Path) -> None:
     """The clip rolls as a sine of 20 degrees around the still's own tilt; the cut to five frames a second shifts it."""
     for clip in clips_of(corpus):
