@@ -2,94 +2,25 @@
 
 A recorder that restarts writes a new container header; the header's magic, never a number, tells where. Browsers may
 make a first slice of one byte, so a chunk that could be the beginning of a header waits for the next one.
-
-Magics: EBML (RFC 9559), Ogg page with the "beginning of stream" flag (RFC 3533), ISO BMFF `ftyp`, RIFF/WAVE.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from talkup.v1 import media_pb2
 
-if TYPE_CHECKING:
-    from gateway.protocol.sequence import Piece
+from gateway.protocol.magic import HEADER_BYTES, HeaderMatch, match_header, match_media
+from gateway.protocol.sequence import Piece
 
-HEADER_BYTES: Final = 12
 # A header is complete within its first 12 bytes; more waiting pieces than that hold nothing.
 _MAX_PENDING: Final = 16
-_OGG_BEGINNING: Final = 0x02
 
 _WITH_HEADER: Final = frozenset(
     {media_pb2.CONTAINER_WEBM, media_pb2.CONTAINER_OGG, media_pb2.CONTAINER_MP4, media_pb2.CONTAINER_WAV}
 )
-
-
-class HeaderMatch(Enum):
-    """Whether bytes begin with a container header. PARTIAL: too few to tell."""
-
-    NO = 0
-    PARTIAL = 1
-    FULL = 2
-
-
-def match_header(data: bytes) -> HeaderMatch:
-    """Compare the beginning of `data` with the four magics that begin a recording."""
-    head = data[:HEADER_BYTES]
-    matches = (
-        _match_prefix(head, b"\x1a\x45\xdf\xa3"),
-        _match_ogg(head),
-        _match_tail(head, b"\x00\x00\x00", 4, b"ftyp"),
-        _match_tail(head, b"RIFF", 8, b"WAVE"),
-    )
-    return max(matches, key=lambda match: match.value)
-
-
-def match_media(data: bytes) -> HeaderMatch:
-    """Compare with everything that can be told by its first bytes: also FLAC, MP3, JPEG and WebP."""
-    head = data[:HEADER_BYTES]
-    matches = (
-        match_header(head),
-        *(_match_prefix(head, magic) for magic in (b"fLaC", b"ID3", b"\xff\xd8\xff")),
-        _match_mp3(head),
-        _match_tail(head, b"RIFF", 8, b"WEBP"),
-    )
-    return max(matches, key=lambda match: match.value)
-
-
-def _match_prefix(head: bytes, magic: bytes) -> HeaderMatch:
-    if head.startswith(magic):
-        return HeaderMatch.FULL
-    return HeaderMatch.PARTIAL if magic.startswith(head) else HeaderMatch.NO
-
-
-def _match_ogg(head: bytes) -> HeaderMatch:
-    magic = _match_prefix(head, b"OggS\x00")
-    if magic is HeaderMatch.FULL and len(head) < 6:
-        return HeaderMatch.PARTIAL
-    if magic is HeaderMatch.FULL and not head[5] & _OGG_BEGINNING:
-        return HeaderMatch.NO
-    return magic
-
-
-def _match_tail(head: bytes, front: bytes, offset: int, tail: bytes) -> HeaderMatch:
-    """`front`, anything up to `offset`, then `tail`."""
-    magic = _match_prefix(head, front)
-    if magic is not HeaderMatch.FULL:
-        return magic
-    if len(head) <= offset:
-        return HeaderMatch.PARTIAL
-    return _match_prefix(head[offset:], tail)
-
-
-def _match_mp3(head: bytes) -> HeaderMatch:
-    """A frame sync (11 bits set) with a layer, ISO 11172-3."""
-    if len(head) < 2:
-        return HeaderMatch.PARTIAL if head in (b"", b"\xff") else HeaderMatch.NO
-    return HeaderMatch.FULL if head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x06 else HeaderMatch.NO
 
 
 @dataclass(frozen=True, slots=True)

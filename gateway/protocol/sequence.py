@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.protocol.limits import Limits
-from gateway.protocol.recordings import HeaderMatch, match_header
+from gateway.protocol.magic import HeaderMatch, match_header
 
 # Shorter payloads are equal by accident: the one-byte first slices of two recordings are.
 _MIN_DIGEST_BYTES: Final = 16

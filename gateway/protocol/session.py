@@ -20,8 +20,9 @@ from gateway.protocol.codec import decode_tagged, decode_text
 from gateway.protocol.errors import ERRORS, CloseCode, Code, Problem
 from gateway.protocol.formats import parse_format
 from gateway.protocol.limits import Limits
+from gateway.protocol.magic import HeaderMatch, match_header
 from gateway.protocol.negotiation import StreamSpec, negotiate
-from gateway.protocol.recordings import HeaderMatch, has_headers, match_header
+from gateway.protocol.recordings import has_headers
 from gateway.protocol.snapshot import StreamSnapshot
 from gateway.protocol.states import SESSION_TABLE, IllegalMoveError, SessionMove, SessionPhase, moved
 from gateway.protocol.status import GatewaySnapshot, limits_data, status_message

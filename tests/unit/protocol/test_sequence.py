@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.protocol.limits import Limits
-from gateway.protocol.recordings import HeaderMatch, match_header, match_media
+from gateway.protocol.magic import HeaderMatch, match_header, match_media
 from gateway.protocol.sequence import Duplicate, Gap, Piece, SequenceEvent, Sequencer, Stale
 
 from .helpers import BODY, EBML
