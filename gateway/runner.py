@@ -394,6 +394,7 @@ class SessionRunner:
             segments=totals.segments,
             gaps=totals.gaps,
             missing_chunks=totals.missing_chunks,
+            damaged_bytes=totals.damaged_bytes,
             failovers=totals.failovers,
         )
 

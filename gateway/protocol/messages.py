@@ -475,7 +475,10 @@ class FlowMessage(ServerBase, frozen=True, kw_only=True, tag="flow"):
 
 
 class StreamEndedData(Struct, frozen=True, kw_only=True):
-    """Totals. `missing_chunks` are lost for good, in `gaps` holes; `text_id` names the stored transcript."""
+    """Totals. `missing_chunks` are lost for good, in `gaps` holes; `text_id` names the stored transcript.
+
+    `damaged_bytes` of the media made no sense and were passed over: words may be missing there.
+    """
 
     stream_id: str
     chunks: int
@@ -484,6 +487,7 @@ class StreamEndedData(Struct, frozen=True, kw_only=True):
     segments: int
     gaps: int
     missing_chunks: int
+    damaged_bytes: int
     duplicate_chunks: int
     orphan_chunks: int
     dropped: DroppedData

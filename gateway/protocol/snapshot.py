@@ -43,6 +43,7 @@ class TotalsSnapshot(msgspec.Struct, frozen=True):
     duplicates: int = 0
     orphans: int = 0
     failovers: int = 0
+    damaged: int = 0
 
 
 class StreamSnapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -82,6 +82,7 @@ class _Totals:
     bytes: int = 0
     gaps: int = 0
     missing: int = 0
+    damaged: int = 0
     duplicates: int = 0
     orphans: int = 0
     failovers: int = 0
@@ -297,6 +298,7 @@ class Stream:
                 bytes=totals.bytes - sum(chunk.size for chunk in again),
                 gaps=totals.gaps,
                 missing=totals.missing,
+                damaged=totals.damaged,
                 duplicates=totals.duplicates,
                 orphans=totals.orphans,
                 failovers=totals.failovers,
@@ -364,6 +366,7 @@ class Stream:
             bytes=totals.bytes,
             gaps=totals.gaps,
             missing=totals.missing,
+            damaged=totals.damaged,
             duplicates=totals.duplicates,
             orphans=totals.orphans,
             failovers=totals.failovers,
@@ -478,6 +481,7 @@ class Stream:
                 part.live = False
                 part.media_ms = max(part.media_ms, result.ended.media_ms)
                 self._totals.dropped.extend(result.ended.dropped)
+                self._totals.damaged = max(self._totals.damaged, result.ended.damaged_bytes)
                 return []
             case "error":
                 return self._worker_error(service, part, result.error, now)
@@ -569,6 +573,7 @@ class Stream:
             segments=self.segments.count,
             gaps=totals.gaps,
             missing_chunks=totals.missing,
+            damaged_bytes=totals.damaged,
             duplicate_chunks=totals.duplicates,
             orphan_chunks=totals.orphans,
             dropped=translate.dropped(totals.dropped),

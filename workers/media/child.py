@@ -64,15 +64,20 @@ class DecoderService:
             case ipc.Open():
                 return self._open(request)
             case ipc.Feed():
-                samples = self._decoder(request.stream).feed(
+                decoder = self._decoder(request.stream)
+                before = decoder.damaged_bytes
+                samples = decoder.feed(
                     request.payload,
                     request.sequence,
                     new_recording=request.new_recording,
                     missing_before=request.missing_before,
                 )
-                return self._samples(request.stream, samples)
+                return self._samples(request.stream, samples, decoder.damaged_bytes - before)
             case ipc.Finish():
-                return self._samples(request.stream, self._decoder(request.stream).finish())
+                decoder = self._decoder(request.stream)
+                before = decoder.damaged_bytes
+                samples = decoder.finish()
+                return self._samples(request.stream, samples, decoder.damaged_bytes - before)
             case ipc.Save():
                 point = self._decoder(request.stream).checkpoint(request.sample)
                 return ipc.Saved(request.stream, point.replay_from_sequence, bytes(point.state))
@@ -98,10 +103,10 @@ class DecoderService:
         except KeyError:
             raise MediaError("the stream is not open") from None
 
-    def _samples(self, stream: int, samples: NDArray[np.float32]) -> ipc.Samples:
+    def _samples(self, stream: int, samples: NDArray[np.float32], damaged: int) -> ipc.Samples:
         if samples.size > self._limits.max_output_samples:
             raise MediaError("one chunk holds too much media")
-        return ipc.Samples(stream, np.ascontiguousarray(samples, dtype=np.float32).tobytes())
+        return ipc.Samples(stream, np.ascontiguousarray(samples, dtype=np.float32).tobytes(), damaged)
 
 
 def warm_up(factory: DecoderFactory, clips: Iterable[Clip]) -> tuple[str, ...]:

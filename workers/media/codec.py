@@ -50,6 +50,11 @@ class PacketDecoder(Protocol):
         """Samples a second of what was decoded last; 0: not known yet."""
         ...
 
+    @property
+    def lost_bytes(self) -> int:
+        """Bytes of packets that could not be decoded, from the first one on that could."""
+        ...
+
     def decode(self, data: bytes) -> list[Samples]:
         """One packet's samples; a packet that cannot be decoded gives silence of its duration."""
         ...
@@ -69,6 +74,8 @@ def open_decoder(track: Track) -> PacketDecoder:
 
 
 class _PcmDecoder:
+    lost_bytes = 0
+
     def __init__(self, encoding: PcmEncoding, rate: int, channels: int) -> None:
         if rate not in _RATES or not 1 <= channels <= 8:
             raise MediaError("the sample rate or the number of channels is out of range")
@@ -86,6 +93,7 @@ class _PcmDecoder:
 class _AvDecoder:
     def __init__(self, track: Track) -> None:
         self.rate = 0
+        self.lost_bytes = 0
         self._codec = track.codec
         self._last_frame = _DEFAULT_FRAME.get(track.codec, 0)
         context = av.CodecContext.create(_NAMES[track.codec], "r")
@@ -120,6 +128,8 @@ class _AvDecoder:
             return []
 
     def _lost(self, data: bytes) -> list[Samples]:
+        if self.rate:  # the first ones after a restart may lean on what came before them
+            self.lost_bytes += len(data)
         samples = packet_samples(data) if self._codec is Codec.OPUS else self._last_frame
         return [silence(samples)] if self.rate else []
 

@@ -47,6 +47,12 @@ class AudioDecoder:
         self._resumed = unpack(state) if state is not None else None
         self._produced = self._end = self._resumed.emit if self._resumed else 0
         self._ready: list[Samples] = []
+        self._damaged_before = 0
+
+    @property
+    def damaged_bytes(self) -> int:
+        """See `workers.media.interface.Decoder`."""
+        return self._damaged_before + (self._recording.damaged_bytes if self._recording else 0)
 
     @property
     def media_samples(self) -> int:
@@ -99,6 +105,7 @@ class AudioDecoder:
         elif recording is None or new_recording:
             if self._failure is None:
                 self._close()
+            self._damaged_before = self.damaged_bytes
             recording, missing = self._begin(sequence), 0
         self._recording, self._failure = recording, None
         budget = Budget(min(self._limit, _SECONDS_A_CHUNK + _SECONDS_A_BYTE * len(payload)))

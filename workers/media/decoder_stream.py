@@ -113,6 +113,7 @@ class DecoderStream:
         self._surplus: list[NDArray[np.float32]] = []
         self._strikes: list[int] = []
         self._finished = False
+        self._damaged = 0
         self._failure: MediaError | None = None
         self._quarantined = False
         self._closed = False
@@ -121,6 +122,11 @@ class DecoderStream:
     def media_samples(self) -> int:
         """16 kHz samples given out on the stream's media clock; 0 until the first answer of a resumed stream."""
         return self._delivered or 0
+
+    @property
+    def damaged_bytes(self) -> int:
+        """Bytes fed here that were passed over as they made no sense; what was fed again counts once."""
+        return self._damaged
 
     async def feed(
         self, payload: bytes, sequence: int, *, new_recording: bool = False, missing_before: int = 0
@@ -249,6 +255,7 @@ class DecoderStream:
 
     def _give_out(self, answer: ipc.Answer) -> NDArray[np.float32]:
         self._pace.spend(self._take(answer) / SAMPLE_RATE, self._clock())
+        self._damaged += answer.damaged if isinstance(answer, ipc.Samples) else 0
         parts, self._surplus = self._surplus, []
         if len(parts) == 1:
             return parts[0]

@@ -45,6 +45,11 @@ class Decoder(Protocol):
         """16 kHz samples given out so far on the stream's media clock, those before a resume included."""
         ...
 
+    @property
+    def damaged_bytes(self) -> int:
+        """Bytes fed so far that were passed over as they made no sense; those before a resume are not known here."""
+        ...
+
     def feed(
         self, payload: bytes, sequence: int, *, new_recording: bool = False, missing_before: int = 0
     ) -> NDArray[np.float32]:

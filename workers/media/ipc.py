@@ -81,10 +81,11 @@ class Opened(_Message, frozen=True):
 
 
 class Samples(_Message, frozen=True):
-    """What a `Feed` or `Finish` gave: native-endian float32."""
+    """What a `Feed` or `Finish` gave: native-endian float32; `damaged` bytes of it made no sense."""
 
     stream: Natural
     data: bytes
+    damaged: Natural = 0
 
 
 class Saved(_Message, frozen=True):

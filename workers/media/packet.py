@@ -134,6 +134,7 @@ class Demuxer(ABC):
     has_pts = True
     """Whether the container says where a packet stands in time."""
 
+    # `damaged`: bytes passed over so far because they break their norm; those behind a gap that was told do not count.
     # `origin`: the pts in ms at which the recording begins; None: with its first packet, as tracks are interleaved.
 
     def __init__(self) -> None:
@@ -141,8 +142,10 @@ class Demuxer(ABC):
         self.origin: float | None = None
         self.position = 0
         self._buffer = bytearray()
+        self.damaged = 0
         self._skip = 0
         self._lost = -1
+        self._at_damage = False
 
     @property
     def floor(self) -> int:
@@ -171,7 +174,8 @@ class Demuxer(ABC):
                 if not self.tracks:
                     raise MediaError(f"the recording has no usable header: {error}") from error
                 self._lost = 0
-                self._consume(1)
+                self._at_damage = True
+                self._pass_damage(1)
 
     def finish(self) -> list[Packet]:
         """No more bytes: the packets that only the end completes."""
@@ -188,6 +192,7 @@ class Demuxer(ABC):
         self._buffer.clear()
         self._skip = 0
         self._lost = 0
+        self._at_damage = False
         self._forget()
 
     @abstractmethod
@@ -220,11 +225,18 @@ class Demuxer(ABC):
         dropped = self._seek()
         if not dropped:
             self._lost = -1
+            self._at_damage = False
             return 0
         self._lost += dropped
+        if self._at_damage:
+            self.damaged += dropped
         if self._lost > MAX_LOST_BYTES:
             raise MediaError("the recording is damaged and no restart point follows")
         return dropped
+
+    def _pass_damage(self, size: int) -> None:
+        self.damaged += size
+        self._consume(size)
 
     def _consume(self, size: int) -> None:
         taken = min(size, len(self._buffer))

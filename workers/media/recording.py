@@ -86,6 +86,12 @@ class Recording:
         """The 16 kHz sample of the stream that the resampler gives next."""
         return self._next_output
 
+    @property
+    def damaged_bytes(self) -> int:
+        """Bytes passed over because container or codec made no sense of them."""
+        lost = self._decoder.lost_bytes if self._decoder else 0
+        return lost + (self._demuxer.damaged if self._demuxer else 0)
+
     def prefix(self, anchor: int) -> bytes:
         """What a successor's demuxer is fed before the bytes of a restart point."""
         return self._demuxer.prefix(anchor) if self._demuxer else b""

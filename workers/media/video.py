@@ -72,6 +72,7 @@ class VideoDecoder:
         self._points: deque[VideoState] = deque(maxlen=_MAX_POINTS)
         self._records: list[FrameRecord] = []
         self._noted: list[tuple[int, VideoState]] = []
+        self._damaged_before = 0
         self._container = 0
         if self._resumed is not None:
             self._words, self._index = self._resumed.words, self._resumed.index
@@ -81,6 +82,11 @@ class VideoDecoder:
     def media_samples(self) -> int:
         """Words given out so far, those before a resume included."""
         return self._words
+
+    @property
+    def damaged_bytes(self) -> int:
+        """See `workers.media.interface.Decoder`; packets that cannot be decoded are told as corrupt frames instead."""
+        return self._damaged_before + (self._demuxer.damaged if self._demuxer else 0)
 
     def feed(self, payload: bytes, sequence: int, *, new_recording: bool = False, missing_before: int = 0) -> Words:
         """The records of the frames that this chunk completes. Raises MediaError."""
@@ -139,6 +145,7 @@ class VideoDecoder:
                 self._base_ms = state.end_ms
         elif new_recording:
             self._flush()
+            self._damaged_before = self.damaged_bytes
             self._reset()
             self._base_ms = self._end_ms
         if missing and self._demuxer is not None:

@@ -25,6 +25,11 @@ class AudioSource(Protocol):
     Calls do not overlap. Every method may raise the error type that its maker declares.
     """
 
+    @property
+    def damaged_bytes(self) -> int:
+        """Bytes fed here that were passed over as they made no sense."""
+        ...
+
     async def feed(
         self, payload: bytes, sequence: int, *, new_recording: bool = False, missing_before: int = 0
     ) -> NDArray[np.float32]:

@@ -34,10 +34,18 @@ class ChunkLedger:
         """Of all chunks so far."""
         return self._entries[-1].totals if self._entries else self._before
 
-    def add(self, sequence: int, size: int, missing: int, end: int) -> None:
-        """A chunk of `size` bytes, `missing` lost before it, after which the decoder has given `end` samples."""
+    def add(self, sequence: int, size: int, missing: int, end: int, damaged: int = 0) -> None:
+        """A chunk of `size` bytes, `missing` lost before it, after which the decoder has given `end` samples.
+
+        `damaged`: bytes that the decoder passed over with it.
+        """
         before = self.totals
-        totals = Totals(chunks=before.chunks + 1, size=before.size + size, missing=before.missing + missing)
+        totals = Totals(
+            chunks=before.chunks + 1,
+            size=before.size + size,
+            missing=before.missing + missing,
+            damaged=before.damaged + damaged,
+        )
         self._entries.append(_Entry(sequence, end, totals))
 
     def close(self) -> None:

@@ -69,6 +69,7 @@ class SttSession:
         self._room = asyncio.Event()
         self._interim: tuple[Ask, asyncio.Future[Hypothesis]] | None = None
         self._restart: tuple[int, RestartPoint] | None = None
+        self._damaged = 0
         self._failure: EngineError | None = None
         self._ending = False
         self._finished = False
@@ -104,7 +105,8 @@ class SttSession:
             return
         audio = self._without_known(audio)
         end = self._recognizer.received + len(audio)
-        self._parts.ledger.add(chunk.sequence, len(chunk.payload), chunk.missing_before, end)
+        damaged, self._damaged = self._parts.source.damaged_bytes - self._damaged, self._parts.source.damaged_bytes
+        self._parts.ledger.add(chunk.sequence, len(chunk.payload), chunk.missing_before, end, damaged)
         await self._take(audio)
 
     async def flush(self, flush_id: int) -> None:
@@ -346,6 +348,7 @@ class SttSession:
             bytes=totals.size,
             media_ms=milliseconds(self._recognizer.received),
             missing_chunks=totals.missing,
+            damaged_bytes=totals.damaged,
             segments=self._parts.captions.segment_id - 1,
         )
 

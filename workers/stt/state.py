@@ -44,11 +44,12 @@ class RecognizerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Chunks, their bytes and chunks lost, from the stream's first chunk on."""
+    """Chunks, their bytes, chunks lost and bytes without sense, from the stream's first chunk on."""
 
     chunks: int = 0
     size: int = 0
     missing: int = 0
+    damaged: int = 0
 
 
 class ResumeState(msgspec.Struct, frozen=True, kw_only=True):

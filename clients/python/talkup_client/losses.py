@@ -22,6 +22,8 @@ def losses(notices: Sequence[Notice], ended: StreamEnded | None) -> list[str]:
         return found
     if missing := _count(ended.totals.get("missing_chunks")):
         found.append(f"{missing} chunks were lost on the way")
+    if damaged := _count(ended.totals.get("damaged_bytes")):
+        found.append(f"{damaged} bytes of the recording made no sense: words may be missing")
     dropped = ended.totals.get("dropped")
     if isinstance(dropped, dict) and (corrupt := _count(dropped.get("corrupt"))):
         found.append(f"{corrupt} pictures were damaged")

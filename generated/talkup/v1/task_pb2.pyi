@@ -170,20 +170,22 @@ class Flushed(_message.Message):
     def __init__(self, flush_id: _Optional[int] = ...) -> None: ...
 
 class Ended(_message.Message):
-    __slots__ = ("chunks", "bytes", "media_ms", "missing_chunks", "segments", "dropped")
+    __slots__ = ("chunks", "bytes", "media_ms", "missing_chunks", "segments", "dropped", "damaged_bytes")
     CHUNKS_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
     MEDIA_MS_FIELD_NUMBER: _ClassVar[int]
     MISSING_CHUNKS_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     DROPPED_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_BYTES_FIELD_NUMBER: _ClassVar[int]
     chunks: int
     bytes: int
     media_ms: int
     missing_chunks: int
     segments: int
     dropped: _containers.RepeatedCompositeFieldContainer[DropCount]
-    def __init__(self, chunks: _Optional[int] = ..., bytes: _Optional[int] = ..., media_ms: _Optional[int] = ..., missing_chunks: _Optional[int] = ..., segments: _Optional[int] = ..., dropped: _Optional[_Iterable[_Union[DropCount, _Mapping]]] = ...) -> None: ...
+    damaged_bytes: int
+    def __init__(self, chunks: _Optional[int] = ..., bytes: _Optional[int] = ..., media_ms: _Optional[int] = ..., missing_chunks: _Optional[int] = ..., segments: _Optional[int] = ..., dropped: _Optional[_Iterable[_Union[DropCount, _Mapping]]] = ..., damaged_bytes: _Optional[int] = ...) -> None: ...
 
 class Drain(_message.Message):
     __slots__ = ("deadline_ms",)

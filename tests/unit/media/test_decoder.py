@@ -180,6 +180,49 @@ def test_damage_inside_a_recording_costs_little() -> None:
     assert abs(len(heard) / 16_000 - recording.seconds) < 0.1
 
 
+def damage_of(fmt: media_pb2.MediaFormat, chunks: list[bytes]) -> int:
+    decoder = AudioDecoder(fmt)
+    for number, chunk in enumerate(chunks):
+        decoder.feed(chunk, number)
+    decoder.finish()
+    return decoder.damaged_bytes
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_whole_recording_has_no_damage(name: str) -> None:
+    recording = recordings()[name]
+    assert damage_of(recording.fmt, chunks_of(recording, [700])) == 0
+
+
+def test_tags_at_the_end_are_no_damage() -> None:
+    recording = recordings()["mp3"]
+    assert damage_of(recording.fmt, cut(recording.data + b"TAG" + bytes(125), [50])) == 0
+
+
+@pytest.mark.parametrize("name", ["webm", "mp4-opus", "mp3"])
+@settings(max_examples=6, deadline=None)
+@given(sizes=st.lists(st.integers(1, 900), min_size=1, max_size=4))
+def test_damage_is_counted_whatever_the_cut(name: str, sizes: list[int]) -> None:
+    """All of it, and what is lost with it up to the next place to start again."""
+    recording = recordings()[name]
+    damaged = bytearray(recording.data)
+    middle = len(damaged) // 2
+    damaged[middle : middle + 300] = bytes(300)
+    found = damage_of(recording.fmt, cut(bytes(damaged), sizes))
+    assert 150 < found < len(damaged) // 2
+    assert found == damage_of(recording.fmt, [bytes(damaged)])
+
+
+def test_bytes_behind_a_gap_that_was_told_are_no_damage() -> None:
+    recording = recordings()["webm"]
+    chunks = cut(recording.data, [700])
+    decoder = AudioDecoder(recording.fmt)
+    for number, chunk in enumerate(chunks):
+        if number != len(chunks) // 2:
+            decoder.feed(chunk, number, missing_before=int(number == len(chunks) // 2 + 1))
+    assert decoder.damaged_bytes == 0
+
+
 def test_the_state_is_compact() -> None:
     for name, recording in recordings().items():
         decoder = AudioDecoder(recording.fmt)

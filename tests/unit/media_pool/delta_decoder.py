@@ -21,6 +21,9 @@ from workers.media.errors import MediaError
 from workers.media.interface import Checkpoint
 from workers.media.warmup import Clip
 
+DAMAGED = b"\xee"
+"""Counts as damage, wherever it stands."""
+
 _STATE = struct.Struct("<QIQ")
 
 
@@ -36,6 +39,7 @@ class DeltaDecoder:
                 self.media_samples, self._sum, self._skip = _STATE.unpack(state)
             except struct.error as error:
                 raise MediaError("the state cannot be read") from error
+        self.damaged_bytes = 0
         self._half = b""
         self._base = self.media_samples
         self._sums: deque[int] = deque([self._sum])
@@ -47,6 +51,7 @@ class DeltaDecoder:
     ) -> NDArray[np.float32]:
         if payload[:1] == b"!":
             misbehave(payload)
+        self.damaged_bytes += payload.count(DAMAGED)
         if not self._starts:
             self._bytes = -self._skip
         self._starts.append((sequence, self._bytes, len(payload)))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from talkup.v1 import media_pb2
 
-from tests.unit.media_pool.delta_decoder import DeltaDecoder
+from tests.unit.media_pool.delta_decoder import DAMAGED, DeltaDecoder
 from workers.media import ipc
 from workers.media.child import DecoderService, ServiceLimits
 from workers.media.decoder_stream import DecoderStream, StreamLimits
@@ -132,8 +132,10 @@ def test_no_sample_is_lost_or_doubled(
     chunks: list[bytes], children: list[tuple[int, bool, Death]], commits: dict[int, float]
 ) -> None:
     home = InProcessHome(InProcessChild(at, late=late, death=death) for at, late, death in children)
-    result = asyncio.run(transcode(new_stream(home), chunks, commits))
+    stream = new_stream(home)
+    result = asyncio.run(transcode(stream, chunks, commits))
     assert np.array_equal(result, reference(chunks))
+    assert stream.damaged_bytes == sum(chunk.count(DAMAGED) for chunk in chunks)
 
 
 @settings(deadline=None, max_examples=60)

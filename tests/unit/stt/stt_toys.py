@@ -80,14 +80,21 @@ class ToyMediaError(Exception):
     pass
 
 
+JUNK = b"no sample at all"
+
+
 class PcmSource:
-    """Float32 samples in chunks cut at any sample; `state` is the number of samples before the replayed chunk."""
+    """Float32 samples in chunks cut at any sample; `state` is the number of samples before the replayed chunk.
+
+    A chunk of `JUNK` is damage.
+    """
 
     def __init__(self, fmt: media_pb2.MediaFormat, saved: bytes | None = None) -> None:
         del fmt
         self._position, self._skip = msgspec.msgpack.decode(saved, type=tuple[int, int]) if saved else (0, 0)
         self._starts: list[tuple[int, int]] = []
         self._asked = 0
+        self.damaged_bytes = 0
         self.closed = False
 
     async def feed(
@@ -95,6 +102,9 @@ class PcmSource:
     ) -> Floats:
         if payload == b"poison":
             raise ToyMediaError("poison")
+        if payload == JUNK:
+            self.damaged_bytes += len(payload)
+            payload = b""
         self._starts.append((sequence, self._position))
         audio = np.frombuffer(payload, "<f4").astype(np.float32)
         self._position += len(audio)

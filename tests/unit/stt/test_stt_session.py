@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stt_toys import WORD, ToyEngine, chunks, finals, run_stream, speak, text_of, transcribe, transcript
+from stt_toys import JUNK, WORD, ToyEngine, chunks, finals, run_stream, speak, text_of, transcribe, transcript
 from talkup.v1 import error_pb2, media_pb2, task_pb2, transcript_pb2
 
 from workers.engine import EngineError
@@ -88,6 +88,23 @@ async def test_a_stream_cut_at_any_report_goes_on_word_for_word() -> None:
                 final.segment_id for final in finals(whole)
             ]
             assert rest[-1].ended == whole[-1].ended
+
+
+async def test_damage_is_counted_once_though_the_stream_moves() -> None:
+    pieces = chunks(speak(*LONG), 2_500)
+    for at in (3, 9, 10, 30):
+        pieces[at:at] = [media_pb2.Chunk(payload=JUNK)]
+    for number, piece in enumerate(pieces):
+        piece.sequence = number
+    with ToyEngine() as engine:
+        whole = await run_stream(engine.open(), pieces)
+        assert whole[-1].ended.damaged_bytes == 4 * len(JUNK)
+        for index, result in enumerate(whole):
+            if result.HasField("progress") and index % 3 == 0:
+                saved = result.progress
+                session = engine.open(resume=saved.resume_state, attempt=2)
+                rest = await run_stream(session, pieces[saved.replay_from_sequence :])
+                assert rest[-1].ended == whole[-1].ended
 
 
 async def test_a_stream_moved_at_every_report_loses_nothing() -> None:
