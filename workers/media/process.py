@@ -22,6 +22,7 @@ from enum import StrEnum
 from workers.media import ipc
 
 _REAP_SECONDS = 5.0
+_READ_BYTES = 256 << 10
 _ALLOWANCE_BYTES = 64 << 10
 _LATE_SECONDS = 0.1
 _MAX_LATE_ALARMS = 3
@@ -99,6 +100,7 @@ class ChildProcess(asyncio.Protocol):
         self._gone: asyncio.Future[Death] = loop.create_future()
         self._transport: asyncio.WriteTransport | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
         self._funeral: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._late_alarms = 0
@@ -131,6 +133,7 @@ class ChildProcess(asyncio.Protocol):
         try:
             with child_end:
                 self._process = _start(self._config, child_end)
+            self._socket = worker_end
             await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=worker_end)
         except BaseException:
             worker_end.close()
@@ -206,8 +209,24 @@ class ChildProcess(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The child ended, or was ended, or let go of its socket: make sure of the first."""
+        if self._ending is Ending.DIED:
+            self._read_on()
         self._clear_alarm()
         self._funeral = asyncio.get_running_loop().create_task(self._bury())
+
+    def _read_on(self) -> None:
+        """Take the answers that the child wrote before it ended: who was answered is no suspect.
+
+        The event loop closes without a look at them when it learns of the end by a request that it cannot write.
+        """
+        while self._socket is not None:
+            try:
+                data = self._socket.recv(_READ_BYTES)
+            except OSError:  # none left
+                return
+            if not data:
+                return
+            self.data_received(data)
 
     def _receive(self, reply: ipc.Reply) -> None:
         if isinstance(reply, ipc.Ready):

@@ -129,6 +129,27 @@ async def test_poison_is_quarantined_and_its_neighbours_go_on(pool: DecoderPool,
         await poison.feed(b"aa", 1)
 
 
+async def test_who_was_answered_before_the_child_ended_is_no_suspect(pool: DecoderPool) -> None:
+    """Though the worker learns of the end by a request that it cannot write, before it has read that answer."""
+    healthy, other = pool.open(FORMAT), pool.open(FORMAT)
+    chunks = random_chunks(1, 4)
+    parts = [await healthy.feed(chunks[0], 0)]
+    for at in (1, 2, 3):
+        poison = pool.open(FORMAT)
+        await poison.feed(b"aa", 0)
+        await other.feed(b"aa", 2 * at)
+        asked = [asyncio.ensure_future(healthy.feed(chunks[at], at)), asyncio.ensure_future(poison.feed(b"!exit", 1))]
+        await asyncio.sleep(0)
+        time.sleep(0.3)  # noqa: ASYNC251 - the loop is held up while the child answers the one and dies of the other
+        asked.append(asyncio.ensure_future(other.feed(b"aa", 2 * at + 1)))
+        answer, failure, _ = await asyncio.gather(*asked, return_exceptions=True)
+        assert isinstance(answer, np.ndarray)
+        parts.append(answer)
+        assert isinstance(failure, MediaError)
+    parts.append(await healthy.finish())
+    assert np.array_equal(np.concatenate(parts), reference(chunks))
+
+
 async def test_a_hang_is_ended_by_the_watchdog_only_while_work_is_outstanding() -> None:
     pool = new_pool(watchdog_seconds=0.4)
     await pool.start()
