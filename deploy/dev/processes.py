@@ -80,10 +80,15 @@ class Child:
             os.killpg(self._process.pid, number)
 
 
-async def start(program: Program, run_dir: Path, root: Path, environment: Mapping[str, str]) -> Child:
-    """Start a program in a session of its own: a ^C in the terminal reaches only the parent, which then drains."""
+async def start(
+    program: Program, run_dir: Path, root: Path, environment: Mapping[str, str], *, again: bool = False
+) -> Child:
+    """Start a program in a session of its own: a ^C in the terminal reaches only the parent, which then drains.
+
+    `again`: its log goes on.
+    """
     log = run_dir / f"{program.name}.log"
-    with log.open("wb") as sink:
+    with log.open("ab" if again else "wb") as sink:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *program.arguments,

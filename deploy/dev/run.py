@@ -1,4 +1,8 @@
-"""`make run`: gateway and workers on loopback as child processes; ^C or SIGTERM drains them, the gateway first."""
+"""`make run`: gateway and workers on loopback as child processes; ^C or SIGTERM drains them, the gateway first.
+
+Once everything serves, a process that ends is started again, as a container platform would: streams outlive that. Until
+then, and when one keeps ending, all of it ends with the last lines of that process's log.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,14 @@ import os
 import signal
 import socket
 import sys
+import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 from deploy.dev import certs, plan, processes
+from deploy.dev.plan import Program
 from deploy.dev.processes import Child
 from deploy.dev.settings import DevSettings, SettingsError, from_environment
 
@@ -24,6 +31,11 @@ GATEWAY_GRACE_S = plan.GATEWAY_DRAIN_S + 1.5
 WORKER_GRACE_S = plan.WORKER_DRAIN_S + 1.0
 READY_TIMEOUT_S = 300.0  # a large model on a cold disk
 READY_POLL_S = 0.2
+AGAIN_S = 0.5
+MAX_ENDS = 5
+"""So many ends of one process within `ENDS_S` seconds are too many."""
+
+ENDS_S = 60.0
 
 
 class StackError(Exception):
@@ -67,6 +79,7 @@ class Stack:
         self._has_vision = has_vision
         self._gateway: Child | None = None
         self._workers: list[Child] = []
+        self._programs: dict[str, Program] = {}
         self._interrupted = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -77,22 +90,55 @@ class Stack:
         self._interrupted.set()
 
     async def run(self, environment: dict[str, str]) -> None:
-        """Serve until interrupted. Raises StackError when a process dies or the gateway does not become ready."""
+        """Serve until interrupted. Raises StackError when it does not come up, or a process cannot be kept up."""
         identity = certs.ensure(self._run_dir / "tls", {"localhost": certs.LOOPBACK_NAMES}, dt.datetime.now(dt.UTC))[
             "localhost"
         ]
         try:
             for program in plan.workers(self._settings, has_vision=self._has_vision):
-                self._workers.append(await processes.start(program, self._run_dir, ROOT, environment))
+                self._workers.append(await self._start(program, environment))
             secret = certs.token_secret(self._run_dir / "tls")
             gateway = plan.gateway(self._settings, identity, self._run_dir, secret, has_vision=self._has_vision)
-            self._gateway = await processes.start(gateway, self._run_dir, ROOT, environment)
+            self._gateway = await self._start(gateway, environment)
             if await self._first_of(self._until_ready()):
                 talkup = str(Path(sys.executable).parent / "talkup")
                 self._say(plan.banner(self._settings, identity, has_vision=self._has_vision, talkup=_short(talkup)))
-                await self._first_of(asyncio.Event().wait())
+                await self._keep_up(environment)
         finally:
             await self._stop()
+
+    async def _start(self, program: Program, environment: dict[str, str], *, again: bool = False) -> Child:
+        self._programs[program.name] = program
+        return await processes.start(program, self._run_dir, ROOT, environment, again=again)
+
+    async def _keep_up(self, environment: dict[str, str]) -> None:
+        """Start again what ends, until interrupted. Raises StackError for a process that keeps ending."""
+        ends: dict[str, deque[float]] = {}
+        while (ended := await self._next_end()) is not None:
+            times = ends.setdefault(ended.name, deque(maxlen=MAX_ENDS))
+            times.append(time.monotonic())
+            if len(times) == MAX_ENDS and times[-1] - times[0] < ENDS_S:
+                raise StackError(f"{_obituary(ended)}\nit ended {MAX_ENDS} times within {ENDS_S:.0f} s")
+            self._say(f"{ended.name} ended with status {ended.returncode}: started again")
+            await ended.stop(0, self._hurry)  # what is left of its group
+            await asyncio.sleep(AGAIN_S)
+            child = await self._start(self._programs[ended.name], environment, again=True)
+            if ended is self._gateway:
+                self._gateway = child
+            else:
+                self._workers[self._workers.index(ended)] = child
+
+    async def _next_end(self) -> Child | None:
+        """The next process that ends; None when interrupted before."""
+        assert self._gateway is not None
+        interrupted = asyncio.ensure_future(self._interrupted.wait())
+        ends = {asyncio.ensure_future(child.wait()): child for child in (self._gateway, *self._workers)}
+        try:
+            done, _ = await asyncio.wait({interrupted, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            return None if interrupted in done else ends[done.pop()]
+        finally:
+            for task in (interrupted, *ends):
+                task.cancel()
 
     async def _until_ready(self) -> None:
         async with asyncio.timeout(READY_TIMEOUT_S):

@@ -10,12 +10,15 @@ import socket
 import ssl
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from deploy.dev import certs, check_node, check_python, ensure_programs, plan, processes, run
 from deploy.dev.settings import DevSettings, SettingsError, from_environment
+from tests.fakes.stack import child_environment, free_port
 
 NOW = dt.datetime.now(dt.UTC)
 IDENTITY = certs.identity(Path("tls"), "localhost")
@@ -195,6 +198,70 @@ async def test_a_child_that_dies_early_ends_the_run_with_its_last_words(
     stack = run.Stack(DevSettings(http_port=9), tmp_path, lambda _: None, has_vision=False)
     with pytest.raises(run.StackError, match=r"stt-1 ended with status 1.*\n.*no such model"):
         await stack.run(dict(os.environ))
+    assert not list(tmp_path.glob("*.pid"))
+
+
+@asynccontextmanager
+async def scripted_stack(run_dir: Path) -> AsyncIterator[tuple[run.Stack, asyncio.Task[None], list[str]]]:
+    """The whole stack with scripted engines, once it serves; interrupted at the end."""
+    http, ws, wss, stt, vision = (free_port() for _ in range(5))
+    settings = DevSettings(http_port=http, ws_port=ws, wss_port=wss, stt_port=stt, vision_port=vision, engine="fake")
+    said: list[str] = []
+    up = asyncio.Event()
+
+    def say(line: str) -> None:
+        said.append(line)
+        up.set()
+
+    stack = run.Stack(settings, run_dir, say, has_vision=True)
+    running = asyncio.create_task(stack.run(child_environment({})))
+    try:
+        await asyncio.wait({running, asyncio.create_task(up.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        assert up.is_set()
+        yield stack, running, said
+    finally:
+        stack.interrupt()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def pid_of(run_dir: Path, name: str, but: int = 0) -> int:
+    """The pid in a pid file, waited for until it is another one than `but`."""
+    file = run_dir / f"{name}.pid"
+    async with asyncio.timeout(20):
+        while True:
+            text = file.read_text(encoding="ascii").strip() if file.exists() else ""
+            if text and int(text) != but:
+                return int(text)
+            await asyncio.sleep(0.02)
+
+
+async def test_what_is_killed_is_started_again_and_nothing_else(tmp_path: Path) -> None:
+    async with scripted_stack(tmp_path) as (stack, running, said):
+        names = ("gateway", "stt-1", "vision-1")
+        before = {name: await pid_of(tmp_path, name) for name in names}
+        for name in ("vision-1", "gateway"):
+            os.kill(before[name], signal.SIGKILL)
+            await pid_of(tmp_path, name, but=before[name])
+        async with asyncio.timeout(30):
+            while not await asyncio.to_thread(run.is_ready, stack._settings.http_port):
+                await asyncio.sleep(0.1)
+        assert await pid_of(tmp_path, "stt-1") == before["stt-1"]
+        assert not running.done()
+    assert [line for line in said if "again" in line and "stopping" not in line] == [
+        "vision-1 ended with status -9: started again",
+        "gateway ended with status -9: started again",
+    ]
+    assert not list(tmp_path.glob("*.pid"))
+
+
+async def test_what_keeps_ending_ends_the_run(tmp_path: Path) -> None:
+    async with scripted_stack(tmp_path) as (_, running, _):
+        pid = 0
+        for _ in range(run.MAX_ENDS):
+            pid = await pid_of(tmp_path, "stt-1", but=pid)
+            os.kill(pid, signal.SIGKILL)
+        with pytest.raises(run.StackError, match="5 times within 60 s"):
+            await asyncio.wait_for(running, 20)
     assert not list(tmp_path.glob("*.pid"))
 
 
