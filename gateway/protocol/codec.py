@@ -22,6 +22,7 @@ from gateway.protocol.errors import Code, Problem
 
 # A number from here on is milliseconds: as seconds it would lie beyond the year 5000.
 _MILLISECONDS_FROM: Final = 1e11
+_MEDIA: Final = frozenset({"stream_chunk", "audio", "video", "image"})
 _MAX_TIMESTAMP_MS: Final = 2**53
 _MAX_ECHO_DEPTH: Final = 32
 _TAG: Final = struct.Struct(">BBHI")
@@ -128,7 +129,10 @@ def _decode_object(top: Mapping[str, Any], max_chunk_bytes: int) -> messages.Cli
     path, value = "timestamp", top.get("timestamp")
     if value is None and inner.get("timestamp") is not None:
         path, value = "data.timestamp", inner["timestamp"]
-    return reader(_Raw(top, inner, _timestamp_ms(path, value), max_chunk_bytes))
+    timestamp_ms = _timestamp_ms(path, value)
+    if type_name in _MEDIA and isinstance(value, int) and abs(value) < _MILLISECONDS_FROM:
+        timestamp_ms = None  # whole seconds do not say when a picture was taken
+    return reader(_Raw(top, inner, timestamp_ms, max_chunk_bytes))
 
 
 def _check_version(declared: object) -> None:

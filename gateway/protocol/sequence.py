@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.protocol.limits import Limits
@@ -27,12 +27,13 @@ _KEPT_GAPS: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A chunk in its place. `missing_before` chunks directly before it are lost for good."""
+    """A chunk in its place, `arrived` in UNIX seconds. `missing_before` chunks directly before it are lost for good."""
 
     number: int
     payload: bytes
     capture_ms: int | None = None
     missing_before: int = 0
+    arrived: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +203,7 @@ class Sequencer:
             if len(self._digests) > _KEPT_DIGESTS:
                 del self._digests[next(iter(self._digests))]
         missing, self._missing = self._missing, 0
-        return Piece(number, held.payload, held.capture_ms, missing)
+        return Piece(number, held.payload, held.capture_ms, missing, held.arrived)
 
     def _give_up(self) -> list[SequenceEvent]:
         """Go on at the lowest number held; the first number of a stream is its base and leaves no gap."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Final, NamedTuple
 
@@ -66,6 +66,7 @@ class _Part:
     next_inner: int = 0
     replay_from: int = 0
     resume_state: bytes = b""
+    dropped: tuple[task_pb2.DropCount, ...] = ()
 
 
 class _Forwarded(NamedTuple):
@@ -86,7 +87,6 @@ class _Totals:
     duplicates: int = 0
     orphans: int = 0
     failovers: int = 0
-    dropped: list[task_pb2.DropCount] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -458,6 +458,7 @@ class Stream:
             capture_ms=accepted.piece.capture_ms,
             new_recording=accepted.new_recording,
             missing_before=missing,
+            received_ms=round(accepted.piece.arrived * 1000) if self.spec.kind == "image" else None,
         )
         return ForwardTask(TaskKey(self.stream_id, service), request)
 
@@ -474,13 +475,14 @@ class Stream:
             case "speech_event":
                 return self._speech_event(result.speech_event, now)
             case "flow":
+                part.dropped = tuple(result.flow.dropped) or part.dropped
                 return [SendMessage(translate.flow_message(self.stream_id, service, result.flow, now=now))]
             case "flushed":
                 return self._answer_flushes(service, now, result.flushed.flush_id)
             case "ended":
                 part.live = False
                 part.media_ms = max(part.media_ms, result.ended.media_ms)
-                self._totals.dropped.extend(result.ended.dropped)
+                part.dropped = tuple(result.ended.dropped)
                 self._totals.damaged = max(self._totals.damaged, result.ended.damaged_bytes)
                 return []
             case "error":
@@ -576,7 +578,7 @@ class Stream:
             damaged_bytes=totals.damaged,
             duplicate_chunks=totals.duplicates,
             orphan_chunks=totals.orphans,
-            dropped=translate.dropped(totals.dropped),
+            dropped=translate.dropped([count for part in self._parts.values() for count in part.dropped]),
             failovers=totals.failovers,
             text=self.segments.text,
             text_id=f"{self._session_id}/{self.stream_id}",

@@ -43,6 +43,7 @@ def chunk_request(
     capture_ms: int | None,
     new_recording: bool,
     missing_before: int,
+    received_ms: int | None = None,
 ) -> task_pb2.TaskRequest:
     """A chunk; `sequence` rises by one a chunk over all recordings of the stream, and over lost ones."""
     chunk = media_pb2.Chunk(
@@ -51,6 +52,7 @@ def chunk_request(
         capture_time_unix_ms=capture_ms,
         new_recording=new_recording,
         missing_before=min(missing_before, _MAX_MISSING),
+        received_unix_ms=received_ms,
     )
     return _request(session_id, stream_id, service, chunk=chunk)
 
@@ -176,12 +178,19 @@ def problem_of(error: error_pb2.Error, to_client: Callable[[int], int]) -> Probl
     return Problem(
         code,
         error.message or f"the service reports {code}",
-        field=error.field or None,
+        field=_client_field(error.field),
         retryable=error.retryable,
         retry_after_ms=error.retry_after_ms if error.HasField("retry_after_ms") else None,
         from_sequence=to_client(error.from_sequence) if error.HasField("from_sequence") else None,
         to_sequence=to_client(error.to_sequence) if error.HasField("to_sequence") else None,
     )
+
+
+def _client_field(field: str) -> str | None:
+    """A field of the worker contract by the name that a client knows it by."""
+    if field.startswith("start.format"):
+        return "format"
+    return field.removeprefix("start.").removeprefix("vision.") or None
 
 
 def error_message(problem: Problem, *, now: float) -> m.ErrorMessage:

@@ -111,7 +111,7 @@ class VisionEngine:
             raise EngineError(error_pb2.ERROR_CODE_BUSY, "the networks are not loaded", retryable=True)
         options = stream_options(start.vision)
         saved = _saved(start.resume_state) if start.HasField("resume_state") else None
-        source = self._source(start.format, options, restart_of(saved))
+        source = self._source(start, options, restart_of(saved))
         return VisionSession(source, self._runner, options, saved)
 
     async def close(self) -> None:
@@ -121,12 +121,12 @@ class VisionEngine:
             await runner.close()
         await self._pool.close()
 
-    def _source(self, fmt: media_pb2.MediaFormat, options: VisionStreamOptions, restart: Restart) -> Source:
-        if fmt.container in _IMAGES:
+    def _source(self, start: task_pb2.StreamStart, options: VisionStreamOptions, restart: Restart) -> Source:
+        fmt = start.format
+        sniffed = start.kind if fmt.container == media_pb2.CONTAINER_SNIFF else media_pb2.MEDIA_KIND_UNSPECIFIED
+        if fmt.container in _IMAGES or sniffed == media_pb2.MEDIA_KIND_IMAGE:
             return ImageSource(restart, options.max_fps)
-        if fmt.container in _VIDEOS or (
-            fmt.container == media_pb2.CONTAINER_SNIFF and fmt.mime_type.startswith("video/")
-        ):
+        if fmt.container in _VIDEOS or sniffed == media_pb2.MEDIA_KIND_VIDEO:
             try:
                 return VideoSource(self._pool.open(fmt, restart.decoder), restart)
             except MediaError as error:

@@ -16,7 +16,7 @@ cv2.setNumThreads(1)
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-_FLAGS: Final = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+_FLAGS: Final = cv2.IMREAD_COLOR_RGB
 _REDUCED: Final = {
     2: cv2.IMREAD_REDUCED_COLOR_2,
     4: cv2.IMREAD_REDUCED_COLOR_4,
@@ -30,12 +30,12 @@ class PictureError(Exception):
 
 
 def decode_image(data: bytes, *, reduce: int = 1) -> Picture:
-    """An encoded JPEG or WebP as a picture; grey, CMYK and transparent ones become RGB. Raises PictureError.
+    """An encoded JPEG or WebP as a picture, upright by its EXIF; grey, CMYK and transparent ones become RGB.
 
     `reduce` 2, 4 or 8 decodes a JPEG at that fraction of its size, which costs as much less. The caller has checked
-    the dimensions in the header: a small file may decode to any size.
+    the dimensions in the header: a small file may decode to any size. Raises PictureError.
     """
-    flags = _FLAGS if reduce == 1 else _REDUCED[reduce] | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = _FLAGS if reduce == 1 else _REDUCED[reduce]
     try:
         decoded = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
     except cv2.error as error:

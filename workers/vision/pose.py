@@ -2,10 +2,12 @@
 
 The points are our own: means over four portraits of this network's meshes, symmetrised, the outer corners of the eyes
 90 mm apart; x to image right, y up, z towards the camera. Only parts that neither speech nor a smile moves are in it.
-The camera is not calibrated: its focal length is taken as the longer side of the picture (a field of view of 53
-degrees), which biases pitch and yaw far from the middle. Both are therefore given relative to the
-session's first seconds. Roll needs no such reference: it is the tilt of the line through the eyes' outer corners, which
-on pictures turned by known angles is within 0.6 degrees (p90) where the rigid head's own roll is within 1.2.
+Yaw and pitch are those against the line from the head to the camera: a face that looks into the camera looks the same
+wherever it is in the picture, and so do its angles. The camera is not calibrated: its focal length is taken as the
+longer side of the picture (a field of view of 53 degrees), and no head is the rigid one. Both angles are therefore
+given relative to the session's first seconds. Roll needs no such reference: it is the tilt of the line through the
+eyes' outer corners, which on pictures turned by known angles is within 0.6 degrees (p90) where the rigid head's own
+roll is within 1.2.
 """
 
 from __future__ import annotations
@@ -59,7 +61,9 @@ _YAW_BIAS: Final = -1.25
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Degrees: yaw positive towards image right, pitch positive upwards, roll positive clockwise.
+    """Degrees: yaw positive towards image right, pitch positive upwards, roll positive clockwise as seen.
+
+    Yaw and pitch count from the line to the camera.
 
     `error`: how far the points lie from the rigid head's, root mean square over the distance of the eyes' corners.
     """
@@ -92,15 +96,19 @@ def solve(points: Floats, width: int, height: int) -> Pose | None:
     if fit is None or not fit.error <= MAX_ERROR * eyes:
         return None
     yaw, pitch = angles(fit.rotation @ _FACING)
+    x, y, z = (float(value) for value in fit.shift)
+    yaw += math.degrees(math.atan2(x, z))
+    pitch -= math.degrees(math.atan2(y, math.hypot(x, z)))
     roll = math.degrees(math.atan2(float(across[1]), float(across[0])))
     return Pose(yaw - _YAW_BIAS, pitch, roll, fit.error / eyes)
 
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """A head laid over points: its rotation in camera axes, and how far the points lie from it, pixels."""
+    """A head laid over points: its rotation and place in camera axes, and how far the points lie from it, pixels."""
 
     rotation: Matrix
+    shift: Matrix
     error: float
 
     @classmethod
@@ -112,7 +120,7 @@ class _Fit:
         projected, _ = cv2.projectPoints(_MODEL, turn, shift, camera, None)
         rotation, _ = cv2.Rodrigues(turn)
         error = float(np.sqrt(np.square(projected.reshape(-1, 2) - seen).sum(axis=1).mean()))
-        return cls(np.asarray(rotation, dtype=np.float64), error)
+        return cls(np.asarray(rotation, dtype=np.float64), np.asarray(shift, dtype=np.float64).ravel(), error)
 
 
 def angles(rotation: Matrix) -> tuple[float, float]:

@@ -9,6 +9,7 @@ STEP_FRAMES: Final = 20
 
 _TOO_MANY: Final = 0.2
 _FEW: Final = 0.02
+_RATE_SECONDS: Final = 1.0
 NO_EXPRESSION: Final = 1
 NO_EYES: Final = 2
 FEWER_FRAMES: Final = 3
@@ -35,3 +36,25 @@ class Pressure:
         elif share < _FEW:
             self.level = max(0, self.level - 1)
         self._received = self._dropped = 0
+
+
+class Rates:
+    """Frames a second that come and that are analysed, over the last second or more."""
+
+    def __init__(self, now: float, received: int, analyzed: int) -> None:
+        """So many frames came and were analysed until now, a time in seconds."""
+        self._since = (now, received, analyzed)
+        self._received = self._analyzed = 0.0
+
+    def note(self, now: float, received: int, analyzed: int) -> None:
+        """So many did until now."""
+        seconds = now - self._since[0]
+        if seconds >= _RATE_SECONDS:
+            self._received = (received - self._since[1]) / seconds
+            self._analyzed = (analyzed - self._since[2]) / seconds
+            self._since = (now, received, analyzed)
+
+    def suggested(self, possible: int) -> int | None:
+        """A rate at which all would be analysed, where `possible` a second could be; None: none below the sender's."""
+        fps = max(1, min(possible, int(self._analyzed)))
+        return fps if fps < self._received else None

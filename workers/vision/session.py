@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -25,14 +26,14 @@ from workers.vision.face_reader import FaceNets
 from workers.vision.mailbox import Drops, Mailbox
 from workers.vision.options import VisionStreamOptions
 from workers.vision.pictures import PictureError
-from workers.vision.pressure import Pressure
+from workers.vision.pressure import Pressure, Rates
 from workers.vision.runner import Runner
 from workers.vision.sources import Frame, Restart, Source
 from workers.vision.state import VisionState, pack
 
 STALE_SECONDS: Final = 0.5
 FLOW_SECONDS: Final = 1.0
-_SUGGESTED_SIZE: Final = (640, 480)
+_SUGGESTED_PIXELS: Final = 640 * 480
 _EARLY: Final = 0.85
 """A frame this share of the wanted interval after the last one is not too early: capture clocks jitter."""
 
@@ -71,6 +72,7 @@ class VisionSession:
         self._last_analyzed_ms: int | None = None
         self._box: Mailbox[Frame] = Mailbox()
         self._pressure = Pressure()
+        self._rates = Rates(clock(), self._counts.received, self._counts.analyzed)
         self._changed = asyncio.Condition()
         self._flushes: list[int] = []
         self._failure: EngineError | None = None
@@ -260,10 +262,12 @@ class VisionSession:
             frames_analyzed=counts.analyzed,
             dropped=counts.dropped(),
         )
-        if level >= pressure.FEWER_FRAMES:
-            flow.suggested_fps = self._runner.fps_per_stream()
-        if level >= pressure.SMALLER and self._size > _SUGGESTED_SIZE:
-            flow.suggested_width, flow.suggested_height = _SUGGESTED_SIZE
+        self._rates.note(self._clock(), counts.received, counts.analyzed)
+        fps = self._rates.suggested(self._runner.fps_per_stream())
+        if level >= pressure.FEWER_FRAMES and fps is not None:
+            flow.suggested_fps = fps
+        if level >= pressure.SMALLER and (size := smaller(*self._size)) is not None:
+            flow.suggested_width, flow.suggested_height = size
         return flow
 
     async def _progress(self, frame: Frame | None) -> task_pb2.Progress | None:
@@ -307,6 +311,12 @@ class VisionSession:
         )
         results.append(task_pb2.TaskResult(ended=ended))
         return results
+
+
+def smaller(width: int, height: int) -> tuple[int, int] | None:
+    """The size to send instead, of the same shape: no more pixels than 640 x 480; None: it has no more."""
+    scale = math.sqrt(_SUGGESTED_PIXELS / max(1, width * height))
+    return (2 * int(width * scale / 2), 2 * int(height * scale / 2)) if scale < 1 else None
 
 
 def restart_of(saved: VisionState | None) -> Restart:

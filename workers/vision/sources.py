@@ -87,7 +87,8 @@ class ImageSource:
     async def feed(self, chunk: media_pb2.Chunk, totals: ChunkTotals, arrived: float, box: Mailbox[Frame]) -> None:
         """See `Source`; what is no JPEG or WebP of a sensible size is dropped as corrupt."""
         captured = chunk.capture_time_unix_ms if chunk.HasField("capture_time_unix_ms") else None
-        media_ms = self._time(captured, totals.chunks)
+        received = chunk.received_unix_ms if chunk.HasField("received_unix_ms") else None
+        media_ms = self._time(received if captured is None else captured, totals.chunks)
         try:
             header = read_header(chunk.payload)
         except HeaderError:
@@ -119,7 +120,7 @@ class ImageSource:
         """There is nothing to free."""
 
     def _time(self, captured: int | None, pictures: int) -> int:
-        """The time of the next of so many pictures: by the sender's clock, else by the rate; never back."""
+        """The time of the next of so many pictures: by the sender's clock, the gateway's, or the rate; never back."""
         state = self._state
         first = captured if state.first_capture_ms is None else state.first_capture_ms
         if captured is not None and first is not None:

@@ -151,9 +151,12 @@ class Client:
         sample_rate: int | None = None,
         channels: int | None = None,
         signals: Sequence[str] = (),
+        max_fps: int | None = None,
         patience: Patience | None = None,
     ) -> AsyncIterator[Stream]:
         """Start a stream; leaving the block ends it. `format` is a MIME type of docs/protocol.md.
+
+        `max_fps`: frames a second that vision analyses at most, 1 to 60; None: all that it can.
 
         A gateway without a free worker is asked again while `patience` lasts, at once refused without one. Raises
         RefusedError with `code` and `field` when the gateway will not have it.
@@ -170,6 +173,7 @@ class Client:
             sample_rate=sample_rate,
             channels=channels,
             signals=tuple(signals),
+            max_fps=max_fps,
         )
         begin = partial(self._begin, options)
         stream = await (patience.until_taken(begin) if patience else begin())

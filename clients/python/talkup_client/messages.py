@@ -30,6 +30,7 @@ class StreamOptions:
     sample_rate: int | None = None
     channels: int | None = None
     signals: tuple[str, ...] = ()
+    max_fps: int | None = None
 
 
 def text(type_: str, data: Mapping[str, Any]) -> str:
@@ -48,9 +49,9 @@ def stream_start(stream_id: str, options: StreamOptions) -> str:
         "word_timestamps": options.word_timestamps,
         "framing": "tagged",
     }
-    for name in ("kind", "services", "hotwords", "initial_prompt", "sample_rate", "channels", "signals"):
+    for name in ("kind", "services", "hotwords", "initial_prompt", "sample_rate", "channels", "signals", "max_fps"):
         value = getattr(options, name)
-        if value:
+        if value not in (None, "", ()):
             data[name] = value
     return text("stream_start", data)
 

@@ -504,6 +504,8 @@ data: StreamEndedData
 }
 /**
  * Totals. `missing_chunks` are lost for good, in `gaps` holes; `text_id` names the stored transcript.
+ * 
+ *     `damaged_bytes` of the media made no sense and were passed over: words may be missing there.
  */
 export interface StreamEndedData {
 stream_id: string
@@ -513,6 +515,7 @@ media_seconds: number
 segments: number
 gaps: number
 missing_chunks: number
+damaged_bytes: number
 duplicate_chunks: number
 orphan_chunks: number
 dropped: DroppedData

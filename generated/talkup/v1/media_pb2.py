@@ -24,21 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15talkup/v1/media.proto\x12\ttalkup.v1\"\x9e\x01\n\x0bMediaFormat\x12\x11\n\tmime_type\x18\x01 \x01(\t\x12\'\n\tcontainer\x18\x02 \x01(\x0e\x32\x14.talkup.v1.Container\x12,\n\x0cpcm_encoding\x18\x03 \x01(\x0e\x32\x16.talkup.v1.PcmEncoding\x12\x13\n\x0bsample_rate\x18\x04 \x01(\r\x12\x10\n\x08\x63hannels\x18\x05 \x01(\r\"\x95\x01\n\x05\x43hunk\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12!\n\x14\x63\x61pture_time_unix_ms\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x15\n\rnew_recording\x18\x04 \x01(\x08\x12\x16\n\x0emissing_before\x18\x05 \x01(\rB\x17\n\x15_capture_time_unix_ms*i\n\tMediaKind\x12\x1a\n\x16MEDIA_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10MEDIA_KIND_AUDIO\x10\x01\x12\x14\n\x10MEDIA_KIND_VIDEO\x10\x02\x12\x14\n\x10MEDIA_KIND_IMAGE\x10\x03*\x86\x02\n\tContainer\x12\x19\n\x15\x43ONTAINER_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43ONTAINER_SNIFF\x10\x01\x12\x12\n\x0e\x43ONTAINER_WEBM\x10\x02\x12\x11\n\rCONTAINER_OGG\x10\x03\x12\x11\n\rCONTAINER_MP4\x10\x04\x12\x11\n\rCONTAINER_MP3\x10\x05\x12\x12\n\x0e\x43ONTAINER_FLAC\x10\x06\x12\x11\n\rCONTAINER_WAV\x10\x07\x12\x11\n\rCONTAINER_PCM\x10\x08\x12\x1a\n\x16\x43ONTAINER_OPUS_PACKETS\x10\t\x12\x12\n\x0e\x43ONTAINER_JPEG\x10\n\x12\x12\n\x0e\x43ONTAINER_WEBP\x10\x0b*\x8a\x01\n\x0bPcmEncoding\x12\x1c\n\x18PCM_ENCODING_UNSPECIFIED\x10\x00\x12\x16\n\x12PCM_ENCODING_S16LE\x10\x01\x12\x16\n\x12PCM_ENCODING_F32LE\x10\x02\x12\x16\n\x12PCM_ENCODING_MULAW\x10\x03\x12\x15\n\x11PCM_ENCODING_ALAW\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15talkup/v1/media.proto\x12\ttalkup.v1\"\x9e\x01\n\x0bMediaFormat\x12\x11\n\tmime_type\x18\x01 \x01(\t\x12\'\n\tcontainer\x18\x02 \x01(\x0e\x32\x14.talkup.v1.Container\x12,\n\x0cpcm_encoding\x18\x03 \x01(\x0e\x32\x16.talkup.v1.PcmEncoding\x12\x13\n\x0bsample_rate\x18\x04 \x01(\r\x12\x10\n\x08\x63hannels\x18\x05 \x01(\r\"\xc9\x01\n\x05\x43hunk\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12!\n\x14\x63\x61pture_time_unix_ms\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x15\n\rnew_recording\x18\x04 \x01(\x08\x12\x16\n\x0emissing_before\x18\x05 \x01(\r\x12\x1d\n\x10received_unix_ms\x18\x06 \x01(\x03H\x01\x88\x01\x01\x42\x17\n\x15_capture_time_unix_msB\x13\n\x11_received_unix_ms*i\n\tMediaKind\x12\x1a\n\x16MEDIA_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10MEDIA_KIND_AUDIO\x10\x01\x12\x14\n\x10MEDIA_KIND_VIDEO\x10\x02\x12\x14\n\x10MEDIA_KIND_IMAGE\x10\x03*\x86\x02\n\tContainer\x12\x19\n\x15\x43ONTAINER_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43ONTAINER_SNIFF\x10\x01\x12\x12\n\x0e\x43ONTAINER_WEBM\x10\x02\x12\x11\n\rCONTAINER_OGG\x10\x03\x12\x11\n\rCONTAINER_MP4\x10\x04\x12\x11\n\rCONTAINER_MP3\x10\x05\x12\x12\n\x0e\x43ONTAINER_FLAC\x10\x06\x12\x11\n\rCONTAINER_WAV\x10\x07\x12\x11\n\rCONTAINER_PCM\x10\x08\x12\x1a\n\x16\x43ONTAINER_OPUS_PACKETS\x10\t\x12\x12\n\x0e\x43ONTAINER_JPEG\x10\n\x12\x12\n\x0e\x43ONTAINER_WEBP\x10\x0b*\x8a\x01\n\x0bPcmEncoding\x12\x1c\n\x18PCM_ENCODING_UNSPECIFIED\x10\x00\x12\x16\n\x12PCM_ENCODING_S16LE\x10\x01\x12\x16\n\x12PCM_ENCODING_F32LE\x10\x02\x12\x16\n\x12PCM_ENCODING_MULAW\x10\x03\x12\x15\n\x11PCM_ENCODING_ALAW\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'talkup.v1.media_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MEDIAKIND']._serialized_start=349
-  _globals['_MEDIAKIND']._serialized_end=454
-  _globals['_CONTAINER']._serialized_start=457
-  _globals['_CONTAINER']._serialized_end=719
-  _globals['_PCMENCODING']._serialized_start=722
-  _globals['_PCMENCODING']._serialized_end=860
+  _globals['_MEDIAKIND']._serialized_start=401
+  _globals['_MEDIAKIND']._serialized_end=506
+  _globals['_CONTAINER']._serialized_start=509
+  _globals['_CONTAINER']._serialized_end=771
+  _globals['_PCMENCODING']._serialized_start=774
+  _globals['_PCMENCODING']._serialized_end=912
   _globals['_MEDIAFORMAT']._serialized_start=37
   _globals['_MEDIAFORMAT']._serialized_end=195
   _globals['_CHUNK']._serialized_start=198
-  _globals['_CHUNK']._serialized_end=347
+  _globals['_CHUNK']._serialized_end=399
 # @@protoc_insertion_point(module_scope)

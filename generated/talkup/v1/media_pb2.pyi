@@ -71,15 +71,17 @@ class MediaFormat(_message.Message):
     def __init__(self, mime_type: _Optional[str] = ..., container: _Optional[_Union[Container, str]] = ..., pcm_encoding: _Optional[_Union[PcmEncoding, str]] = ..., sample_rate: _Optional[int] = ..., channels: _Optional[int] = ...) -> None: ...
 
 class Chunk(_message.Message):
-    __slots__ = ("sequence", "payload", "capture_time_unix_ms", "new_recording", "missing_before")
+    __slots__ = ("sequence", "payload", "capture_time_unix_ms", "new_recording", "missing_before", "received_unix_ms")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     CAPTURE_TIME_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
     NEW_RECORDING_FIELD_NUMBER: _ClassVar[int]
     MISSING_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     payload: bytes
     capture_time_unix_ms: int
     new_recording: bool
     missing_before: int
-    def __init__(self, sequence: _Optional[int] = ..., payload: _Optional[bytes] = ..., capture_time_unix_ms: _Optional[int] = ..., new_recording: _Optional[bool] = ..., missing_before: _Optional[int] = ...) -> None: ...
+    received_unix_ms: int
+    def __init__(self, sequence: _Optional[int] = ..., payload: _Optional[bytes] = ..., capture_time_unix_ms: _Optional[int] = ..., new_recording: _Optional[bool] = ..., missing_before: _Optional[int] = ..., received_unix_ms: _Optional[int] = ...) -> None: ...

@@ -422,6 +422,74 @@ def test_video_with_speech_has_two_calls_and_one_end() -> None:
     assert sent(session.receive_result(key("a", STT), ended(), T0), "stream_ended")
 
 
+def test_drops_are_told_though_the_worker_that_counted_them_is_lost() -> None:
+    session = open_session()
+    started(session, format="image/jpeg")
+    flow = task_pb2.Flow(frames_received=9, frames_analyzed=5)
+    flow.dropped.add(reason=task_pb2.DROP_REASON_OVERLOAD, count=4)
+    session.receive_result(key("a", VISION), task_pb2.TaskResult(flow=flow), T0)
+    session.receive_result(key("a", VISION), task_pb2.TaskResult(flow=task_pb2.Flow(behind_ms=1)), T0)
+    actions = session.receive_result(key("a", VISION), failed(error_pb2.ERROR_CODE_NO_WORKER), T0)
+    (message,) = sent(actions, "stream_ended")
+    assert message["data"]["dropped"] == {"overload": 4, "stale": 0, "corrupt": 0}
+
+
+def test_damage_that_a_worker_counted_is_told_at_the_end() -> None:
+    session = open_session()
+    started(session)
+    text(session, T0, type="stream_end", stream_id="a")
+    result = ended()
+    result.ended.damaged_bytes = 300
+    (message,) = sent(session.receive_result(key("a", STT), result, T0), "stream_ended")
+    assert message["data"]["damaged_bytes"] == 300
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "captured"),
+    [
+        (None, None),
+        (1_700_000_000, None),
+        (1_700_000_000.25, 1_700_000_000_250),
+        (1_700_000_000_250, 1_700_000_000_250),
+    ],
+)
+def test_pictures_carry_when_they_were_taken_and_when_they_came(timestamp: object, captured: int | None) -> None:
+    """Whole seconds do not say when a picture was taken."""
+    session = open_session()
+    started(session, format="image")
+    actions = text(session, T0, type="stream_chunk", stream_id="a", data=b64(b"\xff\xd8\xff"), timestamp=timestamp)
+    (request,) = requests(actions)
+    found = request.chunk.capture_time_unix_ms if request.chunk.HasField("capture_time_unix_ms") else None
+    assert found == captured
+    assert request.chunk.received_unix_ms == round(T0 * 1000)
+
+
+def test_the_sound_of_a_chunk_needs_no_time_of_its_coming() -> None:
+    session = open_session()
+    started(session)
+    (request,) = requests(chunk(session, 0, BODY))
+    assert not request.chunk.HasField("received_unix_ms")
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ("start.format.container", "format"),
+        ("vision.max_fps", "max_fps"),
+        ("start.kind", "kind"),
+        ("chunk", "chunk"),
+        ("", None),
+    ],
+)
+def test_a_worker_s_field_is_told_by_the_name_that_clients_know(named: str, told: str | None) -> None:
+    session = open_session()
+    started(session)
+    failure = failed(error_pb2.ERROR_CODE_BAD_MESSAGE, fatal=False)
+    failure.error.field = named
+    (message,) = sent(session.receive_result(key(), failure, T0), "error")
+    assert message["data"].get("field") == told
+
+
 def test_a_stream_whose_every_service_failed_ends() -> None:
     session = open_session()
     started(session)

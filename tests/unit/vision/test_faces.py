@@ -18,7 +18,7 @@ from workers.vision.baseline import Baseline, Raw
 from workers.vision.detector import overlaps
 from workers.vision.face_reader import FaceFollower, Reading
 from workers.vision.landmarks import EYE_KEPT_MS, Eye, Eyes, Mesh
-from workers.vision.pictures import Picture
+from workers.vision.pictures import Picture, decode_image
 from workers.vision.signals import measure
 
 pytestmark = pytest.mark.model
@@ -49,6 +49,18 @@ def test_nobody_and_two() -> None:
     assert read(faces.pair()).count == 2
 
 
+@pytest.mark.parametrize("reduce", [1, 2])
+def test_a_picture_stands_upright_by_its_exif(reduce: int) -> None:
+    """Taken with the camera on its side, as telephones write it (orientation 6: turn clockwise)."""
+    lying = faces.jpeg(np.asarray(cv2.rotate(faces.portrait(), cv2.ROTATE_90_COUNTERCLOCKWISE)))
+    tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+    exif = b"\xff\xe1" + (8 + len(tiff)).to_bytes(2, "big") + b"Exif\0\0" + tiff
+    face = read(decode_image(lying[:2] + exif + lying[2:], reduce=reduce)).face
+    assert face is not None
+    assert face.pose is not None
+    assert abs(face.pose.roll - 3.3) < 2
+
+
 def test_a_dark_or_blurred_face_is_found_and_told() -> None:
     dark = (faces.portrait() * 0.15).astype(np.uint8)
     assert read(dark).count == 1
@@ -75,6 +87,22 @@ def test_a_mirror_image_has_the_mirrored_pose() -> None:
     assert face.pose.yaw == pytest.approx(-mirror.pose.yaw, abs=3)
     assert face.pose.roll == pytest.approx(-mirror.pose.roll, abs=2)
     assert face.pose.pitch == pytest.approx(mirror.pose.pitch, abs=4)
+
+
+def test_a_face_that_moves_aside_does_not_turn() -> None:
+    """The same picture elsewhere in the frame looks at the camera as before."""
+    analyzer, angles = Analyzer(), []
+    for i in range(95):
+        aside = 0.0 if i < 35 else 0.3 * math.sin((i - 35) / 9)
+        canvas = np.full((480, 640, 3), 120, np.uint8)
+        place = np.array([[1, 0, 160 + 640 * aside], [0, 1, 96 + 200 * aside]], np.float32)
+        cv2.warpAffine(faces.portrait(), place, (640, 480), dst=canvas, borderMode=cv2.BORDER_TRANSPARENT)
+        frame = analyzer.analyze(faces.nets(), canvas, 100 * i, Wanted()).frame
+        if frame.head.relative:
+            angles.append((frame.head.yaw.value, frame.head.pitch.value))
+            assert frame.gaze.facing_camera.value > 0.85
+    assert len(angles) > 50
+    assert np.abs(angles).max() < 4
 
 
 @pytest.mark.parametrize(("yaw", "pitch", "roll"), [(0, 0, 0), (20, 0, 0), (-30, 10, 0), (0, -15, 0), (10, 5, 25)])

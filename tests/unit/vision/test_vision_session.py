@@ -22,10 +22,10 @@ from tests.unit.vision.test_image_header import HOSTILE
 from workers.config import WorkerConfig
 from workers.engine import EngineError, StreamContext
 from workers.vision.engine import VisionEngine
-from workers.vision.pressure import Pressure
+from workers.vision.pressure import Pressure, Rates
 from workers.vision.runner import give_way
 from workers.vision.service import create_engine
-from workers.vision.session import VisionSession
+from workers.vision.session import VisionSession, smaller
 
 pytestmark = pytest.mark.model
 
@@ -116,6 +116,34 @@ async def test_every_frame_is_analysed_when_there_is_time(engine: VisionEngine) 
     assert (ended.chunks, ended.bytes, ended.media_ms) == (12, sum(len(c.payload) for c in chunks), 1_100)
     whole = next(r.analysis.window for r in results if r.analysis.window.whole_session)
     assert (whole.frames, whole.t1_ms) == (12, 1_100)
+
+
+async def test_pictures_without_a_capture_time_are_timed_by_their_coming(engine: VisionEngine) -> None:
+    chunks = pictures(4)
+    for chunk in chunks:
+        chunk.received_unix_ms = T0 + 5 + 250 * chunk.sequence
+        chunk.ClearField("capture_time_unix_ms")
+    results = await run(engine.open(image_start(), CONTEXT), chunks, wait=True)
+    assert [analysis.media_time_ms for analysis in analyses(results)] == [0, 250, 500, 750]
+    assert not any(analysis.HasField("captured_at_unix_ms") for analysis in analyses(results))
+
+
+@pytest.mark.parametrize(
+    ("kind", "mime"), [(media_pb2.MEDIA_KIND_IMAGE, "image"), (media_pb2.MEDIA_KIND_VIDEO, "video")]
+)
+async def test_formats_named_by_their_kind_alone_are_told_by_their_bytes(
+    engine: VisionEngine, kind: media_pb2.MediaKind, mime: str
+) -> None:
+    start = task_pb2.StreamStart(kind=kind, format=media_pb2.MediaFormat(mime_type=mime))
+    start.format.container = media_pb2.CONTAINER_SNIFF
+    if kind == media_pb2.MEDIA_KIND_IMAGE:
+        chunks = pictures(2)
+        chunks[1].payload = faces.webp(faces.portrait())
+        assert len(analyses(await run(engine.open(start, CONTEXT), chunks, wait=True))) == 2
+        return
+    for data in (recording("libvpx", "webm", frames=6), recording("libx264", "mp4", frames=6)):
+        pieces = [media_pb2.Chunk(sequence=i, payload=piece) for i, piece in enumerate(timeslices(data, 5))]
+        assert len(analyses(await run(engine.open(start, CONTEXT), pieces, wait=True))) == 6
 
 
 async def test_the_newest_frame_wins(engine: VisionEngine) -> None:
@@ -348,6 +376,25 @@ async def test_an_engine_says_what_it_is(engine: VisionEngine) -> None:
     assert [len(model.sha256) for model in description.models] == [64, 64, 64]
     assert "video/webm" in description.formats
     assert engine.default_slots() >= 1
+
+
+@pytest.mark.parametrize(
+    ("size", "smaller_one"),
+    [((640, 480), None), ((720, 360), None), ((1280, 720), (738, 414)), ((480, 1280), (338, 904)), ((0, 0), None)],
+)
+def test_a_smaller_size_has_the_same_shape(size: tuple[int, int], smaller_one: tuple[int, int] | None) -> None:
+    assert smaller(*size) == smaller_one
+
+
+def test_a_lower_rate_is_suggested_and_never_a_higher_one() -> None:
+    rates = Rates(0.0, 0, 0)
+    assert rates.suggested(10) is None
+    rates.note(0.5, 5, 5)
+    rates.note(2.0, 20, 15)
+    assert rates.suggested(21) == 7
+    assert rates.suggested(5) == 5
+    rates.note(4.0, 40, 35)
+    assert rates.suggested(21) is None
 
 
 def test_pressure_gives_up_one_thing_after_the_other_and_takes_it_back() -> None:
