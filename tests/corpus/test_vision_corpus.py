@@ -134,11 +134,16 @@ def test_smiles_with_teeth_are_found(corpus: Path) -> None:
 
 
 def test_frontal_faces_face_the_camera(corpus: Path) -> None:
+    """All but within 3 degrees; the neutral portrait shows one ear only, the nose towards image right."""
+    yaws = []
     for picture in portraits(corpus):
         face = read(picture)
         assert face is not None
         assert face.pose is not None
-        assert abs(face.pose.yaw) < 12
+        yaws.append(face.pose.yaw)
+    *others, turned = sorted(yaws)
+    assert max(map(abs, others)) < 3
+    assert 8 < turned < 16
 
 
 def test_heads_of_frontal_clips_are_turned_to_the_camera_on_every_frame(corpus: Path) -> None:

@@ -63,7 +63,7 @@ _YAW_BIAS: Final = -1.25
 class Pose:
     """Degrees: yaw positive towards image right, pitch positive upwards, roll positive clockwise as seen.
 
-    Yaw and pitch count from the line to the camera.
+    Yaw and pitch count from the line to the camera, in axes that lean with the head: a tilt alone changes neither.
 
     `error`: how far the points lie from the rigid head's, root mean square over the distance of the eyes' corners.
     """
@@ -95,12 +95,13 @@ def solve(points: Floats, width: int, height: int) -> Pose | None:
         return None
     if fit is None or not fit.error <= MAX_ERROR * eyes:
         return None
-    yaw, pitch = angles(fit.rotation @ _FACING)
-    x, y, z = (float(value) for value in fit.shift)
+    roll = math.atan2(float(across[1]), float(across[0]))
+    upright = np.array([[math.cos(roll), math.sin(roll), 0], [-math.sin(roll), math.cos(roll), 0], [0, 0, 1]])
+    yaw, pitch = angles(upright @ fit.rotation @ _FACING)
+    x, y, z = (float(value) for value in upright @ fit.shift)
     yaw += math.degrees(math.atan2(x, z))
     pitch -= math.degrees(math.atan2(y, math.hypot(x, z)))
-    roll = math.degrees(math.atan2(float(across[1]), float(across[0])))
-    return Pose(yaw - _YAW_BIAS, pitch, roll, fit.error / eyes)
+    return Pose(yaw - _YAW_BIAS, pitch, math.degrees(roll), fit.error / eyes)
 
 
 @dataclass(frozen=True, slots=True)

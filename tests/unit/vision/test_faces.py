@@ -118,7 +118,9 @@ def test_a_known_head_has_its_known_pose(yaw: float, pitch: float, roll: float) 
     points[pose._NUMBERS, 1] = head[:, 1] / head[:, 2] * 640 + 240
     solved = pose.solve(points, 640, 480)
     assert solved is not None
-    facing = (ry @ rx.T @ rz) @ [0, 0, -1]
+    tilt = math.radians(solved.roll)
+    upright = np.array([[math.cos(tilt), math.sin(tilt), 0], [-math.sin(tilt), math.cos(tilt), 0], [0, 0, 1]])
+    facing = upright @ (ry @ rx.T @ rz) @ [0, 0, -1]
     assert solved.yaw - 1.25 == pytest.approx(math.degrees(math.atan2(facing[0], -facing[2])), abs=0.2)
     assert solved.roll == pytest.approx(roll, abs=1.5)
     assert solved.error < 0.01
