@@ -11,10 +11,12 @@ from typing import Any, cast
 
 from talkup_client.client import Client
 from talkup_client.errors import SettingError, TalkupError
-from talkup_client.events import AnalysisResult, StreamEnded, TranscriptUpdate
+from talkup_client.events import AnalysisResult, Notice, StreamEnded, StreamEvent, TranscriptUpdate
 from talkup_client.findings import Findings
+from talkup_client.losses import losses
 from talkup_client.media_file import MediaFile, has_sound
-from talkup_client.sources import paced
+from talkup_client.sources import slices
+from talkup_client.stream import Stream
 
 _ROWS = (
     ("face present", "presence_ratio", 100, "%"),
@@ -31,39 +33,81 @@ _ROWS = (
 
 async def analyze(
     client: Client, media: MediaFile, tell: Callable[[str], None], findings: Findings | None = None
-) -> None:
-    """Stream a recording as a live source would, and tell each event and then the summary, line by line.
+) -> list[str]:
+    """Have every frame of a recording analysed; tell each event and then the summary, line by line.
 
-    With `findings` everything is kept there, with mesh points, and with captions if the recording has sound. A busy
-    gateway is asked again within the client's patience. Raises TalkupError when the stream is refused or fails,
-    UnsupportedFileError when a file does not tell its duration.
+    A slice is sent when the one before is dealt with, so no frame is left out, however slow the worker. With `findings`
+    everything is kept there, with mesh points, and with captions if the recording has sound. A busy gateway is asked
+    again within the client's patience. Gives a line for each kind of loss. Raises TalkupError when the stream is
+    refused or fails, UnreadableFileError.
     """
-    services = ("vision", "stt") if findings is not None and has_sound(media) else ("vision",)
+    try:
+        async with asyncio.TaskGroup() as group:
+            seen = group.create_task(_watch(client, media, tell, findings))
+            if findings is not None and has_sound(media):
+                group.create_task(_listen(client, media, findings))
+    except* TalkupError as errors:
+        raise errors.exceptions[0] from None
+    return seen.result()
+
+
+async def _watch(client: Client, media: MediaFile, tell: Callable[[str], None], findings: Findings | None) -> list[str]:
+    """The pictures: their events and summary, as lines; gives the losses."""
     signals = () if findings is None else ("landmarks",)
+    notices: list[Notice] = []
+
+    def take(event: StreamEvent) -> None:
+        match event:
+            case Notice():
+                notices.append(event)
+            case AnalysisResult(data=data):
+                if findings is not None:
+                    findings.add(event)
+                for line in lines_of(data):
+                    tell(line)
+
     async with client.stream(
-        format=media.format, services=services, signals=signals, patience=client.patience()
+        format=media.format, services=("vision",), signals=signals, patience=client.patience()
     ) as stream:
+        return losses(notices, await _converse(stream, media, take, in_step=True))
 
-        async def send() -> None:
-            async for chunk in paced(media, asyncio.sleep):
-                await stream.send(chunk)
-            await stream.end()
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                sender = group.create_task(send())
-                async for event in stream:
-                    if findings is not None and isinstance(event, AnalysisResult | TranscriptUpdate):
-                        findings.add(event)
-                    match event:
-                        case AnalysisResult(data=data):
-                            for line in lines_of(data):
-                                tell(line)
-                        case StreamEnded():
-                            break
-                sender.cancel()
-        except* TalkupError as errors:
-            raise errors.exceptions[0] from None
+async def _listen(client: Client, media: MediaFile, findings: Findings) -> None:
+    """The sound: its captions."""
+
+    def take(event: StreamEvent) -> None:
+        if isinstance(event, TranscriptUpdate):
+            findings.add(event)
+
+    async with client.stream(format=media.format, services=("stt",), patience=client.patience()) as stream:
+        await _converse(stream, media, take, in_step=False)
+
+
+async def _converse(
+    stream: Stream, media: MediaFile, take: Callable[[StreamEvent], None], *, in_step: bool
+) -> StreamEnded | None:
+    """One stream to its end; `in_step`: each slice waits until the one before is dealt with."""
+
+    async def send() -> None:
+        async for piece in slices(media):
+            await stream.send(piece)
+            if in_step:
+                await stream.flush()
+        await stream.end()
+
+    ended: StreamEnded | None = None
+    try:
+        async with asyncio.TaskGroup() as group:
+            sender = group.create_task(send())
+            async for event in stream:
+                take(event)
+                if isinstance(event, StreamEnded):
+                    ended = event
+                    break
+            sender.cancel()
+    except* TalkupError as errors:
+        raise errors.exceptions[0] from None
+    return ended
 
 
 @dataclass(frozen=True, slots=True)

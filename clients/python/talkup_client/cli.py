@@ -111,14 +111,16 @@ async def run_status(client: Client) -> int:
 
 
 async def run_analyze(client: Client, arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Stream a recording in real time and print its events and its summary; draw them on demand."""
+    """Have a recording analysed and print its events and its summary; draw them on demand."""
     media = identify(arguments.file)
     drawing = drawing_of(media, arguments.annotate)
     async with client:
-        await analyze(client, media, lambda line: _out(f"{line}\n"), drawing.findings if drawing else None)
+        lost = await analyze(client, media, lambda line: _out(f"{line}\n"), drawing.findings if drawing else None)
+    for loss in lost:
+        terminal.say(f"{media.path.name}: warning: {loss}")
     if drawing is not None:
         terminal.say(drawing.write())
-    return EXIT_OK
+    return status.LOST if lost else EXIT_OK
 
 
 async def run_token(api: HttpApi, arguments: argparse.Namespace, terminal: Terminal) -> int:

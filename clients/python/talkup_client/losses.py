@@ -25,8 +25,11 @@ def losses(notices: Sequence[Notice], ended: StreamEnded | None) -> list[str]:
     if damaged := _count(ended.totals.get("damaged_bytes")):
         found.append(f"{damaged} bytes of the recording made no sense: words may be missing")
     dropped = ended.totals.get("dropped")
-    if isinstance(dropped, dict) and (corrupt := _count(dropped.get("corrupt"))):
-        found.append(f"{corrupt} pictures were damaged")
+    if isinstance(dropped, dict):
+        if corrupt := _count(dropped.get("corrupt")):
+            found.append(f"{corrupt} pictures were damaged")
+        if late := _count(dropped.get("overload")) + _count(dropped.get("stale")):
+            found.append(f"{late} pictures were left out: the worker had no time for them")
     return list(dict.fromkeys(found))
 
 

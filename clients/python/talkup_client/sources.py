@@ -11,6 +11,7 @@ from talkup_client.errors import UnreadableFileError, UnsupportedFileError
 from talkup_client.media_file import MediaFile
 
 REALTIME_SLICE_S = 0.1
+_SLICE_BYTES = 1024
 
 
 async def chunks(media: MediaFile, size: int) -> AsyncGenerator[bytes, None]:
@@ -20,23 +21,43 @@ async def chunks(media: MediaFile, size: int) -> AsyncGenerator[bytes, None]:
             yield chunk
 
 
+async def slices(media: MediaFile) -> AsyncGenerator[bytes, None]:
+    """A file in slices of about 100 ms of playing time, or of 1 KiB where it does not tell its duration.
+
+    Raises UnreadableFileError.
+    """
+    async for chunk in chunks(media, _slice_bytes(media, _playing_s(media)) or _SLICE_BYTES):
+        yield chunk
+
+
 async def paced(media: MediaFile, sleep: Callable[[float], Awaitable[object]]) -> AsyncGenerator[bytes, None]:
     """A slice every 100 ms of playing time, at the file's mean rate.
 
     Raises UnsupportedFileError when the file does not tell its duration, UnreadableFileError.
     """
-    with _readable(media):
-        playing_s = duration.seconds(media)
-    if not playing_s:
+    playing_s = _playing_s(media)
+    size = _slice_bytes(media, playing_s)
+    if not playing_s or not size:
         raise UnsupportedFileError(f"{media.path.name} does not tell its duration: it cannot be paced in real time")
-    size = max(1, round(media.size_bytes * REALTIME_SLICE_S / playing_s))
-    size += size % 2  # samples of two bytes stay whole
     clock = asyncio.get_running_loop().time
     begin, sent = clock(), 0
     async for chunk in chunks(media, size):
         await sleep(max(0.0, begin + sent / media.size_bytes * playing_s - clock()))
         yield chunk
         sent += len(chunk)
+
+
+def _playing_s(media: MediaFile) -> float | None:
+    with _readable(media):
+        return duration.seconds(media)
+
+
+def _slice_bytes(media: MediaFile, playing_s: float | None) -> int | None:
+    """Bytes of 100 ms, even so that samples of two bytes stay whole; None where the duration is not known."""
+    if not playing_s:
+        return None
+    size = max(1, round(media.size_bytes * REALTIME_SLICE_S / playing_s))
+    return size + size % 2
 
 
 @contextmanager

@@ -19,12 +19,13 @@ def ended(media_seconds: float = 1.0, **totals: Any) -> StreamEnded:
 
 def test_every_kind_of_loss_is_a_line() -> None:
     notices = [Notice("s", "orphan_chunk", "media without its header"), Notice("s", "no_worker", "waiting")]
-    totals = ended(missing_chunks=2, damaged_bytes=70, dropped={"overload": 1, "stale": 0, "corrupt": 3})
+    totals = ended(missing_chunks=2, damaged_bytes=70, dropped={"overload": 1, "stale": 4, "corrupt": 3})
     assert losses(notices * 2, totals) == [
         "media without its header",
         "2 chunks were lost on the way",
         "70 bytes of the recording made no sense: words may be missing",
         "3 pictures were damaged",
+        "5 pictures were left out: the worker had no time for them",
     ]
     assert losses([Notice("s", "gap", "chunks 3 to 4 are missing")], None) == ["chunks 3 to 4 are missing"]
     assert losses([], ended(missing_chunks=0, dropped={"corrupt": 0})) == []
