@@ -477,7 +477,7 @@ class FlowMessage(ServerBase, frozen=True, kw_only=True, tag="flow"):
 class StreamEndedData(Struct, frozen=True, kw_only=True):
     """Totals. `missing_chunks` are lost for good, in `gaps` holes; `text_id` names the stored transcript.
 
-    `damaged_bytes` of the media made no sense and were passed over: words may be missing there.
+    `damaged_bytes` of the media made no sense and were passed over: words or frames may be missing there.
     """
 
     stream_id: str

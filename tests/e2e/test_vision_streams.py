@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
@@ -12,7 +13,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests.e2e.wire import open_wire
-from tests.fakes.stack import HOST, Stack, free_port, running_stack, start
+from tests.fakes.stack import HOST, Stack, child_environment, free_port, running_stack, start
 from tests.unit.media.video_material import recording, timeslices
 from tests.unit.vision.faces import PORTRAIT
 
@@ -95,6 +96,43 @@ async def test_a_recording_gives_its_frames(vision_stack: Stack) -> None:
         assert first["frame"]["face_count"] == 0
         await wire.send({"type": "stream_end", "stream_id": "camera"})
         await wire.until("stream_ended")
+
+
+async def talkup_analyze(stack: Stack, file: Path) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of `talkup analyze`."""
+    command = [
+        str(Path(sys.executable).with_name("talkup")),
+        "analyze",
+        "--url",
+        stack.ws_url,
+        "--key",
+        stack.key,
+        str(file),
+    ]
+    pipe = asyncio.subprocess.PIPE
+    running = await asyncio.create_subprocess_exec(*command, env=child_environment({}), stdout=pipe, stderr=pipe)
+    out, err = await asyncio.wait_for(running.communicate(), 60)
+    assert running.returncode is not None
+    return running.returncode, out.decode(), err.decode()
+
+
+async def test_talkup_analyze_leaves_out_no_frame(vision_stack: Stack, tmp_path: Path) -> None:
+    """Sent as fast as the worker takes it: at 60 frames a second of playing time one waits for another."""
+    film = tmp_path / "film.webm"
+    film.write_bytes(recording("libvpx", "webm", frames=120, key_every=30, fps=60))
+    code, out, err = await talkup_analyze(vision_stack, film)
+    assert (code, err) == (0, "")
+    assert re.search(r"^frames +120$", out, re.MULTILINE)
+
+
+async def test_talkup_analyze_tells_what_was_damaged(vision_stack: Stack, tmp_path: Path) -> None:
+    film, data = tmp_path / "film.webm", recording("libvpx", "webm", frames=48)
+    film.write_bytes(data[: len(data) // 2] + bytes(600) + data[len(data) // 2 + 600 :])
+    code, out, err = await talkup_analyze(vision_stack, film)
+    assert code == 3
+    assert re.search(r"^frames +\d+$", out, re.MULTILINE)
+    assert re.search(r"film\.webm: warning: \d+ bytes of the recording made no sense", err)
+    assert re.search(r"film\.webm: warning: \d+ pictures were damaged", err)
 
 
 async def test_a_video_goes_on_when_its_worker_is_killed(tmp_path: Path) -> None:

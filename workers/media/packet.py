@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from workers.media.errors import MediaError
@@ -117,7 +117,7 @@ class Packet:
 
     `pts` is in milliseconds on the recording's own clock, None where the container has none. `offset` counts bytes from
     the first byte of this demuxer; only the first packet with a given offset is a restart point. `anchor` goes to
-    `Demuxer.prefix`.
+    `Demuxer.prefix`. `after_damage`: packets may be missing before this one.
     """
 
     track: int
@@ -126,6 +126,7 @@ class Packet:
     pts: float | None = None
     key: bool = True
     anchor: int = 0
+    after_damage: bool = False
 
 
 class Demuxer(ABC):
@@ -145,7 +146,7 @@ class Demuxer(ABC):
         self.damaged = 0
         self._skip = 0
         self._lost = -1
-        self._at_damage = False
+        self._at_damage = self._past_damage = False
 
     @property
     def floor(self) -> int:
@@ -166,6 +167,7 @@ class Demuxer(ABC):
         self._buffer += payload
         while True:
             self._pass_over()
+            before = len(packets)
             try:
                 self._consume(self._advance(packets))
             except Incomplete:
@@ -176,6 +178,9 @@ class Demuxer(ABC):
                 self._lost = 0
                 self._at_damage = True
                 self._pass_damage(1)
+            if self._past_damage and len(packets) > before:
+                packets[before] = replace(packets[before], after_damage=True)
+                self._past_damage = False
 
     def finish(self) -> list[Packet]:
         """No more bytes: the packets that only the end completes."""
@@ -225,6 +230,7 @@ class Demuxer(ABC):
         dropped = self._seek()
         if not dropped:
             self._lost = -1
+            self._past_damage |= self._at_damage
             self._at_damage = False
             return 0
         self._lost += dropped

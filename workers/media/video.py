@@ -4,8 +4,9 @@ The counterpart of `workers.media.decoder` for pictures, run by the same child p
 of `workers.media.frames`. Every packet is decoded, as later ones need it; of one chunk only the newest
 `MAX_CHUNK_FRAMES` leave with their picture. Frames leave in the order in which they are shown and are numbered in it,
 whatever the order of their packets (B-frames); a key frame begins anew, so the numbers before it are all given. After
-a gap, packets up to the next key frame are reported as corrupt. The media clock starts with the recording's first
-packet of any track, as the audio decoder's does. Whatever the bytes are, MediaError is all that leaves this module.
+a gap or damage, packets up to the next key frame are reported as corrupt. The media clock starts with the recording's
+first packet of any track, as the audio decoder's does. Whatever the bytes are, MediaError is all that leaves this
+module.
 """
 
 from __future__ import annotations
@@ -211,6 +212,7 @@ class VideoDecoder:
         if self._origin is None:
             self._origin = (packet.pts or 0.0) if demuxer.origin is None else demuxer.origin
         track = self._track or self._choose(demuxer)
+        self._needs_key |= packet.after_damage
         if packet.track != track.number or self._decoder is None:
             return
         if self._needs_key and not packet.key:

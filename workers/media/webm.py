@@ -40,6 +40,9 @@ _IN_CLUSTER = frozenset(
     (_CLUSTER, _TIMESTAMP, _SIMPLE_BLOCK, _BLOCK_GROUP, 0xA7, 0xAB, 0xBF, 0xEC, 0x1C53BB6B, 0x1254C367)
 )
 
+_AMONG_CLUSTERS = _IN_CLUSTER | {_EBML, _SEGMENT, _INFO, _TRACKS, 0x5854, 0xAF, 0x114D9B74, 0x1043A770, 0x1941A469}
+"""Also SilentTracks, EncryptedBlock, SeekHead, Chapters, Attachments, and the header of another recording."""
+
 _UNKNOWN = b"\x01\xff\xff\xff\xff\xff\xff\xff"
 _CLUSTER_BYTES = _CLUSTER.to_bytes(4, "big")
 _CANDIDATE = re.compile(rb"\x1f\x43\xb6\x75|\xa3")
@@ -171,8 +174,12 @@ class WebmDemuxer(Demuxer):
         element, id_length = _element_id(buffer, 0)
         if not self._header and element != _EBML:
             raise DamagedError("it does not begin with EBML")
+        if self._in_clusters and element not in _AMONG_CLUSTERS:
+            raise DamagedError("not an element of a cluster")
         size, size_length = _vint(buffer, id_length)
         head = id_length + size_length
+        if self._in_clusters and element == _SIMPLE_BLOCK and _vint(buffer, head)[0] not in self.tracks:
+            raise DamagedError("a block of no track")
         if element in (_SEGMENT, _CLUSTER):
             self._enter(element)
             return head

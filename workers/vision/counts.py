@@ -45,15 +45,23 @@ class Counts(msgspec.Struct, array_like=True):
 
 
 class ChunkTotals(msgspec.Struct, frozen=True, array_like=True):
-    """Chunks of a stream, their bytes, chunks lost, and the last sequence; counted once over all attempts."""
+    """Chunks of a stream, their bytes, chunks lost, the last sequence, and bytes of chunks that made no sense.
+
+    Counted once over all attempts.
+    """
 
     chunks: Natural = 0
     size: Natural = 0
     missing: Natural = 0
     last: int = -1
+    damaged: Natural = 0
 
     def plus(self, sequence: int, size: int, missing: int) -> ChunkTotals:
         """With the next chunk; one that was counted before changes nothing."""
         if sequence <= self.last:
             return self
-        return ChunkTotals(self.chunks + 1, self.size + size, self.missing + missing, sequence)
+        return ChunkTotals(self.chunks + 1, self.size + size, self.missing + missing, sequence, self.damaged)
+
+    def with_damage(self, damaged: int) -> ChunkTotals:
+        """With so many more bytes without sense."""
+        return msgspec.structs.replace(self, damaged=self.damaged + damaged)

@@ -85,12 +85,14 @@ class VisionSession:
     async def feed(self, chunk: media_pb2.Chunk) -> None:
         """Take one chunk. Raises EngineError for media that cannot go on."""
         totals = self._totals.plus(chunk.sequence, len(chunk.payload), chunk.missing_before)
+        is_new, before = totals is not self._totals, self._source.damaged_bytes
         try:
             await self._source.feed(chunk, totals, self._clock(), self._box)
         except MediaError as error:
             raise self._fail(error) from error
         finally:
-            self._totals = totals
+            damaged = self._source.damaged_bytes - before if is_new else 0
+            self._totals = totals.with_damage(damaged) if damaged else totals
         async with self._changed:
             self._changed.notify_all()
 
@@ -307,6 +309,7 @@ class VisionSession:
             bytes=totals.size,
             media_ms=self._media_ms,
             missing_chunks=totals.missing,
+            damaged_bytes=totals.damaged,
             dropped=self._counts.dropped(),
         )
         results.append(task_pb2.TaskResult(ended=ended))

@@ -74,11 +74,18 @@ class Source(Protocol):
         """
         ...
 
+    @property
+    def damaged_bytes(self) -> int:
+        """Bytes of a recording fed here that made no sense; frames were in them that nobody can count."""
+        ...
+
     async def close(self) -> None: ...
 
 
 class ImageSource:
-    """One encoded picture a chunk."""
+    """One encoded picture a chunk; a damaged one is counted as such."""
+
+    damaged_bytes = 0
 
     def __init__(self, state: Restart, max_fps: int | None) -> None:
         self._state = state
@@ -137,6 +144,9 @@ class VideoStream(Protocol):
     @property
     def media_samples(self) -> int: ...
 
+    @property
+    def damaged_bytes(self) -> int: ...
+
     async def feed(
         self, payload: bytes, sequence: int, *, new_recording: bool = False, missing_before: int = 0
     ) -> NDArray[np.float32]: ...
@@ -158,6 +168,11 @@ class VideoSource:
         self._last_ms = state.media_ms
         self._keys: deque[tuple[int, int]] = deque()
         self._saved = (-1, b"")
+
+    @property
+    def damaged_bytes(self) -> int:
+        """See `Source`."""
+        return self._stream.damaged_bytes
 
     async def feed(self, chunk: media_pb2.Chunk, totals: ChunkTotals, arrived: float, box: Mailbox[Frame]) -> None:
         """See `Source`; the frames of one chunk are analysed one after the other unless the next chunk comes first."""

@@ -505,7 +505,7 @@ data: StreamEndedData
 /**
  * Totals. `missing_chunks` are lost for good, in `gaps` holes; `text_id` names the stored transcript.
  * 
- *     `damaged_bytes` of the media made no sense and were passed over: words may be missing there.
+ *     `damaged_bytes` of the media made no sense and were passed over: words or frames may be missing there.
  */
 export interface StreamEndedData {
 stream_id: string

@@ -23,7 +23,7 @@ def test_every_kind_of_loss_is_a_line() -> None:
     assert losses(notices * 2, totals) == [
         "media without its header",
         "2 chunks were lost on the way",
-        "70 bytes of the recording made no sense: words may be missing",
+        "70 bytes of the recording made no sense: something is missing there",
         "3 pictures were damaged",
         "5 pictures were left out: the worker had no time for them",
     ]

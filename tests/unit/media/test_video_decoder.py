@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import av
 import numpy as np
@@ -127,6 +128,22 @@ def test_a_second_recording_goes_on_in_time() -> None:
     assert [record.index for record in found] == list(range(48))
     times = [record.media_ms for record in found]
     assert times == sorted(times)
+
+
+@pytest.mark.parametrize(("codec", "container"), [("libvpx", "webm"), ("libx264", "matroska")])
+@pytest.mark.parametrize("missing", [0, 600])
+def test_after_damage_frames_up_to_the_next_key_are_reported_corrupt(codec: str, container: str, missing: int) -> None:
+    """Bytes overwritten in the middle, or cut out there: what follows is found again, and starts at a key frame."""
+    data = recording(codec, container, frames=48)
+    middle = len(data) * 9 // 16  # among frames that are no key
+    damaged = data[:middle] + bytes(600 - missing) + data[middle + 600 :]
+    decoder = VideoDecoder(declared(container))
+    found = records(decoded(decoder, timeslices(damaged, 40)))
+    states = "".join("K" if f.flags & FrameFlag.KEY else "c" if f.flags & FrameFlag.CORRUPT else "." for f in found)
+    assert re.fullmatch(r"(K\.{7})*K?\.*c+(K\.{7})+", states)
+    assert len(found) > 28
+    assert decoder.damaged_bytes > 0
+    check_restarts(declared(container), timeslices(damaged, 40))
 
 
 @pytest.mark.parametrize(("codec", "container"), [("libvpx", "webm"), ("libx264", "mp4")])
