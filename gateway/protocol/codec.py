@@ -130,8 +130,8 @@ def _decode_object(top: Mapping[str, Any], max_chunk_bytes: int) -> messages.Cli
     if value is None and inner.get("timestamp") is not None:
         path, value = "data.timestamp", inner["timestamp"]
     timestamp_ms = _timestamp_ms(path, value)
-    if type_name in _MEDIA and isinstance(value, int) and abs(value) < _MILLISECONDS_FROM:
-        timestamp_ms = None  # whole seconds do not say when a picture was taken
+    if type_name in _MEDIA and timestamp_ms is not None and _is_whole_seconds(value, timestamp_ms):
+        timestamp_ms = None  # that does not say when a picture was taken
     return reader(_Raw(top, inner, timestamp_ms, max_chunk_bytes))
 
 
@@ -164,6 +164,12 @@ def _timestamp_ms(path: str, value: object) -> int | None:
     if milliseconds is None or abs(milliseconds) > _MAX_TIMESTAMP_MS:
         raise _refused(Code.BAD_MESSAGE, f"{path}: neither UNIX seconds, UNIX milliseconds nor ISO 8601", path)
     return milliseconds
+
+
+def _is_whole_seconds(value: object, timestamp_ms: int) -> bool:
+    """Whether a timestamp was given to the second."""
+    in_milliseconds = isinstance(value, int | float) and abs(value) >= _MILLISECONDS_FROM
+    return not in_milliseconds and timestamp_ms % 1000 == 0
 
 
 def _iso_ms(text: str) -> int | None:

@@ -16,7 +16,6 @@ _RATES = (44_100, 48_000, 32_000)
 _KBITS_MPEG1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _KBITS_MPEG2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _ID3_HEAD = 10
-_ID3V1_BYTES = 128
 _HEAD = 4
 _TRACK = 1
 
@@ -48,6 +47,7 @@ class Mp3Demuxer(Demuxer):
     """Bytes of an MP3 stream to its frames; `resumed`: they begin at a restart point."""
 
     has_pts = False
+    tail_counts = False
 
     def __init__(self, *, resumed: bool = False) -> None:
         super().__init__()
@@ -77,8 +77,6 @@ class Mp3Demuxer(Demuxer):
             if len(buffer) < _ID3_HEAD:
                 raise Incomplete
             return check_skip(_ID3_HEAD + (buffer[6] << 21 | buffer[7] << 14 | buffer[8] << 7 | buffer[9]))
-        if buffer[:3] == b"TAG":
-            return _ID3V1_BYTES
         header = parse_header(buffer)
         if header is None:
             raise DamagedError("not a frame")

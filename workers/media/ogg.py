@@ -4,8 +4,9 @@ A restart point is a page on which a packet begins; its prefix is the page with 
 a page's packets comes from its granule position, which is where the last packet that ends on it ends. The end trim of
 RFC 7845, 4.4 is not applied: at most one packet of padding follows the speech.
 
-A page that begins an Opus stream once there was sound begins the next link of a chain (RFC 3533, 4); a radio stream has
-one for each title. All links are read; one decoder goes on from link to link, so the pre-skip of later ones is heard.
+A page that begins an Opus stream once the streams of a link have begun begins the next link of a chain (RFC 3533, 4); a
+radio stream has one for each title. All links are read; one decoder goes on from link to link, so the pre-skip of later
+ones is heard.
 """
 
 from __future__ import annotations
@@ -47,12 +48,14 @@ class _Link:
 class OggDemuxer(Demuxer):
     """Bytes of an Ogg Opus recording to its packets; other streams multiplexed into it are passed over."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, resumed: bool = False) -> None:
+        """`resumed`: the prefix is followed by the middle of a link, or by the next one."""
         super().__init__()
+        self._resumed = resumed
         self._serial: int | None = None
         self._links: deque[_Link] = deque(maxlen=_MAX_LINKS)
         self._link = -1
-        self._heard = False
+        self._begun = False
         self._parts: list[bytes] = []
         self._part_bytes = 0
         self._part_offset = 0
@@ -91,9 +94,11 @@ class OggDemuxer(Demuxer):
         if len(buffer) < end:
             raise Incomplete
         flags, granule, serial = struct.unpack_from("<BqI", buffer, 5)
-        follows = self._heard and flags & _BEGINS and buffer[body : body + len(_HEAD)] == _HEAD
+        follows = self._begun and flags & _BEGINS and buffer[body : body + len(_HEAD)] == _HEAD
         if self._serial is None or follows:
-            self._serial, self._heard = serial, False
+            self._serial, self._begun = serial, self._resumed
+        elif not flags & _BEGINS:
+            self._begun = True  # all streams of a link begin before any goes on (RFC 3533, 4)
         if serial == self._serial:
             self._page(bytes(buffer[:end]), body, granule, packets, continued=bool(flags & _CONTINUED))
         return end
@@ -103,7 +108,6 @@ class OggDemuxer(Demuxer):
             self._forget()
         whole = self._assemble(page, body, tail_only=continued and not self._parts)
         audio = [(data, offset) for data, offset in whole if self._is_audio(data)]
-        self._heard |= bool(audio)
         at = granule - sum(packet_samples(data) for data, _ in audio)
         for data, offset in audio:
             pts = at * 1000 / RATE if granule >= 0 else None

@@ -135,7 +135,9 @@ class Demuxer(ABC):
     has_pts = True
     """Whether the container says where a packet stands in time."""
 
-    # `damaged`: bytes passed over so far because they break their norm; those behind a gap that was told do not count.
+    tail_counts = True
+    """Whether bytes without sense at the end of a recording are damage; else they may be tags."""
+
     # `origin`: the pts in ms at which the recording begins; None: with its first packet, as tracks are interleaved.
 
     def __init__(self) -> None:
@@ -143,10 +145,15 @@ class Demuxer(ABC):
         self.origin: float | None = None
         self.position = 0
         self._buffer = bytearray()
-        self.damaged = 0
+        self._damaged = self._open_damage = 0
         self._skip = 0
         self._lost = -1
         self._at_damage = self._past_damage = False
+
+    @property
+    def damaged(self) -> int:
+        """Bytes passed over so far because they break their norm; those behind a gap that was told do not count."""
+        return self._damaged + (self._open_damage if self.tail_counts else 0)
 
     @property
     def floor(self) -> int:
@@ -232,16 +239,17 @@ class Demuxer(ABC):
             self._lost = -1
             self._past_damage |= self._at_damage
             self._at_damage = False
+            self._damaged, self._open_damage = self._damaged + self._open_damage, 0
             return 0
         self._lost += dropped
         if self._at_damage:
-            self.damaged += dropped
+            self._open_damage += dropped
         if self._lost > MAX_LOST_BYTES:
             raise MediaError("the recording is damaged and no restart point follows")
         return dropped
 
     def _pass_damage(self, size: int) -> None:
-        self.damaged += size
+        self._open_damage += size
         self._consume(size)
 
     def _consume(self, size: int) -> None:

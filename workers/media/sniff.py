@@ -77,7 +77,7 @@ def make_demuxer(container: int, fmt: media_pb2.MediaFormat, *, resumed: bool = 
         case media_pb2.CONTAINER_WEBM:
             return webm.WebmDemuxer()
         case media_pb2.CONTAINER_OGG:
-            return ogg.OggDemuxer()
+            return ogg.OggDemuxer(resumed=resumed)
         case media_pb2.CONTAINER_MP4:
             return mp4.Mp4Demuxer()
         case media_pb2.CONTAINER_MP3:

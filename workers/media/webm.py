@@ -44,6 +44,8 @@ _AMONG_CLUSTERS = _IN_CLUSTER | {_EBML, _SEGMENT, _INFO, _TRACKS, 0x5854, 0xAF, 
 """Also SilentTracks, EncryptedBlock, SeekHead, Chapters, Attachments, and the header of another recording."""
 
 _UNKNOWN = b"\x01\xff\xff\xff\xff\xff\xff\xff"
+_LACING, _XIPH, _FIXED = 0x06, 0x02, 0x04
+_MAX_STRANGE_BYTES = 64 << 10
 _CLUSTER_BYTES = _CLUSTER.to_bytes(4, "big")
 _CANDIDATE = re.compile(rb"\x1f\x43\xb6\x75|\xa3")
 _MAX_CANDIDATE_BYTES = 8 << 10
@@ -154,6 +156,36 @@ def _track(entry: bytes) -> Track:
     return Track(_unsigned(fields[0xD7]), codec, private, int(rate), channels, delay, pcm)
 
 
+def _frames(data: bytes, lacing: int) -> list[bytes]:
+    """The frames of a block's body, however they are laced (RFC 9559, 10.3)."""
+    if not lacing:
+        return [data]
+    count, at = data[0] + 1, 1
+    sizes: list[int] = []
+    while lacing != _FIXED and len(sizes) < count - 1:
+        if lacing == _XIPH:
+            size = 0
+            while data[at] == 255:
+                size, at = size + 255, at + 1
+            size, at = size + data[at], at + 1
+        else:
+            value, length = _vint(data, at)
+            middle = (1 << (7 * length - 1)) - 1  # differences are written around it
+            size, at = (value or 0) + (sizes[-1] - middle if sizes else 0), at + length
+        sizes.append(size)
+    rest = len(data) - at
+    if lacing == _FIXED:
+        sizes = [rest // count] * (count - 1)
+    last = rest - sum(sizes)
+    if min(last, *sizes, 0) < 0 or (lacing == _FIXED and rest % count):
+        raise DamagedError("the frames of a block are larger than it is")
+    frames = []
+    for size in [*sizes, last]:
+        frames.append(data[at : at + size])
+        at += size
+    return frames
+
+
 class WebmDemuxer(Demuxer):
     """Bytes of a WebM or Matroska recording to packets of all its tracks."""
 
@@ -174,12 +206,10 @@ class WebmDemuxer(Demuxer):
         element, id_length = _element_id(buffer, 0)
         if not self._header and element != _EBML:
             raise DamagedError("it does not begin with EBML")
-        if self._in_clusters and element not in _AMONG_CLUSTERS:
-            raise DamagedError("not an element of a cluster")
         size, size_length = _vint(buffer, id_length)
         head = id_length + size_length
-        if self._in_clusters and element == _SIMPLE_BLOCK and _vint(buffer, head)[0] not in self.tracks:
-            raise DamagedError("a block of no track")
+        if self._in_clusters and self._is_strange(element, head):
+            return self._past_strange(head, size)
         if element in (_SEGMENT, _CLUSTER):
             self._enter(element)
             return head
@@ -196,6 +226,22 @@ class WebmDemuxer(Demuxer):
         else:
             self._header = check_header(self._header + bytes(buffer[: head + size]))
             self._header_child(element, data)
+        return head + size
+
+    def _is_strange(self, element: int, head: int) -> bool:
+        """Whether an element does not belong among clusters, or is a block of a track that is not there."""
+        if element not in _AMONG_CLUSTERS:
+            return True
+        return element == _SIMPLE_BLOCK and _vint(self._buffer, head)[0] not in self.tracks
+
+    def _past_strange(self, head: int, size: int | None) -> int:
+        """The size of an element of an unknown kind (RFC 8794, 6.2), where something known follows it; else damage."""
+        if size is None or size > _MAX_STRANGE_BYTES:
+            raise DamagedError("not an element of a cluster")
+        if len(self._buffer) < head + size + 4:
+            raise Incomplete
+        if _element_id(self._buffer, head + size)[0] not in _AMONG_CLUSTERS:
+            raise DamagedError("not an element of a cluster")
         return head + size
 
     def _is_read(self, element: int) -> bool:
@@ -222,20 +268,23 @@ class WebmDemuxer(Demuxer):
         if element == _TIMESTAMP:
             self._timestamp = _unsigned(data)
         elif element == _SIMPLE_BLOCK:
-            packets.append(self._block(data, key=bool(data[2 + _vint(data, 0)[1]] & 0x80)))
+            packets += self._block(data, key=bool(data[2 + _vint(data, 0)[1]] & 0x80))
         else:
             group = dict(_children(data))
-            packets.append(self._block(group[_BLOCK], key=_REFERENCE_BLOCK not in group))
+            packets += self._block(group[_BLOCK], key=_REFERENCE_BLOCK not in group)
 
-    def _block(self, data: bytes, *, key: bool) -> Packet:
+    def _block(self, data: bytes, *, key: bool) -> list[Packet]:
+        """The frames of a block; only the first of several has a time of its own."""
         track, length = _vint(data, 0)
         relative, flags = struct.unpack_from(">hB", data, length)
-        if flags & 0x06:
-            raise DamagedError("laced blocks are not read")
+        frames = _frames(data[length + 3 :], flags & _LACING)
         self._last_pts = (self._timestamp + relative) * self._scale
-        return Packet(
-            track or 0, data[length + 3 :], self.position, pts=self._last_pts, key=key, anchor=self._timestamp
-        )
+        return [
+            Packet(
+                track or 0, frame, self.position, pts=None if at else self._last_pts, key=key, anchor=self._timestamp
+            )
+            for at, frame in enumerate(frames)
+        ]
 
     def _seek(self) -> int:
         """The next Cluster, or the next audio SimpleBlock that is later than the last and followed by an element."""

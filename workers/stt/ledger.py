@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
 
+import msgspec
+
 from workers.stt.state import Totals
 
 
@@ -48,9 +50,13 @@ class ChunkLedger:
         )
         self._entries.append(_Entry(sequence, end, totals))
 
-    def close(self) -> None:
-        """The last chunk has come, and all its samples."""
+    def close(self, damaged: int = 0) -> None:
+        """The last chunk has come, and all its samples; `damaged` more bytes of it made no sense."""
         self._closed = True
+        if self._entries:
+            last = self._entries.pop()
+            totals = msgspec.structs.replace(last.totals, damaged=last.totals.damaged + damaged)
+            self._entries.append(_Entry(last.sequence, last.end, totals))
 
     def covered(self, committed: int, replay_from: int) -> int | None:
         """The highest sequence covered by samples before `committed`; None while there is none.

@@ -130,7 +130,7 @@ class SttSession:
             self._fail_media(error)
             return
         await self._take(self._without_known(rest))
-        self._parts.ledger.close()
+        self._parts.ledger.close(self._parts.source.damaged_bytes - self._damaged)
         self._recognizer.end()
         self._input.set()
 

@@ -64,4 +64,6 @@ class ChunkTotals(msgspec.Struct, frozen=True, array_like=True):
 
     def with_damage(self, damaged: int) -> ChunkTotals:
         """With so many more bytes without sense."""
+        if not damaged:
+            return self
         return msgspec.structs.replace(self, damaged=self.damaged + damaged)

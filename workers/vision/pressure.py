@@ -10,6 +10,8 @@ STEP_FRAMES: Final = 20
 _TOO_MANY: Final = 0.2
 _FEW: Final = 0.02
 _RATE_SECONDS: Final = 1.0
+_ALL: Final = 0.95
+"""Of the frames that come: where more are analysed nothing is to be asked of the sender."""
 NO_EXPRESSION: Final = 1
 NO_EYES: Final = 2
 FEWER_FRAMES: Final = 3
@@ -55,6 +57,6 @@ class Rates:
             self._since = (now, received, analyzed)
 
     def suggested(self, possible: int) -> int | None:
-        """A rate at which all would be analysed, where `possible` a second could be; None: none below the sender's."""
-        fps = max(1, min(possible, int(self._analyzed)))
-        return fps if fps < self._received else None
+        """A rate at which all would be analysed, where `possible` a second could be; None: nothing need change."""
+        fps = max(1, min(possible, round(self._analyzed)))
+        return fps if self._analyzed < _ALL * self._received and fps < self._received else None

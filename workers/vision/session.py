@@ -77,7 +77,7 @@ class VisionSession:
         self._flushes: list[int] = []
         self._failure: EngineError | None = None
         self._busy = self._ending = self._closed = False
-        self._flow_due = 0.0
+        self._flow_due = self._done_at = 0.0
         self._size = (0, 0)
         self._index = saved.restart.index if saved else -1
         runner.streams += 1
@@ -87,12 +87,11 @@ class VisionSession:
         totals = self._totals.plus(chunk.sequence, len(chunk.payload), chunk.missing_before)
         is_new, before = totals is not self._totals, self._source.damaged_bytes
         try:
-            await self._source.feed(chunk, totals, self._clock(), self._box)
+            await self._source.feed(chunk, totals, self._clock(), self._box, again=not is_new)
         except MediaError as error:
             raise self._fail(error) from error
         finally:
-            damaged = self._source.damaged_bytes - before if is_new else 0
-            self._totals = totals.with_damage(damaged) if damaged else totals
+            self._totals = totals.with_damage(self._source.damaged_bytes - before if is_new else 0)
         async with self._changed:
             self._changed.notify_all()
 
@@ -194,6 +193,7 @@ class VisionSession:
             self._counts.analyzed += 1
             self._last_analyzed_ms = frame.media_ms
             self._runner.note(outcome.decode_ms + outcome.infer_ms)
+        self._done_at = self._clock()
         self._media_ms, self._index = max(self._media_ms, frame.media_ms), frame.index
         self._size = (frame.width, frame.height)
         return outcome
@@ -208,7 +208,7 @@ class VisionSession:
         """Decode and analyse; on a thread of the runner."""
         began = self._clock()
         queued = began - frame.arrived
-        if queued > STALE_SECONDS:
+        if began - max(frame.arrived, self._done_at) > STALE_SECONDS:
             return _Outcome(None, task_pb2.DROP_REASON_STALE)
         try:
             picture = frame.picture()

@@ -54,13 +54,19 @@ class Restart(msgspec.Struct, frozen=True, array_like=True):
     media_ms: int = 0
     first_capture_ms: int | None = None
     decoder: bytes | None = None
+    first_received_ms: int | None = None
 
 
 class Source(Protocol):
     """One stream's frames, made of chunks in order."""
 
-    async def feed(self, chunk: media_pb2.Chunk, totals: ChunkTotals, arrived: float, box: Mailbox[Frame]) -> None:
-        """Put a chunk's frames and drops into the mailbox. Raises MediaError for media that cannot go on."""
+    async def feed(
+        self, chunk: media_pb2.Chunk, totals: ChunkTotals, arrived: float, box: Mailbox[Frame], *, again: bool = False
+    ) -> None:
+        """Put a chunk's frames and drops into the mailbox; `again`: an earlier attempt has counted it.
+
+        Raises MediaError for media that cannot go on.
+        """
         ...
 
     async def finish(self, totals: ChunkTotals, arrived: float, box: Mailbox[Frame]) -> None:
@@ -91,11 +97,13 @@ class ImageSource:
         self._state = state
         self._step_ms = DEFAULT_STEP_MS if max_fps is None else 1000 // max_fps
 
-    async def feed(self, chunk: media_pb2.Chunk, totals: ChunkTotals, arrived: float, box: Mailbox[Frame]) -> None:
+    async def feed(
+        self, chunk: media_pb2.Chunk, totals: ChunkTotals, arrived: float, box: Mailbox[Frame], *, again: bool = False
+    ) -> None:
         """See `Source`; what is no JPEG or WebP of a sensible size is dropped as corrupt."""
         captured = chunk.capture_time_unix_ms if chunk.HasField("capture_time_unix_ms") else None
         received = chunk.received_unix_ms if chunk.HasField("received_unix_ms") else None
-        media_ms = self._time(received if captured is None else captured, totals.chunks)
+        media_ms = self._time(captured, received, totals.chunks)
         try:
             header = read_header(chunk.payload)
         except HeaderError:
@@ -121,20 +129,29 @@ class ImageSource:
         """The next chunk; its time goes on from the frame's."""
         index = totals.last if frame is None else frame.index
         media_ms = self._state.media_ms if frame is None else frame.media_ms
-        return index + 1, Restart(index, media_ms, self._state.first_capture_ms)
+        state = self._state
+        return index + 1, Restart(index, media_ms, state.first_capture_ms, None, state.first_received_ms)
 
     async def close(self) -> None:
         """There is nothing to free."""
 
-    def _time(self, captured: int | None, pictures: int) -> int:
-        """The time of the next of so many pictures: by the sender's clock, the gateway's, or the rate; never back."""
+    def _time(self, captured: int | None, received: int | None, pictures: int) -> int:
+        """The time of the next of so many pictures: by the sender's clock, the gateway's, or the rate; never back.
+
+        A clock that is seen for the first time goes on from the time that it is.
+        """
         state = self._state
-        first = captured if state.first_capture_ms is None else state.first_capture_ms
-        if captured is not None and first is not None:
-            media_ms = max(state.media_ms, min(captured - first, MAX_MEDIA_MS))
+        first_capture, first_received = state.first_capture_ms, state.first_received_ms
+        if captured is not None:
+            first_capture = captured - state.media_ms if first_capture is None else first_capture
+            media_ms = captured - first_capture
+        elif received is not None:
+            first_received = received - state.media_ms if first_received is None else first_received
+            media_ms = received - first_received
         else:
-            media_ms = max(state.media_ms, (pictures - 1) * self._step_ms)
-        self._state = Restart(state.index, media_ms, first)
+            media_ms = (pictures - 1) * self._step_ms
+        media_ms = max(state.media_ms, min(media_ms, MAX_MEDIA_MS))
+        self._state = Restart(state.index, media_ms, first_capture, None, first_received)
         return media_ms
 
 
@@ -174,8 +191,11 @@ class VideoSource:
         """See `Source`."""
         return self._stream.damaged_bytes
 
-    async def feed(self, chunk: media_pb2.Chunk, totals: ChunkTotals, arrived: float, box: Mailbox[Frame]) -> None:
+    async def feed(
+        self, chunk: media_pb2.Chunk, totals: ChunkTotals, arrived: float, box: Mailbox[Frame], *, again: bool = False
+    ) -> None:
         """See `Source`; the frames of one chunk are analysed one after the other unless the next chunk comes first."""
+        before = self._stream.damaged_bytes
         words = await self._stream.feed(
             chunk.payload,
             chunk.sequence,
@@ -183,7 +203,8 @@ class VideoSource:
             missing_before=chunk.missing_before,
         )
         captured = chunk.capture_time_unix_ms if chunk.HasField("capture_time_unix_ms") else None
-        self._take(words, captured, totals, arrived, box)
+        damaged = 0 if again else self._stream.damaged_bytes - before
+        self._take(words, captured, totals.with_damage(damaged), arrived, box)
 
     async def finish(self, totals: ChunkTotals, arrived: float, box: Mailbox[Frame]) -> None:
         """The frames that the codec still holds."""

@@ -11,7 +11,10 @@ from talkup_client.errors import UnreadableFileError, UnsupportedFileError
 from talkup_client.media_file import MediaFile
 
 REALTIME_SLICE_S = 0.1
-_SLICE_BYTES = 1024
+_FRAME_SLICE_S = 0.02
+"""Less than a frame at the mean rate: a worker takes 16 frames at once, and a quiet scene has many in few bytes."""
+
+_SLICE_BYTES = 256
 
 
 async def chunks(media: MediaFile, size: int) -> AsyncGenerator[bytes, None]:
@@ -22,11 +25,11 @@ async def chunks(media: MediaFile, size: int) -> AsyncGenerator[bytes, None]:
 
 
 async def slices(media: MediaFile) -> AsyncGenerator[bytes, None]:
-    """A file in slices of about 100 ms of playing time, or of 1 KiB where it does not tell its duration.
+    """A file in slices of about 20 ms of playing time, or of 256 bytes where it does not tell its duration.
 
     Raises UnreadableFileError.
     """
-    async for chunk in chunks(media, _slice_bytes(media, _playing_s(media)) or _SLICE_BYTES):
+    async for chunk in chunks(media, _slice_bytes(media, _playing_s(media), _FRAME_SLICE_S) or _SLICE_BYTES):
         yield chunk
 
 
@@ -36,7 +39,7 @@ async def paced(media: MediaFile, sleep: Callable[[float], Awaitable[object]]) -
     Raises UnsupportedFileError when the file does not tell its duration, UnreadableFileError.
     """
     playing_s = _playing_s(media)
-    size = _slice_bytes(media, playing_s)
+    size = _slice_bytes(media, playing_s, REALTIME_SLICE_S)
     if not playing_s or not size:
         raise UnsupportedFileError(f"{media.path.name} does not tell its duration: it cannot be paced in real time")
     clock = asyncio.get_running_loop().time
@@ -52,11 +55,11 @@ def _playing_s(media: MediaFile) -> float | None:
         return duration.seconds(media)
 
 
-def _slice_bytes(media: MediaFile, playing_s: float | None) -> int | None:
-    """Bytes of 100 ms, even so that samples of two bytes stay whole; None where the duration is not known."""
+def _slice_bytes(media: MediaFile, playing_s: float | None, slice_s: float) -> int | None:
+    """Bytes of so many seconds, even so that samples of two bytes stay whole; None where the duration is not known."""
     if not playing_s:
         return None
-    size = max(1, round(media.size_bytes * REALTIME_SLICE_S / playing_s))
+    size = max(1, round(media.size_bytes * slice_s / playing_s))
     return size + size % 2
 
 

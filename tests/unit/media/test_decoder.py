@@ -194,9 +194,12 @@ def test_a_whole_recording_has_no_damage(name: str) -> None:
     assert damage_of(recording.fmt, chunks_of(recording, [700])) == 0
 
 
-def test_tags_at_the_end_are_no_damage() -> None:
+@pytest.mark.parametrize(
+    "tag", [b"TAG" + bytes(125), b"APETAGEX" + bytes(120), b"LYRICSBEGIN" + bytes(99), bytes(1_000)]
+)
+def test_tags_at_the_end_are_no_damage(tag: bytes) -> None:
     recording = recordings()["mp3"]
-    assert damage_of(recording.fmt, cut(recording.data + b"TAG" + bytes(125), [50])) == 0
+    assert damage_of(recording.fmt, cut(recording.data + tag, [50])) == 0
 
 
 @pytest.mark.parametrize("name", ["webm", "mp4-opus", "mp3"])

@@ -232,6 +232,65 @@ def test_every_link_of_an_ogg_chain_is_read_and_a_place_to_start_again(serials: 
         assert [(p.data, p.pts) for p in again] == [(p.data, p.pts) for p in left]
 
 
+def test_links_without_sound_hide_no_others() -> None:
+    fmt, sound = recordings()["ogg"].fmt, mux("ogg", "libopus", 0.8)
+    head = len(sound) - len(sound[sound.index(b"OggS", sound.index(b"OggS", 1) + 1) :])
+    chain = b"".join(
+        with_serial(part, number) for number, part in enumerate([sound[:head], sound, sound[:head], sound])
+    )
+    demuxer = make_demuxer(media_pb2.CONTAINER_OGG, fmt)
+    assert [packet.data for packet in demuxer.feed(chain)] == [*demuxed(sound), *demuxed(sound)]
+
+
+def test_a_link_behind_a_gap_is_read() -> None:
+    fmt, sound = recordings()["ogg"].fmt, mux("ogg", "libopus", 0.8)
+    first = make_demuxer(media_pb2.CONTAINER_OGG, fmt)
+    anchor = first.feed(with_serial(sound, 1))[-1].anchor
+    successor = make_demuxer(media_pb2.CONTAINER_OGG, fmt, resumed=True)
+    assert successor.feed(first.prefix(anchor)) == []
+    successor.resynchronise()
+    assert [packet.data for packet in successor.feed(with_serial(sound, 2))] == list(demuxed(sound))
+
+
+def element(name: bytes, body: bytes) -> bytes:
+    return name + (1 << 56 | len(body)).to_bytes(8, "big") + body
+
+
+@pytest.mark.parametrize(
+    ("lacing", "body"),
+    [
+        (0x02, b"\x02\xff\x05\x03" + b"a" * 260 + b"bbb" + b"cc"),
+        (0x04, b"\x02" + b"aabbcc"),
+        (0x06, b"\x02\x41\x04\x5e\xfe" + b"a" * 260 + b"bbb" + b"cc"),
+    ],
+)
+def test_laced_blocks_of_matroska_are_read(lacing: int, body: bytes) -> None:
+    """RFC 9559, 10.3: Xiph, fixed and EBML lacing; in the last a difference of -257 stands as 0x5efe."""
+    data = recordings()["webm"].data
+    block = element(b"\xa3", b"\x81\x00\x00" + bytes([0x80 | lacing]) + body)
+    demuxer = make_demuxer(media_pb2.CONTAINER_WEBM, recordings()["webm"].fmt)
+    demuxer.feed(data[: data.index(b"\x1f\x43\xb6\x75")])
+    found = demuxer.feed(element(b"\x1f\x43\xb6\x75", element(b"\xe7", b"\x07") + block))
+    sizes = [len(packet.data) for packet in found]
+    assert sizes == ([2, 2, 2] if lacing == 0x04 else [260, 3, 2])
+    assert {packet.data[:1] for packet in found} == {b"a", b"b", b"c"}
+    assert [packet.pts for packet in found] == [7.0, None, None]
+    assert demuxer.damaged == 0
+
+
+@pytest.mark.parametrize("strange", [element(b"\x4d\xff", b"abcde"), element(b"\xa3", b"\x89\x00\x00\x80xyz")])
+def test_elements_that_nobody_knows_and_blocks_of_no_track_are_passed_over(strange: bytes) -> None:
+    data = recordings()["webm"].data
+    cluster = data.rindex(b"\x1f\x43\xb6\x75")
+    at = data.index(b"\xa3", cluster)
+    plain, more = (make_demuxer(media_pb2.CONTAINER_WEBM, recordings()["webm"].fmt) for _ in range(2))
+    expected = plain.feed(data)
+    assert [packet.data for packet in more.feed(data[:at] + strange + data[at:])] == [
+        packet.data for packet in expected
+    ]
+    assert more.damaged == 0
+
+
 def test_a_link_long_past_is_no_place_to_start_again() -> None:
     demuxer = make_demuxer(media_pb2.CONTAINER_OGG, recordings()["ogg"].fmt)
     first, *_, last = demuxer.feed(mux("ogg", "libopus", 0.1) * 80)

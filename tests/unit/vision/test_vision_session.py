@@ -391,10 +391,56 @@ def test_a_lower_rate_is_suggested_and_never_a_higher_one() -> None:
     assert rates.suggested(10) is None
     rates.note(0.5, 5, 5)
     rates.note(2.0, 20, 15)
-    assert rates.suggested(21) == 7
+    assert rates.suggested(21) == 8
     assert rates.suggested(5) == 5
     rates.note(4.0, 40, 35)
     assert rates.suggested(21) is None
+
+
+def test_a_sender_that_keeps_to_the_suggestion_is_left_alone() -> None:
+    """A worker of 8 frames a second; the sender sends what was suggested last."""
+    rates, now, received, analyzed, sent = Rates(0.0, 0, 0), 0.0, 0, 0, 12
+    for _ in range(30):
+        now, received, analyzed = now + 1.0, received + sent, analyzed + min(sent, 8)
+        rates.note(now, received, analyzed)
+        sent = rates.suggested(10) or sent
+    assert sent == 8
+
+
+async def test_a_stream_timed_otherwise_goes_on_from_where_it_is(engine: VisionEngine) -> None:
+    """A state of a stream whose pictures had no times, then the gateway's clock, then the sender's, one hour behind."""
+    chunks = pictures(30)
+    for chunk in chunks:
+        chunk.ClearField("capture_time_unix_ms")
+    first = await run(engine.open(image_start(), CONTEXT), chunks[:10], wait=True)
+    saved = next(r.progress for r in first if r.HasField("progress") and r.progress.committed_sequence == 9)
+    for chunk in chunks[10:]:
+        chunk.received_unix_ms = T0 + 50 * chunk.sequence
+    for chunk in chunks[20:]:
+        chunk.capture_time_unix_ms = T0 - 3_600_000 + 25 * chunk.sequence
+    start = image_start()
+    start.resume_state = saved.resume_state
+    rest = await run(engine.open(start, StreamContext("session", "stream", 2)), chunks[10:], wait=True)
+    times = [analysis.media_time_ms for analysis in analyses(rest)]
+    assert times == [*range(900, 1_400, 50), *range(1_350, 1_600, 25)]
+
+
+async def test_damage_of_a_video_is_counted_once_though_it_moves(engine: VisionEngine) -> None:
+    data = recording("libvpx", "webm", frames=48)
+    middle = len(data) * 9 // 16
+    chunks = [
+        media_pb2.Chunk(sequence=i, payload=piece)
+        for i, piece in enumerate(timeslices(data[:middle] + bytes(300) + data[middle + 300 :], 24))
+    ]
+    whole = await run(engine.open(video_start(), CONTEXT), chunks, wait=True)
+    assert whole[-1].ended.damaged_bytes > 0
+    points = [r.progress for r in whole if r.HasField("progress") and r.progress.committed_sequence < 23]
+    for progress in points[::5]:
+        start = video_start()
+        start.resume_state = progress.resume_state
+        rest = [chunk for chunk in chunks if chunk.sequence >= progress.replay_from_sequence]
+        resumed = await run(engine.open(start, StreamContext("session", "stream", 2)), rest, wait=True)
+        assert resumed[-1].ended == whole[-1].ended
 
 
 def test_pressure_gives_up_one_thing_after_the_other_and_takes_it_back() -> None:
