@@ -34,8 +34,8 @@ def environment(name: str) -> Path:
     complete = folder / ".complete"
     if not complete.exists() or complete.read_text() != requirements.read_text():
         venv.create(folder, with_pip=True, clear=True)
-        install = [folder / "bin" / "python", "-m", "pip", "--quiet", "--no-input", "install", "--no-deps"]
-        command = [*install, "--require-hashes", "-r", requirements]
+        command: list[str | Path] = [folder / "bin" / "python", "-m", "pip", "--quiet", "--no-input", "install"]
+        command += ["--no-deps", "--require-hashes", "-r", requirements]
         if subprocess.run(command, check=False, stdout=sys.stderr).returncode:
             raise PeerError("its packages cannot be installed here")
         complete.write_text(requirements.read_text())

@@ -57,7 +57,7 @@ class WhisperLive:
 
 
 class WhisperLiveSession:
-    """Its client. A lost connection is an error to it, after which it does not connect again, even with `max_retries`."""
+    """Its client. A lost connection is an error to it, so it never connects again, even with `max_retries`."""
 
     def __init__(self, port: int, media: Media) -> None:
         self.screen = Screen()
@@ -95,6 +95,8 @@ class WhisperLiveSession:
     async def end(self, ending: str) -> None:
         assert self._socket is not None
         assert self._reader is not None
+        if self._reader.done():
+            raise PeerError(self._problem)
         if ending == PATIENT:
             await self._wait_until_quiet(self._reader)
         with suppress(ConnectionClosed, TimeoutError):
@@ -117,10 +119,13 @@ class WhisperLiveSession:
 
     async def _read(self) -> None:
         assert self._socket is not None
-        with suppress(ConnectionClosed):
+        closed = "the server closed the connection"
+        try:
             async for message in self._socket:
                 self._take(json.loads(message))
-        self._problem = self._problem or "the connection was closed"
+        except ConnectionClosed as error:
+            closed = f"the connection was lost: {error}"
+        self._problem = self._problem or closed
         self._ready.set()
 
     def _take(self, message: dict[str, Any]) -> None:

@@ -79,6 +79,8 @@ class WhisperLiveKitSession:
             return
 
     async def end(self, ending: str) -> None:
+        if self._socket is None:
+            raise PeerError("ended while it tried to connect again")
         await self.send(b"")
         try:
             async with asyncio.timeout(_ANSWER_S):

@@ -94,12 +94,13 @@ class WyomingSession:
                 if event["type"] == "transcript":
                     self.screen.show(data["text"])
                     return
-        except OSError:
-            return
+        except OSError as error:
+            raise PeerError(str(error)) from error
+        raise PeerError("the server closed the connection without a transcript")
 
     async def _write(self, kind: str, data: dict[str, Any], payload: bytes = b"") -> None:
         assert self._writer is not None
-        header = {"type": kind, "version": "1.10.2", "data": data}
+        header: dict[str, Any] = {"type": kind, "version": "1.10.2", "data": data}
         if payload:
             header["payload_length"] = len(payload)
         self._writer.write(json.dumps(header).encode() + b"\n" + payload)

@@ -38,11 +38,10 @@ Part = Callable[[Peer, Path, Material], Findings]
 PARTS: dict[str, Part | None] = {
     "live": None,
     "last": peers_faults.last,
-    "cut": peers_faults.cut,
-    "kill": peers_faults.kill,
+    "loss": peers_faults.loss,
     "webm": peers_faults.webm,
 }
-_FAULT_SECONDS = 30.0
+_FAULT_SECONDS = 15.0
 _LIVE_COLUMNS = {
     "word_error_percent": "errors %",
     "shown_p50_s": "shown p50 s",
@@ -120,7 +119,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", default=",".join(PARTS), help="parts, comma-separated: " + ", ".join(PARTS))
     parser.add_argument("--peers", default=",".join(PEERS), help="servers, comma-separated: " + ", ".join(PEERS))
     parser.add_argument("--streams", default="1,2,4,8,16", help="how many streams at a time, one after the other")
-    parser.add_argument("--seconds", type=float, default=45.0, help="the least audio of a live stream")
+    parser.add_argument("--seconds", type=float, default=40.0, help="the least audio of a live stream")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the figures are written")
     arguments = parser.parse_args(argv)
     arguments.streams = [int(size) for size in arguments.streams.split(",")]

@@ -30,33 +30,26 @@ def last(peer: Peer, model: Path, material: Material) -> Findings:
     with peer.start(model, "pcm") as serving:
         for ending in peer.endings:
             texts = asyncio.run(_each(peer, serving, lines, ending))
-            heard = [
-                last_words([w.word for w in line.words], text, _LAST) for line, text in zip(lines, texts, strict=True)
-            ]
+            wanted = [[word.word for word in line.words] for line in lines]
+            heard = [last_words(words, text, _LAST) for words, text in zip(wanted, texts, strict=True)]
             found.figures[ending] = {"of_last_words": _LAST * len(lines), "heard": sum(heard), "by_clip": heard}
     return found
 
 
-def cut(peer: Peer, model: Path, material: Material) -> Findings:
-    """The client's TCP connection is reset in the middle; against the same stream undisturbed."""
-    found = Findings()
-    line = material.line(0)
-    with peer.start(model, "pcm") as serving:
-        calm = asyncio.run(_alone(peer, serving, line))
-        disturbed, problem = asyncio.run(_cut(peer, serving, line))
-    found.figures.update(_against(calm, disturbed, problem))
-    return found
+def loss(peer: Peer, model: Path, material: Material) -> Findings:
+    """The middle of a stream loses its socket, then another's its server; both against the same stream undisturbed.
 
-
-def kill(peer: Peer, model: Path, material: Material) -> Findings:
-    """SIGKILL to the process that recognises speech, with a second one there where the product has that notion."""
+    The socket is reset, and comes back as that client can. SIGKILL goes to the process that recognises speech; a
+    second one is there where the product has that notion.
+    """
     found = Findings()
     line = material.line(0)
     with peer.start(model, "pcm", 2 if peer.spares else 1) as serving:
         calm = asyncio.run(_alone(peer, serving, line))
-        disturbed, problem = asyncio.run(_killed(peer, serving, line))
-    found.figures.update(_against(calm, disturbed, problem))
-    found.figures["second_process"] = "taken over" if peer.spares else "not applicable: session lost"
+        found.figures["undisturbed"] = {"word_error_percent": word_errors(line.text, calm, "en").percent}
+        found.figures["socket_reset"] = _against(calm, *asyncio.run(_cut(peer, serving, line)))
+        found.figures["server_killed"] = _against(calm, *asyncio.run(_killed(peer, serving, line)))
+    found.figures["second_process"] = "takes over" if peer.spares else "not applicable: session lost"
     return found
 
 

@@ -68,7 +68,7 @@ class Material:
 
     def ending_with_the_last_word(self, count: int) -> list[Line]:
         """Single clips, cut where the offline pass hears their last word end."""
-        lines = []
+        lines: list[Line] = []
         for clip in dict.fromkeys(self.clips):
             words = self._words[clip.name]
             if len(words) >= _LEAST_WORDS and len(lines) < count:
