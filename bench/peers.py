@@ -52,6 +52,7 @@ _LIVE_COLUMNS = {
     "end_to_last_text_p95_s": "end to last text p95 s",
     "cpu_per_audio_second": "CPU s/s",
     "streams_failed": "failed",
+    "other_cpu_share": "other CPU",
     "keeps_up": "keeps up",
 }
 
@@ -77,7 +78,8 @@ def main(argv: Sequence[str]) -> int:
         checks.write(arguments.out, figures, [])
     figures["versions"] = {peer: PEERS[peer]().version for peer in arguments.peers}
     checks.write(arguments.out, figures, [])
-    return 0
+    others = [figures[name][peer] for name in arguments.only for peer in arguments.peers if peer != "talkup"]
+    return int(bool(others) and all("not_measured" in found for found in others))
 
 
 def _measured(part: Part, peer: Peer, model: Path, material: Material) -> dict[str, Any]:

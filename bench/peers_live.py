@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from bench.checks import Findings
 from bench.peer import Media, Peer, PeerError, Screen, Serving
 from bench.peers_material import CHUNK_S, Line, Material
@@ -50,6 +52,8 @@ class Trial:
     refused: list[str] = field(default_factory=list)
     samples: list[tuple[float, float]] = field(default_factory=list)
     """Times and the CPU seconds that the server had spent by then."""
+    other: float = float("nan")
+    """CPU of the machine that neither the server nor this process used, as a share of all cores."""
 
     def figures(self) -> dict[str, Any]:
         """For the results file: percents, seconds, CPU seconds per second of audio."""
@@ -70,6 +74,7 @@ class Trial:
             "end_to_last_text_p95_s": last[1],
             "cpu_per_audio_second": self._cpu() / max(1e-9, sum(take.line.seconds for take in self.takes)),
             "streams_failed": len(self.refused),
+            "other_cpu_share": self.other,
         }
 
     def _cpu(self) -> float:
@@ -144,8 +149,10 @@ async def _trial(peer: Peer, serving: Serving, material: Material, size: int) ->
     trial = Trial(size)
     lines = [material.line(number) for number in range(size)]
     await warm(peer, serving.port, "pcm", lines[0].chunks[:_WARM_CHUNKS])
+    own = psutil.Process()
+    mine, start = sum(own.cpu_times()[:2]), time.monotonic()
+    psutil.cpu_percent()
     sampling = asyncio.create_task(_sample(serving, trial))
-    start = time.monotonic()
 
     async def one(number: int) -> None:
         await asyncio.sleep(_STAGGER_S * number / size)
@@ -158,6 +165,8 @@ async def _trial(peer: Peer, serving: Serving, material: Material, size: int) ->
         for number in range(size):
             group.create_task(one(number))
     sampling.cancel()
+    spent = serving.cpu() - trial.samples[0][1] + sum(own.cpu_times()[:2]) - mine
+    trial.other = psutil.cpu_percent() / 100 - spent / (psutil.cpu_count() or 1) / (time.monotonic() - start)
     return trial
 
 
