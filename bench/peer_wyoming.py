@@ -65,6 +65,7 @@ class WyomingSession:
         try:
             await self._write("audio-chunk", _PCM, data)
         except OSError:
+            await self.close()
             await self.begin()
 
     async def end(self, ending: str) -> None:
@@ -79,6 +80,7 @@ class WyomingSession:
     async def close(self) -> None:
         if self._answer is not None:
             self._answer.cancel()
+            await asyncio.gather(self._answer, return_exceptions=True)  # its error was that of the connection
         if self._writer is not None:
             self._writer.close()
 
