@@ -77,7 +77,7 @@ class VisionSession:
         self._flushes: list[int] = []
         self._failure: EngineError | None = None
         self._busy = self._ending = self._closed = False
-        self._flow_due = self._done_at = 0.0
+        self._flow_due = 0.0
         self._size = (0, 0)
         self._index = saved.restart.index if saved else -1
         runner.streams += 1
@@ -193,7 +193,6 @@ class VisionSession:
             self._counts.analyzed += 1
             self._last_analyzed_ms = frame.media_ms
             self._runner.note(outcome.decode_ms + outcome.infer_ms)
-        self._done_at = self._clock()
         self._media_ms, self._index = max(self._media_ms, frame.media_ms), frame.index
         self._size = (frame.width, frame.height)
         return outcome
@@ -208,7 +207,7 @@ class VisionSession:
         """Decode and analyse; on a thread of the runner."""
         began = self._clock()
         queued = began - frame.arrived
-        if began - max(frame.arrived, self._done_at) > STALE_SECONDS:
+        if queued > STALE_SECONDS:
             return _Outcome(None, task_pb2.DROP_REASON_STALE)
         try:
             picture = frame.picture()
