@@ -36,11 +36,11 @@ async def analyze(
 ) -> list[str]:
     """Have every frame of a recording analysed; tell each event and then the summary, line by line.
 
-    A slice is sent when the one before is dealt with, so no frame is left out for want of time, however slow the
-    worker; of slices with more than 16 frames, where hardly anything moves, some are, and counted. With `findings`
-    everything is kept there, with mesh points, and with captions if the recording has sound. A busy gateway is asked
-    again within the client's patience. Gives a line for each kind of loss. Raises TalkupError when the stream is
-    refused or fails, UnreadableFileError.
+    A slice is sent when the one before is dealt with, so frames are not left out because others wait. Of slices with
+    many frames, where hardly anything moves, some may be (from 16 on, or half a second of work), and are counted. With
+    `findings` everything is kept there, with mesh points, and with captions if the recording has sound. A busy gateway
+    is asked again within the client's patience. Gives a line for each kind of loss. Raises TalkupError when the stream
+    is refused or fails, UnreadableFileError.
     """
     try:
         async with asyncio.TaskGroup() as group:
