@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 import time
-import venv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,9 +15,9 @@ from urllib.request import urlopen
 
 import psutil
 
+from bench.environments import ROOT, prepared
 from bench.peer import HOST, PeerError, Serving
 
-ROOT = Path(__file__).parents[1]
 _FOLDER = ROOT / ".cache" / "peers"
 _START_S = 60.0
 _STOP_S = 10.0
@@ -30,23 +28,9 @@ _LOG_SHOWN = 600
 def environment(name: str) -> Path:
     """The folder of a peer's virtual environment, installed by its pinned requirements. Raises PeerError."""
     folder = _FOLDER / name
-    requirements = ROOT / "deploy" / "requirements" / f"peers-{name}.txt"
-    complete = folder / ".complete"
-    if not complete.exists() or complete.read_text() != requirements.read_text():
-        venv.create(folder, with_pip=True, clear=True)
-        command: list[str | Path] = [folder / "bin" / "python", "-m", "pip", "--quiet", "--no-input", "install"]
-        command += ["--no-deps", "--require-hashes", "-r", requirements]
-        if subprocess.run(command, check=False, stdout=sys.stderr).returncode:
-            raise PeerError("its packages cannot be installed here")
-        complete.write_text(requirements.read_text())
+    if not prepared(folder, f"peers-{name}"):
+        raise PeerError("its packages cannot be installed here")
     return folder
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

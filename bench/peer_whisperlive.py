@@ -16,7 +16,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from bench.peer import HOST, Media, PeerError, Screen, Serving
-from bench.peer_process import free_port, listens, served
+from bench.peer_process import listens, served
+from tests.fakes.stack import free_port
 
 AT_ONCE = "END_OF_AUDIO at once"
 PATIENT = "END_OF_AUDIO after 15 s without news"

@@ -16,7 +16,8 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from bench.corpus import OWN_CLIPS
 from bench.peer import HOST, Media, PeerError, Screen, Serving
-from bench.peer_process import answers, environment, free_port, served
+from bench.peer_process import answers, environment, served
+from tests.fakes.stack import free_port
 
 _ANSWER_S = 60.0
 _FIRST_PAUSE_S = 1.0

@@ -11,7 +11,8 @@ from typing import Any
 
 from bench.corpus import SAMPLE_RATE
 from bench.peer import HOST, Media, PeerError, Screen, Serving
-from bench.peer_process import free_port, listens, served
+from bench.peer_process import listens, served
+from tests.fakes.stack import free_port
 
 _ANSWER_S = 60.0
 _PCM = {"rate": SAMPLE_RATE, "width": 2, "channels": 1}

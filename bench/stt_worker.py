@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from talkup.v1 import media_pb2, task_pb2, transcript_pb2, worker_service_pb2, worker_service_pb2_grpc
 
 from bench.corpus import SAMPLE_RATE
+from tests.fakes.stack import free_port
 
 CHUNK = SAMPLE_RATE // 10
 _START_SECONDS = 60.0
@@ -82,7 +83,7 @@ class Call:
 def worker_process(model: str, *, slots: int = 0) -> Iterator[Worker]:
     """`python -m workers stt` on a free port, stopped at the end; `slots` 0: its own number."""
     with tempfile.TemporaryFile("w+") as log:
-        port = _free_port()
+        port = free_port()
         command = [sys.executable, "-m", "workers", "stt", "--model", model, "--port", str(port)]
         command += ["--slots", str(slots), "--drain-seconds", "1"]
         child = subprocess.Popen(command, stdout=log, stderr=log, cwd=Path(__file__).parents[1], env=dict(os.environ))
@@ -153,14 +154,6 @@ async def call(
         async for result in stub.StreamTask(requests()):
             made.results.append((time.monotonic(), result))
     return made
-
-
-def _free_port() -> int:
-    import socket  # noqa: PLC0415
-
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _wait_until_loaded(target: str, child: subprocess.Popen[bytes]) -> int:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import importlib.util
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
-import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ import cv2
 import numpy as np
 
 from bench.checks import Findings
+from bench.environments import ROOT, prepared
 from workers import models
 from workers.vision.analyzer import Analyzer, Wanted
 from workers.vision.baseline import Baseline
@@ -27,9 +26,7 @@ from workers.vision.pictures import Picture, decode_image
 from workers.vision.pose import solve
 from workers.vision.signals import measure
 
-ROOT = Path(__file__).parents[1]
 PORTRAIT = ROOT / "tests" / "data" / "faces" / "astronaut.jpg"
-REQUIREMENTS = ROOT / "deploy" / "requirements" / "vision-peers.txt"
 NAMES = ("face_detection_full_range", "face_landmark", "iris_landmark")
 PEERS = ("facemesh", "facemesh-irises", "facemesh-irises-count", "haar")
 DESIGN_CHAIN_MS = 18.0
@@ -171,14 +168,14 @@ def _chain(nets: FaceNets, pictures: list[Picture], step_ms: int, *, irises: boo
 @contextmanager
 def _peers(pictures: list[Picture]) -> Iterator[Callable[[str], float] | None]:
     """Asks the child for a round of one of `PEERS`; None where MediaPipe cannot be had for this Python."""
-    python = _environment()
-    if python is None:
+    folder = ROOT / ".cache" / "vision-peers"
+    if not prepared(folder, "vision-peers"):
         yield None
         return
     with tempfile.NamedTemporaryFile(suffix=".npy") as file:
         np.save(file, np.array(pictures))
         file.flush()
-        command = [python, str(Path(__file__).with_name("vision_peers.py")), file.name]
+        command = [str(folder / "bin" / "python"), str(Path(__file__).with_name("vision_peers.py")), file.name]
         child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={}
         )
@@ -196,16 +193,3 @@ def _peers(pictures: list[Picture]) -> Iterator[Callable[[str], float] | None]:
             child.stdin.close()
             child.wait(30)
             child.stdout.close()
-
-
-def _environment() -> str | None:
-    """The interpreter of the peers' own environment, made in .cache the first time."""
-    folder = ROOT / ".cache" / "vision-peers"
-    python = folder / "bin" / "python"
-    if not (folder / ".complete").exists():
-        venv.create(folder, with_pip=True, clear=True)
-        install = [python, "-m", "pip", "--quiet", "--no-input", "install", "--no-deps", "--require-hashes"]
-        if subprocess.run([*install, "-r", REQUIREMENTS], check=False, stdout=sys.stderr).returncode:
-            return None
-        (folder / ".complete").touch()
-    return str(python)

@@ -100,7 +100,9 @@ class Stack:
             secret = certs.token_secret(self._run_dir / "tls")
             gateway = plan.gateway(self._settings, identity, self._run_dir, secret, has_vision=self._has_vision)
             self._gateway = await self._start(gateway, environment)
-            if await self._first_of(self._until_ready()):
+            if (ended := await self._end_before(self._until_ready())) is not None:
+                raise StackError(_obituary(ended))
+            if not self._interrupted.is_set():
                 talkup = str(Path(sys.executable).parent / "talkup")
                 self._say(plan.banner(self._settings, identity, has_vision=self._has_vision, talkup=_short(talkup)))
                 await self._keep_up(environment)
@@ -114,7 +116,7 @@ class Stack:
     async def _keep_up(self, environment: dict[str, str]) -> None:
         """Start again what ends, until interrupted. Raises StackError for a process that keeps ending."""
         ends: dict[str, deque[float]] = {}
-        while (ended := await self._next_end()) is not None:
+        while (ended := await self._end_before(asyncio.Event().wait())) is not None:
             times = ends.setdefault(ended.name, deque(maxlen=MAX_ENDS))
             times.append(time.monotonic())
             if len(times) == MAX_ENDS and times[-1] - times[0] < ENDS_S:
@@ -128,42 +130,29 @@ class Stack:
             else:
                 self._workers[self._workers.index(ended)] = child
 
-    async def _next_end(self) -> Child | None:
-        """The next process that ends; None when interrupted before."""
+    async def _until_ready(self) -> None:
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                while not await asyncio.to_thread(is_ready, self._settings.http_port):  # noqa: ASYNC110 - another process
+                    await asyncio.sleep(READY_POLL_S)
+        except TimeoutError:
+            raise StackError(f"not ready after {READY_TIMEOUT_S:.0f} s; logs lie in {self._run_dir}") from None
+
+    async def _end_before(self, goal: Coroutine[Any, Any, object]) -> Child | None:
+        """The process that ends before `goal` is reached; None: it was reached, or this was interrupted before."""
         assert self._gateway is not None
+        goal_task = asyncio.ensure_future(goal)
         interrupted = asyncio.ensure_future(self._interrupted.wait())
         ends = {asyncio.ensure_future(child.wait()): child for child in (self._gateway, *self._workers)}
         try:
-            done, _ = await asyncio.wait({interrupted, *ends}, return_when=asyncio.FIRST_COMPLETED)
-            return None if interrupted in done else ends[done.pop()]
-        finally:
-            for task in (interrupted, *ends):
-                task.cancel()
-
-    async def _until_ready(self) -> None:
-        async with asyncio.timeout(READY_TIMEOUT_S):
-            while not await asyncio.to_thread(is_ready, self._settings.http_port):  # noqa: ASYNC110 - another process
-                await asyncio.sleep(READY_POLL_S)
-
-    async def _first_of(self, goal: Coroutine[Any, Any, object]) -> bool:
-        """Wait for `goal`; False when interrupted before. Raises StackError when a child ends before."""
-        assert self._gateway is not None
-        children = [self._gateway, *self._workers]
-        goal_task = asyncio.ensure_future(goal)
-        interrupted = asyncio.ensure_future(self._interrupted.wait())
-        ends = {asyncio.ensure_future(child.wait()): child for child in children}
-        try:
             await asyncio.wait({goal_task, interrupted, *ends}, return_when=asyncio.FIRST_COMPLETED)
             if interrupted.done():
-                return False
+                return None
             for end, child in ends.items():
                 if end.done():
-                    raise StackError(_obituary(child))
-            try:
-                goal_task.result()
-            except TimeoutError:
-                raise StackError(f"not ready after {READY_TIMEOUT_S:.0f} s; logs lie in {self._run_dir}") from None
-            return True
+                    return child
+            goal_task.result()
+            return None
         finally:
             for task in (goal_task, interrupted, *ends):
                 task.cancel()

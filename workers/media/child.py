@@ -64,20 +64,17 @@ class DecoderService:
             case ipc.Open():
                 return self._open(request)
             case ipc.Feed():
-                decoder = self._decoder(request.stream)
-                before = decoder.damaged_bytes
-                samples = decoder.feed(
-                    request.payload,
-                    request.sequence,
-                    new_recording=request.new_recording,
-                    missing_before=request.missing_before,
+                return self._samples(
+                    request.stream,
+                    lambda decoder: decoder.feed(
+                        request.payload,
+                        request.sequence,
+                        new_recording=request.new_recording,
+                        missing_before=request.missing_before,
+                    ),
                 )
-                return self._samples(request.stream, samples, decoder.damaged_bytes - before)
             case ipc.Finish():
-                decoder = self._decoder(request.stream)
-                before = decoder.damaged_bytes
-                samples = decoder.finish()
-                return self._samples(request.stream, samples, decoder.damaged_bytes - before)
+                return self._samples(request.stream, lambda decoder: decoder.finish())
             case ipc.Save():
                 point = self._decoder(request.stream).checkpoint(request.sample)
                 return ipc.Saved(request.stream, point.replay_from_sequence, bytes(point.state))
@@ -103,10 +100,15 @@ class DecoderService:
         except KeyError:
             raise MediaError("the stream is not open") from None
 
-    def _samples(self, stream: int, samples: NDArray[np.float32], damaged: int) -> ipc.Samples:
+    def _samples(self, stream: int, decode: Callable[[Decoder], NDArray[np.float32]]) -> ipc.Samples:
+        decoder = self._decoder(stream)
+        before = decoder.damaged_bytes
+        samples = decode(decoder)
         if samples.size > self._limits.max_output_samples:
             raise MediaError("one chunk holds too much media")
-        return ipc.Samples(stream, np.ascontiguousarray(samples, dtype=np.float32).tobytes(), damaged)
+        return ipc.Samples(
+            stream, np.ascontiguousarray(samples, dtype=np.float32).tobytes(), decoder.damaged_bytes - before
+        )
 
 
 def warm_up(factory: DecoderFactory, clips: Iterable[Clip]) -> tuple[str, ...]:

@@ -184,7 +184,8 @@ class Demuxer(ABC):
                     raise MediaError(f"the recording has no usable header: {error}") from error
                 self._lost = 0
                 self._at_damage = True
-                self._pass_damage(1)
+                self._open_damage += 1
+                self._consume(1)
             if self._past_damage and len(packets) > before:
                 packets[before] = replace(packets[before], after_damage=True)
                 self._past_damage = False
@@ -247,10 +248,6 @@ class Demuxer(ABC):
         if self._lost > MAX_LOST_BYTES:
             raise MediaError("the recording is damaged and no restart point follows")
         return dropped
-
-    def _pass_damage(self, size: int) -> None:
-        self._open_damage += size
-        self._consume(size)
 
     def _consume(self, size: int) -> None:
         taken = min(size, len(self._buffer))

@@ -236,13 +236,12 @@ class WebmDemuxer(Demuxer):
 
     def _past_strange(self, head: int, size: int | None) -> int:
         """The size of an element of an unknown kind (RFC 8794, 6.2), where something known follows it; else damage."""
-        if size is None or size > _MAX_STRANGE_BYTES:
-            raise DamagedError("not an element of a cluster")
-        if len(self._buffer) < head + size + 4:
-            raise Incomplete
-        if _element_id(self._buffer, head + size)[0] not in _AMONG_CLUSTERS:
-            raise DamagedError("not an element of a cluster")
-        return head + size
+        if size is not None and size <= _MAX_STRANGE_BYTES:
+            if len(self._buffer) < head + size + 4:
+                raise Incomplete
+            if _element_id(self._buffer, head + size)[0] in _AMONG_CLUSTERS:
+                return head + size
+        raise DamagedError("not an element of a cluster")
 
     def _is_read(self, element: int) -> bool:
         if self._in_clusters:

@@ -85,13 +85,13 @@ class VisionSession:
     async def feed(self, chunk: media_pb2.Chunk) -> None:
         """Take one chunk. Raises EngineError for media that cannot go on."""
         totals = self._totals.plus(chunk.sequence, len(chunk.payload), chunk.missing_before)
-        is_new, before = totals is not self._totals, self._source.damaged_bytes
+        again = totals is self._totals
         try:
-            await self._source.feed(chunk, totals, self._clock(), self._box, again=not is_new)
+            totals = await self._source.feed(chunk, totals, self._clock(), self._box, again=again)
         except MediaError as error:
             raise self._fail(error) from error
         finally:
-            self._totals = totals.with_damage(self._source.damaged_bytes - before if is_new else 0)
+            self._totals = totals
         async with self._changed:
             self._changed.notify_all()
 

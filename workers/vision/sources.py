@@ -62,10 +62,10 @@ class Source(Protocol):
 
     async def feed(
         self, chunk: media_pb2.Chunk, totals: ChunkTotals, arrived: float, box: Mailbox[Frame], *, again: bool = False
-    ) -> None:
-        """Put a chunk's frames and drops into the mailbox; `again`: an earlier attempt has counted it.
+    ) -> ChunkTotals:
+        """Put a chunk's frames and drops into the mailbox; gives the totals with what was damaged in it.
 
-        Raises MediaError for media that cannot go on.
+        `again`: an earlier attempt has counted it. Raises MediaError for media that cannot go on.
         """
         ...
 
@@ -80,18 +80,11 @@ class Source(Protocol):
         """
         ...
 
-    @property
-    def damaged_bytes(self) -> int:
-        """Bytes of a recording fed here that made no sense; frames were in them that nobody can count."""
-        ...
-
     async def close(self) -> None: ...
 
 
 class ImageSource:
-    """One encoded picture a chunk; a damaged one is counted as such."""
-
-    damaged_bytes = 0
+    """One encoded picture a chunk; a damaged one is a dropped frame."""
 
     def __init__(self, state: Restart, max_fps: int | None) -> None:
         self._state = state
@@ -99,7 +92,7 @@ class ImageSource:
 
     async def feed(
         self, chunk: media_pb2.Chunk, totals: ChunkTotals, arrived: float, box: Mailbox[Frame], *, again: bool = False
-    ) -> None:
+    ) -> ChunkTotals:
         """See `Source`; what is no JPEG or WebP of a sensible size is dropped as corrupt."""
         captured = chunk.capture_time_unix_ms if chunk.HasField("capture_time_unix_ms") else None
         received = chunk.received_unix_ms if chunk.HasField("received_unix_ms") else None
@@ -108,7 +101,7 @@ class ImageSource:
             header = read_header(chunk.payload)
         except HeaderError:
             box.put([Dropped(task_pb2.DROP_REASON_CORRUPT)])
-            return
+            return totals
         frame = Frame(
             index=chunk.sequence,
             media_ms=media_ms,
@@ -121,6 +114,7 @@ class ImageSource:
             commits=chunk.sequence,
         )
         box.put([frame])
+        return totals
 
     async def finish(self, totals: ChunkTotals, arrived: float, box: Mailbox[Frame]) -> None:
         """Pictures are whole: nothing is held back."""
@@ -186,14 +180,9 @@ class VideoSource:
         self._keys: deque[tuple[int, int]] = deque()
         self._saved = (-1, b"")
 
-    @property
-    def damaged_bytes(self) -> int:
-        """See `Source`."""
-        return self._stream.damaged_bytes
-
     async def feed(
         self, chunk: media_pb2.Chunk, totals: ChunkTotals, arrived: float, box: Mailbox[Frame], *, again: bool = False
-    ) -> None:
+    ) -> ChunkTotals:
         """See `Source`; the frames of one chunk are analysed one after the other unless the next chunk comes first."""
         before = self._stream.damaged_bytes
         words = await self._stream.feed(
@@ -203,8 +192,10 @@ class VideoSource:
             missing_before=chunk.missing_before,
         )
         captured = chunk.capture_time_unix_ms if chunk.HasField("capture_time_unix_ms") else None
-        damaged = 0 if again else self._stream.damaged_bytes - before
-        self._take(words, captured, totals.with_damage(damaged), arrived, box)
+        if not again:
+            totals = totals.with_damage(self._stream.damaged_bytes - before)
+        self._take(words, captured, totals, arrived, box)
+        return totals
 
     async def finish(self, totals: ChunkTotals, arrived: float, box: Mailbox[Frame]) -> None:
         """The frames that the codec still holds."""

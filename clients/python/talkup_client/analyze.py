@@ -56,43 +56,35 @@ async def analyze(
 async def _watch(client: Client, media: MediaFile, tell: Callable[[str], None], findings: Findings | None) -> list[str]:
     """The pictures: their events and summary, as lines; gives the losses."""
     signals = () if findings is None else ("landmarks",)
-    notices: list[Notice] = []
 
     def take(event: StreamEvent) -> None:
-        match event:
-            case Notice():
-                notices.append(event)
-            case AnalysisResult(data=data):
-                if findings is not None:
-                    findings.add(event)
-                for line in lines_of(data):
-                    tell(line)
+        if isinstance(event, AnalysisResult):
+            if findings is not None:
+                findings.add(event)
+            for line in lines_of(event.data):
+                tell(line)
 
     async with client.stream(
         format=media.format, services=("vision",), signals=signals, patience=client.patience()
     ) as stream:
-        return losses(notices, await _converse(stream, media, take, in_step=True))
+        return await _converse(stream, media, take, in_step=True)
 
 
 async def _listen(client: Client, media: MediaFile, findings: Findings) -> list[str]:
     """The sound: its captions; gives the losses."""
-    notices: list[Notice] = []
 
     def take(event: StreamEvent) -> None:
-        match event:
-            case Notice():
-                notices.append(event)
-            case TranscriptUpdate():
-                findings.add(event)
+        if isinstance(event, TranscriptUpdate):
+            findings.add(event)
 
     async with client.stream(format=media.format, services=("stt",), patience=client.patience()) as stream:
-        return losses(notices, await _converse(stream, media, take, in_step=False))
+        return await _converse(stream, media, take, in_step=False)
 
 
 async def _converse(
     stream: Stream, media: MediaFile, take: Callable[[StreamEvent], None], *, in_step: bool
-) -> StreamEnded | None:
-    """One stream to its end; `in_step`: each slice waits until the one before is dealt with."""
+) -> list[str]:
+    """One stream to its end; `in_step`: each slice waits until the one before is dealt with. Gives the losses."""
 
     async def send() -> None:
         async for piece in slices(media):
@@ -101,19 +93,24 @@ async def _converse(
                 await stream.flush()
         await stream.end()
 
+    notices: list[Notice] = []
     ended: StreamEnded | None = None
     try:
         async with asyncio.TaskGroup() as group:
             sender = group.create_task(send())
             async for event in stream:
-                take(event)
-                if isinstance(event, StreamEnded):
-                    ended = event
-                    break
+                match event:
+                    case Notice():
+                        notices.append(event)
+                    case StreamEnded():
+                        ended = event
+                        break
+                    case _:
+                        take(event)
             sender.cancel()
     except* TalkupError as errors:
         raise errors.exceptions[0] from None
-    return ended
+    return losses(notices, ended)
 
 
 @dataclass(frozen=True, slots=True)
