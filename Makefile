@@ -132,7 +132,7 @@ bench-peers: bench  ## the same material through comparable servers
 
 .PHONY: bench
 bench:
-	@test -f "bench/$(BENCH).py" || { echo "bench-$(BENCH): bench/$(BENCH).py does not exist in this version" >&2; exit 2; }
+	@test -f "bench/$(BENCH)/__main__.py" || { echo "bench-$(BENCH): bench/$(BENCH) does not exist in this version" >&2; exit 2; }
 	@$(MAKE) --no-print-directory setup
 	@mkdir -p bench/results
 	@$(BIN)/python -m bench.$(BENCH) $(if $(CORPUS),--corpus "$(CORPUS)")

@@ -17,13 +17,13 @@ from websockets.exceptions import ConnectionClosed
 
 from gateway.auth import Audience, AuthError, FailureLimiter, Principal
 from gateway.credentials import Credential
-from gateway.directory import DirectoryFullError, SessionDeletedError, SessionDirectory
 from gateway.outbox import Closing, Outbox
 from gateway.protocol.actions import CloseSocket, ResumeSession, SendMessage
 from gateway.protocol.errors import Code
 from gateway.protocol.session import refusal
-from gateway.runner import SessionRunner, Tools
-from gateway.store import StoreError
+from gateway.sessions.directory import DirectoryFullError, SessionDeletedError, SessionDirectory
+from gateway.sessions.runner import SessionRunner, Tools
+from gateway.store.sqlite import StoreError
 
 log = structlog.get_logger()
 

@@ -13,12 +13,12 @@ import structlog
 from aiohttp import web
 
 from gateway.auth import Audience, AuthError, FailureLimiter, Minted, Principal, bearer, new_session_id
-from gateway.directory import SessionDirectory
 from gateway.long_poll import LongPolls, preferred_wait_s
 from gateway.metrics import CONTENT_TYPE
-from gateway.runner import Tools
 from gateway.schemas import SCHEMA_NAMES, asyncapi, schema
-from gateway.store import StoreError
+from gateway.sessions.directory import SessionDirectory
+from gateway.sessions.runner import Tools
+from gateway.store.sqlite import StoreError
 from gateway.transcript_formats import FORMATS, Rendered, render
 
 log = structlog.get_logger()

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
-from gateway.directory import SessionDirectory
+from gateway.sessions.directory import SessionDirectory
 from gateway.transcript_formats import Rendered
 
 LOOK_S: Final = 0.1

@@ -23,14 +23,14 @@ from gateway.auth import Authenticator, AuthError, FailureLimiter
 from gateway.config import GatewayConfig
 from gateway.connection import Connection, remote_host
 from gateway.credentials import SUBPROTOCOL, Credential, of_handshake
-from gateway.directory import SessionDirectory
 from gateway.http import Api
 from gateway.metrics import Metrics
 from gateway.protocol.errors import CloseCode
 from gateway.protocol.limits import Limits
-from gateway.runner import Tools
+from gateway.sessions.directory import SessionDirectory
+from gateway.sessions.runner import Tools
 from gateway.status import StatusSource
-from gateway.store import Store, StoreError
+from gateway.store.sqlite import Store, StoreError
 from gateway.stores import open_store
 from gateway.tls import ServerTls
 from gateway.upstream.config import BufferBounds, Deadlines, Probing, RetryPolicy, TlsSettings, UpstreamConfig

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gateway.config import GatewayConfig, sqlite_path
-from gateway.store import SqliteStore, Store
-from gateway.store_redis import RedisStore
+from gateway.store.redis import RedisStore
+from gateway.store.sqlite import SqliteStore, Store
 
 
 def open_store(config: GatewayConfig) -> Store:

@@ -9,8 +9,8 @@ import hypothesis
 import pytest
 from talkup_client.transport import Transport
 
-from tests.fakes.schema_check import Ledger
-from tests.fakes.stack import Stack, running_stack
+from bench.harness.schema_check import Ledger
+from bench.harness.stack import Stack, running_stack
 
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")

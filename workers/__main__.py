@@ -11,7 +11,7 @@ from typing import Final, cast
 from workers import config, logs, models, server
 from workers.engine import Engine
 
-ENGINES: Final = {"stt": "workers.stt.service", "vision": "workers.vision.service", "fake": "workers.fake"}
+ENGINES: Final = {"stt": "workers.stt.service", "vision": "workers.vision.service", "fake": "workers.fake.engine"}
 """Where each service's `create_engine(config)` lives; loaded only when asked for, with the libraries it needs."""
 
 _USAGE: Final = """\

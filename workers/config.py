@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Never
 import configargparse
 from talkup.v1 import task_pb2
 
-from workers.fake_script import WORDS_PER_FINAL, FakeScript
-from workers.fake_words import WORD_BYTES
+from workers.fake.script import WORDS_PER_FINAL, FakeScript
+from workers.fake.words import WORD_BYTES
 
 if TYPE_CHECKING:
     import argparse

@@ -15,13 +15,13 @@ from talkup.v1 import task_pb2, transcript_pb2
 
 from gateway.protocol import messages as m
 from gateway.protocol.actions import Action, Authenticate, CloseSocket, ResumeSession, SendMessage, TaskKey
-from gateway.protocol.budget import Budget
 from gateway.protocol.codec import decode_tagged, decode_text
 from gateway.protocol.errors import ERRORS, CloseCode, Code, Problem
 from gateway.protocol.formats import parse_format
 from gateway.protocol.limits import Limits
 from gateway.protocol.magic import HeaderMatch, match_header
 from gateway.protocol.negotiation import StreamSpec, negotiate
+from gateway.protocol.rate_limit import Budget
 from gateway.protocol.recordings import has_headers
 from gateway.protocol.snapshot import StreamSnapshot
 from gateway.protocol.states import SESSION_TABLE, IllegalMoveError, SessionMove, SessionPhase, moved

@@ -5,7 +5,7 @@ worker would have to read (`replay_from_sequence`, at most one above). Chunks be
 The buffer is two queues: `sent` (handed out in the present attempt and still needed) and `unsent`. A new attempt puts
 `sent` back in front of `unsent`, so the next worker reads them again, in order, before anything new.
 
-Invariants, attacked by tests/unit/upstream/test_replay.py:
+Invariants, attacked by tests/unit/gateway/upstream/test_replay.py:
 
 - within an attempt every retained chunk is handed out exactly once, in order of sequence;
 - a chunk is forgotten only when it is covered by progress, or when the bound is hit and then its loss is declared:

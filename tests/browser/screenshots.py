@@ -13,8 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tests.browser.browsing import PHONE, Visit, visiting, write_camera, write_speech
-from tests.fakes.stack import ROOT, Stack, running_stack
+from bench.harness.browsing import PHONE, Visit, visiting, write_camera, write_speech
+from bench.harness.stack import ROOT, Stack, running_stack
 
 FOLDER = ROOT / "docs" / "screenshots"
 SPEECH = ROOT / "tests" / "data" / "speech" / "interview.ogg"

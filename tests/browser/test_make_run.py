@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.harness.browsing import visiting, write_tone
+from bench.harness.stack import child_environment, free_port
 from deploy.dev import run
 from deploy.dev.settings import DevSettings
-from tests.browser.browsing import visiting, write_tone
-from tests.fakes.stack import child_environment, free_port
-from workers.fake_words import expected_words
+from workers.fake.words import expected_words
 
 pytestmark = pytest.mark.browser
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.browser.browsing import Visit, visiting, write_tone
+from bench.harness.browsing import Visit, visiting, write_tone
+from bench.harness.stack import HOST, ROOT, Stack, running_stack
 from tests.browser.test_readme_browser import mint_session
 from tests.browser.test_typescript_client import CLIENT, node
-from tests.fakes.stack import HOST, ROOT, Stack, running_stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 

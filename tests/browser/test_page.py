@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from bench.harness.browsing import PHONE, Visit, visiting, write_tone
+from bench.harness.stack import ROOT, Stack, free_port, running_stack
 from deploy.dev import certs
-from tests.browser.browsing import PHONE, Visit, visiting, write_tone
-from tests.fakes.stack import ROOT, Stack, free_port, running_stack
-from workers.fake_words import expected_words
+from workers.fake.words import expected_words
 
 pytestmark = pytest.mark.browser
 

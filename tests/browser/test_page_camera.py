@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.browser.browsing import Visit, visiting, write_camera, write_tone
-from tests.fakes.stack import Stack, running_stack
-from tests.unit.vision import faces
+from bench.harness.browsing import Visit, visiting, write_camera, write_tone
+from bench.harness.stack import Stack, running_stack
+from tests.unit.workers.vision import faces
 
 pytestmark = [pytest.mark.browser, pytest.mark.model]
 

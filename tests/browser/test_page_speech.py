@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from bench.corpus import OWN_CLIPS, SAMPLE_RATE, Clip, load
+from bench.harness.browsing import SPEECH_RATE, Visit, visiting, write_samples
+from bench.harness.material import pieces
+from bench.harness.stack import Stack
 from bench.scoring import total, word_errors
-from bench.stt_bench import Bench
-from tests.browser.browsing import SPEECH_RATE, Visit, visiting, write_samples
-from tests.corpus.material import pieces
+from bench.stt.bench import Bench
 from tests.corpus.streaming import client_of, hear
-from tests.fakes.stack import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.timeout(240)]
 

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import web
 
-from tests.browser.browsing import Visit, visiting, write_tone
+from bench.harness.browsing import Visit, visiting, write_tone
+from bench.harness.stack import HOST, ROOT, Stack
 from tests.browser.test_typescript_client import node
 from tests.fakes.line import Line
-from tests.fakes.stack import HOST, ROOT, Stack
-from workers.fake_words import expected_words
+from workers.fake.words import expected_words
 
 pytestmark = pytest.mark.browser
 

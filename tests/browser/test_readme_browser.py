@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.browser.browsing import visiting, write_tone
+from bench.harness.browsing import visiting, write_tone
+from bench.harness.stack import Stack
 from tests.fakes.readme import example
-from tests.fakes.stack import Stack
 
 pytestmark = pytest.mark.browser
 

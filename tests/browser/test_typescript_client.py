@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from bench.harness.schema_check import checked
+from bench.harness.stack import ROOT, Stack
 from gateway.schemas import asyncapi
 from tests.fakes.line import Line
-from tests.fakes.schema_check import checked
-from tests.fakes.stack import ROOT, Stack
-from workers.fake_words import expected_words
+from workers.fake.words import expected_words
 
 CLIENT = ROOT / "clients" / "typescript"
 WEB = ROOT / "gateway" / "web"

@@ -1,3 +1,3 @@
 import pytest
 
-pytest.register_assert_rewrite("tests.chaos.speaker", "tests.chaos.drills")
+pytest.register_assert_rewrite("bench.harness.speaker", "bench.harness.actions")

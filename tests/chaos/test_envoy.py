@@ -4,10 +4,10 @@ import asyncio
 import time
 from pathlib import Path
 
-from tests.chaos.drills import loads, metric, speaking
-from tests.chaos.envoy import envoy_binary, running_envoy
-from tests.chaos.speaker import Speaker
-from tests.fakes.stack import HOST, free_port, running_stack
+from bench.harness.actions import loads, metric, speaking
+from bench.harness.envoy import envoy_binary, running_envoy
+from bench.harness.speaker import Speaker
+from bench.harness.stack import HOST, free_port, running_stack
 
 
 async def test_a_worker_lost_behind_envoy_is_replaced(tmp_path: Path) -> None:

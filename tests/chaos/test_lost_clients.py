@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from tests.chaos.drills import eventually, loads, metric, speaking
-from tests.chaos.fault_proxy import FaultProxy, fault_proxy
-from tests.chaos.speaker import Pace, Speaker
-from tests.fakes.stack import HOST, Stack
+from bench.harness.actions import eventually, loads, metric, speaking
+from bench.harness.fault_proxy import FaultProxy, fault_proxy
+from bench.harness.speaker import Pace, Speaker
+from bench.harness.stack import HOST, Stack
 
 
 def through(proxy: FaultProxy) -> str:

@@ -7,10 +7,10 @@ import pytest
 from talkup_client import Client
 from talkup_client.errors import TalkupError
 
-from tests.chaos.drills import eventually, loads, lose_workers, metric, speaking, until_serving
-from tests.chaos.fault_proxy import fault_proxy
-from tests.chaos.speaker import FORMAT, Speaker
-from tests.fakes.stack import HOST, KEY, free_port, running_stack
+from bench.harness.actions import eventually, loads, lose_workers, metric, speaking, until_serving
+from bench.harness.fault_proxy import fault_proxy
+from bench.harness.speaker import FORMAT, Speaker
+from bench.harness.stack import HOST, KEY, free_port, running_stack
 
 
 @pytest.mark.parametrize(("how", "rounds"), [("kill", 4), ("stop", 2)])

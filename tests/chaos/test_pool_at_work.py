@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from tests.chaos.drills import eventually, footprint, loads, metric, speaking, until_serving
-from tests.chaos.fault_proxy import fault_proxy
-from tests.chaos.speaker import Pace, Speaker
-from tests.fakes.stack import HOST, Stack, running_stack
+from bench.harness.actions import eventually, footprint, loads, metric, speaking, until_serving
+from bench.harness.fault_proxy import fault_proxy
+from bench.harness.speaker import Pace, Speaker
+from bench.harness.stack import HOST, Stack, running_stack
 
 MIB = 1024 * 1024
 CHURN_S = 170.0

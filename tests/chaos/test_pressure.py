@@ -6,10 +6,10 @@ import time
 
 from websockets.asyncio.client import connect
 
-from tests.chaos.drills import eventually, footprint, loads, metric, speaking
-from tests.chaos.speaker import REAL_TIME, Pace, Speaker
-from tests.fakes.stack import KEY, Stack, running_stack
-from workers.fake import expected_words
+from bench.harness.actions import eventually, footprint, loads, metric, speaking
+from bench.harness.speaker import REAL_TIME, Pace, Speaker
+from bench.harness.stack import KEY, Stack, running_stack
+from workers.fake.engine import expected_words
 
 MIB = 1024 * 1024
 

@@ -14,7 +14,7 @@ from typing import Any
 from talkup.v1 import media_pb2, task_pb2
 
 from workers.engine import Engine
-from workers.fake import FakeEngine, FakeScript
+from workers.fake.engine import FakeEngine, FakeScript
 
 FAKE_START = task_pb2.StreamStart(
     kind=media_pb2.MEDIA_KIND_AUDIO,

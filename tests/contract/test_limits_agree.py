@@ -3,7 +3,7 @@
 from gateway.protocol.limits import Limits
 from gateway.upstream.channel import MAX_MESSAGE_BYTES
 from workers.config import WorkerConfig
-from workers.media.decoder_stream import StreamLimits
+from workers.media.isolation.decoder_stream import StreamLimits
 
 _HEADER_BYTES = 64 * 1024
 

@@ -12,7 +12,7 @@ from talkup.v1 import error_pb2, media_pb2, task_pb2, worker_service_pb2
 from tests.contract.worker_harness import AUDIO, Call, Worker, final_words, running, transcribe
 from workers.engine import StreamContext
 from workers.errors import PUSHBACK_METADATA_KEY
-from workers.fake import FakeEngine, FakeScript, expected_words
+from workers.fake.engine import FakeEngine, FakeScript, expected_words
 
 MEDIA = [random.Random(3).randbytes(700) for _ in range(40)]
 

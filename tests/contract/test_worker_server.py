@@ -19,7 +19,7 @@ from talkup.v1 import task_pb2, worker_service_pb2, worker_service_pb2_grpc
 
 from tests.contract.worker_harness import Call, Worker, running, transcribe
 from workers.config import ConfigError, TlsFiles, WorkerConfig
-from workers.fake import FakeEngine
+from workers.fake.engine import FakeEngine
 from workers.server import HEALTH_NAMES, SERVICE_NAME, WorkerServer
 
 SERVING = health_pb2.HealthCheckResponse.SERVING

@@ -14,7 +14,7 @@ from talkup.v1 import error_pb2, media_pb2, task_pb2, worker_service_pb2_grpc
 from workers.config import WorkerConfig
 from workers.engine import Engine
 from workers.errors import ERROR_METADATA_KEY
-from workers.fake import FakeEngine
+from workers.fake.engine import FakeEngine
 from workers.server import WorkerServer
 
 AUDIO = task_pb2.StreamStart(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from talkup_client import Client, Notice, StreamEnded, TalkupError, TranscriptUpdate
 from talkup_client.stream import Stream
 
-from tests.fakes.stack import Stack
+from bench.harness.stack import Stack
 
 
 @dataclass(frozen=True, slots=True)

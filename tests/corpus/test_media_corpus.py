@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from talkup.v1 import media_pb2
 
-from tests.corpus.material import slices
-from tests.unit.media.chunks import assert_same, cut, decode, decode_killed
+from bench.harness.material import slices
+from tests.unit.workers.media.chunks import assert_same, cut, decode, decode_killed
 from workers.media.decoder import AudioDecoder, MediaError
 
 pytestmark = pytest.mark.corpus

@@ -10,7 +10,7 @@ import pytest
 
 from tests.corpus.test_vision_corpus import clips_of
 from tests.e2e.test_one_clock import EDGE_MS, FPS, MOMENT_MS, both_services, first_word_and_smile, voice
-from tests.unit.media.video_material import filmed
+from tests.unit.workers.media.video_material import filmed
 
 pytestmark = [pytest.mark.corpus, pytest.mark.model]
 

@@ -13,12 +13,12 @@ import pytest
 import pytest_asyncio
 from talkup.v1 import media_pb2, task_pb2, transcript_pb2
 
-from tests.corpus.material import pieces
+from bench.harness.material import pieces
 from tests.corpus.test_media_corpus import format_of
 from workers import models
 from workers.config import parse
 from workers.engine import StreamContext
-from workers.media.pool import DecoderPool
+from workers.media.isolation.pool import DecoderPool
 from workers.stt.config import SttConfig
 from workers.stt.service import FORMATS, SttService
 from workers.stt.tuning import Tuning

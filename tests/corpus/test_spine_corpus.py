@@ -23,16 +23,16 @@ from rapidfuzz.distance import Levenshtein
 from talkup_client import SpeechEvent
 from talkup_client.stream import Stream
 
-from tests.corpus.material import Clip, clips, pieces, recordings, slices, words
+from bench.harness.material import Clip, clips, pieces, recordings, slices, words
+from bench.harness.stack import Stack, child_environment, running_stack
 from tests.corpus.streaming import Heard, client_of, collect, hear, hear_all, web_packet
 from tests.corpus.test_media_corpus import format_of
 from tests.e2e.test_bad_input import BAD
 from tests.e2e.test_direct_client import EXAMPLE
 from tests.e2e.test_last_words import read_transcript
 from tests.e2e.wire import open_wire
-from tests.fakes.stack import Stack, child_environment, running_stack
-from tests.unit.media.chunks import assert_same
-from workers.media.pool import DecoderPool
+from tests.unit.workers.media.chunks import assert_same
+from workers.media.isolation.pool import DecoderPool
 
 pytestmark = [pytest.mark.corpus, pytest.mark.model, pytest.mark.timeout(400)]
 

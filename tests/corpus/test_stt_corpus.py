@@ -14,7 +14,7 @@ from rapidfuzz.distance import Levenshtein
 from whisper_normalizer.english import EnglishTextNormalizer
 
 from workers.stt import events
-from workers.stt.ask import Effort, StreamOptions
+from workers.stt.decode_job import Effort, StreamOptions
 from workers.stt.recognizer import Recognizer
 from workers.stt.transcriber import Transcriber
 from workers.stt.tuning import Tuning

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from talkup.v1 import analysis_pb2, media_pb2
 
-from tests.unit.vision import faces
-from tests.unit.vision.recompute import check_window
+from tests.unit.workers.vision import faces
+from tests.unit.workers.vision.recompute import check_window
 from workers.media import frames
 from workers.media.video import VideoDecoder
 from workers.vision.analyzer import Analyzer, Wanted

@@ -13,10 +13,10 @@ import aiohttp
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from bench.harness.schema_check import checked
 from gateway.config import GatewayConfig
 from gateway.server import Gateway, running
 from gateway.settings import from_values
-from tests.fakes.schema_check import checked
 from tests.fakes.worker_server import Script, WorkerServer
 
 KEY = "an-api-key"

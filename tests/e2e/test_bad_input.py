@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from bench.harness.stack import KEY, Stack
 from tests.e2e.wire import open_wire
-from tests.fakes.stack import KEY, Stack
-from workers.fake import expected_words
+from workers.fake.engine import expected_words
 
 BAD: list[tuple[str, str | bytes, str, str | None]] = [
     ("non-JSON text", "Hello WebSocket!", "bad_json", None),

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from bench.harness.stack import ROOT, Stack
 from tests.e2e.test_talkup_command import samples
-from tests.fakes.stack import ROOT, Stack
 from tests.fakes.talkup import at, over_http
-from workers.fake import expected_words
+from workers.fake.engine import expected_words
 
 SOURCE = ROOT / "clients" / "python"
 

@@ -11,8 +11,8 @@ import pytest
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
+from bench.harness.stack import Stack, child_environment
 from tests.e2e.wire import open_wire
-from tests.fakes.stack import Stack, child_environment
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "direct_client.py"
 

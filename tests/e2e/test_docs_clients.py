@@ -12,12 +12,12 @@ import pytest
 import talkup_client
 from talkup_client import Client, Stream, TalkupError, cli
 
+from bench.harness.stack import ROOT, Stack, child_environment
 from deploy.dev import certs, plan
 from deploy.dev.settings import DevSettings
 from tests.e2e.test_talkup_command import samples
 from tests.fakes.readme import example
-from tests.fakes.stack import ROOT, Stack, child_environment
-from workers.fake import expected_words
+from workers.fake.engine import expected_words
 
 PAGE = "docs/clients.md"
 TEXT = (ROOT / PAGE).read_text(encoding="utf-8")

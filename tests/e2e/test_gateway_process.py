@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store import SqliteStore
+from gateway.store.sqlite import SqliteStore
 from tests.e2e.gateway_rig import KEY, Client
 from tests.fakes.worker_server import WorkerServer
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from bench.harness.stack import Stack
 from tests.e2e.wire import open_wire
-from tests.fakes.stack import Stack
-from workers.fake import expected_words
+from workers.fake.engine import expected_words
 
 
 async def read_transcript(stack: Stack, session_id: str, last_word: str) -> str:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from bench.harness.stack import HOST, Stack, free_port, running_stack, start
 from tests.e2e.wire import Message, open_wire
-from tests.fakes.stack import HOST, Stack, free_port, running_stack, start
-from tests.unit.media.video_material import filmed, timeslices
-from tests.unit.vision import faces, puppet
+from tests.unit.workers.media.video_material import filmed, timeslices
+from tests.unit.workers.vision import faces, puppet
 
 pytestmark = pytest.mark.model
 

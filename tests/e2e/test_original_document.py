@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bench.harness.stack import Stack
 from tests.e2e.wire import Wire, open_wire
-from tests.fakes.stack import Stack
 
 CHUNK_AS_PRINTED = """{
   "type": "stream_chunk",

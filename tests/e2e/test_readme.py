@@ -7,8 +7,8 @@ import sys
 import wave
 from pathlib import Path
 
+from bench.harness.stack import Stack, child_environment
 from tests.fakes.readme import example
-from tests.fakes.stack import Stack, child_environment
 
 
 def test_the_python_client_of_the_readme_prints_finals(fake_stack: Stack, tmp_path: Path) -> None:

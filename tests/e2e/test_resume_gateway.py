@@ -11,10 +11,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.e2e.cluster import Cluster, cluster, speaking
-from tests.fakes.redis_server import running_redis
-from tests.fakes.stack import KEY
-from workers.fake import expected_words
+from bench.harness.cluster import Cluster, cluster, speaking
+from bench.harness.redis_server import running_redis
+from bench.harness.stack import KEY
+from workers.fake.engine import expected_words
 
 PATIENCE_S = 40.0
 

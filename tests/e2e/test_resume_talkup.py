@@ -14,11 +14,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.e2e.cluster import Cluster, Seat, cluster
+from bench.harness.cluster import Cluster, Seat, cluster
+from bench.harness.redis_server import running_redis
+from bench.harness.stack import KEY
 from tests.e2e.wire import Wire, open_wire
-from tests.fakes.redis_server import running_redis
-from tests.fakes.stack import KEY
-from workers.fake import expected_words
+from workers.fake.engine import expected_words
 
 HEADER = b"\x1a\x45\xdf\xa3"
 CHUNK = 1700

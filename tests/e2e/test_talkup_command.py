@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from talkup_client import Client, StreamEnded
 
+from bench.harness.cluster import SECRET, cluster
+from bench.harness.stack import HOST, Stack, free_port, running_stack
 from deploy.dev import certs
-from tests.e2e.cluster import SECRET, cluster
-from tests.fakes.stack import HOST, Stack, free_port, running_stack
 from tests.fakes.talkup import at, over_http, run, talkup
-from workers.fake import expected_words
+from workers.fake.engine import expected_words
 
 PCM = "audio/pcm;rate=16000;channels=1;encoding=s16le"
 

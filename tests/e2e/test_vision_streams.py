@@ -12,10 +12,10 @@ from urllib.request import urlopen
 
 import pytest
 
+from bench.harness.stack import HOST, Stack, child_environment, free_port, running_stack, start
 from tests.e2e.wire import open_wire
-from tests.fakes.stack import HOST, Stack, child_environment, free_port, running_stack, start
-from tests.unit.media.video_material import recording, timeslices
-from tests.unit.vision.faces import PORTRAIT
+from tests.unit.workers.media.video_material import recording, timeslices
+from tests.unit.workers.vision.faces import PORTRAIT
 
 pytestmark = pytest.mark.model
 

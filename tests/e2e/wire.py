@@ -10,8 +10,8 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.fakes.schema_check import checked
-from tests.fakes.stack import KEY
+from bench.harness.schema_check import checked
+from bench.harness.stack import KEY
 
 Message = dict[str, Any]
 

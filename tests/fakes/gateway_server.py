@@ -19,7 +19,7 @@ from typing import Any
 from websockets.asyncio.server import Request, Response, Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from tests.fakes.schema_check import spoken
+from bench.harness.schema_check import spoken
 
 KEY = "test-key"
 COMMIT_EVERY = 4

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.fakes.stack import HOST
+from bench.harness.stack import HOST
 
 _READ_BYTES = 65_536
 

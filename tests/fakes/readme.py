@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.fakes.stack import ROOT
+from bench.harness.stack import ROOT
 
 
 def example(name: str, page: str = "README.md") -> str:

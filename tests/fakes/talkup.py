@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.fakes.stack import Stack, child_environment
+from bench.harness.stack import Stack, child_environment
 
 PATIENCE_S = 60.0
 _CODE = "import sys; from talkup_client.cli import main; sys.exit(main())"

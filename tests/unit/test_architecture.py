@@ -54,8 +54,8 @@ DOORS = {
     "ai_edge_litert": ["workers.vision.litert_net"],
     "aiohttp": ["gateway.http", "gateway.server"],
     "jwt": ["gateway.auth"],
-    "sqlite3": ["gateway.store"],
-    "redis": ["gateway.store_redis"],
+    "sqlite3": ["gateway.store.sqlite"],
+    "redis": ["gateway.store.redis"],
     "rich": ["talkup_client.terminal"],
     "sounddevice": ["talkup_client.microphone"],
     "websockets": [
@@ -63,7 +63,7 @@ DOORS = {
         "gateway.connection",
         "talkup_client.transport",
     ],
-    "configargparse": ["gateway.config", "gateway.settings", "workers.config", "workers.settings"],
+    "configargparse": ["gateway.settings", "workers.config"],
     "structlog": ["gateway.*", "workers.*"],
     "prometheus_client": ["gateway.metrics", "gateway.http", "workers.metrics"],
 }

@@ -9,9 +9,9 @@ from typing import Protocol
 import msgspec
 
 from workers.media.clock import MediaClock
+from workers.media.containers.packet import MAX_HEADER_BYTES
 from workers.media.errors import MediaError
 from workers.media.interface import Checkpoint
-from workers.media.packet import MAX_HEADER_BYTES
 
 _MAX_STATE_BYTES = MAX_HEADER_BYTES + 1024
 _VERSION = 1

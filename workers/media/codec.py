@@ -16,10 +16,10 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
+from workers.media.containers.opus import packet_samples, without_pre_skip
+from workers.media.containers.packet import Codec, PcmEncoding, Track
 from workers.media.errors import MediaError
 from workers.media.frames import MAX_SIDE
-from workers.media.opus import packet_samples, without_pre_skip
-from workers.media.packet import Codec, PcmEncoding, Track
 from workers.media.pcm import Samples, decode_pcm, finite, mix, silence
 
 OUTPUT_RATE = 16_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.media.containers.packet import PcmEncoding
 from workers.media.errors import MediaError
-from workers.media.packet import PcmEncoding
 
 Samples = NDArray[np.float32]
 """Mono samples, full scale 1.0."""

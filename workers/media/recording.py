@@ -15,10 +15,10 @@ from talkup.v1 import media_pb2
 from workers.media.checkpoint import DecoderState, History, RestartPoint
 from workers.media.clock import MediaClock
 from workers.media.codec import OUTPUT_RATE, PacketDecoder, Resampler, grid, open_decoder, pre_roll_seconds
+from workers.media.containers.packet import Demuxer, Packet, Track
+from workers.media.containers.sniff import make_demuxer, recognise
 from workers.media.errors import MediaError
-from workers.media.packet import Demuxer, Packet, Track
 from workers.media.pcm import Samples, silence
-from workers.media.sniff import make_demuxer, recognise
 
 _MAX_OPEN_CHUNKS = 65_536
 

@@ -23,11 +23,11 @@ from talkup.v1 import media_pb2
 from workers.media import frames
 from workers.media.clock import FALL_BACK_MS
 from workers.media.codec import VideoPacketDecoder, VideoPicture
+from workers.media.containers.packet import Demuxer, Packet, Track
+from workers.media.containers.sniff import make_demuxer, recognise
 from workers.media.errors import MediaError
 from workers.media.frames import FrameFlag, FrameRecord, Words
 from workers.media.interface import Checkpoint
-from workers.media.packet import Demuxer, Packet, Track
-from workers.media.sniff import make_demuxer, recognise
 
 MAX_CHUNK_FRAMES: Final = 16
 _MAX_PACKETS: Final = 1_200

@@ -16,11 +16,11 @@ from talkup.v1 import error_pb2, task_pb2, worker_service_pb2
 from workers.engine import EngineError, StreamContext
 from workers.scheduler import Scheduler
 from workers.stt import state
-from workers.stt.ask import Counters
 from workers.stt.audio import AudioDecoders
 from workers.stt.calibration import Calibration, calibrate
 from workers.stt.captions import Captions
 from workers.stt.config import SttConfig
+from workers.stt.decode_job import Counters
 from workers.stt.ledger import ChunkLedger
 from workers.stt.options import stream_options, wants_word_times
 from workers.stt.pace import Pace

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from talkup.v1 import error_pb2, transcript_pb2
 
 from workers.engine import EngineError
-from workers.stt.ask import StreamOptions
+from workers.stt.decode_job import StreamOptions
 from workers.stt.tuning import samples
 
 _AUTO = "auto"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workers.stt.ask import Effort
+from workers.stt.decode_job import Effort
 from workers.stt.tuning import SAMPLE_RATE, Tuning, samples
 
 _STRETCH_FROM = 1.0

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from workers.stt import events
-from workers.stt.ask import Ask, Counters, Effort, Purpose, StreamOptions
+from workers.stt.decode_job import Ask, Counters, Effort, Purpose, StreamOptions
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
 from workers.stt.noise import NoiseMeter
 from workers.stt.segmenter import Edge, Segmenter

@@ -8,7 +8,7 @@ from typing import Final
 from workers import models
 from workers.config import WorkerConfig
 from workers.media.errors import MediaError
-from workers.media.pool import DecoderPool
+from workers.media.isolation.pool import DecoderPool
 from workers.stt.config import SttConfig
 from workers.stt.engine import SttEngine
 from workers.stt.transcriber import cuda_devices

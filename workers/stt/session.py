@@ -20,9 +20,9 @@ from talkup.v1 import error_pb2, media_pb2, task_pb2, transcript_pb2
 from workers.engine import EngineError
 from workers.scheduler import ExpiredError, Rank, Scheduler, SchedulerClosedError
 from workers.stt import events, state
-from workers.stt.ask import Ask, Counters, Effort, Purpose
 from workers.stt.audio import AudioSource, RestartPoint
 from workers.stt.captions import Captions
+from workers.stt.decode_job import Ask, Counters, Effort, Purpose
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
 from workers.stt.ledger import ChunkLedger
 from workers.stt.pace import Pace

@@ -16,7 +16,7 @@ from talkup.v1 import error_pb2, media_pb2, task_pb2, worker_service_pb2
 
 from workers.engine import EngineError, StreamContext
 from workers.media.errors import MediaError
-from workers.media.pool import DecoderPool
+from workers.media.isolation.pool import DecoderPool
 from workers.models import ModelError, ResolvedModel
 from workers.vision import state
 from workers.vision.face_reader import FaceNets

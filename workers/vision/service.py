@@ -7,8 +7,8 @@ from typing import Final
 
 from workers import models
 from workers.config import WorkerConfig
-from workers.media.decoder_stream import StreamLimits
-from workers.media.pool import DecoderPool, PoolLimits
+from workers.media.isolation.decoder_stream import StreamLimits
+from workers.media.isolation.pool import DecoderPool, PoolLimits
 from workers.vision.engine import VisionConfig, VisionEngine
 
 # The pool counts samples of 4 bytes at 16 kHz. A picture of 960 x 540 is 12 s of these, a chunk has 16 at most; 60
@@ -37,6 +37,6 @@ def create_engine(config: WorkerConfig) -> VisionEngine:
         children=config.decoders or cores,
         limits=_LIMITS,
         decoder="workers.media.video:VideoDecoder",
-        warm_up="workers.media.warmup_video:video_clips",
+        warm_up="workers.media.isolation.warmup_video:video_clips",
     )
     return VisionEngine(vision, pool)

@@ -150,7 +150,7 @@ class ImageSource:
 
 
 class VideoStream(Protocol):
-    """`workers.media.pool`'s stream, as it is used here."""
+    """`workers.media.isolation.pool`'s stream, as it is used here."""
 
     @property
     def media_samples(self) -> int: ...

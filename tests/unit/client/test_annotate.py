@@ -15,8 +15,8 @@ from talkup_client.errors import UnsupportedFileError
 from talkup_client.events import AnalysisResult, TranscriptUpdate
 from talkup_client.findings import HOLD_MS, Findings, Moment
 
-from tests.unit.media.material import mux
-from tests.unit.media.video_material import recording
+from tests.unit.workers.media.material import mux
+from tests.unit.workers.media.video_material import recording
 
 FACE = {"box": {"x": 0.25, "y": 0.25, "width": 0.5, "height": 0.5}, "score": 0.9, "track_id": 1}
 

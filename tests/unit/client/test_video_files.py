@@ -9,7 +9,7 @@ import pytest
 from talkup_client import duration
 from talkup_client.media_file import identify
 
-from tests.unit.media.video_material import recording
+from tests.unit.workers.media.video_material import recording
 
 
 def write(path: Path, content: bytes) -> Path:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.harness.stack import child_environment, free_port
 from deploy.dev import certs, check_node, check_python, ensure_programs, plan, processes, run
 from deploy.dev.settings import DevSettings, SettingsError, from_environment
-from tests.fakes.stack import child_environment, free_port
 
 NOW = dt.datetime.now(dt.UTC)
 IDENTITY = certs.identity(Path("tls"), "localhost")

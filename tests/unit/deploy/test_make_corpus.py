@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.stack import ROOT, child_environment
+from bench.harness.stack import ROOT, child_environment
 
 
 @pytest.mark.parametrize("inside", [True, False])

@@ -1,0 +1,88 @@
+"""What becomes of streams when workers, sockets and clients fail or fall behind: words, seconds, bytes.
+
+Real gateway and worker processes on loopback, the fake engine for exact words. Every drill of tests/chaos in its long
+form; `python -m bench.gateway --only kill --kills 100` runs one. Writes bench/results/gateway.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from bench.gateway.failures import cuts, envoy, gateways, kill, outage, rolling, stop
+from bench.gateway.figures import Figures
+from bench.gateway.load import restart, soak, storm
+from bench.gateway.pressure import admission, deaf, slow
+from bench.gateway.real import real
+from bench.gateway.talkup import talkup
+
+RESULTS = Path(__file__).parents[1] / "results" / "gateway.json"
+
+DRILLS: dict[str, Callable[[argparse.Namespace], Awaitable[Figures]]] = {
+    "kill": kill,
+    "stop": stop,
+    "cuts": cuts,
+    "talkup": talkup,
+    "gateways": gateways,
+    "rolling": rolling,
+    "outage": outage,
+    "envoy": envoy,
+    "slow": slow,
+    "deaf": deaf,
+    "admission": admission,
+    "storm": storm,
+    "restart": restart,
+    "real": real,
+    "soak": soak,
+}
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.gateway", description=__doc__)
+    parser.add_argument("--only", default=",".join(DRILLS), help="drills, comma-separated")
+    parser.add_argument("--kills", type=int, default=25)
+    parser.add_argument("--stops", type=int, default=10)
+    parser.add_argument("--cuts", type=int, default=100)
+    parser.add_argument("--away-seconds", type=float, default=10.0, help="longest absence of a cut client")
+    parser.add_argument("--outage-seconds", type=float, default=20.0)
+    parser.add_argument("--envoy-kills", type=int, default=5)
+    parser.add_argument("--pressure-seconds", type=float, default=12.0, help="length of a phase")
+    parser.add_argument("--reconnects", type=int, default=1000)
+    parser.add_argument("--soak-minutes", type=float, default=3.0)
+    parser.add_argument("--rolling-rounds", type=int, default=1)
+    parser.add_argument("--gateway-kills", type=int, default=10)
+    parser.add_argument("--talkup-cuts", type=int, default=50)
+    parser.add_argument("--engine-ms", type=int, default=0, help="what a chunk takes the engine under pressure")
+    parser.add_argument("--real-losses", type=int, default=10)
+    parser.add_argument("--real-speed", type=float, default=2.0, help="times real time")
+    parser.add_argument("--corpus", type=Path, help="a folder with manifest.jsonl, for `real`")
+    return parser.parse_args()
+
+
+def main() -> int:
+    arguments = parse()
+    kept: Figures = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    failed = False
+    for name in arguments.only.split(","):
+        began = time.monotonic()
+        try:
+            figures = asyncio.run(DRILLS[name](arguments))
+        except* AssertionError as group:
+            failed = True
+            figures = {"failed": str(group.exceptions[0])[:400]}
+        kept[name] = {**figures, "seconds": round(time.monotonic() - began, 1)}
+        print(f"\n{name}: {(DRILLS[name].__doc__ or '').strip()}")
+        for key, value in kept[name].items():
+            print(f"  {key:38} {value}")
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(kept, indent=2) + "\n")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""Clients that disturb others, in a process of their own, so that only the gateway feels them.
+
+Told what to do by lines on stdin, each answered by one on stdout: `go` begins, `stop` ends every session at once, `end`
+answers with the figures as JSON. Kinds: `slow` (streams that their worker cannot keep up with), `deaf` (clients that
+read nothing), `knock` (clients that find every slot taken, and ask again when they were told to).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Protocol
+from urllib.request import Request, urlopen
+
+from talkup_client.errors import TalkupError
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from bench.harness.speaker import REAL_TIME, Speaker
+from bench.harness.stack import KEY
+
+_HEADERS = {"Authorization": f"Bearer {KEY}"}
+_FILLER = json.dumps({"type": "ping", "data": {"filler": "x" * 50_000}})
+_FILLER_INTERVAL_S = 0.08
+_SMALL_BUFFER_BYTES = 16_384
+
+
+class Disturbance(Protocol):
+    """One kind. `run` goes on until it is cancelled."""
+
+    async def run(self) -> None: ...
+
+    async def calm(self) -> None: ...
+
+    def figures(self) -> dict[str, Any]: ...
+
+
+class Slow:
+    """Speakers at real time; how far behind they were told to be."""
+
+    def __init__(self, url: str, http_url: str, clients: int) -> None:
+        self._url = url
+        self._http_url = http_url
+        self._clients = clients
+        self._speakers: list[Speaker] = []
+        self._rounds = 0
+        self._behind_ms = 0
+
+    async def run(self) -> None:
+        self._rounds += 1
+        self._speakers = [Speaker(self._url, 1000 * self._rounds + n, pace=REAL_TIME) for n in range(self._clients)]
+        await asyncio.gather(*(self._speak(speaker) for speaker in self._speakers))
+
+    async def _speak(self, speaker: Speaker) -> None:
+        with suppress(TalkupError):
+            await speaker.speak()
+
+    async def calm(self) -> None:
+        """Delete the sessions: their workers drop what they have not come to yet."""
+        for speaker in self._speakers:
+            flows = [flow.behind_ms for flow in speaker.heard.flows]
+            self._behind_ms = max([self._behind_ms, *flows])
+            with suppress(TalkupError, OSError):
+                await asyncio.to_thread(self._delete, speaker.client.session_id)
+
+    def _delete(self, session_id: str) -> None:
+        request = Request(f"{self._http_url}/v1/sessions/{session_id}", headers=_HEADERS, method="DELETE")
+        with urlopen(request, timeout=10):
+            return
+
+    def figures(self) -> dict[str, Any]:
+        return {"slow_streams": self._clients, "told_behind_ms_max": self._behind_ms}
+
+
+class Deaf:
+    """Sockets that send and never read; begun anew when they are closed."""
+
+    def __init__(self, port: int, clients: int) -> None:
+        self._port = port
+        self._clients = clients
+        self._opened = 0
+
+    async def run(self) -> None:
+        await asyncio.gather(*(self._flood() for _ in range(self._clients)))
+
+    async def _flood(self) -> None:
+        while True:
+            with suppress(ConnectionClosed, OSError, TimeoutError):
+                async with _connected(self._port, sock=_small_socket(self._port), max_queue=1) as connection:
+                    self._opened += 1
+                    while True:
+                        await connection.send(_FILLER)
+                        await asyncio.sleep(_FILLER_INTERVAL_S)
+
+    async def calm(self) -> None:
+        """Their sockets are closed with `run`."""
+
+    def figures(self) -> dict[str, Any]:
+        return {"deaf_clients": self._clients, "deaf_sockets": self._opened}
+
+
+class Knock:
+    """Clients that ask for a stream; seconds until each refusal, and what else came."""
+
+    def __init__(self, port: int, clients: int) -> None:
+        self._port = port
+        self._clients = clients
+        self._rng = random.Random(1)
+        self._seconds: list[float] = []
+        self._codes: dict[str, int] = {}
+
+    async def run(self) -> None:
+        await asyncio.gather(*(self._knock() for _ in range(self._clients)))
+
+    async def _knock(self) -> None:
+        async with _connected(self._port) as connection:
+            number = 0
+            while True:
+                number += 1
+                code, retry_after_ms = await self._ask(connection, f"knock-{number}")
+                self._codes[code] = self._codes.get(code, 0) + 1
+                await asyncio.sleep(retry_after_ms / 1000 * self._rng.uniform(1.0, 1.5))
+
+    async def _ask(self, connection: ClientConnection, stream_id: str) -> tuple[str, int]:
+        data = {"stream_id": stream_id, "format": "audio/pcm;rate=16000"}
+        asked = time.monotonic()
+        await connection.send(json.dumps({"type": "stream_start", "data": data}))
+        while True:
+            message = json.loads(await connection.recv())
+            told = message["data"]
+            if message["type"] == "error" and told.get("stream_id") == stream_id:
+                self._seconds.append(time.monotonic() - asked)
+                return str(told["code"]), int(told.get("retry_after_ms") or 1000)
+
+    async def calm(self) -> None:
+        """Their sockets are closed with `run`."""
+
+    def figures(self) -> dict[str, Any]:
+        return {"knocking_clients": self._clients, "answers": self._codes, "refusal_seconds": sorted(self._seconds)}
+
+
+@asynccontextmanager
+async def _connected(port: int, **options: Any) -> AsyncIterator[ClientConnection]:
+    """A bare connection, dropped at the end without a farewell."""
+    settings: dict[str, Any] = {"additional_headers": _HEADERS, "max_size": None, "compression": None, **options}
+    connection = await connect(f"ws://127.0.0.1:{port}/ws", close_timeout=0.2, ping_interval=None, **settings)
+    try:
+        yield connection
+    finally:
+        connection.transport.abort()
+
+
+def _small_socket(port: int) -> socket.socket:
+    """A connection with little room in the kernel, so that the gateway soon notices who does not read."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_BUFFER_BYTES)
+    made.connect(("127.0.0.1", port))
+    made.setblocking(False)
+    return made
+
+
+async def _obey(disturbance: Disturbance) -> None:
+    running: asyncio.Task[None] | None = None
+    while (line := (await asyncio.to_thread(sys.stdin.readline)).strip()) in ("go", "stop"):
+        if line == "go":
+            running = asyncio.create_task(disturbance.run())
+        elif running is not None:
+            await disturbance.calm()
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+        print("done", flush=True)
+    print(json.dumps(disturbance.figures()), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.gateway.disturber", description=__doc__)
+    parser.add_argument("kind", choices=("slow", "deaf", "knock"))
+    parser.add_argument("--ws-port", type=int, required=True)
+    parser.add_argument("--http-port", type=int, required=True)
+    parser.add_argument("--clients", type=int, required=True)
+    given = parser.parse_args()
+    port, clients = given.ws_port, given.clients
+    match given.kind:
+        case "slow":
+            asyncio.run(_obey(Slow(f"ws://127.0.0.1:{port}/ws", f"http://127.0.0.1:{given.http_port}", clients)))
+        case "deaf":
+            asyncio.run(_obey(Deaf(port, clients)))
+        case _:
+            asyncio.run(_obey(Knock(port, clients)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Real stacks to start, hurt and measure: what benches and tests share."""

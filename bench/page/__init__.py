@@ -1,0 +1,1 @@
+"""`make bench-page` and its parts."""

@@ -1,0 +1,1 @@
+"""`make bench-peers` and its parts."""

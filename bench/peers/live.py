@@ -1,0 +1,186 @@
+"""Live streams into one server, more and more of them: words, delays, the end, and what it costs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bench.checks import Findings
+from bench.peers.material import CHUNK_S, Line, Material
+from bench.peers.peer import Media, Peer, PeerError, Screen, Serving
+from bench.peers.words import Delays, delays
+from bench.scoring import percentiles, total, word_errors
+
+_STAGGER_S = 4.0
+_LATEST_S = 2.0
+_POINTS = 3.0
+_FAILURES = 2
+_SAMPLE_S = 0.2
+_PATIENCE_S = 90.0
+"""How long past its audio a stream may take before it counts as failed."""
+_WARM_CHUNKS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """One stream as it went; monotonic seconds."""
+
+    line: Line
+    screen: Screen
+    began: float
+    ended: float
+
+    @property
+    def to_last_text(self) -> float:
+        """Seconds from the end of the audio to the last change of the words, 0 if that was before; inf without text."""
+        changed = self.screen.changed_at
+        return max(0.0, changed - self.ended) if self.screen.text else float("inf")
+
+
+@dataclass(slots=True)
+class Trial:
+    """So many streams at a time on one server."""
+
+    streams: int
+    takes: list[Take] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    samples: list[tuple[float, float]] = field(default_factory=list)
+    """Times and the CPU seconds that the server had spent by then."""
+    other: float = float("nan")
+    """CPU of the machine that neither the server nor this process used, as a share of all cores."""
+
+    def figures(self) -> dict[str, Any]:
+        """For the results file: percents, seconds, CPU seconds per second of audio."""
+        errors = total(word_errors(take.line.text, take.screen.text, "en") for take in self.takes)
+        parts = [delays(take.line.words, take.screen.states, take.began) for take in self.takes]
+        shown, final = _pooled(parts, lambda part: part.shown), _pooled(parts, lambda part: part.final)
+        words = sum(part.words for part in parts)
+        last = percentiles([take.to_last_text for take in self.takes], 50, 95)
+        return {
+            "word_error_percent": errors.percent if self.takes else float("nan"),
+            "words": errors.words,
+            "shown_p50_s": percentiles(shown, 50)[0],
+            "shown_p95_s": percentiles(shown, 95)[0],
+            "final_p50_s": percentiles(final, 50)[0],
+            "final_p95_s": percentiles(final, 95)[0],
+            "words_ever_final_percent": 100 * len(final) / max(1, words),
+            "end_to_last_text_p50_s": last[0],
+            "end_to_last_text_p95_s": last[1],
+            "cpu_per_audio_second": self._cpu() / max(1e-9, sum(take.line.seconds for take in self.takes)),
+            "streams_failed": len(self.refused),
+            "other_cpu_share": self.other,
+        }
+
+    def _cpu(self) -> float:
+        """CPU from the first chunk to the last new word, which is when a client of the protocol could go."""
+        if not self.takes or not self.samples:
+            return float("nan")
+        done = max(max(take.ended, take.screen.changed_at if take.screen.text else 0.0) for take in self.takes)
+        after = [spent for at, spent in self.samples if at >= done] or [self.samples[-1][1]]
+        return after[0] - self.samples[0][1]
+
+
+def live(peer: Peer, model: Path, material: Material, sizes: Sequence[int], say: Callable[[str], None]) -> Findings:
+    """The sizes in turn, each on a server of its own, until two in a row do not keep up."""
+    found = Findings()
+    alone = float("nan")
+    failures, largest = 0, 0
+    for size in sizes:
+        if failures == _FAILURES:
+            found.figures[f"streams_{size}"] = "not tried: two sizes in a row did not keep up"
+            continue
+        with peer.start(model, "pcm") as serving:
+            trial = asyncio.run(_trial(peer, serving, material, size))
+        figures = trial.figures()
+        if size == sizes[0]:
+            alone = figures["word_error_percent"]
+        good = keeps_up(figures, alone)
+        failures, largest = (0, size) if good else (failures + 1, largest)
+        found.figures[f"streams_{size}"] = {**figures, "keeps_up": good, "refusals": trial.refused[:1]}
+        say(f"{peer.name}, {size} streams: " + _short(figures, good=good))
+    found.figures["largest_that_keeps_up"] = largest
+    return found
+
+
+def keeps_up(figures: dict[str, Any], alone: float) -> bool:
+    """The last text of 95 % within 2 s of the audio's end, word error within 3 points of one stream's, none failed."""
+    on_time = figures["end_to_last_text_p95_s"] < _LATEST_S
+    return bool(on_time and figures["word_error_percent"] <= alone + _POINTS and not figures["streams_failed"])
+
+
+async def warm(peer: Peer, port: int, media: Media, chunks: Sequence[bytes]) -> None:
+    """A short session that nobody counts: some servers load their model at the first one. Raises PeerError."""
+    session = await peer.open(port, media)
+    try:
+        for chunk in chunks:
+            await session.send(chunk)
+            await asyncio.sleep(CHUNK_S)
+        await session.end(peer.endings[0])
+    finally:
+        await session.close()
+
+
+async def play(peer: Peer, port: int, line: Line, ending: str = "", at: float = 0.0) -> Take:
+    """One stream in real time, from `at` on; its chunks each when its last sample was spoken. Raises PeerError."""
+    session = await peer.open(port, "pcm")
+    try:
+        await asyncio.sleep(max(0.0, at - time.monotonic()))
+        began = time.monotonic()
+        async with asyncio.timeout(line.seconds + _PATIENCE_S):
+            for number, chunk in enumerate(line.chunks, start=1):
+                await asyncio.sleep(max(0.0, began + CHUNK_S * number - time.monotonic()))
+                await session.send(chunk)
+            ended = time.monotonic()
+            await session.end(ending or peer.endings[-1])
+    except TimeoutError:
+        raise PeerError("took too long") from None
+    finally:
+        await session.close()
+    return Take(line, session.screen, began, ended)
+
+
+async def _trial(peer: Peer, serving: Serving, material: Material, size: int) -> Trial:
+    trial = Trial(size)
+    lines = [material.line(number) for number in range(size)]
+    await warm(peer, serving.port, "pcm", lines[0].chunks[:_WARM_CHUNKS])
+    own = psutil.Process()
+    mine, start = sum(own.cpu_times()[:2]), time.monotonic()
+    psutil.cpu_percent()
+    sampling = asyncio.create_task(_sample(serving, trial))
+
+    async def one(number: int) -> None:
+        await asyncio.sleep(_STAGGER_S * number / size)
+        try:
+            trial.takes.append(await play(peer, serving.port, lines[number], at=start + _STAGGER_S * number / size))
+        except PeerError as error:
+            trial.refused.append(str(error))
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(size):
+            group.create_task(one(number))
+    sampling.cancel()
+    spent = serving.cpu() - trial.samples[0][1] + sum(own.cpu_times()[:2]) - mine
+    trial.other = psutil.cpu_percent() / 100 - spent / (psutil.cpu_count() or 1) / (time.monotonic() - start)
+    return trial
+
+
+async def _sample(serving: Serving, trial: Trial) -> None:
+    while True:
+        trial.samples.append((time.monotonic(), serving.cpu()))
+        await asyncio.sleep(_SAMPLE_S)
+
+
+def _pooled(parts: Sequence[Delays], pick: Callable[[Delays], tuple[float, ...]]) -> list[float]:
+    return [value for part in parts for value in pick(part)]
+
+
+def _short(figures: dict[str, Any], *, good: bool) -> str:
+    names = ("word_error_percent", "shown_p50_s", "final_p50_s", "end_to_last_text_p95_s", "cpu_per_audio_second")
+    shown = ", ".join(f"{name} {figures[name]:.2f}" for name in names)
+    return f"{shown}, failed {figures['streams_failed']}, {'keeps up' if good else 'DOES NOT KEEP UP'}"

@@ -1,0 +1,1 @@
+"""`make bench-stt` and its parts."""

@@ -1,0 +1,114 @@
+"""What must be the same: a stream beside others and alone, a stream cut and resumed elsewhere and whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from itertools import cycle
+
+from rapidfuzz.distance import Levenshtein
+from talkup.v1 import transcript_pb2
+
+from bench.checks import Findings
+from bench.corpus import Clip, joined
+from bench.stt.bench import ENGLISH, MANY_LANGUAGES, Bench
+from bench.stt.worker import Call, Stub, Worker, call, connected, pcm, worker_process
+from workers.stt.words import word_key
+
+_LONGEST = 25.0
+_CUTS_AT_MOST = 40
+_Wanted = tuple[list[bytes], transcript_pb2.SpeechOptions]
+
+
+def parity(bench: Bench) -> Findings:
+    """Eight streams with their own languages, hotwords and options, one after the other and then together."""
+    found = Findings()
+    wanted = _different_streams(bench)
+    with worker_process(MANY_LANGUAGES, slots=16) as worker:
+        alone, together = asyncio.run(_alone_and_together(worker, wanted))
+    differing = sum(_said(a) != _said(b) for a, b in zip(alone, together, strict=True))
+    found.figures["streams"] = len(wanted)
+    found.check("e. streams of eight that differ from themselves alone", differing, "==", 0)
+    return found
+
+
+def resume(bench: Bench) -> Findings:
+    """A stream cut at every commit goes on from its state on another worker: words lost or doubled."""
+    found = Findings()
+    clip = joined(bench.spoken()[:4], group=4)[0]
+    with worker_process(ENGLISH) as first, worker_process(ENGLISH) as second:
+        cuts, edits, words, size = asyncio.run(_cut_everywhere(bench, first, second, clip))
+    found.figures.update(cuts=cuts, words=words, edits=edits, largest_state_bytes=size)
+    found.check("f. words lost or doubled over all cuts, of words said", edits / max(1, words), "<=", 1 / 200)
+    return found
+
+
+async def _alone_and_together(worker: Worker, wanted: Sequence[_Wanted]) -> tuple[list[Call], list[Call]]:
+    async with connected(worker) as stub:
+        alone = [await _fast(stub, f"alone-{n}", *one) for n, one in enumerate(wanted)]
+        together = await asyncio.gather(*(_fast(stub, f"together-{n}", *one) for n, one in enumerate(wanted)))
+    return alone, list(together)
+
+
+async def _cut_everywhere(bench: Bench, first: Worker, second: Worker, clip: Clip) -> tuple[int, int, int, int]:
+    """Cuts made, word edits against the whole stream, words compared, bytes of the largest state."""
+    chunks = pcm(clip.audio)
+    options = transcript_pb2.SpeechOptions(language="en", interim_results=False)
+    cuts = edits = words = size = 0
+    async with connected(first) as one, connected(second) as other:
+        whole = await _fast(one, "whole", chunks, options)
+        truth = _words(whole)
+        places = [i for i, (_, result) in enumerate(whole.results) if result.progress.resume_state]
+        places = [i for i in places if whole.results[i][1].transcript.is_final][:_CUTS_AT_MOST]
+        for place in places:
+            if bench.left < 60:
+                break
+            saved = whole.results[place][1].progress
+            rest = await call(
+                other,
+                f"cut-{place}",
+                chunks[saved.replay_from_sequence :],
+                options,
+                realtime=False,
+                first=saved.replay_from_sequence,
+                resume=saved.resume_state,
+            )
+            before = Call(results=whole.results[: place + 1])
+            edits += Levenshtein.distance(truth, _words(before) + _words(rest))
+            cuts, words, size = cuts + 1, words + len(truth), max(size, len(saved.resume_state))
+    return cuts, edits, words, size
+
+
+async def _fast(stub: Stub, name: str, chunks: list[bytes], options: transcript_pb2.SpeechOptions) -> Call:
+    return await call(stub, name, chunks, options, realtime=False)
+
+
+def _different_streams(bench: Bench) -> list[_Wanted]:
+    options: list[dict[str, object]] = [
+        {"language": "en"},
+        {"language": "fr", "endpointing_ms": 1200},
+        {"language": "auto"},
+        {"language": "de", "word_timestamps": False},
+        {"language": "en", "hotwords": ["Kubernetes", "TalkUp"]},
+        {"language": "fr", "initial_prompt": "Un entretien."},
+        {"language": "es", "interim_results": False},
+        {"language": "auto", "interim_results": False, "endpointing_ms": 500},
+    ]
+    wanted = []
+    used: dict[str, int] = {}
+    for one, spare in zip(options, cycle(("fr", "es")), strict=False):
+        language = spare if one["language"] == "auto" else str(one["language"])
+        clips = bench.clips("speech", language) or bench.spoken()
+        clips = [clip for clip in clips if clip.seconds < _LONGEST]
+        used[language] = used.get(language, -1) + 1
+        clip = clips[used[language] % len(clips)]
+        wanted.append((pcm(clip.audio), transcript_pb2.SpeechOptions(**one)))  # type: ignore[arg-type]
+    return wanted
+
+
+def _said(made: Call) -> list[tuple[str, str, int, int]]:
+    return [(final.text, final.language, final.start_ms, final.end_ms) for _, final in made.finals()]
+
+
+def _words(made: Call) -> list[str]:
+    return [word_key(word) for _, final in made.finals() for word in final.text.split()]

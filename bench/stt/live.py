@@ -1,0 +1,230 @@
+"""Capacity on the wall clock: paced streams of nearly continuous speech into a real worker, more and more of them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import grpc
+import numpy as np
+import psutil
+from talkup.v1 import transcript_pb2
+
+from bench.checks import Findings
+from bench.corpus import Clip, joined
+from bench.scoring import matched, percentiles
+from bench.stt.bench import ENGLISH, Bench
+from bench.stt.offline import TimedWord
+from bench.stt.worker import Call, Stub, Worker, call, connected, pcm, worker_process
+from workers.stt.words import word_key
+
+ASKED = 20
+_MANY = 500
+_TRIAL_SECONDS = 45.0
+_ALONE_SECONDS = 40.0
+_STAGGER_SECONDS = 4.0
+_LATEST = 2.0
+_STEP = 2
+_LONGEST_TAKE = 30.0
+"""Seconds: streams begun in time are played to their end, and every trial waits for them."""
+_MOST = 48
+_AUDIO_KEPT = 30 * 16_000 * 4
+"""Bytes that a stream's window and backlog may take: 30 s of float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """What a stream plays, and the words in it by offline alignment."""
+
+    chunks: list[bytes]
+    words: list[TimedWord]
+
+
+@dataclass(slots=True)
+class Trial:
+    """What came of `streams` streams at a time. `calls` holds the finished ones with what they played."""
+
+    streams: int
+    calls: list[tuple[Take, Call]] = field(default_factory=list)
+    failed: int = 0
+    cpu: float = 0.0
+    memory: int = 0
+    other: float = 0.0
+    """CPU of the machine that neither the worker nor this process used, as a share of all cores."""
+
+    def finalisation(self) -> list[float]:
+        return [made.finalisation for _, made in self.calls]
+
+    def commit(self) -> list[float]:
+        """Seconds from the end of each word to the arrival of its final."""
+        late = []
+        for take, made in self.calls:
+            words = [(at, word.text) for at, final in made.finals() for word in final.words]
+            pairs = matched([word_key(w.text) for w in take.words], [word_key(text) for _, text in words])
+            late += [words[right][0] - made.began - take.words[left].end for left, right in pairs]
+        return late
+
+    def figures(self) -> dict[str, Any]:
+        """For the results file: seconds, shares of all cores, bytes."""
+        final, commit = percentiles(self.finalisation(), 50, 95), percentiles(self.commit(), 50, 95)
+        return {
+            "finalisation_p50": final[0],
+            "finalisation_p95": final[1],
+            "commit_p50": commit[0],
+            "commit_p95": commit[1],
+            "cpu_share": self.cpu,
+            "other_cpu_share": self.other,
+            "memory_mb": self.memory / 1e6,
+            "streams_finished": len(self.calls),
+            "streams_failed": self.failed,
+        }
+
+    @property
+    def keeps_up(self) -> bool:
+        """Whether 95 % of the streams were final within 2 s of their end, and none failed."""
+        return bool(self.calls) and not self.failed and percentiles(self.finalisation(), 95)[0] < _LATEST
+
+
+def capacity(bench: Bench) -> Findings:
+    """One stream (interims, memory), 16, 20, then as many as keep up."""
+    found = Findings()
+    takes = _takes(bench)
+    with worker_process(ENGLISH) as worker:
+        found.figures["slots_by_worker"] = worker.own_slots
+    with worker_process(ENGLISH, slots=_MANY) as worker:
+        alone = _trial(bench, found, worker, takes, 1, _ALONE_SECONDS)
+        _interims(found, alone)
+        sixteen = _trial(bench, found, worker, takes, 16, _TRIAL_SECONDS)
+        asked = _trial(bench, found, worker, takes, ASKED, _TRIAL_SECONDS)
+        largest = _largest(bench, found, worker, takes, asked if asked.keeps_up else None)
+    figures = asked.figures()
+    per_core = largest / bench.threads
+    found.figures["largest"] = largest
+    found.check("a. live streams per core with p95 finalisation < 2 s", per_core, ">=", 10)
+    found.check(f"a. finalisation p95 at {ASKED} streams, s", figures["finalisation_p95"], "<", 1.0)
+    found.check(f"a. commit latency p50 at {ASKED} streams, s", figures["commit_p50"], "<=", 2.1)
+    found.check(f"a. commit latency p95 at {ASKED} streams, s", figures["commit_p95"], "<=", 3.6)
+    allowed = 1.3 * alone.memory + 16 * _AUDIO_KEPT
+    found.check("g. memory of 16 streams against 1.3 x one and the audio kept", sixteen.memory / allowed, "<=", 1)
+    share = found.figures["slots_by_worker"] / largest if largest else float("nan")
+    found.check("own slots of measured capacity, least", share, ">=", 0.7)
+    found.check("own slots of measured capacity, most", share, "<=", 1.1)
+    return found
+
+
+def _largest(bench: Bench, found: Findings, worker: Worker, takes: Sequence[Take], passed: Trial | None) -> int:
+    """The largest number of streams that keeps up: steps of four up or down from 20, then the one between."""
+    good, bad = (ASKED, _MOST) if passed is not None else (0, ASKED)
+    while bad - good > _STEP and bench.left > 3 * _TRIAL_SECONDS:
+        near = good + 4 if good else bad - 4
+        streams = near if good == 0 or bad == _MOST else (good + bad) // 2
+        if streams <= 0:
+            break
+        if _trial(bench, found, worker, takes, streams, _TRIAL_SECONDS).keeps_up:
+            good = streams
+        else:
+            bad = streams
+    return good
+
+
+def _trial(bench: Bench, found: Findings, worker: Worker, takes: Sequence[Take], streams: int, seconds: float) -> Trial:
+    trial = asyncio.run(_play(worker, takes, streams, seconds))
+    figures = trial.figures()
+    found.figures[f"streams_{streams}"] = figures
+    shown = {name: round(value, 2) for name, value in figures.items()}
+    bench.say(f"{streams} streams: {shown}")
+    return trial
+
+
+async def _play(worker: Worker, takes: Sequence[Take], streams: int, seconds: float) -> Trial:
+    """Keep so many streams going for so long; those begun in time are played to their end."""
+    trial = Trial(streams)
+    rng = random.Random(streams)
+    until = time.monotonic() + _STAGGER_SECONDS + seconds
+    async with connected(worker) as stub, asyncio.TaskGroup() as group:
+        places = [
+            group.create_task(_keep_playing(stub, trial, takes, f"{streams}-{place}", rng, until))
+            for place in range(streams)
+        ]
+        await asyncio.sleep(_STAGGER_SECONDS)
+        await _measure(worker, trial, until)
+        await asyncio.wait(places)
+    return trial
+
+
+async def _measure(worker: Worker, trial: Trial, until: float) -> None:
+    """CPU and memory while all places play."""
+    own = psutil.Process()
+    before, mine, began = worker.usage(), sum(own.cpu_times()[:2]), time.monotonic()
+    psutil.cpu_percent()
+    while time.monotonic() < until:
+        await asyncio.sleep(1.0)
+        trial.memory = max(trial.memory, worker.usage().memory)
+    cores = psutil.cpu_count() or 1
+    passed = cores * (time.monotonic() - began)
+    machine = psutil.cpu_percent() / 100
+    trial.cpu = (worker.usage().cpu - before.cpu) / passed
+    trial.other = machine - trial.cpu - (sum(own.cpu_times()[:2]) - mine) / passed
+
+
+async def _keep_playing(
+    stub: Stub, trial: Trial, takes: Sequence[Take], name: str, rng: random.Random, until: float
+) -> None:
+    await asyncio.sleep(rng.uniform(0, _STAGGER_SECONDS))
+    options = transcript_pb2.SpeechOptions(language="en", interim_results=True)
+    number = 0
+    while time.monotonic() < until:
+        take = rng.choice(takes)
+        number += 1
+        try:
+            made = await call(stub, f"{name}-{number}", take.chunks, options)
+        except (grpc.aio.AioRpcError, TimeoutError):
+            trial.failed += 1
+            return
+        trial.calls.append((take, made))
+        await asyncio.sleep(rng.uniform(0, 0.5))
+
+
+def _interims(found: Findings, alone: Trial) -> None:
+    """How soon and how often one stream alone is shown something."""
+    firsts: list[float] = []
+    gaps: list[float] = []
+    for take, made in alone.calls:
+        if not take.words:
+            continue
+        shown = [at - made.began for at, result in made.results if result.HasField("transcript")]
+        first, last = take.words[0].start, take.words[-1].end
+        inside = [at for at in shown if at <= last]
+        firsts += [at - first for at in inside[:1]]
+        gaps += [after - before for before, after in pairwise(inside) if after - before > 0.02]
+    worst = max(firsts, default=float("nan"))
+    found.figures["interims"] = {
+        "first_p50": percentiles(firsts, 50)[0],
+        "first_worst": worst,
+        "gap_p50": percentiles(gaps, 50)[0],
+        "gap_p95": percentiles(gaps, 95)[0],
+    }
+    found.check("g. first interim after speech begins, worst, s", worst, "<=", 1.0)
+    found.check("g. speech between interims, mean, s", float(np.mean(gaps)) if gaps else float("nan"), "<=", 0.7)
+
+
+def _takes(bench: Bench) -> list[Take]:
+    """Clips of 6 s and more and groups of three, with their words' times."""
+    clips = bench.spoken()
+    known = dict(zip((clip.name for clip in clips), bench.offline(ENGLISH).words(clips), strict=True))
+    groups = joined(clips, group=3)
+    played = [*(clip for clip in clips if clip.seconds > 6), *groups]
+    return [_take(clip, known) for clip in played if clip.seconds <= _LONGEST_TAKE] or [_take(clips[0], known)]
+
+
+def _take(clip: Clip, known: dict[str, list[TimedWord]]) -> Take:
+    parts = clip.parts or ((clip.name, 0.0),)
+    words = [
+        TimedWord(word.text, word.start + offset, word.end + offset) for name, offset in parts for word in known[name]
+    ]
+    return Take(pcm(clip.audio), words)

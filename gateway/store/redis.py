@@ -1,0 +1,328 @@
+"""The store that several gateways share: Redis or Valkey, the only module that knows the `redis` library.
+
+A session is five keys with one hash tag, so that they live on one node of a cluster: `session` (hash), `streams`
+(list of stream records), `states` (hash), `segments` (hash) and `owner`, the lease: the id of the gateway that holds
+the session, with an expiry that the holder renews. Each write is one Lua script, atomic by itself, which first looks at
+the lease: a gateway whose session was claimed elsewhere can write nothing more of it, however late it learns that.
+
+All keys but the lease expire after the retention time, counted from the last write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import msgspec
+import redis.asyncio as redis_client
+import structlog
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.commands.core import AsyncScript
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from gateway.store.redis_scripts import CLAIM, DELETE, KEYS, RELEASE, RENEW, WRITE
+from gateway.store.sqlite import MAX_PENDING_WRITES, StoredSession, StoredStream, StoreError, StreamStart, transcript_of
+from gateway.transcript_formats import Segment, Transcript
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+_Arguments = tuple[str | bytes | int | float, ...]
+
+_BATCH: Final = 128
+_CONNECT_S: Final = 2.0
+_ANSWER_S: Final = 3.0
+_CLOSE_S: Final = 2.0
+# After so long a task that was cancelled and goes on is cancelled again.
+_CANCEL_S: Final = 0.1
+_RETRIES: Final = 5
+# Between two tries at a Redis that is away, beside the library's own retries.
+_AWAY_S: Final = 0.5
+_RENEWALS_A_LEASE: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """One script to run; `session_id` is reported when it turns out to be another gateway's."""
+
+    session_id: str
+    script: AsyncScript
+    arguments: _Arguments
+    done: Future[None]
+
+
+class _StreamRecord(msgspec.Struct, frozen=True, array_like=True):
+    stream_key: str
+    stream_id: str
+    started_at: float
+
+
+class RedisStore:
+    """Transcripts and sessions in Redis; `retention_s` and `lease_s` in seconds.
+
+    Writes are sent in their order, many at a time, by one task. While Redis does not answer they wait, up to
+    MAX_PENDING_WRITES, and are sent again until it does; each can be repeated without harm. Their futures fail when the
+    library's retries are used up for the first time, and at once from then on: a client is not kept from its text by a
+    Redis that is known to be away.
+    """
+
+    durable = True
+
+    def __init__(self, url: str, *, retention_s: float, lease_s: float, clock: Callable[[], float] = time.time) -> None:
+        self._retention_ms = int(retention_s * 1000)
+        self._lease_s = lease_s
+        self._lease_ms = int(lease_s * 1000)
+        self._clock = clock
+        self._owner = uuid.uuid4().hex
+        self._redis = redis_client.Redis.from_url(
+            url,
+            socket_connect_timeout=_CONNECT_S,
+            socket_timeout=_ANSWER_S,
+            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), _RETRIES),
+            retry_on_error=[RedisConnectionError, RedisTimeoutError],
+        )
+        self._write_script = self._redis.register_script(WRITE)
+        self._claim_script = self._redis.register_script(CLAIM)
+        self._renew_script = self._redis.register_script(RENEW)
+        self._release_script = self._redis.register_script(RELEASE)
+        self._delete_script = self._redis.register_script(DELETE)
+        self._waiting: deque[_Write] = deque()
+        self._filled = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._emptied.set()
+        self._away = False
+        self._mine: dict[str, None] = {}
+        self._lost: Callable[[str], None] = lambda _: None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Connect. Raises StoreError."""
+        await self._ask(self._redis.ping())
+        self._tasks = [asyncio.create_task(self._send_writes()), asyncio.create_task(self._renew_leases())]
+
+    async def close(self) -> None:
+        """Send what waits, for two seconds at most, and let go of the connections."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_S):
+                await self._emptied.wait()
+        await asyncio.gather(*map(_stopped, self._tasks))
+        self._fail(self._waiting)
+        self._waiting.clear()
+        await self._redis.aclose()
+
+    def watch(self, lost: Callable[[str], None]) -> None:
+        """See Store."""
+        self._lost = lost
+
+    async def holds(self, session_id: str) -> bool:
+        """See Store."""
+        question = self._renew_script(keys=_keys(session_id), args=[self._owner, self._lease_ms])
+        return bool(await self._ask(question) == b"ok")
+
+    async def claim(self, session_id: str) -> StoredSession | None:
+        """See Store."""
+        found = await self._read(session_id, self._owner)
+        if found is not None and not found.deleted:
+            self._mine[session_id] = None
+        return found
+
+    def begin_session(self, session_id: str) -> Future[None]:
+        """See Store."""
+        self._mine[session_id] = None
+        return self._write(session_id, "session")
+
+    def release(self, session_id: str, *, closed: bool) -> Future[None]:
+        """See Store."""
+        self._mine.pop(session_id, None)
+        return self._submit(session_id, self._release_script, (self._owner, self._retention_ms, "1" if closed else "0"))
+
+    def begin_stream(self, stream: StreamStart) -> Future[None]:
+        """See Store."""
+        record = _StreamRecord(stream.stream_key, stream.stream_id, stream.started_at)
+        return self._write(stream.session_id, "stream", stream.stream_key, msgspec.msgpack.encode(record))
+
+    def add_segment(self, session_id: str, stream_key: str, segment: Segment, state: bytes | None) -> Future[None]:
+        """See Store."""
+        kept = msgspec.msgpack.encode(segment)
+        return self._write(session_id, "segment", stream_key, segment.segment_id, kept, state or b"")
+
+    def save_state(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
+        """See Store."""
+        return self._write(session_id, "state", stream_key, state)
+
+    def end_stream(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
+        """See Store."""
+        return self._write(session_id, "end", stream_key, state)
+
+    async def transcript(self, session_id: str) -> Transcript | None:
+        """See Store."""
+        found = await self._read(session_id, "")
+        return None if found is None or found.deleted else transcript_of(session_id, found)
+
+    async def delete(self, session_id: str) -> bool:
+        """See Store."""
+        return bool(await self._ask(self._delete_script(keys=_keys(session_id), args=[self._retention_ms])))
+
+    async def sweep(self, retention_s: float) -> int:
+        """Nothing to do: Redis itself lets keys go when their time is over."""
+        return 0
+
+    async def _read(self, session_id: str, owner: str) -> StoredSession | None:
+        answer = await self._ask(self._claim_script(keys=_keys(session_id), args=[owner, self._lease_ms]))
+        return _stored(answer) if answer else None
+
+    def _write(self, session_id: str, what: str, *values: str | bytes | int) -> Future[None]:
+        arguments = (self._owner, self._lease_ms, self._retention_ms, self._clock(), what, *values)
+        return self._submit(session_id, self._write_script, arguments)
+
+    def _submit(self, session_id: str, script: AsyncScript, arguments: _Arguments) -> Future[None]:
+        write = _Write(session_id, script, arguments, Future())
+        if len(self._waiting) >= MAX_PENDING_WRITES:
+            write.done.set_exception(StoreError("too many writes are waiting"))
+            return write.done
+        self._waiting.append(write)
+        if self._away:
+            self._fail([write])
+        self._emptied.clear()
+        self._filled.set()
+        return write.done
+
+    async def _send_writes(self) -> None:
+        while True:
+            await self._filled.wait()
+            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            answered = False
+            try:
+                answered = await self._send(batch)
+            finally:
+                if not answered:
+                    self._waiting.extendleft(reversed(batch))
+                    self._fail(self._waiting)
+            if self._away is answered:
+                self._away = not answered
+                event = "store does not answer" if self._away else "store answers again"
+                log.warning(event, writes=len(self._waiting))
+            if self._away:
+                await asyncio.sleep(_AWAY_S)
+            elif not self._waiting:
+                self._filled.clear()
+                self._emptied.set()
+
+    async def _send(self, batch: Sequence[_Write]) -> bool:
+        """Whether Redis answered; then every write of the batch is settled."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for write in batch:
+            await write.script(keys=_keys(write.session_id), args=write.arguments, client=pipeline)
+        try:
+            async with pipeline:
+                answers = await pipeline.execute(raise_on_error=False)
+        except (RedisError, OSError):
+            return False
+        for write, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, Exception):
+                _settle(write, StoreError(f"the store refused a write ({type(answer).__name__})"))
+            elif answer in (b"lost", b"deleted"):
+                self._let_go(write.session_id)
+                _settle(write, StoreError("the session is not this gateway's"))
+            else:
+                _settle(write, None)
+        return True
+
+    def _fail(self, writes: Iterable[_Write]) -> None:
+        for write in writes:
+            _settle(write, StoreError("the store does not answer"))
+
+    async def _renew_leases(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease_s / _RENEWALS_A_LEASE)
+            mine = list(self._mine)
+            for at in range(0, len(mine), _BATCH):
+                await self._renew(mine[at : at + _BATCH])
+
+    async def _renew(self, session_ids: Sequence[str]) -> None:
+        pipeline = self._redis.pipeline(transaction=False)
+        for session_id in session_ids:
+            await self._renew_script(keys=_keys(session_id), args=[self._owner, self._lease_ms], client=pipeline)
+        try:
+            async with pipeline:
+                answers = await pipeline.execute(raise_on_error=False)
+        except (RedisError, OSError):
+            return  # The next round asks again; what was claimed meanwhile takes no writes of this gateway.
+        for session_id, answer in zip(session_ids, answers, strict=True):
+            if answer in (b"lost", b"deleted"):
+                self._let_go(session_id)
+
+    def _let_go(self, session_id: str) -> None:
+        if session_id in self._mine:
+            del self._mine[session_id]
+            self._lost(session_id)
+
+    async def _ask(self, question: Awaitable[T]) -> T:
+        try:
+            return await question
+        except (RedisError, OSError) as error:
+            # The library's text may quote values: only its kind goes on.
+            raise StoreError(f"the transcript store failed ({type(error).__name__})") from None
+
+
+async def _stopped(task: asyncio.Task[None]) -> None:
+    """End a task, also where a cancellation got lost.
+
+    Python 3.11's asyncio.wait_for, with which redis-py sends, hides one that comes together with its result (gh-86296).
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_S)
+
+
+def _settle(write: _Write, error: StoreError | None) -> None:
+    """Tell the outcome of a write, once: one that was late is not told again."""
+    if write.done.done():
+        return
+    if error is None:
+        write.done.set_result(None)
+    else:
+        write.done.set_exception(error)
+
+
+def _keys(session_id: str) -> list[str]:
+    return [f"talkup:{{{session_id}}}:{name}" for name in KEYS]
+
+
+def _pairs(flat: Sequence[bytes]) -> Mapping[bytes, bytes]:
+    """What HGETALL gives inside a script: fields and values in turn."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _stored(answer: Sequence[Sequence[bytes]]) -> StoredSession:
+    session, states, segments = _pairs(answer[0]), _pairs(answer[2]), _pairs(answer[3])
+    records = [msgspec.msgpack.decode(record, type=_StreamRecord) for record in answer[1]]
+    finals: dict[str, list[Segment]] = {record.stream_key: [] for record in records}
+    for field, value in segments.items():
+        finals.setdefault(field.rpartition(b":")[0].decode(), []).append(msgspec.msgpack.decode(value, type=Segment))
+    return StoredSession(
+        created_at=float(session.get(b"created_at", b"0")),
+        closed=b"closed" in session,
+        deleted=b"deleted" in session,
+        streams=tuple(
+            StoredStream(
+                record.stream_key,
+                record.stream_id,
+                record.started_at,
+                f"ended:{record.stream_key}".encode() in session,
+                states.get(record.stream_key.encode(), b""),
+                tuple(sorted(finals[record.stream_key], key=lambda segment: segment.segment_id)),
+            )
+            for record in records
+        ),
+    )

@@ -1,0 +1,221 @@
+"""Invariants of the sequencer: order, once each, every hole told once."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.protocol.limits import Limits
+from gateway.protocol.magic import HeaderMatch, match_header, match_media
+from gateway.protocol.sequence import Duplicate, Gap, Piece, SequenceEvent, Sequencer, Stale
+from tests.unit.gateway.protocol.helpers import BODY, EBML
+
+WINDOW = 16
+LIMITS = Limits(window_chunks=WINDOW, gap_seconds=2.0)
+
+
+def sequencer(*, packets: bool = False, headers: bool = True, limits: Limits = LIMITS) -> Sequencer:
+    return Sequencer(limits, packets=packets, headers=headers)
+
+
+def pieces(events: list[SequenceEvent]) -> list[tuple[int, bytes]]:
+    return [(event.number, event.payload) for event in events if isinstance(event, Piece)]
+
+
+def body(number: int) -> bytes:
+    return number.to_bytes(4, "big") * 8
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> tuple[int, list[int]]:
+    """A count of chunks, and their numbers shuffled within the window, some of them twice."""
+    total = draw(st.integers(1, 60))
+    seed = draw(st.integers(0, 2**32))
+    rng = random.Random(seed)
+    numbers = sorted(range(total), key=lambda number: number + rng.random() * WINDOW)
+    for number in draw(st.lists(st.integers(0, total - 1), max_size=12)):
+        numbers.insert(rng.randint(numbers.index(number) + 1, len(numbers)), number)
+    return total, numbers
+
+
+@settings(max_examples=300, deadline=None)
+@given(deliveries(), st.booleans())
+def test_any_order_within_the_window_gives_the_same_bytes_once(delivery: tuple[int, list[int]], packets: bool) -> None:
+    total, numbers = delivery
+    feed = sequencer(packets=packets, headers=False)
+    events: list[SequenceEvent] = []
+    for number in numbers:
+        events += feed.offer(number, body(number), None, 0.0)
+    assert pieces(events) == [(number, body(number)) for number in range(total)]
+    assert sum(isinstance(event, Duplicate) for event in events) == len(numbers) - total
+    assert not [event for event in events if isinstance(event, Gap | Stale)]
+    assert feed.deadline() is None
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(2, 60), st.sets(st.integers(1, 59), max_size=20), st.integers(0, 2**32))
+def test_every_hole_is_told_once(total: int, lost: set[int], seed: int) -> None:
+    rng = random.Random(seed)
+    kept = [number for number in range(total) if number not in lost]
+    feed, events, now = sequencer(), [], 0.0
+    for number in sorted(kept, key=lambda number: number + rng.random() * 4):
+        events += feed.offer(number, body(number), None, now)
+        now += 0.01
+    events += feed.poll(now + 10)
+    events += feed.drain()
+    assert [number for number, _ in pieces(events)] == kept
+    told = [n for event in events if isinstance(event, Gap) for n in range(event.first, event.last + 1)]
+    assert told == sorted(number for number in lost if number < kept[-1])
+    assert sum(event.missing_before for event in events if isinstance(event, Piece)) == len(told)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.booleans(),
+    st.booleans(),
+    st.lists(
+        st.tuples(
+            st.none() | st.integers(0, 40) | st.just(2**32 - 1),
+            st.sampled_from([b"", b"\x1a", EBML, BODY]),
+            st.floats(0, 1),
+        ),
+        max_size=80,
+    ),
+)
+def test_whatever_comes_the_window_stays_bounded(
+    packets: bool, headers: bool, offers: list[tuple[int | None, bytes, float]]
+) -> None:
+    feed, now, forwarded = sequencer(packets=packets, headers=headers), 0.0, 0
+    for number, payload, step in offers:
+        now += step
+        forwarded += len(pieces(feed.offer(number, payload, None, now)))
+        forwarded += len(pieces(feed.poll(now)))
+        assert len(feed._held) <= WINDOW
+        due = feed.deadline()
+        assert due is None or due > now
+    forwarded += len(pieces(feed.drain()))
+    assert forwarded <= len(offers)
+    assert feed._held_bytes == 0
+
+
+def test_a_hole_is_given_up_after_its_time_and_told_once() -> None:
+    feed = sequencer()
+    assert pieces(feed.offer(0, EBML, None, 0.0)) == [(0, EBML)]
+    assert feed.offer(3, body(3), None, 1.0) == []
+    assert feed.deadline() == 3.0
+    assert feed.poll(2.9) == []
+    assert feed.poll(3.0) == [Gap(1, 2), Piece(3, body(3), missing_before=2)]
+    assert feed.offer(1, body(1), None, 3.1) == [Duplicate(1)]
+    assert feed.next_number == 4
+
+
+def test_a_full_window_gives_up_at_once() -> None:
+    feed = sequencer()
+    feed.offer(0, EBML, None, 0.0)
+    events = [event for number in range(2, 2 + WINDOW + 1) for event in feed.offer(number, b"x", None, 0.0)]
+    assert events[0] == Gap(1, 1)
+    assert len(pieces(events)) == WINDOW + 1
+
+
+def test_the_window_is_bounded_in_bytes() -> None:
+    feed = sequencer(limits=Limits(window_bytes=100))
+    feed.offer(0, EBML, None, 0.0)
+    assert feed.offer(2, bytes(60), None, 0.0) == []
+    assert feed.offer(3, bytes(60), None, 0.0)[0] == Gap(1, 1)
+
+
+def test_a_stream_may_begin_at_any_number() -> None:
+    feed = sequencer(headers=False)
+    assert feed.offer(12, body(12), None, 0.0) == []
+    assert feed.offer(13, body(13), None, 0.1) == []
+    assert feed.poll(2.0) == [Piece(12, body(12)), Piece(13, body(13))]
+
+
+def test_a_header_tells_the_first_number_at_once() -> None:
+    assert pieces(sequencer().offer(1, EBML, None, 0.0)) == [(1, EBML)]
+
+
+def test_absent_numbers_count_on() -> None:
+    feed = sequencer()
+    numbers = [number for _ in range(3) for number, _ in pieces(feed.offer(None, BODY, None, 0.0))]
+    assert numbers == [0, 1, 2]
+    feed.offer(5, BODY, None, 0.0)
+    feed.offer(None, BODY, None, 0.0)
+    assert [number for number, _ in pieces(feed.drain())] == [5, 6]
+
+
+def test_a_pause_stops_the_clock() -> None:
+    feed = sequencer()
+    feed.offer(0, EBML, None, 0.0)
+    feed.offer(2, body(2), None, 0.0)
+    feed.pause()
+    assert feed.poll(100.0) == []
+    feed.proceed(100.0)
+    assert feed.deadline() == 102.0
+    assert [number for number, _ in pieces(feed.offer(1, body(1), None, 101.0))] == [1, 2]
+
+
+def test_a_restarted_recorder_begins_a_new_numbering() -> None:
+    feed = sequencer(packets=True)
+    for number, payload in enumerate([EBML, body(1), body(2)]):
+        feed.offer(number, payload, None, 0.0)
+    again = EBML[:-1] + b"!"
+    assert pieces(feed.offer(0, again, None, 1.0)) == [(0, again)]
+    assert pieces(feed.offer(1, body(11), None, 1.0)) == [(1, body(11))]
+
+
+def test_a_late_blob_with_the_new_number_0_goes_on_and_number_1_follows() -> None:
+    feed = sequencer(packets=True)
+    for number, payload in enumerate([EBML, body(1), body(2)]):
+        feed.offer(number, payload, None, 0.0)
+    assert pieces(feed.offer(0, body(3), None, 1.0)) == [(0, body(3))]
+    assert pieces(feed.offer(1, EBML, None, 1.0)) == [(1, EBML)]
+
+
+def test_a_queued_chunk_that_arrives_first_is_stale() -> None:
+    feed = sequencer(packets=True)
+    assert feed.offer(37, body(37), None, 0.0) == []
+    assert feed.offer(0, EBML, None, 0.5) == [Stale(37), Piece(0, EBML)]
+    assert pieces(feed.offer(1, body(1), None, 0.6)) == [(1, body(1))]
+
+
+def test_a_started_stream_takes_passed_numbers_as_duplicates_unless_a_header_differs() -> None:
+    feed = sequencer()
+    feed.offer(0, EBML, None, 0.0)
+    feed.offer(1, body(1), None, 0.0)
+    assert feed.offer(0, EBML, None, 0.0) == [Duplicate(0)]
+    assert feed.offer(1, body(9), None, 0.0) == [Duplicate(1)]
+    other = EBML + b"more"
+    assert pieces(feed.offer(0, other, None, 0.0)) == [(0, other)]
+
+
+MAGICS = [
+    (EBML, HeaderMatch.FULL),
+    (b"OggS\x00\x02" + bytes(20), HeaderMatch.FULL),
+    (b"OggS\x00\x00" + bytes(20), HeaderMatch.NO),
+    (b"\x00\x00\x00\x20ftypiso5", HeaderMatch.FULL),
+    (b"\x00\x00\x00\x20moof", HeaderMatch.NO),
+    (b"RIFF\x10\x00\x00\x00WAVEfmt ", HeaderMatch.FULL),
+    (b"RIFF\x10\x00\x00\x00WEBPVP8 ", HeaderMatch.NO),
+    (b"\x43\xb6\x75", HeaderMatch.NO),
+]
+
+
+@pytest.mark.parametrize(("data", "match"), MAGICS)
+def test_magics(data: bytes, match: HeaderMatch) -> None:
+    assert match_header(data) is match
+    if match is HeaderMatch.FULL:
+        for length in range(1, 12):
+            assert match_header(data[:length]) is not HeaderMatch.NO
+
+
+@pytest.mark.parametrize(
+    "data", [b"fLaC\x00", b"ID3\x04", b"\xff\xfb\x90", b"\xff\xd8\xff\xe0", b"RIFF\x10\x00\x00\x00WEBP"]
+)
+def test_magics_that_only_sniffing_knows(data: bytes) -> None:
+    assert match_header(data) is HeaderMatch.NO
+    assert match_media(data) is HeaderMatch.FULL
+    assert match_media(data[:1]) is HeaderMatch.PARTIAL

@@ -1,0 +1,146 @@
+"""A stream that changes its gateway at any moment: the same requests, no chunk skipped, no number used twice."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from talkup.v1 import task_pb2, transcript_pb2
+
+from gateway.protocol.actions import Action, OpenTask, StoreSegment, StoreSnapshot, StoreStreamEnd
+from gateway.protocol.session import Session
+from gateway.protocol.snapshot import SnapshotError, StreamSnapshot, decode_snapshot
+from tests.unit.gateway.protocol.helpers import BODY, EBML, T0, chunks, ended, final, key, open_session, sent, text
+
+
+class Kept:
+    """What a store holds of one stream."""
+
+    def __init__(self) -> None:
+        self.snapshot: bytes = b""
+        self.finals: list[transcript_pb2.Transcript] = []
+
+    def take(self, actions: list[Action]) -> list[Action]:
+        for action in actions:
+            match action:
+                case StoreSegment(_, result, snapshot):
+                    self.finals.append(result.transcript)
+                    self._keep(snapshot)
+                case StoreSnapshot(snapshot) | StoreStreamEnd(_, _, snapshot):
+                    self._keep(snapshot)
+        return actions
+
+    def _keep(self, snapshot: StreamSnapshot | None) -> None:
+        if snapshot is not None:
+            self.snapshot = snapshot.encode()
+
+    def successor(self) -> tuple[Session, list[Action]]:
+        """The session at another gateway, with a socket."""
+        session = Session("s-1")
+        actions = self.take(session.restore([(decode_snapshot(self.snapshot), self.finals)], ["a"], T0))
+        actions += session.connected(T0, resumed=True, resume_token="t", expires_at=1, last_segment_ids={"a": 0})
+        return session, actions
+
+
+def begin(kept: Kept) -> Session:
+    session = open_session()
+    kept.take(text(session, T0, type="stream_start", stream_id="a", format="audio/pcm", sample_rate=16000))
+    return session
+
+
+def feed(session: Session, number: int) -> list[tuple[int, bytes, bool, int]]:
+    return chunks(
+        text(
+            session,
+            T0,
+            type="stream_chunk",
+            stream_id="a",
+            sequence=number,
+            data=base64.b64encode(bytes([number]) * 8).decode(),
+        )
+    )
+
+
+def next_sequence(actions: list[Action]) -> int:
+    state: dict[str, Any] = sent(actions, "session")[0]["data"]["streams"][0]
+    assert state["stream_id"] == "a"
+    return int(state["next_sequence"])
+
+
+def committed(session: Session, kept: Kept, segment_id: int, replay_from: int) -> None:
+    result = final(segment_id, f"word{segment_id}", replay_from=replay_from)
+    result.progress.resume_state = b"state-%d" % replay_from
+    kept.take(session.receive_result(key(), result, T0))
+
+
+@given(st.integers(0, 12), st.integers(0, 12))
+def test_the_client_is_asked_for_what_no_final_covers(fed: int, covered: int) -> None:
+    covered = min(covered, fed)
+    kept = Kept()
+    session = begin(kept)
+    for number in range(fed):
+        feed(session, number)
+    if covered:
+        committed(session, kept, 1, covered)
+    successor, actions = kept.successor()
+    (opened,) = [action for action in actions if isinstance(action, OpenTask)]
+    assert opened.resumed
+    assert opened.request.start.resume_state == (b"state-%d" % covered if covered else b"")
+    assert opened.request.attempt > 1
+    wanted = next_sequence(actions)
+    if covered:
+        assert wanted == covered
+        assert [number for number, _, _, missing in feed(successor, wanted) if not missing] == [covered]
+    assert [update["text"] for update in sent(actions, "transcript_update")] == (["word1"] if covered else [])
+
+
+def test_revisions_of_the_segment_under_way_go_on_rising() -> None:
+    kept = Kept()
+    session = begin(kept)
+    feed(session, 0)
+    interim = task_pb2.TaskResult(transcript=transcript_pb2.Transcript(segment_id=1, revision=40, text="wor"))
+    (before,) = sent(session.receive_result(key(), interim, T0), "transcript_update")
+    successor, _ = kept.successor()
+    interim.transcript.revision = 1
+    (after,) = sent(successor.receive_result(key(), interim, T0), "transcript_update")
+    assert after["data"]["revision"] > before["data"]["revision"]
+
+
+def test_an_ended_stream_is_told_again() -> None:
+    kept = Kept()
+    session = begin(kept)
+    feed(session, 0)
+    text(session, T0, type="stream_end", stream_id="a")
+    committed(session, kept, 1, 1)
+    (told,) = sent(kept.take(session.receive_result(key(), ended(4000), T0)), "stream_ended")
+    _, actions = kept.successor()
+    assert not [action for action in actions if isinstance(action, OpenTask)]
+    assert sent(actions, "stream_ended") == [told]
+
+
+def packet(session: Session, number: int, payload: bytes) -> list[Action]:
+    data = base64.b64encode(payload).decode()
+    return text(session, T0, type="audio", data=data, timestamp=1, mimeType="audio/webm", sequenceNumber=number)
+
+
+def test_a_recorder_that_began_anew_is_no_successor_of_lost_chunks() -> None:
+    """The worker's state knows of chunks 1 and 2: others must not come under their numbers."""
+    kept = Kept()
+    session = open_session()
+    for number, payload in enumerate((EBML, BODY, BODY)):
+        kept.take(packet(session, number, payload))
+    kept.take(session.receive_result(key("audio-1"), final(1, "word", replay_from=1), T0))
+    successor, _ = kept.successor()
+    actions = packet(successor, 0, EBML)
+    assert chunks(actions) == [(3, EBML, True, 2)]
+    (gap,) = sent(actions, "error")
+    assert (gap["data"]["code"], gap["data"]["from"], gap["data"]["to"]) == ("gap", 1, 2)
+
+
+@pytest.mark.parametrize("encoded", [b"", b"\xc1", b"\x80", BODY])
+def test_bytes_that_are_no_snapshot(encoded: bytes) -> None:
+    with pytest.raises(SnapshotError):
+        decode_snapshot(encoded)

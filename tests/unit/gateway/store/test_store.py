@@ -1,0 +1,355 @@
+"""The stores, in memory, in a file and in Redis: one behaviour."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+from contextlib import closing, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import redis.asyncio
+
+from bench.harness.fault_proxy import fault_proxy
+from bench.harness.redis_server import running_redis
+from bench.harness.stack import HOST, free_port
+from gateway.store.redis import RedisStore, _stopped
+from gateway.store.sqlite import SqliteStore, Store, StoreError, StreamStart
+from gateway.transcript_formats import Segment, Word
+
+LEASE_S = 1.0
+PATIENCE_S = 20.0
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture
+async def fresh_redis(redis_url: str) -> str:
+    async with redis.asyncio.Redis.from_url(redis_url) as client:
+        await client.flushall()
+    return redis_url
+
+
+@pytest.fixture(params=["memory", "file", "redis"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Store]:
+    store: Store
+    if request.param == "redis":
+        url = request.getfixturevalue("redis_url")
+        async with redis.asyncio.Redis.from_url(url) as client:
+            await client.flushall()
+        store = RedisStore(url, retention_s=50.0, lease_s=LEASE_S, clock=clock)
+    else:
+        store = SqliteStore(tmp_path / "deep" / "t.db" if request.param == "file" else None, clock)
+    await store.start()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def two(fresh_redis: str) -> AsyncIterator[tuple[RedisStore, RedisStore]]:
+    """Two gateways' stores on one server."""
+    pair = tuple(RedisStore(fresh_redis, retention_s=50.0, lease_s=LEASE_S) for _ in range(2))
+    for each in pair:
+        await each.start()
+    yield pair[0], pair[1]
+    for each in pair:
+        await each.close()
+
+
+async def done(write: Future[None]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.wrap_future(write)
+
+
+def segment(number: int, text: str = "said") -> Segment:
+    return Segment(number, text, "en", 0.5, 10 * number, 10 * number + 5, (Word(text, 1, 2, 0.25),))
+
+
+def fill(store: Store, session_id: str, stream_key: str, *segments: Segment) -> Future[None]:
+    store.begin_session(session_id)
+    last = store.begin_stream(StreamStart(session_id, stream_key, "abc", started_at=5.0))
+    for one in segments:
+        last = store.add_segment(session_id, stream_key, one, None)
+    return last
+
+
+async def test_what_was_written_is_read_in_order(store: Store) -> None:
+    fill(store, "s1", "k1", segment(2), segment(1))
+    fill(store, "s1", "k2", segment(1, "again"))
+    await done(store.end_stream("s1", "k1", b""))
+    kept = await store.transcript("s1")
+    assert kept is not None
+    assert [stream.ended for stream in kept.streams] == [True, False]
+    assert kept.streams[0].segments == (segment(1), segment(2))
+    assert kept.streams[1].segments == (segment(1, "again"),)
+    assert await store.transcript("s2") is None
+
+
+async def test_a_final_never_changes(store: Store) -> None:
+    await done(fill(store, "s1", "k1", segment(1, "first"), segment(1, "other")))
+    kept = await store.transcript("s1")
+    assert kept is not None
+    assert kept.streams[0].segments == (segment(1, "first"),)
+
+
+async def test_a_session_is_claimed_as_it_was_left(store: Store) -> None:
+    assert await store.claim("s1") is None
+    fill(store, "s1", "k1")
+    store.save_state("s1", "k1", b"one")
+    await done(store.add_segment("s1", "k1", segment(1), b"two"))
+    left = await store.claim("s1")
+    assert left is not None
+    assert (left.closed, left.deleted, [stream.state for stream in left.streams]) == (False, False, [b"two"])
+    assert left.streams[0].segments == (segment(1),)
+    await done(store.add_segment("s1", "k1", segment(2), None))
+    await done(store.release("s1", closed=True))
+    over = await store.claim("s1")
+    assert over is not None
+    assert (over.closed, over.streams[0].state, len(over.streams[0].segments)) == (True, b"two", 2)
+    await done(store.begin_session("s1"))
+    again = await store.claim("s1")
+    assert again is not None
+    assert not again.closed
+
+
+async def test_nothing_is_kept_of_a_stream_that_was_never_begun(store: Store) -> None:
+    await done(store.begin_session("s1"))
+    await done(store.add_segment("s1", "unknown", segment(1), b"state"))
+    await done(store.save_state("s1", "unknown", b"state"))
+    kept = await store.transcript("s1")
+    assert kept is not None
+    assert kept.streams == ()
+
+
+async def test_deleted_sessions_do_not_come_back(store: Store) -> None:
+    await done(fill(store, "s1", "k1", segment(1)))
+    assert await store.delete("s1")
+    assert not await store.delete("s1")
+    with suppress(StoreError):
+        await done(fill(store, "s1", "k1", segment(2)))
+    assert await store.transcript("s1") is None
+    left = await store.claim("s1")
+    assert left is not None
+    assert left.deleted
+    assert left.streams == ()
+
+
+async def test_retention(tmp_path: Path, clock: Clock) -> None:
+    store = SqliteStore(tmp_path / "t.db", clock)
+    await store.start()
+    fill(store, "old", "k1", segment(1))
+    fill(store, "kept", "k2", segment(1))
+    await store.delete("old")
+    clock.now += 100.0
+    await done(store.add_segment("kept", "k2", segment(2), None))
+    assert await store.sweep(50.0) == 1
+    assert await store.claim("old") is None
+    assert await store.transcript("kept") is not None
+    clock.now += 51.0
+    assert await store.sweep(50.0) == 1
+    assert await store.transcript("kept") is None
+    await store.close()
+
+
+async def test_redis_lets_go_of_all_keys_after_retention(fresh_redis: str) -> None:
+    store = RedisStore(fresh_redis, retention_s=50.0, lease_s=LEASE_S)
+    await store.start()
+    await done(fill(store, "s1", "k1", segment(1)))
+    async with redis.asyncio.Redis.from_url(fresh_redis) as client:
+        times = {key: await client.pttl(key) for key in await client.keys("*")}
+    assert len(times) == 5
+    assert all(0 < left <= 50_000 for left in times.values())
+    await store.close()
+
+
+async def test_a_claim_ends_the_writes_of_the_gateway_before(two: tuple[RedisStore, RedisStore]) -> None:
+    first, second = two
+    lost: asyncio.Queue[str] = asyncio.Queue()
+    first.watch(lost.put_nowait)
+    await done(fill(first, "s1", "k1", segment(1)))
+    assert await first.holds("s1")
+    claimed = await second.claim("s1")
+    assert claimed is not None
+    assert claimed.streams[0].segments == (segment(1),)
+    late = first.add_segment("s1", "k1", segment(2), b"late")
+    with pytest.raises(StoreError):
+        await done(late)
+    assert lost.get_nowait() == "s1"
+    assert not await first.holds("s1")
+    await done(second.add_segment("s1", "k1", segment(3), b"new"))
+    kept = await first.transcript("s1")
+    assert kept is not None
+    assert [one.segment_id for one in kept.streams[0].segments] == [1, 3]
+
+
+async def test_a_silent_gateway_learns_of_the_claim_when_it_renews(two: tuple[RedisStore, RedisStore]) -> None:
+    first, second = two
+    lost: asyncio.Queue[str] = asyncio.Queue()
+    first.watch(lost.put_nowait)
+    await done(fill(first, "claimed", "k1"))
+    await done(fill(first, "deleted", "k2"))
+    await second.claim("claimed")
+    await second.delete("deleted")
+    async with asyncio.timeout(PATIENCE_S):
+        assert {await lost.get(), await lost.get()} == {"claimed", "deleted"}
+
+
+async def test_what_comes_late_is_not_taken_after_another_gateway_had_the_session(
+    two: tuple[RedisStore, RedisStore],
+) -> None:
+    first, second = two
+    first.begin_session("s")
+    await done(first.begin_stream(StreamStart("s", "k", "a", 1.0)))
+    await second.claim("s")
+    await done(second.save_state("s", "k", b"newer"))
+    await done(second.release("s", closed=False))
+    for late in (first.save_state("s", "k", b"older"), first.begin_session("s")):
+        with pytest.raises(StoreError, match="not this gateway's"):
+            await done(late)
+    assert not await first.holds("s")
+    taken = await first.claim("s")
+    assert taken is not None
+    assert taken.streams[0].state == b"newer"
+    await done(first.save_state("s", "k", b"newest"))
+
+
+async def test_what_was_written_while_redis_was_away_is_kept_when_it_is_back(fresh_redis: str) -> None:
+    async with fault_proxy(urlsplit(fresh_redis).port or 0) as proxy:
+        store = RedisStore(f"redis://{HOST}:{proxy.port}/0", retention_s=50.0, lease_s=LEASE_S)
+        await store.start()
+        store.begin_session("s")
+        await done(store.begin_stream(StreamStart("s", "k", "a", 1.0)))
+        proxy.refuse()
+        proxy.reset()
+        late = [store.add_segment("s", "k", segment(number), b"state") for number in (1, 2)]
+        for write in late:
+            with pytest.raises(StoreError):
+                await done(write)
+        later = store.add_segment("s", "k", segment(3), b"state")
+        assert later.done(), "a Redis that is known to be away keeps nobody waiting"
+        proxy.heal()
+        async with asyncio.timeout(10):
+            await store._emptied.wait()
+        await done(store.add_segment("s", "k", segment(4), b"state"))
+        kept = await store.transcript("s")
+        await store.close()
+    assert kept is not None
+    assert [each.segment_id for each in kept.streams[0].segments] == [1, 2, 3, 4]
+
+
+async def test_a_task_whose_cancellation_was_lost_is_ended() -> None:
+    begun = asyncio.Event()
+
+    async def deaf_once() -> None:
+        with suppress(asyncio.CancelledError):
+            begun.set()
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(deaf_once())
+    await begun.wait()
+    async with asyncio.timeout(PATIENCE_S):
+        await _stopped(task)
+    assert task.cancelled()
+
+
+async def test_writes_fail_in_bounded_time_when_redis_is_gone(tmp_path: Path) -> None:
+    with running_redis(tmp_path) as url:
+        store = RedisStore(url, retention_s=50.0, lease_s=LEASE_S)
+        await store.start()
+        await done(store.begin_session("s1"))
+    with pytest.raises(StoreError, match="does not answer"):
+        await done(store.begin_session("s2"))
+    with pytest.raises(StoreError):
+        await store.claim("s1")
+    await store.close()
+
+
+async def test_a_server_that_is_not_there() -> None:
+    store = RedisStore(f"redis://{HOST}:{free_port()}/0", retention_s=50.0, lease_s=LEASE_S)
+    with pytest.raises(StoreError):
+        await store.start()
+    await store.close()
+
+
+async def test_a_file_of_an_earlier_version_gets_its_columns(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    with closing(sqlite3.connect(path)) as old, old:
+        old.executescript(
+            """
+            CREATE TABLE sessions (session_id TEXT PRIMARY KEY, created_at REAL NOT NULL, touched_at REAL NOT NULL,
+                deleted INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+            CREATE TABLE streams (stream_key TEXT PRIMARY KEY, session_id TEXT NOT NULL REFERENCES sessions,
+                stream_id TEXT NOT NULL, started_at REAL NOT NULL, ended INTEGER NOT NULL DEFAULT 0);
+            CREATE TABLE segments (stream_key TEXT NOT NULL REFERENCES streams, segment_id INTEGER NOT NULL,
+                text TEXT NOT NULL, language TEXT NOT NULL, confidence REAL NOT NULL, start_ms INTEGER NOT NULL,
+                end_ms INTEGER NOT NULL, words BLOB NOT NULL, PRIMARY KEY (stream_key, segment_id)) WITHOUT ROWID;
+            INSERT INTO sessions (session_id, created_at, touched_at) VALUES ('s1', 1.0, 1.0);
+            INSERT INTO streams VALUES ('k1', 's1', 'abc', 5.0, 0);
+            INSERT INTO segments VALUES ('k1', 1, 'said', 'en', 0.5, 10, 15, '[]');
+            """
+        )
+    store = SqliteStore(path)
+    await store.start()
+    await done(store.add_segment("s1", "k1", segment(2), b"state"))
+    left = await store.claim("s1")
+    await store.close()
+    assert left is not None
+    assert [one.text for one in left.streams[0].segments] == ["said", "said"]
+
+
+async def test_a_file_is_readable_by_another_process_once_the_future_is_done(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    store = SqliteStore(path)
+    await store.start()
+    fill(store, "s1", "k1")
+    await done(store.add_segment("s1", "k1", segment(1), None))
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT text FROM segments").fetchall() == [("said",)]
+    await store.close()
+
+
+async def test_a_file_keeps_finals_and_deletions_over_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    first = SqliteStore(path)
+    await first.start()
+    fill(first, "s1", "k1", segment(1))
+    fill(first, "s2", "k2", segment(1))
+    await first.delete("s2")
+    await first.close()
+    second = SqliteStore(path)
+    await second.start()
+    kept = await second.transcript("s1")
+    assert kept is not None
+    assert kept.streams[0].segments == (segment(1),)
+    gone = await second.claim("s2")
+    assert gone is not None
+    assert gone.deleted
+    await second.close()
+    assert b"said" not in path.read_bytes().replace(b"said", b"", 2)  # one text, one word: nothing of s2
+
+
+async def test_a_store_that_cannot_be_opened(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    path.write_bytes(b"no database at all, but long enough to be looked at " * 40)
+    store = SqliteStore(path)
+    with pytest.raises(StoreError, match="DatabaseError"):
+        await store.start()
+    await store.close()

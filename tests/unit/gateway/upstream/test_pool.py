@@ -1,0 +1,220 @@
+"""The pool as `connection` sees it: what there is, what is ready, what a change of endpoints or certificates does."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from dataclasses import replace
+from pathlib import Path
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from talkup.v1 import task_pb2
+
+from gateway.upstream.channel import PlaintextError, is_loopback
+from gateway.upstream.config import TlsSettings, UpstreamConfig
+from gateway.upstream.pool import ServiceSnapshot, Upstream
+from tests.fakes.worker_server import Script, WorkerServer
+from tests.unit.gateway.upstream.test_task_stream import (
+    FAST,
+    STT,
+    chunk,
+    collect,
+    end,
+    errors,
+    expected,
+    kinds,
+    say,
+    start,
+    until,
+    until_serving,
+    upstream,
+    words,
+    workers,
+)
+
+VISION = task_pb2.SERVICE_TYPE_VISION
+
+
+async def test_snapshot_and_readiness_follow_the_workers() -> None:
+    async with workers(Script(slots=3)) as [worker], upstream(worker.target, "127.0.0.1:1") as pool:
+        assert not pool.ready()
+        assert pool.snapshot()[STT] == ServiceSnapshot(2, 0, 0, 0, (), (), ())
+        await until(pool.ready)
+        assert pool.snapshot()[STT] == ServiceSnapshot(2, 1, 3, 3, ("words",), ("en",), ("audio/pcm",))
+        await worker.set_serving(False)
+        await until(lambda: not pool.ready())
+
+
+async def test_not_ready_while_one_service_has_no_worker() -> None:
+    async with workers(Script()) as [worker]:
+        pool = Upstream(replace(FAST, endpoints={STT: (worker.target,), VISION: ("127.0.0.1:1",)}))
+        await pool.start()
+        await until_serving(pool, 1)
+        assert not pool.ready()
+        await pool.close(0)
+
+
+async def test_nothing_configured_is_not_ready() -> None:
+    pool = Upstream(FAST)
+    await pool.start()
+    assert not pool.ready()
+    assert pool.snapshot() == {}
+    await pool.close(0)
+
+
+async def test_close_lets_streams_finish_and_leaves_no_task() -> None:
+    before = asyncio.all_tasks()
+    async with workers(Script()) as [worker]:
+        pool = Upstream(replace(FAST, endpoints={STT: (worker.target,)}))
+        await pool.start()
+        finishing, endless = pool.open(STT, start()), pool.open(STT, start())
+        for stream in (finishing, endless):
+            stream.offer(chunk(0))
+        finishing.offer(end())
+        closing = asyncio.create_task(pool.close(0.3))
+        assert kinds(await collect(finishing))[-1] == "ended"
+        assert "ended" not in kinds(await collect(endless))
+        await closing
+        assert await collect(pool.open(STT, start())) == []
+    await until(lambda: asyncio.all_tasks() <= before)
+
+
+async def test_a_name_that_moves_takes_running_streams_to_their_end() -> None:
+    async with workers(Script(), Script()) as [old, new]:
+        answer = [old.target]
+
+        async def resolver(host: str, port: int) -> list[str]:
+            return answer
+
+        config = replace(FAST, endpoints={STT: ("dns:///stt:1",)}, probing=replace(FAST.probing, resolve=0.05))
+        pool = Upstream(config, resolver=resolver)
+        await pool.start()
+        running = pool.open(STT, start())
+        running.offer(chunk(0))
+        source = running.results()
+        assert (await anext(source)).attempt == 1
+        answer[:] = [new.target]
+        await until(lambda: bool(new.described and pool.ready()))
+        assert words(await say(pool)) == expected()
+        for sequence in range(1, 12):
+            running.offer(chunk(sequence))
+        running.offer(end())
+        assert words([item async for item in source]) == expected()
+        assert (len(old.seen), len(new.seen)) == (1, 1)
+        await pool.close(0)
+
+
+@pytest.mark.parametrize(
+    ("target", "loopback"),
+    [
+        ("localhost:1", True),
+        ("127.0.0.1:1", True),
+        ("[::1]:1", True),
+        ("10.0.0.1:1", False),
+        ("stt:1", False),
+        ("xds:///stt", False),
+    ],
+)
+def test_is_loopback(target: str, loopback: bool) -> None:
+    assert is_loopback(target) is loopback
+
+
+async def test_plaintext_leaves_this_machine_only_when_told_so() -> None:
+    config = replace(FAST, endpoints={STT: ("192.0.2.1:1",)})
+    with pytest.raises(PlaintextError):
+        await Upstream(config).start()
+    pool = Upstream(replace(config, tls=TlsSettings(insecure=True)))
+    await pool.start()
+    await pool.close(0)
+
+
+def test_half_a_client_identity_is_refused() -> None:
+    with pytest.raises(ValueError, match="go together"):
+        TlsSettings(root_ca=Path("ca"), client_cert=Path("cert"))
+    with pytest.raises(ValueError, match="root_ca"):
+        TlsSettings(client_cert=Path("cert"), client_key=Path("key"))
+
+
+def test_an_endpoint_that_cannot_be_read_is_refused() -> None:
+    with pytest.raises(ValueError, match="not an endpoint"):
+        Upstream(replace(FAST, endpoints={STT: ("nonsense",)}))
+
+
+def test_the_token_stays_out_of_the_configuration_s_text() -> None:
+    assert "secret" not in repr(UpstreamConfig(endpoints={}, worker_token="secret"))
+
+
+class Authority:
+    """A private CA that issues certificates for localhost."""
+
+    def __init__(self) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.certificate = self._sign("ca", self.key, ca=True)
+
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    def issue(self, name: str) -> tuple[bytes, bytes]:
+        """Key and certificate, PEM."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return pem, self._sign(name, key).public_bytes(serialization.Encoding.PEM)
+
+    def _sign(self, name: str, key: ec.EllipticCurvePrivateKey, *, ca: bool = False) -> x509.Certificate:
+        now = datetime.datetime.now(datetime.UTC)
+        issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ca")])
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+            .issuer_name(issuer)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(minutes=5))
+            .not_valid_after(now + datetime.timedelta(hours=1))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        )
+        return builder.sign(self.key, hashes.SHA256())
+
+
+def server_credentials(authority: Authority) -> grpc.ServerCredentials:
+    return grpc.ssl_server_credentials([authority.issue("worker")], authority.pem, require_client_auth=True)
+
+
+def write_identity(folder: Path, authority: Authority) -> TlsSettings:
+    key, certificate = authority.issue("gateway")
+    for name, content in (("ca.pem", authority.pem), ("key.pem", key), ("cert.pem", certificate)):
+        (folder / name).write_bytes(content)
+    return TlsSettings(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")
+
+
+async def test_mutual_tls(tmp_path: Path) -> None:
+    authority = Authority()
+    worker = await WorkerServer().start(credentials=server_credentials(authority))
+    tls = write_identity(tmp_path, authority)
+    async with upstream(f"localhost:{worker.port}", config=replace(FAST, tls=tls)) as pool:
+        assert words(await say(pool)) == expected()
+    anonymous = replace(FAST, tls=TlsSettings(tls.root_ca), deadlines=replace(FAST.deadlines, admit=0.3))
+    async with upstream(f"localhost:{worker.port}", config=anonymous) as pool:
+        assert errors(await say(pool))
+    await worker.kill()
+
+
+async def test_certificates_are_read_again_when_they_change(tmp_path: Path) -> None:
+    wrong, right = Authority(), Authority()
+    worker = await WorkerServer().start(credentials=server_credentials(right))
+    config = replace(FAST, tls=write_identity(tmp_path, wrong), probing=replace(FAST.probing, resolve=0.05))
+    async with upstream(f"localhost:{worker.port}", config=config) as pool:
+        assert not pool.ready()
+        write_identity(tmp_path, right)
+        await until(pool.ready)
+        assert words(await say(pool)) == expected()
+    await worker.kill()

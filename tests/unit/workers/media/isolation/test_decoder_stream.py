@@ -1,0 +1,298 @@
+"""Invariant: whenever children die, the samples given out are those of one decoder that never died.
+
+The children here are the real service behind the real wire format, in this process; they die by a script.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from talkup.v1 import media_pb2
+
+from tests.unit.workers.media.isolation.delta_decoder import DAMAGED, DeltaDecoder
+from workers.media.errors import MediaError
+from workers.media.isolation import ipc
+from workers.media.isolation.child import DecoderService, ServiceLimits
+from workers.media.isolation.decoder_stream import DecoderStream, StreamLimits
+from workers.media.isolation.process import ChildGoneError, Death, Ending
+
+STREAM = 3
+KILLED = Death(-signal.SIGKILL, Ending.DIED, suspect=STREAM)
+KILLED_ELSEWHERE = Death(-signal.SIGKILL, Ending.DIED, suspect=9)
+CRASHED = Death(-signal.SIGSEGV, Ending.DIED, suspect=STREAM)
+HUNG = Death(-signal.SIGKILL, Ending.HUNG, suspect=STREAM)
+
+
+class InProcessChild:
+    """A child without a process: dies at the n-th request, before or after its decoder had it."""
+
+    def __init__(self, dies_at: int | None = None, *, late: bool = False, death: Death = KILLED) -> None:
+        self._service = DecoderService(DeltaDecoder, ServiceLimits(4, 100_000))
+        self._left = dies_at
+        self._late = late
+        self._death = death
+        self.asked: list[ipc.Request] = []
+        self.hold: asyncio.Event | None = None
+        self.disowned = False
+
+    async def ask(self, request: ipc.Request) -> ipc.Answer:
+        self.asked.append(request)
+        if self._left is not None:
+            self._left -= 1
+        dead = self._left is not None and self._left < 0
+        answer = None if dead and not self._late else self._service.answer(_over_the_wire(request))
+        if self.hold is not None:
+            await self.hold.wait()
+        if dead or answer is None:
+            raise ChildGoneError(self._death)
+        return answer
+
+    def tell(self, request: ipc.Close) -> None:
+        self.asked.append(request)
+        self._service.answer(request)
+
+    def disown(self) -> None:
+        self.disowned = True
+
+
+class InProcessHome:
+    """Hands out the children of a script, one after the other; the last one lives for ever."""
+
+    def __init__(self, children: Iterable[InProcessChild] = ()) -> None:
+        self._coming = [*children, InProcessChild()]
+        self.now = self._coming.pop(0)
+        self.left: list[int] = []
+
+    async def child(self) -> InProcessChild:
+        dead = self.now._left is not None and self.now._left < 0
+        if dead and self._coming:
+            self.now = self._coming.pop(0)
+        return self.now
+
+    def leave(self, stream_id: int) -> None:
+        self.left.append(stream_id)
+
+
+def _over_the_wire(request: ipc.Request) -> ipc.Request:
+    return ipc.parse_request(memoryview(ipc.frame(request))[4:])
+
+
+def new_stream(home: InProcessHome, limits: StreamLimits | None = None, state: bytes | None = None) -> DecoderStream:
+    async def no_sleep(seconds: float) -> None:
+        raise AssertionError("the pace was held up")
+
+    return DecoderStream(
+        STREAM,
+        media_pb2.MediaFormat(),
+        state,
+        0,
+        home=home,
+        limits=limits or StreamLimits(),
+        clock=lambda: 0.0,
+        sleep=no_sleep,
+    )
+
+
+def reference(chunks: list[bytes]) -> NDArray[np.float32]:
+    decoder = DeltaDecoder(media_pb2.MediaFormat())
+    return np.concatenate([*(decoder.feed(chunk, at) for at, chunk in enumerate(chunks)), decoder.finish()])
+
+
+async def transcode(stream: DecoderStream, chunks: list[bytes], commits: dict[int, float]) -> NDArray[np.float32]:
+    """Feed and finish; after chunk n, commit the fraction `commits[n]` of what was given out but not committed."""
+    parts, committed = [], 0
+    for at, chunk in enumerate(chunks):
+        parts.append(await stream.feed(chunk, at))
+        if at in commits:
+            committed += int((stream.media_samples - committed) * commits[at])
+            point = await stream.checkpoint(committed)
+            assert point.replay_from_sequence <= at + 1
+    parts.append(await stream.finish())
+    return np.concatenate(parts)
+
+
+plain_chunk = st.lists(st.integers(48, 255), max_size=30).map(bytes)
+deaths = st.sampled_from([KILLED, KILLED_ELSEWHERE])
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    chunks=st.lists(plain_chunk, max_size=12),
+    children=st.lists(st.tuples(st.integers(0, 12), st.booleans(), deaths), max_size=6),
+    commits=st.dictionaries(st.integers(0, 11), st.floats(0, 1), max_size=6),
+)
+def test_no_sample_is_lost_or_doubled(
+    chunks: list[bytes], children: list[tuple[int, bool, Death]], commits: dict[int, float]
+) -> None:
+    home = InProcessHome(InProcessChild(at, late=late, death=death) for at, late, death in children)
+    stream = new_stream(home)
+    result = asyncio.run(transcode(stream, chunks, commits))
+    assert np.array_equal(result, reference(chunks))
+    assert stream.damaged_bytes == sum(chunk.count(DAMAGED) for chunk in chunks)
+
+
+@settings(deadline=None, max_examples=60)
+@given(chunks=st.lists(plain_chunk, min_size=2, max_size=8), split=st.floats(0, 1), fraction=st.floats(0, 1))
+def test_a_state_goes_on_in_another_pool(chunks: list[bytes], split: float, fraction: float) -> None:
+    async def run() -> tuple[int, NDArray[np.float32]]:
+        first = new_stream(InProcessHome())
+        for at, chunk in enumerate(chunks[: int(split * len(chunks))]):
+            await first.feed(chunk, at)
+        committed = int(first.media_samples * fraction)
+        point = await first.checkpoint(committed)
+        home = InProcessHome([InProcessChild(2), InProcessChild(3)])
+        second = new_stream(home, state=point.state)
+        parts = [await second.feed(chunks[at], at) for at in range(point.replay_from_sequence, len(chunks))]
+        return committed, np.concatenate([*parts, await second.finish()])
+
+    committed, rest = asyncio.run(run())
+    assert np.array_equal(rest, reference(chunks)[committed:])
+
+
+async def test_a_checkpoint_forgets_older_chunks() -> None:
+    home = InProcessHome([InProcessChild(12)])
+    stream = new_stream(home)
+    for at in range(10):
+        await stream.feed(b"aa", at)
+    assert (await stream.checkpoint(8)).replay_from_sequence == 8
+    await stream.feed(b"aa", 10)
+    replayed = [request.sequence for request in home.now.asked if isinstance(request, ipc.Feed)]
+    assert replayed == [8, 9, 10]
+
+
+async def test_checkpoints_still_work_after_the_end() -> None:
+    home = InProcessHome([InProcessChild(3)])
+    stream = new_stream(home)
+    await stream.feed(b"aabb", 0)
+    await stream.finish()
+    assert (await stream.checkpoint(1)).replay_from_sequence == 0
+    assert home.now.asked[0] == ipc.Open(STREAM, b"", None)
+    with pytest.raises(MediaError, match="finished"):
+        await stream.feed(b"aa", 1)
+
+
+@pytest.mark.parametrize("death", [CRASHED, HUNG, Death(7, Ending.DIED, suspect=STREAM)])
+async def test_the_second_death_is_the_last(death: Death) -> None:
+    home = InProcessHome([InProcessChild(2, death=death), InProcessChild(2, death=death)])
+    stream = new_stream(home)
+    assert (await stream.feed(b"aa", 0)).size == 1
+    with pytest.raises(MediaError, match="ended the decoder twice"):
+        await stream.feed(b"bb", 1)
+    survivor = home.now
+    for call in (stream.feed(b"cc", 2), stream.finish(), stream.checkpoint(0)):
+        with pytest.raises(MediaError, match="ended the decoder twice"):
+            await call
+    assert home.now is survivor
+
+
+async def test_a_commit_past_the_suspect_clears_it() -> None:
+    home = InProcessHome([InProcessChild(2, death=CRASHED), InProcessChild(4, death=CRASHED)])
+    stream = new_stream(home)
+    await stream.feed(b"aa", 0)
+    await stream.feed(b"bb", 1)
+    await stream.checkpoint(2)
+    assert (await stream.feed(b"cc", 2)).size == 1
+
+
+async def test_kills_from_outside_are_bounded_for_one_call() -> None:
+    home = InProcessHome(InProcessChild(1) for _ in range(20))
+    with pytest.raises(MediaError, match="again and again"):
+        await new_stream(home).feed(b"aa", 0)
+
+
+async def test_a_neighbours_poison_is_not_counted() -> None:
+    home = InProcessHome(InProcessChild(1, death=Death(-11, Ending.DIED, suspect=9)) for _ in range(20))
+    assert (await new_stream(home).feed(b"aa", 0)).size == 1
+
+
+async def test_bad_media_end_the_stream_but_not_its_past() -> None:
+    stream = new_stream(InProcessHome())
+    await stream.feed(b"aabb", 0)
+    for call in (stream.feed(b"!bad", 1), stream.feed(b"cc", 2), stream.finish()):
+        with pytest.raises(MediaError, match="these media are bad"):
+            await call
+    assert (await stream.checkpoint(2)).replay_from_sequence in {1, 2}
+
+
+async def test_a_cancelled_feed_has_not_happened() -> None:
+    home = InProcessHome()
+    stream = new_stream(home)
+    await stream.feed(b"aa", 0)
+    home.now.hold = asyncio.Event()
+    task = asyncio.create_task(stream.feed(b"bbcc", 1))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    home.now.hold = None
+    again = await stream.feed(b"bbcc", 1)
+    assert np.array_equal(again, reference([b"aabbcc"])[1:])
+
+
+async def test_bounds() -> None:
+    stream = new_stream(InProcessHome(), StreamLimits(max_payload_bytes=10))
+    with pytest.raises(MediaError, match="larger than allowed"):
+        await stream.feed(bytes(11), 0)
+    stream = new_stream(InProcessHome(), StreamLimits(max_replay_bytes=1000))
+    for at in range(7):
+        await stream.feed(bytes(10), at)
+    with pytest.raises(MediaError, match="waits for its transcript"):
+        await stream.feed(bytes(10), 7)
+    stream = new_stream(InProcessHome(), StreamLimits(max_replay_bytes=1000))
+    for at in range(100):
+        await stream.feed(bytes(10), at)
+        await stream.checkpoint(5 * (at + 1))
+
+
+async def test_sequences_rise() -> None:
+    stream = new_stream(InProcessHome())
+    await stream.feed(b"aa", 5)
+    with pytest.raises(ValueError, match="rise"):
+        await stream.feed(b"aa", 5)
+    assert (await stream.feed(b"aa", 6)).size == 1
+
+
+async def test_a_fast_stream_is_held_to_its_pace() -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    limits = StreamLimits(max_rate=2.0, burst_seconds=1.0)
+    stream = DecoderStream(
+        STREAM, media_pb2.MediaFormat(), None, 0, home=InProcessHome(), limits=limits, clock=lambda: 0.0, sleep=sleep
+    )
+    await stream.feed(bytes(2 * 16_000 * 3), 0)
+    await stream.feed(b"", 1)
+    assert slept == [pytest.approx(1.0)]
+
+
+async def test_a_lying_child_is_disowned() -> None:
+    class Liar(InProcessChild):
+        async def ask(self, request: ipc.Request) -> ipc.Answer:
+            return ipc.Samples(STREAM, b"odd") if isinstance(request, ipc.Feed) else ipc.Opened(STREAM, 0)
+
+    home = InProcessHome([Liar()])
+    with pytest.raises(MediaError, match="no usable answer"):
+        await new_stream(home).feed(b"aa", 0)
+    assert home.now.disowned
+
+
+async def test_close_frees_everything_and_may_come_twice() -> None:
+    home = InProcessHome()
+    stream = new_stream(home)
+    await stream.feed(b"aa", 0)
+    await stream.close()
+    await stream.close()
+    assert home.left == [STREAM]
+    assert home.now.asked[-1] == ipc.Close(STREAM)
+    for call in (stream.feed(b"aa", 1), stream.finish(), stream.checkpoint(0)):
+        with pytest.raises(MediaError, match="closed"):
+            await call

@@ -1,0 +1,195 @@
+"""Video to frames: every key frame is a restart point, and nothing but MediaError leaves."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from talkup.v1 import media_pb2
+
+from tests.unit.workers.media.material import mux
+from tests.unit.workers.media.video_material import recording, timeslices
+from workers.media import frames
+from workers.media.errors import MediaError
+from workers.media.frames import FrameFlag, FrameRecord
+from workers.media.isolation.warmup_video import video_clips
+from workers.media.video import MAX_CHUNK_FRAMES, VideoDecoder
+
+KINDS = [("libvpx", "webm"), ("libvpx-vp9", "webm"), ("libx264", "mp4"), ("libx264", "matroska")]
+
+
+def declared(container: str) -> media_pb2.MediaFormat:
+    if container == "mp4":
+        return media_pb2.MediaFormat(mime_type="video/mp4", container=media_pb2.CONTAINER_MP4)
+    return media_pb2.MediaFormat(mime_type="video/webm", container=media_pb2.CONTAINER_WEBM)
+
+
+def decoded(decoder: VideoDecoder, chunks: list[bytes], first: int = 0) -> bytes:
+    parts = [decoder.feed(chunk, first + i) for i, chunk in enumerate(chunks)]
+    return np.concatenate([*parts, decoder.finish()]).tobytes()
+
+
+def records(words: bytes) -> list[FrameRecord]:
+    return list(frames.unpack(np.frombuffer(words, dtype=np.float32), 0))
+
+
+@pytest.mark.parametrize(("codec", "container"), KINDS)
+def test_every_frame_comes_out_at_its_time(codec: str, container: str) -> None:
+    data = recording(codec, container)
+    found = records(decoded(VideoDecoder(declared(container)), timeslices(data, 12)))
+    assert [record.index for record in found] == list(range(24))
+    assert all((record.width, record.height) == (320, 240) for record in found)
+    assert [record.media_ms for record in found] == pytest.approx([i * 1000 / 12 for i in range(24)], abs=2)
+    assert [record.index for record in found if record.flags & FrameFlag.KEY] == [0, 8, 16]
+
+
+@pytest.mark.parametrize(("codec", "container"), KINDS)
+def test_another_decoder_goes_on_at_every_key_frame(codec: str, container: str) -> None:
+    check_restarts(declared(container), timeslices(recording(codec, container), 17))
+
+
+def check_restarts(fmt: media_pb2.MediaFormat, chunks: list[bytes]) -> None:
+    """A successor at any checkpoint gives the rest of what the first decoder gave."""
+    decoder, points, parts = VideoDecoder(fmt), [], []
+    for sequence, chunk in enumerate(chunks):
+        parts.append(decoder.feed(chunk, sequence))
+        if decoder.media_samples:
+            points.append(decoder.checkpoint(decoder.media_samples))
+    whole = np.concatenate([*parts, decoder.finish()]).tobytes()
+    starts = set()
+    for point in points:
+        successor = VideoDecoder(fmt, point.state)
+        start = successor.media_samples
+        starts.add(start)
+        rest = decoded(successor, chunks[point.replay_from_sequence :], point.replay_from_sequence)
+        assert rest == whole[4 * start :]
+    assert len(starts) >= 2
+
+
+@pytest.mark.parametrize("container", ["mp4", "matroska"])
+def test_frames_out_of_order_are_put_in_order(container: str) -> None:
+    data = recording("libx264", container, b_frames=3)
+    if container == "matroska":
+        packets = [packet for packet in av.open(io.BytesIO(data)).demux(video=0) if packet.pts is not None]
+        assert [packet.pts for packet in packets] != sorted(packet.pts for packet in packets)
+    found = records(decoded(VideoDecoder(declared(container)), timeslices(data, 12)))
+    assert [record.index for record in found] == list(range(24))
+    assert [record.media_ms for record in found] == pytest.approx([i * 1000 / 12 for i in range(24)], abs=2)
+    lefts = [np.frombuffer(record.picture, np.uint8)[70 * 320 : 71 * 320].argmax() for record in found]
+    assert lefts == sorted(lefts)
+
+
+@pytest.mark.parametrize("container", ["mp4", "matroska"])
+def test_another_decoder_goes_on_among_frames_out_of_order(container: str) -> None:
+    fmt, chunks = declared(container), timeslices(recording("libx264", container, b_frames=3), 17)
+    check_restarts(fmt, chunks)
+
+
+def test_the_frames_of_a_single_fragment_leave_as_they_come() -> None:
+    data = recording("libx264", "mp4", frames=48, key_every=48)
+    assert data.count(b"moof") <= 2  # one more in the index at the end of the file
+    decoder, chunks = VideoDecoder(declared("mp4")), timeslices(data, 24)
+    given = [sum(1 for _ in frames.unpack(decoder.feed(chunk, i), 0)) for i, chunk in enumerate(chunks)]
+    assert sum(given) == 48
+    assert max(given[:-1]) < MAX_CHUNK_FRAMES
+    assert sum(given[:12]) >= 6
+
+
+def test_one_chunk_gives_the_newest_pictures_only() -> None:
+    data = recording("libvpx", "webm", frames=40, key_every=40)
+    found = records(decoded(VideoDecoder(declared("webm")), [data]))
+    assert len(found) == 40
+    assert [bool(record.picture) for record in found] == [False] * (40 - MAX_CHUNK_FRAMES) + [True] * MAX_CHUNK_FRAMES
+
+
+def test_after_a_gap_frames_up_to_the_next_key_are_reported_corrupt() -> None:
+    chunks = timeslices(recording("libvpx", "webm"), 24)
+    decoder = VideoDecoder(declared("webm"))
+    parts = [decoder.feed(chunk, i) for i, chunk in enumerate(chunks[:5])]
+    parts += [decoder.feed(chunk, i, missing_before=2 if i == 7 else 0) for i, chunk in enumerate(chunks) if i >= 7]
+    found = records(np.concatenate(parts).tobytes())
+    corrupt = [bool(record.flags & FrameFlag.CORRUPT) for record in found]
+    assert any(corrupt)
+    after = corrupt.index(True) + corrupt[corrupt.index(True) :].index(False)
+    assert found[after].flags & FrameFlag.KEY
+
+
+def test_a_second_recording_goes_on_in_time() -> None:
+    data = recording("libvpx", "webm")
+    decoder = VideoDecoder(declared("webm"))
+    first = decoder.feed(data, 0)
+    second = decoder.feed(data, 1, new_recording=True)
+    found = records(np.concatenate([first, second]).tobytes())
+    assert [record.index for record in found] == list(range(48))
+    times = [record.media_ms for record in found]
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize(("codec", "container"), [("libvpx", "webm"), ("libx264", "matroska")])
+@pytest.mark.parametrize("missing", [0, 600])
+def test_after_damage_frames_up_to_the_next_key_are_reported_corrupt(codec: str, container: str, missing: int) -> None:
+    """Bytes overwritten in the middle, or cut out there: what follows is found again, and starts at a key frame."""
+    data = recording(codec, container, frames=48)
+    middle = len(data) * 9 // 16  # among frames that are no key
+    damaged = data[:middle] + bytes(600 - missing) + data[middle + 600 :]
+    decoder = VideoDecoder(declared(container))
+    found = records(decoded(decoder, timeslices(damaged, 40)))
+    states = "".join("K" if f.flags & FrameFlag.KEY else "c" if f.flags & FrameFlag.CORRUPT else "." for f in found)
+    assert re.fullmatch(r"(K\.{7})*K?\.*c+(K\.{7})+", states)
+    assert len(found) > 28
+    assert decoder.damaged_bytes > 0
+    check_restarts(declared(container), timeslices(damaged, 40))
+
+
+@pytest.mark.parametrize(("codec", "container"), [("libvpx", "webm"), ("libx264", "mp4")])
+def test_recordings_joined_into_one_go_on_in_time(codec: str, container: str) -> None:
+    """As `cat` joins them: no chunk is told to begin anew."""
+    data = recording(codec, container) + recording(codec, container)
+    chunks = timeslices(data, 23)
+    times = [record.media_ms for record in records(decoded(VideoDecoder(declared(container)), chunks))]
+    assert times[:24] == pytest.approx([i * 1000 / 12 for i in range(24)], abs=2)
+    assert times[24:] == pytest.approx([times[23] + i * 1000 / 12 for i in range(24)], abs=2)
+    check_restarts(declared(container), chunks)
+
+
+def test_a_large_picture_leaves_smaller_and_even() -> None:
+    data = recording("libvpx", "webm", frames=1, width=1_280, height=722)
+    (record,) = records(decoded(VideoDecoder(declared("webm")), [data]))
+    assert (record.width, record.height) == (960, 540)
+
+
+def test_the_warm_up_clips_decode() -> None:
+    for clip in video_clips():
+        assert records(decoded(VideoDecoder(clip.format), list(clip.chunks))), clip.codec
+
+
+def test_sound_alone_is_no_video() -> None:
+    with pytest.raises(MediaError, match="no video track"):
+        decoded(VideoDecoder(declared("webm")), [mux("webm", "libopus", 0.3)])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_damaged_bytes_give_frames_or_a_media_error(data: st.DataObject) -> None:
+    codec, container = data.draw(st.sampled_from(KINDS[:3]))
+    whole = bytearray(recording(codec, container))
+    for _ in range(data.draw(st.integers(1, 20))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    decoder = VideoDecoder(declared(container))
+    for sequence, chunk in enumerate(timeslices(bytes(whole), 9)):
+        try:
+            words = decoder.feed(chunk, sequence)
+        except MediaError:
+            return
+        assert all(record.width <= frames.MAX_SIDE for record in frames.unpack(words, 0))
+
+
+@given(st.binary(max_size=200))
+def test_a_foreign_state_is_refused(state: bytes) -> None:
+    with pytest.raises(MediaError):
+        VideoDecoder(declared("webm"), state).feed(b"", 0)

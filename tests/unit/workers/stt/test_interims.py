@@ -1,0 +1,64 @@
+"""When extra interims are asked for while the machine is idle."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.unit.workers.stt.toys import hear_voice
+from workers.stt.decode_job import Effort, Purpose, StreamOptions
+from workers.stt.hypothesis import Hypothesis
+from workers.stt.recognizer import Recognizer
+from workers.stt.tuning import Tuning
+from workers.stt.words import Word
+
+SOMETHING = Hypothesis((Word(" yes", 0, 8_000, 0.9),), -0.1, 0.0, False, "en")
+NOTHING = Hypothesis((), -0.1, 0.0, False, "en")
+
+
+def asked_at(answers: list[Hypothesis], options: StreamOptions) -> list[float]:
+    """Seconds of media at which interims are asked for until the first step."""
+    heard = Recognizer(hear_voice, Tuning(), options)
+    heard.feed(np.full(4 * 16_000, 0.5, np.float32))
+    times = []
+    while (ask := heard.advance(Effort(4.0, 5, extra_interims=True))) is not None and ask.purpose is Purpose.INTERIM:
+        times.append(ask.end / 16_000)
+        heard.apply(ask, answers[min(len(times), len(answers)) - 1])
+    return times
+
+
+def gaps(times: list[float]) -> list[float]:
+    return np.diff(times).round(2).tolist()
+
+
+def test_it_is_asked_again_sooner_while_nothing_was_understood() -> None:
+    times = asked_at([NOTHING, NOTHING, SOMETHING], StreamOptions("en"))
+    assert 0.8 <= times[0] < 0.85
+    assert all(0.2 <= gap < 0.25 for gap in gaps(times)[:2])
+    assert all(0.5 <= gap < 0.55 for gap in gaps(times)[2:])
+    assert len(times) > 4
+
+
+def test_a_stream_that_wants_no_interims_asks_for_none() -> None:
+    assert asked_at([SOMETHING], StreamOptions("en", interims=False)) == []
+
+
+def test_an_interim_of_a_window_that_closed_unheard_is_not_shown_in_the_next() -> None:
+    heard = Recognizer(hear_voice, Tuning(), StreamOptions("en", endpointing=2 * 16_000))
+    effort = Effort(10.0, 5, extra_interims=True)
+    heard.feed(np.full(8_192, 0.5, np.float32))
+    heard.flush(1)
+    ask = heard.advance(effort)
+    assert ask is not None
+    assert ask.closing
+    heard.apply(ask, SOMETHING)
+    heard.feed(np.zeros(3 * 16_000, np.float32))
+    late = heard.advance(effort)
+    assert late is not None
+    assert late.purpose is Purpose.INTERIM
+    while heard.advance(effort) is not None:
+        pass
+    heard.feed(np.full(4_096, 0.5, np.float32))
+    assert heard.advance(effort) is None
+    heard.take_events()
+    heard.apply(late, SOMETHING)
+    assert heard.take_events() == []

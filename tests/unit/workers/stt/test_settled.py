@@ -1,0 +1,99 @@
+"""A step that fell into the silence after speech has heard it all: the segment ends with it, at no further cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.workers.stt.toys import hear_voice, speak, text_of, transcribe
+from workers.stt import events
+from workers.stt.decode_job import Ask, Effort, Purpose, StreamOptions
+from workers.stt.hypothesis import DecodeRequest, Hypothesis
+from workers.stt.recognizer import Recognizer
+from workers.stt.state import RecognizerState
+from workers.stt.tuning import SAMPLE_RATE, Tuning
+from workers.stt.words import join_words
+
+EFFORT = Effort(1.5, 5, extra_interims=True)
+
+
+def played(
+    *numbers: int,
+    run: Callable[[DecodeRequest], Hypothesis] = transcribe,
+    state: RecognizerState | None = None,
+) -> tuple[Recognizer, list[Ask], str]:
+    """Words and silence (0), 0.4 s a number; what was asked, and the final text."""
+    heard = Recognizer(hear_voice, Tuning(), StreamOptions("en", interims=False), state)
+    heard.feed(speak(*numbers))
+    asks, text = [], []
+    while (ask := heard.advance(EFFORT)) is not None:
+        asks.append(ask)
+        heard.apply(ask, run(ask.request))
+        text += [event for event in heard.take_events() if isinstance(event, events.Final)]
+    text += [event for event in heard.take_events() if isinstance(event, events.Final)]
+    return heard, asks, " ".join(join_words(final.words) for final in text)
+
+
+def test_a_step_in_the_silence_is_the_last_hypothesis() -> None:
+    heard, asks, text = played(1, 2, 3, 0, 0, 0, 0)
+    assert [ask.purpose for ask in asks] == [Purpose.STEP]
+    assert asks[0].settled
+    assert (heard.counters.settled, heard.counters.closings) == (1, 0)
+    assert text == text_of([1, 2, 3])
+
+
+@pytest.mark.parametrize("said", [[1], [1, 2, 3, 4]])
+def test_a_segment_whose_last_step_was_too_early_is_heard_once_more(said: list[int]) -> None:
+    heard, asks, text = played(*said, 0, 0, 0, 0)
+    assert text == text_of(said)
+    assert asks[-1].purpose is Purpose.SEGMENT_END
+    assert (heard.counters.settled, heard.counters.closings) == (0, 1)
+
+
+def test_a_voice_after_the_step_unsettles_it() -> None:
+    heard, asks, text = played(1, 2, 3, 0, 5, 0, 0, 0)
+    assert [ask.purpose for ask in asks] == [Purpose.STEP, Purpose.SEGMENT_END]
+    assert asks[0].settled
+    assert text == text_of([1, 2, 3, 5])
+    assert heard.counters.settled == 0
+
+
+def test_another_worker_knows_that_the_segment_is_settled() -> None:
+    voice = speak(1, 2, 3, 0, 0, 0, 0)
+    first = Recognizer(hear_voice, Tuning(), StreamOptions("en", interims=False))
+    first.feed(voice[: int(1.9 * SAMPLE_RATE)])
+    ask = first.advance(EFFORT)
+    assert ask is not None
+    first.apply(ask, transcribe(ask.request))
+    assert first.advance(EFFORT) is None
+    saved = first.snapshot()
+    assert saved.settled == "en"
+    second = Recognizer(hear_voice, Tuning(), StreamOptions("en", interims=False), saved)
+    second.feed(voice[saved.replay_from :])
+    assert second.advance(EFFORT) is None
+    assert second.counters.settled == 1
+
+
+def early(request: DecodeRequest) -> Hypothesis:
+    """A model that lets each word end 0.3 s too soon, as alignments do before a pause."""
+    heard = transcribe(request)
+    return replace(heard, words=tuple(replace(word, end=max(word.start, word.end - 4_800)) for word in heard.words))
+
+
+def test_the_rest_of_a_window_cut_behind_its_last_word_is_not_heard_again() -> None:
+    """All 33 words are final at the step in the silence, and the window is cut 0.3 s before the end of the last."""
+    heard, asks, text = played(*range(1, 34), 0, 0, 0, 0, run=early)
+    assert heard.counters.trims == 1
+    assert {ask.purpose for ask in asks} == {Purpose.STEP}
+    assert text == text_of(range(1, 34))
+
+
+def test_silence_is_not_believed_in_a_noisy_place() -> None:
+    """The voice detector misses words there: the last hypothesis hears the audio up to the segment's end."""
+    noisy = RecognizerState(noise=(-6.0, 60, -12.0, 60))
+    _, asks, text = played(1, 2, 3, 0, 0, 0, 0, 0, 0, state=noisy)
+    assert [ask.purpose for ask in asks] == [Purpose.STEP, Purpose.SEGMENT_END]
+    assert not asks[0].settled
+    assert text == text_of([1, 2, 3])

@@ -1,0 +1,293 @@
+"""A stream's decoder in a child process, which may die: no sample is lost or given out twice.
+
+Theory: a decoder is a function of its restart state and the chunks since. The stream remembers both, and how many
+samples it has given out. When its child is gone, a decoder in the next child is made from the state and fed the
+chunks again; of what comes out, everything that was given out before is dropped. The restart point moves only when
+the engine asks for a checkpoint, that is, commits: a newer one could no longer answer for the sample that the engine
+commits next.
+
+A death is laid at the door of the stream that the child was working for. A stream whose media end two children by
+themselves (crash, hang) is not tried on a third; a commit past the suspect chunk clears it. A kill from outside is no
+fault of the media, only the number of tries for one call is bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from talkup.v1 import media_pb2
+
+from workers.media.errors import MediaError
+from workers.media.interface import Checkpoint
+from workers.media.isolation import ipc
+from workers.media.isolation.pacing import Pace
+from workers.media.isolation.process import ChildGoneError, Death
+from workers.media.isolation.replay_memory import MediaChunk, ReplayMemory
+
+SAMPLE_RATE = 16_000
+_MAX_STRIKES = 2
+_MAX_KILLS_PER_CALL = 8
+_MAX_MESSAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """Bounds of one stream.
+
+    `max_payload_bytes` of one chunk: what the gateway lets through. `max_replay_bytes` kept since the last checkpoint:
+    a window of speech and the backlog before it, 35 s, of a video of 14 Mbit/s. Audio is decoded at most at `max_rate`
+    seconds a second after a burst of `burst_seconds`.
+    """
+
+    max_payload_bytes: int = 2 << 20
+    max_replay_bytes: int = 64 << 20
+    max_rate: float = 100.0
+    burst_seconds: float = 600.0
+
+
+class Child(Protocol):
+    """A decoder child as a stream uses it."""
+
+    async def ask(self, request: ipc.Request) -> ipc.Answer:
+        """Send a request and wait for its answer. Raises ChildGoneError."""
+        ...
+
+    def tell(self, request: ipc.Close) -> None:
+        """Send what is not answered."""
+        ...
+
+    def disown(self) -> None:
+        """End a child that does not keep to the rules."""
+        ...
+
+
+class Home(Protocol):
+    """Where the stream's children come from."""
+
+    async def child(self) -> Child:
+        """The living child, waited for. Raises MediaError when none comes up in time."""
+        ...
+
+    def leave(self, stream_id: int) -> None:
+        """The stream is closed."""
+        ...
+
+
+class DecoderStream:
+    """One stream of media, fed in order; calls of one stream wait for each other.
+
+    A cancelled call has not happened: it may be made again.
+    """
+
+    def __init__(
+        self,
+        stream_id: int,
+        fmt: media_pb2.MediaFormat,
+        state: bytes | None,
+        first_sequence: int,
+        *,
+        home: Home,
+        limits: StreamLimits,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._id = stream_id
+        self._format = fmt.SerializeToString()
+        self._home = home
+        self._limits = limits
+        self._clock = clock
+        self._sleep = sleep
+        self._pace = Pace(limits.max_rate, limits.burst_seconds, clock())
+        self._memory = ReplayMemory(state, limits.max_replay_bytes)
+        self._turn = asyncio.Lock()
+        self._next_sequence = first_sequence
+        self._opened_in: Child | None = None
+        self._settled_in: Child | None = None
+        self._position = 0
+        self._delivered: int | None = None
+        self._surplus: list[NDArray[np.float32]] = []
+        self._strikes: list[int] = []
+        self._finished = False
+        self._damaged = 0
+        self._failure: MediaError | None = None
+        self._quarantined = False
+        self._closed = False
+
+    @property
+    def media_samples(self) -> int:
+        """16 kHz samples given out on the stream's media clock; 0 until the first answer of a resumed stream."""
+        return self._delivered or 0
+
+    @property
+    def damaged_bytes(self) -> int:
+        """Bytes fed here that were passed over as they made no sense; what was fed again counts once."""
+        return self._damaged
+
+    async def feed(
+        self, payload: bytes, sequence: int, *, new_recording: bool = False, missing_before: int = 0
+    ) -> NDArray[np.float32]:
+        """The samples that this chunk completes: 16 kHz mono, shape (n,), possibly empty.
+
+        Waits while the child is replaced, and while the stream is decoded faster than its pace. Raises MediaError for
+        media that cannot go on, then for every later feed; ValueError for a sequence that does not rise.
+        """
+        chunk = MediaChunk(payload, sequence, new_recording, missing_before)
+        async with self._turn:
+            self._check_open()
+            if sequence < self._next_sequence:
+                raise ValueError("the sequence does not rise")
+            if len(payload) > self._limits.max_payload_bytes:
+                self._fail("a chunk is larger than allowed")
+            if not self._memory.has_room_for(chunk):
+                self._fail("too much media waits for its transcript")
+            if delay := self._pace.delay(self._clock()):
+                await self._sleep(delay)
+            try:
+                answer = await self._call(self._feed_request(chunk), sequence)
+            except MediaError as error:
+                self._failure = error
+                raise
+            self._next_sequence = sequence + 1
+            self._memory.add(chunk)
+            return self._give_out(answer)
+
+    async def finish(self) -> NDArray[np.float32]:
+        """No more chunks: the samples that only the end completes. Raises MediaError."""
+        async with self._turn:
+            self._check_open()
+            try:
+                answer = await self._call(ipc.Finish(self._id), self._next_sequence)
+            except MediaError as error:
+                self._failure = error
+                raise
+            self._finished = True
+            return self._give_out(answer)
+
+    async def checkpoint(self, sample: int) -> Checkpoint:
+        """The restart point for `sample` of the media clock; samples only rise from call to call.
+
+        Chunks before it are forgotten. Possible after a failed `feed` too, for what came before. Raises MediaError.
+        """
+        async with self._turn:
+            if self._quarantined or self._closed:
+                self._check_open()
+            answer = await self._call(ipc.Save(self._id, sample), self._next_sequence)
+            if not isinstance(answer, ipc.Saved):
+                self._mistrust()
+            self._memory.restart_from(answer.replay_from_sequence, answer.state)
+            self._strikes = [strike for strike in self._strikes if strike >= answer.replay_from_sequence]
+            return Checkpoint(answer.replay_from_sequence, answer.state)
+
+    async def close(self) -> None:
+        """Free the decoder and everything remembered; may be called at any time, and twice."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._opened_in is not None:
+            self._opened_in.tell(ipc.Close(self._id))
+        self._memory.clear()
+        self._surplus.clear()
+        self._home.leave(self._id)
+
+    async def _call(self, request: ipc.Request, sequence: int) -> ipc.Answer:
+        """Ask the child, as often as children die; `sequence` is where the stream stands."""
+        kills = 0
+        while True:
+            child = await self._home.child()
+            try:
+                await self._settle_in(child)
+                return await self._ask(child, request)
+            except ChildGoneError as gone:
+                self._settled_in = None
+                kills += self._judge(gone.death, sequence)
+                if kills > _MAX_KILLS_PER_CALL:
+                    raise MediaError("the decoder was ended again and again") from gone
+            except asyncio.CancelledError:
+                self._settled_in = None  # its decoder may have had the request: make a new one
+                raise
+
+    async def _settle_in(self, child: Child) -> None:
+        """Have a decoder in this child that stands where the stream stands."""
+        if self._settled_in is child:
+            return
+        self._opened_in = child
+        opened = await self._ask(child, ipc.Open(self._id, self._format, self._memory.state))
+        if not isinstance(opened, ipc.Opened):
+            self._mistrust()
+        self._position = opened.position
+        if self._delivered is None:
+            self._delivered = opened.position
+        if self._position > self._delivered:
+            self._fail("the media cannot be decoded again from the last commit")
+        for chunk in self._memory.chunks():
+            self._take(await self._ask(child, self._feed_request(chunk)))
+        if self._finished:
+            self._take(await self._ask(child, ipc.Finish(self._id)))
+        self._settled_in = child
+
+    async def _ask(self, child: Child, request: ipc.Request) -> ipc.Answer:
+        if self._closed:
+            self._check_open()
+        answer = await child.ask(request)
+        if isinstance(answer, ipc.Failed):
+            raise MediaError("".join(filter(str.isprintable, answer.message[:_MAX_MESSAGE])))
+        return answer
+
+    def _feed_request(self, chunk: MediaChunk) -> ipc.Feed:
+        return ipc.Feed(self._id, chunk.payload, chunk.sequence, chunk.new_recording, chunk.missing_before)
+
+    def _take(self, answer: ipc.Answer) -> int:
+        """Put aside what was not given out before; returns how many samples that is."""
+        if not isinstance(answer, ipc.Samples) or len(answer.data) % 4 or self._delivered is None:
+            self._mistrust()
+        samples = np.frombuffer(answer.data, dtype=np.float32)
+        start, self._position = self._position, self._position + samples.size
+        fresh = samples[max(0, self._delivered - start) :]
+        if fresh.size:
+            self._delivered = self._position
+            self._surplus.append(fresh)
+        return int(fresh.size)
+
+    def _give_out(self, answer: ipc.Answer) -> NDArray[np.float32]:
+        self._pace.spend(self._take(answer) / SAMPLE_RATE, self._clock())
+        self._damaged += answer.damaged if isinstance(answer, ipc.Samples) else 0
+        parts, self._surplus = self._surplus, []
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
+
+    def _judge(self, death: Death, sequence: int) -> int:
+        """Note a death; returns 1 for a kill from outside under this stream. Raises MediaError on quarantine."""
+        if death.suspect != self._id:
+            return 0
+        if not death.self_inflicted:
+            return 1
+        self._strikes.append(sequence)
+        if len(self._strikes) >= _MAX_STRIKES:
+            self._quarantined = True
+            self._memory.clear()
+            self._fail("the media ended the decoder twice")
+        return 0
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise MediaError("the stream is closed")
+        if self._failure is not None:
+            raise MediaError(str(self._failure))
+        if self._finished:
+            raise MediaError("the stream is finished")
+
+    def _fail(self, message: str) -> NoReturn:
+        self._failure = MediaError(message)
+        raise self._failure
+
+    def _mistrust(self) -> NoReturn:
+        """The child answered what was not asked: it is not trusted with this stream any more."""
+        if self._opened_in is not None:
+            self._opened_in.disown()
+        self._fail("the decoder gave no usable answer")

@@ -1,0 +1,212 @@
+"""The pool of decoder children: one a core, many streams each, replaced when they die.
+
+Every child is looked after by one task, which starts it, waits for its end and starts the next. Streams are spread by
+their number; a stream stays with its place in the pool and settles in again whenever the child there is a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import structlog
+from talkup.v1 import media_pb2
+
+from workers.media.errors import MediaError
+from workers.media.isolation.decoder_stream import SAMPLE_RATE, DecoderStream, StreamLimits
+from workers.media.isolation.process import ChildConfig, ChildProcess, ChildStartError
+
+_log = structlog.get_logger()
+
+_FRAME_OVERHEAD_BYTES = 64 << 10
+_SHORT_LIFE_SECONDS = 1.0
+_MAX_PAUSE_SECONDS = 0.5
+_FREE_RESTARTS = 3
+
+
+class PoolFullError(MediaError):
+    """Every place in the pool is taken; another worker may have one."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """Bounds of the pool.
+
+    `startup_seconds` for a child to come up (0.3 s on an idle core) and for a stream to wait for one; `max_streams`
+    over all children; `max_chunk_seconds` of audio from one chunk; `address_space_bytes` of one child.
+    """
+
+    startup_seconds: float = 15.0
+    max_streams: int = 512
+    max_chunk_seconds: float = 600.0
+    address_space_bytes: int = 768 << 20
+    stream: StreamLimits = field(default_factory=StreamLimits)
+
+
+class DecoderPool:
+    """Decoders in locked-down child processes.
+
+    `decoder` names the class they run, `package.module:Class`, and `warm_up` the function that gives the clips they
+    decode before they lock themselves in.
+    """
+
+    def __init__(
+        self,
+        *,
+        children: int,
+        watchdog_seconds: float = 1.0,
+        limits: PoolLimits | None = None,
+        decoder: str = "workers.media.decoder:AudioDecoder",
+        warm_up: str = "workers.media.isolation.warmup:audio_clips",
+    ) -> None:
+        if children < 1:
+            raise ValueError("a pool needs a child")
+        self._limits = limits or PoolLimits()
+        max_output_samples = int(self._limits.max_chunk_seconds * SAMPLE_RATE)
+        config = ChildConfig(
+            decoder=decoder,
+            warm_up=warm_up,
+            watchdog_seconds=watchdog_seconds,
+            startup_seconds=self._limits.startup_seconds,
+            address_space_bytes=self._limits.address_space_bytes,
+            max_frame_bytes=max(4 * max_output_samples, self._limits.stream.max_payload_bytes) + _FRAME_OVERHEAD_BYTES,
+            max_streams=self._limits.max_streams,
+            max_output_samples=max_output_samples,
+        )
+        self._places = [_Place(config) for _ in range(children)]
+        self._last_id = 0
+
+    @property
+    def child_pids(self) -> list[int]:
+        """Process ids of the children that are up."""
+        return [place.pid for place in self._places if place.pid is not None]
+
+    @property
+    def unconfined(self) -> tuple[str, ...]:
+        """The lock-down measures that are not in force on this platform; known after `start`."""
+        return self._places[0].unconfined
+
+    @property
+    def cold(self) -> tuple[str, ...]:
+        """The codecs that could not be warmed up; known after `start`."""
+        return self._places[0].cold
+
+    async def start(self) -> None:
+        """Bring every child up and say once how they are confined. Raises ChildStartError."""
+        try:
+            async with asyncio.TaskGroup() as starts:
+                for place in self._places:
+                    starts.create_task(place.start())
+        except ExceptionGroup as failures:
+            await self.close()
+            raise ChildStartError(str(failures.exceptions[0])) from failures
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+        if self.unconfined:
+            _log.warning("decoder children are not fully confined", missing=self.unconfined)
+        if self.cold:
+            _log.warning("decoder children lack codecs", codecs=self.cold)
+
+    def open(self, fmt: media_pb2.MediaFormat, state: bytes | None = None, first_sequence: int = 0) -> DecoderStream:
+        """A stream, new or from a checkpoint's `state`; its decoder is made at the first call.
+
+        `first_sequence` is the lowest sequence that will be fed. Raises PoolFullError.
+        """
+        place = min(self._places, key=lambda place: len(place.streams))
+        if sum(len(place.streams) for place in self._places) >= self._limits.max_streams:
+            raise PoolFullError("no decoder is free")
+        self._last_id += 1
+        place.streams.add(self._last_id)
+        clock = asyncio.get_running_loop().time
+        return DecoderStream(
+            self._last_id, fmt, state, first_sequence, home=place, limits=self._limits.stream, clock=clock
+        )
+
+    async def close(self) -> None:
+        """End every child; calls under way raise MediaError. May be called twice."""
+        await asyncio.gather(*(place.close() for place in self._places))
+
+
+class _Place:
+    """One place in the pool: its child of the moment, and the task that replaces it."""
+
+    def __init__(self, config: ChildConfig) -> None:
+        self.streams: set[int] = set()
+        self.unconfined: tuple[str, ...] = ()
+        self.cold: tuple[str, ...] = ()
+        self._config = config
+        self._child: ChildProcess | None = None
+        self._changed = asyncio.Condition()
+        self._keeper: asyncio.Task[None] | None = None
+        self._closing = False
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid if self._child is not None and self._child.alive else None
+
+    async def start(self) -> None:
+        self._child = await ChildProcess.spawn(self._config)
+        self.unconfined, self.cold = self._child.ready.unconfined, self._child.ready.cold
+        self._keeper = asyncio.create_task(self._keep(self._child))
+
+    async def child(self) -> ChildProcess:
+        if self._child is not None and self._child.alive:
+            return self._child
+        try:
+            async with asyncio.timeout(self._config.startup_seconds), self._changed:
+                while not self._closing:
+                    if self._child is not None and self._child.alive:
+                        return self._child
+                    await self._changed.wait()
+        except TimeoutError as error:
+            raise MediaError("no decoder is available") from error
+        raise MediaError("the decoders are shutting down")
+
+    def leave(self, stream_id: int) -> None:
+        self.streams.discard(stream_id)
+
+    async def close(self) -> None:
+        self._closing = True
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait((self._keeper,))
+        if self._child is not None:
+            await self._child.close()
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _keep(self, child: ChildProcess) -> None:
+        """Bury each child and bring up the next, at once for the first short-lived ones, then after a growing pause."""
+        clock = asyncio.get_running_loop().time
+        short_lives = 0
+        while True:
+            born = clock()
+            death = await child.wait()
+            _log.warning(
+                "decoder child replaced",
+                code=death.returncode,
+                ending=str(death.ending),
+                streams=len(self.streams),
+            )
+            short_lives = short_lives + 1 if clock() - born < _SHORT_LIFE_SECONDS else 0
+            while True:
+                await asyncio.sleep(_pause(short_lives))
+                try:
+                    child = await ChildProcess.spawn(self._config)
+                    break
+                except ChildStartError as error:
+                    short_lives += 1
+                    _log.error("decoder child does not start", reason=str(error))
+            async with self._changed:
+                self._child = child
+                self._changed.notify_all()
+
+
+def _pause(short_lives: int) -> float:
+    """Seconds to wait before the next start."""
+    return (
+        min(_MAX_PAUSE_SECONDS, 0.1 * 2.0 ** min(short_lives - _FREE_RESTARTS, 10))
+        if short_lives > _FREE_RESTARTS
+        else 0.0
+    )

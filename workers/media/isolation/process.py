@@ -1,0 +1,316 @@
+"""One decoder child as its worker sees it: started, asked, watched, buried.
+
+Requests go out in order and are answered in order, so the oldest unanswered one is what the child works on: when the
+child dies, the stream of that request is the suspect. The watchdog runs only while an answer is outstanding and
+starts again with every answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+
+from workers.media.isolation import ipc
+
+_REAP_SECONDS = 5.0
+_READ_BYTES = 256 << 10
+_ALLOWANCE_BYTES = 64 << 10
+_LATE_SECONDS = 0.1
+_MAX_LATE_ALARMS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ChildConfig:
+    """How a child is started, and what it may take.
+
+    `decoder` and `warm_up` are dotted names, `package.module:name`. `watchdog_seconds` is the longest silence of a
+    child with work outstanding; a chunk adds as much again per 64 KiB.
+    """
+
+    decoder: str
+    warm_up: str
+    watchdog_seconds: float
+    startup_seconds: float
+    address_space_bytes: int
+    max_frame_bytes: int
+    max_streams: int
+    max_output_samples: int
+
+
+class Ending(StrEnum):
+    """Why a child ended."""
+
+    DIED = "died"
+    HUNG = "hung"
+    BROKE_PROTOCOL = "broke protocol"
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """How a child ended. `suspect` is the stream that it was working for, None when it was idle."""
+
+    returncode: int
+    ending: Ending
+    suspect: int | None
+
+    @property
+    def self_inflicted(self) -> bool:
+        """Whether the child's own work ended it: it hung, lied, crashed or exited; not killed from outside."""
+        return self.ending is not Ending.DIED or self.returncode != -signal.SIGKILL
+
+
+class ChildGoneError(Exception):
+    """The child ended before it answered."""
+
+    def __init__(self, death: Death) -> None:
+        super().__init__("a decoder child ended")
+        self.death = death
+
+
+class ChildStartError(Exception):
+    """A child did not come up."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outstanding:
+    stream: int
+    allowance: float
+    answer: asyncio.Future[ipc.Answer]
+
+
+class ChildProcess(asyncio.Protocol):
+    """A running child; made by `spawn`, used from the event loop that made it."""
+
+    def __init__(self, config: ChildConfig) -> None:
+        loop = asyncio.get_running_loop()
+        self._config = config
+        self._clock: Callable[[], float] = loop.time
+        self._reader = ipc.FrameReader(config.max_frame_bytes)
+        self._outstanding: deque[_Outstanding] = deque()
+        self._ready: asyncio.Future[ipc.Ready] = loop.create_future()
+        self._gone: asyncio.Future[Death] = loop.create_future()
+        self._transport: asyncio.WriteTransport | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._funeral: asyncio.Task[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._late_alarms = 0
+        self._ending = Ending.DIED
+
+    @classmethod
+    async def spawn(cls, config: ChildConfig) -> ChildProcess:
+        """Start a child and wait until it is warm and locked. Raises ChildStartError."""
+        child = cls(config)
+        try:
+            await child._connect()
+            async with asyncio.timeout(config.startup_seconds):
+                await asyncio.wait((child._ready, child._gone), return_when=asyncio.FIRST_COMPLETED)
+        except OSError as error:
+            await child.close()
+            late = isinstance(error, TimeoutError)
+            raise ChildStartError(
+                "no decoder child was ready in time" if late else "no decoder child starts"
+            ) from error
+        except asyncio.CancelledError:
+            await child.close()
+            raise
+        if not child._ready.done():
+            death = await child.wait()
+            raise ChildStartError(f"a decoder child ended with code {death.returncode} before it was ready")
+        return child
+
+    async def _connect(self) -> None:
+        worker_end, child_end = socket.socketpair()
+        try:
+            with child_end:
+                self._process = _start(self._config, child_end)
+            self._socket = worker_end
+            await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=worker_end)
+        except BaseException:
+            worker_end.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether requests still reach it."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def ready(self) -> ipc.Ready:
+        """What the child said about itself when it came up."""
+        return self._ready.result()
+
+    async def ask(self, request: ipc.Request) -> ipc.Answer:
+        """Send a request and wait for its answer. Raises ChildGoneError.
+
+        A cancelled wait leaves the request with the child; its answer is dropped.
+        """
+        if not self.alive:
+            raise ChildGoneError(await self.wait())
+        assert self._transport is not None
+        allowance = self._config.watchdog_seconds
+        if isinstance(request, ipc.Feed):
+            allowance *= 1 + len(request.payload) / _ALLOWANCE_BYTES
+        answer: asyncio.Future[ipc.Answer] = asyncio.get_running_loop().create_future()
+        self._outstanding.append(_Outstanding(request.stream, allowance, answer))
+        if len(self._outstanding) == 1:
+            self._set_alarm()
+        self._transport.write(ipc.frame(request))
+        return await answer
+
+    def tell(self, request: ipc.Close) -> None:
+        """Send what is not answered; nothing happens when the child is gone."""
+        if self.alive:
+            assert self._transport is not None
+            self._transport.write(ipc.frame(request))
+
+    async def wait(self) -> Death:
+        """Until the child is dead and reaped."""
+        return await asyncio.shield(self._gone)
+
+    async def close(self) -> None:
+        """End the child at once and reap it; requests under way raise ChildGoneError."""
+        self._end(Ending.DIED)
+        if self._transport is None and self._funeral is None:
+            self._funeral = asyncio.get_running_loop().create_task(self._bury())
+        await self.wait()
+
+    def disown(self) -> None:
+        """End a child that does not keep to the rules; as `close`, without waiting."""
+        self._end(Ending.BROKE_PROTOCOL)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is connected."""
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the child; anything but the answers that are due ends it."""
+        try:
+            for body in self._reader.feed(data):
+                self._receive(ipc.parse_reply(body))
+        except ipc.FrameError:
+            self._end(Ending.BROKE_PROTOCOL)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The child ended, or was ended, or let go of its socket: make sure of the first."""
+        if self._ending is Ending.DIED:
+            self._read_on()
+        self._clear_alarm()
+        self._funeral = asyncio.get_running_loop().create_task(self._bury())
+
+    def _read_on(self) -> None:
+        """Take the answers that the child wrote before it ended: who was answered is no suspect.
+
+        The event loop closes without a look at them when it learns of the end by a request that it cannot write.
+        """
+        while self._socket is not None:
+            try:
+                data = self._socket.recv(_READ_BYTES)
+            except OSError:  # none left
+                return
+            if not data:
+                return
+            self.data_received(data)
+
+    def _receive(self, reply: ipc.Reply) -> None:
+        if isinstance(reply, ipc.Ready):
+            if self._ready.done():
+                raise ipc.FrameError("ready twice")
+            self._ready.set_result(reply)
+            return
+        if not self._outstanding or self._outstanding[0].stream != reply.stream:
+            raise ipc.FrameError("an answer that nobody waits for")
+        answer = self._outstanding.popleft().answer
+        self._set_alarm()
+        if not answer.done():
+            answer.set_result(reply)
+
+    def _set_alarm(self) -> None:
+        self._clear_alarm()
+        if self._outstanding:
+            due = self._clock() + self._outstanding[0].allowance
+            self._alarm = asyncio.get_running_loop().call_at(due, self._ring, due)
+
+    def _clear_alarm(self) -> None:
+        self._late_alarms = 0
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _ring(self, due: float) -> None:
+        """The child has been silent too long, unless the alarm is late: then the worker itself was held up."""
+        if self._clock() - due > _LATE_SECONDS and self._late_alarms < _MAX_LATE_ALARMS:
+            late_alarms = self._late_alarms + 1
+            self._set_alarm()
+            self._late_alarms = late_alarms
+            return
+        self._end(Ending.HUNG)
+
+    def _end(self, ending: Ending) -> None:
+        if self.alive:
+            self._ending = ending
+        if self._process is not None:
+            self._process.kill()
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def _bury(self) -> None:
+        returncode = -int(signal.SIGKILL)
+        if self._process is not None:
+            self._process.kill()  # a child that ended by itself keeps its own code
+            with suppress(subprocess.TimeoutExpired):  # killed, and held by the kernel
+                returncode = await asyncio.to_thread(self._process.wait, _REAP_SECONDS)
+        death = Death(returncode, self._ending, self._outstanding[0].stream if self._outstanding else None)
+        self._gone.set_result(death)
+        while self._outstanding:
+            answer = self._outstanding.popleft().answer
+            if not answer.done():
+                answer.set_exception(ChildGoneError(death))
+
+
+def _start(config: ChildConfig, end: socket.socket) -> subprocess.Popen[bytes]:
+    """Start the process: a fresh interpreter, never a fork of this one, with nothing of its environment.
+
+    Runs in the thread of the event loop, since the kernel ends the child together with the thread that started it.
+    """
+    arguments = {
+        "--decoder": config.decoder,
+        "--warm-up": config.warm_up,
+        "--parent": os.getpid(),
+        "--address-space-bytes": config.address_space_bytes,
+        "--max-frame-bytes": config.max_frame_bytes,
+        "--max-streams": config.max_streams,
+        "--max-output-samples": config.max_output_samples,
+    }
+    command = [sys.executable, "-P", "-s", "-m", "workers.media.isolation.child"]
+    command += [str(word) for pair in arguments.items() for word in pair]
+    environment = {
+        "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),  # noqa: PTH100 - '' is the folder
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "LANG": "C.UTF-8",
+    }
+    return subprocess.Popen(  # noqa: S603 - this interpreter and this module, arguments from the configuration
+        command,
+        stdin=end.fileno(),
+        stdout=subprocess.DEVNULL,
+        env=environment,
+        cwd="/",
+        start_new_session=True,  # ^C in a terminal reaches the worker only, which drains
+    )
