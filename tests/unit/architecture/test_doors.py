@@ -1,4 +1,4 @@
-"""The house rules of docs/design.md, kept by reading the source: imports, one door a library, short functions."""
+"""The import rules of docs/design.md: who never imports whom, and one door per library."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ import ast
 import fnmatch
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = {"gateway": ROOT / "gateway", "workers": ROOT / "workers"}
-CLIENT = ROOT / "clients" / "python" / "talkup_client"
+from tests.unit.architecture.source import MODULES, ROOT, within
 
 # Package prefix -> prefixes it must not import.
 FORBIDDEN = [
@@ -77,53 +73,19 @@ ENVIRONMENT_READERS = [
     "talkup_client.cli",
 ]
 PRINTERS = ["*.__main__", "talkup_client.cli"]
-MAX_LINES = 60
-SHORT_SHARE = 0.95
-
-
-def modules() -> Iterator[tuple[str, Path]]:
-    """Every module of the product by its dotted name."""
-    for name, folder in {**PACKAGES, "talkup_client": CLIENT}.items():
-        for path in sorted(folder.rglob("*.py")):
-            parts = path.relative_to(folder).with_suffix("").parts
-            dotted = ".".join([name, *parts]).removesuffix(".__init__")
-            yield dotted, path
-
-
-MODULES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in modules()}
-
-
-def imports(name: str, tree: ast.Module) -> set[str]:
-    """Dotted names that a module imports, anywhere in it, for types too."""
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                package = name.split(".")[: -node.level]
-                base = ".".join([*package, base]).rstrip(".")
-            found.add(base)
-            found.update(f"{base}.{alias.name}" for alias in node.names)
-    return found
-
-
-def within(name: str, prefix: str) -> bool:
-    return name == prefix or name.startswith(prefix + ".")
 
 
 def test_the_packages_are_there() -> None:
-    assert {name.partition(".")[0] for name in MODULES} == {"gateway", "workers", "talkup_client"}
+    assert {name.partition(".")[0] for name in MODULES} == {"gateway", "workers", "settings", "talkup_client"}
 
 
 @pytest.mark.parametrize(("package", "forbidden"), FORBIDDEN)
 def test_who_may_import_whom(package: str, forbidden: str) -> None:
     broken = [
         f"{name} imports {imported}"
-        for name, tree in MODULES.items()
+        for name, module in MODULES.items()
         if within(name, package)
-        for imported in imports(name, tree)
+        for imported in module.imports()
         if within(imported, forbidden)
     ]
     assert not broken
@@ -133,8 +95,8 @@ def test_who_may_import_whom(package: str, forbidden: str) -> None:
 def test_a_library_stands_behind_its_door(library: str) -> None:
     broken = [
         name
-        for name, tree in MODULES.items()
-        if any(within(imported, library) for imported in imports(name, tree))
+        for name, module in MODULES.items()
+        if any(within(imported, library) for imported in module.imports())
         and not any(fnmatch.fnmatchcase(name, door) for door in DOORS[library])
     ]
     assert not broken
@@ -143,8 +105,8 @@ def test_a_library_stands_behind_its_door(library: str) -> None:
 def test_only_config_reads_the_environment() -> None:
     broken = [
         name
-        for name, tree in MODULES.items()
-        for node in ast.walk(tree)
+        for name, module in MODULES.items()
+        for node in ast.walk(module.tree)
         if isinstance(node, ast.Attribute)
         and node.attr in {"environ", "getenv"}
         and isinstance(node.value, ast.Name)
@@ -157,30 +119,14 @@ def test_only_config_reads_the_environment() -> None:
 def test_nothing_prints_but_commands() -> None:
     broken = [
         name
-        for name, tree in MODULES.items()
-        for node in ast.walk(tree)
+        for name, module in MODULES.items()
+        for node in ast.walk(module.tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == "print"
         and not any(fnmatch.fnmatchcase(name, printer) for printer in PRINTERS)
     ]
     assert not broken
-
-
-def test_functions_fit_a_screen() -> None:
-    lengths = {
-        f"{name}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
-        for name, tree in MODULES.items()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    }
-    long = [label for label, length in lengths.items() if length >= MAX_LINES]
-    assert len(long) <= (1 - SHORT_SHARE) * len(lengths), long
-
-
-def test_every_module_says_what_it_is() -> None:
-    silent = [name for name, tree in MODULES.items() if tree.body and ast.get_docstring(tree) is None]
-    assert not silent
 
 
 def test_the_protocol_core_loads_no_network() -> None:

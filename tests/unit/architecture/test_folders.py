@@ -1,0 +1,137 @@
+"""The folders show the house: who may import each one, no import circle, and tests that mirror the packages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.architecture.source import AROUND, MODULES, ROOT, own_imports, read, within
+
+# Folder -> the folders whose modules may import it, besides itself.
+IMPORTERS = {
+    "gateway.protocol": {"gateway", "gateway.sessions"},
+    "gateway.sessions": {"gateway"},
+    "gateway.store": {"gateway", "gateway.sessions"},
+    "gateway.upstream": {"gateway", "gateway.sessions"},
+    "workers.fake": set(),
+    "workers.media": {"workers.stt", "workers.vision", "workers.media.containers", "workers.media.isolation"},
+    "workers.media.containers": {"workers.media"},
+    "workers.media.isolation": {"workers.stt", "workers.vision"},
+    "workers.stt": set(),
+    "workers.vision": set(),
+    "settings": {"gateway", "gateway.upstream", "workers", "workers.fake", "workers.stt", "workers.vision"},
+    "talkup_client": set(),
+}
+
+# Modules beside the folders of a package that its folders may import; all others import the folders, never the reverse.
+SHARED = {
+    "gateway.sessions": {"auth", "config", "metrics", "outbox", "status", "transcript"},
+    "gateway.store": {"transcript"},
+    "gateway.protocol": set(),
+    "gateway.upstream": set(),
+    "workers.media": {"chunk"},
+    "workers.media.containers": {"chunk"},
+    "workers.media.isolation": {"chunk"},
+    "workers.stt": {"chunk", "config", "engine", "models", "scheduler"},
+    "workers.vision": {"chunk", "config", "engine", "models"},
+    "workers.fake": {"chunk", "config", "engine"},
+}
+
+
+def folder(name: str) -> str:
+    """The folder that holds a module."""
+    return MODULES[name].package
+
+
+@pytest.mark.parametrize("imported_folder", sorted(IMPORTERS))
+def test_a_folder_is_imported_by_those_who_may(imported_folder: str) -> None:
+    broken = [
+        f"{name} imports {imported}"
+        for name, module in MODULES.items()
+        for imported in own_imports(module)
+        if folder(imported) == imported_folder
+        and folder(name) != imported_folder
+        and folder(name) not in IMPORTERS[imported_folder]
+    ]
+    assert not broken
+
+
+@pytest.mark.parametrize("importing_folder", sorted(SHARED))
+def test_a_folder_imports_little_of_what_stands_beside_it(importing_folder: str) -> None:
+    package = importing_folder.partition(".")[0]
+    broken = [
+        f"{name} imports {imported}"
+        for name, module in MODULES.items()
+        if folder(name) == importing_folder
+        for imported in own_imports(module)
+        if folder(imported) == package and imported.removeprefix(f"{package}.") not in SHARED[importing_folder]
+    ]
+    assert not broken
+
+
+def test_every_folder_has_its_rule() -> None:
+    folders = {module.package for module in MODULES.values()}
+    assert folders - set(IMPORTERS) <= {"gateway", "gateway.web", "workers"}
+
+
+def circles() -> Iterator[list[str]]:
+    """Every import circle once, by Tarjan's search for strongly connected components."""
+    order: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+
+    def visit(name: str) -> Iterator[list[str]]:
+        order[name] = low[name] = len(order)
+        stack.append(name)
+        for other in sorted(own_imports(MODULES[name])):
+            if other not in order:
+                yield from visit(other)
+                low[name] = min(low[name], low[other])
+            elif other in stack:
+                low[name] = min(low[name], order[other])
+        if low[name] == order[name]:
+            circle = stack[stack.index(name) :]
+            del stack[stack.index(name) :]
+            if len(circle) > 1:
+                yield circle
+
+    for name in sorted(MODULES):
+        if name not in order:
+            yield from visit(name)
+
+
+def test_no_imports_run_in_a_circle() -> None:
+    assert not list(circles())
+
+
+def test_benches_do_not_import_tests() -> None:
+    around = read({name: ROOT for name in AROUND if name != "tests"})
+    broken = [
+        f"{name} imports {imported}"
+        for name, module in around.items()
+        for imported in module.imports()
+        if within(imported, "tests")
+    ]
+    assert not broken
+
+
+def test_every_folder_of_tests_is_a_package() -> None:
+    folders = {path.parent for path in (ROOT / "tests").rglob("*.py") if "node_modules" not in path.parts}
+    bare = [path for path in folders if path.relative_to(ROOT).parts[:2] != ("tests", "data")]
+    assert not [path for path in bare if not (path / "__init__.py").exists()]
+
+
+def mirrored(tests: Path, package: Path) -> list[str]:
+    """Folders of unit tests for which the package has no folder of that name."""
+    return [
+        str(path.relative_to(tests))
+        for path in tests.rglob("*")
+        if path.is_dir() and path.name != "__pycache__" and not (package / path.relative_to(tests)).is_dir()
+    ]
+
+
+@pytest.mark.parametrize("package", ["gateway", "workers"])
+def test_unit_tests_mirror_the_packages(package: str) -> None:
+    assert not mirrored(ROOT / "tests" / "unit" / package, ROOT / package)
