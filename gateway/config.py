@@ -95,6 +95,9 @@ class GatewayConfig:
     max_sessions: Annotated[
         int, Setting(whole(1, 1000000), "sessions held at once, connected or in their grace time")
     ] = 2000
+    max_unauthenticated: Annotated[
+        int, Setting(whole(1, 1000000), "sockets held at once that have shown no credential yet")
+    ] = 500
     max_message_bytes: Annotated[int, Setting(whole(1024, 268435456), "largest WebSocket message")] = 4194304
     max_http_body_bytes: Annotated[int, Setting(whole(256, 16777216), "largest HTTP request body")] = 65536
     auth_timeout_s: Annotated[float, Setting(number(0.05, 600), "time for the auth message on an open socket")] = 5.0

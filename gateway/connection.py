@@ -20,16 +20,17 @@ from gateway.credentials import Credential
 from gateway.outbox import Closing, Outbox
 from gateway.protocol.actions import CloseSocket, ResumeSession, SendMessage
 from gateway.protocol.errors import Code
-from gateway.protocol.session import refusal
-from gateway.sessions.directory import DirectoryFullError, SessionDeletedError, SessionDirectory
-from gateway.sessions.runner import SessionRunner, Tools
+from gateway.protocol.replies import refusal
+from gateway.sessions.context import GatewayContext
+from gateway.sessions.directory import DirectoryFullError, SessionDirectory, SessionOverError
+from gateway.sessions.runner import SessionRunner
 from gateway.store.sqlite import StoreError
 
 log = structlog.get_logger()
 
-# How often a client that is not being read hears how far behind its streams are.
-_TELL_INTERVAL_S = 2.0
-# Close codes of RFC 6455 7.4 by which a client says that it is done; also 3000 to 4999, its own words.
+# How often a client whose socket is not read hears how far behind its streams are.
+_CONGESTION_REPORT_S = 2.0
+# Close codes of RFC 6455 7.4 by which a client says that it is done; so do 3000 to 4999, which applications define.
 _DONE_CODES = frozenset({1000, 1001, 1005})
 
 
@@ -37,21 +38,24 @@ class Connection:
     """A socket from its handshake to its end; attached to one session at a time."""
 
     def __init__(
-        self, socket: ServerConnection, tools: Tools, directory: SessionDirectory, failures: FailureLimiter
+        self, socket: ServerConnection, context: GatewayContext, directory: SessionDirectory, failures: FailureLimiter
     ) -> None:
-        self.outbox = Outbox(tools.config.outbox_messages, tools.config.outbox_bytes)
+        self.outbox = Outbox(context.config.outbox_messages, context.config.outbox_bytes)
         self._socket = socket
-        self._tools = tools
+        self._context = context
         self._directory = directory
         self._failures = failures
         self._runner: SessionRunner | None = None
-        self._heard = 0
+        self._received = 0
         self._paused = False
-        self._entry: Callable[[], Awaitable[None]] | None = None
+        # Whether the client owes a credential: it opened the socket without one and has not sent one since.
+        self._owes_credential = False
+        # What a message asked for that has to wait: done before the next message is read.
+        self._deferred: Callable[[], Awaitable[None]] | None = None
 
     async def run(self, credential: Credential) -> None:
         """Serve the socket until it is closed by either side."""
-        metrics = self._tools.metrics
+        metrics = self._context.metrics
         metrics.connections.inc()
         try:
             await self._enter(credential)
@@ -66,17 +70,18 @@ class Connection:
 
     async def _enter(self, credential: Credential) -> None:
         try:
-            if credential.text is None and not self._tools.authenticator.open_access:
-                self._runner = self._directory.provisional()
+            if credential.text is None and not self._context.authenticator.open_access:
+                self._runner = self._directory.begin_unauthenticated()
                 self._runner.hold(self)
+                self._owes_credential = True
                 return
-            await self._join(self._tools.authenticator.check(credential.text, keys_allowed=credential.may_be_key))
+            await self._join(self._context.authenticator.check(credential.text, keys_allowed=credential.may_be_key))
         except AuthError as error:
             self._note_failure("handshake")
             self._refuse(Code.UNAUTHENTICATED, str(error))
         except DirectoryFullError:
             self._refuse(*_FULL)
-        except SessionDeletedError:
+        except SessionOverError:
             self._refuse(*_EXPIRED)
         except StoreError:
             self._refuse(*_NO_STORE)
@@ -85,7 +90,7 @@ class Connection:
         """Attach to the session a credential stands for. Raises what SessionDirectory.open raises."""
         held = self._runner
         if principal.session_id is None and held is not None:
-            self._directory.enter(held)
+            self._directory.admit(held)
             runner = held
         else:
             runner = await self._directory.open(principal.session_id)
@@ -95,38 +100,40 @@ class Connection:
     def _swap(self, runner: SessionRunner) -> None:
         previous, self._runner = self._runner, runner
         if previous is not None and previous is not runner:
-            previous.detach(self, clean=False)
+            previous.detach(self, is_clean=False)
             if not previous.session.streams:
-                previous.expire()
+                previous.end_grace()
 
     def authenticate(self, token: str) -> None:
-        """The client gave its credential as a message: it is checked before the next one is read."""
-        self._entry = partial(self._authenticate, token)
+        """The client sent its credential as a message: check it before the next message is read."""
+        self._owes_credential = False
+        self._deferred = partial(self._authenticate, token)
 
     async def _authenticate(self, token: str) -> None:
         runner = self._runner
         assert runner is not None
         try:
-            await self._join(self._tools.authenticator.check(token))
+            await self._join(self._context.authenticator.check(token))
         except AuthError as error:
             self._note_failure("message")
             runner.refuse(Code.UNAUTHENTICATED, str(error))
         except DirectoryFullError:
             runner.refuse(*_FULL)
-        except SessionDeletedError:
+        except SessionOverError:
             runner.refuse(*_EXPIRED)
         except StoreError:
             runner.refuse(*_NO_STORE)
 
     def resume(self, request: ResumeSession) -> None:
-        """The client takes up an earlier session on this socket: it is found before the next message is read."""
-        self._entry = partial(self._resume, request)
+        """The client resumes an earlier session on this socket: find it before the next message is read."""
+        self._owes_credential = False
+        self._deferred = partial(self._resume, request)
 
     async def _resume(self, request: ResumeSession) -> None:
         runner = self._runner
         assert runner is not None
         try:
-            principal = self._tools.authenticator.check_token(request.token, Audience.RESUME, Audience.SESSION)
+            principal = self._context.authenticator.check_token(request.token, Audience.RESUME, Audience.SESSION)
             if not principal.may_use(request.session_id):
                 self._note_failure("resume")
                 runner.refuse(Code.PERMISSION_DENIED, "the token belongs to another session")
@@ -140,7 +147,7 @@ class Connection:
         except DirectoryFullError:
             runner.refuse(*_FULL)
             return
-        except SessionDeletedError:
+        except SessionOverError:
             known = None
         except StoreError:
             runner.refuse(*_NO_STORE)
@@ -152,25 +159,27 @@ class Connection:
         known.attach(self, request.last_segment_ids)
 
     def _note_failure(self, door: str) -> None:
-        self._tools.metrics.auth_failures.labels(door).inc()
+        self._context.metrics.auth_failures.labels(door).inc()
         self._failures.failed(remote_host(self._socket))
 
     def _refuse(self, code: Code, message: str) -> None:
         """Refuse a socket that belongs to no session."""
-        self._tools.metrics.errors.labels(code).inc()
-        for action in refusal(code, message, self._tools.clock()):
+        self._context.metrics.errors.labels(code).inc()
+        for action in refusal(code, message, self._context.clock()):
             match action:
-                case SendMessage(told):
-                    self.outbox.put(told)
-                case CloseSocket(number, reason):
-                    self.outbox.close(number, reason)
+                case SendMessage(error):
+                    self.outbox.put(error)
+                case CloseSocket(close_code, reason):
+                    self.outbox.close(close_code, reason)
 
     def _leave(self) -> None:
+        if self._owes_credential and not self._directory.draining:
+            self._note_failure("absent")
         if self._runner is not None:
-            self._runner.detach(self, clean=self._closed_by_client())
+            self._runner.detach(self, is_clean=self._closed_by_client())
 
     def _closed_by_client(self) -> bool:
-        """Whether the client ended the call rather than lost it: a close frame of its own that says so."""
+        """Whether the client closed the socket on purpose rather than lost it: it sent a close frame that says so."""
         protocol = self._socket.protocol
         frame = protocol.close_rcvd
         if frame is None or not protocol.close_rcvd_then_sent:
@@ -180,31 +189,31 @@ class Connection:
     # --- what waits
 
     async def _read(self) -> None:
-        metrics = self._tools.metrics
+        metrics = self._context.metrics
         with suppress(ConnectionClosed):
             async for message in self._socket:
-                self._heard += 1
+                self._received += 1
                 metrics.frames.labels("text" if isinstance(message, str) else "binary").inc()
                 metrics.frame_bytes.inc(len(message))
                 runner = self._runner
                 if runner is None or runner.peer is not self or self._directory.draining:
                     continue
                 runner.receive(message)
-                if self._entry is not None:
-                    entry, self._entry = self._entry, None
-                    await entry()
+                if self._deferred is not None:
+                    deferred, self._deferred = self._deferred, None
+                    await deferred()
                 await self._pause_while_congested()
         await self._socket.wait_closed()
 
     async def _pause_while_congested(self) -> None:
-        """Read nothing while a worker stream of the session is too far behind: TCP holds the client back."""
+        """Do not read while a worker stream of the session is too far behind: TCP then slows the client down."""
         while self._runner is not None and (stream := self._runner.congested_stream()) is not None:
             if not self._paused:
                 self._paused = True
-                self._tools.metrics.pauses.inc()
-            self._runner.tell_congestion()
+                self._context.metrics.pauses.inc()
+            self._runner.report_congestion()
             with suppress(TimeoutError):
-                async with asyncio.timeout(_TELL_INTERVAL_S):
+                async with asyncio.timeout(_CONGESTION_REPORT_S):
                     await stream.wait_writable()
         self._paused = False
 
@@ -212,7 +221,7 @@ class Connection:
         with suppress(ConnectionClosed):
             while not isinstance(entry := await self.outbox.take(), Closing):
                 if entry.after is not None and not entry.after.done():
-                    # A failed write is counted where it was made; the client still gets its text.
+                    # A failed write is counted by the session; the client still gets its text.
                     with suppress(StoreError):
                         await asyncio.shield(asyncio.wrap_future(entry.after))
                 await self._socket.send(entry.payload, text=True)
@@ -222,23 +231,23 @@ class Connection:
         """Close a socket whose writer is stuck behind a client that does not read."""
         closing = await self.outbox.decided()
         if self.outbox.overflowed:
-            self._tools.metrics.overflows.inc()
+            self._context.metrics.overflows.inc()
         else:
-            await asyncio.sleep(self._tools.config.close_timeout_s)
+            await asyncio.sleep(self._context.config.close_timeout_s)
         await self._socket.close(closing.code, closing.reason)
 
     async def _keepalive(self) -> None:
-        """Ping, and give up a client that is silent; not while its frames are held back here, its pong among them."""
-        config = self._tools.config
+        """Ping, and drop a silent client; but not while its frames, a pong among them, wait here to be read."""
+        config = self._context.config
         with suppress(ConnectionClosed):
             while True:
                 await asyncio.sleep(config.ping_interval_s)
-                heard = self._heard
+                received = self._received
                 try:
                     async with asyncio.timeout(config.ping_timeout_s):
                         await (await self._socket.ping())
                 except TimeoutError:
-                    if self._heard == heard and not self._paused:
+                    if self._received == received and not self._paused:
                         self._socket.transport.abort()
                         return
         await self._socket.wait_closed()

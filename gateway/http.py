@@ -16,8 +16,8 @@ from gateway.auth import Audience, AuthError, FailureLimiter, Minted, Principal,
 from gateway.long_poll import LongPolls, preferred_wait_s
 from gateway.metrics import CONTENT_TYPE
 from gateway.schemas import SCHEMA_NAMES, asyncapi, schema
+from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import SessionDirectory
-from gateway.sessions.runner import Tools
 from gateway.store.sqlite import StoreError
 from gateway.transcript_formats import FORMATS, Rendered, render
 
@@ -36,7 +36,7 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "microphone=(self), camera=(self)",
-    # The page speaks to the WebSocket ports, which are other origins than its own.
+    # The page connects to the WebSocket ports, which are other origins than its own.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
         "worker-src 'self' blob:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; "
@@ -50,7 +50,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(eq=False)
 class RefusalError(Exception):
-    """A request that is not served, with its HTTP status and what the caller is told."""
+    """A refused request, with its HTTP status and the error for the caller."""
 
     status: int
     code: str
@@ -59,7 +59,7 @@ class RefusalError(Exception):
 
 
 class Initialization(msgspec.Struct, kw_only=True):
-    """What TalkUp's backend posts; `format` and `data` carry nothing here."""
+    """What TalkUp's backend posts; `format` and `data` are not used."""
 
     key: str = ""
     type: str = "initialization"
@@ -68,18 +68,18 @@ class Initialization(msgspec.Struct, kw_only=True):
 
 
 class Api:
-    """The handlers. `ready` tells whether every service has a worker, `ws_url` where WebSockets are served."""
+    """The handlers. `ready`: whether every service has a worker; `ws_url`: the WebSocket URL for a host name."""
 
     def __init__(
         self,
-        tools: Tools,
+        context: GatewayContext,
         directory: SessionDirectory,
         failures: FailureLimiter,
         *,
         ready: Callable[[], bool],
         ws_url: Callable[[str], str],
     ) -> None:
-        self._tools = tools
+        self._context = context
         self._directory = directory
         self._failures = failures
         self._long_polls = LongPolls(directory)
@@ -87,9 +87,9 @@ class Api:
         self._ws_url = ws_url
 
     def application(self) -> web.Application:
-        """The routes, behind one middleware that adds headers and turns refusals into JSON."""
+        """The routes, behind a middleware that adds headers and turns refusals into JSON."""
         app = web.Application(
-            client_max_size=self._tools.config.max_http_body_bytes, middlewares=[self._frame_response]
+            client_max_size=self._context.config.max_http_body_bytes, middlewares=[self._frame_response]
         )
         app.router.add_get("/healthz", self.healthz)
         app.router.add_get("/readyz", self.readyz)
@@ -118,9 +118,9 @@ class Api:
             log.warning("transcript store failed")
             response = _refused(RefusalError(503, "internal", "the transcript store does not answer"))
         except Exception:
-            # The outermost edge of a request: its caller gets an answer without internals, the log the rest.
+            # The outermost edge of a request: the caller gets an answer without internals, the log gets the rest.
             log.exception("request failed")
-            response = _refused(RefusalError(500, "internal", "the gateway met a defect"))
+            response = _refused(RefusalError(500, "internal", "internal error"))
         response.headers.update(_HEADERS)
         return response
 
@@ -131,19 +131,19 @@ class Api:
         return _json({"status": "ok"})
 
     async def readyz(self, _request: web.Request) -> web.Response:
-        """200 only while every configured service has a serving worker and the gateway is not going."""
+        """200 only while every configured service has a serving worker and the gateway does not drain."""
         if self._directory.draining:
             return _json({"status": "draining"}, status=503)
         services = {
             status.service: {"workers": status.workers_total, "serving": status.workers_serving}
-            for status in self._tools.status.services()
+            for status in self._context.status.services()
         }
         ready = self._ready()
         return _json({"status": "ready" if ready else "not_ready", "services": services}, status=200 if ready else 503)
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """Prometheus text."""
-        return web.Response(body=self._tools.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=self._context.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
     # --- sessions
 
@@ -161,13 +161,13 @@ class Api:
         return _json(body, status=201)
 
     async def initialize(self, request: web.Request) -> web.Response:
-        """The call of TalkUp's backend: answered by one URL with everything in it. The key may stand in the body."""
+        """The call of TalkUp's backend: answered with one URL that holds everything. The key may be in the body."""
         try:
             message = msgspec.json.decode(await request.read() or b"{}", type=Initialization)
         except msgspec.ValidationError:
             raise RefusalError(400, "bad_message", "a field has the wrong type") from None
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise RefusalError(400, "bad_json", "the body is no JSON object") from None
+            raise RefusalError(400, "bad_json", "the body is not a JSON object") from None
         if message.type != "initialization":
             raise RefusalError(400, "bad_message", "must be initialization", "type")
         self._need_key(request, bearer(request.headers.get("Authorization")) or message.key)
@@ -178,14 +178,15 @@ class Api:
     async def transcript(self, request: web.Request) -> web.Response:
         """A session's finals, live or kept; `?format=` one of FORMATS, `?stream_id=` one stream only.
 
-        Conditional (RFC 9110 13.1.2): one who has it already may wait for a change with `Prefer: wait` (RFC 7240 4.3).
+        Conditional (RFC 9110 13.1.2): a caller that has it already may wait for a change with `Prefer: wait`
+        (RFC 7240 4.3).
         """
         session_id = self._own_session(request)
         name = request.query.get("format", "json")
         if name not in FORMATS:
             raise RefusalError(400, "bad_message", f"must be one of {', '.join(FORMATS)}", "format")
         stream_id = request.query.get("stream_id")
-        tags = [tag.value for tag in request.if_none_match or ()]  # "*" stands for whatever there is
+        tags = [tag.value for tag in request.if_none_match or ()]  # "*" matches any transcript
         wait_s = preferred_wait_s(request.headers.getall("Prefer", []))
 
         async def read() -> Rendered:
@@ -198,7 +199,7 @@ class Api:
         return web.Response(text=rendered.body, content_type=rendered.content_type, charset="utf-8", headers=headers)
 
     async def _rendered(self, session_id: str, stream_id: str | None, name: str) -> Rendered:
-        kept = await self._tools.store.transcript(session_id)
+        kept = await self._context.store.transcript(session_id)
         if kept is None:
             raise _unknown_session()
         if stream_id is not None:
@@ -211,14 +212,14 @@ class Api:
         """End a session and delete its text, at once and for good."""
         session_id = self._own_session(request)
         live = self._directory.get(session_id) is not None
-        known = await self._tools.store.delete(session_id)
-        self._directory.drop(session_id)
+        known = await self._context.store.delete(session_id)
+        self._directory.delete(session_id)
         if not (known or live):
             raise _unknown_session()
         return web.Response(status=204)
 
     async def asyncapi(self, request: web.Request) -> web.Response:
-        """The AsyncAPI document, with the WebSocket's address as this caller reaches it."""
+        """The AsyncAPI document, with the WebSocket address for this caller."""
         return _json(asyncapi(self._ws_url(_host(request))))
 
     async def schema(self, request: web.Request) -> web.Response:
@@ -236,14 +237,14 @@ class Api:
             raise RefusalError(404, "bad_message", "no such page")
         return web.Response(body=path.read_bytes(), content_type=_ASSETS[path.suffix], charset="utf-8")
 
-    # --- who asks
+    # --- credentials
 
     def _new_session(self) -> tuple[str, Minted]:
         session_id = new_session_id()
-        return session_id, self._tools.authenticator.mint(session_id, Audience.SESSION)
+        return session_id, self._context.authenticator.mint(session_id, Audience.SESSION)
 
     def _need_key(self, request: web.Request, credential: str | None) -> None:
-        authenticator = self._tools.authenticator
+        authenticator = self._context.authenticator
         if authenticator.open_access or (credential and authenticator.check_key(credential)):
             return
         self._failed(request)
@@ -252,7 +253,7 @@ class Api:
     def _own_session(self, request: web.Request) -> str:
         session_id = request.match_info["session_id"]
         try:
-            principal: Principal = self._tools.authenticator.check(bearer(request.headers.get("Authorization")))
+            principal: Principal = self._context.authenticator.check(bearer(request.headers.get("Authorization")))
         except AuthError as error:
             self._failed(request)
             raise RefusalError(401, "unauthenticated", str(error)) from None
@@ -261,7 +262,7 @@ class Api:
         return session_id
 
     def _failed(self, request: web.Request) -> None:
-        self._tools.metrics.auth_failures.labels("http").inc()
+        self._context.metrics.auth_failures.labels("http").inc()
         address = request.remote or "unknown"
         if not self._failures.allowed(address):
             raise RefusalError(429, "rate_limited", "too many wrong credentials")
@@ -273,7 +274,7 @@ def _unknown_session() -> RefusalError:
 
 
 def _host(request: web.Request) -> str:
-    """The host name under which the caller reached this port, without its port; localhost if it is unreadable."""
+    """The host name by which the caller reached this port, without the port; localhost if it is invalid."""
     try:
         return urlsplit(f"//{request.host}").hostname or "localhost"
     except ValueError:

@@ -1,7 +1,7 @@
-"""What waits for one client's socket: bounded, in order, and never a stale interim before a newer one.
+"""The queue to one client's socket: bounded, in order, and never a stale interim before a newer one.
 
-A newer interim of a segment, or its final, takes the place of an unsent older one; so does a newer cumulative
-`acknowledge` of a stream. Everything else is kept. A client that does not read hits the bound and is closed (1008).
+A newer message of the same slot (`gateway.protocol.delivery`) replaces an unsent older one. A client that does not
+read hits the bound, and its socket is closed (1008).
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import msgspec
 
+from gateway.protocol.delivery import slot_of
 from gateway.protocol.errors import CloseCode
-from gateway.protocol.messages import Acknowledge, ErrorMessage, ServerMessage, StreamEnded, TranscriptUpdate
+from gateway.protocol.messages import ServerMessage
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One encoded message. It leaves only once `after` is done: the write the client must be able to rely on."""
+    """One encoded message. It leaves only once `after` is done: the write that the client relies on."""
 
     message: ServerMessage
     payload: bytes
@@ -35,9 +36,9 @@ class Closing:
 
 
 class Outbox:
-    """The queue between a session (puts, never waits) and a socket's writer (takes, waits).
+    """The queue between a session, which puts and never waits, and a socket's writer, which takes and waits.
 
-    `max_bytes` and `max_messages` bound what waits; beyond them everything waiting is dropped and the socket closed.
+    Beyond `max_messages` or `max_bytes` every waiting message is dropped and the socket closed.
     """
 
     def __init__(self, max_messages: int, max_bytes: int) -> None:
@@ -58,11 +59,11 @@ class Outbox:
 
     @property
     def closing(self) -> Closing | None:
-        """How the socket is going to be closed, once that is decided."""
+        """How the socket will be closed; None: not decided yet."""
         return self._closing
 
     async def decided(self) -> Closing:
-        """Wait until it is decided that, and how, the socket is closed."""
+        """Wait until the socket is to be closed; how."""
         await self._decided.wait()
         assert self._closing is not None
         return self._closing
@@ -71,14 +72,17 @@ class Outbox:
         """Append a message; ignored once closing."""
         if self._closing is not None:
             return
-        slot = _slot(message)
+        slot = slot_of(message)
+        place: Hashable
         if slot is not None:
-            self._remove(slot)
-        if slot is None or _is_kept(message):
+            self._remove(slot.key)
+        if slot is None or slot.is_last:
             self._serial += 1
-            slot = self._serial
+            place = self._serial
+        else:
+            place = slot.key
         entry = Outgoing(message, msgspec.json.encode(message), after)
-        self._waiting[slot] = entry
+        self._waiting[place] = entry
         self._bytes += len(entry.payload)
         if len(self._waiting) > self._max_messages or self._bytes > self._max_bytes:
             self._waiting.clear()
@@ -95,14 +99,14 @@ class Outbox:
             self._filled.set()
 
     def unsent(self) -> list[ServerMessage]:
-        """What still waits, in order; before it what was taken last, whose sending may have failed with the socket."""
+        """The waiting messages in order, after the one taken last: its sending may have failed with the socket."""
         taken = [] if self._taken is None else [self._taken.message]
         return taken + [entry.message for entry in self._waiting.values()]
 
     async def take(self) -> Outgoing | Closing:
-        """The next entry; waits for one. Once `Closing` came, nothing else does.
+        """Wait for the next entry; after `Closing` there is no other.
 
-        To be called when the entry before has been sent: until then that one counts as unsent.
+        Call this once the entry before has been sent: until then that one counts as unsent.
         """
         self._taken = None
         while not self._waiting:
@@ -120,28 +124,3 @@ class Outbox:
         if stale is not None:
             self._bytes -= len(stale.payload)
             self.replaced += 1
-
-
-def _slot(message: ServerMessage) -> Hashable | None:
-    """The place that only the newest message may hold; None for a message that replaces nothing."""
-    match message:
-        case TranscriptUpdate(data=data):
-            return ("transcript", data.stream_id, data.segment_id)
-        case Acknowledge(data=data) if data.accepted is msgspec.UNSET and data.flush_id is msgspec.UNSET:
-            return ("acknowledge", data.stream_id)
-    return None
-
-
-def must_arrive(message: ServerMessage) -> bool:
-    """Whether a client that lost its socket is to be told this on its next one."""
-    return _is_kept(message) or isinstance(message, StreamEnded | ErrorMessage)
-
-
-def stream_of(message: ServerMessage) -> str | None:
-    """The stream whose text a message carries: what a client that names its last final gets by its own account."""
-    return message.stream_id if isinstance(message, TranscriptUpdate | StreamEnded) else None
-
-
-def _is_kept(message: ServerMessage) -> bool:
-    """Whether nothing may take this message's place: a final."""
-    return isinstance(message, TranscriptUpdate) and message.data.is_final

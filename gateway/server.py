@@ -1,4 +1,4 @@
-"""The gateway put together: WebSocket ports, HTTP port, upstream and store; started, drained, let go in order."""
+"""The gateway as a whole: WebSocket ports, HTTP port, upstream and store, started and drained in order."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from gateway.http import Api
 from gateway.metrics import Metrics
 from gateway.protocol.errors import CloseCode
 from gateway.protocol.limits import Limits
+from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import SessionDirectory
-from gateway.sessions.runner import Tools
 from gateway.status import StatusSource
 from gateway.store.sqlite import Store, StoreError
 from gateway.stores import open_store
@@ -41,23 +41,23 @@ log = structlog.get_logger()
 WS_PATH: Final = "/ws"
 # Frames read ahead of the protocol core, per socket: above the first number the socket is not read.
 _READ_AHEAD: Final = (16, 4)
-# Connections that the kernel holds until they are accepted; it takes the smaller of this and net.core.somaxconn. With
-# asyncio's 100 a third of a thousand clients that return together is dropped and knocks again after 1, 3 and 7 seconds.
+# Connections that the kernel holds until they are accepted; the smaller of this and net.core.somaxconn applies. With
+# asyncio's 100, a third of a thousand clients that return together is dropped and retries after 1, 3 and 7 seconds.
 _BACKLOG: Final = 4096
 _FAILURE_BURST: Final = 20
 _FAILURE_REFILL_S: Final = 3.0
 _FAILURE_ADDRESSES: Final = 10_000
 _SWEEP_INTERVAL_S: Final = 300.0
 _CERTIFICATE_CHECK_S: Final = 10.0
-# Messages up to this many times the limit are read, to be refused with an error; larger ones are only closed on.
+# Messages up to this many times the limit are read and refused with an error; larger ones only close the socket.
 _REFUSED_MESSAGES: Final = 2
-# What is left of the ten seconds of a shutdown once the streams had theirs.
+# The rest of the ten seconds of a shutdown, after the streams have had their share.
 _CLOSE_SOCKETS_S: Final = 1.5
 _UPSTREAM_GRACE_S: Final = 0.2
 
 
 def upstream_config(config: GatewayConfig) -> UpstreamConfig:
-    """What the upstream side is told of the settings."""
+    """The settings of the upstream side."""
     return UpstreamConfig(
         endpoints={
             task_pb2.SERVICE_TYPE_STT: config.stt_workers,
@@ -88,7 +88,7 @@ def upstream_config(config: GatewayConfig) -> UpstreamConfig:
 
 
 def protocol_limits(config: GatewayConfig) -> Limits:
-    """What the protocol core is told of the settings."""
+    """The settings of the protocol core."""
     defaults = Limits()
     return Limits(
         max_message_bytes=config.max_message_bytes,
@@ -99,7 +99,7 @@ def protocol_limits(config: GatewayConfig) -> Limits:
 
 
 class Gateway:
-    """A running gateway; made by `running`. Ports are the ones really bound, also where the settings said 0."""
+    """A running gateway; made by `running`. Ports are the bound ones, also if the settings say 0."""
 
     def __init__(self, config: GatewayConfig, store: Store, clock: Callable[[], float] = time.time) -> None:
         self._config = config
@@ -107,7 +107,7 @@ class Gateway:
         self._upstream = Upstream(upstream_config(config), metrics=metrics)
         self._store = store
         self._failures = FailureLimiter(_FAILURE_BURST, _FAILURE_REFILL_S, _FAILURE_ADDRESSES, time.monotonic)
-        self._tools = Tools(
+        self._context = GatewayContext(
             config=config,
             limits=protocol_limits(config),
             upstream=self._upstream,
@@ -117,7 +117,7 @@ class Gateway:
             status=StatusSource(self._upstream, clock()),
             clock=clock,
         )
-        self._directory = SessionDirectory(self._tools)
+        self._directory = SessionDirectory(self._context)
         metrics.watch_outboxes(self._directory.waiting_messages)
         metrics.watch_tasks(lambda: len(asyncio.all_tasks()))
         self._sockets = 0
@@ -128,7 +128,7 @@ class Gateway:
         self.wss_port = 0
 
     async def start(self, stack: AsyncExitStack) -> None:
-        """Open everything; `stack` closes it in the opposite order. Raises OSError, StoreError, ssl.SSLError."""
+        """Open everything; `stack` closes it in reverse order. Raises OSError, StoreError, ssl.SSLError."""
         await self._store.start()
         stack.push_async_callback(self._store.close)
         await self._upstream.start()
@@ -145,16 +145,16 @@ class Gateway:
         log.info("gateway listens", http_port=self.http_port, ws_port=self.ws_port, wss_port=self.wss_port)
 
     async def drain(self) -> None:
-        """Refuse what is new, let streams finish within the drain time, close every socket with 1012."""
+        """Refuse new work, let streams finish within the drain time, then close every socket with 1012."""
         log.info("gateway drains", sessions=len(self._directory))
-        self._tools.status.draining = True
+        self._context.status.draining = True
         await self._directory.drain(self._config.drain_s)
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_SOCKETS_S):
                 await self._no_sockets.wait()
 
     def ws_url(self, host: str) -> str:
-        """Where a client that reached this gateway as `host` finds the WebSocket port; TLS where there is some."""
+        """The WebSocket URL for a client that reached this gateway as `host`; wss:// if TLS is configured."""
         if self._config.public_url:
             return self._config.public_url
         scheme, port = ("wss", self.wss_port) if self.wss_port else ("ws", self.ws_port)
@@ -162,7 +162,7 @@ class Gateway:
         return f"{scheme}://{name}:{port}{WS_PATH}"
 
     async def _start_http(self, stack: AsyncExitStack) -> int:
-        api = Api(self._tools, self._directory, self._failures, ready=self._upstream.ready, ws_url=self.ws_url)
+        api = Api(self._context, self._directory, self._failures, ready=self._upstream.ready, ws_url=self.ws_url)
         runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=0.5, handle_signals=False)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -184,7 +184,7 @@ class Gateway:
             origins=origins,
             process_request=self._admit,
             select_subprotocol=_choose_subprotocol,
-            # Compressed audio does not compress; a context a connection would cost memory.
+            # Encoded audio does not compress further; a compression context per connection would cost memory.
             compression=None,
             max_size=_REFUSED_MESSAGES * config.max_message_bytes,
             max_queue=_READ_AHEAD,
@@ -198,7 +198,7 @@ class Gateway:
         return bound
 
     def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
-        """Refuse what cannot become a connection of this gateway; wrong credentials come later (see connection)."""
+        """Refuse requests that cannot become connections; credentials are checked later (see gateway.connection)."""
         if urlsplit(request.path).path != WS_PATH:
             return _plain(HTTPStatus.NOT_FOUND, "WebSockets are served at /ws")
         if self._directory.draining:
@@ -208,10 +208,10 @@ class Gateway:
         return None
 
     def _knows(self, request: Request) -> bool:
-        """Whether a handshake carries a right credential: callers behind one proxy do not pay for a stranger there."""
+        """Whether a handshake carries a valid credential: callers behind a proxy do not suffer for others behind it."""
         credential = _credential(request)
         try:
-            self._tools.authenticator.check(credential.text, keys_allowed=credential.may_be_key)
+            self._context.authenticator.check(credential.text, keys_allowed=credential.may_be_key)
         except AuthError:
             return False
         return True
@@ -221,19 +221,19 @@ class Gateway:
         self._sockets += 1
         self._no_sockets.clear()
         try:
-            connection = Connection(socket, self._tools, self._directory, self._failures)
+            connection = Connection(socket, self._context, self._directory, self._failures)
             await connection.run(_credential(socket.request))
         except Exception:
-            # The outermost edge of a connection: its defect closes this socket and no other.
+            # The outermost edge of a connection: an unexpected error closes this socket and no other.
             log.exception("connection failed")
-            await socket.close(CloseCode.INTERNAL, "the gateway met a defect")
+            await socket.close(CloseCode.INTERNAL, "internal error")
         finally:
             self._sockets -= 1
             if not self._sockets:
                 self._no_sockets.set()
 
     async def _sweep(self) -> None:
-        """Delete transcripts whose time is over; sessions that live are spared."""
+        """Delete transcripts whose retention time is over, except those of live sessions."""
         while True:
             try:
                 self._directory.touch()
@@ -248,9 +248,9 @@ class Gateway:
 
 @asynccontextmanager
 async def running(config: GatewayConfig) -> AsyncIterator[Gateway]:
-    """A gateway that serves inside the block and is drained at its end; nothing of it is left afterwards.
+    """A gateway that serves inside the block and is drained and closed at its end.
 
-    Raises OSError for a port that cannot be had, StoreError for a store, ssl.SSLError for a certificate.
+    Raises OSError if a port cannot be opened, StoreError if the store cannot, ssl.SSLError for a bad certificate.
     """
     gateway = Gateway(config, open_store(config))
     async with AsyncExitStack() as stack:
@@ -270,7 +270,7 @@ def _credential(request: Request) -> Credential:
 
 
 def _choose_subprotocol(_socket: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """Never the one that carries a credential: answers are logged."""
+    """Never the subprotocol that carries a credential: proxies log responses."""
     return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None
 
 

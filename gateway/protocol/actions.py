@@ -1,4 +1,4 @@
-"""What the protocol core wants done: values that `connection` performs in order. The core itself never waits."""
+"""What the protocol core wants done: values that a session's runner performs in order. The core itself never waits."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from talkup.v1 import task_pb2
 
 from gateway.protocol.messages import ServerMessage, StreamEnded
 from gateway.protocol.snapshot import StreamSnapshot
+from gateway.protocol.states import StoreRelease
 
 
 class TaskKey(NamedTuple):
@@ -28,7 +29,7 @@ class SendMessage:
 
 @dataclass(frozen=True, slots=True)
 class OpenTask:
-    """Begin a StreamTask call; `request` carries `start`. `resumed`: the stream ran before, at another gateway."""
+    """Begin a StreamTask call; `request` carries `start`. `resumed`: the stream ran at another gateway before."""
 
     key: TaskKey
     request: task_pb2.TaskRequest
@@ -37,24 +38,22 @@ class OpenTask:
 
 @dataclass(frozen=True, slots=True)
 class ForwardTask:
-    """Offer a chunk, flush or end to a call begun before."""
+    """Offer a chunk, flush or end to a call that is open."""
 
     key: TaskKey
     request: task_pb2.TaskRequest
 
 
 @dataclass(frozen=True, slots=True)
-class CancelTask:
-    """Drop a call: nobody waits for its results any more."""
-
-    key: TaskKey
+class StoreSession:
+    """Keep in the store that the session lives, at this gateway."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreSegment:
-    """Keep a final segment: readable over HTTP after socket and gateway are gone.
+    """Keep a final segment, so that it stays readable over HTTP without the socket and the gateway.
 
-    `snapshot`: where the stream stands with it, to be kept in the same write; None: no further than before.
+    `snapshot`: where the stream stands with it, for the same write; None: where it stood before.
     """
 
     stream_id: str
@@ -71,7 +70,7 @@ class StoreSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class StoreStreamEnd:
-    """A stream is complete: its totals can be kept beside its segments."""
+    """Keep that a stream is complete, with its totals."""
 
     stream_id: str
     ended: StreamEnded
@@ -89,8 +88,8 @@ class Authenticate:
 class ResumeSession:
     """Verify a resume token and hand this socket to that session.
 
-    Answer with `connected(..., resumed=True, last_segment_ids=...)` on the session named, or with `refused` on the
-    one that asked. `last_segment_ids` maps a stream to the highest final that its client holds.
+    Answer with `connected(..., last_segment_ids=...)` on the named session, or with `refused` on the one that asked.
+    `last_segment_ids` maps a stream to the highest final that its client holds.
     """
 
     session_id: str
@@ -100,21 +99,29 @@ class ResumeSession:
 
 @dataclass(frozen=True, slots=True)
 class CloseSocket:
-    """Close the WebSocket after what was sent before; `code` as in the close table of errors.py."""
+    """Close the WebSocket after the messages before; `code` is one of errors.CloseCode."""
 
     code: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinishSession:
+    """The session is over here: drop what is left of it, and write `release` to the store."""
+
+    release: StoreRelease
 
 
 Action = (
     SendMessage
     | OpenTask
     | ForwardTask
-    | CancelTask
+    | StoreSession
     | StoreSegment
     | StoreSnapshot
     | StoreStreamEnd
     | Authenticate
     | ResumeSession
     | CloseSocket
+    | FinishSession
 )

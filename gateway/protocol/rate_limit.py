@@ -1,23 +1,59 @@
-"""A token bucket: so many things a second, with room for a burst."""
+"""The rate limit of control messages and refused chunks: a token bucket with room for a burst.
+
+A client over the limit hears of it at most once a second, and is closed on after too many refusals in a row.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Final
 
-class Budget:
-    """Refills with `per_second` tokens a second up to `burst`; time is handed in, in seconds."""
+_REPORT_INTERVAL_S: Final = 1.0
 
-    def __init__(self, per_second: float, burst: int) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A message over the limit. `wait_s`: seconds until one is allowed again.
+
+    `is_reported`: the client is to hear of this refusal. `closes`: it was one too many, the socket is to be closed.
+    """
+
+    wait_s: float
+    is_reported: bool
+    closes: bool
+
+
+class RateLimit:
+    """Refills with `per_second` tokens per second up to `burst`. Every `now` is in seconds."""
+
+    def __init__(self, per_second: float, burst: int, max_refused: int) -> None:
+        """`max_refused`: more refusals in a row than this close the socket."""
         self._per_second = per_second
         self._burst = float(burst)
+        self._max_refused = max_refused
         self._tokens = float(burst)
         self._filled_at: float | None = None
+        self._refused = 0
+        self._reported_at: float | None = None
 
-    def take(self, now: float) -> float:
-        """Take a token: 0.0, or the seconds until there is one."""
+    def charge(self, now: float) -> Refusal | None:
+        """Spend a token; a refusal if there is none."""
         if self._filled_at is not None and now > self._filled_at:
             self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._per_second)
         self._filled_at = now
         if self._tokens >= 1.0:
             self._tokens -= 1.0
-            return 0.0
-        return (1.0 - self._tokens) / self._per_second
+            self._refused = 0
+            return None
+        self._refused += 1
+        closes = self._refused > self._max_refused
+        if closes:
+            self._refused = 0
+        is_reported = closes or self._reported_at is None or not 0 <= now - self._reported_at < _REPORT_INTERVAL_S
+        if is_reported and not closes:
+            self._reported_at = now
+        return Refusal((1.0 - self._tokens) / self._per_second, is_reported, closes)
+
+    def forget_refusals(self) -> None:
+        """A new socket starts with no refusals against it; the tokens stay as they are."""
+        self._refused = 0

@@ -1,6 +1,6 @@
-"""The states of a stream and of a session: two enums, two tables, one way to move.
+"""The states of a stream and of a session: enums of phases and moves, one transition table each.
 
-A move that the table does not have raises IllegalMoveError and changes nothing. docs/protocol.md shows these tables as
+A move that the table does not list raises IllegalMoveError and changes nothing. docs/protocol.md shows both tables as
 `table_markdown` writes them.
 """
 
@@ -30,22 +30,59 @@ class StreamMove(StrEnum):
 
 
 class SessionPhase(StrEnum):
-    """Where a session stands. `detached`: without a socket, within its grace time."""
+    """Where a session stands."""
 
+    # Not connected yet.
     NEW = "new"
+    # A socket is connected and has shown no credential yet.
     WAITING = "waiting"
     OPEN = "open"
+    # No socket, within the grace time.
     DETACHED = "detached"
-    EXPIRED = "expired"
+    # The grace time is over; the last finals of its streams are still to come and to be stored.
+    ENDING = "ending"
+    ENDED = "ended"
+
+    @property
+    def is_joinable(self) -> bool:
+        """Whether a socket may be attached by the session's id; else the client is refused with session_expired."""
+        return self in _JOINABLE
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the store lists the session as live, so that its end has to be recorded there."""
+        return self in _STORED
 
 
 class SessionMove(StrEnum):
     """What moves a session."""
 
     AWAIT_AUTH = "await_auth"
+    # Another process held the session; this one restored it from the store.
+    RESTORE = "restore"
     CONNECT = "connect"
-    DISCONNECT = "disconnect"
-    EXPIRE = "expire"
+    # The socket broke, or a newer one replaced it.
+    LOSE = "lose"
+    # The client closed the socket.
+    CLOSE = "close"
+    GRACE_OVER = "grace_over"
+    LAST_STREAM_OVER = "last_stream_over"
+    DELETE = "delete"
+    # Another gateway claimed the session.
+    TAKE_OVER = "take_over"
+    # The gateway shuts down.
+    DRAIN = "drain"
+
+
+class StoreRelease(StrEnum):
+    """What becomes of a session in the store when it ends here."""
+
+    # The session is over: nobody may resume it.
+    CLOSED = "closed"
+    # Another process may resume it.
+    RESUMABLE = "resumable"
+    # Nothing is written: the store never listed the session as live here, or no longer does.
+    UNTOUCHED = "untouched"
 
 
 P = TypeVar("P", bound=StrEnum)
@@ -64,17 +101,47 @@ STREAM_TABLE: Final[Mapping[tuple[StreamPhase, StreamMove], StreamPhase]] = Mapp
 SESSION_TABLE: Final[Mapping[tuple[SessionPhase, SessionMove], SessionPhase]] = MappingProxyType(
     {
         (SessionPhase.NEW, SessionMove.AWAIT_AUTH): SessionPhase.WAITING,
+        (SessionPhase.NEW, SessionMove.RESTORE): SessionPhase.DETACHED,
         (SessionPhase.NEW, SessionMove.CONNECT): SessionPhase.OPEN,
-        (SessionPhase.NEW, SessionMove.EXPIRE): SessionPhase.EXPIRED,
+        (SessionPhase.NEW, SessionMove.DELETE): SessionPhase.ENDED,
+        (SessionPhase.NEW, SessionMove.TAKE_OVER): SessionPhase.ENDED,
+        (SessionPhase.NEW, SessionMove.DRAIN): SessionPhase.ENDED,
         (SessionPhase.WAITING, SessionMove.CONNECT): SessionPhase.OPEN,
-        (SessionPhase.WAITING, SessionMove.DISCONNECT): SessionPhase.EXPIRED,
-        (SessionPhase.WAITING, SessionMove.EXPIRE): SessionPhase.EXPIRED,
+        (SessionPhase.WAITING, SessionMove.LOSE): SessionPhase.ENDED,
+        (SessionPhase.WAITING, SessionMove.CLOSE): SessionPhase.ENDED,
+        (SessionPhase.WAITING, SessionMove.DRAIN): SessionPhase.ENDED,
         (SessionPhase.OPEN, SessionMove.CONNECT): SessionPhase.OPEN,
-        (SessionPhase.OPEN, SessionMove.DISCONNECT): SessionPhase.DETACHED,
-        (SessionPhase.OPEN, SessionMove.EXPIRE): SessionPhase.EXPIRED,
+        (SessionPhase.OPEN, SessionMove.LOSE): SessionPhase.DETACHED,
+        (SessionPhase.OPEN, SessionMove.CLOSE): SessionPhase.DETACHED,
+        (SessionPhase.OPEN, SessionMove.LAST_STREAM_OVER): SessionPhase.OPEN,
+        (SessionPhase.OPEN, SessionMove.DELETE): SessionPhase.ENDED,
+        (SessionPhase.OPEN, SessionMove.TAKE_OVER): SessionPhase.ENDED,
+        (SessionPhase.OPEN, SessionMove.DRAIN): SessionPhase.ENDED,
         (SessionPhase.DETACHED, SessionMove.CONNECT): SessionPhase.OPEN,
-        (SessionPhase.DETACHED, SessionMove.DISCONNECT): SessionPhase.DETACHED,
-        (SessionPhase.DETACHED, SessionMove.EXPIRE): SessionPhase.EXPIRED,
+        (SessionPhase.DETACHED, SessionMove.GRACE_OVER): SessionPhase.ENDING,
+        (SessionPhase.DETACHED, SessionMove.LAST_STREAM_OVER): SessionPhase.DETACHED,
+        (SessionPhase.DETACHED, SessionMove.DELETE): SessionPhase.ENDED,
+        (SessionPhase.DETACHED, SessionMove.TAKE_OVER): SessionPhase.ENDED,
+        (SessionPhase.DETACHED, SessionMove.DRAIN): SessionPhase.ENDED,
+        (SessionPhase.ENDING, SessionMove.LAST_STREAM_OVER): SessionPhase.ENDED,
+        (SessionPhase.ENDING, SessionMove.DELETE): SessionPhase.ENDED,
+        (SessionPhase.ENDING, SessionMove.TAKE_OVER): SessionPhase.ENDED,
+        (SessionPhase.ENDING, SessionMove.DRAIN): SessionPhase.ENDED,
+    }
+)
+
+# An ending session is not joined: its streams have ended, and its grace time, which the client knows of, is over.
+_JOINABLE: Final = frozenset({SessionPhase.NEW, SessionPhase.OPEN, SessionPhase.DETACHED})
+_STORED: Final = frozenset({SessionPhase.OPEN, SessionPhase.DETACHED, SessionPhase.ENDING})
+
+# What a move to `ended` means for a session that the store lists. A deleted session, or one that another gateway
+# claimed, is no longer this gateway's to write.
+_RELEASES: Final[Mapping[SessionMove, StoreRelease]] = MappingProxyType(
+    {
+        SessionMove.LAST_STREAM_OVER: StoreRelease.CLOSED,
+        SessionMove.DELETE: StoreRelease.UNTOUCHED,
+        SessionMove.TAKE_OVER: StoreRelease.UNTOUCHED,
+        SessionMove.DRAIN: StoreRelease.RESUMABLE,
     }
 )
 
@@ -96,8 +163,13 @@ def moved(table: Mapping[tuple[P, M], P], phase: P, move: M) -> P:
         raise IllegalMoveError(phase, move) from None
 
 
+def store_release(phase: SessionPhase, move: SessionMove) -> StoreRelease:
+    """What to write to the store when `move` ends a session that stands in `phase`."""
+    return _RELEASES[move] if phase.is_stored else StoreRelease.UNTOUCHED
+
+
 def table_markdown(table: Mapping[tuple[P, M], P]) -> str:
-    """A transition table as Markdown, one row a phase, one column a move; empty where the move is illegal."""
+    """A transition table as Markdown: one row per phase, one column per move, empty where the move is illegal."""
     phases = dict.fromkeys([*(phase for phase, _ in table), *table.values()])
     moves = dict.fromkeys(move for _, move in table)
     lines = [f"| | {' | '.join(f'`{move}`' for move in moves)} |", f"|---|{'---|' * len(moves)}"]

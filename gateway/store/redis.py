@@ -31,7 +31,15 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.store.redis_scripts import CLAIM, DELETE, KEYS, RELEASE, RENEW, WRITE
-from gateway.store.sqlite import MAX_PENDING_WRITES, StoredSession, StoredStream, StoreError, StreamStart, transcript_of
+from gateway.store.sqlite import (
+    MAX_PENDING_WRITES,
+    LossReason,
+    StoredSession,
+    StoredStream,
+    StoreError,
+    StreamStart,
+    transcript_of,
+)
 from gateway.transcript_formats import Segment, Transcript
 
 log = structlog.get_logger()
@@ -49,6 +57,8 @@ _RETRIES: Final = 5
 # Between two tries at a Redis that is away, beside the library's own retries.
 _AWAY_S: Final = 0.5
 _RENEWALS_A_LEASE: Final = 4
+# What a script answers about a session that is no longer this gateway's.
+_LOSSES: Final = {b"lost": LossReason.CLAIMED, b"deleted": LossReason.DELETED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +112,7 @@ class RedisStore:
         self._emptied.set()
         self._away = False
         self._mine: dict[str, None] = {}
-        self._lost: Callable[[str], None] = lambda _: None
+        self._lost: Callable[[str, LossReason], None] = lambda _session_id, _reason: None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -120,7 +130,7 @@ class RedisStore:
         self._waiting.clear()
         await self._redis.aclose()
 
-    def watch(self, lost: Callable[[str], None]) -> None:
+    def watch(self, lost: Callable[[str, LossReason], None]) -> None:
         """See Store."""
         self._lost = lost
 
@@ -231,8 +241,8 @@ class RedisStore:
         for write, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Exception):
                 _settle(write, StoreError(f"the store refused a write ({type(answer).__name__})"))
-            elif answer in (b"lost", b"deleted"):
-                self._let_go(write.session_id)
+            elif answer in _LOSSES:
+                self._let_go(write.session_id, _LOSSES[answer])
                 _settle(write, StoreError("the session is not this gateway's"))
             else:
                 _settle(write, None)
@@ -259,13 +269,13 @@ class RedisStore:
         except (RedisError, OSError):
             return  # The next round asks again; what was claimed meanwhile takes no writes of this gateway.
         for session_id, answer in zip(session_ids, answers, strict=True):
-            if answer in (b"lost", b"deleted"):
-                self._let_go(session_id)
+            if answer in _LOSSES:
+                self._let_go(session_id, _LOSSES[answer])
 
-    def _let_go(self, session_id: str) -> None:
+    def _let_go(self, session_id: str, reason: LossReason) -> None:
         if session_id in self._mine:
             del self._mine[session_id]
-            self._lost(session_id)
+            self._lost(session_id, reason)
 
     async def _ask(self, question: Awaitable[T]) -> T:
         try:

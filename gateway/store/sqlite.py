@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from enum import Enum
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -92,6 +93,13 @@ class StoredSession(msgspec.Struct, frozen=True):
     streams: tuple[StoredStream, ...] = ()
 
 
+class LossReason(Enum):
+    """Why a session is no longer this gateway's."""
+
+    CLAIMED = "claimed"
+    DELETED = "deleted"
+
+
 class Store(Protocol):
     """Where finals are kept. Futures of writes fail with StoreError; a deleted session takes no writes.
 
@@ -102,7 +110,7 @@ class Store(Protocol):
     def durable(self) -> bool:
         """Whether what is kept outlives this process."""
 
-    def watch(self, lost: Callable[[str], None]) -> None:
+    def watch(self, lost: Callable[[str, LossReason], None]) -> None:
         """Have `lost` called, on the event loop, with each session that another gateway claimed, or deleted."""
 
     async def start(self) -> None:
@@ -164,7 +172,7 @@ class SqliteStore:
         """See Store."""
         return self._path is not None
 
-    def watch(self, lost: Callable[[str], None]) -> None:
+    def watch(self, lost: Callable[[str, LossReason], None]) -> None:
         """See Store: nobody else claims a session of this file."""
 
     async def start(self) -> None:

@@ -23,7 +23,7 @@ BODY = bytes(range(100, 164))
 
 def open_session(limits: Limits | None = None) -> Session:
     session = Session("s-1", limits=limits)
-    session.connected(T0, resumed=False, resume_token="resume-me", expires_at=int(T0) + 600)
+    session.connected(T0, resume_token="resume-me", expires_at=int(T0) + 600)
     return session
 
 

@@ -132,11 +132,15 @@ def test_any_life_of_a_session(seed: int) -> None:
     for _ in range(60):
         now += rng.choice((0.0, 0.01, 1.0, 5.0))
         key = TaskKey(rng.choice(("a", "b", "audio-1")), rng.choice((STT, VISION)))
-        match rng.randrange(20):
+        match rng.randrange(22):
+            case 20:
+                check(session.grace_over(now) + session.last_stream_over())
+            case 21:
+                check(session.superseded(now, unsent=[]))
             case 0:
-                check(session.disconnected(now, clean=rng.random() < 0.3))
+                check(session.disconnected(now, is_clean=rng.random() < 0.3))
             case 1 | 2 | 3:
-                check(session.connected(now, resumed=True, resume_token="t", expires_at=1, last_segment_ids={"a": 0}))
+                check(session.connected(now, resume_token="t", expires_at=1, last_segment_ids={"a": 0}))
             case 4:
                 check(session.await_auth(now) + session.refused(now))
             case 5 | 6:
@@ -149,4 +153,4 @@ def test_any_life_of_a_session(seed: int) -> None:
                 check(session.task_failover(key, rng.choice((0, 5, 2**63)), now))
             case _:
                 check(receive(session, frame(rng), now))
-    check(session.expire(now))
+    check(session.grace_over(now) + session.last_stream_over())

@@ -19,7 +19,8 @@ from gateway.protocol.actions import (
 )
 from gateway.protocol.errors import Code
 from gateway.protocol.limits import Limits
-from gateway.protocol.session import Session, refusal
+from gateway.protocol.replies import refusal
+from gateway.protocol.session import Session
 from gateway.protocol.states import SessionPhase
 from gateway.protocol.status import GatewaySnapshot
 from tests.unit.gateway.protocol.helpers import (
@@ -64,7 +65,7 @@ def packet(session: Session, number: int, payload: bytes, now: float = T0) -> li
 
 def test_a_session_opens_with_its_terms() -> None:
     session = Session("s-1")
-    (message,) = sent(session.connected(T0, resumed=False, resume_token="tok", expires_at=99))
+    (message,) = sent(session.connected(T0, resume_token="tok", expires_at=99))
     assert message["type"] == "session"
     assert message["timestamp"] == int(T0)
     assert message["protocol_version"] == "1.0"
@@ -80,7 +81,7 @@ def test_auth_by_message() -> None:
     assert errors(session.receive_binary(b"x", T0)) == ["unauthenticated"]
     assert text(session, T0, type="auth", data={"token": "good"}) == [Authenticate("good")]
     assert "good" not in repr(Authenticate("good"))
-    assert sent(session.connected(T0, resumed=False, resume_token="t", expires_at=1), "session")
+    assert sent(session.connected(T0, resume_token="t", expires_at=1), "session")
     assert session.tick(T0 + 60) == []
     assert errors(text(session, T0, type="auth", token="again")) == ["bad_message"]
 
@@ -374,7 +375,7 @@ def test_there_are_only_so_many_streams() -> None:
 def test_where_no_service_has_room_nothing_is_begun() -> None:
     waits: dict[int, int] = {STT: 2500}
     session = Session("s-1", busy=waits.get)
-    session.connected(T0, resumed=False, resume_token="t", expires_at=0)
+    session.connected(T0, resume_token="t", expires_at=0)
     start: dict[str, Any] = {"type": "stream_start", "stream_id": "a", "format": "audio/pcm"}
     actions = text(session, T0, **start)
     [refused] = sent(actions, "error")
@@ -568,7 +569,7 @@ def test_a_packet_starts_its_stream() -> None:
     assert chunks(actions) == [(0, EBML, True, 0)]
     assert sent(actions, "acknowledge")[0]["stream_id"] == "audio-1"
     assert chunks(packet(session, 1, BODY)) == [(1, BODY, False, 0)]
-    ends = session.disconnected(T0, clean=True)
+    ends = session.disconnected(T0, is_clean=True)
     assert [request.WhichOneof("payload") for request in requests(ends)] == ["end"]
 
 
@@ -576,8 +577,8 @@ def test_restart_of_the_recorder_over_a_resumed_socket() -> None:
     session = open_session()
     for number, payload in enumerate([EBML, BODY, BODY[1:]]):
         packet(session, number, payload)
-    session.disconnected(T0, clean=False)
-    session.connected(T0 + 5, resumed=True, resume_token="t", expires_at=1)
+    session.disconnected(T0, is_clean=False)
+    session.connected(T0 + 5, resume_token="t", expires_at=1)
     assert chunks(packet(session, 3, b"queued while closing", T0 + 5)) == [(3, b"queued while closing", False, 0)]
     assert chunks(packet(session, 0, b"late blob of the old recorder", T0 + 5))[0][0::2] == (4, False)
     assert chunks(packet(session, 1, EBML + b"new", T0 + 5)) == [(5, EBML + b"new", True, 0)]
@@ -599,7 +600,7 @@ def test_headerless_bytes_without_a_recording_are_one_orphan() -> None:
     actions = packet(session, 1, BODY)
     assert (errors(actions), chunks(actions)) == ([], [])
     assert chunks(packet(session, 0, EBML)) == [(0, EBML, True, 0)]
-    session.disconnected(T0, clean=True)
+    session.disconnected(T0, is_clean=True)
     (over,) = [
         action for action in session.receive_result(key("audio-1"), ended(), T0) if isinstance(action, StoreStreamEnd)
     ]
@@ -634,14 +635,12 @@ def test_resume_tells_where_to_go_on_and_sends_missed_finals_again() -> None:
     chunk(session, 2, BODY)
     session.receive_result(key(), final(1, "one"), T0)
     session.receive_result(key(), final(2, "two"), T0)
-    session.disconnected(T0, clean=False)
+    session.disconnected(T0, is_clean=False)
     assert session.phase is SessionPhase.DETACHED
     assert session.tick(T0 + 60) == []
     actions = session.receive_result(key(), final(3, "three"), T0 + 60)
     assert [type(action) for action in actions] == [StoreSegment]
-    back = session.connected(
-        T0 + 61, resumed=True, resume_token="t", expires_at=1, last_segment_ids={"a": 1, "unknown": 4}
-    )
+    back = session.connected(T0 + 61, resume_token="t", expires_at=1, last_segment_ids={"a": 1, "unknown": 4})
     opening, *finals = sent(back)
     state = opening["data"]["streams"][0]
     assert (state["next_sequence"], state["last_segment_id"], state["state"]) == (1, 3, "open")
@@ -653,24 +652,24 @@ def test_without_a_word_on_segments_only_what_was_kept_is_sent() -> None:
     session = open_session()
     started(session)
     session.receive_result(key(), final(1, "seen"), T0)
-    session.disconnected(T0, clean=False)
+    session.disconnected(T0, is_clean=False)
     session.receive_result(key(), transcript(2, "interim"), T0)
     session.receive_result(key(), final(2, "missed"), T0)
     session.receive_result(key(), failed(error_pb2.ERROR_CODE_WORKER_FAILED), T0)
-    messages = sent(session.connected(T0, resumed=True, resume_token="t", expires_at=1))
+    messages = sent(session.connected(T0, resume_token="t", expires_at=1))
     assert [message["type"] for message in messages] == ["session", "transcript_update", "error", "stream_ended"]
-    assert len(sent(session.connected(T0, resumed=True, resume_token="t", expires_at=1))) == 1
-    again = session.connected(T0, resumed=True, resume_token="t", expires_at=1, last_segment_ids={"a": 1})
+    assert len(sent(session.connected(T0, resume_token="t", expires_at=1))) == 1
+    again = session.connected(T0, resume_token="t", expires_at=1, last_segment_ids={"a": 1})
     assert [message["type"] for message in sent(again)] == ["session", "transcript_update", "stream_ended"]
 
 
 def test_when_the_grace_time_is_over_streams_end_and_results_are_stored() -> None:
     session = open_session()
     started(session)
-    session.disconnected(T0, clean=False)
-    assert [r.WhichOneof("payload") for r in requests(session.expire(T0 + 120))] == ["end"]
+    session.disconnected(T0, is_clean=False)
+    assert [r.WhichOneof("payload") for r in requests(session.grace_over(T0 + 120))] == ["end"]
     assert [type(a) for a in session.receive_result(key(), final(1, "last words"), T0)] == [StoreSegment]
     assert [type(a) for a in session.receive_result(key(), ended(), T0)] == [StoreStreamEnd]
-    late = session.connected(T0, resumed=True, resume_token="t", expires_at=1)
+    late = session.connected(T0, resume_token="t", expires_at=1)
     assert errors(late) == ["session_expired"]
     assert isinstance(late[-1], CloseSocket)

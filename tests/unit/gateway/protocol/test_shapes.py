@@ -43,7 +43,7 @@ def test_every_shape_gives_the_golden_requests(shape: str) -> None:
     session = open_session()
     actions = feed(session, SHAPES[shape])
     if shape == "talkup_web":
-        actions += session.disconnected(T0, clean=True)
+        actions += session.disconnected(T0, is_clean=True)
     assert not sent(actions, "error")
     timeless = shape.startswith("binary") or shape in (
         "flat",

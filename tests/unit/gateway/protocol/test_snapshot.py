@@ -41,7 +41,7 @@ class Kept:
         """The session at another gateway, with a socket."""
         session = Session("s-1")
         actions = self.take(session.restore([(decode_snapshot(self.snapshot), self.finals)], ["a"], T0))
-        actions += session.connected(T0, resumed=True, resume_token="t", expires_at=1, last_segment_ids={"a": 0})
+        actions += session.connected(T0, resume_token="t", expires_at=1, last_segment_ids={"a": 0})
         return session, actions
 
 

@@ -13,15 +13,18 @@ from talkup.v1 import error_pb2, media_pb2
 from gateway.protocol.errors import ERRORS, CloseCode, Code, Problem, from_proto
 from gateway.protocol.formats import SUPPORTED_FORMATS, kind_of, parse_format
 from gateway.protocol.limits import Limits
-from gateway.protocol.rate_limit import Budget
+from gateway.protocol.rate_limit import RateLimit
 from gateway.protocol.states import (
     SESSION_TABLE,
     STREAM_TABLE,
     IllegalMoveError,
+    SessionMove,
     SessionPhase,
+    StoreRelease,
     StreamMove,
     StreamPhase,
     moved,
+    store_release,
 )
 from gateway.protocol.version import MalformedVersionError, is_supported
 
@@ -84,19 +87,33 @@ def test_limits_are_positive() -> None:
 
 
 @given(st.lists(st.floats(0, 0.5), max_size=60))
-def test_a_budget_never_gives_more_than_rate_and_burst(steps: list[float]) -> None:
-    budget, now, taken = Budget(10.0, 5), 0.0, 0
+def test_a_rate_limit_never_allows_more_than_rate_and_burst(steps: list[float]) -> None:
+    limit, now, allowed = RateLimit(10.0, 5, 1000), 0.0, 0
     for step in steps:
         now += step
-        taken += budget.take(now) == 0.0
-    assert taken <= 5 + 10.0 * now + 1e-6
+        allowed += limit.charge(now) is None
+    assert allowed <= 5 + 10.0 * now + 1e-6
 
 
-def test_a_budget_says_how_long_to_wait() -> None:
-    budget = Budget(2.0, 1)
-    assert budget.take(0.0) == 0.0
-    assert budget.take(0.0) == pytest.approx(0.5)
-    assert budget.take(0.5) == 0.0
+def test_a_rate_limit_says_how_long_to_wait() -> None:
+    limit = RateLimit(2.0, 1, 1000)
+    assert limit.charge(0.0) is None
+    refusal = limit.charge(0.0)
+    assert refusal is not None
+    assert refusal.wait_s == pytest.approx(0.5)
+    assert limit.charge(0.5) is None
+
+
+def test_refusals_are_reported_once_a_second_and_close_after_too_many_in_a_row() -> None:
+    limit = RateLimit(0.001, 1, 3)
+    assert limit.charge(0.0) is None
+    refusals = [limit.charge(now) for now in (0.1, 0.9, 1.2, 1.3)]
+    assert [(each.is_reported, each.closes) for each in refusals if each is not None] == [
+        (True, False),
+        (False, False),
+        (True, False),
+        (True, True),
+    ]
 
 
 def test_illegal_moves_raise_and_name_the_move() -> None:
@@ -108,7 +125,22 @@ def test_every_phase_is_reachable_and_ends_are_final() -> None:
     assert set(STREAM_TABLE.values()) == set(StreamPhase)
     assert set(SESSION_TABLE.values()) | {SessionPhase.NEW} == set(SessionPhase)
     assert not [move for phase, move in STREAM_TABLE if phase is StreamPhase.ENDED]
-    assert not [move for phase, move in SESSION_TABLE if phase is SessionPhase.EXPIRED]
+    assert not [move for phase, move in SESSION_TABLE if phase is SessionPhase.ENDED]
+
+
+def test_what_the_phases_of_a_session_mean() -> None:
+    assert {phase for phase in SessionPhase if phase.is_joinable} == {"new", "open", "detached"}
+    assert {phase for phase in SessionPhase if phase.is_stored} == {"open", "detached", "ending"}
+    joinable = {phase for phase, move in SESSION_TABLE if move is SessionMove.CONNECT}
+    assert joinable == {phase for phase in SessionPhase if phase.is_joinable} | {SessionPhase.WAITING}
+
+
+def test_every_end_of_a_session_says_what_becomes_of_it_in_the_store() -> None:
+    ends = {(phase, move) for (phase, move), to in SESSION_TABLE.items() if to is SessionPhase.ENDED}
+    releases = {end: store_release(*end) for end in ends}
+    assert {move for (_, move), release in releases.items() if release is StoreRelease.CLOSED} == {"last_stream_over"}
+    assert {move for (_, move), release in releases.items() if release is StoreRelease.RESUMABLE} == {"drain"}
+    assert all(releases[end] is StoreRelease.UNTOUCHED for end in ends if not end[0].is_stored)
 
 
 FORMATS = [

@@ -15,8 +15,9 @@ from gateway.metrics import Metrics
 from gateway.outbox import Closing, Outbox
 from gateway.protocol.actions import ResumeSession
 from gateway.protocol.limits import Limits
+from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import DirectoryFullError, SessionDeletedError, SessionDirectory
-from gateway.sessions.runner import SessionRunner, Tools
+from gateway.sessions.runner import SessionRunner
 from gateway.status import StatusSource
 from gateway.store.sqlite import SqliteStore
 from gateway.upstream.config import UpstreamConfig
@@ -62,7 +63,7 @@ async def directory() -> AsyncIterator[SessionDirectory]:
     await store.start()
     await upstream.start()
     config = GatewayConfig(max_sessions=2, session_grace_s=60.0)
-    tools = Tools(
+    context = GatewayContext(
         config=config,
         limits=Limits(),
         upstream=upstream,
@@ -72,7 +73,7 @@ async def directory() -> AsyncIterator[SessionDirectory]:
         status=StatusSource(upstream, time.time()),
         clock=time.time,
     )
-    found = SessionDirectory(tools)
+    found = SessionDirectory(context)
     yield found
     await found.drain(0.0)
     assert len(found) == 0
@@ -96,7 +97,7 @@ async def test_finals_that_a_lost_socket_did_not_send_come_first_on_the_next(dir
     begin(runner, first)
     runner.receive(b"one1")
     await first.filled(lambda messages: len(finals(messages)) == 1)
-    runner.detach(first, clean=False)
+    runner.detach(first, is_clean=False)
     runner.attach(second)
     runner.receive(b"two2")
     assert (await second.get("session"))["data"]["resumed"]
@@ -112,7 +113,7 @@ async def test_a_client_that_names_its_last_final_gets_each_later_one_once(direc
     for chunk in (b"one1", b"two2"):
         runner.receive(chunk)
     await first.filled(lambda messages: len(finals(messages)) == 2)
-    runner.detach(first, clean=False)
+    runner.detach(first, is_clean=False)
     runner.attach(second, {"abc": 1})
     runner.receive('{"type": "stream_end", "stream_id": "abc"}')
     await second.filled(lambda messages: any(type(m).__name__ == "StreamEnded" for m in messages))
@@ -125,7 +126,7 @@ async def test_an_old_socket_has_no_say_after_being_superseded(directory: Sessio
     begin(runner, first)
     runner.attach(second)
     assert first.outbox.closing == Closing(1000, "superseded")
-    runner.detach(first, clean=True)
+    runner.detach(first, is_clean=True)
     assert runner.peer is second
     assert next(iter(runner.session.streams.values())).is_open
     assert not any(type(message).__name__ == "ErrorMessage" for message in second.outbox.unsent())
@@ -139,8 +140,8 @@ async def test_a_session_that_only_waits_makes_room_for_a_new_one(directory: Ses
     with pytest.raises(DirectoryFullError):
         await directory.open("s3")
     assert waiting.peer is not None
-    waiting.detach(waiting.peer, clean=False)
-    busy.detach(socket, clean=False)
+    waiting.detach(waiting.peer, is_clean=False)
+    busy.detach(socket, is_clean=False)
     assert (await directory.open("s3")).session_id == "s3"
     assert directory.get("s1") is None
     assert directory.get("s2") is busy
@@ -150,25 +151,25 @@ async def test_expiry_ends_streams_and_then_the_session(directory: SessionDirect
     runner = await directory.open("s1")
     socket = Socket()
     begin(runner, socket)
-    runner.detach(socket, clean=False)
-    runner.expire()
+    runner.detach(socket, is_clean=False)
+    runner.end_grace()
     assert directory.get("s1") is None
     async with asyncio.timeout(PATIENCE_S):
-        await runner.settled()
+        await runner.wait_over()
     assert len(directory) == 0
 
 
 async def test_a_deleted_session_cannot_be_opened(directory: SessionDirectory) -> None:
     runner = await directory.open("s1")
     runner.attach(Socket())
-    assert await directory._tools.store.delete("s1")
-    directory.drop("s1")
+    assert await directory._context.store.delete("s1")
+    directory.delete("s1")
     with pytest.raises(SessionDeletedError):
         await directory.open("s1")
 
 
 async def test_credentials_in_messages_go_to_the_socket(directory: SessionDirectory) -> None:
-    runner = directory.provisional()
+    runner = directory.begin_unauthenticated()
     socket = Socket()
     runner.hold(socket)
     runner.receive('{"type": "auth", "token": "t"}')

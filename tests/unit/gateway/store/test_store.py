@@ -15,7 +15,7 @@ from bench.harness.fault_proxy import fault_proxy
 from bench.harness.redis_server import running_redis
 from bench.harness.stack import HOST, free_port
 from gateway.store.redis import RedisStore, _stopped
-from gateway.store.sqlite import SqliteStore, Store, StoreError, StreamStart
+from gateway.store.sqlite import LossReason, SqliteStore, Store, StoreError, StreamStart
 from gateway.transcript_formats import Segment, Word
 
 LEASE_S = 1.0
@@ -181,8 +181,8 @@ async def test_redis_lets_go_of_all_keys_after_retention(fresh_redis: str) -> No
 
 async def test_a_claim_ends_the_writes_of_the_gateway_before(two: tuple[RedisStore, RedisStore]) -> None:
     first, second = two
-    lost: asyncio.Queue[str] = asyncio.Queue()
-    first.watch(lost.put_nowait)
+    lost: asyncio.Queue[tuple[str, LossReason]] = asyncio.Queue()
+    first.watch(lambda session_id, reason: lost.put_nowait((session_id, reason)))
     await done(fill(first, "s1", "k1", segment(1)))
     assert await first.holds("s1")
     claimed = await second.claim("s1")
@@ -191,7 +191,7 @@ async def test_a_claim_ends_the_writes_of_the_gateway_before(two: tuple[RedisSto
     late = first.add_segment("s1", "k1", segment(2), b"late")
     with pytest.raises(StoreError):
         await done(late)
-    assert lost.get_nowait() == "s1"
+    assert lost.get_nowait() == ("s1", LossReason.CLAIMED)
     assert not await first.holds("s1")
     await done(second.add_segment("s1", "k1", segment(3), b"new"))
     kept = await first.transcript("s1")
@@ -201,14 +201,17 @@ async def test_a_claim_ends_the_writes_of_the_gateway_before(two: tuple[RedisSto
 
 async def test_a_silent_gateway_learns_of_the_claim_when_it_renews(two: tuple[RedisStore, RedisStore]) -> None:
     first, second = two
-    lost: asyncio.Queue[str] = asyncio.Queue()
-    first.watch(lost.put_nowait)
+    lost: asyncio.Queue[tuple[str, LossReason]] = asyncio.Queue()
+    first.watch(lambda session_id, reason: lost.put_nowait((session_id, reason)))
     await done(fill(first, "claimed", "k1"))
     await done(fill(first, "deleted", "k2"))
     await second.claim("claimed")
     await second.delete("deleted")
     async with asyncio.timeout(PATIENCE_S):
-        assert {await lost.get(), await lost.get()} == {"claimed", "deleted"}
+        assert {await lost.get(), await lost.get()} == {
+            ("claimed", LossReason.CLAIMED),
+            ("deleted", LossReason.DELETED),
+        }
 
 
 async def test_what_comes_late_is_not_taken_after_another_gateway_had_the_session(

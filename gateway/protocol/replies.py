@@ -1,0 +1,34 @@
+"""Answers that need no session: the pong of a ping, and the last words to a socket that is refused."""
+
+from __future__ import annotations
+
+from msgspec import UNSET
+
+from gateway.protocol import messages as m
+from gateway.protocol.actions import Action, CloseSocket, SendMessage
+from gateway.protocol.errors import ERRORS, CloseCode, Code, Problem
+from gateway.protocol.translate import error_message
+
+
+def refusal(code: Code, message: str, now: float) -> list[Action]:
+    """Tell a client why its connection ends, then close it with the code of the error table."""
+    close = ERRORS[code].close or CloseCode.POLICY
+    return [
+        SendMessage(error_message(Problem(code, message), now=now)),
+        CloseSocket(int(close), str(code)),
+    ]
+
+
+def pong(ping: m.Ping, now: float) -> m.Pong:
+    """Echo a ping: an object unchanged, any other `data` under `echo`."""
+    data: dict[str, object] = {}
+    if isinstance(ping.data, dict):
+        data.update(ping.data)
+    elif ping.data is not UNSET:
+        data["echo"] = ping.data
+    if ping.payload is not UNSET:
+        data["payload"] = ping.payload
+    if ping.timestamp_ms is not None:
+        data["client_time_ms"] = ping.timestamp_ms
+    data["server_time_ms"] = int(now * 1000)
+    return m.Pong(timestamp=int(now), payload=ping.payload, data=data)

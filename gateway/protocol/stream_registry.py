@@ -1,0 +1,145 @@
+"""The streams of one session: their ids and handles, how many there may be, and which one a message means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from talkup.v1 import task_pb2
+
+from gateway.protocol import messages as m
+from gateway.protocol.codec import decode_tagged
+from gateway.protocol.errors import Code, Problem
+from gateway.protocol.limits import Limits
+from gateway.protocol.negotiation import StreamSpec, negotiate
+from gateway.protocol.stream import Stream
+
+
+class BinaryChunk(NamedTuple):
+    """A binary frame assigned to a stream; `sequence` is None for a raw one."""
+
+    stream: Stream
+    sequence: int | None
+    payload: bytes
+
+
+class StreamRegistry:
+    """Open, ending and recently ended streams. An id is used once in a session's life.
+
+    `busy` returns None if a service has room for another stream, else the milliseconds after which to ask again.
+    """
+
+    def __init__(self, session_id: str, limits: Limits, busy: Callable[[task_pb2.ServiceType], int | None]) -> None:
+        self._session_id = session_id
+        self._limits = limits
+        self._busy = busy
+        self._streams: dict[str, Stream] = {}
+        self._used_ids: set[str] = set()
+        self._handles = 0
+
+    @property
+    def by_id(self) -> Mapping[str, Stream]:
+        """Every stream that is known still, in the order of their beginning."""
+        return self._streams
+
+    @property
+    def open(self) -> list[Stream]:
+        """The streams that take chunks."""
+        return [stream for stream in self._streams.values() if stream.is_open]
+
+    @property
+    def unfinished(self) -> int:
+        """How many streams are open or ending."""
+        return sum(stream.ended_message is None for stream in self._streams.values())
+
+    def reserve(self, stream_ids: set[str]) -> None:
+        """These ids were used at another gateway."""
+        self._used_ids |= stream_ids
+        self._handles = len(self._used_ids)
+
+    def add_restored(self, stream: Stream) -> None:
+        """Add a stream that another gateway held."""
+        self._streams[stream.stream_id] = stream
+        self._handles = max(self._handles, stream.handle)
+
+    def begin(
+        self, start: m.StreamStart, stream_id: str, *, packets: bool = False, implicit: bool = False
+    ) -> Stream | Problem:
+        """A new stream on the terms of `start`, or why there is none."""
+        if stream_id in self._used_ids:
+            problem = Problem(Code.STREAM_EXISTS, "stream_id: this session has used it already", field="stream_id")
+            return problem.of_stream(stream_id)
+        spec = negotiate(start, stream_id, packets=packets)
+        if isinstance(spec, Problem):
+            return spec.of_stream(stream_id)
+        if self.unfinished >= self._limits.max_open_streams or len(self._used_ids) >= self._limits.max_streams:
+            return Problem(Code.TOO_MANY_STREAMS, "the session has as many streams as it may").of_stream(stream_id)
+        if not packets and (wait_ms := self._wait_for_room(spec)) is not None:
+            return Problem(Code.BUSY, "every worker slot is taken", retry_after_ms=wait_ms).of_stream(stream_id)
+        self._used_ids.add(stream_id)
+        self._handles += 1
+        stream = Stream(self._session_id, spec, handle=self._handles, limits=self._limits)
+        stream.implicit = implicit
+        self._streams[stream_id] = stream
+        self.forget_ended()
+        return stream
+
+    def forget_ended(self) -> None:
+        """Forget the oldest ended streams beyond the limit."""
+        ended = [stream_id for stream_id, stream in self._streams.items() if stream.ended_message is not None]
+        for stream_id in ended[: max(0, len(ended) - self._limits.kept_streams)]:
+            del self._streams[stream_id]
+
+    def free_id(self, prefix: str) -> str:
+        """An id that was not used yet."""
+        number = 1
+        while f"{prefix}-{number}" in self._used_ids:
+            number += 1
+        return f"{prefix}-{number}"
+
+    def find_open(self, stream_id: str | None) -> Stream | Problem:
+        """The open stream of this id; without an id, the only one that is open."""
+        if stream_id is None:
+            going = self.open
+            if len(going) == 1:
+                return going[0]
+            if going:
+                return Problem(Code.BAD_MESSAGE, "stream_id: is required while several are open", field="stream_id")
+            return Problem(Code.UNKNOWN_STREAM, "no stream is open", field="stream_id")
+        stream = self._streams.get(stream_id)
+        if stream is None or not stream.is_open:
+            message = "stream_id: no such stream is open; begin it with stream_start"
+            return Problem(Code.UNKNOWN_STREAM, message, stream_id=stream_id, field="stream_id")
+        return stream
+
+    def assign_binary(self, payload: bytes) -> BinaryChunk | Problem:
+        """The stream of a binary frame: the one its tag names, else the only open raw one."""
+        going = self.open
+        tagged = {stream.handle: stream for stream in self._streams.values() if stream.spec.tagged}
+        raw = [stream for stream in going if not stream.spec.tagged]
+        frame = decode_tagged(payload) if tagged else None
+        if frame is not None and (named := tagged.get(frame.handle)) is not None:
+            # A late frame of a stream that has ended must not become media of the raw stream.
+            stream = self.find_open(named.stream_id)
+            return stream if isinstance(stream, Problem) else BinaryChunk(stream, frame.sequence, frame.payload)
+        if len(raw) == 1:
+            return BinaryChunk(raw[0], None, payload)
+        if raw:
+            message = "framing: several raw streams are open; start them with framing tagged"
+            return Problem(Code.BAD_MESSAGE, message, field="framing")
+        if frame is None and any(stream.spec.tagged for stream in going):
+            return Problem(Code.BAD_PAYLOAD, "the binary frame has no header of a tagged chunk", field="framing")
+        field = "handle" if tagged else "stream_id"
+        return Problem(Code.UNKNOWN_STREAM, "no open stream takes this binary frame", field=field)
+
+    def states(self) -> list[m.StreamState]:
+        """Where each stream stands."""
+        return [stream.state() for stream in self._streams.values()]
+
+    def _wait_for_room(self, spec: StreamSpec) -> int | None:
+        """Milliseconds after which to ask again if no service of a stream has room; None: one may have some.
+
+        Packets skip this check: their sender ignores the answer, and would have its next packet refused as well.
+        """
+        waits = [wait for service in spec.services if (wait := self._busy(service)) is not None]
+        return max(waits) if len(waits) == len(spec.services) else None

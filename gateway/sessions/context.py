@@ -1,0 +1,28 @@
+"""What every session of a gateway shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.auth import Authenticator
+from gateway.config import GatewayConfig
+from gateway.metrics import Metrics
+from gateway.protocol.limits import Limits
+from gateway.status import StatusSource
+from gateway.store.sqlite import Store
+from gateway.upstream.pool import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayContext:
+    """The settings and the parts of one gateway. `clock` gives UNIX seconds."""
+
+    config: GatewayConfig
+    limits: Limits
+    upstream: Upstream
+    store: Store
+    metrics: Metrics
+    authenticator: Authenticator
+    status: StatusSource
+    clock: Callable[[], float]

@@ -1,0 +1,131 @@
+"""What a session writes to the store, in order, and how it reads back what another process wrote.
+
+Writes keep their order, so a message that must not leave before the text before it is safe waits for the latest write.
+"""
+
+from __future__ import annotations
+
+import uuid
+from concurrent.futures import Future
+from typing import NamedTuple
+
+import structlog
+from talkup.v1 import task_pb2, transcript_pb2
+
+from gateway.metrics import Metrics
+from gateway.protocol.snapshot import SnapshotError, StreamSnapshot, decode_snapshot
+from gateway.protocol.states import StoreRelease
+from gateway.store.sqlite import Store, StoredSession, StreamStart
+from gateway.transcript_formats import Segment, Word
+
+log = structlog.get_logger()
+
+
+class RestoredStream(NamedTuple):
+    """A stream as another process left it, with its finals."""
+
+    snapshot: StreamSnapshot
+    finals: list[transcript_pb2.Transcript]
+
+
+class SessionPersistence:
+    """One session's writes. None of them waits; a write that fails is counted."""
+
+    def __init__(self, session_id: str, store: Store, metrics: Metrics) -> None:
+        self._session_id = session_id
+        self._store = store
+        self._metrics = metrics
+        self._stream_keys: dict[str, str] = {}
+        self._latest: Future[None] | None = None
+
+    @property
+    def unconfirmed(self) -> Future[None] | None:
+        """The latest write, unless it is done: once it is, so are all before it."""
+        return self._latest
+
+    def restored_streams(self, stored: StoredSession) -> list[RestoredStream]:
+        """The streams that can be continued; writes about them go to their old records."""
+        streams: list[RestoredStream] = []
+        for each in stored.streams:
+            try:
+                snapshot = decode_snapshot(each.state)
+            except SnapshotError:
+                log.warning("stream cannot be restored", session_id=self._session_id, stream_id=each.stream_id)
+                continue
+            streams.append(RestoredStream(snapshot, [_transcript(segment) for segment in each.segments]))
+            if not snapshot.ended:
+                self._stream_keys[each.stream_id] = each.stream_key
+        return streams
+
+    def write_session(self) -> None:
+        """The session lives, at this gateway."""
+        self._submit(self._store.begin_session(self._session_id))
+
+    def begin_stream(self, stream_id: str, started_at: float) -> None:
+        """A stream begins, unless it is known already; `started_at` in UNIX seconds."""
+        if stream_id not in self._stream_keys:
+            stream_key = self._stream_keys[stream_id] = uuid.uuid4().hex
+            start = StreamStart(self._session_id, stream_key, stream_id, started_at=started_at)
+            self._submit(self._store.begin_stream(start))
+
+    def write_segment(self, stream_id: str, result: task_pb2.TaskResult, snapshot: StreamSnapshot | None) -> None:
+        """A final, and in the same write where its stream stands."""
+        if (stream_key := self._stream_keys.get(stream_id)) is not None:
+            state = None if snapshot is None else snapshot.encode()
+            self._submit(self._store.add_segment(self._session_id, stream_key, _segment(result), state))
+
+    def write_snapshot(self, snapshot: StreamSnapshot) -> None:
+        """Where a stream stands."""
+        if (stream_key := self._stream_keys.get(snapshot.stream_id)) is not None:
+            self._submit(self._store.save_state(self._session_id, stream_key, snapshot.encode()))
+
+    def end_stream(self, stream_id: str, snapshot: StreamSnapshot) -> None:
+        """A stream is complete."""
+        if (stream_key := self._stream_keys.pop(stream_id, None)) is not None:
+            self._submit(self._store.end_stream(self._session_id, stream_key, snapshot.encode()))
+
+    def release(self, release: StoreRelease) -> None:
+        """The session is over at this gateway."""
+        if release is not StoreRelease.UNTOUCHED:
+            self._submit(self._store.release(self._session_id, closed=release is StoreRelease.CLOSED))
+
+    def _submit(self, write: Future[None]) -> None:
+        self._latest = None if write.done() and write.exception() is None else write
+        write.add_done_callback(self._count_failure)
+
+    def _count_failure(self, write: Future[None]) -> None:
+        if write.exception() is not None:
+            self._metrics.store_failures.inc()
+
+
+def _segment(result: task_pb2.TaskResult) -> Segment:
+    spoken = result.transcript
+    return Segment(
+        segment_id=spoken.segment_id,
+        text=spoken.text,
+        language=spoken.language,
+        confidence=round(spoken.confidence, 4),
+        start_ms=spoken.start_ms,
+        end_ms=spoken.end_ms,
+        words=tuple(Word(w.text, w.start_ms, w.end_ms, round(w.confidence, 4)) for w in spoken.words),
+        revision=spoken.revision,
+    )
+
+
+def _transcript(segment: Segment) -> transcript_pb2.Transcript:
+    words = [
+        transcript_pb2.Word(text=w.word, start_ms=w.start_ms, end_ms=w.end_ms, confidence=w.confidence)
+        for w in segment.words
+    ]
+    return transcript_pb2.Transcript(
+        segment_id=segment.segment_id,
+        revision=segment.revision,
+        is_final=True,
+        text=segment.text,
+        stable_chars=len(segment.text),
+        language=segment.language,
+        confidence=segment.confidence,
+        start_ms=segment.start_ms,
+        end_ms=segment.end_ms,
+        words=words,
+    )

@@ -1,0 +1,94 @@
+"""A session's open worker streams and their pumps: the tasks that carry their results into the session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+
+import structlog
+from talkup.v1 import error_pb2, task_pb2
+
+from gateway.metrics import Metrics
+from gateway.protocol.actions import TaskKey
+from gateway.protocol.negotiation import service_name
+from gateway.upstream.pool import TaskStream, Upstream
+
+log = structlog.get_logger()
+
+
+class WorkerCalls:
+    """The open calls of one session, by stream and service. Every `now` is UNIX seconds."""
+
+    def __init__(self, session_id: str, upstream: Upstream, metrics: Metrics) -> None:
+        self._session_id = session_id
+        self._upstream = upstream
+        self._metrics = metrics
+        self._open: dict[TaskKey, TaskStream] = {}
+        self._pumps: dict[TaskKey, asyncio.Task[None]] = {}
+        self._latest_chunk: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def open(self, key: TaskKey, request: task_pb2.TaskRequest, *, resumed: bool) -> TaskStream:
+        """Begin a call; its results have to be pumped."""
+        service = service_name(key.service_type)
+        log.info("stream opened", session_id=self._session_id, stream_id=key.stream_id, service=service)
+        stream = self._open[key] = self._upstream.open(key.service_type, request, resumed=resumed)
+        return stream
+
+    def pump(self, key: TaskKey, results: Coroutine[object, object, None]) -> None:
+        """Run the task that carries the results of a call; it calls `close` when they are over."""
+        task = self._pumps[key] = asyncio.get_running_loop().create_task(results)
+        task.add_done_callback(lambda _: self._pumps.pop(key, None))
+
+    def forward(self, key: TaskKey, request: task_pb2.TaskRequest, now: float) -> None:
+        """Offer a request to a call; ignored if the call is over."""
+        stream = self._open.get(key)
+        if stream is None:
+            return
+        if request.WhichOneof("payload") == "chunk":
+            self._latest_chunk[key.stream_id] = now
+            self._metrics.chunk_forwarded(key.service_type)
+        stream.offer(request)
+
+    def latest_chunk_at(self, stream_id: str) -> float | None:
+        """When the latest chunk of a stream was forwarded; None: none was, or the stream has ended."""
+        return self._latest_chunk.get(stream_id)
+
+    def forget_stream(self, stream_id: str) -> None:
+        """A stream has ended: no more chunks of it come."""
+        self._latest_chunk.pop(stream_id, None)
+
+    def congested(self) -> list[tuple[TaskKey, TaskStream]]:
+        """The calls that are too far behind to take more."""
+        return [(key, stream) for key, stream in self._open.items() if stream.congested]
+
+    def close(self, key: TaskKey) -> None:
+        """A call is over and its results are carried."""
+        self._open.pop(key, None)
+
+    def cancel(self) -> None:
+        """Drop all open calls; none of their results is carried any more."""
+        for key, stream in self._open.items():
+            stream.cancel()
+            self._pumps[key].cancel()
+        self._open.clear()
+
+    async def wait_over(self) -> None:
+        """Wait until every pump has ended; after `cancel` that is soon."""
+        await asyncio.gather(*self._pumps.values(), return_exceptions=True)
+
+
+def internal_error(session_id: str, key: TaskKey) -> task_pb2.TaskResult:
+    """The result that ends a stream on which the gateway itself failed."""
+    error = error_pb2.Error(
+        status_code=13,
+        code=error_pb2.ERROR_CODE_INTERNAL,
+        message="internal error on this stream",
+        retryable=True,
+        fatal=True,
+    )
+    return task_pb2.TaskResult(
+        session_id=session_id, stream_id=key.stream_id, service_type=key.service_type, error=error
+    )
