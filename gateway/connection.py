@@ -19,6 +19,7 @@ from gateway.auth import Audience, AuthError, FailureLimiter, Principal
 from gateway.credentials import Credential
 from gateway.outbox import Closing, Outbox
 from gateway.protocol.actions import CloseSocket, ResumeSession, SendMessage
+from gateway.protocol.codec import utf8_bytes
 from gateway.protocol.errors import Code
 from gateway.protocol.replies import refusal
 from gateway.sessions.context import GatewayContext
@@ -40,7 +41,7 @@ class Connection:
     def __init__(
         self, socket: ServerConnection, context: GatewayContext, directory: SessionDirectory, failures: FailureLimiter
     ) -> None:
-        self.outbox = Outbox(context.config.outbox_messages, context.config.outbox_bytes)
+        self.outbox = Outbox(context.config.outbox_messages, context.config.outbox_bytes, context.clock)
         self._socket = socket
         self._context = context
         self._directory = directory
@@ -165,7 +166,7 @@ class Connection:
     def _refuse(self, code: Code, message: str) -> None:
         """Refuse a socket that belongs to no session."""
         self._context.metrics.errors.labels(code).inc()
-        for action in refusal(code, message, self._context.clock()):
+        for action in refusal(code, message):
             match action:
                 case SendMessage(error):
                     self.outbox.put(error)
@@ -194,7 +195,7 @@ class Connection:
             async for message in self._socket:
                 self._received += 1
                 metrics.frames.labels("text" if isinstance(message, str) else "binary").inc()
-                metrics.frame_bytes.inc(len(message))
+                metrics.frame_bytes.inc(utf8_bytes(message) if isinstance(message, str) else len(message))
                 runner = self._runner
                 if runner is None or runner.peer is not self or self._directory.draining:
                     continue

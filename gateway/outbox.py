@@ -7,12 +7,12 @@ read hits the bound, and its socket is closed (1008).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
+import time
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-import msgspec
-
+from gateway.protocol.codec import encode
 from gateway.protocol.delivery import slot_of
 from gateway.protocol.errors import CloseCode
 from gateway.protocol.messages import ServerMessage
@@ -41,9 +41,11 @@ class Outbox:
     Beyond `max_messages` or `max_bytes` every waiting message is dropped and the socket closed.
     """
 
-    def __init__(self, max_messages: int, max_bytes: int) -> None:
+    def __init__(self, max_messages: int, max_bytes: int, clock: Callable[[], float] = time.time) -> None:
+        """`clock` gives the UNIX seconds with which messages are stamped."""
         self._max_messages = max_messages
         self._max_bytes = max_bytes
+        self._clock = clock
         self._waiting: dict[Hashable, Outgoing] = {}
         self._taken: Outgoing | None = None
         self._bytes = 0
@@ -81,7 +83,7 @@ class Outbox:
             place = self._serial
         else:
             place = slot.key
-        entry = Outgoing(message, msgspec.json.encode(message), after)
+        entry = Outgoing(message, encode(message, self._clock()), after)
         self._waiting[place] = entry
         self._bytes += len(entry.payload)
         if len(self._waiting) > self._max_messages or self._bytes > self._max_bytes:

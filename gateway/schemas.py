@@ -136,9 +136,10 @@ def _definitions(union: Hashable, prefix: str) -> dict[str, _Schema]:
         if issubclass(kind, m.ClientBase):
             properties["timestamp"] = _CLIENT_TIMESTAMP
         else:
-            definitions[kind.__name__]["required"] = sorted(
-                {*definitions[kind.__name__]["required"], "protocol_version"}, key=list(properties).index
-            )
+            # Every message that leaves carries both; the classes have defaults for them.
+            del properties["timestamp"]["default"]
+            required = {*definitions[kind.__name__]["required"], "timestamp", "protocol_version"}
+            definitions[kind.__name__]["required"] = sorted(required, key=list(properties).index)
     for name in _REPAIRS.keys() & definitions.keys():
         _REPAIRS[name](definitions[name]["properties"])
     return definitions

@@ -99,9 +99,19 @@ def encode_tagged(handle: int, sequence: int, payload: bytes) -> bytes:
     return _TAG.pack(_TAG_MAGIC, _TAG_VERSION, handle, sequence) + payload
 
 
-def encode(message: messages.ServerMessage) -> str:
-    """Write a message as the text of a frame."""
-    return msgspec.json.encode(message).decode()
+def is_longer(text: str, limit: int) -> bool:
+    """Whether a text has more than `limit` bytes as UTF-8. Most texts are short enough to tell without encoding."""
+    return len(text) > limit or (len(text) * 4 > limit and utf8_bytes(text) > limit)
+
+
+def utf8_bytes(text: str) -> int:
+    """How many bytes a text has as UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def encode(message: messages.ServerMessage, now: float) -> bytes:
+    """A message as it leaves at `now`, UNIX seconds."""
+    return msgspec.json.encode(msgspec.structs.replace(message, timestamp=int(now)))
 
 
 def _stream_named(top: Mapping[str, Any]) -> str | None:

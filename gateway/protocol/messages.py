@@ -147,9 +147,9 @@ ClientMessage = Auth | Ping | Status | StreamStart | StreamChunk | MediaPacket |
 
 
 class ServerBase(Struct, frozen=True, kw_only=True, tag_field="type"):
-    """The envelope. `timestamp` is the gateway's clock, UNIX seconds."""
+    """The envelope. `timestamp` is the gateway's clock, UNIX seconds; `codec.encode` stamps a message as it leaves."""
 
-    timestamp: int
+    timestamp: int = 0
     protocol_version: str = PROTOCOL_VERSION
 
 

@@ -1,4 +1,4 @@
-"""Recordings within a stream: which chunk begins one, and which belong to none.
+"""Recordings within a stream: which chunk begins one, and which chunks belong to none.
 
 A recorder that restarts writes a new container header; the header's magic, never a number, tells where. Browsers may
 make a first slice of one byte, so a chunk that could be the beginning of a header waits for the next one.
@@ -12,10 +12,10 @@ from typing import Final
 
 from talkup.v1 import media_pb2
 
+from gateway.protocol.chunk import Chunk
 from gateway.protocol.magic import HEADER_BYTES, HeaderMatch, match_header, match_media
-from gateway.protocol.sequence import Piece
 
-# A header is complete within its first 12 bytes; more waiting pieces than that hold nothing.
+# A header is complete within its first 12 bytes; more waiting chunks than that hold nothing.
 _MAX_PENDING: Final = 16
 
 _WITH_HEADER: Final = frozenset(
@@ -25,17 +25,17 @@ _WITH_HEADER: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A piece that belongs to a recording; `new_recording`: it begins one with a header of its own."""
+    """A chunk that belongs to a recording; `new_recording`: it begins one with a header of its own."""
 
-    piece: Piece
+    chunk: Chunk
     new_recording: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A piece without a recording to belong to; dropped."""
+    """A chunk without a recording to belong to; dropped."""
 
-    piece: Piece
+    chunk: Chunk
 
 
 RecordingEvent = Accepted | Orphan
@@ -48,59 +48,58 @@ def has_headers(fmt: media_pb2.MediaFormat) -> bool:
 
 
 class Recordings:
-    """Follows one stream's pieces, in order, from recording to recording."""
+    """Follows one stream's chunks, in order, from recording to recording."""
 
     def __init__(self, fmt: media_pb2.MediaFormat) -> None:
         self._tracked = has_headers(fmt)
         # A declared Opus without a container is bare packets: nothing to wait for.
         self._sniffed = fmt.container == media_pb2.CONTAINER_SNIFF
         self._open = not self._tracked or (self._sniffed and fmt.mime_type.startswith("audio/opus"))
-        self._pending: list[Piece] = []
+        self._pending: list[Chunk] = []
 
     @property
-    def pending(self) -> Sequence[Piece]:
-        """Pieces that wait for more bytes."""
+    def pending(self) -> Sequence[Chunk]:
+        """Chunks that wait for more bytes."""
         return self._pending
 
-    def go_on(self) -> None:
-        """A recording was begun before, at another gateway."""
+    def resume(self) -> None:
+        """A recording began at another gateway."""
         self._open = True
 
-    def take(self, piece: Piece) -> list[RecordingEvent]:
-        """Place a piece; pieces that may be the beginning of a header come out with a later one."""
+    def place(self, chunk: Chunk) -> list[RecordingEvent]:
+        """Find the recording of a chunk; chunks that may be the beginning of a header come out with a later one."""
         if not self._tracked:
-            return [Accepted(piece, new_recording=False)]
+            return [Accepted(chunk, new_recording=False)]
         events: list[RecordingEvent] = []
-        if piece.missing_before or len(self._pending) >= _MAX_PENDING:
+        if len(self._pending) >= _MAX_PENDING:
             events += self.drain()
         if self._pending:
-            match = self._match(
-                b"".join(p.payload[:HEADER_BYTES] for p in self._pending) + piece.payload[:HEADER_BYTES]
-            )
+            heads = b"".join(waiting.payload[:HEADER_BYTES] for waiting in self._pending)
+            match = self._match(heads + chunk.payload[:HEADER_BYTES])
             if match is HeaderMatch.NO:
                 events += self.drain()
         if not self._pending:
-            match = self._match(piece.payload) if piece.payload else HeaderMatch.NO
+            match = self._match(chunk.payload) if chunk.payload else HeaderMatch.NO
         if match is HeaderMatch.PARTIAL:
-            self._pending.append(piece)
+            self._pending.append(chunk)
         elif match is HeaderMatch.FULL:
-            events += self._begin(piece)
+            events += self._begin(chunk)
         else:
-            events.append(self._place(piece))
+            events.append(self._place(chunk))
         return events
 
     def drain(self) -> list[RecordingEvent]:
-        """Let go what waits for more bytes: it is no header."""
+        """Let go of what waits for more bytes: it is not a header. Also before a hole, which no header spans."""
         pending, self._pending = self._pending, []
-        return [self._place(piece) for piece in pending]
+        return [self._place(chunk) for chunk in pending]
 
     def _match(self, data: bytes) -> HeaderMatch:
         return match_media(data) if self._sniffed and not self._open else match_header(data)
 
-    def _begin(self, piece: Piece) -> list[RecordingEvent]:
-        pieces, self._pending = [*self._pending, piece], []
+    def _begin(self, chunk: Chunk) -> list[RecordingEvent]:
+        chunks, self._pending = [*self._pending, chunk], []
         self._open = True
-        return [Accepted(each, new_recording=index == 0) for index, each in enumerate(pieces)]
+        return [Accepted(each, new_recording=index == 0) for index, each in enumerate(chunks)]
 
-    def _place(self, piece: Piece) -> RecordingEvent:
-        return Accepted(piece, new_recording=False) if self._open else Orphan(piece)
+    def _place(self, chunk: Chunk) -> RecordingEvent:
+        return Accepted(chunk, new_recording=False) if self._open else Orphan(chunk)

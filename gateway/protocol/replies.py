@@ -10,11 +10,11 @@ from gateway.protocol.errors import ERRORS, CloseCode, Code, Problem
 from gateway.protocol.translate import error_message
 
 
-def refusal(code: Code, message: str, now: float) -> list[Action]:
+def refusal(code: Code, message: str) -> list[Action]:
     """Tell a client why its connection ends, then close it with the code of the error table."""
     close = ERRORS[code].close or CloseCode.POLICY
     return [
-        SendMessage(error_message(Problem(code, message), now=now)),
+        SendMessage(error_message(Problem(code, message))),
         CloseSocket(int(close), str(code)),
     ]
 
@@ -31,4 +31,4 @@ def pong(ping: m.Ping, now: float) -> m.Pong:
     if ping.timestamp_ms is not None:
         data["client_time_ms"] = ping.timestamp_ms
     data["server_time_ms"] = int(now * 1000)
-    return m.Pong(timestamp=int(now), payload=ping.payload, data=data)
+    return m.Pong(payload=ping.payload, data=data)

@@ -10,8 +10,8 @@ from gateway.protocol.joining import join_finals
 from gateway.protocol.messages import TranscriptUpdate
 from gateway.protocol.translate import transcript_message
 
-# More revisions than a segment has in one gateway's life.
-_REVISIONS_A_LIFE = 10_000
+# More revisions than a segment gets from one gateway.
+_REVISIONS_PER_GENERATION = 10_000
 
 
 class Segments:
@@ -40,23 +40,23 @@ class Segments:
         """Everything final, in order."""
         return join_finals(self._texts)
 
-    def take(self, transcript: transcript_pb2.Transcript, now: float) -> TranscriptUpdate | None:
+    def accept(self, transcript: transcript_pb2.Transcript) -> TranscriptUpdate | None:
         """The message for a worker's segment; None for one that comes too late."""
         if transcript.segment_id <= self.last_final_id:
             return None
         if transcript.segment_id != self._segment_id:
             self._segment_id, self._revision = transcript.segment_id, 0
         self._revision = max(self._revision + 1, transcript.revision)
-        message = transcript_message(self._stream_id, transcript, revision=self._revision, words=self._words, now=now)
+        message = transcript_message(self._stream_id, transcript, revision=self._revision, words=self._words)
         if transcript.is_final:
             self.last_final_id = transcript.segment_id
             self._finals.append(message)
             self._texts.append((transcript.text, transcript.language))
         return message
 
-    def begin_life(self, lives: int) -> None:
-        """Another gateway goes on: the segment under way keeps rising above all revisions of `lives` earlier ones."""
-        self._segment_id, self._revision = self.last_final_id + 1, lives * _REVISIONS_A_LIFE
+    def begin_generation(self, generation: int) -> None:
+        """Another gateway goes on: revisions of the segment under way rise above those of all earlier generations."""
+        self._segment_id, self._revision = self.last_final_id + 1, generation * _REVISIONS_PER_GENERATION
 
     def after(self, segment_id: int) -> list[TranscriptUpdate]:
         """The finals above this id that are still kept."""

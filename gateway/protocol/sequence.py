@@ -1,8 +1,8 @@
-"""The order of chunks: numbers in, the same chunks in order out, each hole told once.
+"""The order of chunks: chunks in, the same chunks in order out, each hole reported once before the chunk behind it.
 
-A stream's first number is its base: 0 or a container header at once, any other number as soon as it is clear that
+The first sequence of a stream is its base: 0 or a container header at once, any other as soon as it is clear that
 nothing lower comes. Behind a hole, chunks are held until it is filled, until they have waited `gap_seconds`, or until
-the window is full; then the hole is given up, told once, and the stream goes on behind it.
+the window is full; then the hole is given up and reported, and the stream goes on behind it.
 
 Packet streams (TalkUp's web app) number each recording anew and number late blobs of an old recording from the new
 counter. There a number already passed begins a new numbering, unless its bytes show that it is a duplicate. In streams
@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
+from gateway.protocol.chunk import Chunk
 from gateway.protocol.limits import Limits
 from gateway.protocol.magic import HeaderMatch, match_header
 
@@ -26,19 +27,8 @@ _KEPT_GAPS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A chunk in its place, `arrived` in UNIX seconds. `missing_before` chunks directly before it are lost for good."""
-
-    number: int
-    payload: bytes
-    capture_ms: int | None = None
-    missing_before: int = 0
-    arrived: float = field(default=0.0, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Gap:
-    """Numbers given up, both ends included."""
+    """Sequences given up, both ends included."""
 
     first: int
     last: int
@@ -46,30 +36,23 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """A chunk of a recording whose header was never seen here; dropped."""
+    """A chunk of a recording whose header never came; dropped."""
 
-    number: int
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A number that was received before or given up; dropped."""
+    """A chunk that was received before or given up; dropped."""
 
-    number: int
-
-
-SequenceEvent = Piece | Gap | Stale | Duplicate
+    sequence: int
 
 
-@dataclass(slots=True)
-class _Held:
-    payload: bytes
-    capture_ms: int | None
-    arrived: float
+SequenceEvent = Chunk | Gap | Stale | Duplicate
 
 
 class Sequencer:
-    """Puts the chunks of one stream in order. `packets`: number rules of TalkUp's packet streams."""
+    """Puts the chunks of one stream in order. `packets`: the numbering rules of TalkUp's packet streams."""
 
     def __init__(self, limits: Limits, *, packets: bool, headers: bool) -> None:
         """`headers`: the format has container headers, so that they can tell recordings apart."""
@@ -77,39 +60,41 @@ class Sequencer:
         self._packets = packets
         self._headers = headers
         self._next: int | None = None
-        self._held: dict[int, _Held] = {}
+        self._held: dict[int, Chunk] = {}
         self._held_bytes = 0
-        self._missing = 0
         self._paused = False
+        self._resumed_at = 0.0
         self._digests: dict[int, int] = {}
         self._given_up: deque[Gap] = deque(maxlen=_KEPT_GAPS)
 
     @property
-    def next_number(self) -> int:
-        """The number expected next: everything below was received or given up."""
+    def next_sequence(self) -> int:
+        """The sequence expected next: everything below was received or given up."""
         return 0 if self._next is None else self._next
 
     @property
     def started(self) -> bool:
-        """Whether the stream's first number is known."""
+        """Whether the stream's first sequence is known."""
         return self._next is not None
 
-    def begin_at(self, number: int) -> None:
-        """Everything below `number` was taken before, by another gateway."""
-        self._next = number
+    @property
+    def next_untaken(self) -> int:
+        """The sequence after the highest received so far: that of a chunk whose frame carries none."""
+        return max([self.next_sequence, *(held + 1 for held in self._held)])
 
-    def offer(self, number: int | None, payload: bytes, capture_ms: int | None, now: float) -> list[SequenceEvent]:
-        """Take a chunk; `number` None: the one after the highest received so far."""
-        if number is None:
-            number = max([self.next_number, *(held + 1 for held in self._held)])
-        held = _Held(payload, capture_ms, now)
-        if number in self._held:
-            return [Duplicate(number)]
+    def begin_at(self, sequence: int) -> None:
+        """Another gateway took everything below `sequence`."""
+        self._next = sequence
+
+    def offer(self, chunk: Chunk) -> list[SequenceEvent]:
+        """Take a chunk; it comes out now, with later ones, or not at all."""
+        if chunk.sequence in self._held:
+            return [Duplicate(chunk.sequence)]
         if self._next is None:
-            return self._offer_first(number, held)
-        if number < self._next:
-            return self._offer_passed(number, held)
-        self._hold(number, held)
+            return self._offer_first(chunk)
+        if chunk.sequence < self._next:
+            return self._offer_passed(chunk)
+        self._hold(chunk)
         return self._release()
 
     def poll(self, now: float) -> list[SequenceEvent]:
@@ -124,7 +109,8 @@ class Sequencer:
         """When `poll` is due; None while nothing is held, or the client is away."""
         if self._paused or not self._held:
             return None
-        return next(iter(self._held.values())).arrived + self._limits.gap_seconds
+        first = next(iter(self._held.values()))
+        return max(first.arrived, self._resumed_at) + self._limits.gap_seconds
 
     def drain(self) -> list[SequenceEvent]:
         """Release all that is held, giving up every hole: nothing more comes."""
@@ -139,80 +125,79 @@ class Sequencer:
         self._paused = True
 
     def proceed(self, now: float) -> None:
-        """The client is back; what is held waits anew."""
+        """The client is back; what is held waits from now on."""
         self._paused = False
-        for held in self._held.values():
-            held.arrived = now
+        self._resumed_at = now
 
-    def _offer_first(self, number: int, held: _Held) -> list[SequenceEvent]:
+    def _offer_first(self, chunk: Chunk) -> list[SequenceEvent]:
         events: list[SequenceEvent] = []
-        match = match_header(held.payload) if self._headers and held.payload else HeaderMatch.NO
+        match = match_header(chunk.payload) if self._headers and chunk.payload else HeaderMatch.NO
         begins = match is HeaderMatch.FULL or (self._packets and match is HeaderMatch.PARTIAL)
-        if number == 0 or begins:
-            self._next = number
+        if chunk.sequence == 0 or begins:
+            self._next = chunk.sequence
             if self._packets and self._headers:
-                events += self._drop_stale(number)
-        self._hold(number, held)
+                events += self._drop_stale(chunk.sequence)
+        self._hold(chunk)
         return events + self._release()
 
     def _drop_stale(self, base: int) -> list[SequenceEvent]:
-        """Forget what a client queued before it began anew; its direct successor may just have overtaken `base`."""
-        stale = [number for number in self._held if number != base + 1]
-        for number in stale:
-            self._held_bytes -= len(self._held.pop(number).payload)
-        return [Stale(number) for number in stale]
+        """Forget what a client queued before its recording restarted; the chunk after `base` may have overtaken it."""
+        stale = [sequence for sequence in self._held if sequence != base + 1]
+        for sequence in stale:
+            self._held_bytes -= len(self._held.pop(sequence).payload)
+        return [Stale(sequence) for sequence in stale]
 
-    def _offer_passed(self, number: int, held: _Held) -> list[SequenceEvent]:
-        if any(gap.first <= number <= gap.last for gap in self._given_up) or self._is_duplicate(number, held.payload):
-            return [Duplicate(number)]
+    def _offer_passed(self, chunk: Chunk) -> list[SequenceEvent]:
+        if any(gap.first <= chunk.sequence <= gap.last for gap in self._given_up) or self._is_duplicate(chunk):
+            return [Duplicate(chunk.sequence)]
         events = self.drain()
-        self._next = number
+        self._next = chunk.sequence
         self._digests.clear()
         self._given_up.clear()
-        self._hold(number, held)
+        self._hold(chunk)
         return events + self._release()
 
-    def _is_duplicate(self, number: int, payload: bytes) -> bool:
-        same = len(payload) >= _MIN_DIGEST_BYTES and self._digests.get(number) == zlib.crc32(payload)
+    def _is_duplicate(self, chunk: Chunk) -> bool:
+        same = len(chunk.payload) >= _MIN_DIGEST_BYTES and self._digests.get(chunk.sequence) == zlib.crc32(
+            chunk.payload
+        )
         if self._packets:
             return same
-        return same or not self._begins_recording(payload)
+        return same or not self._begins_recording(chunk.payload)
 
     def _begins_recording(self, payload: bytes) -> bool:
         return self._headers and match_header(payload) is HeaderMatch.FULL
 
-    def _hold(self, number: int, held: _Held) -> None:
-        self._held[number] = held
-        self._held_bytes += len(held.payload)
+    def _hold(self, chunk: Chunk) -> None:
+        self._held[chunk.sequence] = chunk
+        self._held_bytes += len(chunk.payload)
 
     def _release(self) -> list[SequenceEvent]:
         """What stands next, and more while the window is overfull."""
         events: list[SequenceEvent] = []
         while True:
-            while self._next is not None and (held := self._held.pop(self._next, None)) is not None:
-                events.append(self._pass(self._next, held))
+            while self._next is not None and (chunk := self._held.pop(self._next, None)) is not None:
+                events.append(self._pass(chunk))
                 self._next += 1
             if len(self._held) <= self._limits.window_chunks and self._held_bytes <= self._limits.window_bytes:
                 return events
             events += self._give_up()
 
-    def _pass(self, number: int, held: _Held) -> Piece:
-        self._held_bytes -= len(held.payload)
-        if self._packets or self._begins_recording(held.payload):
-            self._digests[number] = zlib.crc32(held.payload)
+    def _pass(self, chunk: Chunk) -> Chunk:
+        self._held_bytes -= len(chunk.payload)
+        if self._packets or self._begins_recording(chunk.payload):
+            self._digests[chunk.sequence] = zlib.crc32(chunk.payload)
             if len(self._digests) > _KEPT_DIGESTS:
                 del self._digests[next(iter(self._digests))]
-        missing, self._missing = self._missing, 0
-        return Piece(number, held.payload, held.capture_ms, missing, held.arrived)
+        return chunk
 
     def _give_up(self) -> list[SequenceEvent]:
-        """Go on at the lowest number held; the first number of a stream is its base and leaves no gap."""
+        """Go on at the lowest sequence held; the first one of a stream is its base and leaves no gap."""
         lowest = min(self._held)
         if self._next is None or lowest == self._next:
             self._next = lowest
             return []
         gap = Gap(self._next, lowest - 1)
         self._given_up.append(gap)
-        self._missing += lowest - self._next
         self._next = lowest
         return [gap]

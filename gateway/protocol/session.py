@@ -21,7 +21,7 @@ from gateway.protocol.actions import (
     StoreSession,
     TaskKey,
 )
-from gateway.protocol.codec import decode_text
+from gateway.protocol.codec import decode_text, is_longer
 from gateway.protocol.delivery import Backlog
 from gateway.protocol.errors import ERRORS, CloseCode, Code, Problem
 from gateway.protocol.limits import Limits
@@ -92,7 +92,7 @@ class Session:
         self._streams.reserve(set(used))
         actions: list[Action] = []
         for snapshot, finals in streams:
-            stream = Stream.restored(self.session_id, snapshot, finals, self._limits, now)
+            stream = Stream.restored(self.session_id, snapshot, finals, self._limits)
             self._streams.add_restored(stream)
             if stream.implicit:
                 self._packets.begun(stream.spec.kind, stream.stream_id)
@@ -105,7 +105,9 @@ class Session:
         actions: list[Action] = []
         for stream in self._streams.open:
             if stream.spec.packets:
-                actions += stream.flush(None, now)
+                flushed = stream.flush(None, now)
+                # Only a client of messages can have so many flushes open that one is refused.
+                actions += flushed if isinstance(flushed, list) else []
         return self._deliver(actions)
 
     @property
@@ -127,7 +129,7 @@ class Session:
         """An authenticated socket connected. `last_segment_ids`: per stream the highest final that the client holds."""
         is_resumed = self.phase in (SessionPhase.OPEN, SessionPhase.DETACHED)
         if not self._move(SessionMove.CONNECT):
-            return refusal(Code.SESSION_EXPIRED, "the session has expired; begin a new one", now)
+            return refusal(Code.SESSION_EXPIRED, "the session has expired; begin a new one")
         self._auth_deadline = None
         self._rate.forget_refusals()
         for stream in self.streams.values():
@@ -141,22 +143,22 @@ class Session:
             limits=limits_data(self._limits),
         )
         missed = self._backlog.take_missed(self.streams, last_segment_ids or {})
-        opening = m.SessionMessage(timestamp=int(now), data=data)
+        opening = m.SessionMessage(data=data)
         return [StoreSession(), SendMessage(opening), *(SendMessage(message) for message in missed)]
 
-    def refused(self, now: float, *, code: Code = Code.UNAUTHENTICATED, message: str = "") -> list[Action]:
+    def refused(self, *, code: Code = Code.UNAUTHENTICATED, message: str = "") -> list[Action]:
         """The credential of `Authenticate` or `ResumeSession` was refused; an open session continues."""
         problem = Problem(code, message or "the credential is not valid")
         if self.phase is SessionPhase.OPEN:
-            return [self._tell(problem, now)]
+            return [self._tell(problem)]
         close = ERRORS[code].close or CloseCode.UNAUTHENTICATED
-        return [self._tell(problem, now), CloseSocket(int(close), str(code))]
+        return [self._tell(problem), CloseSocket(int(close), str(code))]
 
     def superseded(self, now: float, *, unsent: Iterable[m.ServerMessage]) -> list[Action]:
         """A newer socket takes the place of this one, which is told so; `unsent` as for `disconnected`."""
         return [
             *self.disconnected(now, is_clean=False, unsent=unsent),
-            *refusal(Code.SUPERSEDED, "a newer connection of this session took over", now),
+            *refusal(Code.SUPERSEDED, "a newer connection of this session took over"),
         ]
 
     def disconnected(self, now: float, *, is_clean: bool, unsent: Iterable[m.ServerMessage] = ()) -> list[Action]:
@@ -188,18 +190,18 @@ class Session:
         """The gateway shuts down: the session ends here at once, to be resumed where the store allows it."""
         return [CloseSocket(int(CloseCode.RESTART), "the gateway restarts"), *self._finish(SessionMove.DRAIN)]
 
-    def taken_over(self, now: float) -> list[Action]:
+    def taken_over(self) -> list[Action]:
         """Another gateway claimed the session: let go of it at once."""
-        told = refusal(Code.SUPERSEDED, "the session goes on at another gateway", now)
+        told = refusal(Code.SUPERSEDED, "the session goes on at another gateway")
         return [*self._deliver(told), *self._finish(SessionMove.TAKE_OVER)]
 
     def deleted(self) -> list[Action]:
         """The session was deleted at this gateway: it ends at once."""
         return [CloseSocket(int(CloseCode.NORMAL), "session deleted"), *self._finish(SessionMove.DELETE)]
 
-    def deleted_elsewhere(self, now: float) -> list[Action]:
+    def deleted_elsewhere(self) -> list[Action]:
         """The session was deleted at another gateway: it ends at once, and the client is told why."""
-        told = self._tell(Problem(Code.SESSION_EXPIRED, "the session was deleted"), now)
+        told = self._tell(Problem(Code.SESSION_EXPIRED, "the session was deleted"))
         return [*self._deliver([told]), *self.deleted()]
 
     def end_streams(self, now: float) -> list[Action]:
@@ -219,7 +221,7 @@ class Session:
         """Do what is due."""
         if self._auth_deadline is not None and now >= self._auth_deadline:
             self._auth_deadline = None
-            return refusal(Code.UNAUTHENTICATED, "no credential was given in time", now)
+            return refusal(Code.UNAUTHENTICATED, "no credential was given in time")
         actions: list[Action] = []
         for stream in self.streams.values():
             actions += stream.tick(now)
@@ -236,8 +238,8 @@ class Session:
 
     def receive_text(self, text: str, now: float) -> list[Action]:
         """A text frame."""
-        if len(text) > self._limits.max_message_bytes:
-            return self._too_large(now)
+        if is_longer(text, self._limits.max_message_bytes):
+            return self._too_large()
         message = decode_text(text, max_chunk_bytes=self._limits.max_chunk_bytes)
         if isinstance(message, Problem):
             return self._answer(message, now)
@@ -252,10 +254,13 @@ class Session:
     def receive_binary(self, payload: bytes, now: float) -> list[Action]:
         """A binary frame: a tagged chunk, or the next raw chunk of the only open stream."""
         if len(payload) > self._limits.max_message_bytes:
-            return self._too_large(now)
+            return self._too_large()
         if self.phase is not SessionPhase.OPEN:
             return self._answer(_UNAUTHENTICATED, now)
-        return self._answer(self._binary_chunk(payload, now), now)
+        chunk = self._streams.assign_binary(payload)
+        if isinstance(chunk, Problem):
+            return self._answer(chunk, now)
+        return self._answer(self._offer(chunk.stream, chunk.sequence, chunk.payload, None, now), now)
 
     # --- workers ---
 
@@ -264,10 +269,10 @@ class Session:
         stream = self.streams.get(key.stream_id)
         return [] if stream is None else self._deliver(stream.result(key.service_type, result, now))
 
-    def task_failover(self, key: TaskKey, replayed_from: int, now: float) -> list[Action]:
-        """A call moved to another worker, which got the chunks from this number (in the workers' count) on."""
+    def task_failover(self, key: TaskKey, replayed_from: int) -> list[Action]:
+        """A call moved to another worker, which got the chunks from this worker sequence on."""
         stream = self.streams.get(key.stream_id)
-        return [] if stream is None else self._deliver(stream.failover(key.service_type, replayed_from, now))
+        return [] if stream is None else self._deliver(stream.failover(key.service_type, replayed_from))
 
     # --- messages ---
 
@@ -308,19 +313,13 @@ class Session:
             return stream
         return self._offer(stream, chunk.sequence, chunk.payload, chunk.timestamp_ms, now)
 
-    def _binary_chunk(self, payload: bytes, now: float) -> Outcome:
-        chunk = self._streams.assign_binary(payload)
-        if isinstance(chunk, Problem):
-            return chunk
-        return self._offer(chunk.stream, chunk.sequence, chunk.payload, None, now)
-
     def _packet(self, packet: m.MediaPacket, now: float) -> Outcome:
         """A TalkUp packet: a chunk of its implicit stream, which it begins if there is none."""
         begun: list[Action] = []
         match self._packets.route(packet, [stream.stream_id for stream in self._streams.open]):
             case OrphanPacket(is_first):
                 text = f"the {packet.kind} stream has ended; a new recording begins a new one"
-                return [self._tell(Problem(Code.ORPHAN_CHUNK, text), now)] if is_first else []
+                return [self._tell(Problem(Code.ORPHAN_CHUNK, text))] if is_first else []
             case ToStream(stream_id):
                 stream = self.streams[stream_id]
             case BeginStream(start, named):
@@ -334,13 +333,15 @@ class Session:
         chunk = self._offer(stream, packet.sequence, packet.payload, packet.timestamp_ms, now)
         if not begun:
             return chunk
-        return [*begun, *(chunk if isinstance(chunk, list) else [self._tell(chunk, now)])]
+        return [*begun, *(chunk if isinstance(chunk, list) else [self._tell(chunk)])]
 
-    def _offer(self, stream: Stream, number: int | None, payload: bytes, capture_ms: int | None, now: float) -> Outcome:
+    def _offer(
+        self, stream: Stream, sequence: int | None, payload: bytes, capture_ms: int | None, now: float
+    ) -> Outcome:
         if len(payload) > self._limits.max_chunk_bytes:
             text = f"at most {self._limits.max_chunk_bytes} bytes a chunk"
             return Problem(Code.PAYLOAD_TOO_LARGE, text, field="data").of_stream(stream.stream_id)
-        return stream.chunk(number, payload, capture_ms, now)
+        return stream.chunk(sequence, payload, capture_ms, now)
 
     # --- refusing ---
 
@@ -355,7 +356,7 @@ class Session:
             return self._deliver(outcome)
         if not is_charged and (limited := self._charge(now)) is not None:
             return limited
-        return [self._tell(outcome, now)]
+        return [self._tell(outcome)]
 
     def _charge(self, now: float) -> list[Action] | None:
         """Count a message against the rate limit; what to do instead of handling it, if it is over the limit."""
@@ -363,17 +364,17 @@ class Session:
         if refused is None:
             return None
         if refused.closes:
-            return refusal(Code.RATE_LIMITED, "too many messages", now)
+            return refusal(Code.RATE_LIMITED, "too many messages")
         if not refused.is_reported:
             return []
         retry_after_ms = int(refused.wait_s * 1000) + 1
-        return [self._tell(Problem(Code.RATE_LIMITED, "too many messages", retry_after_ms=retry_after_ms), now)]
+        return [self._tell(Problem(Code.RATE_LIMITED, "too many messages", retry_after_ms=retry_after_ms))]
 
-    def _too_large(self, now: float) -> list[Action]:
-        return refusal(Code.PAYLOAD_TOO_LARGE, f"at most {self._limits.max_message_bytes} bytes a message", now)
+    def _too_large(self) -> list[Action]:
+        return refusal(Code.PAYLOAD_TOO_LARGE, f"at most {self._limits.max_message_bytes} bytes a message")
 
-    def _tell(self, problem: Problem, now: float) -> SendMessage:
-        return SendMessage(error_message(problem, now=now))
+    def _tell(self, problem: Problem) -> SendMessage:
+        return SendMessage(error_message(problem))
 
     # --- the table ---
 

@@ -1,8 +1,8 @@
 """What another gateway needs to take a stream up behind its last commit: terms, numbers and worker states, no media.
 
 A snapshot describes the stream as it stood before the first chunk that a worker would need again: the client sends
-from `next_number` on, workers count on from `next_inner`. The words of finals are kept beside it, not in it; only the
-workers' own `resume_state` holds some, so it lives and is deleted with them.
+from `next_sequence` on, workers count on from `next_worker_sequence`. The words of finals stand beside it in the store;
+only the workers' own `resume_state` holds some, so it lives and is deleted with them.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from talkup.v1 import analysis_pb2, media_pb2, task_pb2, transcript_pb2
 
 from gateway.protocol.messages import Kind
 from gateway.protocol.negotiation import StreamSpec
+from gateway.protocol.totals import Totals
 
 _VERSION: Final = 1
 
 
 class SnapshotError(ValueError):
-    """Bytes that are no snapshot of this version."""
+    """Bytes that are not a snapshot of this version."""
 
 
 class PartSnapshot(msgspec.Struct, frozen=True):
-    """One service's share: the first chunk it needs (workers' count) and the state to read it with."""
+    """One service's share: the worker sequence of the first chunk it needs, and the state to read that chunk with."""
 
     service: int
     live: bool
@@ -33,24 +34,12 @@ class PartSnapshot(msgspec.Struct, frozen=True):
     resume_state: bytes
 
 
-class TotalsSnapshot(msgspec.Struct, frozen=True):
-    """Counts of `stream_ended`, up to the snapshot."""
-
-    chunks: int = 0
-    bytes: int = 0
-    gaps: int = 0
-    missing: int = 0
-    duplicates: int = 0
-    orphans: int = 0
-    failovers: int = 0
-    damaged: int = 0
-
-
 class StreamSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A stream at a commit.
 
-    `next_number` is the client's number of the first chunk needed, None before any; `received` the highest number
-    taken then. `lives` counts the gateways that held the stream before. Messages of the worker contract stand encoded.
+    `next_sequence` is the first chunk that a worker needs again, in the client's numbers; None: any may come first.
+    `received` is the highest sequence taken by then. `generation` counts the gateways that held the stream before.
+    Messages of the worker contract stand encoded.
     """
 
     version: int = _VERSION
@@ -64,12 +53,12 @@ class StreamSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     packets: bool
     implicit: bool
     ended: bool
-    lives: int
-    next_inner: int
-    next_number: int | None
+    generation: int = msgspec.field(name="lives")
+    next_worker_sequence: int = msgspec.field(name="next_inner")
+    next_sequence: int | None = msgspec.field(name="next_number")
     received: int
     parts: tuple[PartSnapshot, ...]
-    totals: TotalsSnapshot
+    totals: Totals
 
     def encode(self) -> bytes:
         """As the store keeps it."""

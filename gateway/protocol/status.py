@@ -45,4 +45,4 @@ def status_message(
         services=list(snapshot.services),
         limits=limits_data(limits),
     )
-    return m.StatusMessage(timestamp=int(now), data=data)
+    return m.StatusMessage(data=data)

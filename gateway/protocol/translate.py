@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 from talkup.v1 import analysis_pb2, error_pb2, media_pb2, task_pb2, transcript_pb2
 
 from gateway.protocol import messages as m
+from gateway.protocol.chunk import NumberedChunk
 from gateway.protocol.errors import Problem, from_proto
 from gateway.protocol.negotiation import StreamSpec, service_name
 from gateway.protocol.version import PROTOCOL_VERSION, SUPPORTED_VERSIONS
@@ -35,26 +36,21 @@ def start_request(session_id: str, spec: StreamSpec, service: task_pb2.ServiceTy
 
 def chunk_request(
     session_id: str,
-    stream_id: str,
+    spec: StreamSpec,
     service: task_pb2.ServiceType,
-    *,
-    sequence: int,
-    payload: bytes,
-    capture_ms: int | None,
-    new_recording: bool,
+    numbered: NumberedChunk,
     missing_before: int,
-    received_ms: int | None = None,
 ) -> task_pb2.TaskRequest:
-    """A chunk; `sequence` rises by one a chunk over all recordings of the stream, and over lost ones."""
+    """A chunk, with how many chunks this service misses directly before it. Pictures carry when they came."""
     chunk = media_pb2.Chunk(
-        sequence=sequence,
-        payload=payload,
-        capture_time_unix_ms=capture_ms,
-        new_recording=new_recording,
+        sequence=numbered.worker_sequence,
+        payload=numbered.chunk.payload,
+        capture_time_unix_ms=numbered.chunk.capture_ms,
+        new_recording=numbered.new_recording,
         missing_before=min(missing_before, _MAX_MISSING),
-        received_unix_ms=received_ms,
+        received_unix_ms=round(numbered.chunk.arrived * 1000) if spec.kind == "image" else None,
     )
-    return _request(session_id, stream_id, service, chunk=chunk)
+    return _request(session_id, spec.stream_id, service, chunk=chunk)
 
 
 def flush_request(
@@ -96,7 +92,7 @@ def _request(
 
 
 def transcript_message(
-    stream_id: str, transcript: transcript_pb2.Transcript, *, revision: int, words: bool, now: float
+    stream_id: str, transcript: transcript_pb2.Transcript, *, revision: int, words: bool
 ) -> m.TranscriptUpdate:
     """A segment as it stands; `revision` is counted by the gateway, so that it rises over failovers too."""
     confidence = fraction(transcript.confidence)
@@ -113,16 +109,14 @@ def transcript_message(
         end_ms=transcript.end_ms,
         words=[_word(word) for word in transcript.words] if words else [],
     )
-    return m.TranscriptUpdate(
-        timestamp=int(now), stream_id=stream_id, text=transcript.text, confidence=confidence, data=data
-    )
+    return m.TranscriptUpdate(stream_id=stream_id, text=transcript.text, confidence=confidence, data=data)
 
 
 def _word(word: transcript_pb2.Word) -> m.WordData:
     return m.WordData(word=word.text, start_ms=word.start_ms, end_ms=word.end_ms, confidence=fraction(word.confidence))
 
 
-def speech_event_message(stream_id: str, event: transcript_pb2.SpeechEvent, *, now: float) -> m.SpeechEvent | None:
+def speech_event_message(stream_id: str, event: transcript_pb2.SpeechEvent) -> m.SpeechEvent | None:
     """Where speech begins or ends; None for an event that this version has no name for."""
     media_time_ms = event.media_time_ms
     match event.type:
@@ -132,10 +126,10 @@ def speech_event_message(stream_id: str, event: transcript_pb2.SpeechEvent, *, n
             data = m.SpeechEventData(stream_id=stream_id, event="speech_ended", media_time_ms=media_time_ms)
         case _:
             return None
-    return m.SpeechEvent(timestamp=int(now), stream_id=stream_id, data=data)
+    return m.SpeechEvent(stream_id=stream_id, data=data)
 
 
-def flow_message(stream_id: str, service: task_pb2.ServiceType, flow: task_pb2.Flow, *, now: float) -> m.FlowMessage:
+def flow_message(stream_id: str, service: task_pb2.ServiceType, flow: task_pb2.Flow) -> m.FlowMessage:
     """How the stream keeps up."""
     sized = flow.HasField("suggested_width") and flow.HasField("suggested_height")
     data = m.FlowData(
@@ -149,15 +143,15 @@ def flow_message(stream_id: str, service: task_pb2.ServiceType, flow: task_pb2.F
         suggested_fps=flow.suggested_fps if flow.HasField("suggested_fps") else UNSET,
         suggested_size=m.SizeData(width=flow.suggested_width, height=flow.suggested_height) if sized else UNSET,
     )
-    return m.FlowMessage(timestamp=int(now), stream_id=stream_id, data=data)
+    return m.FlowMessage(stream_id=stream_id, data=data)
 
 
-def failover_message(stream_id: str, service: task_pb2.ServiceType, *, replayed_from: int, now: float) -> m.FlowMessage:
+def failover_message(stream_id: str, service: task_pb2.ServiceType, *, replayed_from: int) -> m.FlowMessage:
     """A worker was replaced; `replayed_from` is in the client's numbers."""
     name = service_name(service)
     failover = m.FailoverData(service_type=name, replayed_from=replayed_from)
     data = m.FlowData(stream_id=stream_id, service_type=name, failover=failover)
-    return m.FlowMessage(timestamp=int(now), stream_id=stream_id, data=data)
+    return m.FlowMessage(stream_id=stream_id, data=data)
 
 
 def dropped(counts: Iterable[task_pb2.DropCount]) -> m.DroppedData:
@@ -193,7 +187,7 @@ def _client_field(field: str) -> str | None:
     return field.removeprefix("start.").removeprefix("vision.") or None
 
 
-def error_message(problem: Problem, *, now: float) -> m.ErrorMessage:
+def error_message(problem: Problem) -> m.ErrorMessage:
     """A problem as the client is told."""
 
     def given(value: T | None) -> T | UnsetType:
@@ -210,11 +204,11 @@ def error_message(problem: Problem, *, now: float) -> m.ErrorMessage:
         to_sequence=given(problem.to_sequence),
         supported=list(SUPPORTED_VERSIONS) if problem.code == "unsupported_version" else UNSET,
     )
-    return m.ErrorMessage(timestamp=int(now), stream_id=given(problem.stream_id), data=data)
+    return m.ErrorMessage(stream_id=given(problem.stream_id), data=data)
 
 
 def analysis_message(
-    stream_id: str, service: task_pb2.ServiceType, analysis: analysis_pb2.Analysis, *, now: float
+    stream_id: str, service: task_pb2.ServiceType, analysis: analysis_pb2.Analysis
 ) -> m.AnalysisResult:
     """One result of the vision service; what it could not measure is null."""
     data = m.AnalysisData(
@@ -231,7 +225,7 @@ def analysis_message(
         window=_window(analysis.window) if analysis.HasField("window") else None,
         events=[_event(event) for event in analysis.events],
     )
-    return m.AnalysisResult(timestamp=int(now), stream_id=stream_id, data=data)
+    return m.AnalysisResult(stream_id=stream_id, data=data)
 
 
 def _frame(frame: analysis_pb2.FrameSignals) -> m.FrameData:

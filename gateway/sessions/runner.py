@@ -137,7 +137,7 @@ class SessionRunner:
 
     def refuse(self, code: Code, message: str) -> None:
         """Tell the client that the credential of its message was refused."""
-        self.perform(self.session.refused(self._context.clock(), code=code, message=message))
+        self.perform(self.session.refused(code=code, message=message))
 
     # --- the end
 
@@ -163,12 +163,11 @@ class SessionRunner:
 
     def yield_to_other_gateway(self) -> None:
         """End the session at once: another gateway claimed it."""
-        self.perform(self.session.taken_over(self._context.clock()))
+        self.perform(self.session.taken_over())
 
     def delete(self, *, is_elsewhere: bool = False) -> None:
         """End the session at once: it was deleted, here or at another gateway."""
-        now = self._context.clock()
-        self.perform(self.session.deleted_elsewhere(now) if is_elsewhere else self.session.deleted())
+        self.perform(self.session.deleted_elsewhere() if is_elsewhere else self.session.deleted())
 
     async def wait_over(self) -> None:
         """Wait for the end of every pump; once the session has ended, that is soon."""
@@ -290,14 +289,13 @@ class SessionRunner:
             self._note_calls_over()
 
     def _accept(self, key: TaskKey, item: task_pb2.TaskResult | FailoverNotice) -> None:
-        now = self._context.clock()
         if isinstance(item, FailoverNotice):
-            self.perform(self.session.task_failover(key, item.replayed_from, now))
+            self.perform(self.session.task_failover(key, item.replayed_from))
         else:
             if item.WhichOneof("result") == "flow":
                 for outcome, count in self._frame_counter.increments(key.stream_id, item.flow).items():
                     self._context.metrics.video_frames.labels(outcome).inc(count)
-            self.perform(self.session.receive_result(key, item, now))
+            self.perform(self.session.receive_result(key, item, self._context.clock()))
         self._note_quiet()
 
     def _note_quiet(self) -> None:

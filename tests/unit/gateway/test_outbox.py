@@ -32,12 +32,12 @@ def transcript(segment_id: int, revision: int, *, final: bool = False, stream_id
         end_ms=1,
         words=[],
     )
-    return TranscriptUpdate(timestamp=1, stream_id=stream_id, text="t", confidence=0.5, data=data)
+    return TranscriptUpdate(stream_id=stream_id, text="t", confidence=0.5, data=data)
 
 
 def acknowledge(received: int, **more: Any) -> Acknowledge:
     data = AcknowledgeData(stream_id="abc", received=received, committed=-1, next_sequence=received + 1, **more)
-    return Acknowledge(timestamp=1, stream_id="abc", data=data)
+    return Acknowledge(stream_id="abc", data=data)
 
 
 async def drained(outbox: Outbox) -> list[dict[str, Any]]:
@@ -81,10 +81,19 @@ async def test_only_bare_acknowledges_are_replaced() -> None:
 async def test_a_message_keeps_the_write_it_waits_for() -> None:
     outbox = Outbox(10, 10_000)
     write: Future[None] = Future()
-    outbox.put(Pong(timestamp=1, data={}), write)
+    outbox.put(Pong(data={}), write)
     entry = await outbox.take()
     assert isinstance(entry, Outgoing)
     assert entry.after is write
+
+
+async def test_a_message_is_stamped_as_it_leaves() -> None:
+    now = 1_739_592_334.9
+    outbox = Outbox(10, 10_000, lambda: now)
+    outbox.put(Pong(data={}))
+    now += 7
+    outbox.put(Pong(data={}))
+    assert [message["timestamp"] for message in await drained(outbox)] == [1_739_592_334, 1_739_592_341]
 
 
 async def test_beyond_the_bound_the_socket_is_closed() -> None:
@@ -111,7 +120,7 @@ async def test_what_waits_goes_before_the_close_and_nothing_after() -> None:
 messages = st.one_of(
     st.builds(transcript, st.integers(1, 4), st.integers(1, 9), final=st.booleans()),
     st.builds(acknowledge, st.integers(0, 9)),
-    st.builds(lambda n: Pong(timestamp=n, data={}), st.integers(1, 9)),
+    st.builds(lambda n: Pong(data={"n": n}), st.integers(1, 9)),
 )
 
 
@@ -130,11 +139,11 @@ async def test_finals_and_answers_are_never_lost_and_keep_their_order(puts: list
             case TranscriptUpdate(data=data) if data.is_final:
                 expected.append(kept("transcript_update", data.revision, data.segment_id))
             case Pong():
-                expected.append(kept("pong", None, message.timestamp))
+                expected.append(kept("pong", None, message.data["n"]))
     found = []
     for out in await drained(outbox):
         if out["type"] == "pong":
-            found.append(kept("pong", None, out["timestamp"]))
+            found.append(kept("pong", None, out["data"]["n"]))
         elif out["type"] == "transcript_update" and out["data"]["is_final"]:
             found.append(kept("transcript_update", out["data"]["revision"], out["data"]["segment_id"]))
     assert found == expected

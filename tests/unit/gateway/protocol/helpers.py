@@ -35,9 +35,11 @@ def b64(payload: bytes) -> str:
     return base64.b64encode(payload).decode()
 
 
-def sent(actions: list[Action], type_: str | None = None) -> list[dict[str, Any]]:
+def sent(actions: list[Action], type_: str | None = None, now: float = T0) -> list[dict[str, Any]]:
     """The messages to the client, as it reads them."""
-    messages = [checked(json.loads(encode(action.message))) for action in actions if isinstance(action, SendMessage)]
+    messages = [
+        checked(json.loads(encode(action.message, now))) for action in actions if isinstance(action, SendMessage)
+    ]
     return [message for message in messages if type_ is None or message["type"] == type_]
 
 

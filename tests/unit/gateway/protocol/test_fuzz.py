@@ -55,7 +55,7 @@ def check(actions: list[Action]) -> None:
     """Actions are well formed: messages can be written, requests fit the contract."""
     for action in actions:
         if isinstance(action, SendMessage):
-            checked(json.loads(encode(action.message)))
+            checked(json.loads(encode(action.message, T0)))
         elif isinstance(action, OpenTask | ForwardTask):
             assert action.request.WhichOneof("payload")
             action.request.SerializeToString()
@@ -142,7 +142,7 @@ def test_any_life_of_a_session(seed: int) -> None:
             case 1 | 2 | 3:
                 check(session.connected(now, resume_token="t", expires_at=1, last_segment_ids={"a": 0}))
             case 4:
-                check(session.await_auth(now) + session.refused(now))
+                check(session.await_auth(now) + session.refused())
             case 5 | 6:
                 check(session.tick(now))
                 due = session.next_deadline()
@@ -150,7 +150,7 @@ def test_any_life_of_a_session(seed: int) -> None:
             case 7 | 8 | 9:
                 check(session.receive_result(key, rng.choice(RESULTS), now))
             case 10:
-                check(session.task_failover(key, rng.choice((0, 5, 2**63)), now))
+                check(session.task_failover(key, rng.choice((0, 5, 2**63))))
             case _:
                 check(receive(session, frame(rng), now))
     check(session.grace_over(now) + session.last_stream_over())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.protocol.chunk import Chunk
 from gateway.protocol.limits import Limits
 from gateway.protocol.magic import HeaderMatch, match_header, match_media
-from gateway.protocol.sequence import Duplicate, Gap, Piece, SequenceEvent, Sequencer, Stale
+from gateway.protocol.sequence import Duplicate, Gap, SequenceEvent, Sequencer, Stale
 from tests.unit.gateway.protocol.helpers import BODY, EBML
 
 WINDOW = 16
@@ -21,8 +23,12 @@ def sequencer(*, packets: bool = False, headers: bool = True, limits: Limits = L
     return Sequencer(limits, packets=packets, headers=headers)
 
 
+def offer(feed: Sequencer, sequence: int | None, payload: bytes, now: float) -> list[SequenceEvent]:
+    return feed.offer(Chunk(feed.next_untaken if sequence is None else sequence, payload, None, now))
+
+
 def pieces(events: list[SequenceEvent]) -> list[tuple[int, bytes]]:
-    return [(event.number, event.payload) for event in events if isinstance(event, Piece)]
+    return [(event.sequence, event.payload) for event in events if isinstance(event, Chunk)]
 
 
 def body(number: int) -> bytes:
@@ -48,7 +54,7 @@ def test_any_order_within_the_window_gives_the_same_bytes_once(delivery: tuple[i
     feed = sequencer(packets=packets, headers=False)
     events: list[SequenceEvent] = []
     for number in numbers:
-        events += feed.offer(number, body(number), None, 0.0)
+        events += offer(feed, number, body(number), 0.0)
     assert pieces(events) == [(number, body(number)) for number in range(total)]
     assert sum(isinstance(event, Duplicate) for event in events) == len(numbers) - total
     assert not [event for event in events if isinstance(event, Gap | Stale)]
@@ -62,14 +68,17 @@ def test_every_hole_is_told_once(total: int, lost: set[int], seed: int) -> None:
     kept = [number for number in range(total) if number not in lost]
     feed, events, now = sequencer(), [], 0.0
     for number in sorted(kept, key=lambda number: number + rng.random() * 4):
-        events += feed.offer(number, body(number), None, now)
+        events += offer(feed, number, body(number), now)
         now += 0.01
     events += feed.poll(now + 10)
     events += feed.drain()
     assert [number for number, _ in pieces(events)] == kept
     told = [n for event in events if isinstance(event, Gap) for n in range(event.first, event.last + 1)]
     assert told == sorted(number for number in lost if number < kept[-1])
-    assert sum(event.missing_before for event in events if isinstance(event, Piece)) == len(told)
+    behind = [after for gap, after in pairwise(events) if isinstance(gap, Gap)]
+    assert [chunk.sequence for chunk in behind if isinstance(chunk, Chunk)] == [
+        event.last + 1 for event in events if isinstance(event, Gap)
+    ]
 
 
 @settings(max_examples=300, deadline=None)
@@ -91,7 +100,7 @@ def test_whatever_comes_the_window_stays_bounded(
     feed, now, forwarded = sequencer(packets=packets, headers=headers), 0.0, 0
     for number, payload, step in offers:
         now += step
-        forwarded += len(pieces(feed.offer(number, payload, None, now)))
+        forwarded += len(pieces(offer(feed, number, payload, now)))
         forwarded += len(pieces(feed.poll(now)))
         assert len(feed._held) <= WINDOW
         due = feed.deadline()
@@ -103,93 +112,93 @@ def test_whatever_comes_the_window_stays_bounded(
 
 def test_a_hole_is_given_up_after_its_time_and_told_once() -> None:
     feed = sequencer()
-    assert pieces(feed.offer(0, EBML, None, 0.0)) == [(0, EBML)]
-    assert feed.offer(3, body(3), None, 1.0) == []
+    assert pieces(offer(feed, 0, EBML, 0.0)) == [(0, EBML)]
+    assert offer(feed, 3, body(3), 1.0) == []
     assert feed.deadline() == 3.0
     assert feed.poll(2.9) == []
-    assert feed.poll(3.0) == [Gap(1, 2), Piece(3, body(3), missing_before=2)]
-    assert feed.offer(1, body(1), None, 3.1) == [Duplicate(1)]
-    assert feed.next_number == 4
+    assert feed.poll(3.0) == [Gap(1, 2), Chunk(3, body(3))]
+    assert offer(feed, 1, body(1), 3.1) == [Duplicate(1)]
+    assert feed.next_sequence == 4
 
 
 def test_a_full_window_gives_up_at_once() -> None:
     feed = sequencer()
-    feed.offer(0, EBML, None, 0.0)
-    events = [event for number in range(2, 2 + WINDOW + 1) for event in feed.offer(number, b"x", None, 0.0)]
+    offer(feed, 0, EBML, 0.0)
+    events = [event for number in range(2, 2 + WINDOW + 1) for event in offer(feed, number, b"x", 0.0)]
     assert events[0] == Gap(1, 1)
     assert len(pieces(events)) == WINDOW + 1
 
 
 def test_the_window_is_bounded_in_bytes() -> None:
     feed = sequencer(limits=Limits(window_bytes=100))
-    feed.offer(0, EBML, None, 0.0)
-    assert feed.offer(2, bytes(60), None, 0.0) == []
-    assert feed.offer(3, bytes(60), None, 0.0)[0] == Gap(1, 1)
+    offer(feed, 0, EBML, 0.0)
+    assert offer(feed, 2, bytes(60), 0.0) == []
+    assert offer(feed, 3, bytes(60), 0.0)[0] == Gap(1, 1)
 
 
 def test_a_stream_may_begin_at_any_number() -> None:
     feed = sequencer(headers=False)
-    assert feed.offer(12, body(12), None, 0.0) == []
-    assert feed.offer(13, body(13), None, 0.1) == []
-    assert feed.poll(2.0) == [Piece(12, body(12)), Piece(13, body(13))]
+    assert offer(feed, 12, body(12), 0.0) == []
+    assert offer(feed, 13, body(13), 0.1) == []
+    assert feed.poll(2.0) == [Chunk(12, body(12)), Chunk(13, body(13))]
 
 
 def test_a_header_tells_the_first_number_at_once() -> None:
-    assert pieces(sequencer().offer(1, EBML, None, 0.0)) == [(1, EBML)]
+    assert pieces(offer(sequencer(), 1, EBML, 0.0)) == [(1, EBML)]
 
 
 def test_absent_numbers_count_on() -> None:
     feed = sequencer()
-    numbers = [number for _ in range(3) for number, _ in pieces(feed.offer(None, BODY, None, 0.0))]
+    numbers = [number for _ in range(3) for number, _ in pieces(offer(feed, None, BODY, 0.0))]
     assert numbers == [0, 1, 2]
-    feed.offer(5, BODY, None, 0.0)
-    feed.offer(None, BODY, None, 0.0)
+    offer(feed, 5, BODY, 0.0)
+    offer(feed, None, BODY, 0.0)
     assert [number for number, _ in pieces(feed.drain())] == [5, 6]
 
 
 def test_a_pause_stops_the_clock() -> None:
     feed = sequencer()
-    feed.offer(0, EBML, None, 0.0)
-    feed.offer(2, body(2), None, 0.0)
+    offer(feed, 0, EBML, 0.0)
+    offer(feed, 2, body(2), 0.0)
     feed.pause()
     assert feed.poll(100.0) == []
     feed.proceed(100.0)
     assert feed.deadline() == 102.0
-    assert [number for number, _ in pieces(feed.offer(1, body(1), None, 101.0))] == [1, 2]
+    assert [number for number, _ in pieces(offer(feed, 1, body(1), 101.0))] == [1, 2]
 
 
 def test_a_restarted_recorder_begins_a_new_numbering() -> None:
     feed = sequencer(packets=True)
     for number, payload in enumerate([EBML, body(1), body(2)]):
-        feed.offer(number, payload, None, 0.0)
+        offer(feed, number, payload, 0.0)
     again = EBML[:-1] + b"!"
-    assert pieces(feed.offer(0, again, None, 1.0)) == [(0, again)]
-    assert pieces(feed.offer(1, body(11), None, 1.0)) == [(1, body(11))]
+    assert pieces(offer(feed, 0, again, 1.0)) == [(0, again)]
+    assert pieces(offer(feed, 1, body(11), 1.0)) == [(1, body(11))]
 
 
 def test_a_late_blob_with_the_new_number_0_goes_on_and_number_1_follows() -> None:
     feed = sequencer(packets=True)
     for number, payload in enumerate([EBML, body(1), body(2)]):
-        feed.offer(number, payload, None, 0.0)
-    assert pieces(feed.offer(0, body(3), None, 1.0)) == [(0, body(3))]
-    assert pieces(feed.offer(1, EBML, None, 1.0)) == [(1, EBML)]
+        offer(feed, number, payload, 0.0)
+    assert pieces(offer(feed, 0, body(3), 1.0)) == [(0, body(3))]
+    assert pieces(offer(feed, 1, EBML, 1.0)) == [(1, EBML)]
 
 
 def test_a_queued_chunk_that_arrives_first_is_stale() -> None:
     feed = sequencer(packets=True)
-    assert feed.offer(37, body(37), None, 0.0) == []
-    assert feed.offer(0, EBML, None, 0.5) == [Stale(37), Piece(0, EBML)]
-    assert pieces(feed.offer(1, body(1), None, 0.6)) == [(1, body(1))]
+    assert offer(feed, 37, body(37), 0.0) == []
+    assert offer(feed, 0, EBML, 0.5) == [Stale(37), Chunk(0, EBML)]
+    assert pieces(offer(feed, 1, body(1), 0.6)) == [(1, body(1))]
 
 
 def test_a_started_stream_takes_passed_numbers_as_duplicates_unless_a_header_differs() -> None:
     feed = sequencer()
-    feed.offer(0, EBML, None, 0.0)
-    feed.offer(1, body(1), None, 0.0)
-    assert feed.offer(0, EBML, None, 0.0) == [Duplicate(0)]
-    assert feed.offer(1, body(9), None, 0.0) == [Duplicate(1)]
+    offer(feed, 0, EBML, 0.0)
+    offer(feed, 1, body(1), 0.0)
+    assert offer(feed, 0, EBML, 0.0) == [Duplicate(0)]
+    assert offer(feed, 1, body(9), 0.0) == [Duplicate(1)]
     other = EBML + b"more"
-    assert pieces(feed.offer(0, other, None, 0.0)) == [(0, other)]
+    assert pieces(offer(feed, 0, other, 0.0)) == [(0, other)]
 
 
 MAGICS = [

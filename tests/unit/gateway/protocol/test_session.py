@@ -99,13 +99,13 @@ def test_no_credential_in_time_closes_4401() -> None:
 def test_a_wrong_credential_closes_4401_and_a_forbidden_one_4403() -> None:
     session = Session("s-1")
     session.await_auth(T0)
-    assert session.refused(T0)[-1] == CloseSocket(4401, "unauthenticated")
-    assert session.refused(T0, code=Code.PERMISSION_DENIED)[-1] == CloseSocket(4403, "permission_denied")
+    assert session.refused()[-1] == CloseSocket(4401, "unauthenticated")
+    assert session.refused(code=Code.PERMISSION_DENIED)[-1] == CloseSocket(4403, "permission_denied")
 
 
 def test_refusals_carry_their_close_code() -> None:
-    assert refusal(Code.SUPERSEDED, "a newer connection took over", T0)[-1] == CloseSocket(1000, "superseded")
-    assert refusal(Code.BUSY, "no room", T0)[-1] == CloseSocket(1013, "busy")
+    assert refusal(Code.SUPERSEDED, "a newer connection took over")[-1] == CloseSocket(1000, "superseded")
+    assert refusal(Code.BUSY, "no room")[-1] == CloseSocket(1013, "busy")
 
 
 # --- basics ---
@@ -553,7 +553,7 @@ def test_a_failover_is_told_and_counted() -> None:
     started(session)
     chunk(session, 12, BODY)
     session.tick(T0 + 2)
-    (flow,) = sent(session.task_failover(key(), 0, T0))
+    (flow,) = sent(session.task_failover(key(), 0))
     assert flow["data"]["failover"] == {"service_type": "stt", "replayed_from": 12}
     text(session, T0, type="stream_end", stream_id="a")
     assert sent(session.receive_result(key(), ended(), T0))[0]["data"]["failovers"] == 1
@@ -625,7 +625,7 @@ def test_session_resume_asks_for_its_session() -> None:
     for streams in ([{"stream_id": "a", "last_segment_id": 3}], {"a": 3}, {"a": {"last_segment_id": 3}}):
         frame = {"type": "session_resume", "data": {"session_id": "old", "token": "t", "streams": streams}}
         assert text(session, T0, **frame) == [ResumeSession("old", "t", {"a": 3})]
-    assert errors(session.refused(T0, code=Code.SESSION_EXPIRED)) == ["session_expired"]
+    assert errors(session.refused(code=Code.SESSION_EXPIRED)) == ["session_expired"]
 
 
 def test_resume_tells_where_to_go_on_and_sends_missed_finals_again() -> None:
@@ -673,3 +673,39 @@ def test_when_the_grace_time_is_over_streams_end_and_results_are_stored() -> Non
     late = session.connected(T0, resume_token="t", expires_at=1)
     assert errors(late) == ["session_expired"]
     assert isinstance(late[-1], CloseSocket)
+
+
+def test_a_flush_beyond_the_bound_is_refused_and_none_before_it_is_forgotten() -> None:
+    session = open_session()
+    text(session, type="stream_start", stream_id="a", format="audio/pcm")
+    for number in range(64):
+        assert len(requests(text(session, T0 + number, type="stream_flush", flush_id=1000 + number))) == 1
+    (error,) = sent(text(session, T0 + 65, type="stream_flush", flush_id=2000))
+    assert (error["data"]["code"], error["data"]["field"]) == ("rate_limited", "flush_id")
+    flushed = task_pb2.TaskResult(flushed=task_pb2.Flushed(flush_id=64))
+    answers = sent(session.receive_result(key(), flushed, T0 + 66), "acknowledge")
+    assert [answer["data"]["flush_id"] for answer in answers] == [1000 + number for number in range(64)]
+    assert requests(text(session, T0 + 67, type="stream_flush", flush_id=2001))
+
+
+@pytest.mark.parametrize(("letter", "fits"), [("é", 450), ("€", 300)])
+def test_the_bound_of_a_message_counts_bytes(letter: str, fits: int) -> None:
+    session = open_session(Limits(max_message_bytes=1000))
+    short = json.dumps({"type": "ping", "payload": letter * (fits - 40)}, ensure_ascii=False)
+    assert sent(session.receive_text(short, T0))[0]["type"] == "pong"
+    long = json.dumps({"type": "ping", "payload": letter * (fits + 60)}, ensure_ascii=False)
+    assert len(long) < 1000
+    assert len(long.encode()) > 1000
+    assert errors(session.receive_text(long, T0)) == ["payload_too_large"]
+
+
+def test_refused_chunks_count_against_the_rate_limit() -> None:
+    session = open_session()
+    chunk = b64(BODY)
+    reported, closed = 0, 0
+    while not closed:
+        actions = text(session, T0, type="stream_chunk", stream_id="unknown", data=chunk)
+        reported += len(errors(actions))
+        closed = sum(isinstance(action, CloseSocket) for action in actions)
+    # The burst, the word that it is over, and the reason for the close.
+    assert reported == Limits().control_burst + 2

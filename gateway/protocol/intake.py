@@ -1,0 +1,225 @@
+"""A client's chunks, ordered and numbered for the workers.
+
+Clients count chunks as they like, a new recording from 0 if they like; workers get one sequence that rises over the
+whole stream. Only the magic of a container header tells where a recording begins, never a number.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from gateway.protocol.chunk import Chunk, NumberedChunk
+from gateway.protocol.limits import Limits
+from gateway.protocol.negotiation import StreamSpec
+from gateway.protocol.recordings import Accepted, Orphan, RecordingEvent, Recordings, has_headers
+from gateway.protocol.sequence import Duplicate, Gap, SequenceEvent, Sequencer, Stale
+from gateway.protocol.totals import Totals
+
+# Chunks without a commit that are remembered one by one: beyond them the counts of a snapshot are too high.
+_MAX_UNCOMMITTED: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Chunks lost for good, in the client's sequences, both ends included. `with_gateway`: another gateway had them."""
+
+    first: int
+    last: int
+    with_gateway: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Media without its container header was dropped; comes once per run of such chunks."""
+
+
+IntakeEvent = NumberedChunk | Hole | Dropped
+
+
+class _Uncommitted(NamedTuple):
+    """What is remembered of a forwarded chunk until its commit; `size` in bytes."""
+
+    worker_sequence: int
+    sequence: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbering:
+    """The recording under way: its first chunk in the workers' sequence and in the client's."""
+
+    first_worker_sequence: int = 0
+    first_sequence: int = 0
+
+    def to_client(self, worker_sequence: int) -> int:
+        """The client's sequence of a chunk; for an earlier recording the one before this recording's first."""
+        offset = max(worker_sequence, self.first_worker_sequence - 1) - self.first_worker_sequence
+        return offset + self.first_sequence
+
+
+class Intake:
+    """Takes the chunks of one stream and counts them in `totals`; gives numbered chunks, holes and drops, in order."""
+
+    def __init__(self, spec: StreamSpec, limits: Limits, totals: Totals) -> None:
+        self._totals = totals
+        self._sequencer = Sequencer(limits, packets=spec.packets, headers=has_headers(spec.format))
+        self._recordings = Recordings(spec.format)
+        self._numbering = _Numbering()
+        self._uncommitted: deque[_Uncommitted] = deque(maxlen=_MAX_UNCOMMITTED)
+        self.next_worker_sequence = 0
+        # Chunks lost directly before the next one that is forwarded: on the way here, and with another gateway.
+        self._missing = 0
+        self._missing_elsewhere = 0
+        # What an earlier gateway had and the client has not sent again: first and last sequence.
+        self._to_repeat: tuple[int, int] | None = None
+        self._drop_reported = False
+
+    @property
+    def next_sequence(self) -> int:
+        """The client's sequence expected next: everything below was received or given up."""
+        return self._sequencer.next_sequence
+
+    @property
+    def next_untaken(self) -> int:
+        """The sequence of a chunk whose frame carries none."""
+        return self._sequencer.next_untaken
+
+    def to_client(self, worker_sequence: int) -> int:
+        """A worker sequence as the client counts."""
+        return self._numbering.to_client(worker_sequence)
+
+    def offer(self, chunk: Chunk) -> list[IntakeEvent]:
+        """Take a chunk."""
+        return self._in_order(self._sequencer.offer(chunk))
+
+    def poll(self, now: float) -> list[IntakeEvent]:
+        """Give up the holes whose time is over."""
+        return self._in_order(self._sequencer.poll(now))
+
+    def release_headers(self) -> list[IntakeEvent]:
+        """Let go of chunks that wait for the rest of a container header: a flush wants them now."""
+        return self._placed(self._recordings.drain())
+
+    def drain(self) -> list[IntakeEvent]:
+        """Release everything that is held: nothing more comes."""
+        return [*self._in_order(self._sequencer.drain()), *self.release_headers()]
+
+    def deadline(self) -> float | None:
+        """When `poll` is due, UNIX seconds; None: nothing is held."""
+        return self._sequencer.deadline()
+
+    def pause(self) -> None:
+        """The client lost its connection: holes wait for its return."""
+        self._sequencer.pause()
+
+    def proceed(self, now: float) -> None:
+        """The client is connected again."""
+        self._sequencer.proceed(now)
+
+    # --- for another gateway ---
+
+    def counted_until(self, committed: int) -> Totals:
+        """The totals as they stood at this committed worker sequence: the client sends the rest again."""
+        while self._uncommitted and self._uncommitted[0].worker_sequence <= committed:
+            self._uncommitted.popleft()
+        pending = self._recordings.pending
+        size = sum(chunk.size for chunk in self._uncommitted) + sum(len(chunk.payload) for chunk in pending)
+        totals = self._totals
+        return Totals(
+            chunks=totals.chunks - len(self._uncommitted) - len(pending),
+            bytes=totals.bytes - size,
+            gaps=totals.gaps,
+            missing_chunks=totals.missing_chunks,
+            duplicate_chunks=totals.duplicate_chunks,
+            orphan_chunks=totals.orphan_chunks,
+            failovers=totals.failovers,
+            damaged_bytes=totals.damaged_bytes,
+        )
+
+    def sequence_after(self, committed: int) -> int | None:
+        """The client's sequence of the first chunk behind this committed one; None: any may come first."""
+        if self._uncommitted:
+            first = self._uncommitted[0]
+            return max(0, first.sequence - (first.worker_sequence - committed - 1))
+        if self._recordings.pending:
+            return self._recordings.pending[0].sequence
+        return self._sequencer.next_sequence if self._sequencer.started else None
+
+    def resume(self, next_worker_sequence: int, next_sequence: int | None, received: int) -> None:
+        """Go on where another gateway stood; it had received chunks up to `received`."""
+        self.next_worker_sequence = next_worker_sequence
+        if next_sequence is not None:
+            self._sequencer.begin_at(next_sequence)
+            self._numbering = _Numbering(next_worker_sequence, next_sequence)
+            if received >= next_sequence:
+                self._to_repeat = (next_sequence, received)
+        if next_worker_sequence:
+            self._recordings.resume()
+
+    # --- on the way ---
+
+    def _in_order(self, events: Iterable[SequenceEvent]) -> list[IntakeEvent]:
+        found: list[IntakeEvent] = []
+        for event in events:
+            match event:
+                case Chunk():
+                    found += self._not_repeated(event)
+                    self._totals.chunks += 1
+                    self._totals.bytes += len(event.payload)
+                    found += self._placed(self._recordings.place(event))
+                case Gap(first, last):
+                    self._totals.count_gap(first, last)
+                    found.append(Hole(first, last))
+                    found += self.release_headers()
+                    self._missing += last - first + 1
+                case Stale():
+                    found += self._drop()
+                case Duplicate():
+                    self._totals.duplicate_chunks += 1
+        return found
+
+    def _not_repeated(self, chunk: Chunk) -> list[IntakeEvent]:
+        """After a change of gateway a recorder may have restarted: then what its client did not repeat is lost."""
+        if self._to_repeat is None:
+            return []
+        first, last = self._to_repeat
+        if chunk.sequence >= first:
+            self._to_repeat = (chunk.sequence + 1, last) if chunk.sequence < last else None
+            return []
+        self._to_repeat = None
+        self._missing_elsewhere = last - first + 1
+        self._totals.count_gap(first, last)
+        return [Hole(first, last, with_gateway=True)]
+
+    def _placed(self, events: Iterable[RecordingEvent]) -> list[IntakeEvent]:
+        found: list[IntakeEvent] = []
+        for event in events:
+            match event:
+                case Accepted(chunk, new_recording):
+                    found.append(self._numbered(chunk, new_recording=new_recording))
+                case Orphan():
+                    self._missing = 0
+                    found += self._drop()
+        return found
+
+    def _drop(self) -> list[IntakeEvent]:
+        self._totals.orphan_chunks += 1
+        if self._drop_reported:
+            return []
+        self._drop_reported = True
+        return [Dropped()]
+
+    def _numbered(self, chunk: Chunk, *, new_recording: bool) -> NumberedChunk:
+        # A worker that goes on from a resume_state would take the next sequence for a chunk that it knows.
+        missing = self._missing + self._missing_elsewhere if self.next_worker_sequence else 0
+        self._missing = self._missing_elsewhere = 0
+        worker_sequence = self.next_worker_sequence + missing
+        self.next_worker_sequence = worker_sequence + 1
+        self._drop_reported = False
+        if self._numbering.to_client(worker_sequence) != chunk.sequence:
+            self._numbering = _Numbering(worker_sequence, chunk.sequence)
+        self._uncommitted.append(_Uncommitted(worker_sequence, chunk.sequence, len(chunk.payload)))
+        return NumberedChunk(chunk, worker_sequence, new_recording)

@@ -1,0 +1,26 @@
+"""What a stream counts over its whole life, for `stream_ended` and for another gateway that takes the stream up."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Totals(msgspec.Struct):
+    """Counts of a stream; names and order as in `stream_ended`.
+
+    `missing_chunks` are lost for good, in `gaps` holes. Snapshots keep them under the names given here as `name`.
+    """
+
+    chunks: int = 0
+    bytes: int = 0
+    gaps: int = 0
+    missing_chunks: int = msgspec.field(default=0, name="missing")
+    duplicate_chunks: int = msgspec.field(default=0, name="duplicates")
+    orphan_chunks: int = msgspec.field(default=0, name="orphans")
+    failovers: int = 0
+    damaged_bytes: int = msgspec.field(default=0, name="damaged")
+
+    def count_gap(self, first: int, last: int) -> None:
+        """Count the chunks from `first` to `last` as one hole."""
+        self.gaps += 1
+        self.missing_chunks += max(0, last - first + 1)
