@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from gateway import logs
 from gateway.config import GatewayConfig, load
 from gateway.server import running
-from gateway.store.sqlite import StoreError
+from gateway.store.base import StoreError
 
 # A connection is a descriptor; systems start processes with 1,024 of them and let them have more on demand.
 _DESCRIPTORS = 65_536

@@ -25,7 +25,7 @@ from gateway.protocol.replies import refusal
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import DirectoryFullError, SessionDirectory, SessionOverError
 from gateway.sessions.runner import SessionRunner
-from gateway.store.sqlite import StoreError
+from gateway.store.base import StoreError
 
 log = structlog.get_logger()
 

@@ -18,7 +18,7 @@ from gateway.metrics import CONTENT_TYPE
 from gateway.schemas import SCHEMA_NAMES, asyncapi, schema
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import SessionDirectory
-from gateway.store.sqlite import StoreError
+from gateway.store.base import StoreError
 from gateway.transcript_formats import FORMATS, Rendered, render
 
 log = structlog.get_logger()

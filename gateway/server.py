@@ -30,8 +30,8 @@ from gateway.protocol.limits import Limits
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import SessionDirectory
 from gateway.status import StatusSource
-from gateway.store.sqlite import Store, StoreError
-from gateway.stores import open_store
+from gateway.store.base import Store, StoreError
+from gateway.store.factory import open_store
 from gateway.tls import ServerTls
 from gateway.upstream.config import BufferBounds, Deadlines, Probing, RetryPolicy, TlsSettings, UpstreamConfig
 from gateway.upstream.pool import Upstream
@@ -236,7 +236,7 @@ class Gateway:
         """Delete transcripts whose retention time is over, except those of live sessions."""
         while True:
             try:
-                self._directory.touch()
+                await self._directory.touch()
                 gone = await self._store.sweep(self._config.retention_s)
             except StoreError:
                 log.warning("retention sweep failed")

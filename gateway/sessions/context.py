@@ -10,7 +10,7 @@ from gateway.config import GatewayConfig
 from gateway.metrics import Metrics
 from gateway.protocol.limits import Limits
 from gateway.status import StatusSource
-from gateway.store.sqlite import Store
+from gateway.store.base import Store
 from gateway.upstream.pool import Upstream
 
 

@@ -9,7 +9,7 @@ import structlog
 from gateway.auth import new_session_id
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.runner import SessionRunner
-from gateway.store.sqlite import LossReason, StoreError
+from gateway.store.base import LossReason, StoreError
 
 log = structlog.get_logger()
 
@@ -130,11 +130,10 @@ class SessionDirectory:
         if runner is not None:
             runner.delete()
 
-    def touch(self) -> None:
-        """Tell the store which sessions live, so that retention spares them."""
-        for session_id, runner in self._sessions.items():
-            if runner.phase.is_stored:
-                self._context.store.begin_session(session_id)
+    async def touch(self) -> None:
+        """Tell the store which sessions live, so that retention spares them. Raises StoreError."""
+        stored = [session_id for session_id, runner in self._sessions.items() if runner.phase.is_stored]
+        await self._context.store.touch(stored)
 
     async def drain(self, seconds: float) -> None:
         """Begin nothing more; wait for due results, for `seconds` at most, then close all sockets (1012).

@@ -15,8 +15,8 @@ from talkup.v1 import task_pb2, transcript_pb2
 from gateway.metrics import Metrics
 from gateway.protocol.snapshot import SnapshotError, StreamSnapshot, decode_snapshot
 from gateway.protocol.states import StoreRelease
-from gateway.store.sqlite import Store, StoredSession, StreamStart
-from gateway.transcript_formats import Segment, Word
+from gateway.store.base import Store, StoredSession, StreamStart
+from gateway.transcript import Segment, Word
 
 log = structlog.get_logger()
 

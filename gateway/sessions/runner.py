@@ -37,7 +37,7 @@ from gateway.sessions.context import GatewayContext
 from gateway.sessions.frame_counter import FrameCounter
 from gateway.sessions.persistence import SessionPersistence
 from gateway.sessions.worker_calls import WorkerCalls, internal_error
-from gateway.store.sqlite import StoredSession
+from gateway.store.base import StoredSession
 from gateway.upstream.pool import FailoverNotice, TaskStream
 
 log = structlog.get_logger()

@@ -14,10 +14,11 @@ import asyncio
 import time
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Final, TypeVar
 
 import msgspec
@@ -30,17 +31,18 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.store.redis_scripts import CLAIM, DELETE, KEYS, RELEASE, RENEW, WRITE
-from gateway.store.sqlite import (
+from gateway.store.base import (
     MAX_PENDING_WRITES,
     LossReason,
+    SessionUnknownError,
     StoredSession,
-    StoredStream,
     StoreError,
     StreamStart,
     transcript_of,
 )
-from gateway.transcript_formats import Segment, Transcript
+from gateway.store.redis_records import StreamRecord, keys_of, stored_session
+from gateway.store.redis_scripts import CLAIM, DELETE, RELEASE, RENEW, WRITE
+from gateway.transcript import Segment, Transcript
 
 log = structlog.get_logger()
 
@@ -56,25 +58,35 @@ _CANCEL_S: Final = 0.1
 _RETRIES: Final = 5
 # Between two tries at a Redis that is away, beside the library's own retries.
 _AWAY_S: Final = 0.5
-_RENEWALS_A_LEASE: Final = 4
+_RENEWALS_PER_LEASE: Final = 4
+# How long each batch of touched sessions waits for the writes that are queued.
+_TOUCH_YIELDS_S: Final = 1.0
 # What a script answers about a session that is no longer this gateway's.
 _LOSSES: Final = {b"lost": LossReason.CLAIMED, b"deleted": LossReason.DELETED}
 
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    """One script to run; `session_id` is reported when it turns out to be another gateway's."""
+    """One script to run for a session, in the tenure of this gateway that it was queued in.
+
+    `repeated`: it failed before because Redis did not know the session.
+    """
 
     session_id: str
+    tenure: int
     script: AsyncScript
     arguments: _Arguments
     done: Future[None]
+    repeated: bool = False
 
 
-class _StreamRecord(msgspec.Struct, frozen=True, array_like=True):
-    stream_key: str
-    stream_id: str
-    started_at: float
+@dataclass(slots=True)
+class _Tenure:
+    """This gateway's hold on a session: a number of its own, and the streams to enter again should Redis forget."""
+
+    number: int
+    streams: dict[str, bytes] = field(default_factory=dict)
+    reported: bool = False
 
 
 class RedisStore:
@@ -111,7 +123,8 @@ class RedisStore:
         self._emptied = asyncio.Event()
         self._emptied.set()
         self._away = False
-        self._mine: dict[str, None] = {}
+        self._mine: dict[str, _Tenure] = {}
+        self._tenures = count(1)
         self._lost: Callable[[str, LossReason], None] = lambda _session_id, _reason: None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -136,30 +149,37 @@ class RedisStore:
 
     async def holds(self, session_id: str) -> bool:
         """See Store."""
-        question = self._renew_script(keys=_keys(session_id), args=[self._owner, self._lease_ms])
+        question = self._renew_script(keys=keys_of(session_id), args=[self._owner, self._lease_ms])
         return bool(await self._ask(question) == b"ok")
 
     async def claim(self, session_id: str) -> StoredSession | None:
         """See Store."""
         found = await self._read(session_id, self._owner)
         if found is not None and not found.deleted:
-            self._mine[session_id] = None
+            records = [StreamRecord(each.stream_key, each.stream_id, each.started_at) for each in found.streams]
+            streams = {record.stream_key: msgspec.msgpack.encode(record) for record in records}
+            self._mine[session_id] = _Tenure(next(self._tenures), streams)
         return found
 
     def begin_session(self, session_id: str) -> Future[None]:
         """See Store."""
-        self._mine[session_id] = None
+        if session_id not in self._mine:
+            self._mine[session_id] = _Tenure(next(self._tenures))
         return self._write(session_id, "session")
 
     def release(self, session_id: str, *, closed: bool) -> Future[None]:
         """See Store."""
+        arguments = (self._owner, self._retention_ms, "1" if closed else "0")
+        done = self._submit(session_id, self._release_script, arguments)
         self._mine.pop(session_id, None)
-        return self._submit(session_id, self._release_script, (self._owner, self._retention_ms, "1" if closed else "0"))
+        return done
 
     def begin_stream(self, stream: StreamStart) -> Future[None]:
         """See Store."""
-        record = _StreamRecord(stream.stream_key, stream.stream_id, stream.started_at)
-        return self._write(stream.session_id, "stream", stream.stream_key, msgspec.msgpack.encode(record))
+        record = msgspec.msgpack.encode(StreamRecord(stream.stream_key, stream.stream_id, stream.started_at))
+        if (tenure := self._mine.get(stream.session_id)) is not None:
+            tenure.streams[stream.stream_key] = record
+        return self._write(stream.session_id, "stream", stream.stream_key, record)
 
     def add_segment(self, session_id: str, stream_key: str, segment: Segment, state: bytes | None) -> Future[None]:
         """See Store."""
@@ -181,22 +201,34 @@ class RedisStore:
 
     async def delete(self, session_id: str) -> bool:
         """See Store."""
-        return bool(await self._ask(self._delete_script(keys=_keys(session_id), args=[self._retention_ms])))
+        return bool(await self._ask(self._delete_script(keys=keys_of(session_id), args=[self._retention_ms])))
 
     async def sweep(self, retention_s: float) -> int:
         """Nothing to do: Redis itself lets keys go when their time is over."""
         return 0
 
     async def _read(self, session_id: str, owner: str) -> StoredSession | None:
-        answer = await self._ask(self._claim_script(keys=_keys(session_id), args=[owner, self._lease_ms]))
-        return _stored(answer) if answer else None
+        answer = await self._ask(self._claim_script(keys=keys_of(session_id), args=[owner, self._lease_ms]))
+        return stored_session(answer) if answer else None
+
+    async def touch(self, session_ids: Sequence[str]) -> None:
+        """See Store: beside the queue of writes, many at a time, and after what waits there."""
+        for at in range(0, len(session_ids), _BATCH):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TOUCH_YIELDS_S):
+                    await self._emptied.wait()
+            arguments = self._write_arguments("session")
+            await self._run_for(session_ids[at : at + _BATCH], self._write_script, arguments)
 
     def _write(self, session_id: str, what: str, *values: str | bytes | int) -> Future[None]:
-        arguments = (self._owner, self._lease_ms, self._retention_ms, self._clock(), what, *values)
-        return self._submit(session_id, self._write_script, arguments)
+        return self._submit(session_id, self._write_script, self._write_arguments(what, *values))
+
+    def _write_arguments(self, what: str, *values: str | bytes | int) -> _Arguments:
+        return (self._owner, self._lease_ms, self._retention_ms, self._clock(), what, *values)
 
     def _submit(self, session_id: str, script: AsyncScript, arguments: _Arguments) -> Future[None]:
-        write = _Write(session_id, script, arguments, Future())
+        tenure = self._mine.get(session_id)
+        write = _Write(session_id, 0 if tenure is None else tenure.number, script, arguments, Future())
         if len(self._waiting) >= MAX_PENDING_WRITES:
             write.done.set_exception(StoreError("too many writes are waiting"))
             return write.done
@@ -232,21 +264,53 @@ class RedisStore:
         """Whether Redis answered; then every write of the batch is settled."""
         pipeline = self._redis.pipeline(transaction=False)
         for write in batch:
-            await write.script(keys=_keys(write.session_id), args=write.arguments, client=pipeline)
+            await write.script(keys=keys_of(write.session_id), args=write.arguments, client=pipeline)
         try:
             async with pipeline:
                 answers = await pipeline.execute(raise_on_error=False)
         except (RedisError, OSError):
             return False
+        forgotten: list[_Write] = []
         for write, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Exception):
                 _settle(write, StoreError(f"the store refused a write ({type(answer).__name__})"))
             elif answer in _LOSSES:
-                self._let_go(write.session_id, _LOSSES[answer])
+                self._let_go(write.session_id, write.tenure, _LOSSES[answer])
                 _settle(write, StoreError("the session is not this gateway's"))
+            elif answer == b"unknown":
+                forgotten.append(write)
+                _settle(write, SessionUnknownError("the store does not know the session any more"))
             else:
                 _settle(write, None)
+        self._waiting.extendleft(reversed(self._repeat(forgotten)))
         return True
+
+    def _repeat(self, forgotten: Sequence[_Write]) -> list[_Write]:
+        """Writes that Redis took for an unknown session, as after a restart without its data: once again.
+
+        First each session and its streams are entered again. What was kept before stays lost.
+        """
+        repeated: list[_Write] = []
+        entered: set[str] = set()
+        for write in forgotten:
+            tenure = self._mine.get(write.session_id)
+            if write.repeated or tenure is None or tenure.number != write.tenure:
+                continue
+            if write.session_id not in entered:
+                entered.add(write.session_id)
+                repeated += self._entries(write.session_id, tenure)
+            repeated.append(replace(write, done=Future(), repeated=True))
+        return repeated
+
+    def _entries(self, session_id: str, tenure: _Tenure) -> list[_Write]:
+        """The writes that enter a session and its streams."""
+        if not tenure.reported:
+            tenure.reported = True
+            log.warning("store forgot a session, which is entered again", session_id=session_id)
+        entries = [self._write_arguments("session")]
+        entries += [self._write_arguments("stream", key, record) for key, record in tenure.streams.items()]
+        script, number = self._write_script, tenure.number
+        return [_Write(session_id, number, script, each, Future(), repeated=True) for each in entries]
 
     def _fail(self, writes: Iterable[_Write]) -> None:
         for write in writes:
@@ -254,26 +318,32 @@ class RedisStore:
 
     async def _renew_leases(self) -> None:
         while True:
-            await asyncio.sleep(self._lease_s / _RENEWALS_A_LEASE)
+            await asyncio.sleep(self._lease_s / _RENEWALS_PER_LEASE)
             mine = list(self._mine)
             for at in range(0, len(mine), _BATCH):
                 await self._renew(mine[at : at + _BATCH])
 
     async def _renew(self, session_ids: Sequence[str]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
-        for session_id in session_ids:
-            await self._renew_script(keys=_keys(session_id), args=[self._owner, self._lease_ms], client=pipeline)
-        try:
-            async with pipeline:
-                answers = await pipeline.execute(raise_on_error=False)
-        except (RedisError, OSError):
-            return  # The next round asks again; what was claimed meanwhile takes no writes of this gateway.
-        for session_id, answer in zip(session_ids, answers, strict=True):
-            if answer in _LOSSES:
-                self._let_go(session_id, _LOSSES[answer])
+        # If Redis does not answer the next round asks again; a session claimed meanwhile takes no writes from here.
+        with suppress(StoreError):
+            await self._run_for(session_ids, self._renew_script, (self._owner, self._lease_ms))
 
-    def _let_go(self, session_id: str, reason: LossReason) -> None:
-        if session_id in self._mine:
+    async def _run_for(self, session_ids: Sequence[str], script: AsyncScript, arguments: _Arguments) -> None:
+        """Run a script for each session that this gateway holds, in one round trip. Raises StoreError."""
+        held = {each: self._mine[each].number for each in session_ids if each in self._mine}
+        pipeline = self._redis.pipeline(transaction=False)
+        for session_id in held:
+            await script(keys=keys_of(session_id), args=arguments, client=pipeline)
+        async with pipeline:
+            answers = await self._ask(pipeline.execute(raise_on_error=False))
+        for (session_id, tenure), answer in zip(held.items(), answers, strict=True):
+            if answer in _LOSSES:
+                self._let_go(session_id, tenure, _LOSSES[answer])
+
+    def _let_go(self, session_id: str, tenure: int, reason: LossReason) -> None:
+        """Report a lost session, unless this gateway claimed it again since."""
+        held = self._mine.get(session_id)
+        if held is not None and held.number == tenure:
             del self._mine[session_id]
             self._lost(session_id, reason)
 
@@ -296,43 +366,10 @@ async def _stopped(task: asyncio.Task[None]) -> None:
 
 
 def _settle(write: _Write, error: StoreError | None) -> None:
-    """Tell the outcome of a write, once: one that was late is not told again."""
+    """Settle a write once: what was late is not reported again."""
     if write.done.done():
         return
     if error is None:
         write.done.set_result(None)
     else:
         write.done.set_exception(error)
-
-
-def _keys(session_id: str) -> list[str]:
-    return [f"talkup:{{{session_id}}}:{name}" for name in KEYS]
-
-
-def _pairs(flat: Sequence[bytes]) -> Mapping[bytes, bytes]:
-    """What HGETALL gives inside a script: fields and values in turn."""
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _stored(answer: Sequence[Sequence[bytes]]) -> StoredSession:
-    session, states, segments = _pairs(answer[0]), _pairs(answer[2]), _pairs(answer[3])
-    records = [msgspec.msgpack.decode(record, type=_StreamRecord) for record in answer[1]]
-    finals: dict[str, list[Segment]] = {record.stream_key: [] for record in records}
-    for field, value in segments.items():
-        finals.setdefault(field.rpartition(b":")[0].decode(), []).append(msgspec.msgpack.decode(value, type=Segment))
-    return StoredSession(
-        created_at=float(session.get(b"created_at", b"0")),
-        closed=b"closed" in session,
-        deleted=b"deleted" in session,
-        streams=tuple(
-            StoredStream(
-                record.stream_key,
-                record.stream_id,
-                record.started_at,
-                f"ended:{record.stream_key}".encode() in session,
-                states.get(record.stream_key.encode(), b""),
-                tuple(sorted(finals[record.stream_key], key=lambda segment: segment.segment_id)),
-            )
-            for record in records
-        ),
-    )

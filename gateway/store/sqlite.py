@@ -1,9 +1,4 @@
-"""What outlives sockets and processes: final segments, the directory of sessions, and where each stream stands.
-
-With that another process takes a session up behind its last commit. Media is never stored. Writes are handed over
-without waiting and answered by a future that is done once they survive the death of the process; the order of writes
-is kept. One thread owns the SQLite connection; its queue is bounded.
-"""
+"""The store of one gateway: a SQLite file. One thread owns the connection; its queue is bounded."""
 
 from __future__ import annotations
 
@@ -11,22 +6,31 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from enum import Enum
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from gateway.transcript_formats import Segment, StreamTranscript, Transcript, Word
+from gateway.store.base import (
+    MAX_PENDING_WRITES,
+    LossReason,
+    SessionUnknownError,
+    StoredSession,
+    StoredStream,
+    StoreError,
+    StreamStart,
+    transcript_of,
+)
+from gateway.transcript import Segment, Transcript, Word
 
 T = TypeVar("T")
+
+_TOUCH_BATCH = 500
 _WORDS = tuple[Word, ...]
 _Statement = tuple[str, tuple[object, ...]]
-
-MAX_PENDING_WRITES = 10_000
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (
@@ -55,105 +59,6 @@ _ADDED_COLUMNS = (
     ("streams", "state", "BLOB NOT NULL DEFAULT x''"),
     ("segments", "revision", "INTEGER NOT NULL DEFAULT 0"),
 )
-
-
-class StoreError(Exception):
-    """A write or read that the store could not do. Carries no text of a transcript."""
-
-
-class StreamStart(msgspec.Struct, frozen=True):
-    """A media stream begins. `stream_key` is unique over all sessions and time, `started_at` UNIX seconds."""
-
-    session_id: str
-    stream_key: str
-    stream_id: str
-    started_at: float
-
-
-class StoredStream(msgspec.Struct, frozen=True):
-    """A stream as another process left it. `state` is what `save_state` was given last, empty if nothing."""
-
-    stream_key: str
-    stream_id: str
-    started_at: float
-    ended: bool
-    state: bytes
-    segments: tuple[Segment, ...]
-
-
-class StoredSession(msgspec.Struct, frozen=True):
-    """A session as another process left it, its streams in the order in which they began.
-
-    `closed`: it was over, `deleted`: it must not come to life again.
-    """
-
-    created_at: float = 0.0
-    closed: bool = False
-    deleted: bool = False
-    streams: tuple[StoredStream, ...] = ()
-
-
-class LossReason(Enum):
-    """Why a session is no longer this gateway's."""
-
-    CLAIMED = "claimed"
-    DELETED = "deleted"
-
-
-class Store(Protocol):
-    """Where finals are kept. Futures of writes fail with StoreError; a deleted session takes no writes.
-
-    A session belongs to one gateway at a time: to the last that claimed it. From others it takes no writes.
-    """
-
-    @property
-    def durable(self) -> bool:
-        """Whether what is kept outlives this process."""
-
-    def watch(self, lost: Callable[[str, LossReason], None]) -> None:
-        """Have `lost` called, on the event loop, with each session that another gateway claimed, or deleted."""
-
-    async def start(self) -> None:
-        """Make ready. Raises StoreError when the place cannot be used."""
-
-    async def close(self) -> None:
-        """Finish what was handed over, then let go."""
-
-    async def holds(self, session_id: str) -> bool:
-        """Whether a session is still this gateway's own; a lease that ran out is taken again."""
-
-    async def claim(self, session_id: str) -> StoredSession | None:
-        """Make a session this gateway's own, and read it; None when it is unknown. A deleted one is not claimed."""
-
-    def begin_session(self, session_id: str) -> Future[None]:
-        """Enter a session into the directory as this gateway's own, or touch it."""
-
-    def release(self, session_id: str, *, closed: bool) -> Future[None]:
-        """Let go of a session. `closed`: it is over; else another gateway may take it up."""
-
-    def begin_stream(self, stream: StreamStart) -> Future[None]:
-        """Enter a media stream of a known session."""
-
-    def add_segment(self, session_id: str, stream_key: str, segment: Segment, state: bytes | None) -> Future[None]:
-        """Keep a final, and in the same write where the stream stands with it.
-
-        A segment already kept stays as it is, for finals never change. `state` None: the one before stays.
-        """
-
-    def save_state(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
-        """Keep where a stream stands."""
-
-    def end_stream(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
-        """No more segments come; `state` tells how the stream ended."""
-
-    async def transcript(self, session_id: str) -> Transcript | None:
-        """What is kept of a session; None when it is unknown or deleted."""
-
-    async def delete(self, session_id: str) -> bool:
-        """Delete a session with all its text at once; its bare name stays until retention ends. False if unknown."""
-
-    async def sweep(self, retention_s: float) -> int:
-        """Delete sessions not touched for longer than that; returns how many."""
 
 
 class SqliteStore:
@@ -206,6 +111,19 @@ class SqliteStore:
         )
         return self._write(statement, (session_id, now, now))
 
+    async def touch(self, session_ids: Sequence[str]) -> None:
+        """See Store: many sessions in one write, one such write at a time."""
+        statement = "UPDATE sessions SET touched_at = ? WHERE session_id = ? AND NOT deleted"
+        for at in range(0, len(session_ids), _TOUCH_BATCH):
+            now = self._clock()
+            rows = [(now, session_id) for session_id in session_ids[at : at + _TOUCH_BATCH]]
+
+            def work(rows: list[tuple[float, str]] = rows) -> None:
+                with self._db:
+                    self._db.executemany(statement, rows)
+
+            await self._ask(work)
+
     def begin_stream(self, stream: StreamStart) -> Future[None]:
         """See Store."""
         statement = (
@@ -231,18 +149,17 @@ class SqliteStore:
             segment.revision,
             stream_key,
         )
-        return self._write(
-            statement, row, *([] if state is None else [_state(stream_key, state)]), _touch(self._clock(), session_id)
-        )
+        kept = [(statement, row)] if state is None else [(statement, row), _state(stream_key, state)]
+        return self._write_of_stream(stream_key, *kept, _touch(self._clock(), session_id))
 
     def save_state(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
         """See Store."""
-        return self._write(*_state(stream_key, state), _touch(self._clock(), session_id))
+        return self._write_of_stream(stream_key, _state(stream_key, state), _touch(self._clock(), session_id))
 
     def end_stream(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
         """See Store."""
-        statement = "UPDATE streams SET ended = 1, state = ? WHERE stream_key = ?"
-        return self._write(statement, (state, stream_key), _touch(self._clock(), session_id))
+        statement = ("UPDATE streams SET ended = 1, state = ? WHERE stream_key = ?", (state, stream_key))
+        return self._write_of_stream(stream_key, statement, _touch(self._clock(), session_id))
 
     async def transcript(self, session_id: str) -> Transcript | None:
         """See Store."""
@@ -287,12 +204,21 @@ class SqliteStore:
             if column not in {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}:
                 self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {declaration}")
 
-    def _write(self, statement: str, row: tuple[object, ...], *more: _Statement) -> Future[None]:
-        """Execute all statements in one transaction."""
+    def _write(self, statement: str, row: tuple[object, ...]) -> Future[None]:
+        def work() -> None:
+            with self._db:
+                self._db.execute(statement, row)
+
+        return self._submit(work)
+
+    def _write_of_stream(self, stream_key: str, *statements: _Statement) -> Future[None]:
+        """Execute all statements in one transaction. The future fails with SessionUnknownError without the stream."""
 
         def work() -> None:
             with self._db:
-                for sql, values in ((statement, row), *more):
+                if self._db.execute("SELECT 1 FROM streams WHERE stream_key = ?", (stream_key,)).fetchone() is None:
+                    raise SessionUnknownError("the store does not know the stream")
+                for sql, values in statements:
                     self._db.execute(sql, values)
 
         return self._submit(work)
@@ -353,15 +279,6 @@ class SqliteStore:
             Segment(number, text, language, confidence, start, end, msgspec.json.decode(words, type=_WORDS), revision)
             for number, text, language, confidence, start, end, words, revision in rows
         )
-
-
-def transcript_of(session_id: str, stored: StoredSession) -> Transcript:
-    """What is read of a session."""
-    return Transcript(
-        session_id,
-        stored.created_at,
-        tuple(StreamTranscript(s.stream_id, s.started_at, s.ended, s.segments) for s in stored.streams),
-    )
 
 
 def _state(stream_key: str, state: bytes) -> _Statement:

@@ -28,7 +28,7 @@ IMPORTERS = {
 # Modules beside the folders of a package that its folders may import; all others import the folders, never the reverse.
 SHARED = {
     "gateway.sessions": {"auth", "config", "metrics", "outbox", "status", "transcript"},
-    "gateway.store": {"transcript"},
+    "gateway.store": {"config", "transcript"},
     "gateway.protocol": set(),
     "gateway.upstream": set(),
     "workers.media": {"chunk"},

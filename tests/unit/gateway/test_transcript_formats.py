@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from gateway.transcript_formats import FORMATS, Segment, StreamTranscript, Transcript, Word, render
+from gateway.transcript import Segment, StreamTranscript, Transcript, Word
+from gateway.transcript_formats import FORMATS, render
 
 WORDS = (Word("Bonjour", 0, 500, 0.9), Word("<toi>", 600, 1200, 0.8))
 FIRST = StreamTranscript(

@@ -14,9 +14,10 @@ import redis.asyncio
 from bench.harness.fault_proxy import fault_proxy
 from bench.harness.redis_server import running_redis
 from bench.harness.stack import HOST, free_port
+from gateway.store.base import MAX_PENDING_WRITES, LossReason, SessionUnknownError, Store, StoreError, StreamStart
 from gateway.store.redis import RedisStore, _stopped
-from gateway.store.sqlite import LossReason, SqliteStore, Store, StoreError, StreamStart
-from gateway.transcript_formats import Segment, Word
+from gateway.store.sqlite import SqliteStore
+from gateway.transcript import Segment, Word
 
 LEASE_S = 1.0
 PATIENCE_S = 20.0
@@ -78,6 +79,12 @@ async def done(write: Future[None]) -> None:
         await asyncio.wrap_future(write)
 
 
+async def _flush(url: str) -> None:
+    client = redis.asyncio.Redis.from_url(url)
+    await client.flushall()
+    await client.aclose()
+
+
 def segment(number: int, text: str = "said") -> Segment:
     return Segment(number, text, "en", 0.5, 10 * number, 10 * number + 5, (Word(text, 1, 2, 0.25),))
 
@@ -131,8 +138,10 @@ async def test_a_session_is_claimed_as_it_was_left(store: Store) -> None:
 
 async def test_nothing_is_kept_of_a_stream_that_was_never_begun(store: Store) -> None:
     await done(store.begin_session("s1"))
-    await done(store.add_segment("s1", "unknown", segment(1), b"state"))
-    await done(store.save_state("s1", "unknown", b"state"))
+    with pytest.raises(SessionUnknownError):
+        await done(store.add_segment("s1", "unknown", segment(1), b"state"))
+    with pytest.raises(SessionUnknownError):
+        await done(store.save_state("s1", "unknown", b"state"))
     kept = await store.transcript("s1")
     assert kept is not None
     assert kept.streams == ()
@@ -255,6 +264,89 @@ async def test_what_was_written_while_redis_was_away_is_kept_when_it_is_back(fre
         await store.close()
     assert kept is not None
     assert [each.segment_id for each in kept.streams[0].segments] == [1, 2, 3, 4]
+
+
+async def test_a_redis_that_lost_its_data_is_noticed_and_keeps_what_follows(fresh_redis: str) -> None:
+    store = RedisStore(fresh_redis, retention_s=60.0, lease_s=5.0)
+    await store.start()
+    try:
+        await done(fill(store, "s1", "k1", segment(1, "before")))
+        await _flush(fresh_redis)
+        late = [store.add_segment("s1", "k1", segment(number), b"state") for number in (2, 3)]
+        for write in late:
+            with pytest.raises(SessionUnknownError):
+                await done(write)
+        await done(store.add_segment("s1", "k1", segment(4), b"state"))
+        transcript = await store.transcript("s1")
+        assert transcript is not None
+        assert [each.segment_id for each in transcript.streams[0].segments] == [2, 3, 4]
+        stored = await store.claim("s1")
+        assert stored is not None
+        assert stored.streams[0].state == b"state"
+    finally:
+        await store.close()
+
+
+async def test_a_write_for_a_session_that_was_never_entered_fails(fresh_redis: str) -> None:
+    store = RedisStore(fresh_redis, retention_s=60.0, lease_s=5.0)
+    await store.start()
+    try:
+        with pytest.raises(SessionUnknownError):
+            await done(store.add_segment("s1", "k1", segment(1), None))
+        assert await store.transcript("s1") is None
+    finally:
+        await store.close()
+
+
+@pytest.mark.parametrize("kind", ["file", "redis"])
+async def test_touching_more_sessions_than_may_wait_refuses_no_final(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    sessions = [f"s{number}" for number in range(MAX_PENDING_WRITES + 100)]
+    store: Store
+    if kind == "file":
+        store = SqliteStore(tmp_path / "finals.db")
+    else:
+        url = request.getfixturevalue("redis_url")
+        await _flush(url)
+        store = RedisStore(url, retention_s=60.0, lease_s=5.0)
+    await store.start()
+    try:
+        for at in range(0, len(sessions), 1000):
+            await asyncio.gather(*(done(store.begin_session(each)) for each in sessions[at : at + 1000]))
+        await done(fill(store, "s0", "k0"))
+        touching = asyncio.create_task(store.touch(sessions))
+        for number in range(1, 200):
+            write = store.add_segment("s0", "k0", segment(number), None)
+            await asyncio.sleep(0)
+            await done(write)
+        await touching
+        transcript = await store.transcript("s0")
+        assert transcript is not None
+        assert len(transcript.streams[0].segments) == 199
+    finally:
+        await store.close()
+
+
+async def test_a_touched_session_is_spared_by_retention(store: Store, clock: Clock) -> None:
+    await done(fill(store, "s1", "k1", segment(1)))
+    await store.touch(["s1", "unknown"])
+    assert await store.transcript("s1") is not None
+
+
+async def test_an_answer_from_before_a_claim_does_not_lose_the_session_again(
+    two: tuple[RedisStore, RedisStore],
+) -> None:
+    here, there = two
+    lost: list[str] = []
+    here.watch(lambda session_id, _: lost.append(session_id))
+    await done(fill(here, "s1", "k1"))
+    tenure = here._mine["s1"].number
+    await there.claim("s1")
+    await here.claim("s1")
+    here._let_go("s1", tenure, LossReason.CLAIMED)
+    assert lost == []
+    await done(here.add_segment("s1", "k1", segment(2), None))
 
 
 async def test_a_task_whose_cancellation_was_lost_is_ended() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from gateway.config import GatewayConfig, sqlite_path
+from gateway.store.base import Store
 from gateway.store.redis import RedisStore
-from gateway.store.sqlite import SqliteStore, Store
+from gateway.store.sqlite import SqliteStore
 
 
 def open_store(config: GatewayConfig) -> Store:

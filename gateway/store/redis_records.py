@@ -1,0 +1,53 @@
+"""How a session stands in Redis: the names of its keys, and what a script returns of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from gateway.store.base import StoredSession, StoredStream
+from gateway.store.redis_scripts import KEYS
+from gateway.transcript import Segment
+
+
+class StreamRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A stream in the list of its session's streams; `started_at` is UNIX seconds."""
+
+    stream_key: str
+    stream_id: str
+    started_at: float
+
+
+def keys_of(session_id: str) -> list[str]:
+    """The keys of a session; one hash tag keeps them on one node of a cluster."""
+    return [f"talkup:{{{session_id}}}:{name}" for name in KEYS]
+
+
+def _pairs(flat: Sequence[bytes]) -> Mapping[bytes, bytes]:
+    """The answer of HGETALL inside a script: fields and values in turn."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def stored_session(answer: Sequence[Sequence[bytes]]) -> StoredSession:
+    session, states, segments = _pairs(answer[0]), _pairs(answer[2]), _pairs(answer[3])
+    records = [msgspec.msgpack.decode(record, type=StreamRecord) for record in answer[1]]
+    finals: dict[str, list[Segment]] = {record.stream_key: [] for record in records}
+    for field, value in segments.items():
+        finals.setdefault(field.rpartition(b":")[0].decode(), []).append(msgspec.msgpack.decode(value, type=Segment))
+    return StoredSession(
+        created_at=float(session.get(b"created_at", b"0")),
+        closed=b"closed" in session,
+        deleted=b"deleted" in session,
+        streams=tuple(
+            StoredStream(
+                record.stream_key,
+                record.stream_id,
+                record.started_at,
+                f"ended:{record.stream_key}".encode() in session,
+                states.get(record.stream_key.encode(), b""),
+                tuple(sorted(finals[record.stream_key], key=lambda segment: segment.segment_id)),
+            )
+            for record in records
+        ),
+    )
