@@ -14,7 +14,9 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from talkup.v1 import error_pb2, media_pb2, task_pb2, worker_service_pb2
+from talkup.v1 import error_pb2, task_pb2, worker_service_pb2
+
+from workers.chunk import Chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,10 @@ class EngineError(Exception):
 
 
 class EngineSession(Protocol):
-    """One stream's work. `feed`, `flush` and `end` are called in order by one task; `results` is read by another."""
+    """One stream's work. `accept`, `flush` and `end` are called in order by one task; `results` is read by another."""
 
-    async def feed(self, chunk: media_pb2.Chunk) -> None:
-        """Take one chunk; waits while the session is too far behind (HTTP/2 flow control then reaches the sender).
+    async def accept(self, chunk: Chunk) -> None:
+        """Accept one chunk; waits while the session is too far behind (HTTP/2 flow control then reaches the sender).
 
         Raises EngineError for input that cannot be used.
         """

@@ -15,6 +15,7 @@ from typing import Never
 import structlog
 from talkup.v1 import error_pb2, task_pb2
 
+from workers.chunk import chunk_of
 from workers.engine import EngineError, EngineSession
 from workers.errors import RefusedError, to_message
 from workers.requests import RequestChecker, Task
@@ -167,7 +168,7 @@ class Stream:
                 case "chunk":
                     self.numbers.chunks += 1
                     self.numbers.bytes += len(request.chunk.payload)
-                    await self._session.feed(request.chunk)
+                    await self._session.accept(chunk_of(request.chunk))
                 case "flush":
                     await self._session.flush(request.flush.flush_id)
                 case _:

@@ -65,7 +65,7 @@ class Player:
         self._captions = Captions(word_timestamps=True)
         self._last = (0, 0)
         self._decided: dict[int, str] = {}
-        self._recognizer.feed(clip.audio)
+        self._recognizer.append_samples(clip.audio)
         self._recognizer.end()
         self._ask: Ask | None = None
 

@@ -24,6 +24,7 @@ from talkup_client.events import AnalysisResult
 from bench.checks import Findings
 from bench.harness.stack import HOST, Stack, free_port, running_stack, start
 from bench.vision.chain import jpeg, placed
+from workers.chunk import chunk_of
 from workers.config import WorkerConfig
 from workers.engine import StreamContext
 from workers.vision.engine import VisionEngine
@@ -102,7 +103,7 @@ async def _capacity(engine: VisionEngine, seconds: float) -> float:
     while time.monotonic() < began + seconds:
         captured = 1 + sequence * 1000 // FPS
         chunk = media_pb2.Chunk(sequence=sequence, payload=data[sequence % 2], capture_time_unix_ms=captured)
-        await session.feed(chunk)
+        await session.accept(chunk_of(chunk))
         await session.flush(sequence)
         sequence += 1
     spent = time.monotonic() - began
@@ -168,7 +169,7 @@ async def _camera(
             break
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         sent[sequence] = time.monotonic()
-        await session.feed(media_pb2.Chunk(sequence=sequence, payload=data[sequence % len(data)]))
+        await session.accept(chunk_of(media_pb2.Chunk(sequence=sequence, payload=data[sequence % len(data)])))
     await session.end()
     await reading
     await session.close()

@@ -10,6 +10,7 @@ import pytest
 from talkup.v1 import error_pb2, media_pb2, task_pb2
 
 from tests.contract.engine_cases import ENGINE_CASES, EngineCase
+from workers.chunk import chunk_of
 from workers.engine import Engine, EngineError, EngineSession, StreamContext
 
 CONTEXT = StreamContext("session", "stream", 1)
@@ -46,7 +47,7 @@ async def run(session: EngineSession, chunks: Iterable[media_pb2.Chunk]) -> list
     """Feed all, end, and give every result."""
     reading = asyncio.ensure_future(collect(session))
     for chunk in chunks:
-        await session.feed(chunk)
+        await session.accept(chunk_of(chunk))
     await session.end()
     results = await reading
     await session.close()
@@ -128,10 +129,10 @@ async def test_flush_makes_everything_final(case: EngineCase, engine: Engine) ->
     session = engine.open(case.start, CONTEXT)
     reading = asyncio.ensure_future(collect(session))
     for chunk in chunks_of(media[:half]):
-        await session.feed(chunk)
+        await session.accept(chunk_of(chunk))
     await session.flush(41)
     for chunk in chunks_of(media[half:], first=half):
-        await session.feed(chunk)
+        await session.accept(chunk_of(chunk))
     await session.end()
     results = await reading
     await session.close()
@@ -175,7 +176,7 @@ async def test_lost_chunks_are_counted(case: EngineCase, engine: Engine) -> None
 async def test_close_frees_at_any_time_and_twice(case: EngineCase, engine: Engine) -> None:
     session = engine.open(case.start, CONTEXT)
     reading = asyncio.ensure_future(collect(session))
-    await session.feed(chunks_of(case.media())[1])
+    await session.accept(chunk_of(chunks_of(case.media())[1]))
     await session.close()
     await session.close()
     async with asyncio.timeout(case.seconds):

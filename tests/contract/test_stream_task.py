@@ -10,6 +10,7 @@ import pytest
 from talkup.v1 import error_pb2, media_pb2, task_pb2, worker_service_pb2
 
 from tests.contract.worker_harness import AUDIO, Call, Worker, final_words, running, transcribe
+from workers.chunk import Chunk
 from workers.engine import StreamContext
 from workers.errors import PUSHBACK_METADATA_KEY
 from workers.fake.engine import FakeEngine, FakeScript, expected_words
@@ -205,10 +206,10 @@ async def test_a_defect_of_the_engine_shows_no_internals() -> None:
         def open(self, start, context):
             session = super().open(start, context)
 
-            async def feed(chunk: media_pb2.Chunk) -> None:
+            async def accept(chunk: Chunk) -> None:
                 raise ValueError("speech of a person")
 
-            session.feed = feed
+            session.accept = accept
             return session
 
     async with running(Broken()) as worker:

@@ -17,6 +17,7 @@ from talkup.v1 import media_pb2
 
 from bench.harness.material import slices
 from tests.unit.workers.media.chunks import assert_same, cut, decode, decode_killed
+from workers.chunk import Chunk
 from workers.media.decoder import AudioDecoder, MediaError
 
 pytestmark = pytest.mark.corpus
@@ -104,6 +105,6 @@ def test_broken_recordings_end_in_an_error_or_go_on(corpus: Path, pytestconfig: 
                 decode(SNIFFED, chunks)
             continue
         for number, chunk in enumerate(chunks):
-            decoder.feed(chunk, number)
+            decoder.decode(Chunk(number, chunk))
         decoder.finish()
         assert decoder.media_samples > 5 * 16_000

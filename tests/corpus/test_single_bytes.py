@@ -16,6 +16,7 @@ from talkup.v1 import media_pb2, task_pb2, transcript_pb2
 from bench.harness.material import pieces
 from tests.corpus.test_media_corpus import format_of
 from workers import models
+from workers.chunk import chunk_of
 from workers.config import parse
 from workers.engine import StreamContext
 from workers.media.isolation.pool import DecoderPool
@@ -71,7 +72,7 @@ async def hear(engine: SttService, fmt: media_pb2.MediaFormat, chunks: Sequence[
 
     async def talk() -> None:
         for number, payload in enumerate(chunks):
-            await session.feed(media_pb2.Chunk(sequence=number, payload=payload))
+            await session.accept(chunk_of(media_pb2.Chunk(sequence=number, payload=payload)))
         await session.end()
 
     texts, length = [], 0

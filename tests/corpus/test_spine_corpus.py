@@ -32,6 +32,7 @@ from tests.e2e.test_direct_client import EXAMPLE
 from tests.e2e.test_last_words import read_transcript
 from tests.e2e.wire import open_wire
 from tests.unit.workers.media.chunks import assert_same
+from workers.chunk import Chunk
 from workers.media.isolation.pool import DecoderPool
 
 pytestmark = [pytest.mark.corpus, pytest.mark.model, pytest.mark.timeout(400)]
@@ -240,7 +241,7 @@ async def test_a_killed_decoder_costs_no_sample(corpus: Path, number: int) -> No
             for index, chunk in enumerate(chunks):
                 if index in deaths:
                     os.kill(pool.child_pids[0], signal.SIGKILL)
-                parts.append(await stream.feed(chunk, index))
+                parts.append(await stream.decode(Chunk(index, chunk)))
             parts.append(await stream.finish())
             await stream.close()
             heard.append(np.concatenate(parts))

@@ -48,7 +48,7 @@ def recognise(model: tuple[Transcriber, SileroVad], path: Path) -> tuple[str, Re
     recognizer = Recognizer(vad, tuning, StreamOptions(language="en", interims=False))
     audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
     assert rate == 16_000
-    recognizer.feed(np.ascontiguousarray(audio.mean(axis=1)))
+    recognizer.append_samples(np.ascontiguousarray(audio.mean(axis=1)))
     recognizer.end()
     finals = []
     while (ask := recognizer.advance(Effort(tuning.step, tuning.beam, extra_interims=False))) is not None:

@@ -16,6 +16,7 @@ from talkup.v1 import analysis_pb2, media_pb2
 
 from tests.unit.workers.vision import faces
 from tests.unit.workers.vision.recompute import check_window
+from workers.chunk import Chunk
 from workers.media import frames
 from workers.media.video import VideoDecoder
 from workers.vision.analyzer import Analyzer, Wanted
@@ -74,7 +75,7 @@ def _video(path: Path, row: dict[str, Any]) -> Iterator[tuple[int, Picture]]:
     decoder = VideoDecoder(media_pb2.MediaFormat(mime_type=row["mime"], container=container))
     data = path.read_bytes()
     size = CHUNK if not mp4 else 1_000
-    parts = [decoder.feed(data[at : at + size], at // size) for at in range(0, len(data), size)]
+    parts = [decoder.decode(Chunk(at // size, data[at : at + size])) for at in range(0, len(data), size)]
     for record in frames.unpack(np.concatenate([*parts, decoder.finish()]), 0):
         if record.picture:
             yield record.media_ms, from_yuv420(record.picture, record.width, record.height)

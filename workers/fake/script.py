@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from talkup.v1 import error_pb2, media_pb2, task_pb2
+from talkup.v1 import error_pb2, task_pb2
 
+from workers.chunk import Chunk
 from workers.engine import EngineError
 from workers.fake.words import WORD_BYTES
 
@@ -56,7 +57,7 @@ class Faults:
         """Whether results are swallowed from now on."""
         return self._due(self._script.mute_after)
 
-    async def on_chunk(self, chunk: media_pb2.Chunk) -> None:
+    async def on_chunk(self, chunk: Chunk) -> None:
         """What befalls a chunk on arrival. Raises EngineError, crashes or never returns, as scripted."""
         script = self._script
         if self._due(script.crash_after) or (script.poison and script.poison in chunk.payload):

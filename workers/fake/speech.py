@@ -15,6 +15,7 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 from talkup.v1 import error_pb2, media_pb2, task_pb2, transcript_pb2
 
+from workers.chunk import Chunk
 from workers.engine import EngineError
 from workers.fake.script import FakeScript, Faults
 from workers.fake.words import PlacedWord, WordCutter
@@ -121,7 +122,7 @@ class SpeechSession:
         self._revision = 0
         self._speaking = self._state.speaking
 
-    async def feed(self, chunk: media_pb2.Chunk) -> None:
+    async def accept(self, chunk: Chunk) -> None:
         await self._faults.on_chunk(chunk)
         await self._faults.pace(self._ms(len(chunk.payload)))
         fresh = self._note(chunk)
@@ -167,7 +168,7 @@ class SpeechSession:
     async def close(self) -> None:
         await self._outbox.close()
 
-    def _note(self, chunk: media_pb2.Chunk) -> bytes:
+    def _note(self, chunk: Chunk) -> bytes:
         """Book a chunk; returns those of its bytes that no final covers yet."""
         if not self._seen and chunk.sequence != self._state.replay_from:
             self._offset = max(self._offset, self._cutter.edge)  # the replay starts later: nothing of it is covered

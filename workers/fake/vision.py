@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Final
 
 import msgspec
-from talkup.v1 import analysis_pb2, error_pb2, media_pb2, task_pb2
+from talkup.v1 import analysis_pb2, error_pb2, task_pb2
 
+from workers.chunk import Chunk
 from workers.engine import EngineError
 from workers.fake.script import Faults
 
@@ -41,7 +42,7 @@ class VisionSession:
         """Raises EngineError for a resume_state that no fake engine made."""
         self._state = _decode_state(start.resume_state) if start.HasField("resume_state") else VisionState()
         self._faults = faults
-        self._frame: tuple[media_pb2.Chunk, VisionState] | None = None
+        self._frame: tuple[Chunk, VisionState] | None = None
         self._last_sequence: int | None = None
         self._flushes: list[int] = []
         self._analyzed = self._state.analyzed
@@ -50,13 +51,13 @@ class VisionSession:
         self._closed = False
         self._changed = asyncio.Condition()
 
-    async def feed(self, chunk: media_pb2.Chunk) -> None:
+    async def accept(self, chunk: Chunk) -> None:
         await self._faults.on_chunk(chunk)
         async with self._changed:
             state = self._state
             first = state.first_capture_ms
-            if first is None and chunk.HasField("capture_time_unix_ms"):
-                first = chunk.capture_time_unix_ms
+            if first is None and chunk.capture_ms is not None:
+                first = chunk.capture_ms
             self._state = msgspec.structs.replace(
                 state,
                 received=state.received + 1,
@@ -103,7 +104,7 @@ class VisionSession:
                 yield self._ended()
                 return
 
-    def _analyze(self, chunk: media_pb2.Chunk, state: VisionState) -> list[task_pb2.TaskResult]:
+    def _analyze(self, chunk: Chunk, state: VisionState) -> list[task_pb2.TaskResult]:
         self._analyzed += 1
         self._last_sequence = chunk.sequence
         self._media_ms = _media_ms(chunk, state)
@@ -111,8 +112,8 @@ class VisionSession:
         analysis = analysis_pb2.Analysis(
             schema_version=1, frame_seq=chunk.sequence, media_time_ms=self._media_ms, frame=frame
         )
-        if chunk.HasField("capture_time_unix_ms"):
-            analysis.captured_at_unix_ms = chunk.capture_time_unix_ms
+        if chunk.capture_ms is not None:
+            analysis.captured_at_unix_ms = chunk.capture_ms
         covered = msgspec.structs.replace(state, analyzed=self._analyzed)
         progress = task_pb2.Progress(
             committed_sequence=chunk.sequence,
@@ -170,10 +171,10 @@ def _signals(digest: int) -> analysis_pb2.FrameSignals:
     )
 
 
-def _media_ms(chunk: media_pb2.Chunk, state: VisionState) -> int:
+def _media_ms(chunk: Chunk, state: VisionState) -> int:
     """By the capture clock where the sender gives one, else by counting frames."""
-    if chunk.HasField("capture_time_unix_ms") and state.first_capture_ms is not None:
-        return max(0, chunk.capture_time_unix_ms - state.first_capture_ms)
+    if chunk.capture_ms is not None and state.first_capture_ms is not None:
+        return max(0, chunk.capture_ms - state.first_capture_ms)
     return (state.received - 1) * FRAME_MS
 
 

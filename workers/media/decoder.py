@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from talkup.v1 import media_pb2
 
+from workers.chunk import Chunk
 from workers.media.checkpoint import DecoderState, History, RestartPoint, resumed_point, unpack
 from workers.media.errors import MediaError
 from workers.media.interface import Checkpoint
@@ -20,8 +21,8 @@ from workers.media.recording import Budget, Recording
 __all__ = ["AudioDecoder", "Checkpoint", "MediaError"]
 
 DECODED_SECONDS_LIMIT = 300.0
-_SECONDS_A_CHUNK = 30.0
-_SECONDS_A_BYTE = 0.01
+_SECONDS_PER_CHUNK = 30.0
+_SECONDS_PER_BYTE = 0.01
 
 
 class AudioDecoder:
@@ -59,15 +60,14 @@ class AudioDecoder:
         """16 kHz samples of the stream handed out so far, those before a resume included."""
         return self._produced - sum(map(len, self._ready))
 
-    def feed(self, payload: bytes, sequence: int, *, new_recording: bool = False, missing_before: int = 0) -> Samples:
+    def decode(self, chunk: Chunk) -> Samples:
         """The 16 kHz mono samples (full scale 1.0, shape (n,)) that this chunk completes.
 
-        `new_recording`: the chunk begins with a container header of its own. `missing_before`: so many chunks just
-        before it are lost for good. Raises MediaError for media that cannot go on; then only a new recording can.
+        Raises MediaError for media that cannot go on; then only a new recording can.
         """
-        if self._failure is not None and not new_recording:
+        if self._failure is not None and not chunk.new_recording:
             raise MediaError(str(self._failure))
-        self._guard(lambda: self._feed(bytes(payload), sequence, new_recording, missing_before))
+        self._guard(lambda: self._decode(chunk))
         return self._hand_out()
 
     def finish(self) -> Samples:
@@ -97,19 +97,19 @@ class AudioDecoder:
             self._failure = MediaError("the media cannot be decoded")
             raise self._failure from error
 
-    def _feed(self, payload: bytes, sequence: int, new_recording: bool, missing: int) -> None:
-        recording = self._recording
+    def _decode(self, chunk: Chunk) -> None:
+        recording, missing = self._recording, chunk.missing_before
         if self._resumed is not None:
-            recording, missing = self._resume(self._resumed, sequence, new_recording, missing)
+            recording, missing = self._resume(self._resumed, chunk)
             self._resumed = None
-        elif recording is None or new_recording:
+        elif recording is None or chunk.new_recording:
             if self._failure is None:
                 self._close()
             self._damaged_before = self.damaged_bytes
-            recording, missing = self._begin(sequence), 0
+            recording, missing = self._begin(chunk.sequence), 0
         self._recording, self._failure = recording, None
-        budget = Budget(min(self._limit, _SECONDS_A_CHUNK + _SECONDS_A_BYTE * len(payload)))
-        self._ready += recording.feed(payload, sequence, missing, budget)
+        budget = Budget(min(self._limit, _SECONDS_PER_CHUNK + _SECONDS_PER_BYTE * len(chunk.payload)))
+        self._ready += recording.decode(chunk, missing, budget)
         self._produced, self._end = recording.emitted, recording.reached
 
     def _begin(self, sequence: int) -> Recording:
@@ -117,12 +117,13 @@ class AudioDecoder:
         self._history.add(point)
         return Recording(self._format, point.state(self._produced), self._history)
 
-    def _resume(self, state: DecoderState, sequence: int, new_recording: bool, missing: int) -> tuple[Recording, int]:
-        """The recording that a state is of, and how many chunks are missing before the first one."""
-        if sequence == state.sequence:
+    def _resume(self, state: DecoderState, chunk: Chunk) -> tuple[Recording, int]:
+        """The recording that a state belongs to, and how many chunks are missing before the first one."""
+        missing = chunk.missing_before
+        if chunk.sequence == state.sequence:
             missing = 0
-        elif new_recording:
-            return self._begin(sequence), 0
+        elif chunk.new_recording:
+            return self._begin(chunk.sequence), 0
         elif not missing:
             raise MediaError("the replay does not start with the chunk of the checkpoint")
         self._history.add(resumed_point(state))

@@ -1,4 +1,4 @@
-"""What a decoder is to the process that runs it: fed chunks, restartable at any committed sample.
+"""What a decoder is to the process that runs it: chunks in, samples out, restartable at any committed sample.
 
 The parent process needs these names without the codecs behind them, so nothing heavy is imported here.
 """
@@ -11,12 +11,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.chunk import Chunk
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """Where decoding can start again.
 
-    A new decoder made from `state` and fed every chunk from `replay_from_sequence` on gives exactly the samples from
+    A new decoder made from `state` that gets every chunk from `replay_from_sequence` on gives exactly the samples from
     the asked one on.
     """
 
@@ -47,12 +49,10 @@ class Decoder(Protocol):
 
     @property
     def damaged_bytes(self) -> int:
-        """Bytes fed so far that were passed over as they made no sense; those before a resume are not known here."""
+        """Bytes that made no sense and were passed over since the start or the resume."""
         ...
 
-    def feed(
-        self, payload: bytes, sequence: int, *, new_recording: bool = False, missing_before: int = 0
-    ) -> NDArray[np.float32]:
+    def decode(self, chunk: Chunk) -> NDArray[np.float32]:
         """The samples that this chunk completes, shape (n,), 16 kHz mono."""
         ...
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from talkup.v1 import media_pb2
 
+from workers.chunk import Chunk
 from workers.media.checkpoint import DecoderState, History, RestartPoint
 from workers.media.clock import MediaClock
 from workers.media.codec import OUTPUT_RATE, PacketDecoder, Resampler, grid, open_decoder, pre_roll_seconds
@@ -61,7 +62,7 @@ class Recording:
         self._skip = state.skip
         self._chunks = state.chunks
         self._demuxer: Demuxer | None = None
-        self._unsniffed: list[tuple[bytes, int]] = []
+        self._unsniffed: list[Chunk] = []
         self._starts: deque[_ChunkStart] = deque()
         self._origin: float | None = None
         self._track: Track | None = None
@@ -96,17 +97,17 @@ class Recording:
         """What a successor's demuxer is fed before the bytes of a restart point."""
         return self._demuxer.prefix(anchor) if self._demuxer else b""
 
-    def feed(self, payload: bytes, sequence: int, missing_before: int, budget: Budget) -> list[Samples]:
-        """Take one chunk; `missing_before` chunks just before it are lost."""
+    def decode(self, chunk: Chunk, missing: int, budget: Budget) -> list[Samples]:
+        """Decode one chunk; `missing` chunks of this recording directly before it are lost."""
         self._budget = budget
-        if missing_before:
-            self._lose(missing_before)
-        if self._skip > len(payload):
+        if missing:
+            self._lose(missing)
+        if self._skip > len(chunk.payload):
             raise MediaError("the decoder state does not fit the chunk")
         if self._demuxer is None:
-            self._sniff(payload, sequence)
+            self._sniff(chunk)
         else:
-            self._chunk(self._demuxer, payload, sequence)
+            self._demux(self._demuxer, chunk)
         return self._take()
 
     def finish(self, budget: Budget) -> list[Samples]:
@@ -127,28 +128,28 @@ class Recording:
 
     def _resume(self, state: DecoderState) -> None:
         self._demuxer = make_demuxer(state.container, self._format, resumed=True)
-        if self._demuxer.feed(state.prefix):
+        if self._demuxer.push_bytes(state.prefix):
             raise MediaError("the decoder state is malformed")
 
-    def _sniff(self, payload: bytes, sequence: int) -> None:
-        self._unsniffed.append((payload, sequence))
-        container = recognise(self._format, b"".join(chunk for chunk, _ in self._unsniffed))
+    def _sniff(self, chunk: Chunk) -> None:
+        self._unsniffed.append(chunk)
+        container = recognise(self._format, b"".join(each.payload for each in self._unsniffed))
         if container is None:
             if len(self._unsniffed) > _MAX_OPEN_CHUNKS:
                 raise MediaError("the recording has too many empty chunks")
             return
         self.container = container
         self._demuxer = make_demuxer(container, self._format)
-        for chunk, number in self._unsniffed:
-            self._chunk(self._demuxer, chunk, number)
+        for each in self._unsniffed:
+            self._demux(self._demuxer, each)
         self._unsniffed = []
 
-    def _chunk(self, demuxer: Demuxer, payload: bytes, sequence: int) -> None:
+    def _demux(self, demuxer: Demuxer, chunk: Chunk) -> None:
         fed = demuxer.received - self._skip
-        self._starts.append(_ChunkStart(fed, sequence, self._chunks))
+        self._starts.append(_ChunkStart(fed, chunk.sequence, self._chunks))
         self._chunks += 1
-        payload, self._skip = payload[self._skip :], 0
-        for packet in demuxer.feed(payload):
+        payload, self._skip = chunk.payload[self._skip :], 0
+        for packet in demuxer.push_bytes(payload):
             self._packet(packet)
         if self._track is None and demuxer.tracks:
             self._choose(demuxer)

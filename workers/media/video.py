@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 from talkup.v1 import media_pb2
 
+from workers.chunk import Chunk
 from workers.media import frames
 from workers.media.clock import FALL_BACK_MS
 from workers.media.codec import VideoPacketDecoder, VideoPicture
@@ -89,11 +90,11 @@ class VideoDecoder:
         """See `workers.media.interface.Decoder`; packets that cannot be decoded are told as corrupt frames instead."""
         return self._damaged_before + (self._demuxer.damaged if self._demuxer else 0)
 
-    def feed(self, payload: bytes, sequence: int, *, new_recording: bool = False, missing_before: int = 0) -> Words:
+    def decode(self, chunk: Chunk) -> Words:
         """The records of the frames that this chunk completes. Raises MediaError."""
-        if self._failure is not None and not new_recording:
+        if self._failure is not None and not chunk.new_recording:
             raise MediaError(str(self._failure))
-        self._guard(lambda: self._feed(bytes(payload), sequence, new_recording, missing_before))
+        self._guard(lambda: self._decode(chunk))
         return self._hand_out()
 
     def finish(self) -> Words:
@@ -125,7 +126,7 @@ class VideoDecoder:
     def _reset(self) -> None:
         """Before the first chunk of a recording."""
         self._demuxer: Demuxer | None = None
-        self._unsniffed: list[tuple[bytes, int]] = []
+        self._unsniffed: list[Chunk] = []
         self._starts: deque[_Start] = deque()
         self._track: Track | None = None
         self._decoder: VideoPacketDecoder | None = None
@@ -135,16 +136,16 @@ class VideoDecoder:
         self._key_offset = -1
         self._shown: dict[int, tuple[int, bool]] = {}
 
-    def _feed(self, payload: bytes, sequence: int, new_recording: bool, missing: int) -> None:
+    def _decode(self, chunk: Chunk) -> None:
         self._failure = None
-        skip = 0
+        skip, missing = 0, chunk.missing_before
         if self._resumed is not None:
             state, self._resumed = self._resumed, None
-            if not new_recording or sequence == state.sequence:
-                skip, missing = self._resume(state, sequence, missing)
+            if not chunk.new_recording or chunk.sequence == state.sequence:
+                skip, missing = self._resume(state, chunk.sequence, missing)
             else:
                 self._base_ms = state.end_ms
-        elif new_recording:
+        elif chunk.new_recording:
             self._flush()
             self._damaged_before = self.damaged_bytes
             self._reset()
@@ -153,12 +154,12 @@ class VideoDecoder:
             self._demuxer.resynchronise()
             self._starts.clear()
             self._needs_key = True
-        if skip > len(payload):
+        if skip > len(chunk.payload):
             raise MediaError("the decoder state does not fit the chunk")
         if self._demuxer is None:
-            self._sniff(payload, sequence)
+            self._sniff(chunk)
         else:
-            self._chunk(self._demuxer, payload, sequence, skip)
+            self._demux(self._demuxer, chunk, skip)
 
     def _resume(self, state: VideoState, sequence: int, missing: int) -> tuple[int, int]:
         """Stand where the state stood; returns bytes to skip and chunks still missing."""
@@ -166,7 +167,7 @@ class VideoDecoder:
             raise MediaError("the replay does not start with the chunk of the checkpoint")
         self._container = state.container
         self._demuxer = make_demuxer(state.container, self._format, resumed=True)
-        if self._demuxer.feed(state.prefix):
+        if self._demuxer.push_bytes(state.prefix):
             raise MediaError("the decoder state is malformed")
         self._base_ms, self._origin, self._end_ms = state.base_ms, state.origin, state.end_ms
         if sequence != state.sequence:
@@ -174,22 +175,22 @@ class VideoDecoder:
         self._silent_until_key = True
         return state.skip, 0
 
-    def _sniff(self, payload: bytes, sequence: int) -> None:
-        self._unsniffed.append((payload, sequence))
-        container = recognise(self._format, b"".join(chunk for chunk, _ in self._unsniffed))
+    def _sniff(self, chunk: Chunk) -> None:
+        self._unsniffed.append(chunk)
+        container = recognise(self._format, b"".join(each.payload for each in self._unsniffed))
         if container is None:
             if len(self._unsniffed) > _MAX_OPEN_CHUNKS:
                 raise MediaError("the recording has too many empty chunks")
             return
         self._container = container
         self._demuxer = make_demuxer(container, self._format)
-        for chunk, number in self._unsniffed:
-            self._chunk(self._demuxer, chunk, number, 0)
+        for each in self._unsniffed:
+            self._demux(self._demuxer, each, 0)
         self._unsniffed = []
 
-    def _chunk(self, demuxer: Demuxer, payload: bytes, sequence: int, skip: int) -> None:
-        self._starts.append(_Start(demuxer.received - skip, sequence))
-        packets = demuxer.feed(payload[skip:])
+    def _demux(self, demuxer: Demuxer, chunk: Chunk, skip: int) -> None:
+        self._starts.append(_Start(demuxer.received - skip, chunk.sequence))
+        packets = demuxer.push_bytes(chunk.payload[skip:])
         if len(packets) > _MAX_PACKETS:
             raise MediaError("one chunk holds too many frames")
         for packet in packets:

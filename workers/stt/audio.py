@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from talkup.v1 import media_pb2
 
+from workers.chunk import Chunk
+
 
 class RestartPoint(Protocol):
-    """A decoder made from `state` and fed every chunk from `replay_from_sequence` on goes on at the asked sample."""
+    """A decoder made from `state` that gets every chunk from `replay_from_sequence` on goes on at the asked sample."""
 
     @property
     def replay_from_sequence(self) -> int: ...
@@ -27,12 +29,10 @@ class AudioSource(Protocol):
 
     @property
     def damaged_bytes(self) -> int:
-        """Bytes fed here that were passed over as they made no sense."""
+        """Bytes of the chunks so far that made no sense and were passed over."""
         ...
 
-    async def feed(
-        self, payload: bytes, sequence: int, *, new_recording: bool = False, missing_before: int = 0
-    ) -> NDArray[np.float32]:
+    async def decode(self, chunk: Chunk) -> NDArray[np.float32]:
         """The samples that this chunk completes."""
         ...
 

@@ -121,7 +121,7 @@ class Recognizer:
         start = self._start if self._open else self._idle_start()
         return max(self._audio.start, min(start, self._saved_vad()[0] * FRAME))
 
-    def feed(self, audio: Samples) -> None:
+    def append_samples(self, audio: Samples) -> None:
         """Take the next samples."""
         if self._ending:
             raise ValueError("audio after the end")

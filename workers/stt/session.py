@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from talkup.v1 import error_pb2, media_pb2, task_pb2, transcript_pb2
+from talkup.v1 import error_pb2, task_pb2, transcript_pb2
 
+from workers.chunk import Chunk
 from workers.engine import EngineError
 from workers.scheduler import ExpiredError, Rank, Scheduler, SchedulerClosedError
 from workers.stt import events, state
@@ -82,7 +83,7 @@ class SttSession:
         """Facts about this stream, for metrics."""
         return self._recognizer.counters
 
-    async def feed(self, chunk: media_pb2.Chunk) -> None:
+    async def accept(self, chunk: Chunk) -> None:
         """Decode a chunk and queue its samples; waits while more than `max_backlog` is queued.
 
         Media that cannot be decoded end the stream: what was heard before becomes final, then `results` raises
@@ -94,12 +95,7 @@ class SttSession:
             return
         try:
             async with self._decoding:
-                audio = await self._parts.source.feed(
-                    chunk.payload,
-                    chunk.sequence,
-                    new_recording=chunk.new_recording,
-                    missing_before=chunk.missing_before,
-                )
+                audio = await self._parts.source.decode(chunk)
         except self._parts.media_error as error:
             self._fail_media(error)
             return
@@ -179,7 +175,7 @@ class SttSession:
                 return
             now = self._parts.clock()
             self._parts.pace.begin(self._recognizer.received, now)
-            self._recognizer.feed(audio[first : first + _SLICE])
+            self._recognizer.append_samples(audio[first : first + _SLICE])
             self._arrivals.append((self._recognizer.received, now))
             self._input.set()
 

@@ -76,7 +76,7 @@ class Analyzer:
         if wanted.landmarks and reading.face is not None and reading.face.mesh is not None:
             height, width = picture.shape[:2]
             frame.face.landmarks.extend(fractions(reading.face.mesh.points, width, height))
-        events = self._events.feed(frame, media_ms, counted=reading.looked)
+        events = self._events.observe(frame, media_ms, counted=reading.looked)
         sample = self._sample(frame, media_ms, events)
         window = self._windows.add(sample)
         return analysis_pb2.Analysis(

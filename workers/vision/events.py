@@ -111,7 +111,7 @@ class EventFinder:
         known = memories or {}
         self.memories = {condition.type: known.get(condition.type, Memory()) for condition in CONDITIONS}
 
-    def feed(self, frame: Frame, media_ms: int, *, counted: bool = True) -> list[analysis_pb2.VisionEvent]:
+    def observe(self, frame: Frame, media_ms: int, *, counted: bool = True) -> list[analysis_pb2.VisionEvent]:
         """The events that begin or end with the next frame; `counted`: whether its faces were counted on it."""
         found: list[analysis_pb2.VisionEvent] = []
         for condition in CONDITIONS:

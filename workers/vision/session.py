@@ -15,8 +15,9 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from talkup.v1 import analysis_pb2, error_pb2, media_pb2, task_pb2
+from talkup.v1 import analysis_pb2, error_pb2, task_pb2
 
+from workers.chunk import Chunk
 from workers.engine import EngineError
 from workers.media.errors import MediaError
 from workers.vision import pressure
@@ -82,12 +83,12 @@ class VisionSession:
         self._index = saved.restart.index if saved else -1
         runner.streams += 1
 
-    async def feed(self, chunk: media_pb2.Chunk) -> None:
+    async def accept(self, chunk: Chunk) -> None:
         """Take one chunk. Raises EngineError for media that cannot go on."""
         totals = self._totals.plus(chunk.sequence, len(chunk.payload), chunk.missing_before)
         again = totals is self._totals
         try:
-            totals = await self._source.feed(chunk, totals, self._clock(), self._box, again=again)
+            totals = await self._source.accept(chunk, totals, self._clock(), self._box, again=again)
         except MediaError as error:
             raise self._fail(error) from error
         finally:

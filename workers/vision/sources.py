@@ -15,8 +15,9 @@ from typing import Final, Protocol
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from talkup.v1 import media_pb2, task_pb2
+from talkup.v1 import task_pb2
 
+from workers.chunk import Chunk
 from workers.media.frames import FrameFlag, FrameRecord, unpack
 from workers.media.interface import Checkpoint
 from workers.vision.counts import ChunkTotals
@@ -60,8 +61,8 @@ class Restart(msgspec.Struct, frozen=True, array_like=True):
 class Source(Protocol):
     """One stream's frames, made of chunks in order."""
 
-    async def feed(
-        self, chunk: media_pb2.Chunk, totals: ChunkTotals, arrived: float, box: Mailbox[Frame], *, again: bool = False
+    async def accept(
+        self, chunk: Chunk, totals: ChunkTotals, arrived: float, box: Mailbox[Frame], *, again: bool = False
     ) -> ChunkTotals:
         """Put a chunk's frames and drops into the mailbox; gives the totals with what was damaged in it.
 
@@ -90,13 +91,11 @@ class ImageSource:
         self._state = state
         self._step_ms = DEFAULT_STEP_MS if max_fps is None else 1000 // max_fps
 
-    async def feed(
-        self, chunk: media_pb2.Chunk, totals: ChunkTotals, arrived: float, box: Mailbox[Frame], *, again: bool = False
+    async def accept(
+        self, chunk: Chunk, totals: ChunkTotals, arrived: float, box: Mailbox[Frame], *, again: bool = False
     ) -> ChunkTotals:
         """See `Source`; what is no JPEG or WebP of a sensible size is dropped as corrupt."""
-        captured = chunk.capture_time_unix_ms if chunk.HasField("capture_time_unix_ms") else None
-        received = chunk.received_unix_ms if chunk.HasField("received_unix_ms") else None
-        media_ms = self._time(captured, received, totals.chunks)
+        media_ms = self._time(chunk.capture_ms, chunk.received_ms, totals.chunks)
         try:
             header = read_header(chunk.payload)
         except HeaderError:
@@ -105,7 +104,7 @@ class ImageSource:
         frame = Frame(
             index=chunk.sequence,
             media_ms=media_ms,
-            captured_at=captured,
+            captured_at=chunk.capture_ms,
             arrived=arrived,
             width=header.width,
             height=header.height,
@@ -158,9 +157,7 @@ class VideoStream(Protocol):
     @property
     def damaged_bytes(self) -> int: ...
 
-    async def feed(
-        self, payload: bytes, sequence: int, *, new_recording: bool = False, missing_before: int = 0
-    ) -> NDArray[np.float32]: ...
+    async def decode(self, chunk: Chunk) -> NDArray[np.float32]: ...
 
     async def finish(self) -> NDArray[np.float32]: ...
 
@@ -180,21 +177,15 @@ class VideoSource:
         self._keys: deque[tuple[int, int]] = deque()
         self._saved = (-1, b"")
 
-    async def feed(
-        self, chunk: media_pb2.Chunk, totals: ChunkTotals, arrived: float, box: Mailbox[Frame], *, again: bool = False
+    async def accept(
+        self, chunk: Chunk, totals: ChunkTotals, arrived: float, box: Mailbox[Frame], *, again: bool = False
     ) -> ChunkTotals:
         """See `Source`; the frames of one chunk are analysed one after the other unless the next chunk comes first."""
         before = self._stream.damaged_bytes
-        words = await self._stream.feed(
-            chunk.payload,
-            chunk.sequence,
-            new_recording=chunk.new_recording,
-            missing_before=chunk.missing_before,
-        )
-        captured = chunk.capture_time_unix_ms if chunk.HasField("capture_time_unix_ms") else None
+        words = await self._stream.decode(chunk)
         if not again:
             totals = totals.with_damage(self._stream.damaged_bytes - before)
-        self._take(words, captured, totals, arrived, box)
+        self._take(words, chunk.capture_ms, totals, arrived, box)
         return totals
 
     async def finish(self, totals: ChunkTotals, arrived: float, box: Mailbox[Frame]) -> None:

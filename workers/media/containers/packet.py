@@ -165,7 +165,7 @@ class Demuxer(ABC):
         """Bytes fed so far, those included that are not read yet."""
         return self.position + len(self._buffer)
 
-    def feed(self, payload: bytes) -> list[Packet]:
+    def push_bytes(self, payload: bytes) -> list[Packet]:
         """Take the next bytes and return the packets they complete.
 
         Raises MediaError when the header is wrong or no restart point follows a loss.

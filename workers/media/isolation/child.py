@@ -23,6 +23,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from talkup.v1 import media_pb2
 
+from workers.chunk import Chunk
 from workers.media.errors import MediaError
 from workers.media.interface import Decoder
 from workers.media.isolation import ipc, lockdown
@@ -66,11 +67,8 @@ class DecoderService:
             case ipc.Feed():
                 return self._samples(
                     request.stream,
-                    lambda decoder: decoder.feed(
-                        request.payload,
-                        request.sequence,
-                        new_recording=request.new_recording,
-                        missing_before=request.missing_before,
+                    lambda decoder: decoder.decode(
+                        Chunk(request.sequence, request.payload, request.new_recording, request.missing_before)
                     ),
                 )
             case ipc.Finish():
@@ -117,7 +115,7 @@ def warm_up(factory: DecoderFactory, clips: Iterable[Clip]) -> tuple[str, ...]:
     for clip in clips:
         try:
             decoder = factory(clip.format, None)
-            parts = [decoder.feed(chunk, sequence) for sequence, chunk in enumerate(clip.chunks)]
+            parts = [decoder.decode(Chunk(sequence, chunk)) for sequence, chunk in enumerate(clip.chunks)]
             parts.append(decoder.finish())
         except MediaError:
             cold.append(clip.codec)
@@ -131,7 +129,7 @@ def serve(service: DecoderService, max_frame_bytes: int) -> None:
     """Answer requests until the worker closes the socket. Raises FrameError when it does not speak this wire."""
     reader = ipc.FrameReader(max_frame_bytes)
     while data := os.read(SOCKET, _READ_BYTES):
-        for body in reader.feed(data):
+        for body in reader.push_bytes(data):
             reply = service.answer(ipc.parse_request(body))
             if reply is not None:
                 send(reply)

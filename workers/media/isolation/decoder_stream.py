@@ -1,7 +1,7 @@
 """A stream's decoder in a child process, which may die: no sample is lost or given out twice.
 
 Theory: a decoder is a function of its restart state and the chunks since. The stream remembers both, and how many
-samples it has given out. When its child is gone, a decoder in the next child is made from the state and fed the
+samples it has given out. When its child is gone, a decoder in the next child starts from the state and decodes the
 chunks again; of what comes out, everything that was given out before is dropped. The restart point moves only when
 the engine asks for a checkpoint, that is, commits: a newer one could no longer answer for the sample that the engine
 commits next.
@@ -22,12 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 from talkup.v1 import media_pb2
 
+from workers.chunk import Chunk
 from workers.media.errors import MediaError
 from workers.media.interface import Checkpoint
 from workers.media.isolation import ipc
 from workers.media.isolation.pacing import Pace
 from workers.media.isolation.process import ChildGoneError, Death
-from workers.media.isolation.replay_memory import MediaChunk, ReplayMemory
+from workers.media.isolation.replay_memory import ReplayMemory
 
 SAMPLE_RATE = 16_000
 _MAX_STRIKES = 2
@@ -41,7 +42,7 @@ class StreamLimits:
 
     `max_payload_bytes` of one chunk: what the gateway lets through. `max_replay_bytes` kept since the last checkpoint:
     a window of speech and the backlog before it, 35 s, of a video of 14 Mbit/s. Audio is decoded at most at `max_rate`
-    seconds a second after a burst of `burst_seconds`.
+    seconds per second after a burst of `burst_seconds`.
     """
 
     max_payload_bytes: int = 2 << 20
@@ -66,7 +67,7 @@ class Child(Protocol):
         ...
 
 
-class Home(Protocol):
+class ChildSource(Protocol):
     """Where the stream's children come from."""
 
     async def child(self) -> Child:
@@ -79,7 +80,7 @@ class Home(Protocol):
 
 
 class DecoderStream:
-    """One stream of media, fed in order; calls of one stream wait for each other.
+    """One stream of media, decoded in order; calls of one stream wait for each other.
 
     A cancelled call has not happened: it may be made again.
     """
@@ -89,23 +90,22 @@ class DecoderStream:
         stream_id: int,
         fmt: media_pb2.MediaFormat,
         state: bytes | None,
-        first_sequence: int,
         *,
-        home: Home,
+        source: ChildSource,
         limits: StreamLimits,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._id = stream_id
         self._format = fmt.SerializeToString()
-        self._home = home
+        self._source = source
         self._limits = limits
         self._clock = clock
         self._sleep = sleep
         self._pace = Pace(limits.max_rate, limits.burst_seconds, clock())
         self._memory = ReplayMemory(state, limits.max_replay_bytes)
         self._turn = asyncio.Lock()
-        self._next_sequence = first_sequence
+        self._next_sequence = 0
         self._opened_in: Child | None = None
         self._settled_in: Child | None = None
         self._position = 0
@@ -125,30 +125,28 @@ class DecoderStream:
 
     @property
     def damaged_bytes(self) -> int:
-        """Bytes fed here that were passed over as they made no sense; what was fed again counts once."""
+        """Bytes that made no sense and were passed over; what is decoded again counts once."""
         return self._damaged
 
-    async def feed(
-        self, payload: bytes, sequence: int, *, new_recording: bool = False, missing_before: int = 0
-    ) -> NDArray[np.float32]:
+    async def decode(self, chunk: Chunk) -> NDArray[np.float32]:
         """The samples that this chunk completes: 16 kHz mono, shape (n,), possibly empty.
 
         Waits while the child is replaced, and while the stream is decoded faster than its pace. Raises MediaError for
-        media that cannot go on, then for every later feed; ValueError for a sequence that does not rise.
+        media that cannot go on, then for every later chunk; ValueError for a sequence that does not rise.
         """
-        chunk = MediaChunk(payload, sequence, new_recording, missing_before)
+        sequence = chunk.sequence
         async with self._turn:
             self._check_open()
             if sequence < self._next_sequence:
                 raise ValueError("the sequence does not rise")
-            if len(payload) > self._limits.max_payload_bytes:
+            if len(chunk.payload) > self._limits.max_payload_bytes:
                 self._fail("a chunk is larger than allowed")
             if not self._memory.has_room_for(chunk):
                 self._fail("too much media waits for its transcript")
             if delay := self._pace.delay(self._clock()):
                 await self._sleep(delay)
             try:
-                answer = await self._call(self._feed_request(chunk), sequence)
+                answer = await self._call(self._decode_request(chunk), sequence)
             except MediaError as error:
                 self._failure = error
                 raise
@@ -171,7 +169,7 @@ class DecoderStream:
     async def checkpoint(self, sample: int) -> Checkpoint:
         """The restart point for `sample` of the media clock; samples only rise from call to call.
 
-        Chunks before it are forgotten. Possible after a failed `feed` too, for what came before. Raises MediaError.
+        Chunks before it are forgotten. Possible after a failed `decode` too, for what came before. Raises MediaError.
         """
         async with self._turn:
             if self._quarantined or self._closed:
@@ -192,13 +190,13 @@ class DecoderStream:
             self._opened_in.tell(ipc.Close(self._id))
         self._memory.clear()
         self._surplus.clear()
-        self._home.leave(self._id)
+        self._source.leave(self._id)
 
     async def _call(self, request: ipc.Request, sequence: int) -> ipc.Answer:
         """Ask the child, as often as children die; `sequence` is where the stream stands."""
         kills = 0
         while True:
-            child = await self._home.child()
+            child = await self._source.child()
             try:
                 await self._settle_in(child)
                 return await self._ask(child, request)
@@ -225,7 +223,7 @@ class DecoderStream:
         if self._position > self._delivered:
             self._fail("the media cannot be decoded again from the last commit")
         for chunk in self._memory.chunks():
-            self._take(await self._ask(child, self._feed_request(chunk)))
+            self._take(await self._ask(child, self._decode_request(chunk)))
         if self._finished:
             self._take(await self._ask(child, ipc.Finish(self._id)))
         self._settled_in = child
@@ -238,7 +236,7 @@ class DecoderStream:
             raise MediaError("".join(filter(str.isprintable, answer.message[:_MAX_MESSAGE])))
         return answer
 
-    def _feed_request(self, chunk: MediaChunk) -> ipc.Feed:
+    def _decode_request(self, chunk: Chunk) -> ipc.Feed:
         return ipc.Feed(self._id, chunk.payload, chunk.sequence, chunk.new_recording, chunk.missing_before)
 
     def _take(self, answer: ipc.Answer) -> int:

@@ -145,7 +145,7 @@ class FrameReader:
         self._max_body_bytes = max_body_bytes
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[memoryview]:
+    def push_bytes(self, data: bytes) -> Iterator[memoryview]:
         """Every body that `data` completes; a body is valid until the next one is asked for.
 
         Raises FrameError as soon as a length over the bound stands in the stream.

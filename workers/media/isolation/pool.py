@@ -108,20 +108,15 @@ class DecoderPool:
         if self.cold:
             _log.warning("decoder children lack codecs", codecs=self.cold)
 
-    def open(self, fmt: media_pb2.MediaFormat, state: bytes | None = None, first_sequence: int = 0) -> DecoderStream:
-        """A stream, new or from a checkpoint's `state`; its decoder is made at the first call.
-
-        `first_sequence` is the lowest sequence that will be fed. Raises PoolFullError.
-        """
+    def open(self, fmt: media_pb2.MediaFormat, state: bytes | None = None) -> DecoderStream:
+        """A stream, new or from a checkpoint's `state`; its decoder is made at the first call. Raises PoolFullError."""
         place = min(self._places, key=lambda place: len(place.streams))
         if sum(len(place.streams) for place in self._places) >= self._limits.max_streams:
             raise PoolFullError("no decoder is free")
         self._last_id += 1
         place.streams.add(self._last_id)
         clock = asyncio.get_running_loop().time
-        return DecoderStream(
-            self._last_id, fmt, state, first_sequence, home=place, limits=self._limits.stream, clock=clock
-        )
+        return DecoderStream(self._last_id, fmt, state, source=place, limits=self._limits.stream, clock=clock)
 
     async def close(self) -> None:
         """End every child; calls under way raise MediaError. May be called twice."""

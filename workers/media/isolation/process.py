@@ -202,7 +202,7 @@ class ChildProcess(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of the child; anything but the answers that are due ends it."""
         try:
-            for body in self._reader.feed(data):
+            for body in self._reader.push_bytes(data):
                 self._receive(ipc.parse_reply(body))
         except ipc.FrameError:
             self._end(Ending.BROKE_PROTOCOL)

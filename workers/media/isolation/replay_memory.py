@@ -1,6 +1,7 @@
 """What a stream must remember to be decoded again from its last restart point.
 
-Invariant: a decoder made from `state` and fed `chunks()` in order is where the lost one was after the last chunk added.
+Invariant: a decoder made from `state` that decodes `chunks()` in order stands where the lost one stood after the last
+chunk added.
 The memory is bounded in bytes; what the engine commits makes room.
 """
 
@@ -8,24 +9,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from workers.chunk import Chunk
 
 CHUNK_OVERHEAD_BYTES = 128
 
 
-@dataclass(frozen=True, slots=True)
-class MediaChunk:
-    """One chunk as it was fed: `sequence` rises over the stream, `missing_before` counts chunks lost before it."""
-
-    payload: bytes
-    sequence: int
-    new_recording: bool = False
-    missing_before: int = 0
-
-    @property
-    def cost(self) -> int:
-        """Bytes that keeping the chunk takes, about."""
-        return len(self.payload) + CHUNK_OVERHEAD_BYTES
+def cost_of(chunk: Chunk) -> int:
+    """About how many bytes keeping a chunk takes."""
+    return len(chunk.payload) + CHUNK_OVERHEAD_BYTES
 
 
 class ReplayMemory:
@@ -34,7 +26,7 @@ class ReplayMemory:
     def __init__(self, state: bytes | None, max_bytes: int) -> None:
         self.state = state
         self._max_bytes = max_bytes
-        self._chunks: deque[MediaChunk] = deque()
+        self._chunks: deque[Chunk] = deque()
         self._bytes = 0
 
     @property
@@ -42,30 +34,30 @@ class ReplayMemory:
         """Bytes held, the bookkeeping counted in."""
         return self._bytes
 
-    def has_room_for(self, chunk: MediaChunk) -> bool:
+    def has_room_for(self, chunk: Chunk) -> bool:
         """Whether the chunk may be added."""
-        return self._bytes + chunk.cost <= self._max_bytes
+        return self._bytes + cost_of(chunk) <= self._max_bytes
 
-    def add(self, chunk: MediaChunk) -> None:
+    def add(self, chunk: Chunk) -> None:
         """Remember a chunk that was decoded. Raises ValueError when it is older than the last or there is no room."""
         if not self.has_room_for(chunk):
             raise ValueError("no room for the chunk")
         if self._chunks and chunk.sequence <= self._chunks[-1].sequence:
             raise ValueError("the sequence does not rise")
         self._chunks.append(chunk)
-        self._bytes += chunk.cost
+        self._bytes += cost_of(chunk)
 
     def restart_from(self, sequence: int, state: bytes) -> None:
         """Take a newer restart point; chunks before `sequence` are forgotten."""
         self.state = state
         while self._chunks and self._chunks[0].sequence < sequence:
-            self._bytes -= self._chunks.popleft().cost
+            self._bytes -= cost_of(self._chunks.popleft())
 
     def clear(self) -> None:
         """Forget every chunk."""
         self._chunks.clear()
         self._bytes = 0
 
-    def chunks(self) -> Iterator[MediaChunk]:
-        """Every chunk to feed again, oldest first."""
+    def chunks(self) -> Iterator[Chunk]:
+        """Every chunk to decode again, oldest first."""
         return iter(tuple(self._chunks))

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from talkup.v1 import error_pb2, media_pb2, task_pb2
 
+from workers.chunk import chunk_of
 from workers.engine import EngineError, EngineSession, StreamContext
 from workers.fake.engine import FakeEngine, FakeScript
 
@@ -36,7 +37,7 @@ def opened(script: FakeScript, audio: media_pb2.MediaFormat = CODED, waits: list
 
 async def feed(session: EngineSession, *payloads: bytes) -> None:
     for sequence, payload in enumerate(payloads):
-        await session.feed(media_pb2.Chunk(sequence=sequence, payload=payload))
+        await session.accept(chunk_of(media_pb2.Chunk(sequence=sequence, payload=payload)))
 
 
 async def test_delays_follow_the_chunks_and_their_duration() -> None:
@@ -92,8 +93,8 @@ async def test_refusing_every_stream() -> None:
 
 async def test_a_new_recording_closes_the_word_under_way() -> None:
     session = opened(FakeScript())
-    await session.feed(media_pb2.Chunk(sequence=0, payload=bytes(500), new_recording=True))
-    await session.feed(media_pb2.Chunk(sequence=1, payload=bytes(500), new_recording=True))
+    await session.accept(chunk_of(media_pb2.Chunk(sequence=0, payload=bytes(500), new_recording=True)))
+    await session.accept(chunk_of(media_pb2.Chunk(sequence=1, payload=bytes(500), new_recording=True)))
     await session.end()
     finals = [r.transcript async for r in session.results() if r.transcript.is_final]
     assert [(word.start_ms, word.end_ms) for word in finals[0].words] == [(0, 125), (125, 250)]

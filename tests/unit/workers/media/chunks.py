@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from tests.unit.workers.media.material import Recording
+from workers.chunk import Chunk
 from workers.media.decoder import AudioDecoder
 from workers.media.pcm import Samples
 
@@ -45,7 +46,7 @@ def chunks_of(recording: Recording, sizes: Iterable[int]) -> list[bytes]:
 def decode(fmt, chunks: Sequence[bytes]):
     """All samples of one recording."""
     decoder = AudioDecoder(fmt)
-    parts = [decoder.feed(chunk, number) for number, chunk in enumerate(chunks)]
+    parts = [decoder.decode(Chunk(number, chunk)) for number, chunk in enumerate(chunks)]
     parts.append(decoder.finish())
     samples = np.concatenate(parts)
     assert decoder.media_samples == len(samples)
@@ -63,7 +64,7 @@ def decode_killed(
     fresh: list[np.ndarray] = []
     for kill in [*sorted(set(kills)), len(chunks)]:
         while number < kill:
-            fresh.append(decoder.feed(chunks[number], number, new_recording=number in starts))
+            fresh.append(decoder.decode(Chunk(number, chunks[number], new_recording=number in starts)))
             number += 1
         if kill == len(chunks):
             break

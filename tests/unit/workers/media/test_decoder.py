@@ -10,6 +10,7 @@ from talkup.v1 import media_pb2
 
 from tests.unit.workers.media.chunks import assert_same, chunks_of, cut, decode, decode_killed
 from tests.unit.workers.media.material import LIVE, declared, mux, pcm16, recordings, tone, wav, with_serial
+from workers.chunk import Chunk
 from workers.media.decoder import AudioDecoder, MediaError
 
 NAMES = list(recordings())
@@ -80,7 +81,9 @@ def two_recordings(first: str, second: str):
 def test_a_new_recording_goes_on_on_the_same_clock(first: str, second: str) -> None:
     fmt, chunks, start = two_recordings(first, second)
     decoder = AudioDecoder(fmt)
-    parts = [decoder.feed(chunk, n, new_recording=n == start) for n, chunk in enumerate(chunks)] + [decoder.finish()]
+    parts = [decoder.decode(Chunk(n, chunk, new_recording=n == start)) for n, chunk in enumerate(chunks)] + [
+        decoder.finish()
+    ]
     apart = [decode(fmt, chunks[:start]), decode(fmt, chunks[start:])]
     assert np.array_equal(np.concatenate(parts), np.concatenate(apart))
     assert decoder.media_samples == sum(map(len, apart))
@@ -115,10 +118,10 @@ def test_a_gap_keeps_the_words_in_time(name: str) -> None:
     first, lost = len(chunks) // 2, len(chunks) // 5
     whole = decode(recording.fmt, chunks)
     decoder = AudioDecoder(recording.fmt)
-    parts = [decoder.feed(chunk, n) for n, chunk in enumerate(chunks[:first])]
+    parts = [decoder.decode(Chunk(n, chunk)) for n, chunk in enumerate(chunks[:first])]
     after = first + lost
     parts += [
-        decoder.feed(chunk, n, missing_before=lost if n == after else 0)
+        decoder.decode(Chunk(n, chunk, missing_before=lost if n == after else 0))
         for n, chunk in enumerate(chunks[after:], after)
     ]
     heard = np.concatenate([*parts, decoder.finish()])
@@ -135,12 +138,14 @@ def test_a_restart_behind_a_gap_is_exact() -> None:
     numbers = [n for n in range(len(chunks)) if n not in (7, 8, 9, 19)]
 
     def run(decoder: AudioDecoder, start: int) -> np.ndarray:
-        fed = [decoder.feed(chunks[n], n, missing_before=gap.get(n, 0)) for n in numbers if n >= start]
+        fed = [decoder.decode(Chunk(n, chunks[n], missing_before=gap.get(n, 0))) for n in numbers if n >= start]
         return np.concatenate([*fed, decoder.finish()])
 
     whole = run(AudioDecoder(recording.fmt), 0)
     decoder = AudioDecoder(recording.fmt)
-    heard = np.concatenate([decoder.feed(chunks[n], n, missing_before=gap.get(n, 0)) for n in numbers if n < 25])
+    heard = np.concatenate(
+        [decoder.decode(Chunk(n, chunks[n], missing_before=gap.get(n, 0))) for n in numbers if n < 25]
+    )
     for sample in (1000, 6000, len(heard) - 100, len(heard)):
         checkpoint = decoder.checkpoint(sample)
         again = run(AudioDecoder(recording.fmt, checkpoint.state), checkpoint.replay_from_sequence)
@@ -151,12 +156,12 @@ def test_a_replay_whose_first_chunk_is_lost_goes_on_behind_it() -> None:
     recording = recordings()["webm"]
     chunks = cut(recording.data, [250])
     decoder = AudioDecoder(recording.fmt)
-    heard = sum(len(decoder.feed(chunk, n)) for n, chunk in enumerate(chunks[:15]))
+    heard = sum(len(decoder.decode(Chunk(n, chunk))) for n, chunk in enumerate(chunks[:15]))
     checkpoint = decoder.checkpoint(heard)
     successor = AudioDecoder(recording.fmt, checkpoint.state)
     late = checkpoint.replay_from_sequence + 2
     for n, chunk in enumerate(chunks[late:], late):
-        successor.feed(chunk, n, missing_before=2 if n == late else 0)
+        successor.decode(Chunk(n, chunk, missing_before=2 if n == late else 0))
     successor.finish()
     assert abs(successor.media_samples / 16_000 - recording.seconds) < 0.1
 
@@ -164,11 +169,11 @@ def test_a_replay_whose_first_chunk_is_lost_goes_on_behind_it() -> None:
 def test_a_replay_from_the_wrong_chunk_is_refused() -> None:
     recording = recordings()["webm"]
     decoder = AudioDecoder(recording.fmt)
-    decoder.feed(recording.data[:2000], 0)
-    decoder.feed(recording.data[2000:], 1)
+    decoder.decode(Chunk(0, recording.data[:2000]))
+    decoder.decode(Chunk(1, recording.data[2000:]))
     successor = AudioDecoder(recording.fmt, decoder.checkpoint(decoder.media_samples).state)
     with pytest.raises(MediaError):
-        successor.feed(recording.data[:10], 7)
+        successor.decode(Chunk(7, recording.data[:10]))
 
 
 def test_damage_inside_a_recording_costs_little() -> None:
@@ -183,7 +188,7 @@ def test_damage_inside_a_recording_costs_little() -> None:
 def damage_of(fmt: media_pb2.MediaFormat, chunks: list[bytes]) -> int:
     decoder = AudioDecoder(fmt)
     for number, chunk in enumerate(chunks):
-        decoder.feed(chunk, number)
+        decoder.decode(Chunk(number, chunk))
     decoder.finish()
     return decoder.damaged_bytes
 
@@ -222,7 +227,7 @@ def test_bytes_behind_a_gap_that_was_told_are_no_damage() -> None:
     decoder = AudioDecoder(recording.fmt)
     for number, chunk in enumerate(chunks):
         if number != len(chunks) // 2:
-            decoder.feed(chunk, number, missing_before=int(number == len(chunks) // 2 + 1))
+            decoder.decode(Chunk(number, chunk, missing_before=int(number == len(chunks) // 2 + 1)))
     assert decoder.damaged_bytes == 0
 
 
@@ -230,7 +235,7 @@ def test_the_state_is_compact() -> None:
     for name, recording in recordings().items():
         decoder = AudioDecoder(recording.fmt)
         for number, chunk in enumerate(chunks_of(recording, [500])):
-            decoder.feed(chunk, number)
+            decoder.decode(Chunk(number, chunk))
         assert len(decoder.checkpoint(decoder.media_samples).state) < 1000, name
 
 
@@ -238,7 +243,7 @@ def test_a_checkpoint_needs_audio_that_was_handed_out() -> None:
     decoder = AudioDecoder(recordings()["pcm"].fmt)
     with pytest.raises(ValueError, match="no such sample"):
         decoder.checkpoint(0)
-    decoder.feed(bytes(3200), 0)
+    decoder.decode(Chunk(0, bytes(3200)))
     assert decoder.checkpoint(0).replay_from_sequence == 0
     with pytest.raises(ValueError, match="no such sample"):
         decoder.checkpoint(1601)
@@ -248,13 +253,13 @@ def test_after_a_failure_only_a_new_recording_goes_on() -> None:
     good = recordings()["webm"]
     decoder = AudioDecoder(good.fmt)
     with pytest.raises(MediaError):
-        decoder.feed(b"no container at all", 0)
+        decoder.decode(Chunk(0, b"no container at all"))
     with pytest.raises(MediaError):
-        decoder.feed(good.data, 1)
-    assert len(decoder.feed(good.data, 2, new_recording=True)) > 16_000
+        decoder.decode(Chunk(1, good.data))
+    assert len(decoder.decode(Chunk(2, good.data, new_recording=True))) > 16_000
     decoder.finish()
     with pytest.raises(MediaError):
-        decoder.feed(good.data, 3)
+        decoder.decode(Chunk(3, good.data))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from talkup.v1 import media_pb2
 
 from tests.unit.workers.media.chunks import chunks_of, cut
 from tests.unit.workers.media.material import declared, recordings
+from workers.chunk import Chunk
 from workers.media.containers.mp4 import Mp4Demuxer
 from workers.media.containers.webm import WebmDemuxer
 from workers.media.decoder import AudioDecoder, MediaError
@@ -34,7 +35,7 @@ def swallow(fmt: media_pb2.MediaFormat, chunks: list[bytes], state: bytes | None
     try:
         decoder = AudioDecoder(fmt, state)
         for number, chunk in enumerate(chunks):
-            decoder.feed(chunk, number, missing_before=1 if number == gap else 0)
+            decoder.decode(Chunk(number, chunk, missing_before=1 if number == gap else 0))
             decoder.checkpoint(decoder.media_samples)
         decoder.finish()
     except MediaError:
@@ -92,7 +93,7 @@ def test_mutated_states(name: str, data: st.DataObject) -> None:
     chunks = chunks_of(recording, [400])
     decoder = AudioDecoder(recording.fmt)
     for number, chunk in enumerate(chunks):
-        decoder.feed(chunk, number)
+        decoder.decode(Chunk(number, chunk))
     fields = msgspec.msgpack.decode(decoder.checkpoint(decoder.media_samples).state)
     odd = st.sampled_from(
         [0, 1, 2, 4, 4001, 16_000, 48_000, 1 << 40, (1 << 53) - 1, -1, 1e300, None, b"", b"\xff" * 20]
@@ -121,7 +122,7 @@ def test_a_bomb_of_opus_is_defused() -> None:
     bomb = cluster + opus_block(bytes([0xE3, 48])) * 3000
     decoder = AudioDecoder(recordings()["webm"].fmt, decoded_seconds_limit=20)
     with pytest.raises(MediaError, match="more audio than is allowed"):
-        decoder.feed(header + bomb, 0)
+        decoder.decode(Chunk(0, header + bomb))
 
 
 def test_time_stamps_that_jump_are_bounded() -> None:
@@ -131,7 +132,7 @@ def test_time_stamps_that_jump_are_bounded() -> None:
     packet = recordings()["packets"].packets[0]
     jumps = b"".join(cluster + b"\xe7\x88" + struct.pack(">Q", n << 40) + opus_block(packet) for n in range(9))
     with pytest.raises(MediaError, match="more audio than is allowed"):
-        AudioDecoder(recordings()["webm"].fmt).feed(header + jumps, 0)
+        AudioDecoder(recordings()["webm"].fmt).decode(Chunk(0, header + jumps))
 
 
 @pytest.mark.parametrize(
@@ -147,25 +148,25 @@ def test_an_endless_element_is_refused_or_bounded(start: bytes) -> None:
     assert swallow(fmt, [start + bytes(100_000)] + [bytes(100_000)] * 200) == 0
     decoder = AudioDecoder(fmt)
     with pytest.raises(MediaError):
-        decoder.feed(start + bytes(16 << 20), 0)
+        decoder.decode(Chunk(0, start + bytes(16 << 20)))
 
 
 def test_segments_without_end_are_too_large_a_header() -> None:
     ebml, segment = b"\x1a\x45\xdf\xa3\x80", b"\x18\x53\x80\x67\xff"
     with pytest.raises(MediaError):
-        WebmDemuxer().feed(ebml + segment * 4_000)
+        WebmDemuxer().push_bytes(ebml + segment * 4_000)
 
 
 def test_a_fragment_gives_no_more_bytes_than_it_has() -> None:
     """Samples that all name the same bytes would turn 22 KB into 5 MB."""
     recording = next(r for r in recordings().values() if r.data[4:8] == b"ftyp")
     demuxer = Mp4Demuxer()
-    demuxer.feed(recording.data)
+    demuxer.push_bytes(recording.data)
     mdat = box(b"mdat", bytes(10_000))
     header = box(b"tfhd", struct.pack(">2I", 0x20000, next(iter(demuxer.tracks))))
     run = box(b"trun", struct.pack(">4I", 0x201, 1, 16 + len(header) + 24 * 500 + 8, 10_000))
     moof = box(b"moof", box(b"traf", header + run * 500))
-    packets = demuxer.feed(moof + mdat)
+    packets = demuxer.push_bytes(moof + mdat)
     assert sum(len(packet.data) for packet in packets) <= len(moof + mdat)
 
 

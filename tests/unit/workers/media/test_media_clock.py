@@ -7,6 +7,7 @@ import pytest
 from talkup.v1 import media_pb2
 
 from tests.unit.workers.media.video_material import filmed, timeslices
+from workers.chunk import Chunk
 from workers.media import frames
 from workers.media.decoder import AudioDecoder
 from workers.media.video import VideoDecoder
@@ -38,8 +39,8 @@ def test_a_flash_and_a_tone_begin_at_the_same_time(codec: str, container: str, b
     ear, eye = AudioDecoder(fmt), VideoDecoder(fmt)
     heard, seen = [], []
     for sequence, piece in enumerate(timeslices(data, 200)):
-        heard.append(ear.feed(piece, sequence))
-        seen += frames.unpack(eye.feed(piece, sequence), 0)
+        heard.append(ear.decode(Chunk(sequence, piece)))
+        seen += frames.unpack(eye.decode(Chunk(sequence, piece)), 0)
     sound = np.concatenate([*heard, ear.finish()])
     seen += frames.unpack(eye.finish(), 0)
     loud_ms = int(np.flatnonzero(np.abs(sound) > 0.2)[0]) / 16

@@ -14,6 +14,7 @@ from talkup.v1 import media_pb2
 
 from tests.unit.workers.media.material import mux
 from tests.unit.workers.media.video_material import recording, timeslices
+from workers.chunk import Chunk
 from workers.media import frames
 from workers.media.errors import MediaError
 from workers.media.frames import FrameFlag, FrameRecord
@@ -30,7 +31,7 @@ def declared(container: str) -> media_pb2.MediaFormat:
 
 
 def decoded(decoder: VideoDecoder, chunks: list[bytes], first: int = 0) -> bytes:
-    parts = [decoder.feed(chunk, first + i) for i, chunk in enumerate(chunks)]
+    parts = [decoder.decode(Chunk(first + i, chunk)) for i, chunk in enumerate(chunks)]
     return np.concatenate([*parts, decoder.finish()]).tobytes()
 
 
@@ -57,7 +58,7 @@ def check_restarts(fmt: media_pb2.MediaFormat, chunks: list[bytes]) -> None:
     """A successor at any checkpoint gives the rest of what the first decoder gave."""
     decoder, points, parts = VideoDecoder(fmt), [], []
     for sequence, chunk in enumerate(chunks):
-        parts.append(decoder.feed(chunk, sequence))
+        parts.append(decoder.decode(Chunk(sequence, chunk)))
         if decoder.media_samples:
             points.append(decoder.checkpoint(decoder.media_samples))
     whole = np.concatenate([*parts, decoder.finish()]).tobytes()
@@ -94,7 +95,7 @@ def test_the_frames_of_a_single_fragment_leave_as_they_come() -> None:
     data = recording("libx264", "mp4", frames=48, key_every=48)
     assert data.count(b"moof") <= 2  # one more in the index at the end of the file
     decoder, chunks = VideoDecoder(declared("mp4")), timeslices(data, 24)
-    given = [sum(1 for _ in frames.unpack(decoder.feed(chunk, i), 0)) for i, chunk in enumerate(chunks)]
+    given = [sum(1 for _ in frames.unpack(decoder.decode(Chunk(i, chunk)), 0)) for i, chunk in enumerate(chunks)]
     assert sum(given) == 48
     assert max(given[:-1]) < MAX_CHUNK_FRAMES
     assert sum(given[:12]) >= 6
@@ -110,8 +111,10 @@ def test_one_chunk_gives_the_newest_pictures_only() -> None:
 def test_after_a_gap_frames_up_to_the_next_key_are_reported_corrupt() -> None:
     chunks = timeslices(recording("libvpx", "webm"), 24)
     decoder = VideoDecoder(declared("webm"))
-    parts = [decoder.feed(chunk, i) for i, chunk in enumerate(chunks[:5])]
-    parts += [decoder.feed(chunk, i, missing_before=2 if i == 7 else 0) for i, chunk in enumerate(chunks) if i >= 7]
+    parts = [decoder.decode(Chunk(i, chunk)) for i, chunk in enumerate(chunks[:5])]
+    parts += [
+        decoder.decode(Chunk(i, chunk, missing_before=2 if i == 7 else 0)) for i, chunk in enumerate(chunks) if i >= 7
+    ]
     found = records(np.concatenate(parts).tobytes())
     corrupt = [bool(record.flags & FrameFlag.CORRUPT) for record in found]
     assert any(corrupt)
@@ -122,8 +125,8 @@ def test_after_a_gap_frames_up_to_the_next_key_are_reported_corrupt() -> None:
 def test_a_second_recording_goes_on_in_time() -> None:
     data = recording("libvpx", "webm")
     decoder = VideoDecoder(declared("webm"))
-    first = decoder.feed(data, 0)
-    second = decoder.feed(data, 1, new_recording=True)
+    first = decoder.decode(Chunk(0, data))
+    second = decoder.decode(Chunk(1, data, new_recording=True))
     found = records(np.concatenate([first, second]).tobytes())
     assert [record.index for record in found] == list(range(48))
     times = [record.media_ms for record in found]
@@ -183,7 +186,7 @@ def test_damaged_bytes_give_frames_or_a_media_error(data: st.DataObject) -> None
     decoder = VideoDecoder(declared(container))
     for sequence, chunk in enumerate(timeslices(bytes(whole), 9)):
         try:
-            words = decoder.feed(chunk, sequence)
+            words = decoder.decode(Chunk(sequence, chunk))
         except MediaError:
             return
         assert all(record.width <= frames.MAX_SIDE for record in frames.unpack(words, 0))
@@ -192,4 +195,4 @@ def test_damaged_bytes_give_frames_or_a_media_error(data: st.DataObject) -> None
 @given(st.binary(max_size=200))
 def test_a_foreign_state_is_refused(state: bytes) -> None:
     with pytest.raises(MediaError):
-        VideoDecoder(declared("webm"), state).feed(b"", 0)
+        VideoDecoder(declared("webm"), state).decode(Chunk(0, b""))

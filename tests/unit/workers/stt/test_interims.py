@@ -18,7 +18,7 @@ NOTHING = Hypothesis((), -0.1, 0.0, False, "en")
 def asked_at(answers: list[Hypothesis], options: StreamOptions) -> list[float]:
     """Seconds of media at which interims are asked for until the first step."""
     heard = Recognizer(hear_voice, Tuning(), options)
-    heard.feed(np.full(4 * 16_000, 0.5, np.float32))
+    heard.append_samples(np.full(4 * 16_000, 0.5, np.float32))
     times = []
     while (ask := heard.advance(Effort(4.0, 5, extra_interims=True))) is not None and ask.purpose is Purpose.INTERIM:
         times.append(ask.end / 16_000)
@@ -45,19 +45,19 @@ def test_a_stream_that_wants_no_interims_asks_for_none() -> None:
 def test_an_interim_of_a_window_that_closed_unheard_is_not_shown_in_the_next() -> None:
     heard = Recognizer(hear_voice, Tuning(), StreamOptions("en", endpointing=2 * 16_000))
     effort = Effort(10.0, 5, extra_interims=True)
-    heard.feed(np.full(8_192, 0.5, np.float32))
+    heard.append_samples(np.full(8_192, 0.5, np.float32))
     heard.flush(1)
     ask = heard.advance(effort)
     assert ask is not None
     assert ask.closing
     heard.apply(ask, SOMETHING)
-    heard.feed(np.zeros(3 * 16_000, np.float32))
+    heard.append_samples(np.zeros(3 * 16_000, np.float32))
     late = heard.advance(effort)
     assert late is not None
     assert late.purpose is Purpose.INTERIM
     while heard.advance(effort) is not None:
         pass
-    heard.feed(np.full(4_096, 0.5, np.float32))
+    heard.append_samples(np.full(4_096, 0.5, np.float32))
     assert heard.advance(effort) is None
     heard.take_events()
     heard.apply(late, SOMETHING)

@@ -29,8 +29,8 @@ def ended_speech_after(background: float, options: StreamOptions) -> float:
     """Seconds of background after which speech counts as ended, in a stream that has heard 2 s of both."""
     heard = Recognizer(hear_voice, Tuning(), options, spoken_in(background))
     before = heard.received
-    heard.feed(tone(VOICE, 0.64))
-    heard.feed(tone(background, 3.0))
+    heard.append_samples(tone(VOICE, 0.64))
+    heard.append_samples(tone(background, 3.0))
     while True:
         ask = heard.advance(Effort(100.0, 1, extra_interims=False))
         assert ask is not None

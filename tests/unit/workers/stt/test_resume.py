@@ -47,10 +47,10 @@ def told(
     """What a stream says that is flushed at a sample, as a worker does that begins it or goes on with it."""
     heard = Recognizer(hear_voice, Tuning(), OPTIONS, saved)
     begin = saved.replay_from if saved else 0
-    heard.feed(audio[begin : max(begin, flush_at)])
+    heard.append_samples(audio[begin : max(begin, flush_at)])
     if not flushed:
         heard.flush(1)
-    heard.feed(audio[max(begin, flush_at) :])
+    heard.append_samples(audio[max(begin, flush_at) :])
     heard.end()
     while (ask := heard.advance(EFFORT)) is not None:
         heard.apply(ask, unsteadily(ask.request))

@@ -23,6 +23,7 @@ from tests.unit.workers.stt.toys import (
     transcribe,
     transcript,
 )
+from workers.chunk import chunk_of
 from workers.engine import EngineError
 from workers.stt.decode_job import StreamOptions
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
@@ -183,7 +184,7 @@ async def test_undecodable_media_end_the_stream_after_the_words_heard() -> None:
     with ToyEngine() as engine:
         session = engine.open()
         for piece in pieces:
-            await session.feed(piece)
+            await session.accept(chunk_of(piece))
         results: list[task_pb2.TaskResult] = []
 
         async def read() -> None:
@@ -212,7 +213,7 @@ async def test_a_stream_without_media_ends_with_its_totals() -> None:
 async def test_a_first_chunk_that_cannot_be_decoded_is_the_medias_fault() -> None:
     with ToyEngine() as engine:
         session = engine.open()
-        await session.feed(media_pb2.Chunk(sequence=0, payload=b"poison"))
+        await session.accept(chunk_of(media_pb2.Chunk(sequence=0, payload=b"poison")))
         with pytest.raises(EngineError) as caught:
             _ = [result async for result in session.results()]
         await session.close()
@@ -277,7 +278,7 @@ async def test_eight_streams_at_once_say_what_each_says_alone() -> None:
 async def test_feed_waits_while_nobody_reads() -> None:
     with ToyEngine() as engine:
         session = engine.open(backlog=16_000)
-        feeding = asyncio.ensure_future(session.feed(chunks(speak(*range(1, 20)), 19 * WORD)[0]))
+        feeding = asyncio.ensure_future(session.accept(chunk_of(chunks(speak(*range(1, 20)), 19 * WORD)[0])))
         done, _ = await asyncio.wait({feeding}, timeout=0.05)
         assert not done
         await session.close()
@@ -300,6 +301,6 @@ async def test_chunks_after_the_end_are_refused() -> None:
         session = engine.open()
         await session.end()
         with pytest.raises(EngineError):
-            await session.feed(media_pb2.Chunk())
+            await session.accept(chunk_of(media_pb2.Chunk()))
         await session.close()
         await session.close()

@@ -26,7 +26,7 @@ def played(
 ) -> tuple[Recognizer, list[Ask], str]:
     """Words and silence (0), 0.4 s a number; what was asked, and the final text."""
     heard = Recognizer(hear_voice, Tuning(), StreamOptions("en", interims=False), state)
-    heard.feed(speak(*numbers))
+    heard.append_samples(speak(*numbers))
     asks, text = [], []
     while (ask := heard.advance(EFFORT)) is not None:
         asks.append(ask)
@@ -63,7 +63,7 @@ def test_a_voice_after_the_step_unsettles_it() -> None:
 def test_another_worker_knows_that_the_segment_is_settled() -> None:
     voice = speak(1, 2, 3, 0, 0, 0, 0)
     first = Recognizer(hear_voice, Tuning(), StreamOptions("en", interims=False))
-    first.feed(voice[: int(1.9 * SAMPLE_RATE)])
+    first.append_samples(voice[: int(1.9 * SAMPLE_RATE)])
     ask = first.advance(EFFORT)
     assert ask is not None
     first.apply(ask, transcribe(ask.request))
@@ -71,7 +71,7 @@ def test_another_worker_knows_that_the_segment_is_settled() -> None:
     saved = first.snapshot()
     assert saved.settled == "en"
     second = Recognizer(hear_voice, Tuning(), StreamOptions("en", interims=False), saved)
-    second.feed(voice[saved.replay_from :])
+    second.append_samples(voice[saved.replay_from :])
     assert second.advance(EFFORT) is None
     assert second.counters.settled == 1
 

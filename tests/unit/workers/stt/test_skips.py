@@ -23,7 +23,7 @@ def hypothesis(numbers: list[int]) -> Hypothesis:
 
 def after(rounds: list[list[int]]) -> Recognizer:
     heard = Recognizer(hear_voice, Tuning(), StreamOptions("en"))
-    heard.feed(np.full(20 * 16_000 // FRAME * FRAME, 0.5, np.float32))
+    heard.append_samples(np.full(20 * 16_000 // FRAME * FRAME, 0.5, np.float32))
     for numbers in rounds:
         ask = heard.advance(EFFORT)
         assert ask is not None
@@ -65,7 +65,7 @@ def test_times_are_compared_on_the_media_clock() -> None:
         tail=[(" " + letter, at + 2_000, at + 3_000, 0.5) for letter in "ydefghij"],
     )
     heard = Recognizer(hear_voice, Tuning(), StreamOptions("en"), saved)
-    heard.feed(np.full(2 * 16_000, 0.5, np.float32))
+    heard.append_samples(np.full(2 * 16_000, 0.5, np.float32))
     ask = heard.advance(EFFORT)
     assert ask is not None
     words = tuple(Word(" " + letter, 1_000 * i, 1_000 * (i + 1), 0.5) for i, letter in enumerate("xcydef"))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from talkup.v1 import media_pb2, task_pb2, transcript_pb2
 
+from workers.chunk import Chunk, chunk_of
 from workers.scheduler import Scheduler
 from workers.stt import state
 from workers.stt.captions import Captions
@@ -97,9 +98,8 @@ class PcmSource:
         self.damaged_bytes = 0
         self.closed = False
 
-    async def feed(
-        self, payload: bytes, sequence: int, *, new_recording: bool = False, missing_before: int = 0
-    ) -> Floats:
+    async def decode(self, chunk: Chunk) -> Floats:
+        payload, sequence = chunk.payload, chunk.sequence
         if payload == b"poison":
             raise ToyMediaError("poison")
         if payload == JUNK:
@@ -197,7 +197,7 @@ async def run_stream(
     async with asyncio.TaskGroup() as group:
         group.create_task(read())
         for index, piece in enumerate(pieces):
-            await session.feed(piece)
+            await session.accept(chunk_of(piece))
             if index == flush_after:
                 await session.flush(7)
         await session.end()

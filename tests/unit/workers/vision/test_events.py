@@ -24,7 +24,7 @@ def facing(value: float | None) -> analysis_pb2.FrameSignals:
 
 def told(frames: list[analysis_pb2.FrameSignals], *, finish: bool = False) -> list[tuple[str, int, int | None]]:
     finder = EventFinder()
-    events = [event for i, frame in enumerate(frames) for event in finder.feed(frame, i * STEP)]
+    events = [event for i, frame in enumerate(frames) for event in finder.observe(frame, i * STEP)]
     if finish:
         events += finder.finish((len(frames) - 1) * STEP)
     return [(e.type, e.t0_ms, e.t1_ms if e.HasField("t1_ms") else None) for e in events]
@@ -62,7 +62,7 @@ def counted(counts: list[int], every: int, step_ms: int = STEP) -> list[tuple[in
     for i, count in enumerate(counts):
         looked = i % every == 0
         known = count if looked else known
-        events += finder.feed(faces(known), i * step_ms, counted=looked)
+        events += finder.observe(faces(known), i * step_ms, counted=looked)
     return [(e.t0_ms, e.t1_ms if e.HasField("t1_ms") else None) for e in events if e.type == "multiple_faces"]
 
 
@@ -79,9 +79,9 @@ def test_how_long_several_faces_last_is_known_from_counts_that_showed_them() -> 
 
 def test_what_changes_over_a_hole_is_dated_at_its_end() -> None:
     finder = EventFinder()
-    finder.feed(faces(1), 0)
-    told = [event for at in (20_000, 20_400, 20_800) for event in finder.feed(faces(2), at)]
-    told += [event for at in (40_000, 40_400, 40_800) for event in finder.feed(faces(1), at)]
+    finder.observe(faces(1), 0)
+    told = [event for at in (20_000, 20_400, 20_800) for event in finder.observe(faces(2), at)]
+    told += [event for at in (40_000, 40_400, 40_800) for event in finder.observe(faces(1), at)]
     found = [(event.t0_ms, event.t1_ms if event.HasField("t1_ms") else None) for event in told]
     assert found == [(20_000, None), (20_000, 40_000)]
 

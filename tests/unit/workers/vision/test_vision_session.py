@@ -19,6 +19,7 @@ from tests.unit.workers.media.video_material import recording, timeslices
 from tests.unit.workers.vision import faces
 from tests.unit.workers.vision.recompute import check_window
 from tests.unit.workers.vision.test_image_header import HOSTILE
+from workers.chunk import chunk_of
 from workers.config import WorkerConfig
 from workers.engine import EngineError, StreamContext
 from workers.vision.engine import VisionEngine
@@ -78,7 +79,7 @@ async def run(session: VisionSession, chunks: list[media_pb2.Chunk], *, wait: bo
     """Feed all; with `wait` each chunk is dealt with before the next, without nothing is read before the end."""
     reading = asyncio.ensure_future(collect(session)) if wait else None
     for chunk in chunks:
-        await session.feed(chunk)
+        await session.accept(chunk_of(chunk))
         if wait:
             await session.flush(chunk.sequence)
     await session.end()
@@ -162,7 +163,7 @@ async def test_a_stream_takes_its_newest_frame_when_its_turn_comes(engine: Visio
     session = engine.open(image_start(), CONTEXT)
     reading = asyncio.ensure_future(collect(session))
     for chunk in pictures(4):
-        await session.feed(chunk)
+        await session.accept(chunk_of(chunk))
         await asyncio.sleep(0)
     runner.release(elsewhere)
     await session.end()
@@ -178,7 +179,7 @@ async def test_a_stream_that_ends_while_it_waits_for_its_turn_takes_none(engine:
     elsewhere = await runner.acquire()
     session = engine.open(image_start(), CONTEXT)
     reading = asyncio.ensure_future(collect(session))
-    await session.feed(pictures(1)[0])
+    await session.accept(chunk_of(pictures(1)[0]))
     await asyncio.sleep(0)
     await session.close()
     runner.release(elsewhere)
@@ -220,7 +221,7 @@ async def test_a_stale_frame_is_dropped(engine: VisionEngine) -> None:
     now = [0.0]
     session = engine.open(image_start(), CONTEXT)
     session._clock = lambda: now[0]
-    await session.feed(pictures(1)[0])
+    await session.accept(chunk_of(pictures(1)[0]))
     now[0] = 0.6
     await session.end()
     results = await collect(session)
@@ -315,7 +316,7 @@ async def test_a_killed_decoder_costs_no_frame(engine: VisionEngine) -> None:
     for chunk in chunks:
         if chunk.sequence == 6:
             os.kill(engine._pool.child_pids[0], signal.SIGKILL)
-        await session.feed(chunk)
+        await session.accept(chunk_of(chunk))
         await session.flush(chunk.sequence)
     await session.end()
     results = await reading
@@ -326,7 +327,7 @@ async def test_a_killed_decoder_costs_no_frame(engine: VisionEngine) -> None:
 async def test_media_that_cannot_be_decoded_end_the_stream(engine: VisionEngine) -> None:
     session = engine.open(video_start(), CONTEXT)
     with pytest.raises(EngineError) as failed:
-        await session.feed(media_pb2.Chunk(sequence=0, payload=b"\x1a\x45\xdf\xa3" + b"\x00" * 100))
+        await session.accept(chunk_of(media_pb2.Chunk(sequence=0, payload=b"\x1a\x45\xdf\xa3" + b"\x00" * 100)))
     assert failed.value.code == error_pb2.ERROR_CODE_MEDIA_ERROR
     with pytest.raises(EngineError):
         await collect(session)
@@ -364,7 +365,7 @@ async def test_an_empty_stream_ends_at_once(engine: VisionEngine) -> None:
 async def test_close_frees_at_any_time_and_twice(engine: VisionEngine) -> None:
     session = engine.open(image_start(), CONTEXT)
     reading = asyncio.ensure_future(collect(session))
-    await session.feed(pictures(1)[0])
+    await session.accept(chunk_of(pictures(1)[0]))
     await session.close()
     await session.close()
     async with asyncio.timeout(5):

@@ -30,7 +30,7 @@ CONTAINERS = {
 def audio_packets(name: str, chunks: list[bytes]) -> list:
     recording = recordings()[name]
     demuxer = make_demuxer(CONTAINERS[name], recording.fmt)
-    packets = [packet for chunk in chunks for packet in demuxer.feed(chunk)] + demuxer.finish()
+    packets = [packet for chunk in chunks for packet in demuxer.push_bytes(chunk)] + demuxer.finish()
     return [packet for packet in packets if demuxer.tracks[packet.track].codec.is_audio]
 
 
@@ -44,22 +44,22 @@ def test_the_packets_are_those_that_libavformat_sees(name: str) -> None:
 def test_every_offset_is_a_restart_point(name: str) -> None:
     recording = recordings()[name]
     first = make_demuxer(CONTAINERS[name], recording.fmt)
-    packets = first.feed(recording.data) + first.finish()
+    packets = first.push_bytes(recording.data) + first.finish()
     seen = set()
     for index, packet in enumerate(packets):
         if packet.offset in seen:
             continue
         seen.add(packet.offset)
         successor = make_demuxer(CONTAINERS[name], recording.fmt, resumed=True)
-        assert successor.feed(first.prefix(packet.anchor)) == []
-        again = successor.feed(recording.data[packet.offset :]) + successor.finish()
+        assert successor.push_bytes(first.prefix(packet.anchor)) == []
+        again = successor.push_bytes(recording.data[packet.offset :]) + successor.finish()
         assert [(p.data, p.pts, p.key) for p in again] == [(p.data, p.pts, p.key) for p in packets[index:]]
 
 
 def test_pictures_come_with_keys_and_times() -> None:
     recording = recordings()["webm-video"]
     demuxer = make_demuxer(media_pb2.CONTAINER_WEBM, recording.fmt)
-    pictures = [p for p in demuxer.feed(recording.data) if demuxer.tracks[p.track].codec is Codec.VP8]
+    pictures = [p for p in demuxer.push_bytes(recording.data) if demuxer.tracks[p.track].codec is Codec.VP8]
     assert pictures[0].key
     assert not pictures[1].key
     assert [picture.pts for picture in pictures] == [100.0 * n for n in range(len(pictures))]
@@ -109,13 +109,13 @@ def test_a_whole_mp4_is_named_as_such(moov_first: bool) -> None:
     fragmented = mux("mp4", "aac", 0.2, rate=44_100, options=FRAGMENTED).replace(b"mvex", b"free")
     data = fragmented if moov_first else mux("mp4", "aac", 0.2, rate=44_100)
     with pytest.raises(MediaError, match="not fragmented"):
-        make_demuxer(media_pb2.CONTAINER_MP4, declared("audio/mp4")).feed(data)
+        make_demuxer(media_pb2.CONTAINER_MP4, declared("audio/mp4")).push_bytes(data)
 
 
 def test_mp3_in_mp4_is_mp3() -> None:
     data = mux("mp4", "libmp3lame", 0.3, rate=44_100, options=FRAGMENTED)
     demuxer = make_demuxer(media_pb2.CONTAINER_MP4, declared("audio/mp4"))
-    packets = demuxer.feed(data)
+    packets = demuxer.push_bytes(data)
     assert demuxer.tracks[1].codec is Codec.MP3
     assert tuple(packet.data for packet in packets) == demuxed(data)
 
@@ -123,7 +123,7 @@ def test_mp3_in_mp4_is_mp3() -> None:
 def test_wav_without_a_known_kind_is_refused() -> None:
     for kind, bits in ((2, 4), (1, 40), (3, 16), (0x55, 8)):
         with pytest.raises(MediaError):
-            make_demuxer(media_pb2.CONTAINER_WAV, declared("")).feed(wav(b"", kind, 1, 8000, bits))
+            make_demuxer(media_pb2.CONTAINER_WAV, declared("")).push_bytes(wav(b"", kind, 1, 8000, bits))
 
 
 def test_opus_packets_say_how_long_they_are() -> None:
@@ -196,11 +196,11 @@ def test_a_history_without_checkpoints_stays_small() -> None:
 def test_webm_finds_its_feet_in_a_long_cluster() -> None:
     data = mux("webm", "libopus", 1.5, options={**LIVE, "cluster_time_limit": "30000"})
     demuxer = make_demuxer(media_pb2.CONTAINER_WEBM, declared("audio/webm"))
-    whole = demuxer.feed(data)
+    whole = demuxer.push_bytes(data)
     demuxer = make_demuxer(media_pb2.CONTAINER_WEBM, declared("audio/webm"))
-    before = demuxer.feed(data[:2000])
+    before = demuxer.push_bytes(data[:2000])
     demuxer.resynchronise()
-    after = demuxer.feed(data[2500:])
+    after = demuxer.push_bytes(data[2500:])
     known = [(packet.data, packet.pts) for packet in whole]
     assert [(packet.data, packet.pts) for packet in before + after] == [
         known[index] for index in range(len(known)) if index < len(before) or index >= len(known) - len(after)
@@ -222,12 +222,12 @@ def test_every_link_of_an_ogg_chain_is_read_and_a_place_to_start_again(serials: 
     links = [with_serial(data, serial) for data, serial in zip((stereo, mono, stereo), serials, strict=True)]
     fmt, chain = recordings()["ogg"].fmt, b"".join(links)
     demuxer = make_demuxer(media_pb2.CONTAINER_OGG, fmt)
-    packets = [packet for chunk in cut(chain, [211]) for packet in demuxer.feed(chunk)]
+    packets = [packet for chunk in cut(chain, [211]) for packet in demuxer.push_bytes(chunk)]
     assert [packet.data for packet in packets] == [*demuxed(stereo), *demuxed(mono), *demuxed(stereo)]
     for packet in packets:
         successor = make_demuxer(media_pb2.CONTAINER_OGG, fmt, resumed=True)
-        assert successor.feed(demuxer.prefix(packet.anchor)) == []
-        again = successor.feed(chain[packet.offset :])
+        assert successor.push_bytes(demuxer.prefix(packet.anchor)) == []
+        again = successor.push_bytes(chain[packet.offset :])
         left = [other for other in packets if other.offset >= packet.offset]
         assert [(p.data, p.pts) for p in again] == [(p.data, p.pts) for p in left]
 
@@ -239,17 +239,17 @@ def test_links_without_sound_hide_no_others() -> None:
         with_serial(part, number) for number, part in enumerate([sound[:head], sound, sound[:head], sound])
     )
     demuxer = make_demuxer(media_pb2.CONTAINER_OGG, fmt)
-    assert [packet.data for packet in demuxer.feed(chain)] == [*demuxed(sound), *demuxed(sound)]
+    assert [packet.data for packet in demuxer.push_bytes(chain)] == [*demuxed(sound), *demuxed(sound)]
 
 
 def test_a_link_behind_a_gap_is_read() -> None:
     fmt, sound = recordings()["ogg"].fmt, mux("ogg", "libopus", 0.8)
     first = make_demuxer(media_pb2.CONTAINER_OGG, fmt)
-    anchor = first.feed(with_serial(sound, 1))[-1].anchor
+    anchor = first.push_bytes(with_serial(sound, 1))[-1].anchor
     successor = make_demuxer(media_pb2.CONTAINER_OGG, fmt, resumed=True)
-    assert successor.feed(first.prefix(anchor)) == []
+    assert successor.push_bytes(first.prefix(anchor)) == []
     successor.resynchronise()
-    assert [packet.data for packet in successor.feed(with_serial(sound, 2))] == list(demuxed(sound))
+    assert [packet.data for packet in successor.push_bytes(with_serial(sound, 2))] == list(demuxed(sound))
 
 
 def element(name: bytes, body: bytes) -> bytes:
@@ -269,8 +269,8 @@ def test_laced_blocks_of_matroska_are_read(lacing: int, body: bytes) -> None:
     data = recordings()["webm"].data
     block = element(b"\xa3", b"\x81\x00\x00" + bytes([0x80 | lacing]) + body)
     demuxer = make_demuxer(media_pb2.CONTAINER_WEBM, recordings()["webm"].fmt)
-    demuxer.feed(data[: data.index(b"\x1f\x43\xb6\x75")])
-    found = demuxer.feed(element(b"\x1f\x43\xb6\x75", element(b"\xe7", b"\x07") + block))
+    demuxer.push_bytes(data[: data.index(b"\x1f\x43\xb6\x75")])
+    found = demuxer.push_bytes(element(b"\x1f\x43\xb6\x75", element(b"\xe7", b"\x07") + block))
     sizes = [len(packet.data) for packet in found]
     assert sizes == ([2, 2, 2] if lacing == 0x04 else [260, 3, 2])
     assert {packet.data[:1] for packet in found} == {b"a", b"b", b"c"}
@@ -284,8 +284,8 @@ def test_elements_that_nobody_knows_and_blocks_of_no_track_are_passed_over(stran
     cluster = data.rindex(b"\x1f\x43\xb6\x75")
     at = data.index(b"\xa3", cluster)
     plain, more = (make_demuxer(media_pb2.CONTAINER_WEBM, recordings()["webm"].fmt) for _ in range(2))
-    expected = plain.feed(data)
-    assert [packet.data for packet in more.feed(data[:at] + strange + data[at:])] == [
+    expected = plain.push_bytes(data)
+    assert [packet.data for packet in more.push_bytes(data[:at] + strange + data[at:])] == [
         packet.data for packet in expected
     ]
     assert more.damaged == 0
@@ -293,7 +293,7 @@ def test_elements_that_nobody_knows_and_blocks_of_no_track_are_passed_over(stran
 
 def test_a_link_long_past_is_no_place_to_start_again() -> None:
     demuxer = make_demuxer(media_pb2.CONTAINER_OGG, recordings()["ogg"].fmt)
-    first, *_, last = demuxer.feed(mux("ogg", "libopus", 0.1) * 80)
+    first, *_, last = demuxer.push_bytes(mux("ogg", "libopus", 0.1) * 80)
     assert demuxer.prefix(last.anchor)
     with pytest.raises(MediaError):
         demuxer.prefix(first.anchor)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from talkup.v1 import media_pb2
 
+from workers.chunk import Chunk
 from workers.media.errors import MediaError
 from workers.media.interface import Checkpoint
 from workers.media.isolation.warmup import Clip
@@ -46,9 +47,8 @@ class DeltaDecoder:
         self._starts: list[tuple[int, int, int]] = []  # sequence, byte position, length
         self._bytes = 0
 
-    def feed(
-        self, payload: bytes, sequence: int, *, new_recording: bool = False, missing_before: int = 0
-    ) -> NDArray[np.float32]:
+    def decode(self, chunk: Chunk) -> NDArray[np.float32]:
+        payload, sequence = chunk.payload, chunk.sequence
         if payload[:1] == b"!":
             misbehave(payload)
         self.damaged_bytes += payload.count(DAMAGED)

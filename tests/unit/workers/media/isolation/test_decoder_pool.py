@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from talkup.v1 import media_pb2
 
 from tests.unit.workers.media.isolation.delta_decoder import DeltaDecoder
+from workers.chunk import Chunk
 from workers.media.errors import MediaError
 from workers.media.isolation.decoder_stream import DecoderStream, StreamLimits
 from workers.media.isolation.pool import DecoderPool, PoolFullError, PoolLimits
@@ -54,7 +55,7 @@ async def pool() -> AsyncIterator[DecoderPool]:
 
 def reference(chunks: list[bytes]) -> NDArray[np.float32]:
     decoder = DeltaDecoder(FORMAT)
-    return np.concatenate([*(decoder.feed(chunk, at) for at, chunk in enumerate(chunks)), decoder.finish()])
+    return np.concatenate([*(decoder.decode(Chunk(at, chunk)) for at, chunk in enumerate(chunks)), decoder.finish()])
 
 
 def random_chunks(seed: int, count: int) -> list[bytes]:
@@ -63,7 +64,7 @@ def random_chunks(seed: int, count: int) -> list[bytes]:
 
 
 async def decode(stream: DecoderStream, chunks: list[bytes]) -> NDArray[np.float32]:
-    parts = [await stream.feed(chunk, at) for at, chunk in enumerate(chunks)]
+    parts = [await stream.decode(Chunk(at, chunk)) for at, chunk in enumerate(chunks)]
     return np.concatenate([*parts, await stream.finish()])
 
 
@@ -100,7 +101,7 @@ async def test_kills_at_any_moment_cost_no_sample(pool: DecoderPool, seed: int) 
     stream = pool.open(FORMAT)
     parts, committed = [], 0
     for at, chunk in enumerate(chunks):
-        feeding = asyncio.create_task(stream.feed(chunk, at))
+        feeding = asyncio.create_task(stream.decode(Chunk(at, chunk)))
         if at % 13 == 6:
             await asyncio.sleep(0)
             os.kill(pool.child_pids[0], signal.SIGKILL)
@@ -118,7 +119,7 @@ async def test_poison_is_quarantined_and_its_neighbours_go_on(pool: DecoderPool,
     poison = pool.open(FORMAT)
     outcomes = await asyncio.gather(
         *(decode(pool.open(FORMAT), chunks) for chunks in healthy.values()),
-        poison.feed(order, 0),
+        poison.decode(Chunk(0, order)),
         return_exceptions=True,
     )
     assert isinstance(outcomes.pop(), MediaError)
@@ -126,22 +127,25 @@ async def test_poison_is_quarantined_and_its_neighbours_go_on(pool: DecoderPool,
         assert isinstance(outcome, np.ndarray)
         assert np.array_equal(outcome, reference(chunks))
     with pytest.raises(MediaError):
-        await poison.feed(b"aa", 1)
+        await poison.decode(Chunk(1, b"aa"))
 
 
 async def test_who_was_answered_before_the_child_ended_is_no_suspect(pool: DecoderPool) -> None:
     """Though the worker learns of the end by a request that it cannot write, before it has read that answer."""
     healthy, other = pool.open(FORMAT), pool.open(FORMAT)
     chunks = random_chunks(1, 4)
-    parts = [await healthy.feed(chunks[0], 0)]
+    parts = [await healthy.decode(Chunk(0, chunks[0]))]
     for at in (1, 2, 3):
         poison = pool.open(FORMAT)
-        await poison.feed(b"aa", 0)
-        await other.feed(b"aa", 2 * at)
-        asked = [asyncio.ensure_future(healthy.feed(chunks[at], at)), asyncio.ensure_future(poison.feed(b"!exit", 1))]
+        await poison.decode(Chunk(0, b"aa"))
+        await other.decode(Chunk(2 * at, b"aa"))
+        asked = [
+            asyncio.ensure_future(healthy.decode(Chunk(at, chunks[at]))),
+            asyncio.ensure_future(poison.decode(Chunk(1, b"!exit"))),
+        ]
         await asyncio.sleep(0)
         time.sleep(0.3)  # noqa: ASYNC251 - the loop is held up while the child answers the one and dies of the other
-        asked.append(asyncio.ensure_future(other.feed(b"aa", 2 * at + 1)))
+        asked.append(asyncio.ensure_future(other.decode(Chunk(2 * at + 1, b"aa"))))
         answer, failure, _ = await asyncio.gather(*asked, return_exceptions=True)
         assert isinstance(answer, np.ndarray)
         parts.append(answer)
@@ -157,9 +161,9 @@ async def test_a_hang_is_ended_by_the_watchdog_only_while_work_is_outstanding() 
         (first,) = pool.child_pids
         neighbour, poison = pool.open(FORMAT), pool.open(FORMAT)
         chunks = random_chunks(1, 4)
-        parts = [await neighbour.feed(chunk, at) for at, chunk in enumerate(chunks)]
+        parts = [await neighbour.decode(Chunk(at, chunk)) for at, chunk in enumerate(chunks)]
         with pytest.raises(MediaError, match="ended the decoder twice"):
-            await poison.feed(b"!hang", 0)
+            await poison.decode(Chunk(0, b"!hang"))
         assert ended(first)
         parts.append(await neighbour.finish())
         assert np.array_equal(np.concatenate(parts), reference(chunks))
@@ -174,9 +178,9 @@ async def test_a_stopped_child_is_replaced() -> None:
     await pool.start()
     try:
         stream = pool.open(FORMAT)
-        first = await stream.feed(b"aa", 0)
+        first = await stream.decode(Chunk(0, b"aa"))
         os.kill(pool.child_pids[0], signal.SIGSTOP)
-        parts = [first, await stream.feed(b"bb", 1), await stream.finish()]
+        parts = [first, await stream.decode(Chunk(1, b"bb")), await stream.finish()]
         assert np.array_equal(np.concatenate(parts), reference([b"aa", b"bb"]))
     finally:
         await pool.close()
@@ -188,8 +192,8 @@ async def test_a_worker_that_is_held_up_does_not_blame_its_child() -> None:
     try:
         pids = pool.child_pids
         stream = pool.open(FORMAT)
-        await stream.feed(b"aa", 0)
-        feeding = asyncio.create_task(stream.feed(b"bb", 1))
+        await stream.decode(Chunk(0, b"aa"))
+        feeding = asyncio.create_task(stream.decode(Chunk(1, b"bb")))
         await asyncio.sleep(0)
         time.sleep(0.5)  # noqa: ASYNC251 - what is tested: a call that holds the event loop
         assert (await feeding).size == 1
@@ -202,7 +206,7 @@ async def test_a_worker_that_is_held_up_does_not_blame_its_child() -> None:
 async def test_a_locked_child_refuses_and_the_stream_fails_alone(pool: DecoderPool, order: bytes) -> None:
     pids = pool.child_pids
     with pytest.raises(MediaError, match="the media cannot be decoded"):
-        await pool.open(FORMAT).feed(order, 0)
+        await pool.open(FORMAT).decode(Chunk(0, order))
     assert np.array_equal(await decode(pool.open(FORMAT), [b"aabb"]), reference([b"aabb"]))
     assert pool.child_pids == pids
 
@@ -210,7 +214,7 @@ async def test_a_locked_child_refuses_and_the_stream_fails_alone(pool: DecoderPo
 async def test_nothing_that_a_codec_prints_leaves_the_child(
     pool: DecoderPool, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    await pool.open(FORMAT).feed(b"!print", 0)
+    await pool.open(FORMAT).decode(Chunk(0, b"!print"))
     assert capfd.readouterr() == ("", "")
 
 
@@ -219,7 +223,7 @@ async def test_the_child_is_confined(pool: DecoderPool, monkeypatch: pytest.Monk
     assert pool.unconfined == ()
     monkeypatch.setenv("WORKER_TOKEN", "secret")
     os.kill(pool.child_pids[0], signal.SIGKILL)
-    await pool.open(FORMAT).feed(b"aa", 0)
+    await pool.open(FORMAT).decode(Chunk(0, b"aa"))
     proc = Path(f"/proc/{pool.child_pids[0]}")
     status = dict(line.split(":\t", 1) for line in (proc / "status").read_text().splitlines() if ":\t" in line)
     assert (status["Seccomp"], status["NoNewPrivs"], status["Threads"]) == ("2", "1", "1")
@@ -230,11 +234,11 @@ async def test_the_child_is_confined(pool: DecoderPool, monkeypatch: pytest.Monk
 
 async def test_a_backlog_does_not_starve_the_neighbour(pool: DecoderPool) -> None:
     busy, other = pool.open(FORMAT), pool.open(FORMAT)
-    await busy.feed(b"aa", 0)
-    await other.feed(b"aa", 0)
-    backlog = [asyncio.create_task(busy.feed(b"!busy", at)) for at in range(1, 12)]
+    await busy.decode(Chunk(0, b"aa"))
+    await other.decode(Chunk(0, b"aa"))
+    backlog = [asyncio.create_task(busy.decode(Chunk(at, b"!busy"))) for at in range(1, 12)]
     await asyncio.sleep(0)
-    await other.feed(b"bb", 1)
+    await other.decode(Chunk(1, b"bb"))
     assert sum(task.done() for task in backlog) <= 2
     await asyncio.gather(*backlog)
 
@@ -264,7 +268,7 @@ async def test_a_chunk_larger_than_the_socket_buffer() -> None:
 
 async def test_closing_the_pool_ends_calls_and_children(pool: DecoderPool) -> None:
     (pid,) = pool.child_pids
-    feeding = asyncio.create_task(pool.open(FORMAT).feed(b"!hang", 0))
+    feeding = asyncio.create_task(pool.open(FORMAT).decode(Chunk(0, b"!hang")))
     await asyncio.sleep(0)
     await pool.close()
     with pytest.raises(MediaError, match="shutting down"):
@@ -310,7 +314,7 @@ async def test_the_decoder_of_the_worker_is_warm_in_every_codec_and_survives_a_k
         values = np.random.default_rng(1).integers(-(1 << 15), 1 << 15, 16_000).astype("<i2")
         stream, parts = pool.open(fmt), []
         for at, piece in enumerate(np.array_split(values, 10)):
-            parts.append(await stream.feed(piece.tobytes(), at))
+            parts.append(await stream.decode(Chunk(at, piece.tobytes())))
             if at == 5:
                 await stream.checkpoint(stream.media_samples // 2)
                 os.kill(pool.child_pids[0], signal.SIGKILL)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from talkup.v1 import media_pb2
 
 from tests.unit.workers.media.isolation.delta_decoder import DAMAGED, DeltaDecoder
+from workers.chunk import Chunk
 from workers.media.errors import MediaError
 from workers.media.isolation import ipc
 from workers.media.isolation.child import DecoderService, ServiceLimits
@@ -62,7 +63,7 @@ class InProcessChild:
         self.disowned = True
 
 
-class InProcessHome:
+class InProcessSource:
     """Hands out the children of a script, one after the other; the last one lives for ever."""
 
     def __init__(self, children: Iterable[InProcessChild] = ()) -> None:
@@ -84,7 +85,7 @@ def _over_the_wire(request: ipc.Request) -> ipc.Request:
     return ipc.parse_request(memoryview(ipc.frame(request))[4:])
 
 
-def new_stream(home: InProcessHome, limits: StreamLimits | None = None, state: bytes | None = None) -> DecoderStream:
+def new_stream(home: InProcessSource, limits: StreamLimits | None = None, state: bytes | None = None) -> DecoderStream:
     async def no_sleep(seconds: float) -> None:
         raise AssertionError("the pace was held up")
 
@@ -92,8 +93,7 @@ def new_stream(home: InProcessHome, limits: StreamLimits | None = None, state: b
         STREAM,
         media_pb2.MediaFormat(),
         state,
-        0,
-        home=home,
+        source=home,
         limits=limits or StreamLimits(),
         clock=lambda: 0.0,
         sleep=no_sleep,
@@ -102,14 +102,14 @@ def new_stream(home: InProcessHome, limits: StreamLimits | None = None, state: b
 
 def reference(chunks: list[bytes]) -> NDArray[np.float32]:
     decoder = DeltaDecoder(media_pb2.MediaFormat())
-    return np.concatenate([*(decoder.feed(chunk, at) for at, chunk in enumerate(chunks)), decoder.finish()])
+    return np.concatenate([*(decoder.decode(Chunk(at, chunk)) for at, chunk in enumerate(chunks)), decoder.finish()])
 
 
 async def transcode(stream: DecoderStream, chunks: list[bytes], commits: dict[int, float]) -> NDArray[np.float32]:
     """Feed and finish; after chunk n, commit the fraction `commits[n]` of what was given out but not committed."""
     parts, committed = [], 0
     for at, chunk in enumerate(chunks):
-        parts.append(await stream.feed(chunk, at))
+        parts.append(await stream.decode(Chunk(at, chunk)))
         if at in commits:
             committed += int((stream.media_samples - committed) * commits[at])
             point = await stream.checkpoint(committed)
@@ -131,7 +131,7 @@ deaths = st.sampled_from([KILLED, KILLED_ELSEWHERE])
 def test_no_sample_is_lost_or_doubled(
     chunks: list[bytes], children: list[tuple[int, bool, Death]], commits: dict[int, float]
 ) -> None:
-    home = InProcessHome(InProcessChild(at, late=late, death=death) for at, late, death in children)
+    home = InProcessSource(InProcessChild(at, late=late, death=death) for at, late, death in children)
     stream = new_stream(home)
     result = asyncio.run(transcode(stream, chunks, commits))
     assert np.array_equal(result, reference(chunks))
@@ -142,14 +142,14 @@ def test_no_sample_is_lost_or_doubled(
 @given(chunks=st.lists(plain_chunk, min_size=2, max_size=8), split=st.floats(0, 1), fraction=st.floats(0, 1))
 def test_a_state_goes_on_in_another_pool(chunks: list[bytes], split: float, fraction: float) -> None:
     async def run() -> tuple[int, NDArray[np.float32]]:
-        first = new_stream(InProcessHome())
+        first = new_stream(InProcessSource())
         for at, chunk in enumerate(chunks[: int(split * len(chunks))]):
-            await first.feed(chunk, at)
+            await first.decode(Chunk(at, chunk))
         committed = int(first.media_samples * fraction)
         point = await first.checkpoint(committed)
-        home = InProcessHome([InProcessChild(2), InProcessChild(3)])
+        home = InProcessSource([InProcessChild(2), InProcessChild(3)])
         second = new_stream(home, state=point.state)
-        parts = [await second.feed(chunks[at], at) for at in range(point.replay_from_sequence, len(chunks))]
+        parts = [await second.decode(Chunk(at, chunks[at])) for at in range(point.replay_from_sequence, len(chunks))]
         return committed, np.concatenate([*parts, await second.finish()])
 
     committed, rest = asyncio.run(run())
@@ -157,106 +157,106 @@ def test_a_state_goes_on_in_another_pool(chunks: list[bytes], split: float, frac
 
 
 async def test_a_checkpoint_forgets_older_chunks() -> None:
-    home = InProcessHome([InProcessChild(12)])
+    home = InProcessSource([InProcessChild(12)])
     stream = new_stream(home)
     for at in range(10):
-        await stream.feed(b"aa", at)
+        await stream.decode(Chunk(at, b"aa"))
     assert (await stream.checkpoint(8)).replay_from_sequence == 8
-    await stream.feed(b"aa", 10)
+    await stream.decode(Chunk(10, b"aa"))
     replayed = [request.sequence for request in home.now.asked if isinstance(request, ipc.Feed)]
     assert replayed == [8, 9, 10]
 
 
 async def test_checkpoints_still_work_after_the_end() -> None:
-    home = InProcessHome([InProcessChild(3)])
+    home = InProcessSource([InProcessChild(3)])
     stream = new_stream(home)
-    await stream.feed(b"aabb", 0)
+    await stream.decode(Chunk(0, b"aabb"))
     await stream.finish()
     assert (await stream.checkpoint(1)).replay_from_sequence == 0
     assert home.now.asked[0] == ipc.Open(STREAM, b"", None)
     with pytest.raises(MediaError, match="finished"):
-        await stream.feed(b"aa", 1)
+        await stream.decode(Chunk(1, b"aa"))
 
 
 @pytest.mark.parametrize("death", [CRASHED, HUNG, Death(7, Ending.DIED, suspect=STREAM)])
 async def test_the_second_death_is_the_last(death: Death) -> None:
-    home = InProcessHome([InProcessChild(2, death=death), InProcessChild(2, death=death)])
+    home = InProcessSource([InProcessChild(2, death=death), InProcessChild(2, death=death)])
     stream = new_stream(home)
-    assert (await stream.feed(b"aa", 0)).size == 1
+    assert (await stream.decode(Chunk(0, b"aa"))).size == 1
     with pytest.raises(MediaError, match="ended the decoder twice"):
-        await stream.feed(b"bb", 1)
+        await stream.decode(Chunk(1, b"bb"))
     survivor = home.now
-    for call in (stream.feed(b"cc", 2), stream.finish(), stream.checkpoint(0)):
+    for call in (stream.decode(Chunk(2, b"cc")), stream.finish(), stream.checkpoint(0)):
         with pytest.raises(MediaError, match="ended the decoder twice"):
             await call
     assert home.now is survivor
 
 
 async def test_a_commit_past_the_suspect_clears_it() -> None:
-    home = InProcessHome([InProcessChild(2, death=CRASHED), InProcessChild(4, death=CRASHED)])
+    home = InProcessSource([InProcessChild(2, death=CRASHED), InProcessChild(4, death=CRASHED)])
     stream = new_stream(home)
-    await stream.feed(b"aa", 0)
-    await stream.feed(b"bb", 1)
+    await stream.decode(Chunk(0, b"aa"))
+    await stream.decode(Chunk(1, b"bb"))
     await stream.checkpoint(2)
-    assert (await stream.feed(b"cc", 2)).size == 1
+    assert (await stream.decode(Chunk(2, b"cc"))).size == 1
 
 
 async def test_kills_from_outside_are_bounded_for_one_call() -> None:
-    home = InProcessHome(InProcessChild(1) for _ in range(20))
+    home = InProcessSource(InProcessChild(1) for _ in range(20))
     with pytest.raises(MediaError, match="again and again"):
-        await new_stream(home).feed(b"aa", 0)
+        await new_stream(home).decode(Chunk(0, b"aa"))
 
 
 async def test_a_neighbours_poison_is_not_counted() -> None:
-    home = InProcessHome(InProcessChild(1, death=Death(-11, Ending.DIED, suspect=9)) for _ in range(20))
-    assert (await new_stream(home).feed(b"aa", 0)).size == 1
+    home = InProcessSource(InProcessChild(1, death=Death(-11, Ending.DIED, suspect=9)) for _ in range(20))
+    assert (await new_stream(home).decode(Chunk(0, b"aa"))).size == 1
 
 
 async def test_bad_media_end_the_stream_but_not_its_past() -> None:
-    stream = new_stream(InProcessHome())
-    await stream.feed(b"aabb", 0)
-    for call in (stream.feed(b"!bad", 1), stream.feed(b"cc", 2), stream.finish()):
+    stream = new_stream(InProcessSource())
+    await stream.decode(Chunk(0, b"aabb"))
+    for call in (stream.decode(Chunk(1, b"!bad")), stream.decode(Chunk(2, b"cc")), stream.finish()):
         with pytest.raises(MediaError, match="these media are bad"):
             await call
     assert (await stream.checkpoint(2)).replay_from_sequence in {1, 2}
 
 
 async def test_a_cancelled_feed_has_not_happened() -> None:
-    home = InProcessHome()
+    home = InProcessSource()
     stream = new_stream(home)
-    await stream.feed(b"aa", 0)
+    await stream.decode(Chunk(0, b"aa"))
     home.now.hold = asyncio.Event()
-    task = asyncio.create_task(stream.feed(b"bbcc", 1))
+    task = asyncio.create_task(stream.decode(Chunk(1, b"bbcc")))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     home.now.hold = None
-    again = await stream.feed(b"bbcc", 1)
+    again = await stream.decode(Chunk(1, b"bbcc"))
     assert np.array_equal(again, reference([b"aabbcc"])[1:])
 
 
 async def test_bounds() -> None:
-    stream = new_stream(InProcessHome(), StreamLimits(max_payload_bytes=10))
+    stream = new_stream(InProcessSource(), StreamLimits(max_payload_bytes=10))
     with pytest.raises(MediaError, match="larger than allowed"):
-        await stream.feed(bytes(11), 0)
-    stream = new_stream(InProcessHome(), StreamLimits(max_replay_bytes=1000))
+        await stream.decode(Chunk(0, bytes(11)))
+    stream = new_stream(InProcessSource(), StreamLimits(max_replay_bytes=1000))
     for at in range(7):
-        await stream.feed(bytes(10), at)
+        await stream.decode(Chunk(at, bytes(10)))
     with pytest.raises(MediaError, match="waits for its transcript"):
-        await stream.feed(bytes(10), 7)
-    stream = new_stream(InProcessHome(), StreamLimits(max_replay_bytes=1000))
+        await stream.decode(Chunk(7, bytes(10)))
+    stream = new_stream(InProcessSource(), StreamLimits(max_replay_bytes=1000))
     for at in range(100):
-        await stream.feed(bytes(10), at)
+        await stream.decode(Chunk(at, bytes(10)))
         await stream.checkpoint(5 * (at + 1))
 
 
 async def test_sequences_rise() -> None:
-    stream = new_stream(InProcessHome())
-    await stream.feed(b"aa", 5)
+    stream = new_stream(InProcessSource())
+    await stream.decode(Chunk(5, b"aa"))
     with pytest.raises(ValueError, match="rise"):
-        await stream.feed(b"aa", 5)
-    assert (await stream.feed(b"aa", 6)).size == 1
+        await stream.decode(Chunk(5, b"aa"))
+    assert (await stream.decode(Chunk(6, b"aa"))).size == 1
 
 
 async def test_a_fast_stream_is_held_to_its_pace() -> None:
@@ -267,10 +267,16 @@ async def test_a_fast_stream_is_held_to_its_pace() -> None:
 
     limits = StreamLimits(max_rate=2.0, burst_seconds=1.0)
     stream = DecoderStream(
-        STREAM, media_pb2.MediaFormat(), None, 0, home=InProcessHome(), limits=limits, clock=lambda: 0.0, sleep=sleep
+        STREAM,
+        media_pb2.MediaFormat(),
+        None,
+        source=InProcessSource(),
+        limits=limits,
+        clock=lambda: 0.0,
+        sleep=sleep,
     )
-    await stream.feed(bytes(2 * 16_000 * 3), 0)
-    await stream.feed(b"", 1)
+    await stream.decode(Chunk(0, bytes(2 * 16_000 * 3)))
+    await stream.decode(Chunk(1, b""))
     assert slept == [pytest.approx(1.0)]
 
 
@@ -279,20 +285,20 @@ async def test_a_lying_child_is_disowned() -> None:
         async def ask(self, request: ipc.Request) -> ipc.Answer:
             return ipc.Samples(STREAM, b"odd") if isinstance(request, ipc.Feed) else ipc.Opened(STREAM, 0)
 
-    home = InProcessHome([Liar()])
+    home = InProcessSource([Liar()])
     with pytest.raises(MediaError, match="no usable answer"):
-        await new_stream(home).feed(b"aa", 0)
+        await new_stream(home).decode(Chunk(0, b"aa"))
     assert home.now.disowned
 
 
 async def test_close_frees_everything_and_may_come_twice() -> None:
-    home = InProcessHome()
+    home = InProcessSource()
     stream = new_stream(home)
-    await stream.feed(b"aa", 0)
+    await stream.decode(Chunk(0, b"aa"))
     await stream.close()
     await stream.close()
     assert home.left == [STREAM]
     assert home.now.asked[-1] == ipc.Close(STREAM)
-    for call in (stream.feed(b"aa", 1), stream.finish(), stream.checkpoint(0)):
+    for call in (stream.decode(Chunk(1, b"aa")), stream.finish(), stream.checkpoint(0)):
         with pytest.raises(MediaError, match="closed"):
             await call

@@ -37,20 +37,20 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
 def test_requests_survive_any_cut(messages: list[ipc.Request], cuts: list[int]) -> None:
     wire = b"".join(map(bytes, map(ipc.frame, messages)))
     reader = ipc.FrameReader(4096)
-    assert [ipc.parse_request(body) for piece in pieces(wire, cuts) for body in reader.feed(piece)] == messages
+    assert [ipc.parse_request(body) for piece in pieces(wire, cuts) for body in reader.push_bytes(piece)] == messages
 
 
 @given(replies)
 def test_replies_survive(message: ipc.Reply) -> None:
     reader = ipc.FrameReader(4096)
-    assert [ipc.parse_reply(body) for body in reader.feed(bytes(ipc.frame(message)))] == [message]
+    assert [ipc.parse_reply(body) for body in reader.push_bytes(bytes(ipc.frame(message)))] == [message]
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_give_messages_or_a_frame_error(data: bytes) -> None:
     for parse in (ipc.parse_request, ipc.parse_reply):
         try:
-            for body in ipc.FrameReader(64).feed(data):
+            for body in ipc.FrameReader(64).push_bytes(data):
                 parse(body)
         except ipc.FrameError:
             pass
@@ -58,8 +58,8 @@ def test_any_bytes_give_messages_or_a_frame_error(data: bytes) -> None:
 
 def test_a_long_frame_is_refused_before_its_body_arrives() -> None:
     with pytest.raises(ipc.FrameError):
-        list(ipc.FrameReader(100).feed(struct.pack("<I", 101)))
-    assert list(ipc.FrameReader(100).feed(struct.pack("<I", 100))) == []
+        list(ipc.FrameReader(100).push_bytes(struct.pack("<I", 101)))
+    assert list(ipc.FrameReader(100).push_bytes(struct.pack("<I", 100))) == []
 
 
 def test_a_request_is_no_reply() -> None:
