@@ -67,7 +67,7 @@ class Connection:
             metrics.replaced.inc(self.outbox.replaced)
             metrics.closes.labels(str(self._socket.close_code or 1006)).inc()
 
-    # --- who it is
+    # --- credentials
 
     async def _enter(self, credential: Credential) -> None:
         try:
@@ -187,7 +187,7 @@ class Connection:
             return False
         return frame.code in _DONE_CODES or 3000 <= frame.code < 5000
 
-    # --- what waits
+    # --- tasks of the socket
 
     async def _read(self) -> None:
         metrics = self._context.metrics
