@@ -148,11 +148,9 @@ class Session:
 
     def refused(self, *, code: Code = Code.UNAUTHENTICATED, message: str = "") -> list[Action]:
         """The credential of `Authenticate` or `ResumeSession` was refused; an open session continues."""
-        problem = Problem(code, message or "the credential is not valid")
-        if self.phase is SessionPhase.OPEN:
-            return [self._tell(problem)]
+        told = self._tell(Problem(code, message or "the credential is not valid"))
         close = ERRORS[code].close or CloseCode.UNAUTHENTICATED
-        return [self._tell(problem), CloseSocket(int(close), str(code))]
+        return [told] if self.phase is SessionPhase.OPEN else [told, CloseSocket(int(close), str(code))]
 
     def superseded(self, now: float, *, unsent: Iterable[m.ServerMessage]) -> list[Action]:
         """A newer socket takes the place of this one, which is told so; `unsent` as for `disconnected`."""

@@ -29,16 +29,16 @@ def update(segment_id: int, *, is_final: bool, stream_id: str = "a") -> m.Transc
         end_ms=1,
         words=[],
     )
-    return m.TranscriptUpdate(timestamp=1, stream_id=stream_id, text=data.text, confidence=0.5, data=data)
+    return m.TranscriptUpdate(stream_id=stream_id, text=data.text, confidence=0.5, data=data)
 
 
 def acknowledge(**more: Any) -> m.Acknowledge:
     data = m.AcknowledgeData(stream_id="a", received=0, committed=-1, next_sequence=1, **more)
-    return m.Acknowledge(timestamp=1, stream_id="a", data=data)
+    return m.Acknowledge(stream_id="a", data=data)
 
 
-ERROR = error_message(Problem(Code.WORKER_FAILED, "lost").of_stream("a"), now=T0)
-PONG = m.Pong(timestamp=1, data={})
+ERROR = error_message(Problem(Code.WORKER_FAILED, "lost").of_stream("a"))
+PONG = m.Pong(data={})
 
 
 def test_what_a_newer_message_replaces() -> None:

@@ -768,14 +768,14 @@ def test_how_a_session_ends_at_once() -> None:
         FinishSession(StoreRelease.RESUMABLE),
     ]
     session = open_session()
-    told, *rest = session.taken_over(T0)
+    told, *rest = session.taken_over()
     assert errors([told]) == ["superseded"]
     assert rest == [CloseSocket(1000, "superseded"), FinishSession(StoreRelease.UNTOUCHED)]
     session = open_session()
     gone = [CloseSocket(1000, "session deleted"), FinishSession(StoreRelease.UNTOUCHED)]
     assert session.deleted() == gone
     session = open_session()
-    told, *rest = session.deleted_elsewhere(T0)
+    told, *rest = session.deleted_elsewhere()
     assert errors([told]) == ["session_expired"]
     assert rest == gone
     assert session.disconnected(T0, is_clean=True) == []

@@ -21,7 +21,8 @@ from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import SessionDirectory
 from gateway.sessions.runner import SessionRunner
 from gateway.status import StatusSource
-from gateway.store.sqlite import SqliteStore, Store
+from gateway.store.base import Store
+from gateway.store.sqlite import SqliteStore
 from gateway.upstream.config import UpstreamConfig
 from gateway.upstream.pool import Upstream
 from tests.fakes.worker_server import Script, WorkerServer

@@ -116,9 +116,9 @@ class CountingStore(SqliteStore):
 
     writes = 0
 
-    def _write(self, statement: str, row: tuple[object, ...], *more: tuple[str, tuple[object, ...]]) -> Future[None]:
+    def _write(self, statement: str, row: tuple[object, ...]) -> Future[None]:
         self.writes += 1
-        return super()._write(statement, row, *more)
+        return super()._write(statement, row)
 
 
 async def test_sockets_without_a_credential_push_no_session_out_and_cost_no_write() -> None:
