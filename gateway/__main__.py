@@ -1,6 +1,6 @@
-"""`python -m gateway`: read the settings, serve until SIGTERM or SIGINT, drain, and go.
+"""`python -m gateway`: read the settings, serve until SIGTERM or SIGINT, then drain and exit.
 
-Exit status: 0 after a drain, 1 when a port, certificate or the store cannot be had, 2 for a bad setting.
+Exit status: 0 after a drain, 1 if a port, a certificate or the store cannot be opened, 2 for an invalid setting.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from gateway.config import GatewayConfig, load
 from gateway.server import running
 from gateway.store.base import StoreError
 
-# A connection is a descriptor; systems start processes with 1,024 of them and let them have more on demand.
+# Each connection takes a descriptor; by default a process may have 1,024 and can raise the limit itself.
 _DESCRIPTORS = 65_536
 
 
 def allow_descriptors() -> None:
     """Raise the soft limit of open files as far as is useful and the hard limit allows (setrlimit(2)).
 
-    A system that does not allow that much, whatever its hard limit says, leaves it as it is: no reason not to serve.
+    Some systems refuse values below the hard limit; the gateway then serves with the limit it has.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
@@ -34,7 +34,7 @@ def allow_descriptors() -> None:
 
 
 async def serve(config: GatewayConfig) -> None:
-    """Serve until the process is told to stop. Raises what `running` raises."""
+    """Serve until SIGTERM or SIGINT. Raises what `running` raises."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

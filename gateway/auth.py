@@ -1,4 +1,4 @@
-"""Who may come in: API keys of internal callers, and signed tokens bound to one session (JWT, RFC 7519, HS256)."""
+"""Authentication: API keys of internal callers, and signed tokens bound to one session (JWT, RFC 7519, HS256)."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ MAX_SESSION_ID_CHARS = 64
 
 
 class Audience(StrEnum):
-    """What a token is good for; the `aud` claim."""
+    """What a token may be used for; the `aud` claim."""
 
     SESSION = "talkup-session"
     RESUME = "talkup-resume"
 
 
 class AuthError(Exception):
-    """A credential that is absent, wrong or too old. The text is for the client and repeats none of it."""
+    """A credential that is missing, invalid or expired. The text is for the client and never repeats the credential."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who a credential stands for.
 
-    `session_id` is the one session a token is bound to, None for an API key (and for open access), which may use all.
+    `session_id` is the session a token is bound to; None for an API key and for open access, which may use any session.
     """
 
     session_id: str | None = None
@@ -44,19 +44,19 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Minted:
-    """A signed token with its end, UNIX seconds."""
+    """A signed token; `expires_at` in UNIX seconds."""
 
     token: str
     expires_at: int
 
 
 def new_session_id() -> str:
-    """A name that cannot be guessed: 32 hexadecimal digits, 122 random bits."""
+    """An id that cannot be guessed: 32 hexadecimal digits, 122 random bits."""
     return uuid.uuid4().hex
 
 
 class Authenticator:
-    """Checks credentials and signs tokens. `clock` gives UNIX seconds; without `secret` tokens die with the process."""
+    """Checks credentials and signs tokens. `clock` gives UNIX seconds; without `secret`, they end with the process."""
 
     def __init__(self, api_keys: Sequence[str], secret: str, ttl_s: float, clock: Callable[[], float]) -> None:
         self._key_digests = tuple(_digest(key) for key in api_keys)
@@ -66,18 +66,18 @@ class Authenticator:
 
     @property
     def open_access(self) -> bool:
-        """Whether nobody needs a credential: none is configured."""
+        """Whether no credential is needed: none is configured."""
         return not self._key_digests
 
     def mint(self, session_id: str, audience: Audience) -> Minted:
-        """Sign a token that is good for one session."""
+        """Sign a token for one session."""
         now = int(self._clock())
         expires_at = now + max(1, int(self._ttl_s))
         claims = {"sid": session_id, "aud": str(audience), "iat": now, "exp": expires_at}
         return Minted(jwt.encode(claims, self._secret, algorithm=ALGORITHM), expires_at)
 
     def check_key(self, credential: str) -> bool:
-        """Whether a credential is one of the API keys; takes as long for any of them."""
+        """Whether a credential is one of the API keys, in constant time."""
         digest = _digest(credential)
         found = False
         for known in self._key_digests:
@@ -85,7 +85,7 @@ class Authenticator:
         return found
 
     def check_token(self, credential: str, *audiences: Audience) -> Principal:
-        """The session a token is bound to. Raises AuthError when it is malformed, forged, expired or for other use."""
+        """The session a token is bound to. Raises AuthError if it is malformed, forged, expired or for another use."""
         if len(credential) > MAX_CREDENTIAL_CHARS:
             raise AuthError("the key or token is not valid")
         try:
@@ -108,7 +108,7 @@ class Authenticator:
     def check(self, credential: str | None, *, keys_allowed: bool = True) -> Principal:
         """Who a credential stands for: an API key (where allowed), else a session or resume token.
 
-        Raises AuthError. With open access an absent credential is enough; a wrong token is still refused.
+        Raises AuthError. With open access no credential is needed, but an invalid token is still refused.
         """
         if not credential:
             if self.open_access:
@@ -120,10 +120,9 @@ class Authenticator:
 
 
 class FailureLimiter:
-    """Bounds wrong credentials per address: a token bucket each, refilled with time.
+    """Limits failed authentications per address, with one token bucket each.
 
-    The address that failed longest ago is forgotten first.
-    `allowed` tells whether an address may try at all; `failed` takes one try away.
+    Beyond `addresses`, the address whose latest failure is oldest is forgotten.
     """
 
     def __init__(self, burst: int, refill_s: float, addresses: int, clock: Callable[[], float]) -> None:
@@ -138,11 +137,11 @@ class FailureLimiter:
         return min(float(self._burst), level + (self._clock() - since) / self._refill_s)
 
     def allowed(self, address: str) -> bool:
-        """Whether an address has tries left."""
+        """Whether an address may try to authenticate."""
         return self._level(address) >= 1.0
 
     def failed(self, address: str) -> None:
-        """Count a wrong credential."""
+        """Count a failure: an invalid credential, or a socket that closed without showing one."""
         level = self._level(address) - 1.0
         self._buckets.pop(address, None)
         self._buckets[address] = (max(0.0, level), self._clock())
@@ -151,7 +150,7 @@ class FailureLimiter:
 
 
 def bearer(header: str | None) -> str | None:
-    """The credential of an `Authorization: Bearer` header (RFC 6750 2.1), None if there is none."""
+    """The credential of an `Authorization: Bearer` header (RFC 6750 2.1); None without one."""
     if header is None:
         return None
     scheme, _, credential = header.partition(" ")

@@ -29,7 +29,7 @@ from gateway.store.base import StoreError
 
 log = structlog.get_logger()
 
-# How often a client whose socket is not read hears how far behind its streams are.
+# How often `flow` reports to a client whose socket is not read how far behind its streams are.
 _CONGESTION_REPORT_S = 2.0
 # Close codes of RFC 6455 7.4 by which a client says that it is done; so do 3000 to 4999, which applications define.
 _DONE_CODES = frozenset({1000, 1001, 1005})
@@ -67,7 +67,7 @@ class Connection:
             metrics.replaced.inc(self.outbox.replaced)
             metrics.closes.labels(str(self._socket.close_code or 1006)).inc()
 
-    # --- who it is
+    # --- credentials
 
     async def _enter(self, credential: Credential) -> None:
         try:
@@ -187,7 +187,7 @@ class Connection:
             return False
         return frame.code in _DONE_CODES or 3000 <= frame.code < 5000
 
-    # --- what waits
+    # --- tasks of the socket
 
     async def _read(self) -> None:
         metrics = self._context.metrics

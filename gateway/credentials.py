@@ -1,4 +1,4 @@
-"""Where a handshake carries its credential: Authorization header, subprotocol pair, or query. Pure."""
+"""The credential of a handshake: in the Authorization header, a subprotocol pair, or the query. Pure."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _BEARER_PREFIX = "bearer."
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What was presented. `may_be_key` is false for the query, which proxies write into their logs: tokens only."""
+    """A credential as presented. `may_be_key` is false for the query, which proxies log: it may only hold a token."""
 
     text: str | None = field(default=None, repr=False)
     may_be_key: bool = True
 
 
 def of_handshake(target: str, authorization: str | None, subprotocols: Sequence[str]) -> Credential:
-    """The credential of a WebSocket handshake; the header wins over the subprotocol pair, that over `?token=`.
+    """The credential of a WebSocket handshake: the header, else the subprotocol pair, else `?token=`.
 
-    `target` is the request target with its query, `subprotocols` the offered names in order.
+    `target` is the request target with its query; `subprotocols` are the offered names in order.
     """
     header = bearer(authorization)
     if header is not None:

@@ -1,4 +1,4 @@
-"""Logs: one line an event, static messages with fields; what must not be told is cut out here."""
+"""Logs: one line per event, a static message with fields. Credentials and speech are removed here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import structlog
 
-# Names of fields that never reach a log, whoever hands them over.
+# Fields that are never logged, whoever passes them.
 SECRET_FIELDS: Final = frozenset(
     {"token", "resume_token", "authorization", "api_key", "api_keys", "key", "secret", "token_secret", "password"}
 )
@@ -33,9 +33,9 @@ def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
 
 
 def place_errors(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A structlog processor: of an exception its class and where it came from, never its text.
+    """A structlog processor: logs the class of an exception and where it was raised, never its text.
 
-    Texts of libraries quote what they choke on: aiohttp's parser a request line with its token, msgspec a message.
+    Libraries quote the bad input in their texts: aiohttp's parser a request line with its token, msgspec a message.
     """
     given = event.pop("exc_info", None)
     error = (
@@ -51,10 +51,10 @@ def place_errors(_logger: object, _method: str, event: MutableMapping[str, Any])
 def configure(level: str, log_format: str) -> None:
     """Set up structlog and the standard library's logging for this process, on stderr.
 
-    `level` is debug, info, warning or error; `log_format` json or console. The loggers of websockets, aiohttp and
-    asyncio are kept to warnings: at lower levels they print frames and request lines, which carry speech and tokens.
-    aiohttp's server is silent: it tells the addresses of clients whose requests it cannot read, and what handlers
-    fail of is logged by their own edge.
+    `level` is debug, info, warning or error; `log_format` is json or console. The loggers of websockets, aiohttp and
+    asyncio log warnings at most: at lower levels they print frames and request lines, which carry speech and tokens.
+    aiohttp's server is silent: it would log the addresses of clients whose requests it cannot parse. Errors of the
+    handlers are logged by gateway.http.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.typing.Processor] = [

@@ -1,8 +1,8 @@
-"""Requests for a transcript that wait for it to grow: `If-None-Match` (RFC 9110) with `Prefer: wait` (RFC 7240 4.3).
+"""Requests that wait for a transcript to grow: `If-None-Match` (RFC 9110) with `Prefer: wait` (RFC 7240 4.3).
 
-A session that lives here is looked at in memory, every `LOOK_S`, and the store is read when something changed: once
-more where it lags behind, and now and then for sessions that live at another gateway. A preference may be passed over:
-beyond `MAX_WAITING` requests nobody waits.
+A session at this gateway is checked in memory every `CHECK_S`; the store is read when it has changed, and read again if
+it lags behind. For sessions at another gateway the store is read every `READ_S`. A preference may be ignored: beyond
+`MAX_WAITING` requests none waits.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Final
 from gateway.sessions.directory import SessionDirectory
 from gateway.transcript_formats import Rendered
 
-LOOK_S: Final = 0.1
+CHECK_S: Final = 0.1
 READ_S: Final = 2.0
 MAX_WAIT_S: Final = 30
 MAX_WAITING: Final = 256
 
-_Standing = tuple[tuple[str, int, bool], ...]
+_Progress = tuple[tuple[str, int, bool], ...]
 
 
 def preferred_wait_s(headers: Iterable[str]) -> int:
-    """Seconds of `Prefer: wait=N`, at most MAX_WAIT_S; 0 where there is none that can be read."""
+    """Seconds of `Prefer: wait=N`, at most MAX_WAIT_S; 0 without a valid one."""
     for header in headers:
         for preference in header.split(","):
             name, _, value = preference.partition(";")[0].partition("=")
@@ -34,7 +34,7 @@ def preferred_wait_s(headers: Iterable[str]) -> int:
 
 
 class LongPolls:
-    """The requests that wait at this gateway."""
+    """The waiting requests of this gateway."""
 
     def __init__(self, directory: SessionDirectory) -> None:
         self._directory = directory
@@ -43,9 +43,9 @@ class LongPolls:
     async def until_new(
         self, session_id: str, known_tags: Iterable[str], wait_s: float, read: Callable[[], Awaitable[Rendered]]
     ) -> Rendered:
-        """What `read` gives, once it is none of the known or `wait_s` seconds are over. Raises what `read` raises."""
+        """The result of `read` once its tag is new, or after `wait_s` seconds. Raises what `read` raises."""
         known = frozenset(known_tags)
-        standing = self._standing(session_id)
+        progress = self._progress(session_id)
         rendered = await read()
         if rendered.tag not in known or not wait_s or self._waiting >= MAX_WAITING:
             return rendered
@@ -54,26 +54,26 @@ class LongPolls:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     while rendered.tag in known and not self._directory.draining:
-                        before, standing = standing, await self._until_moved(session_id, standing)
+                        before, progress = progress, await self._until_progress(session_id, progress)
                         rendered = await read()
-                        if standing != before and rendered.tag in known:
-                            # The final that moved it may still be on its way to the store.
-                            await asyncio.sleep(LOOK_S)
+                        if progress != before and rendered.tag in known:
+                            # The final that made the progress may not be in the store yet.
+                            await asyncio.sleep(CHECK_S)
                             rendered = await read()
         finally:
             self._waiting -= 1
         return rendered
 
-    async def _until_moved(self, session_id: str, before: _Standing) -> _Standing:
-        """The standing of a session when it is another than before; the same after READ_S."""
-        for _ in range(round(READ_S / LOOK_S)):
-            await asyncio.sleep(LOOK_S)
-            if (now := self._standing(session_id)) != before or self._directory.draining:
+    async def _until_progress(self, session_id: str, before: _Progress) -> _Progress:
+        """The progress of a session once it differs from before; after READ_S, as it is."""
+        for _ in range(round(READ_S / CHECK_S)):
+            await asyncio.sleep(CHECK_S)
+            if (now := self._progress(session_id)) != before or self._directory.draining:
                 return now
         return before
 
-    def _standing(self, session_id: str) -> _Standing:
-        """Of each stream, the number of finals and whether it has ended; empty for a session that lives elsewhere."""
+    def _progress(self, session_id: str) -> _Progress:
+        """Per stream, the number of finals and whether it has ended; empty for a session at another gateway."""
         runner = self._directory.get(session_id)
         if runner is None:
             return ()

@@ -99,7 +99,7 @@ def protocol_limits(config: GatewayConfig) -> Limits:
 
 
 class Gateway:
-    """A running gateway; made by `running`. Ports are the bound ones, also if the settings say 0."""
+    """A running gateway; made by `running`. Ports are the bound ones, even if the settings are 0."""
 
     def __init__(self, config: GatewayConfig, store: Store, clock: Callable[[], float] = time.time) -> None:
         self._config = config

@@ -1,4 +1,4 @@
-"""What a gateway says about itself: its services as `status` and /readyz show them."""
+"""The state of the gateway and its services, as `status` and /readyz report it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAMES: Final[dict[task_pb2.ServiceType, Service]] = {
 
 
 def software_version() -> str:
-    """The installed version; `0` where the gateway runs from a bare source tree."""
+    """The installed version; `0` if the gateway runs from a bare source tree."""
     try:
         return metadata.version("talkup-gateway")
     except metadata.PackageNotFoundError:
@@ -27,7 +27,7 @@ def software_version() -> str:
 
 
 class StatusSource:
-    """The gateway at a moment, gathered at most once a second. `started_at` is UNIX seconds."""
+    """The current state of the gateway, gathered at most once per second. `started_at` is UNIX seconds."""
 
     def __init__(self, upstream: Upstream, started_at: float) -> None:
         self.draining = False
@@ -38,7 +38,7 @@ class StatusSource:
         self._snapshot = GatewaySnapshot()
 
     def services(self) -> tuple[ServiceStatus, ...]:
-        """Every configured service, now."""
+        """Every configured service, as it is now."""
         return tuple(
             ServiceStatus(
                 service=_NAMES[service],
@@ -54,7 +54,7 @@ class StatusSource:
         )
 
     def current(self, now: float) -> GatewaySnapshot:
-        """What `status` answers; `now` is UNIX seconds."""
+        """The answer to `status`; `now` is UNIX seconds."""
         if not 0 <= now - self._gathered_at < _FRESH_FOR_S or self._snapshot.draining != self.draining:
             self._gathered_at = now
             self._snapshot = GatewaySnapshot(self._version, self._started_at, self.draining, self.services())

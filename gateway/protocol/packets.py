@@ -34,7 +34,7 @@ class BeginStream:
 
 @dataclass(frozen=True, slots=True)
 class OrphanPacket:
-    """The packet belongs to no recording and is dropped; `is_first`: the client has not been told so yet."""
+    """The packet belongs to no recording and is dropped; `is_first`: no error was sent about it yet."""
 
     is_first: bool
 

@@ -1,6 +1,6 @@
 """The rate limit of control messages and refused chunks: a token bucket with room for a burst.
 
-A client over the limit hears of it at most once a second, and is closed on after too many refusals in a row.
+Refusals are reported to the client at most once per second; after too many in a row its socket is closed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _REPORT_INTERVAL_S: Final = 1.0
 class Refusal:
     """A message over the limit. `wait_s`: seconds until one is allowed again.
 
-    `is_reported`: the client is to hear of this refusal. `closes`: it was one too many, the socket is to be closed.
+    `is_reported`: send the client an error. `closes`: there were too many refusals in a row; close the socket.
     """
 
     wait_s: float
@@ -37,7 +37,7 @@ class RateLimit:
         self._reported_at: float | None = None
 
     def charge(self, now: float) -> Refusal | None:
-        """Spend a token; a refusal if there is none."""
+        """Spend a token; returns a refusal if none is left."""
         if self._filled_at is not None and now > self._filled_at:
             self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._per_second)
         self._filled_at = now
@@ -55,5 +55,5 @@ class RateLimit:
         return Refusal((1.0 - self._tokens) / self._per_second, is_reported, closes)
 
     def forget_refusals(self) -> None:
-        """A new socket starts with no refusals against it; the tokens stay as they are."""
+        """Start a new socket without refusals in a row; the tokens stay as they are."""
         self._refused = 0

@@ -148,14 +148,12 @@ class Session:
 
     def refused(self, *, code: Code = Code.UNAUTHENTICATED, message: str = "") -> list[Action]:
         """The credential of `Authenticate` or `ResumeSession` was refused; an open session continues."""
-        problem = Problem(code, message or "the credential is not valid")
-        if self.phase is SessionPhase.OPEN:
-            return [self._tell(problem)]
+        answer = self._tell(Problem(code, message or "the credential is not valid"))
         close = ERRORS[code].close or CloseCode.UNAUTHENTICATED
-        return [self._tell(problem), CloseSocket(int(close), str(code))]
+        return [answer] if self.phase is SessionPhase.OPEN else [answer, CloseSocket(int(close), str(code))]
 
     def superseded(self, now: float, *, unsent: Iterable[m.ServerMessage]) -> list[Action]:
-        """A newer socket takes the place of this one, which is told so; `unsent` as for `disconnected`."""
+        """A newer socket replaces this one, which is refused; `unsent` as for `disconnected`."""
         return [
             *self.disconnected(now, is_clean=False, unsent=unsent),
             *refusal(Code.SUPERSEDED, "a newer connection of this session took over"),
@@ -192,17 +190,17 @@ class Session:
 
     def taken_over(self) -> list[Action]:
         """Another gateway claimed the session: let go of it at once."""
-        told = refusal(Code.SUPERSEDED, "the session goes on at another gateway")
-        return [*self._deliver(told), *self._finish(SessionMove.TAKE_OVER)]
+        farewell = refusal(Code.SUPERSEDED, "the session goes on at another gateway")
+        return [*self._deliver(farewell), *self._finish(SessionMove.TAKE_OVER)]
 
     def deleted(self) -> list[Action]:
         """The session was deleted at this gateway: it ends at once."""
         return [CloseSocket(int(CloseCode.NORMAL), "session deleted"), *self._finish(SessionMove.DELETE)]
 
     def deleted_elsewhere(self) -> list[Action]:
-        """The session was deleted at another gateway: it ends at once, and the client is told why."""
-        told = self._tell(Problem(Code.SESSION_EXPIRED, "the session was deleted"))
-        return [*self._deliver([told]), *self.deleted()]
+        """The session was deleted at another gateway: it ends at once, with an error for its client."""
+        error = self._tell(Problem(Code.SESSION_EXPIRED, "the session was deleted"))
+        return [*self._deliver([error]), *self.deleted()]
 
     def end_streams(self, now: float) -> list[Action]:
         """End every open stream as `stream_end` does; a client that is connected gets the last results."""

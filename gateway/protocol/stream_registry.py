@@ -65,7 +65,7 @@ class StreamRegistry:
     def begin(
         self, start: m.StreamStart, stream_id: str, *, packets: bool = False, implicit: bool = False
     ) -> Stream | Problem:
-        """A new stream on the terms of `start`, or why there is none."""
+        """A new stream on the terms of `start`, or the reason for refusing it."""
         if stream_id in self._used_ids:
             problem = Problem(Code.STREAM_EXISTS, "stream_id: this session has used it already", field="stream_id")
             return problem.of_stream(stream_id)

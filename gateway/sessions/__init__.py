@@ -1,1 +1,1 @@
-"""Sessions at work: what a session does between its sockets, its worker streams and the store."""
+"""Running sessions: each connects its sockets, its worker streams and the store."""

@@ -1,7 +1,7 @@
-"""A stream's cumulative frame numbers to increments. Pure.
+"""Turns a stream's cumulative frame numbers into increments. Pure.
 
-A worker counts a stream from its beginning, over all its workers; a successor may tell smaller numbers than the last
-message of its predecessor, as it goes on from the last progress. What this gateway counted is not counted again.
+Workers count the frames of a stream from its beginning, across workers. A successor may report smaller numbers than its
+predecessor did, because it resumes from the last progress; frames counted here are not counted again.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ OUTCOMES = {
 
 
 class FrameCounter:
-    """One session's streams, as many as it may have."""
+    """Counts the frames of one session's streams."""
 
     def __init__(self) -> None:
         self._seen: dict[str, Counter[str]] = {}
 
     def increments(self, stream_id: str, flow: task_pb2.Flow) -> Counter[str]:
-        """Frames by what became of them (`analyzed`, or why not) since the last message of the stream."""
-        told = Counter({"analyzed": flow.frames_analyzed})
+        """New frames since the last message of the stream, by outcome: `analyzed`, or why they were dropped."""
+        reported = Counter({"analyzed": flow.frames_analyzed})
         for drop in flow.dropped:
-            told[OUTCOMES.get(drop.reason, "other")] += drop.count
+            reported[OUTCOMES.get(drop.reason, "other")] += drop.count
         seen = self._seen.setdefault(stream_id, Counter())
-        fresh = told - seen
-        seen |= told
+        fresh = reported - seen
+        seen |= reported
         return fresh

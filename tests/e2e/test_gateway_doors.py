@@ -84,6 +84,43 @@ async def test_many_wrong_credentials_get_no_further_hearing_but_right_ones_do()
         await client.socket.close()
 
 
+@pytest.mark.parametrize("leaves", [True, False], ids=["leaves", "times out"])
+async def test_sockets_that_show_no_credential_count_as_failures(leaves: bool) -> None:
+    async with rig(auth_timeout_s="20" if leaves else "0.05") as at:
+        kept = await at.connect(key=KEY)
+        await kept.get("session")
+        for _ in range(20):
+            client = await at.connect()
+            if leaves:
+                await client.socket.close()
+            else:
+                assert await client.closed() == 4401
+        await at.until_metric('gateway_auth_failures_total{door="absent"} 20.0')
+        with pytest.raises(InvalidStatus, match="429"):
+            await at.connect()
+        await at.until_metric("gateway_sessions 1.0")
+        again = await at.connect(key=KEY)
+        await again.get("session")
+        for client in (kept, again):
+            await client.socket.close()
+
+
+async def test_sockets_without_a_credential_have_a_bound_of_their_own() -> None:
+    async with rig(max_sessions="1", max_unauthenticated="2") as at:
+        first = await at.connect(key=KEY)
+        opened = (await first.get("session"))["data"]
+        first.socket.transport.abort()
+        await at.until_metric("gateway_connections 0.0")
+        silent = [await at.connect() for _ in range(2)]
+        late = await at.connect()
+        assert await late.closed() == 1013
+        assert late.seen[0]["data"]["code"] == "busy"
+        back = await at.connect(key=opened["resume_token"])
+        assert (await back.get("session", resumed=True))["data"]["session_id"] == opened["session_id"]
+        for client in (*silent, back):
+            await client.socket.close()
+
+
 async def test_only_ws_is_served_there() -> None:
     async with rig() as at:
         with pytest.raises(InvalidStatus, match="404"):

@@ -7,7 +7,7 @@ import json
 import pytest
 from talkup.v1 import media_pb2
 
-from tests.e2e.gateway_rig import KEY, Client, rig
+from tests.e2e.gateway_rig import KEY, Client, eventually, rig
 from tests.fakes.worker_server import Script, WorkerServer, word
 
 
@@ -147,6 +147,29 @@ async def test_a_lost_socket_is_resumed_with_what_was_missed() -> None:
         assert again["streams"][0]["next_sequence"] == 3
         assert await second.finals(2) == said(b"one1", b"two2", b"3333")[1:]
         await second.socket.close()
+
+
+async def test_a_return_after_the_grace_time_does_not_disturb_the_last_finals() -> None:
+    gate = asyncio.Event()
+    async with rig(Script(end_gate=gate), session_grace_s="0.05") as at:
+        first = await at.connect(key=KEY)
+        opened = (await first.get("session"))["data"]
+        await first.start()
+        await first.socket.send(b"one1")
+        await first.finals(1)
+        first.socket.transport.abort()
+
+        async def ending() -> bool:
+            return any(request.HasField("end") for seen in at.worker.seen for request in seen.requests)
+
+        await eventually(ending, bool)
+        back = await at.connect(key=opened["resume_token"])
+        assert await back.closed() == 1008
+        assert back.seen[0]["data"]["code"] == "session_expired"
+        gate.set()
+        kept = await at.transcript(opened["session_id"], lambda body: body["streams"][0]["ended"])
+        assert kept["text"].split() == said(b"one1")
+        await at.until_metric("gateway_sessions 0.0")
 
 
 async def test_a_resume_with_a_wrong_token_leaves_the_session_as_it_is() -> None:

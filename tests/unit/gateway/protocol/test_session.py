@@ -12,16 +12,18 @@ from gateway.protocol import messages as m
 from gateway.protocol.actions import (
     Authenticate,
     CloseSocket,
+    FinishSession,
     OpenTask,
     ResumeSession,
     StoreSegment,
+    StoreSession,
     StoreStreamEnd,
 )
 from gateway.protocol.errors import Code
 from gateway.protocol.limits import Limits
 from gateway.protocol.replies import refusal
 from gateway.protocol.session import Session
-from gateway.protocol.states import SessionPhase
+from gateway.protocol.states import SessionPhase, StoreRelease
 from gateway.protocol.status import GatewaySnapshot
 from tests.unit.gateway.protocol.helpers import (
     BODY,
@@ -232,6 +234,25 @@ def test_control_messages_are_limited_and_chunks_are_not() -> None:
     actions = [action for _ in range(30) for action in text(session, T0 + 2.5, type="ping")]
     assert CloseSocket(1008, "rate_limited") in actions
     assert errors(actions).count("rate_limited") <= 3
+
+
+REFUSED_CHUNKS = {
+    "unknown stream": {"type": "stream_chunk", "stream_id": "nobody", "data": b64(BODY)},
+    "bad base64": {"type": "stream_chunk", "stream_id": "a", "data": "A*=="},
+    "too large": {"type": "stream_chunk", "stream_id": "a", "data": b64(bytes(1001))},
+    "packet of an unknown format": {"type": "audio", "data": b64(BODY), "mimeType": "audio/aac"},
+}
+
+
+@pytest.mark.parametrize("frame", REFUSED_CHUNKS.values(), ids=list(REFUSED_CHUNKS))
+def test_refused_chunks_are_limited_like_refused_binary_frames(frame: dict[str, Any]) -> None:
+    session = open_session(Limits(max_chunk_bytes=1000))
+    started(session)
+    actions = [action for _ in range(5000) for action in text(session, T0, **frame)]
+    assert CloseSocket(1008, "rate_limited") in actions
+    session = open_session(Limits(max_chunk_bytes=1000))
+    binary = [action for _ in range(5000) for action in session.receive_binary(BODY, T0)]
+    assert len(errors(actions)) <= len(errors(binary)) < 210
 
 
 # --- streams ---
@@ -709,3 +730,61 @@ def test_refused_chunks_count_against_the_rate_limit() -> None:
         closed = sum(isinstance(action, CloseSocket) for action in actions)
     # The burst, the word that it is over, and the reason for the close.
     assert reported == Limits().control_burst + 2
+
+
+def test_an_ending_session_is_not_joined_and_ends_with_its_last_stream() -> None:
+    session = open_session()
+    started(session)
+    session.disconnected(T0, is_clean=False)
+    session.grace_over(T0)
+    assert session.phase is SessionPhase.ENDING
+    assert errors(session.connected(T0, resume_token="t", expires_at=1)) == ["session_expired"]
+    assert session.phase is SessionPhase.ENDING
+    session.receive_result(key(), ended(), T0)
+    assert session.last_stream_over() == [FinishSession(StoreRelease.CLOSED)]
+    assert session.last_stream_over() == []
+    assert session.next_deadline() is None
+
+
+def test_streams_come_and_go_while_the_session_stays() -> None:
+    session = open_session()
+    assert session.last_stream_over() == []
+    assert session.phase is SessionPhase.OPEN
+    session.disconnected(T0, is_clean=True)
+    assert session.last_stream_over() == []
+    assert session.phase is SessionPhase.DETACHED
+
+
+def test_a_socket_without_a_credential_leaves_nothing_behind() -> None:
+    session = Session("s-1")
+    session.await_auth(T0)
+    assert session.disconnected(T0, is_clean=False) == [FinishSession(StoreRelease.UNTOUCHED)]
+
+
+def test_how_a_session_ends_at_once() -> None:
+    session = open_session()
+    assert session.drained() == [
+        CloseSocket(1012, "the gateway restarts"),
+        FinishSession(StoreRelease.RESUMABLE),
+    ]
+    session = open_session()
+    told, *rest = session.taken_over()
+    assert errors([told]) == ["superseded"]
+    assert rest == [CloseSocket(1000, "superseded"), FinishSession(StoreRelease.UNTOUCHED)]
+    session = open_session()
+    gone = [CloseSocket(1000, "session deleted"), FinishSession(StoreRelease.UNTOUCHED)]
+    assert session.deleted() == gone
+    session = open_session()
+    told, *rest = session.deleted_elsewhere()
+    assert errors([told]) == ["session_expired"]
+    assert rest == gone
+    assert session.disconnected(T0, is_clean=True) == []
+
+
+def test_the_session_is_stored_before_its_client_hears_of_it() -> None:
+    session = Session("s-1")
+    first, *_ = session.connected(T0, resume_token="t", expires_at=1)
+    assert first == StoreSession()
+    session.grace_over(T0)
+    session.drained()
+    assert StoreSession() not in session.connected(T0, resume_token="t", expires_at=1)

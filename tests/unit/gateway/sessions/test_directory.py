@@ -1,0 +1,179 @@
+"""Which sessions a gateway holds: one runner per id, bounds, and what becomes of a session elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from bench.harness.redis_server import running_redis
+from gateway.outbox import Closing
+from gateway.protocol.states import SessionPhase
+from gateway.sessions.directory import DirectoryFullError, SessionDeletedError, SessionDirectory, SessionEndingError
+from gateway.store.redis import RedisStore
+from gateway.store.sqlite import SqliteStore
+from tests.fakes.worker_server import Script
+from tests.unit.gateway.sessions.rig import PATIENCE_S, Socket, begin, running_directory
+
+
+async def test_a_session_that_only_waits_makes_room_for_a_new_one(directory: SessionDirectory) -> None:
+    waiting, busy = await directory.open("s1"), await directory.open("s2")
+    socket = Socket()
+    waiting.attach(Socket())
+    begin(busy, socket)
+    with pytest.raises(DirectoryFullError):
+        await directory.open("s3")
+    assert waiting.peer is not None
+    waiting.detach(waiting.peer, is_clean=False)
+    busy.detach(socket, is_clean=False)
+    assert (await directory.open("s3")).session_id == "s3"
+    assert directory.get("s1") is None
+    assert directory.get("s2") is busy
+
+
+async def test_expiry_ends_streams_and_then_the_session(directory: SessionDirectory) -> None:
+    runner = await directory.open("s1")
+    socket = Socket()
+    begin(runner, socket)
+    runner.detach(socket, is_clean=False)
+    runner.end_grace()
+    assert directory.get("s1") is None
+    async with asyncio.timeout(PATIENCE_S):
+        await runner.wait_over()
+    assert len(directory) == 0
+
+
+async def test_a_deleted_session_cannot_be_opened(directory: SessionDirectory) -> None:
+    runner = await directory.open("s1")
+    runner.attach(Socket())
+    assert await directory._context.store.delete("s1")
+    directory.delete("s1")
+    with pytest.raises(SessionDeletedError):
+        await directory.open("s1")
+
+
+async def test_a_return_while_the_last_finals_come_in_is_refused() -> None:
+    """Two runners of one session would write side by side, and the older one would close what the newer one holds."""
+    gate = asyncio.Event()
+    async with running_directory(script=Script(end_gate=gate)) as directory:
+        runner = await directory.open("s1")
+        socket = Socket()
+        begin(runner, socket)
+        runner.receive(b"one1")
+        runner.detach(socket, is_clean=False)
+        runner.end_grace()
+        assert runner.phase is SessionPhase.ENDING
+        for look in (directory.open, directory.find):
+            with pytest.raises(SessionEndingError):
+                await look("s1")
+        assert len(directory) == 1
+        gate.set()
+        async with asyncio.timeout(PATIENCE_S):
+            await runner.wait_over()
+        assert await directory.find("s1") is None
+        kept = await directory._context.store.claim("s1")
+        assert kept is not None
+        assert kept.closed
+        assert kept.streams[0].ended
+
+
+class ContestedStore(SqliteStore):
+    """A store that another gateway writes to: no session is this gateway's still. The first answer waits for `gate`."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.asked = asyncio.Event()
+        self.gate = asyncio.Event()
+
+    async def holds(self, session_id: str) -> bool:
+        if not self.asked.is_set():
+            self.asked.set()
+            await self.gate.wait()
+        return False
+
+
+async def test_a_late_answer_of_the_store_gives_up_no_other_runner_than_it_was_asked_about() -> None:
+    store = ContestedStore()
+    async with running_directory(store) as directory:
+        old, fresh = Socket(), Socket()
+        (await directory.open("s1")).attach(old)
+        slow = asyncio.create_task(directory.find("s1"))
+        await store.asked.wait()
+        runner = await directory.find("s1")
+        assert runner is not None
+        runner.attach(fresh)
+        assert old.errors() == ["superseded"]
+        store.gate.set()
+        assert await slow is runner
+        assert runner.phase is SessionPhase.OPEN
+        assert fresh.outbox.closing is None
+
+
+class CountingStore(SqliteStore):
+    """Counts the writes it is given."""
+
+    writes = 0
+
+    def _write(self, statement: str, row: tuple[object, ...]) -> Future[None]:
+        self.writes += 1
+        return super()._write(statement, row)
+
+
+async def test_sockets_without_a_credential_push_no_session_out_and_cost_no_write() -> None:
+    store = CountingStore(None)
+    async with running_directory(store, max_unauthenticated=3) as directory:
+        for session_id in ("s1", "s2"):
+            socket = Socket()
+            runner = await directory.open(session_id)
+            runner.attach(socket)
+            runner.detach(socket, is_clean=False)
+        before = store.writes
+        sockets = [Socket() for _ in range(3)]
+        waiting = [directory.begin_unauthenticated() for _ in sockets]
+        for runner, socket in zip(waiting, sockets, strict=True):
+            runner.hold(socket)
+        with pytest.raises(DirectoryFullError):
+            directory.begin_unauthenticated()
+        for runner, socket in zip(waiting, sockets, strict=True):
+            runner.detach(socket, is_clean=False)
+        assert directory.unauthenticated == 0
+        assert store.writes == before
+        assert directory.get("s1") is not None
+        assert directory.get("s2") is not None
+
+
+async def test_a_socket_counts_as_a_session_once_it_shows_a_credential(directory: SessionDirectory) -> None:
+    runner, socket = directory.begin_unauthenticated(), Socket()
+    runner.hold(socket)
+    assert (len(directory), directory.unauthenticated) == (0, 1)
+    directory.admit(runner)
+    runner.attach(socket)
+    assert (len(directory), directory.unauthenticated) == (1, 0)
+    assert directory.get(runner.session_id) is runner
+
+
+@pytest.mark.parametrize(
+    ("is_deleted", "code", "reason"),
+    [(True, "session_expired", "session deleted"), (False, "superseded", "superseded")],
+)
+async def test_what_happens_to_a_session_at_another_gateway_is_told_as_it_is(
+    tmp_path: Path, is_deleted: bool, code: str, reason: str
+) -> None:
+    with running_redis(tmp_path) as url:
+        other = RedisStore(url, retention_s=50.0, lease_s=1.0)
+        await other.start()
+        async with running_directory(RedisStore(url, retention_s=50.0, lease_s=1.0)) as directory:
+            socket = Socket()
+            runner = await directory.open("s1")
+            runner.attach(socket)
+            await socket.get("session")
+            written = directory._context.store.begin_session("s1")
+            await asyncio.wrap_future(written)
+            await (other.delete("s1") if is_deleted else other.claim("s1"))
+            async with asyncio.timeout(PATIENCE_S):
+                assert await socket.outbox.decided() == Closing(1000, reason)
+            assert socket.errors() == [code]
+            assert directory.get("s1") is None
+        await other.close()
