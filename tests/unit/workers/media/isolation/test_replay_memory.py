@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.chunk import Chunk
-from workers.media.isolation.replay_memory import CHUNK_OVERHEAD_BYTES, ReplayMemory, cost_of
+from workers.media.isolation.replay_memory import CHUNK_OVERHEAD_BYTES, ReplayMemory
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 40), st.booleans()), max_size=40))
