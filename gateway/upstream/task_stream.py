@@ -13,108 +13,44 @@ Every attempt has a number; results of any other number are dropped.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
 import structlog
 from talkup.v1 import error_pb2, task_pb2
 
-from gateway.upstream.channel import TaskCall
+from gateway.upstream.attempt import Attempt, first_response
 from gateway.upstream.config import UpstreamConfig
 from gateway.upstream.failures import (
     CallFailed,
     CallOver,
     ConnectDeadline,
-    FinishDeadline,
     InternalFailure,
     MoveRequested,
     NoWorker,
     StreamDeadline,
     UpstreamFailure,
     WorkerError,
-    WorkerStalled,
 )
-from gateway.upstream.health import Endpoint
+from gateway.upstream.items import FailoverNotice, StreamItem, gap_error, media_reached_ms
 from gateway.upstream.observer import UpstreamMetrics
-from gateway.upstream.replay import Gap, ReplayBuffer
+from gateway.upstream.placement import Lease, ServicePlacement
+from gateway.upstream.replay import ReplayBuffer
 from gateway.upstream.retry import Strikes, admit
-from gateway.upstream.stall import StallClock
-from gateway.upstream.turns import Turns
 
 log = structlog.get_logger()
 
 # How often the deadlines of a stream are looked at, seconds.
 _WATCH_INTERVAL = 0.5
-# How long a worker may take to close a call after `ended`, seconds.
-_LINGER = 1.0
-# How long a turn waits for the replay to be handed out, seconds.
-_REPLAY = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class FailoverNotice:
-    """Another worker goes on with the stream: as attempt `attempt`, reading again from chunk `replayed_from`."""
-
-    attempt: int
-    replayed_from: int
-
-
-@dataclass(slots=True)
-class Lease:
-    """A place at an endpoint, to be given back once with what was learnt there."""
-
-    endpoint: Endpoint
-    _release: Callable[[Endpoint, UpstreamFailure | None], None]
-    _returned: bool = False
-
-    def release(self, failure: UpstreamFailure | None = None) -> None:
-        """Give the place back; a second time does nothing."""
-        if not self._returned:
-            self._returned = True
-            self._release(self.endpoint, failure)
-
-
-class Placement(Protocol):
-    """Where a stream gets its endpoints from."""
-
-    async def acquire(self, tried: set[str], *, wait: float, refuse_when_full: bool) -> Lease: ...
-
-    def has_other(self, key: str) -> bool: ...
-
-    @property
-    def turns(self) -> Turns: ...
-
-
-StreamItem: TypeAlias = task_pb2.TaskResult | FailoverNotice
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """One admitted call. `exposed`: its worker was shown something; `survived`: and outlived the stream's turn."""
-
-    number: int
-    lease: Lease
-    call: TaskCall
-    first: task_pb2.TaskResult
-    stall: StallClock
-    leave_by: float | None = None
-    end_sent_at: float | None = None
-    may_write: asyncio.Event = field(default_factory=asyncio.Event)
-    caught_up: asyncio.Event = field(default_factory=asyncio.Event)
-    progressed: asyncio.Event = field(default_factory=asyncio.Event)
-    exposed: bool = False
-    survived: bool = False
 
 
 class TaskStream:
-    """What `connection` holds of a stream. `offer`, `cancel` and the properties never wait."""
+    """A stream as a session holds it. `offer`, `cancel` and the properties never wait."""
 
     def __init__(
         self,
         start: task_pb2.TaskRequest,
-        placement: Placement,
+        placement: ServicePlacement,
         config: UpstreamConfig,
         metrics: UpstreamMetrics,
         clock: Callable[[], float],
@@ -157,7 +93,7 @@ class TaskStream:
         self._task: asyncio.Task[None] | None = None
 
     def bind(self, task: asyncio.Task[None]) -> None:
-        """Tell the stream which task runs it: `cancel` ends it, and a task that never came to run ends the stream."""
+        """Name the task that runs the stream: `cancel` ends it, and a task that never gets to run ends the stream."""
         self._task = task
         task.add_done_callback(lambda _: self._finish())
 
@@ -254,7 +190,7 @@ class TaskStream:
         left: set[str] = set()
         while True:
             attempt = await self._admit(left)
-            left = {attempt.lease.endpoint.state.key}
+            left = {attempt.worker}
             failure: UpstreamFailure | None = None
             try:
                 return await self._drive(attempt)
@@ -271,16 +207,16 @@ class TaskStream:
                 self._count_loss(attempt, failure)
             self._replay.begin_attempt()
 
-    def _count_loss(self, attempt: _Attempt, failure: UpstreamFailure) -> None:
-        """Hold a lost worker against the stream, as far as it may be the cause. Raises the failure that is final."""
+    def _count_loss(self, attempt: Attempt, failure: UpstreamFailure) -> None:
+        """Count a lost worker against the stream if the stream may be the cause. Raises the failure that is final."""
         if not attempt.exposed:
             self._strikes.lost_unseen(failure)
             return
         survived = attempt.survived and self._strikes.any
-        outage = not self._placement.has_other(attempt.lease.endpoint.state.key)
+        outage = not self._placement.has_other(attempt.worker)
         self._strikes.strike(failure, share=0.5 if survived else 1.0, doubtful=survived or outage)
 
-    async def _admit(self, left: set[str]) -> _Attempt:
+    async def _admit(self, left: set[str]) -> Attempt:
         """A call that a worker has answered; the endpoint just `left` comes last. Raises UpstreamFailure."""
         deadlines, policy = self._config.deadlines, self._config.retry
         running = self._was_admitted or self._resumed
@@ -288,13 +224,13 @@ class TaskStream:
         until = self._clock() + budget
         tried = set(left)
 
-        async def try_endpoint() -> _Attempt:
+        async def try_endpoint() -> Attempt:
             wait = until - self._clock()
             lease = await self._placement.acquire(tried, wait=wait, refuse_when_full=not running)
             tried.add(lease.endpoint.state.key)
             return await self._try_endpoint(lease)
 
-        teller = asyncio.create_task(self._tell_waiting()) if running else None
+        reporter = asyncio.create_task(self._report_waiting()) if running else None
         try:
             attempt = await admit(
                 try_endpoint,
@@ -304,8 +240,8 @@ class TaskStream:
                 on_retry=lambda delay: self._metrics.retry(self._service, delay),
             )
         finally:
-            if teller is not None:
-                teller.cancel()
+            if reporter is not None:
+                reporter.cancel()
         if self._was_admitted:
             self._failovers += 1
             self._metrics.failover(self._service)
@@ -313,15 +249,15 @@ class TaskStream:
         self._was_admitted = True
         return attempt
 
-    async def _tell_waiting(self) -> None:
-        """Say once that the stream waits for a worker, when that takes more than a moment."""
+    async def _report_waiting(self) -> None:
+        """Report once that the stream waits for a worker, if that takes more than a moment."""
         await asyncio.sleep(self._config.deadlines.tell)
         waiting = NoWorker().to_error()
         waiting.fatal = False
         waiting.retry_after_ms = self._config.retry.busy_retry_after_ms
         self._publish(task_pb2.TaskResult(error=waiting))
 
-    async def _try_endpoint(self, lease: Lease) -> _Attempt:
+    async def _try_endpoint(self, lease: Lease) -> Attempt:
         """Send `start` and wait for the first response. Raises UpstreamFailure."""
         self._attempt += 1
         self._start.attempt = self._attempt
@@ -335,9 +271,9 @@ class TaskStream:
         admitted = False
         try:
             async with asyncio.timeout(deadlines.connect):
-                first = await self._first_response(call)
+                first = await first_response(call, self._start)
             admitted = True
-            return _Attempt(self._attempt, lease, call, first, StallClock())
+            return Attempt(self._attempt, lease, call, first, self._clock)
         except TimeoutError:
             failure = ConnectDeadline()
             raise failure from None
@@ -351,22 +287,12 @@ class TaskStream:
                 if failure is not None:
                     self._metrics.attempt_failed(self._service, failure.reason)
 
-    async def _first_response(self, call: TaskCall) -> task_pb2.TaskResult:
-        with contextlib.suppress(CallOver):  # Reading tells why.
-            await call.write(self._start)
-        first = await call.read()
-        if first is None:
-            raise CallFailed("OK")
-        if first.error.fatal and first.error.retryable:
-            raise WorkerError(first.error)
-        return first
-
-    async def _drive(self, attempt: _Attempt) -> str:
+    async def _drive(self, attempt: Attempt) -> str:
         """Write, read and watch until the stream is over. Raises UpstreamFailure or MoveRequested."""
         reader = asyncio.create_task(self._read(attempt))
-        others = [
-            asyncio.create_task(part) for part in (self._write(attempt), self._watch(attempt), self._take_turn(attempt))
-        ]
+        turns = self._placement.turns if self._strikes.any else None
+        parts = (self._write(attempt), self._watch(attempt), attempt.take_turn(turns))
+        others = [asyncio.create_task(part) for part in parts]
         try:
             pending: set[asyncio.Future[Any]] = {reader, *others}
             while not reader.done():
@@ -379,23 +305,8 @@ class TaskStream:
                 task.cancel()
             await asyncio.gather(reader, *others, return_exceptions=True)
 
-    async def _take_turn(self, attempt: _Attempt) -> None:
-        """Let the writer begin: at once, or in the stream's turn where its last worker was lost."""
-        if not self._strikes.any:
-            attempt.may_write.set()
-            return
-        async with self._placement.turns.take():
-            attempt.may_write.set()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_REPLAY):
-                    await attempt.caught_up.wait()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._placement.turns.seconds):
-                    await attempt.progressed.wait()
-        attempt.survived = True
-
-    async def _write(self, attempt: _Attempt) -> None:
-        await attempt.may_write.wait()
+    async def _write(self, attempt: Attempt) -> None:
+        await attempt.wait_for_turn()
         while True:
             request = self._replay.next_request(attempt.number)
             if request is None:
@@ -406,29 +317,19 @@ class TaskStream:
             if request.WhichOneof("payload") == "chunk":
                 self._declare_gaps()
             try:
-                await self._write_one(attempt, request)
+                await attempt.write(request)
             except CallOver:
                 return
             if not self.congested:
                 self._writable.set()
 
-    async def _write_one(self, attempt: _Attempt, request: task_pb2.TaskRequest) -> None:
-        payload = request.WhichOneof("payload")
-        attempt.exposed = True
-        attempt.stall.write_began(self._clock())
-        await attempt.call.write(request)
-        attempt.stall.write_done(self._clock(), answer_owed=payload != "chunk")
-        if payload == "end":
-            attempt.end_sent_at = self._clock()
-            await attempt.call.done_writing()
-
-    async def _read(self, attempt: _Attempt) -> str:
+    async def _read(self, attempt: Attempt) -> str:
         result: task_pb2.TaskResult | None = attempt.first
         while result is not None:
             if result.attempt == attempt.number:
                 outcome = await self._receive(attempt, result)
                 if outcome is not None:
-                    await self._linger(attempt.call)
+                    await attempt.linger()
                     return outcome
             while self._results.qsize() >= self._config.buffer.results:
                 self._room.clear()
@@ -436,7 +337,7 @@ class TaskStream:
             result = await attempt.call.read()
         raise CallFailed("OK")
 
-    async def _receive(self, attempt: _Attempt, result: task_pb2.TaskResult) -> str | None:
+    async def _receive(self, attempt: Attempt, result: task_pb2.TaskResult) -> str | None:
         """Take one result; the outcome when it is the last."""
         kind = result.WhichOneof("result")
         attempt.stall.heard(self._clock(), answered=kind == "flushed")
@@ -445,7 +346,7 @@ class TaskStream:
             self._strikes.progress()
             attempt.progressed.set()
             attempt.lease.endpoint.state.did_well()
-        self._strikes.reached(_media_ms(result))
+        self._strikes.reached(media_reached_ms(result))
         match kind:
             case "drain":
                 attempt.leave_by = self._clock() + result.drain.deadline_ms / 1000
@@ -465,66 +366,25 @@ class TaskStream:
             raise MoveRequested
         return None
 
-    def _may_move(self, attempt: _Attempt) -> bool:
-        return attempt.end_sent_at is None and self._placement.has_other(attempt.lease.endpoint.state.key)
+    def _may_move(self, attempt: Attempt) -> bool:
+        return not attempt.ending and self._placement.has_other(attempt.worker)
 
-    async def _linger(self, call: TaskCall) -> None:
-        """Let the worker close the call in its own way, so that it sees no cancellation."""
-        try:
-            async with asyncio.timeout(_LINGER):
-                while await call.read() is not None:
-                    pass
-        except (TimeoutError, CallFailed):
-            return
-
-    async def _watch(self, attempt: _Attempt) -> None:
+    async def _watch(self, attempt: Attempt) -> None:
         deadlines = self._config.deadlines
         interval = min(_WATCH_INTERVAL, deadlines.stall / 4, deadlines.hung / 4, deadlines.finish / 4)
         while True:
             await asyncio.sleep(interval)
-            now = self._clock()
-            if attempt.end_sent_at is not None and now - attempt.end_sent_at > deadlines.finish:
-                raise FinishDeadline
-            if attempt.leave_by is not None and now >= attempt.leave_by:
-                raise MoveRequested
-            if self._results.qsize() >= self._config.buffer.results:
-                continue  # The silence is the reader's, not the worker's.
-            stalled = attempt.stall.starved(now) >= deadlines.stall
-            mute = attempt.lease.endpoint.state.silent_for(now) >= deadlines.hung
-            in_line = not attempt.may_write.is_set()
-            if stalled or (mute and (in_line or attempt.stall.waited(now) >= deadlines.hung)):
-                raise WorkerStalled
+            full = self._results.qsize() >= self._config.buffer.results
+            attempt.check(deadlines, reader_is_full=full)
 
     def _declare_gaps(self) -> None:
         for gap in self._replay.take_gaps():
             self._metrics.chunks_lost(self._service, gap.last - gap.first + 1)
             self._log.warning("chunks lost", first=gap.first, last=gap.last)
-            self._publish(task_pb2.TaskResult(error=_gap_error(gap)))
+            self._publish(task_pb2.TaskResult(error=gap_error(gap)))
 
     def _publish(self, item: StreamItem) -> None:
         if isinstance(item, task_pb2.TaskResult) and item.attempt == 0:
             item.session_id, item.stream_id = self._start.session_id, self._start.stream_id
             item.service_type, item.attempt = self._service, self._attempt
         self._results.put_nowait(item)
-
-
-def _media_ms(result: task_pb2.TaskResult) -> int:
-    """How far into the media a result tells of, milliseconds; 0 for a result about something else."""
-    match result.WhichOneof("result"):
-        case "transcript":
-            return result.transcript.end_ms
-        case "analysis":
-            return result.analysis.media_time_ms
-        case _:
-            return 0
-
-
-def _gap_error(gap: Gap) -> error_pb2.Error:
-    return error_pb2.Error(
-        status_code=15,
-        message="Media was lost while no worker could be reached.",
-        code=error_pb2.ERROR_CODE_GAP,
-        from_sequence=gap.first,
-        to_sequence=gap.last,
-        fatal=False,
-    )

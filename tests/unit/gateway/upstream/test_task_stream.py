@@ -13,9 +13,11 @@ import pytest
 from talkup.v1 import error_pb2, media_pb2, task_pb2
 
 from gateway.upstream.config import BufferBounds, Deadlines, Probing, RetryPolicy, UpstreamConfig
+from gateway.upstream.items import StreamItem
 from gateway.upstream.observer import NoMetrics
+from gateway.upstream.placement import Lease
 from gateway.upstream.pool import FailoverNotice, Upstream
-from gateway.upstream.task_stream import Lease, StreamItem, TaskStream
+from gateway.upstream.task_stream import TaskStream
 from tests.fakes.worker_server import Script, WorkerServer, word
 
 STT = task_pb2.SERVICE_TYPE_STT

@@ -1,0 +1,129 @@
+"""One admitted call to a worker: what it is written, when its writer's turn comes, and when it counts as lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from talkup.v1 import task_pb2
+
+from gateway.upstream.channel import TaskCall
+from gateway.upstream.config import Deadlines
+from gateway.upstream.failures import (
+    CallFailed,
+    CallOver,
+    FinishDeadline,
+    MoveRequested,
+    WorkerError,
+    WorkerStalled,
+)
+from gateway.upstream.placement import Lease
+from gateway.upstream.stall import StallClock
+from gateway.upstream.turns import Turns
+
+# How long a worker may take to close a call after `ended`, seconds.
+_LINGER = 1.0
+# How long a turn waits for the replay to be written, seconds.
+_REPLAY = 1.0
+
+
+async def first_response(call: TaskCall, start: task_pb2.TaskRequest) -> task_pb2.TaskResult:
+    """Send `start` and read the worker's first result. Raises UpstreamFailure."""
+    with contextlib.suppress(CallOver):  # Reading says why.
+        await call.write(start)
+    first = await call.read()
+    if first is None:
+        raise CallFailed("OK")
+    if first.error.fatal and first.error.retryable:
+        raise WorkerError(first.error)
+    return first
+
+
+class Attempt:
+    """One admitted call, as attempt `number` of its stream.
+
+    `exposed`: its worker has seen something of the stream; `survived`: and outlived the stream's turn. `leave_by`: by
+    then a draining worker wants the stream gone.
+    """
+
+    def __init__(
+        self, number: int, lease: Lease, call: TaskCall, first: task_pb2.TaskResult, clock: Callable[[], float]
+    ) -> None:
+        self.number = number
+        self.lease = lease
+        self.call = call
+        self.first = first
+        self.stall = StallClock()
+        self.leave_by: float | None = None
+        self.ending = False
+        self.caught_up = asyncio.Event()
+        self.progressed = asyncio.Event()
+        self.exposed = False
+        self.survived = False
+        self._clock = clock
+        self._end_sent_at: float | None = None
+        self._may_write = asyncio.Event()
+
+    @property
+    def worker(self) -> str:
+        """The key of the endpoint that holds the call."""
+        return self.lease.endpoint.state.key
+
+    async def wait_for_turn(self) -> None:
+        """Wait until the writer may begin."""
+        await self._may_write.wait()
+
+    async def take_turn(self, turns: Turns | None) -> None:
+        """Let the writer begin: at once (None), or in the stream's turn after its last worker was lost."""
+        if turns is None:
+            self._may_write.set()
+            return
+        async with turns.take():
+            self._may_write.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_REPLAY):
+                    await self.caught_up.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(turns.seconds):
+                    await self.progressed.wait()
+        self.survived = True
+
+    async def write(self, request: task_pb2.TaskRequest) -> None:
+        """Write one request. Raises CallOver when the call is over."""
+        payload = request.WhichOneof("payload")
+        self.exposed = True
+        self.stall.write_began(self._clock())
+        await self.call.write(request)
+        self.stall.write_done(self._clock(), answer_owed=payload != "chunk")
+        if payload == "end":
+            self.ending = True
+            self._end_sent_at = self._clock()
+            await self.call.done_writing()
+
+    def check(self, deadlines: Deadlines, *, reader_is_full: bool) -> None:
+        """Raises FinishDeadline, MoveRequested or WorkerStalled once one is due.
+
+        `reader_is_full`: nobody takes the results, so silence is not the worker's.
+        """
+        now = self._clock()
+        if self._end_sent_at is not None and now - self._end_sent_at > deadlines.finish:
+            raise FinishDeadline
+        if self.leave_by is not None and now >= self.leave_by:
+            raise MoveRequested
+        if reader_is_full:
+            return
+        stalled = self.stall.starved(now) >= deadlines.stall
+        mute = self.lease.endpoint.state.silent_for(now) >= deadlines.hung
+        in_line = not self._may_write.is_set()
+        if stalled or (mute and (in_line or self.stall.waited(now) >= deadlines.hung)):
+            raise WorkerStalled
+
+    async def linger(self) -> None:
+        """Let the worker close the call in its own way, so that it sees no cancellation."""
+        try:
+            async with asyncio.timeout(_LINGER):
+                while await self.call.read() is not None:
+                    pass
+        except (TimeoutError, CallFailed):
+            return

@@ -1,0 +1,44 @@
+"""What a worker stream gives: results, and notices that another worker goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from talkup.v1 import error_pb2, task_pb2
+
+from gateway.upstream.replay import Gap
+
+
+@dataclass(frozen=True, slots=True)
+class FailoverNotice:
+    """Another worker goes on, as attempt `attempt`; it reads again from worker sequence `replayed_from`."""
+
+    attempt: int
+    replayed_from: int
+
+
+StreamItem: TypeAlias = task_pb2.TaskResult | FailoverNotice
+
+
+def media_reached_ms(result: task_pb2.TaskResult) -> int:
+    """How far into the media a result reaches, milliseconds; 0 for a result without a time."""
+    match result.WhichOneof("result"):
+        case "transcript":
+            return result.transcript.end_ms
+        case "analysis":
+            return result.analysis.media_time_ms
+        case _:
+            return 0
+
+
+def gap_error(gap: Gap) -> error_pb2.Error:
+    """The error that reports chunks lost in the gateway."""
+    return error_pb2.Error(
+        status_code=15,
+        message="Media was lost while no worker could be reached.",
+        code=error_pb2.ERROR_CODE_GAP,
+        from_sequence=gap.first,
+        to_sequence=gap.last,
+        fatal=False,
+    )

@@ -1,0 +1,198 @@
+"""The endpoints of one service, leased to streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from talkup.v1 import task_pb2
+
+from gateway.upstream.balancer import Refusal, choose
+from gateway.upstream.channel import EndpointAddress, WorkerChannel, certificates_version
+from gateway.upstream.config import UpstreamConfig
+from gateway.upstream.failures import Busy, CallFailed, NoWorker, UpstreamFailure
+from gateway.upstream.health import Endpoint, EndpointState
+from gateway.upstream.turns import Turns
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSnapshot:
+    """One service at a moment: endpoints known and serving, slots, and what the serving workers offer."""
+
+    workers_total: int
+    workers_serving: int
+    slots_total: int
+    slots_free: int
+    models: tuple[str, ...]
+    languages: tuple[str, ...]
+    formats: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Lease:
+    """A place at an endpoint. The stream returns it once, with what it learnt there."""
+
+    endpoint: Endpoint
+    _release: Callable[[Endpoint, UpstreamFailure | None], None]
+    _returned: bool = False
+
+    def release(self, failure: UpstreamFailure | None = None) -> None:
+        """Return the place; a second time does nothing."""
+        if not self._returned:
+            self._returned = True
+            self._release(self.endpoint, failure)
+
+
+class ServicePlacement:
+    """The endpoints of one service, leased to its streams one place at a time."""
+
+    def __init__(
+        self,
+        service: task_pb2.ServiceType,
+        config: UpstreamConfig,
+        clock: Callable[[], float],
+        rng: Callable[[], float],
+    ) -> None:
+        self.turns = Turns()
+        self._service = service
+        self._config = config
+        self._clock = clock
+        self._rng = rng
+        self._endpoints: dict[str, Endpoint] = {}
+        self._monitors: dict[str, asyncio.Task[None]] = {}
+        self._retired: list[Endpoint] = []
+        self._certificates: object = None
+        self._changed = asyncio.Event()
+
+    async def update(self, addresses: Mapping[EndpointAddress, bool]) -> None:
+        """Use these endpoints from now on: new ones are watched, others get no new stream and go with their last one.
+
+        When certificates have changed, every endpoint is replaced. Raises PlaintextError or OSError, changing nothing.
+        """
+        certificates = certificates_version(self._config.tls)
+        renew = certificates != self._certificates
+        fresh = {
+            address.target: self._make(address, whole=whole)
+            for address, whole in addresses.items()
+            if renew or address.target not in self._endpoints
+        }
+        targets = {address.target for address in addresses}
+        for target in [t for t in self._endpoints if t in fresh or t not in targets]:
+            await self._retire(target)
+        for target, endpoint in fresh.items():
+            self._endpoints[target] = endpoint
+            self._monitors[target] = asyncio.create_task(endpoint.run())
+        self._certificates = certificates
+        idle = [endpoint for endpoint in self._retired if not endpoint.streams]
+        self._retired = [endpoint for endpoint in self._retired if endpoint.streams]
+        for endpoint in idle:
+            await endpoint.channel.close()
+
+    async def acquire(self, tried: set[str], *, wait: float, refuse_when_full: bool) -> Lease:
+        """A place for a stream; waits up to `wait` seconds for one.
+
+        Raises Busy at once when every slot is taken and `refuse_when_full`, NoWorker (or Busy) when time is up.
+        """
+        until = self._clock() + wait
+        while True:
+            now = self._clock()
+            choice = choose([endpoint.state.view(now) for endpoint in self._endpoints.values()], tried)
+            if isinstance(choice, str):
+                return self._lease(self._endpoints[choice])
+            full = choice is Refusal.ALL_FULL
+            if full and (refuse_when_full or now >= until):
+                raise Busy(self.retry_after_ms())
+            if not self._endpoints or now >= until:
+                raise NoWorker
+            await self._wait_for_change(min(until - now, self._soonest_return(now)))
+
+    def full(self) -> bool:
+        """Whether workers serve and have no slot for a further stream."""
+        now = self._clock()
+        return choose([endpoint.state.view(now) for endpoint in self._endpoints.values()]) is Refusal.ALL_FULL
+
+    def retry_after_ms(self) -> int:
+        """When a refused stream may retry: a random moment between the configured time and twice that."""
+        return int(self._config.retry.busy_retry_after_ms * (1 + self._rng()))
+
+    def has_other(self, key: str) -> bool:
+        """Whether a stream could leave endpoint `key` for another one now."""
+        now = self._clock()
+        views = [endpoint.state.view(now) for endpoint in self._endpoints.values() if endpoint.state.key != key]
+        return isinstance(choose([view for view in views if not view.ejected]), str)
+
+    def snapshot(self) -> ServiceSnapshot:
+        """The service as it stands."""
+        now = self._clock()
+        serving = [
+            e.state.report.description for e in self._endpoints.values() if e.state.available(now) and e.state.report
+        ]
+        return ServiceSnapshot(
+            workers_total=len(self._endpoints),
+            workers_serving=len(serving),
+            slots_total=sum(d.slots.total for d in serving),
+            slots_free=sum(d.slots.free for d in serving),
+            models=tuple(sorted({model.name for d in serving for model in d.models})),
+            languages=tuple(sorted({language for d in serving for language in d.languages})),
+            formats=tuple(sorted({mime for d in serving for mime in d.formats})),
+        )
+
+    async def close(self) -> None:
+        """Stop watching and close every channel."""
+        await cancel(set(self._monitors.values()))
+        for endpoint in [*self._endpoints.values(), *self._retired]:
+            await endpoint.channel.close()
+        self._endpoints.clear()
+        self._retired.clear()
+        self._notify()
+
+    def _make(self, address: EndpointAddress, *, whole: bool) -> Endpoint:
+        probing = self._config.probing
+        fresh_for = probing.interval + probing.timeout
+        channel = WorkerChannel(address, self._config.tls, self._config.worker_token)
+        state = EndpointState(address.target, self._config.retry, fresh_for, whole=whole)
+        return Endpoint(address, channel, state, probing=probing, clock=self._clock, changed=self._notify)
+
+    async def _retire(self, target: str) -> None:
+        await cancel({self._monitors.pop(target)})
+        endpoint = self._endpoints.pop(target)
+        endpoint.state.retired = True
+        self._retired.append(endpoint)
+
+    def _lease(self, endpoint: Endpoint) -> Lease:
+        endpoint.streams += 1
+        endpoint.state.stream_opened()
+        return Lease(endpoint, self._release)
+
+    def _release(self, endpoint: Endpoint, failure: UpstreamFailure | None) -> None:
+        endpoint.streams -= 1
+        endpoint.state.stream_closed()
+        if isinstance(failure, CallFailed) and failure.status == "RESOURCE_EXHAUSTED":
+            endpoint.state.refused()
+        elif isinstance(failure, UpstreamFailure) and failure.ejects:
+            endpoint.state.eject(self._clock())
+        self._notify()
+
+    def _soonest_return(self, now: float) -> float:
+        pauses = [endpoint.state.ejected_for(now) for endpoint in self._endpoints.values()]
+        return min((pause for pause in pauses if pause > 0), default=float("inf"))
+
+    async def _wait_for_change(self, seconds: float) -> None:
+        changed = self._changed
+        try:
+            async with asyncio.timeout(max(seconds, 0.001)):
+                await changed.wait()
+        except TimeoutError:
+            return
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+async def cancel(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait for their end."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
