@@ -16,7 +16,7 @@ from talkup.v1 import transcript_pb2
 from bench.corpus import SAMPLE_RATE, Clip
 from workers.stt import events
 from workers.stt.captions import Captions
-from workers.stt.decode_job import Ask, Counters, Effort, StreamOptions
+from workers.stt.decode_job import Counters, DecodeJob, Effort, StreamOptions
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
 from workers.stt.recognizer import Recognizer
 from workers.stt.transcriber import Transcriber
@@ -67,27 +67,27 @@ class Player:
         self._decided: dict[int, str] = {}
         self._recognizer.append_samples(clip.audio)
         self._recognizer.end()
-        self._ask: Ask | None = None
+        self._job: DecodeJob | None = None
 
     def request(self) -> DecodeRequest | None:
         """What the stream wants to know next; None at its end."""
-        self._ask = self._recognizer.advance(self._effort)
+        self._job = self._recognizer.advance(self._effort)
         self._note()
-        if self._ask is None:
+        if self._job is None:
             self.played.counters = self._recognizer.counters
             return None
-        return self._ask.request
+        return self._job.request
 
     def answer(self, hypothesis: Hypothesis) -> None:
         """Take the hypothesis that was asked for, and note what became of it."""
-        assert self._ask is not None
+        assert self._job is not None
         trims, cuts = self._recognizer.counters.trims, self._recognizer.counters.cuts
-        closing = self._ask.closing
-        self._recognizer.apply(self._ask, hypothesis)
+        closing = self._job.closing
+        self._recognizer.apply(self._job, hypothesis)
         self._note()
         if self._recognizer.counters.trims > trims:
             self.played.joins.append(len(self.played.words) - len(self._recognizer.snapshot().committed))
-        elif closing and cuts and self._ask.purpose.name == "CUT":
+        elif closing and cuts and self._job.purpose.name == "CUT":
             self.played.joins.append(len(self.played.words))
 
     def _note(self) -> None:

@@ -51,8 +51,8 @@ def recognise(model: tuple[Transcriber, SileroVad], path: Path) -> tuple[str, Re
     recognizer.append_samples(np.ascontiguousarray(audio.mean(axis=1)))
     recognizer.end()
     finals = []
-    while (ask := recognizer.advance(Effort(tuning.step, tuning.beam, extra_interims=False))) is not None:
-        recognizer.apply(ask, transcriber.run([ask.request])[0])
+    while (job := recognizer.advance(Effort(tuning.step, tuning.beam, extra_interims=False))) is not None:
+        recognizer.apply(job, transcriber.run([job.request])[0])
         finals += [join_words(event.words) for event in recognizer.take_events() if isinstance(event, events.Final)]
     return join_finals(finals, "en"), recognizer
 

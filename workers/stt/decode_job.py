@@ -42,7 +42,7 @@ _CLOSING = frozenset({Purpose.SEGMENT_END, Purpose.FLUSH, Purpose.CUT})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ask:
+class DecodeJob:
     """A hypothesis that the machine wants of the audio from `start` to `end`.
 
     `epoch` tells an interim that came too late; `retry`: the window seemed empty once, now at full encoder length;

@@ -23,7 +23,7 @@ from workers.scheduler import ExpiredError, Rank, Scheduler, SchedulerClosedErro
 from workers.stt import events, state
 from workers.stt.audio import AudioSource, RestartPoint
 from workers.stt.captions import Captions
-from workers.stt.decode_job import Ask, Counters, Effort, Purpose
+from workers.stt.decode_job import Counters, DecodeJob, Effort, Purpose
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
 from workers.stt.ledger import ChunkLedger
 from workers.stt.pace import Pace
@@ -68,7 +68,7 @@ class SttSession:
         self._arrivals: deque[tuple[int, float]] = deque()
         self._input = asyncio.Event()
         self._room = asyncio.Event()
-        self._interim: tuple[Ask, asyncio.Future[Hypothesis]] | None = None
+        self._interim: tuple[DecodeJob, asyncio.Future[Hypothesis]] | None = None
         self._restart: tuple[int, RestartPoint] | None = None
         self._damaged = 0
         self._failure: EngineError | None = None
@@ -135,18 +135,18 @@ class SttSession:
         while not self._closed:
             self._input.clear()
             self._take_interim()
-            ask = self._recognizer.advance(self._effort())
+            job = self._recognizer.advance(self._effort())
             self._make_room()
             async for result in self._tell():
                 yield result
-            if ask is not None and ask.purpose is not Purpose.INTERIM:
-                await self._answer(ask)
+            if job is not None and job.purpose is not Purpose.INTERIM:
+                await self._answer(job)
                 async for result in self._tell():
                     yield result
                 for flow in self._flow():
                     yield flow
-            elif ask is not None:
-                self._begin_interim(ask)
+            elif job is not None:
+                self._begin_interim(job)
             elif not self._recognizer.finished:
                 await self._input.wait()
             elif self._failure is not None:
@@ -208,13 +208,13 @@ class SttSession:
     def _effort(self) -> Effort:
         return self._parts.pace.effort(backlog=self._backlog(), roomy=self._parts.scheduler.roomy)
 
-    async def _answer(self, ask: Ask) -> None:
+    async def _answer(self, job: DecodeJob) -> None:
         """Have a hypothesis made and apply it. Raises EngineError when the deadline passed or the model failed."""
         self._drop_interim()
-        due = self._parts.pace.due(ask.end, self._arrived(ask.end))
-        rank = Rank.CLOSING if ask.closing else Rank.STEP
+        due = self._parts.pace.due(job.end, self._arrived(job.end))
+        rank = Rank.CLOSING if job.closing else Rank.STEP
         try:
-            future = self._parts.scheduler.submit(ask.request, rank=rank, due=due, expires=self._parts.deadline)
+            future = self._parts.scheduler.submit(job.request, rank=rank, due=due, expires=self._parts.deadline)
             hypothesis = await future
         except ExpiredError as error:
             code = error_pb2.ERROR_CODE_DEADLINE_EXCEEDED
@@ -223,7 +223,7 @@ class SttSession:
             code = error_pb2.ERROR_CODE_INTERNAL
             raise EngineError(code, "the speech model failed", retryable=True) from error
         self._parts.pace.done(due, self._parts.clock())
-        self._recognizer.apply(ask, hypothesis)
+        self._recognizer.apply(job, hypothesis)
 
     def _arrived(self, position: int) -> float:
         """When the sample before `position` came."""
@@ -231,20 +231,20 @@ class SttSession:
             self._arrivals.popleft()
         return self._arrivals[0][1] if self._arrivals else self._parts.clock()
 
-    def _begin_interim(self, ask: Ask) -> None:
+    def _begin_interim(self, job: DecodeJob) -> None:
         self._drop_interim()
         now = self._parts.clock()
-        future = self._parts.scheduler.submit(ask.request, rank=Rank.INTERIM, due=now, expires=now + _INTERIM_LIFE)
+        future = self._parts.scheduler.submit(job.request, rank=Rank.INTERIM, due=now, expires=now + _INTERIM_LIFE)
         future.add_done_callback(lambda _: self._input.set())
-        self._interim = ask, future
+        self._interim = job, future
 
     def _take_interim(self) -> None:
         """Show a finished interim; one that expired or failed is simply not shown: the next step tells more."""
         if self._interim is None or not self._interim[1].done():
             return
-        (ask, future), self._interim = self._interim, None
+        (job, future), self._interim = self._interim, None
         if not future.cancelled() and future.exception() is None:
-            self._recognizer.apply(ask, future.result())
+            self._recognizer.apply(job, future.result())
 
     def _drop_interim(self) -> None:
         if self._interim is not None:

@@ -37,8 +37,10 @@ class RecognizerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     word_floor: int = 0
     skips: int = 0
     """Hypotheses put aside in a row."""
-    settled: str = ""
-    """Language of a hypothesis that heard all that was said so far; empty: there is none."""
+    heard_all: bool = False
+    """Whether the last hypothesis heard everything said so far."""
+    heard_language: str = ""
+    """The language of that hypothesis."""
     noise: tuple[float, int, float, int] = (0.0, 0, 0.0, 0)
     """Level (dB) and number of frames with a voice, then without."""
 

@@ -20,9 +20,9 @@ def asked_at(answers: list[Hypothesis], options: StreamOptions) -> list[float]:
     heard = Recognizer(hear_voice, Tuning(), options)
     heard.append_samples(np.full(4 * 16_000, 0.5, np.float32))
     times = []
-    while (ask := heard.advance(Effort(4.0, 5, extra_interims=True))) is not None and ask.purpose is Purpose.INTERIM:
-        times.append(ask.end / 16_000)
-        heard.apply(ask, answers[min(len(times), len(answers)) - 1])
+    while (job := heard.advance(Effort(4.0, 5, extra_interims=True))) is not None and job.purpose is Purpose.INTERIM:
+        times.append(job.end / 16_000)
+        heard.apply(job, answers[min(len(times), len(answers)) - 1])
     return times
 
 
@@ -47,10 +47,10 @@ def test_an_interim_of_a_window_that_closed_unheard_is_not_shown_in_the_next() -
     effort = Effort(10.0, 5, extra_interims=True)
     heard.append_samples(np.full(8_192, 0.5, np.float32))
     heard.flush(1)
-    ask = heard.advance(effort)
-    assert ask is not None
-    assert ask.closing
-    heard.apply(ask, SOMETHING)
+    job = heard.advance(effort)
+    assert job is not None
+    assert job.closing
+    heard.apply(job, SOMETHING)
     heard.append_samples(np.zeros(3 * 16_000, np.float32))
     late = heard.advance(effort)
     assert late is not None

@@ -32,10 +32,10 @@ def ended_speech_after(background: float, options: StreamOptions) -> float:
     heard.append_samples(tone(VOICE, 0.64))
     heard.append_samples(tone(background, 3.0))
     while True:
-        ask = heard.advance(Effort(100.0, 1, extra_interims=False))
-        assert ask is not None
-        if ask.closing:
-            return (ask.end - before - len(tone(VOICE, 0.64))) / 16_000
+        job = heard.advance(Effort(100.0, 1, extra_interims=False))
+        assert job is not None
+        if job.closing:
+            return (job.end - before - len(tone(VOICE, 0.64))) / 16_000
 
 
 def spoken_in(background: float) -> RecognizerState:

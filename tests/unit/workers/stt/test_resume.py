@@ -52,8 +52,8 @@ def told(
         heard.flush(1)
     heard.append_samples(audio[max(begin, flush_at) :])
     heard.end()
-    while (ask := heard.advance(EFFORT)) is not None:
-        heard.apply(ask, unsteadily(ask.request))
+    while (job := heard.advance(EFFORT)) is not None:
+        heard.apply(job, unsteadily(job.request))
     return heard.take_events()
 
 

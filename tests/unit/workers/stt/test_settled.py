@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.workers.stt.toys import hear_voice, speak, text_of, transcribe
 from workers.stt import events
-from workers.stt.decode_job import Ask, Effort, Purpose, StreamOptions
+from workers.stt.decode_job import DecodeJob, Effort, Purpose, StreamOptions
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
 from workers.stt.recognizer import Recognizer
 from workers.stt.state import RecognizerState
@@ -23,39 +23,39 @@ def played(
     *numbers: int,
     run: Callable[[DecodeRequest], Hypothesis] = transcribe,
     state: RecognizerState | None = None,
-) -> tuple[Recognizer, list[Ask], str]:
+) -> tuple[Recognizer, list[DecodeJob], str]:
     """Words and silence (0), 0.4 s a number; what was asked, and the final text."""
     heard = Recognizer(hear_voice, Tuning(), StreamOptions("en", interims=False), state)
     heard.append_samples(speak(*numbers))
-    asks, text = [], []
-    while (ask := heard.advance(EFFORT)) is not None:
-        asks.append(ask)
-        heard.apply(ask, run(ask.request))
+    jobs, text = [], []
+    while (job := heard.advance(EFFORT)) is not None:
+        jobs.append(job)
+        heard.apply(job, run(job.request))
         text += [event for event in heard.take_events() if isinstance(event, events.Final)]
     text += [event for event in heard.take_events() if isinstance(event, events.Final)]
-    return heard, asks, " ".join(join_words(final.words) for final in text)
+    return heard, jobs, " ".join(join_words(final.words) for final in text)
 
 
 def test_a_step_in_the_silence_is_the_last_hypothesis() -> None:
-    heard, asks, text = played(1, 2, 3, 0, 0, 0, 0)
-    assert [ask.purpose for ask in asks] == [Purpose.STEP]
-    assert asks[0].settled
+    heard, jobs, text = played(1, 2, 3, 0, 0, 0, 0)
+    assert [job.purpose for job in jobs] == [Purpose.STEP]
+    assert jobs[0].settled
     assert (heard.counters.settled, heard.counters.closings) == (1, 0)
     assert text == text_of([1, 2, 3])
 
 
 @pytest.mark.parametrize("said", [[1], [1, 2, 3, 4]])
 def test_a_segment_whose_last_step_was_too_early_is_heard_once_more(said: list[int]) -> None:
-    heard, asks, text = played(*said, 0, 0, 0, 0)
+    heard, jobs, text = played(*said, 0, 0, 0, 0)
     assert text == text_of(said)
-    assert asks[-1].purpose is Purpose.SEGMENT_END
+    assert jobs[-1].purpose is Purpose.SEGMENT_END
     assert (heard.counters.settled, heard.counters.closings) == (0, 1)
 
 
 def test_a_voice_after_the_step_unsettles_it() -> None:
-    heard, asks, text = played(1, 2, 3, 0, 5, 0, 0, 0)
-    assert [ask.purpose for ask in asks] == [Purpose.STEP, Purpose.SEGMENT_END]
-    assert asks[0].settled
+    heard, jobs, text = played(1, 2, 3, 0, 5, 0, 0, 0)
+    assert [job.purpose for job in jobs] == [Purpose.STEP, Purpose.SEGMENT_END]
+    assert jobs[0].settled
     assert text == text_of([1, 2, 3, 5])
     assert heard.counters.settled == 0
 
@@ -64,12 +64,12 @@ def test_another_worker_knows_that_the_segment_is_settled() -> None:
     voice = speak(1, 2, 3, 0, 0, 0, 0)
     first = Recognizer(hear_voice, Tuning(), StreamOptions("en", interims=False))
     first.append_samples(voice[: int(1.9 * SAMPLE_RATE)])
-    ask = first.advance(EFFORT)
-    assert ask is not None
-    first.apply(ask, transcribe(ask.request))
+    job = first.advance(EFFORT)
+    assert job is not None
+    first.apply(job, transcribe(job.request))
     assert first.advance(EFFORT) is None
     saved = first.snapshot()
-    assert saved.settled == "en"
+    assert (saved.heard_all, saved.heard_language) == (True, "en")
     second = Recognizer(hear_voice, Tuning(), StreamOptions("en", interims=False), saved)
     second.append_samples(voice[saved.replay_from :])
     assert second.advance(EFFORT) is None
@@ -84,16 +84,16 @@ def early(request: DecodeRequest) -> Hypothesis:
 
 def test_the_rest_of_a_window_cut_behind_its_last_word_is_not_heard_again() -> None:
     """All 33 words are final at the step in the silence, and the window is cut 0.3 s before the end of the last."""
-    heard, asks, text = played(*range(1, 34), 0, 0, 0, 0, run=early)
+    heard, jobs, text = played(*range(1, 34), 0, 0, 0, 0, run=early)
     assert heard.counters.trims == 1
-    assert {ask.purpose for ask in asks} == {Purpose.STEP}
+    assert {job.purpose for job in jobs} == {Purpose.STEP}
     assert text == text_of(range(1, 34))
 
 
 def test_silence_is_not_believed_in_a_noisy_place() -> None:
     """The voice detector misses words there: the last hypothesis hears the audio up to the segment's end."""
     noisy = RecognizerState(noise=(-6.0, 60, -12.0, 60))
-    _, asks, text = played(1, 2, 3, 0, 0, 0, 0, 0, 0, state=noisy)
-    assert [ask.purpose for ask in asks] == [Purpose.STEP, Purpose.SEGMENT_END]
-    assert not asks[0].settled
+    _, jobs, text = played(1, 2, 3, 0, 0, 0, 0, 0, 0, state=noisy)
+    assert [job.purpose for job in jobs] == [Purpose.STEP, Purpose.SEGMENT_END]
+    assert not jobs[0].settled
     assert text == text_of([1, 2, 3])

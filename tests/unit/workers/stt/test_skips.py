@@ -25,9 +25,9 @@ def after(rounds: list[list[int]]) -> Recognizer:
     heard = Recognizer(hear_voice, Tuning(), StreamOptions("en"))
     heard.append_samples(np.full(20 * 16_000 // FRAME * FRAME, 0.5, np.float32))
     for numbers in rounds:
-        ask = heard.advance(EFFORT)
-        assert ask is not None
-        heard.apply(ask, hypothesis(numbers))
+        job = heard.advance(EFFORT)
+        assert job is not None
+        heard.apply(job, hypothesis(numbers))
     return heard
 
 
@@ -66,9 +66,9 @@ def test_times_are_compared_on_the_media_clock() -> None:
     )
     heard = Recognizer(hear_voice, Tuning(), StreamOptions("en"), saved)
     heard.append_samples(np.full(2 * 16_000, 0.5, np.float32))
-    ask = heard.advance(EFFORT)
-    assert ask is not None
+    job = heard.advance(EFFORT)
+    assert job is not None
     words = tuple(Word(" " + letter, 1_000 * i, 1_000 * (i + 1), 0.5) for i, letter in enumerate("xcydef"))
-    heard.apply(ask, Hypothesis(words, -0.1, 0.0, False, "en"))
+    heard.apply(job, Hypothesis(words, -0.1, 0.0, False, "en"))
     assert heard.counters.rejected == 0
     assert [entry[0] for entry in heard.snapshot().committed] == [" x", " y", " y", " d", " e", " f"]

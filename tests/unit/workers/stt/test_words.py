@@ -34,7 +34,7 @@ def groups(*texts: str) -> list[TokenGroup]:
     [
         ([" Yes", ",", " sir", "."], True, [" Yes,", " sir."]),
         ([" l", "'homme", " -", " dit"], True, [" l'homme -", " dit"]),
-        ([' "', " Ask"], True, [' " Ask']),
+        ([' "', " DecodeJob"], True, [' " DecodeJob']),
         (["東", "京", "。"], False, ["東", "京。"]),
         ([], True, []),
     ],

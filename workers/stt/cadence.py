@@ -1,0 +1,46 @@
+"""When the next hypothesis of a window is due: a step, or an interim between steps. On media time, in samples."""
+
+from __future__ import annotations
+
+from workers.stt.decode_job import Effort, Purpose
+from workers.stt.tuning import Tuning, samples
+
+
+class Cadence:
+    """Follows the hypotheses of one window. `last_step`: end of the audio of the last step."""
+
+    def __init__(self, tuning: Tuning, last_step: int) -> None:
+        self.last_step = last_step
+        self._tuning = tuning
+        self._last_shown = last_step
+        self._visible = False
+
+    def restart(self, position: int, *, visible: bool | None = None) -> None:
+        """Count from `position` on; `visible`: whether the window shows words already (None: as before)."""
+        self.last_step = self._last_shown = position
+        if visible is not None:
+            self._visible = visible
+
+    def shown(self, *, words: bool) -> None:
+        """An interim went out; `words`: it holds some."""
+        self._visible = self._visible or words
+
+    def due(self, start: int, end: int, effort: Effort, *, interims: bool) -> Purpose | None:
+        """What is due at `end` in a window that begins at `start`, and counts as done; `interims`: they are welcome."""
+        since_step = end - max(self.last_step, start)
+        step = samples(effort.step)
+        if since_step >= step:
+            self.restart(end)
+            return Purpose.STEP
+        if interims and self._interim_due(start, end, step - since_step):
+            self._last_shown = end
+            return Purpose.INTERIM
+        return None
+
+    def _interim_due(self, start: int, end: int, until_step: int) -> bool:
+        if until_step < samples(0.2):
+            return False
+        if self._last_shown <= start:
+            return end - start >= samples(self._tuning.interim_first)
+        every = self._tuning.interim_every if self._visible else self._tuning.interim_retry
+        return end - self._last_shown >= samples(every)
