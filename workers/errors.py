@@ -1,4 +1,4 @@
-"""One table from the closed list of error codes to gRPC statuses, and the refusal that carries both.
+"""Error codes on the gRPC side: the status of each, from the table in error.proto, and the refusal that carries both.
 
 What goes wrong before a stream is admitted, or breaks the contract, ends the call with a gRPC status. What goes wrong
 with an admitted stream travels in band as `TaskResult.error` with `fatal` set, and the call ends OK.
@@ -6,7 +6,7 @@ with an admitted stream travels in band as `TaskResult.error` with `fatal` set, 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import grpc
 from talkup.v1 import error_pb2
@@ -19,41 +19,32 @@ ERROR_METADATA_KEY: Final = "talkup-error-bin"
 PUSHBACK_METADATA_KEY: Final = "grpc-retry-pushback-ms"
 """Trailing metadata saying when to try again, milliseconds in decimal (gRFC A6)."""
 
-_STATUS_OF_CODE: Final[dict[error_pb2.ErrorCode, grpc.StatusCode]] = {
-    error_pb2.ERROR_CODE_BAD_MESSAGE: grpc.StatusCode.INVALID_ARGUMENT,
-    error_pb2.ERROR_CODE_UNKNOWN_TYPE: grpc.StatusCode.INVALID_ARGUMENT,
-    error_pb2.ERROR_CODE_UNSUPPORTED_VERSION: grpc.StatusCode.INVALID_ARGUMENT,
-    error_pb2.ERROR_CODE_UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
-    error_pb2.ERROR_CODE_PERMISSION_DENIED: grpc.StatusCode.PERMISSION_DENIED,
-    error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT: grpc.StatusCode.INVALID_ARGUMENT,
-    error_pb2.ERROR_CODE_BAD_PAYLOAD: grpc.StatusCode.INVALID_ARGUMENT,
-    error_pb2.ERROR_CODE_PAYLOAD_TOO_LARGE: grpc.StatusCode.INVALID_ARGUMENT,
-    error_pb2.ERROR_CODE_ORPHAN_CHUNK: grpc.StatusCode.INVALID_ARGUMENT,
-    error_pb2.ERROR_CODE_MEDIA_ERROR: grpc.StatusCode.INVALID_ARGUMENT,
-    error_pb2.ERROR_CODE_RATE_LIMITED: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    error_pb2.ERROR_CODE_MEDIA_LIMIT: grpc.StatusCode.FAILED_PRECONDITION,
-    error_pb2.ERROR_CODE_BUSY: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    error_pb2.ERROR_CODE_NO_WORKER: grpc.StatusCode.UNAVAILABLE,
-    error_pb2.ERROR_CODE_WORKER_FAILED: grpc.StatusCode.UNAVAILABLE,
-    error_pb2.ERROR_CODE_DEADLINE_EXCEEDED: grpc.StatusCode.DEADLINE_EXCEEDED,
-    error_pb2.ERROR_CODE_SUPERSEDED: grpc.StatusCode.FAILED_PRECONDITION,
-}
+# The type stubs of protobuf do not know extensions of generated code.
+_TRAITS: Final[Any] = error_pb2.traits
+_STATUS_BY_NUMBER: Final = {status.value[0]: status for status in grpc.StatusCode}
 
 
 class RefusedError(EngineError):
     """A call that ends with a gRPC status instead of results."""
 
 
+def traits_of(code: int) -> error_pb2.ErrorTraits:
+    """The traits of an error code in error.proto; those of `internal` for a code that is not in the list."""
+    values = error_pb2.ErrorCode.DESCRIPTOR.values_by_number
+    value = values.get(code, values[error_pb2.ERROR_CODE_INTERNAL])
+    traits: error_pb2.ErrorTraits = value.GetOptions().Extensions[_TRAITS]
+    return traits
+
+
 def status_of(code: error_pb2.ErrorCode) -> grpc.StatusCode:
-    """The gRPC status of an error code; INTERNAL for a code that has no row."""
-    return _STATUS_OF_CODE.get(code, grpc.StatusCode.INTERNAL)
+    """The gRPC status of an error code."""
+    return _STATUS_BY_NUMBER[traits_of(code).grpc_status]
 
 
 def to_message(error: EngineError, *, fatal: bool) -> error_pb2.Error:
     """The wire form of a failure."""
-    number: int = status_of(error.code).value[0]
     return error_pb2.Error(
-        status_code=number,
+        status_code=traits_of(error.code).grpc_status,
         message=error.message,
         code=error.code,
         field=error.field,

@@ -1,4 +1,4 @@
-"""The closed list of error codes: one table with gRPC status, close code and whether trying again makes sense.
+"""The closed list of error codes, with the traits that error.proto gives each: status, close code, retryable.
 
 Errors are values (`Problem`), made where something is refused and turned into an `error` message in one place. The
 numbers of `status` are those of google.rpc.Code (grpc/doc/statuscodes.md).
@@ -13,6 +13,8 @@ from types import MappingProxyType
 from typing import Final
 
 from talkup.v1 import error_pb2
+
+from gateway.contract import traits_of
 
 
 class Code(StrEnum):
@@ -81,14 +83,15 @@ class GrpcStatus(IntEnum):
 class ErrorSpec:
     """One row of the table.
 
-    `close` is the code with which the socket is closed when the error concerns the connection as a whole; an error
-    that names a stream never closes the socket.
+    `close` is the code with which the socket closes if the error concerns the connection as a whole; an error that
+    names a stream never closes the socket. `ends_session`: reconnecting does not help.
     """
 
     code: Code
     status: GrpcStatus
     close: CloseCode | None
     retryable: bool
+    ends_session: bool
 
     @property
     def proto(self) -> int:
@@ -96,42 +99,19 @@ class ErrorSpec:
         return error_pb2.ErrorCode.Value(f"ERROR_CODE_{self.code.name}")
 
 
-def _table(*rows: tuple[Code, GrpcStatus, CloseCode | None, bool]) -> Mapping[Code, ErrorSpec]:
-    return MappingProxyType({row[0]: ErrorSpec(*row) for row in rows})
+def _spec(code: Code) -> ErrorSpec:
+    traits = traits_of(error_pb2.ErrorCode.Value(f"ERROR_CODE_{code.name}"))
+    close = CloseCode(traits.close_code) if traits.close_code else None
+    return ErrorSpec(code, GrpcStatus(traits.grpc_status), close, traits.retryable, traits.ends_session)
 
 
-ERRORS: Final = _table(
-    (Code.BAD_JSON, GrpcStatus.INVALID_ARGUMENT, None, False),
-    (Code.BAD_MESSAGE, GrpcStatus.INVALID_ARGUMENT, None, False),
-    (Code.UNKNOWN_TYPE, GrpcStatus.UNIMPLEMENTED, None, False),
-    (Code.UNSUPPORTED_VERSION, GrpcStatus.UNIMPLEMENTED, None, False),
-    (Code.UNAUTHENTICATED, GrpcStatus.UNAUTHENTICATED, CloseCode.UNAUTHENTICATED, False),
-    (Code.PERMISSION_DENIED, GrpcStatus.PERMISSION_DENIED, CloseCode.FORBIDDEN, False),
-    (Code.UNKNOWN_STREAM, GrpcStatus.NOT_FOUND, None, False),
-    (Code.STREAM_EXISTS, GrpcStatus.ALREADY_EXISTS, None, False),
-    (Code.TOO_MANY_STREAMS, GrpcStatus.RESOURCE_EXHAUSTED, None, True),
-    (Code.UNSUPPORTED_FORMAT, GrpcStatus.INVALID_ARGUMENT, None, False),
-    (Code.BAD_PAYLOAD, GrpcStatus.INVALID_ARGUMENT, None, False),
-    (Code.PAYLOAD_TOO_LARGE, GrpcStatus.INVALID_ARGUMENT, CloseCode.TOO_BIG, False),
-    (Code.GAP, GrpcStatus.DATA_LOSS, None, False),
-    (Code.ORPHAN_CHUNK, GrpcStatus.FAILED_PRECONDITION, None, False),
-    (Code.MEDIA_ERROR, GrpcStatus.INVALID_ARGUMENT, None, False),
-    (Code.RATE_LIMITED, GrpcStatus.RESOURCE_EXHAUSTED, CloseCode.POLICY, True),
-    (Code.MEDIA_LIMIT, GrpcStatus.RESOURCE_EXHAUSTED, None, False),
-    (Code.BUSY, GrpcStatus.RESOURCE_EXHAUSTED, CloseCode.BUSY, True),
-    (Code.NO_WORKER, GrpcStatus.UNAVAILABLE, None, True),
-    (Code.WORKER_FAILED, GrpcStatus.INTERNAL, None, False),
-    (Code.DEADLINE_EXCEEDED, GrpcStatus.DEADLINE_EXCEEDED, None, True),
-    (Code.SESSION_EXPIRED, GrpcStatus.NOT_FOUND, None, False),
-    (Code.SUPERSEDED, GrpcStatus.ABORTED, CloseCode.NORMAL, False),
-    (Code.INTERNAL, GrpcStatus.INTERNAL, CloseCode.INTERNAL, True),
-)
+ERRORS: Final[Mapping[Code, ErrorSpec]] = MappingProxyType({code: _spec(code) for code in Code})
 
 _BY_PROTO: Final[Mapping[int, Code]] = {spec.proto: spec.code for spec in ERRORS.values()}
 
 
 def from_proto(code: int) -> Code:
-    """The WebSocket name of a worker's error code; `internal` for one that is not in the list."""
+    """The WebSocket name of a worker's error code; `internal` for a code that is not in the list."""
     return _BY_PROTO.get(code, Code.INTERNAL)
 
 
@@ -140,7 +120,7 @@ class Problem:
     """Something that was refused or went wrong.
 
     `message` is for a person and holds no internals, payloads or credentials. `field` is the path of the offending
-    field as the client wrote it. `retryable` None takes the table's word. `from_sequence` and `to_sequence` bound a
+    field as the client wrote it. `retryable` None: as the table says. `from_sequence` and `to_sequence` bound a
     gap, in the client's numbers, both inclusive.
     """
 
@@ -158,9 +138,9 @@ class Problem:
         return ERRORS[self.code]
 
     def of_stream(self, stream_id: str) -> Problem:
-        """The same problem, told about this stream."""
+        """The same problem, about this stream."""
         return replace(self, stream_id=stream_id)
 
     def prefixed(self, service: str) -> Problem:
-        """The same problem, told as one of this service alone."""
+        """The same problem, of this service alone."""
         return replace(self, message=f"{service}: {self.message}")

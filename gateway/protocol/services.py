@@ -96,9 +96,9 @@ class Services:
 
     # --- flushes ---
 
-    def flush(self, flush_id: int | None) -> OpenFlush | None:
-        """Open a flush; None: as many as may be open await their answer."""
-        if len(self._flushes) >= MAX_FLUSHES:
+    def flush(self, flush_id: int | None, *, bounded: bool = True) -> OpenFlush | None:
+        """Open a flush; None: it is `bounded`, and as many as may be open await their answer."""
+        if bounded and len(self._flushes) >= MAX_FLUSHES:
             return None
         number, live = next(self._flush_numbers), self.live
         self._flushes[number] = _Flush(number if flush_id is None else flush_id, set(live))

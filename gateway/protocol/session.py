@@ -100,14 +100,12 @@ class Session:
         self._streams.forget_ended()
         return actions
 
-    def flush_packets(self, now: float) -> list[Action]:
+    def flush_packets(self) -> list[Action]:
         """The gateway drains: turn what clients that never resend have sent into final text now."""
         actions: list[Action] = []
         for stream in self._streams.open:
             if stream.spec.packets:
-                flushed = stream.flush(None, now)
-                # Only a client of messages can have so many flushes open that one is refused.
-                actions += flushed if isinstance(flushed, list) else []
+                actions += stream.flush_for_drain()
         return self._deliver(actions)
 
     @property
@@ -284,7 +282,7 @@ class Session:
                 return self._stream_start(message, now)
             case m.StreamFlush():
                 stream = self._streams.find_open(message.stream_id)
-                return stream if isinstance(stream, Problem) else stream.flush(message.flush_id, now)
+                return stream if isinstance(stream, Problem) else stream.flush(message.flush_id)
             case m.StreamEnd():
                 stream = self._streams.find_open(message.stream_id)
                 return stream if isinstance(stream, Problem) else stream.end(now)

@@ -121,16 +121,26 @@ class Stream:
             return [*actions, *self._over_limit("bytes", now)]
         return actions + self._acknowledge_soon(now)
 
-    def flush(self, flush_id: int | None, now: float) -> list[Action] | Problem:
+    def flush(self, flush_id: int | None) -> list[Action] | Problem:
         """Ask for final text of everything received. A Problem: too many flushes await their answer.
 
         Raises IllegalMoveError unless the stream is open.
         """
-        self.phase = moved(STREAM_TABLE, self.phase, StreamMove.FLUSH)
-        flush = self._services.flush(flush_id)
-        if flush is None:
+        actions = self._flush(flush_id, bounded=True)
+        if actions is None:
             text = f"flush_id: {MAX_FLUSHES} flushes await their answer; wait for one"
             return Problem(Code.RATE_LIMITED, text, stream_id=self.stream_id, field="flush_id")
+        return actions
+
+    def flush_for_drain(self) -> list[Action]:
+        """The gateway drains: ask for final text of everything received, however many flushes are open."""
+        return self._flush(None, bounded=False) or []
+
+    def _flush(self, flush_id: int | None, *, bounded: bool) -> list[Action] | None:
+        self.phase = moved(STREAM_TABLE, self.phase, StreamMove.FLUSH)
+        flush = self._services.flush(flush_id, bounded=bounded)
+        if flush is None:
+            return None
         actions = self._forward(self._intake.release_headers())
         for service in flush.services:
             request = translate.flush_request(self._session_id, self.stream_id, service, flush.number)
@@ -267,8 +277,8 @@ class Stream:
                     text = f"the chunks {first} to {last} {why}; the stream goes on without them"
                     actions.append(self._report(Problem(Code.GAP, text, from_sequence=first, to_sequence=last)))
                 case Dropped():
-                    problem = Problem(Code.ORPHAN_CHUNK, "media without its container header is dropped")
-                    actions.append(self._report(problem))
+                    text = "media without its container header is dropped"
+                    actions.append(self._report(Problem(Code.ORPHAN_CHUNK, text)))
         return actions
 
     # --- results ---
@@ -323,9 +333,7 @@ class Stream:
         """Note how far a service has come; tell the client when it may forget more."""
         before = self.committed
         self._services.advance(service, progress, self._intake.next_worker_sequence)
-        actions: list[Action] = []
-        if self.committed != before:
-            actions.append(self._acknowledge(now))
+        actions: list[Action] = [self._acknowledge(now)] if self.committed != before else []
         if self.is_open and self._services.media_ms > self._limits.max_stream_media_ms:
             actions += self._over_limit("length", now)
         return actions
@@ -341,10 +349,7 @@ class Stream:
         self.phase = moved(STREAM_TABLE, self.phase, StreamMove.DONE)
         self._ack_due = False
         self.ended_message = self._ended()
-        return [
-            StoreStreamEnd(self.stream_id, self.ended_message, self.snapshot()),
-            SendMessage(self.ended_message),
-        ]
+        return [StoreStreamEnd(self.stream_id, self.ended_message, self.snapshot()), SendMessage(self.ended_message)]
 
     # --- to the client ---
 

@@ -148,7 +148,7 @@ class SessionRunner:
         """
         session, now = self.session, self._context.clock()
         self.quiet.clear()
-        self.perform(session.flush_packets(now) if self._context.store.durable else session.end_streams(now))
+        self.perform(session.flush_packets() if self._context.store.durable else session.end_streams(now))
         self._note_quiet()
 
     def end_grace(self) -> None:

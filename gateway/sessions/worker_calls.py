@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 import structlog
 from talkup.v1 import error_pb2, task_pb2
 
+from gateway.contract import traits_of
 from gateway.metrics import Metrics
 from gateway.protocol.actions import TaskKey
 from gateway.protocol.negotiation import service_name
@@ -83,7 +84,7 @@ class WorkerCalls:
 def internal_error(session_id: str, key: TaskKey) -> task_pb2.TaskResult:
     """The result that ends a stream on which the gateway itself failed."""
     error = error_pb2.Error(
-        status_code=13,
+        status_code=traits_of(error_pb2.ERROR_CODE_INTERNAL).grpc_status,
         code=error_pb2.ERROR_CODE_INTERNAL,
         message="internal error on this stream",
         retryable=True,

@@ -4,18 +4,7 @@ from __future__ import annotations
 
 from talkup.v1 import error_pb2
 
-# google.rpc.Code of every code that the upstream side itself reports.
-_STATUS = {
-    error_pb2.ERROR_CODE_BUSY: 8,
-    error_pb2.ERROR_CODE_NO_WORKER: 14,
-    error_pb2.ERROR_CODE_WORKER_FAILED: 14,
-    error_pb2.ERROR_CODE_DEADLINE_EXCEEDED: 4,
-    error_pb2.ERROR_CODE_BAD_MESSAGE: 3,
-    error_pb2.ERROR_CODE_INTERNAL: 13,
-}
-
-_TRY_LATER = frozenset({error_pb2.ERROR_CODE_BUSY, error_pb2.ERROR_CODE_NO_WORKER})
-
+from gateway.contract import traits_of
 
 # What a worker may say about the client's own stream. Anything else of a refusal concerns gateway and worker only: a
 # worker that does not accept the gateway's token must not look as if the client's were wrong.
@@ -48,11 +37,12 @@ class UpstreamFailure(Exception):  # noqa: N818 - the family of failures
 
     def to_error(self) -> error_pb2.Error:
         """The fatal `error` result that ends the stream."""
+        traits = traits_of(self.code)
         return error_pb2.Error(
-            status_code=_STATUS[self.code],
+            status_code=traits.grpc_status,
             message=self.message,
             code=self.code,
-            retryable=self.code in _TRY_LATER,
+            retryable=traits.retryable,
             retry_after_ms=self.retry_after_ms,
             fatal=True,
         )

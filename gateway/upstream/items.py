@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from talkup.v1 import error_pb2, task_pb2
 
+from gateway.contract import traits_of
 from gateway.upstream.replay import Gap
 
 
@@ -35,7 +36,7 @@ def media_reached_ms(result: task_pb2.TaskResult) -> int:
 def gap_error(gap: Gap) -> error_pb2.Error:
     """The error that reports chunks lost in the gateway."""
     return error_pb2.Error(
-        status_code=15,
+        status_code=traits_of(error_pb2.ERROR_CODE_GAP).grpc_status,
         message="Media was lost while no worker could be reached.",
         code=error_pb2.ERROR_CODE_GAP,
         from_sequence=gap.first,

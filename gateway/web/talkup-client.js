@@ -133,6 +133,34 @@ var Emitter = class {
   }
 };
 
+// dist/error-codes.js
+var ERROR_CODES = {
+  bad_json: { closeCode: null, retryable: false, endsSession: false },
+  bad_message: { closeCode: null, retryable: false, endsSession: false },
+  unknown_type: { closeCode: null, retryable: false, endsSession: false },
+  unsupported_version: { closeCode: null, retryable: false, endsSession: false },
+  unauthenticated: { closeCode: 4401, retryable: false, endsSession: true },
+  permission_denied: { closeCode: 4403, retryable: false, endsSession: true },
+  unknown_stream: { closeCode: null, retryable: false, endsSession: false },
+  stream_exists: { closeCode: null, retryable: false, endsSession: false },
+  too_many_streams: { closeCode: null, retryable: true, endsSession: false },
+  unsupported_format: { closeCode: null, retryable: false, endsSession: false },
+  bad_payload: { closeCode: null, retryable: false, endsSession: false },
+  payload_too_large: { closeCode: 1009, retryable: false, endsSession: false },
+  gap: { closeCode: null, retryable: false, endsSession: false },
+  orphan_chunk: { closeCode: null, retryable: false, endsSession: false },
+  media_error: { closeCode: null, retryable: false, endsSession: false },
+  rate_limited: { closeCode: 1008, retryable: true, endsSession: false },
+  media_limit: { closeCode: null, retryable: false, endsSession: false },
+  busy: { closeCode: 1013, retryable: true, endsSession: false },
+  no_worker: { closeCode: null, retryable: true, endsSession: false },
+  worker_failed: { closeCode: null, retryable: false, endsSession: false },
+  deadline_exceeded: { closeCode: null, retryable: true, endsSession: false },
+  session_expired: { closeCode: null, retryable: false, endsSession: true },
+  superseded: { closeCode: 1e3, retryable: false, endsSession: true },
+  internal: { closeCode: 1011, retryable: true, endsSession: false }
+};
+
 // dist/errors.js
 var TalkupError = class _TalkupError extends Error {
   code;
@@ -380,8 +408,8 @@ var TalkupStream = class extends Emitter {
 
 // dist/client.js
 var SUBPROTOCOL = "talkup.v1";
-var FINAL_CLOSES = /* @__PURE__ */ new Set([1e3, 1008, 4401, 4403]);
-var FINAL_ERRORS = /* @__PURE__ */ new Set(["unauthenticated", "permission_denied", "session_expired", "superseded"]);
+var FINAL_ERRORS = new Set(Object.keys(ERROR_CODES).filter((code) => ERROR_CODES[code]?.endsSession));
+var FINAL_CLOSES = /* @__PURE__ */ new Set([1008, ...[...FINAL_ERRORS].map((code) => ERROR_CODES[code]?.closeCode)]);
 var TalkupClient = class extends Emitter {
   #options;
   #streams = /* @__PURE__ */ new Map();

@@ -32,7 +32,7 @@ def test_the_contract_breaks_nothing_of_the_last_release() -> None:
     [
         ("task.proto", "uint32 attempt = 5;", "uint32 attempt = 15;"),
         ("task.proto", "string session_id = 1;", "bytes session_id = 1;"),
-        ("error.proto", "  ERROR_CODE_BUSY = 18;", ""),
+        ("error.proto", "  ERROR_CODE_BUSY = 18 [(traits) = {grpc_status: 8, close_code: 1013, retryable: true}];", ""),
         ("worker_service.proto", "rpc StreamTask", "rpc Stream"),
     ],
 )

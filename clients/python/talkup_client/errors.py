@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from talkup_client.error_codes import ERROR_CODES
+
 
 class TalkupError(Exception):
     """Base of everything this package raises.
@@ -100,23 +102,25 @@ class SettingError(TalkupError):
     code = "bad_setting"
 
 
-_BY_CODE: dict[str, type[TalkupError]] = {
+SESSION_ENDS: dict[str, type[TalkupError]] = {
     "unauthenticated": AuthenticationError,
     "permission_denied": AuthenticationError,
     "session_expired": SessionLostError,
     "superseded": SessionLostError,
 }
+"""Errors after which reconnecting does not help, by code."""
 
 
 def from_error_data(data: Mapping[str, Any]) -> TalkupError:
     """The exception for the `data` of an `error` message."""
     code = str(data.get("code", "internal"))
+    traits = ERROR_CODES.get(code)
     retry_after = data.get("retry_after_ms")
-    return _BY_CODE.get(code, RefusedError)(
+    return SESSION_ENDS.get(code, RefusedError)(
         str(data.get("message", code)),
         code=code,
         field=data.get("field"),
-        retryable=bool(data.get("retryable", False)),
+        retryable=bool(data.get("retryable", traits is not None and traits.retryable)),
         retry_after_ms=retry_after if isinstance(retry_after, int) else None,
         stream_id=data.get("stream_id"),
     )

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from talkup_client.error_codes import ERROR_CODES
 from talkup_client.errors import (
-    AuthenticationError,
+    SESSION_ENDS,
     ConnectionLostError,
-    SessionLostError,
     SettingError,
     TalkupError,
     from_error_data,
@@ -20,12 +20,10 @@ from talkup_client.events import ErrorReceived, Message, SessionOpened, parse
 from talkup_client.transport import Transport, TransportClosedError, is_loopback, open_transport, parts_of, ssl_context
 
 FINAL_CLOSES: dict[int, type[TalkupError]] = {
-    4401: AuthenticationError,
-    4403: AuthenticationError,
-    1000: SessionLostError,
+    **{close: SESSION_ENDS[code] for code, (close, _, ends) in ERROR_CODES.items() if ends and close is not None},
     1008: ConnectionLostError,
 }
-"""Close codes after which connecting again makes no sense."""
+"""Close codes after which connecting again makes no sense: those of errors that end the session, and policy."""
 _LOSSES = {1006: "the connection broke", 1012: "the gateway restarts or was stopped"}
 
 Dispatch = Callable[[Message | None], None]

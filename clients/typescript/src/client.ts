@@ -2,6 +2,7 @@
 
 import { delayMs } from "./backoff.js";
 import { Emitter } from "./emitter.js";
+import { ERROR_CODES } from "./error-codes.js";
 import { TalkupError } from "./errors.js";
 import type { ServerMessage, SessionData, StatusData } from "./messages.js";
 import { TalkupStream, type StreamOptions } from "./stream.js";
@@ -38,9 +39,9 @@ export interface ClientOptions {
 type StatusWaiter = { resolve: (data: StatusData) => void; reject: (error: TalkupError) => void };
 
 const SUBPROTOCOL = "talkup.v1";
-// Closes after which trying again cannot help: superseded, policy, authentication, permission.
-const FINAL_CLOSES = new Set([1000, 1008, 4401, 4403]);
-const FINAL_ERRORS = new Set(["unauthenticated", "permission_denied", "session_expired", "superseded"]);
+const FINAL_ERRORS = new Set(Object.keys(ERROR_CODES).filter((code) => ERROR_CODES[code]?.endsSession));
+// Closes after which a retry cannot help: those of the errors above, and policy.
+const FINAL_CLOSES = new Set([1008, ...[...FINAL_ERRORS].map((code) => ERROR_CODES[code]?.closeCode)]);
 
 export class TalkupClient extends Emitter<ClientEvents> {
   readonly #options: Required<Omit<ClientOptions, "webSocket">> & { webSocket: WebSocketConstructor };

@@ -22,17 +22,68 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15talkup/v1/error.proto\x12\ttalkup.v1\"\x8a\x02\n\x05\x45rror\x12\x13\n\x0bstatus_code\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\"\n\x04\x63ode\x18\x03 \x01(\x0e\x32\x14.talkup.v1.ErrorCode\x12\r\n\x05\x66ield\x18\x04 \x01(\t\x12\x11\n\tretryable\x18\x05 \x01(\x08\x12\x1b\n\x0eretry_after_ms\x18\x06 \x01(\rH\x00\x88\x01\x01\x12\x1a\n\rfrom_sequence\x18\x07 \x01(\x04H\x01\x88\x01\x01\x12\x18\n\x0bto_sequence\x18\x08 \x01(\x04H\x02\x88\x01\x01\x12\r\n\x05\x66\x61tal\x18\t \x01(\x08\x42\x11\n\x0f_retry_after_msB\x10\n\x0e_from_sequenceB\x0e\n\x0c_to_sequence*\xe7\x05\n\tErrorCode\x12\x1a\n\x16\x45RROR_CODE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45RROR_CODE_BAD_JSON\x10\x01\x12\x1a\n\x16\x45RROR_CODE_BAD_MESSAGE\x10\x02\x12\x1b\n\x17\x45RROR_CODE_UNKNOWN_TYPE\x10\x03\x12\"\n\x1e\x45RROR_CODE_UNSUPPORTED_VERSION\x10\x04\x12\x1e\n\x1a\x45RROR_CODE_UNAUTHENTICATED\x10\x05\x12 \n\x1c\x45RROR_CODE_PERMISSION_DENIED\x10\x06\x12\x1d\n\x19\x45RROR_CODE_UNKNOWN_STREAM\x10\x07\x12\x1c\n\x18\x45RROR_CODE_STREAM_EXISTS\x10\x08\x12\x1f\n\x1b\x45RROR_CODE_TOO_MANY_STREAMS\x10\t\x12!\n\x1d\x45RROR_CODE_UNSUPPORTED_FORMAT\x10\n\x12\x1a\n\x16\x45RROR_CODE_BAD_PAYLOAD\x10\x0b\x12 \n\x1c\x45RROR_CODE_PAYLOAD_TOO_LARGE\x10\x0c\x12\x12\n\x0e\x45RROR_CODE_GAP\x10\r\x12\x1b\n\x17\x45RROR_CODE_ORPHAN_CHUNK\x10\x0e\x12\x1a\n\x16\x45RROR_CODE_MEDIA_ERROR\x10\x0f\x12\x1b\n\x17\x45RROR_CODE_RATE_LIMITED\x10\x10\x12\x1a\n\x16\x45RROR_CODE_MEDIA_LIMIT\x10\x11\x12\x13\n\x0f\x45RROR_CODE_BUSY\x10\x12\x12\x18\n\x14\x45RROR_CODE_NO_WORKER\x10\x13\x12\x1c\n\x18\x45RROR_CODE_WORKER_FAILED\x10\x14\x12 \n\x1c\x45RROR_CODE_DEADLINE_EXCEEDED\x10\x15\x12\x1e\n\x1a\x45RROR_CODE_SESSION_EXPIRED\x10\x16\x12\x19\n\x15\x45RROR_CODE_SUPERSEDED\x10\x17\x12\x17\n\x13\x45RROR_CODE_INTERNAL\x10\x18\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15talkup/v1/error.proto\x12\ttalkup.v1\x1a google/protobuf/descriptor.proto\"_\n\x0b\x45rrorTraits\x12\x13\n\x0bgrpc_status\x18\x01 \x01(\x05\x12\x12\n\nclose_code\x18\x02 \x01(\r\x12\x11\n\tretryable\x18\x03 \x01(\x08\x12\x14\n\x0c\x65nds_session\x18\x04 \x01(\x08\"\x8a\x02\n\x05\x45rror\x12\x13\n\x0bstatus_code\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\"\n\x04\x63ode\x18\x03 \x01(\x0e\x32\x14.talkup.v1.ErrorCode\x12\r\n\x05\x66ield\x18\x04 \x01(\t\x12\x11\n\tretryable\x18\x05 \x01(\x08\x12\x1b\n\x0eretry_after_ms\x18\x06 \x01(\rH\x00\x88\x01\x01\x12\x1a\n\rfrom_sequence\x18\x07 \x01(\x04H\x01\x88\x01\x01\x12\x18\n\x0bto_sequence\x18\x08 \x01(\x04H\x02\x88\x01\x01\x12\r\n\x05\x66\x61tal\x18\t \x01(\x08\x42\x11\n\x0f_retry_after_msB\x10\n\x0e_from_sequenceB\x0e\n\x0c_to_sequence*\xd0\x07\n\tErrorCode\x12\x1a\n\x16\x45RROR_CODE_UNSPECIFIED\x10\x00\x12\x1f\n\x13\x45RROR_CODE_BAD_JSON\x10\x01\x1a\x06\x8a\xb5\x18\x02\x08\x03\x12\"\n\x16\x45RROR_CODE_BAD_MESSAGE\x10\x02\x1a\x06\x8a\xb5\x18\x02\x08\x03\x12#\n\x17\x45RROR_CODE_UNKNOWN_TYPE\x10\x03\x1a\x06\x8a\xb5\x18\x02\x08\x03\x12*\n\x1e\x45RROR_CODE_UNSUPPORTED_VERSION\x10\x04\x1a\x06\x8a\xb5\x18\x02\x08\x03\x12+\n\x1a\x45RROR_CODE_UNAUTHENTICATED\x10\x05\x1a\x0b\x8a\xb5\x18\x07\x08\x10\x10\xb1\" \x01\x12-\n\x1c\x45RROR_CODE_PERMISSION_DENIED\x10\x06\x1a\x0b\x8a\xb5\x18\x07\x08\x07\x10\xb3\" \x01\x12%\n\x19\x45RROR_CODE_UNKNOWN_STREAM\x10\x07\x1a\x06\x8a\xb5\x18\x02\x08\x05\x12$\n\x18\x45RROR_CODE_STREAM_EXISTS\x10\x08\x1a\x06\x8a\xb5\x18\x02\x08\x06\x12)\n\x1b\x45RROR_CODE_TOO_MANY_STREAMS\x10\t\x1a\x08\x8a\xb5\x18\x04\x08\x08\x18\x01\x12)\n\x1d\x45RROR_CODE_UNSUPPORTED_FORMAT\x10\n\x1a\x06\x8a\xb5\x18\x02\x08\x03\x12\"\n\x16\x45RROR_CODE_BAD_PAYLOAD\x10\x0b\x1a\x06\x8a\xb5\x18\x02\x08\x03\x12+\n\x1c\x45RROR_CODE_PAYLOAD_TOO_LARGE\x10\x0c\x1a\t\x8a\xb5\x18\x05\x08\x03\x10\xf1\x07\x12\x1a\n\x0e\x45RROR_CODE_GAP\x10\r\x1a\x06\x8a\xb5\x18\x02\x08\x0f\x12#\n\x17\x45RROR_CODE_ORPHAN_CHUNK\x10\x0e\x1a\x06\x8a\xb5\x18\x02\x08\t\x12\"\n\x16\x45RROR_CODE_MEDIA_ERROR\x10\x0f\x1a\x06\x8a\xb5\x18\x02\x08\x03\x12(\n\x17\x45RROR_CODE_RATE_LIMITED\x10\x10\x1a\x0b\x8a\xb5\x18\x07\x08\x08\x10\xf0\x07\x18\x01\x12\"\n\x16\x45RROR_CODE_MEDIA_LIMIT\x10\x11\x1a\x06\x8a\xb5\x18\x02\x08\t\x12 \n\x0f\x45RROR_CODE_BUSY\x10\x12\x1a\x0b\x8a\xb5\x18\x07\x08\x08\x10\xf5\x07\x18\x01\x12\"\n\x14\x45RROR_CODE_NO_WORKER\x10\x13\x1a\x08\x8a\xb5\x18\x04\x08\x0e\x18\x01\x12$\n\x18\x45RROR_CODE_WORKER_FAILED\x10\x14\x1a\x06\x8a\xb5\x18\x02\x08\r\x12*\n\x1c\x45RROR_CODE_DEADLINE_EXCEEDED\x10\x15\x1a\x08\x8a\xb5\x18\x04\x08\x04\x18\x01\x12(\n\x1a\x45RROR_CODE_SESSION_EXPIRED\x10\x16\x1a\x08\x8a\xb5\x18\x04\x08\x05 \x01\x12&\n\x15\x45RROR_CODE_SUPERSEDED\x10\x17\x1a\x0b\x8a\xb5\x18\x07\x08\t\x10\xe8\x07 \x01\x12$\n\x13\x45RROR_CODE_INTERNAL\x10\x18\x1a\x0b\x8a\xb5\x18\x07\x08\r\x10\xf3\x07\x18\x01:K\n\x06traits\x12!.google.protobuf.EnumValueOptions\x18\xd1\x86\x03 \x01(\x0b\x32\x16.talkup.v1.ErrorTraitsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'talkup.v1.error_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ERRORCODE']._serialized_start=306
-  _globals['_ERRORCODE']._serialized_end=1049
-  _globals['_ERROR']._serialized_start=37
-  _globals['_ERROR']._serialized_end=303
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_BAD_JSON"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_BAD_JSON"]._serialized_options = b'\212\265\030\002\010\003'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_BAD_MESSAGE"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_BAD_MESSAGE"]._serialized_options = b'\212\265\030\002\010\003'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_UNKNOWN_TYPE"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_UNKNOWN_TYPE"]._serialized_options = b'\212\265\030\002\010\003'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_UNSUPPORTED_VERSION"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_UNSUPPORTED_VERSION"]._serialized_options = b'\212\265\030\002\010\003'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_UNAUTHENTICATED"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_UNAUTHENTICATED"]._serialized_options = b'\212\265\030\007\010\020\020\261\" \001'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_PERMISSION_DENIED"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_PERMISSION_DENIED"]._serialized_options = b'\212\265\030\007\010\007\020\263\" \001'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_UNKNOWN_STREAM"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_UNKNOWN_STREAM"]._serialized_options = b'\212\265\030\002\010\005'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_STREAM_EXISTS"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_STREAM_EXISTS"]._serialized_options = b'\212\265\030\002\010\006'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_TOO_MANY_STREAMS"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_TOO_MANY_STREAMS"]._serialized_options = b'\212\265\030\004\010\010\030\001'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_UNSUPPORTED_FORMAT"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_UNSUPPORTED_FORMAT"]._serialized_options = b'\212\265\030\002\010\003'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_BAD_PAYLOAD"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_BAD_PAYLOAD"]._serialized_options = b'\212\265\030\002\010\003'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_PAYLOAD_TOO_LARGE"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_PAYLOAD_TOO_LARGE"]._serialized_options = b'\212\265\030\005\010\003\020\361\007'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_GAP"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_GAP"]._serialized_options = b'\212\265\030\002\010\017'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_ORPHAN_CHUNK"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_ORPHAN_CHUNK"]._serialized_options = b'\212\265\030\002\010\t'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_MEDIA_ERROR"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_MEDIA_ERROR"]._serialized_options = b'\212\265\030\002\010\003'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_RATE_LIMITED"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_RATE_LIMITED"]._serialized_options = b'\212\265\030\007\010\010\020\360\007\030\001'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_MEDIA_LIMIT"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_MEDIA_LIMIT"]._serialized_options = b'\212\265\030\002\010\t'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_BUSY"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_BUSY"]._serialized_options = b'\212\265\030\007\010\010\020\365\007\030\001'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_NO_WORKER"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_NO_WORKER"]._serialized_options = b'\212\265\030\004\010\016\030\001'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_WORKER_FAILED"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_WORKER_FAILED"]._serialized_options = b'\212\265\030\002\010\r'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_DEADLINE_EXCEEDED"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_DEADLINE_EXCEEDED"]._serialized_options = b'\212\265\030\004\010\004\030\001'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_SESSION_EXPIRED"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_SESSION_EXPIRED"]._serialized_options = b'\212\265\030\004\010\005 \001'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_SUPERSEDED"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_SUPERSEDED"]._serialized_options = b'\212\265\030\007\010\t\020\350\007 \001'
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_INTERNAL"]._loaded_options = None
+  _globals['_ERRORCODE'].values_by_name["ERROR_CODE_INTERNAL"]._serialized_options = b'\212\265\030\007\010\r\020\363\007\030\001'
+  _globals['_ERRORCODE']._serialized_start=437
+  _globals['_ERRORCODE']._serialized_end=1413
+  _globals['_ERRORTRAITS']._serialized_start=70
+  _globals['_ERRORTRAITS']._serialized_end=165
+  _globals['_ERROR']._serialized_start=168
+  _globals['_ERROR']._serialized_end=434
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -57,6 +58,20 @@ ERROR_CODE_DEADLINE_EXCEEDED: ErrorCode
 ERROR_CODE_SESSION_EXPIRED: ErrorCode
 ERROR_CODE_SUPERSEDED: ErrorCode
 ERROR_CODE_INTERNAL: ErrorCode
+TRAITS_FIELD_NUMBER: _ClassVar[int]
+traits: _descriptor.FieldDescriptor
+
+class ErrorTraits(_message.Message):
+    __slots__ = ("grpc_status", "close_code", "retryable", "ends_session")
+    GRPC_STATUS_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_CODE_FIELD_NUMBER: _ClassVar[int]
+    RETRYABLE_FIELD_NUMBER: _ClassVar[int]
+    ENDS_SESSION_FIELD_NUMBER: _ClassVar[int]
+    grpc_status: int
+    close_code: int
+    retryable: bool
+    ends_session: bool
+    def __init__(self, grpc_status: _Optional[int] = ..., close_code: _Optional[int] = ..., retryable: _Optional[bool] = ..., ends_session: _Optional[bool] = ...) -> None: ...
 
 class Error(_message.Message):
     __slots__ = ("status_code", "message", "code", "field", "retryable", "retry_after_ms", "from_sequence", "to_sequence", "fatal")

@@ -27,10 +27,10 @@ IMPORTERS = {
 
 # Modules beside the folders of a package that its folders may import; all others import the folders, never the reverse.
 SHARED = {
-    "gateway.sessions": {"auth", "config", "metrics", "outbox", "status", "transcript"},
+    "gateway.sessions": {"auth", "config", "metrics", "contract", "outbox", "status", "transcript"},
     "gateway.store": {"config", "transcript"},
-    "gateway.protocol": set(),
-    "gateway.upstream": set(),
+    "gateway.protocol": {"contract"},
+    "gateway.upstream": {"contract"},
     "workers.media": {"chunk"},
     "workers.media.containers": {"chunk"},
     "workers.media.isolation": {"chunk"},

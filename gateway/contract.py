@@ -1,0 +1,18 @@
+"""What the worker contract says about its error codes: the one table, read from the options in error.proto."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from talkup.v1 import error_pb2
+
+# The type stubs of protobuf do not know extensions of generated code.
+_TRAITS: Final[Any] = error_pb2.traits
+
+
+def traits_of(code: int) -> error_pb2.ErrorTraits:
+    """The traits of an error code; those of `internal` for a code that is not in the list."""
+    values = error_pb2.ErrorCode.DESCRIPTOR.values_by_number
+    value = values.get(code, values[error_pb2.ERROR_CODE_INTERNAL])
+    traits: error_pb2.ErrorTraits = value.GetOptions().Extensions[_TRAITS]
+    return traits
