@@ -17,7 +17,6 @@ from talkup.v1 import analysis_pb2, media_pb2
 from tests.unit.workers.vision import faces
 from tests.unit.workers.vision.recompute import check_window
 from workers.chunk import Chunk
-from workers.media import frames
 from workers.media.video import VideoDecoder
 from workers.vision.analyzer import Analyzer, Wanted
 from workers.vision.face_reader import FaceFollower, ReadFace
@@ -76,7 +75,7 @@ def _video(path: Path, row: dict[str, Any]) -> Iterator[tuple[int, Picture]]:
     data = path.read_bytes()
     size = CHUNK if not mp4 else 1_000
     parts = [decoder.decode(Chunk(at // size, data[at : at + size])) for at in range(0, len(data), size)]
-    for record in frames.unpack(np.concatenate([*parts, decoder.finish()]), 0):
+    for record in (record for part in [*parts, decoder.finish()] for record in part):
         if record.picture:
             yield record.media_ms, from_yuv420(record.picture, record.width, record.height)
 

@@ -56,7 +56,7 @@ class AudioDecoder:
         return self._damaged_before + (self._recording.damaged_bytes if self._recording else 0)
 
     @property
-    def media_samples(self) -> int:
+    def position(self) -> int:
         """16 kHz samples of the stream handed out so far, those before a resume included."""
         return self._produced - sum(map(len, self._ready))
 
@@ -83,7 +83,7 @@ class AudioDecoder:
         `sample` must have been handed out and never falls from call to call; before the first feed there is nothing to
         restart from. Raises ValueError otherwise.
         """
-        if not len(self._history) or not 0 <= sample <= self.media_samples:
+        if not len(self._history) or not 0 <= sample <= self.position:
             raise ValueError("no such sample has been handed out")
         return self._history.latest(sample).checkpoint(sample)
 

@@ -1,30 +1,16 @@
-"""How decoded frames travel from a decoder child: records of 4-byte words, in the place of audio's samples.
-
-A record is eight little-endian u32 (magic, index, media time in ms, width, height, flags, bytes of picture, 0), then
-the picture as planar YUV 4:2:0, filled up to whole words. The pool counts words as it counts samples, so a replay
-after a child's death gives no frame twice.
-"""
+"""Frames of a video as they leave a decoder child: what is known of each, and its picture."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntFlag
-from typing import Final
+from typing import Annotated, Final
 
-import numpy as np
-from numpy.typing import NDArray
+import msgspec
 
-from workers.media.errors import MediaError
-
-Words = NDArray[np.float32]
-"""Words on the wire; their numbers mean nothing as such."""
-
-_HEADER: Final = struct.Struct("<8I")
-_MAGIC: Final = 0x4D415246
 MAX_SIDE: Final = 960
 """Pictures leave the child no longer than this on either side, and with even sides."""
+
+_Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class FrameFlag(IntFlag):
@@ -36,43 +22,22 @@ class FrameFlag(IntFlag):
     SKIPPED = 4
 
 
-@dataclass(frozen=True, slots=True)
-class FrameRecord:
-    """A frame of a video stream; `index` rises from packet to packet, `media_ms` is on the stream's clock.
+class FrameRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A frame of a video stream.
 
-    `start` is the number of words of the stream before this record.
+    `index` counts the frames of the stream in the order in which they are shown, `media_ms` is on the stream's clock,
+    `flags` are of `FrameFlag`. `picture` is planar YUV 4:2:0 of `width` x `height`, or empty.
     """
 
-    index: int
-    media_ms: int
-    width: int
-    height: int
-    flags: FrameFlag
+    index: _Natural
+    media_ms: _Natural
+    width: _Natural
+    height: _Natural
+    flags: _Natural
     picture: bytes = b""
-    start: int = 0
 
 
-def pack(record: FrameRecord) -> bytes:
-    """The bytes of a record, a multiple of 4."""
+def is_usable(record: FrameRecord) -> bool:
+    """Whether a record from a child makes sense: its picture is empty or has the size that it claims."""
     size = len(record.picture)
-    header = _HEADER.pack(
-        _MAGIC, record.index, record.media_ms, record.width, record.height, int(record.flags), size, 0
-    )
-    return header + record.picture + bytes(-size % 4)
-
-
-def unpack(words: Words, start: int) -> Iterator[FrameRecord]:
-    """The records in a call's words, `start` words into the stream. Raises MediaError for what is none."""
-    data = words.tobytes()
-    at = 0
-    while at < len(data):
-        if at + _HEADER.size > len(data):
-            raise MediaError("the decoder gave no usable frame")
-        magic, index, media_ms, width, height, flags, size, _ = _HEADER.unpack_from(data, at)
-        body = at + _HEADER.size
-        whole = size == width * height * 3 // 2 and max(width, height) <= MAX_SIDE
-        if magic != _MAGIC or body + size > len(data) or not (whole or size == 0):
-            raise MediaError("the decoder gave no usable frame")
-        picture = data[body : body + size]
-        yield FrameRecord(index, media_ms, width, height, FrameFlag(flags & 7), picture, start + at // 4)
-        at = body + size + -size % 4
+    return size == 0 or (size == record.width * record.height * 3 // 2 and max(record.width, record.height) <= MAX_SIDE)

@@ -1,4 +1,4 @@
-"""What a decoder is to the process that runs it: chunks in, samples out, restartable at any committed sample.
+"""What a decoder is to the process that runs it: chunks in, samples or frames out, restartable.
 
 The parent process needs these names without the codecs behind them, so nothing heavy is imported here.
 """
@@ -6,20 +6,19 @@ The parent process needs these names without the codecs behind them, so nothing 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Protocol, TypeVar
 
 from workers.chunk import Chunk
+
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """Where decoding can start again.
 
-    A new decoder made from `state` that gets every chunk from `replay_from_sequence` on gives exactly the samples from
-    the asked one on.
+    A new decoder made from `state` that gets every chunk from `replay_from_sequence` on gives exactly what
+    follows the asked position.
     """
 
     replay_from_sequence: int
@@ -36,15 +35,15 @@ class RestartPoint(Protocol):
     def state(self) -> bytes: ...
 
 
-class Decoder(Protocol):
+class Decoder(Protocol[T_co]):
     """A stream's decoder, made by calling a class with `(MediaFormat, state | None)`.
 
-    Every method raises MediaError for media that cannot go on.
+    It gives samples of sound or frames of video. Every method raises MediaError for media that cannot go on.
     """
 
     @property
-    def media_samples(self) -> int:
-        """16 kHz samples given out so far on the stream's media clock, those before a resume included."""
+    def position(self) -> int:
+        """Samples or frames given out so far, those before a resume included."""
         ...
 
     @property
@@ -52,14 +51,14 @@ class Decoder(Protocol):
         """Bytes that made no sense and were passed over since the start or the resume."""
         ...
 
-    def decode(self, chunk: Chunk) -> NDArray[np.float32]:
-        """The samples that this chunk completes, shape (n,), 16 kHz mono."""
+    def decode(self, chunk: Chunk) -> T_co:
+        """The samples (shape (n,), 16 kHz mono) or frames that this chunk completes."""
         ...
 
-    def finish(self) -> NDArray[np.float32]:
-        """The samples that only the end of the stream completes, shape (n,), 16 kHz mono."""
+    def finish(self) -> T_co:
+        """The samples or frames that only the end of the stream completes."""
         ...
 
-    def checkpoint(self, sample: int) -> RestartPoint:
-        """The restart point for `sample` on the media clock; samples only rise from call to call."""
+    def checkpoint(self, position: int) -> RestartPoint:
+        """The restart point for a position given out before; positions only rise from call to call."""
         ...

@@ -1,12 +1,11 @@
 """Chunks of one video stream to frames, restartable at key frames.
 
-The counterpart of `workers.media.decoder` for pictures, run by the same child processes: its `samples` are the words
-of `workers.media.frames`. Every packet is decoded, as later ones need it; of one chunk only the newest
-`MAX_CHUNK_FRAMES` leave with their picture. Frames leave in the order in which they are shown and are numbered in it,
-whatever the order of their packets (B-frames); a key frame begins anew, so the numbers before it are all given. After
-a gap or damage, packets up to the next key frame are reported as corrupt. The media clock starts with the recording's
-first packet of any track, as the audio decoder's does. Whatever the bytes are, MediaError is all that leaves this
-module.
+The counterpart of `workers.media.decoder` for pictures, run by the same child processes. Every packet is decoded, as
+later ones need it; of one chunk only the newest `MAX_CHUNK_FRAMES` leave with their picture. Frames leave in the order
+in which they are shown and are numbered in it, whatever the order of their packets (B-frames); all frames before a key
+frame leave before it. After a gap or damage, packets up to the next key frame are reported as corrupt. The media clock
+starts with the recording's first packet of any track, as the audio decoder's does. Whatever the bytes are, MediaError
+is all that leaves this module.
 """
 
 from __future__ import annotations
@@ -17,17 +16,15 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 import msgspec
-import numpy as np
 from talkup.v1 import media_pb2
 
 from workers.chunk import Chunk
-from workers.media import frames
 from workers.media.clock import FALL_BACK_MS
 from workers.media.codec import VideoPacketDecoder, VideoPicture
 from workers.media.containers.packet import Demuxer, Packet, Track
 from workers.media.containers.sniff import make_demuxer, recognise
 from workers.media.errors import MediaError
-from workers.media.frames import FrameFlag, FrameRecord, Words
+from workers.media.frames import FrameFlag, FrameRecord
 from workers.media.interface import Checkpoint
 
 MAX_CHUNK_FRAMES: Final = 16
@@ -36,17 +33,19 @@ _MAX_OPEN_CHUNKS: Final = 4_096
 _MAX_POINTS: Final = 4_096
 _MAX_MEDIA_MS: Final = 1 << 31
 
+Frames = tuple[FrameRecord, ...]
+
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class VideoState(msgspec.Struct, frozen=True, array_like=True):
-    """A restart point at a key frame: the chunk that holds its packet, the bytes of it to skip, and the clocks."""
+    """A restart point at key frame `index`: the chunk that holds its packet, how many bytes to skip, and the clocks."""
 
     container: _Natural
     prefix: bytes
     skip: _Natural
     sequence: _Natural
-    words: _Natural
+    reserved: _Natural
     index: _Natural
     base_ms: float
     origin: float | None
@@ -67,49 +66,48 @@ class VideoDecoder:
     def __init__(self, fmt: media_pb2.MediaFormat, state: bytes | None = None) -> None:
         self._format = fmt
         self._resumed = _unpack(state) if state is not None else None
-        self._words = self._index = 0
+        self._index = 0
         self._packets = 0
         self._base_ms = self._end_ms = 0.0
         self._failure: MediaError | None = None
         self._points: deque[VideoState] = deque(maxlen=_MAX_POINTS)
         self._records: list[FrameRecord] = []
-        self._noted: list[tuple[int, VideoState]] = []
         self._damaged_before = 0
         self._container = 0
         if self._resumed is not None:
-            self._words, self._index = self._resumed.words, self._resumed.index
+            self._index = self._resumed.index
         self._reset()
 
     @property
-    def media_samples(self) -> int:
-        """Words given out so far, those before a resume included."""
-        return self._words
+    def position(self) -> int:
+        """Frames given out so far, those before a resume included."""
+        return self._index - len(self._records)
 
     @property
     def damaged_bytes(self) -> int:
         """See `workers.media.interface.Decoder`; packets that cannot be decoded are told as corrupt frames instead."""
         return self._damaged_before + (self._demuxer.damaged if self._demuxer else 0)
 
-    def decode(self, chunk: Chunk) -> Words:
-        """The records of the frames that this chunk completes. Raises MediaError."""
+    def decode(self, chunk: Chunk) -> Frames:
+        """The frames that this chunk completes. Raises MediaError."""
         if self._failure is not None and not chunk.new_recording:
             raise MediaError(str(self._failure))
         self._guard(lambda: self._decode(chunk))
         return self._hand_out()
 
-    def finish(self) -> Words:
+    def finish(self) -> Frames:
         """The end of the stream: the frames that the codec still holds."""
         if self._failure is None:
             self._guard(self._flush)
             self._failure = MediaError("the stream has ended")
         return self._hand_out()
 
-    def checkpoint(self, sample: int) -> Checkpoint:
-        """The last key frame that begins at or before a word of the stream. Raises ValueError where there is none."""
-        while len(self._points) > 1 and self._points[1].words <= sample:
+    def checkpoint(self, position: int) -> Checkpoint:
+        """The last key frame at or before a frame given out. Raises ValueError if there is none."""
+        while len(self._points) > 1 and self._points[1].index <= position:
             self._points.popleft()
-        if not self._points or self._points[0].words > sample:
-            raise ValueError("no key frame stands before this word")
+        if not self._points or self._points[0].index > position:
+            raise ValueError("no key frame stands before this frame")
         point = self._points[0]
         return Checkpoint(point.sequence, msgspec.msgpack.encode(point))
 
@@ -253,7 +251,7 @@ class VideoDecoder:
             self._origin,
             self._end_ms,
         )
-        self._noted.append((len(self._records), point))
+        self._points.append(point)
 
     def _start_of(self, offset: int) -> _Start:
         """The chunk that holds a byte; forgets those before it, as offsets only rise."""
@@ -298,16 +296,9 @@ class VideoDecoder:
             for picture in self._decoder.restart():
                 self._show(picture)
 
-    def _hand_out(self) -> Words:
+    def _hand_out(self) -> Frames:
         records, self._records = self._records, []
-        noted, self._noted = self._noted, []
-        packed = [frames.pack(record) for record in records]
-        for before, point in noted:
-            start = self._words + sum(len(record) for record in packed[:before]) // 4
-            self._points.append(msgspec.structs.replace(point, words=start))
-        words: Words = np.frombuffer(b"".join(packed), dtype=np.float32)
-        self._words += len(words)
-        return words
+        return tuple(records)
 
 
 def _unpack(state: bytes) -> VideoState:

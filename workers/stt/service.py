@@ -8,6 +8,7 @@ from typing import Final
 from workers import models
 from workers.config import WorkerConfig
 from workers.media.errors import MediaError
+from workers.media.isolation.outputs import AUDIO, Samples
 from workers.media.isolation.pool import DecoderPool
 from workers.stt.config import SttConfig
 from workers.stt.engine import SttEngine
@@ -32,7 +33,7 @@ _DEFAULT: Final = "default"
 class SttService(SttEngine):
     """A speech engine that owns its decoder children: they come up with the model and go with it."""
 
-    def __init__(self, config: SttConfig, pool: DecoderPool) -> None:
+    def __init__(self, config: SttConfig, pool: DecoderPool[Samples]) -> None:
         super().__init__(config, pool, MediaError)
         self._pool = pool
 
@@ -64,4 +65,4 @@ def create_engine(config: WorkerConfig) -> SttService:
         slots=config.slots,
         formats=FORMATS,
     )
-    return SttService(stt, DecoderPool(children=config.decoders or cores))
+    return SttService(stt, DecoderPool(children=config.decoders or cores, output=AUDIO))

@@ -16,6 +16,7 @@ from talkup.v1 import error_pb2, media_pb2, task_pb2, worker_service_pb2
 
 from workers.engine import EngineError, StreamContext
 from workers.media.errors import MediaError
+from workers.media.isolation.outputs import Frames
 from workers.media.isolation.pool import DecoderPool
 from workers.models import ModelError, ResolvedModel
 from workers.vision import state
@@ -65,7 +66,7 @@ class VisionConfig:
 class VisionEngine:
     """Behaviour signals for many live streams; owns the decoder children of its videos."""
 
-    def __init__(self, config: VisionConfig, pool: DecoderPool) -> None:
+    def __init__(self, config: VisionConfig, pool: DecoderPool[Frames]) -> None:
         self._config = config
         self._pool = pool
         self._runner: Runner | None = None

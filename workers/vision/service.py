@@ -8,14 +8,13 @@ from typing import Final
 from workers import models
 from workers.config import WorkerConfig
 from workers.media.isolation.decoder_stream import StreamLimits
+from workers.media.isolation.outputs import VIDEO
 from workers.media.isolation.pool import DecoderPool, PoolLimits
 from workers.vision.engine import VisionConfig, VisionEngine
 
-# The pool counts samples of 4 bytes at 16 kHz. A picture of 960 x 540 is 12 s of these, a chunk has 16 at most; 60
-# pictures a second are 730 s a second.
+# A stream's share is in `VideoOutput`: 64 megapixels per second, 60 pictures of 960 x 540 and more, after 4 s at once.
 _LIMITS: Final = PoolLimits(
-    max_chunk_seconds=400.0,
-    stream=StreamLimits(max_payload_bytes=4 << 20, max_replay_bytes=48 << 20, max_rate=1_500.0, burst_seconds=6_000.0),
+    stream=StreamLimits(max_payload_bytes=4 << 20, max_replay_bytes=48 << 20, max_rate=1.0, burst_seconds=4.0)
 )
 
 
@@ -38,5 +37,6 @@ def create_engine(config: WorkerConfig) -> VisionEngine:
         limits=_LIMITS,
         decoder="workers.media.video:VideoDecoder",
         warm_up="workers.media.isolation.warmup_video:video_clips",
+        output=VIDEO,
     )
     return VisionEngine(vision, pool)

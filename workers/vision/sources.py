@@ -13,12 +13,10 @@ from functools import partial
 from typing import Final, Protocol
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 from talkup.v1 import task_pb2
 
 from workers.chunk import Chunk
-from workers.media.frames import FrameFlag, FrameRecord, unpack
+from workers.media.frames import FrameFlag, FrameRecord
 from workers.media.interface import Checkpoint
 from workers.vision.counts import ChunkTotals
 from workers.vision.image_header import HeaderError, ImageHeader, read_header
@@ -152,16 +150,13 @@ class VideoStream(Protocol):
     """`workers.media.isolation.pool`'s stream, as it is used here."""
 
     @property
-    def media_samples(self) -> int: ...
-
-    @property
     def damaged_bytes(self) -> int: ...
 
-    async def decode(self, chunk: Chunk) -> NDArray[np.float32]: ...
+    async def decode(self, chunk: Chunk) -> tuple[FrameRecord, ...]: ...
 
-    async def finish(self) -> NDArray[np.float32]: ...
+    async def finish(self) -> tuple[FrameRecord, ...]: ...
 
-    async def checkpoint(self, sample: int) -> Checkpoint: ...
+    async def checkpoint(self, position: int) -> Checkpoint: ...
 
     async def close(self) -> None: ...
 
@@ -174,7 +169,7 @@ class VideoSource:
         self._skip_to = state.index
         self._last_index = state.index
         self._last_ms = state.media_ms
-        self._keys: deque[tuple[int, int]] = deque()
+        self._keys: deque[int] = deque()
         self._saved = (-1, b"")
 
     async def accept(
@@ -182,26 +177,26 @@ class VideoSource:
     ) -> ChunkTotals:
         """See `Source`; the frames of one chunk are analysed one after the other unless the next chunk comes first."""
         before = self._stream.damaged_bytes
-        words = await self._stream.decode(chunk)
+        records = await self._stream.decode(chunk)
         if not again:
             totals = totals.with_damage(self._stream.damaged_bytes - before)
-        self._take(words, chunk.capture_ms, totals, arrived, box)
+        self._put(records, chunk.capture_ms, totals, arrived, box)
         return totals
 
     async def finish(self, totals: ChunkTotals, arrived: float, box: Mailbox[Frame]) -> None:
         """The frames that the codec still holds."""
-        words = await self._stream.finish()
-        self._take(words, None, totals, arrived, box)
+        records = await self._stream.finish()
+        self._put(records, None, totals, arrived, box)
 
     async def restart(self, frame: Frame | None, totals: ChunkTotals) -> tuple[int, Restart] | None:
         """The key frame at or before the frame; frames up to it are decoded again, and not told again."""
         index = self._last_index if frame is None else frame.index
         media_ms = self._last_ms if frame is None else frame.media_ms
         key = None
-        while self._keys and self._keys[0][0] <= index:
+        while self._keys and self._keys[0] <= index:
             key = self._keys.popleft()
         if key is not None:
-            point = await self._stream.checkpoint(key[1])
+            point = await self._stream.checkpoint(key)
             self._saved = (point.replay_from_sequence, point.state)
         if self._saved[0] < 0:
             return None
@@ -211,19 +206,18 @@ class VideoSource:
         """Free the decoder."""
         await self._stream.close()
 
-    def _take(
+    def _put(
         self,
-        words: NDArray[np.float32],
+        records: tuple[FrameRecord, ...],
         captured: int | None,
         totals: ChunkTotals,
         arrived: float,
         box: Mailbox[Frame],
     ) -> None:
-        records = list(unpack(words, self._stream.media_samples - len(words)))
         batch: list[Frame | Dropped] = []
         for position, record in enumerate(records):
             if record.flags & FrameFlag.KEY:
-                self._keys.append((record.index, record.start))
+                self._keys.append(record.index)
             if record.index <= self._skip_to:
                 continue
             self._last_index, self._last_ms = record.index, max(self._last_ms, record.media_ms)

@@ -25,11 +25,14 @@ from talkup.v1 import media_pb2
 
 from workers.chunk import Chunk
 from workers.media.errors import MediaError
+from workers.media.frames import FrameRecord
 from workers.media.interface import Decoder
 from workers.media.isolation import ipc, lockdown
 from workers.media.isolation.warmup import Clip
 
-DecoderFactory = Callable[[media_pb2.MediaFormat, bytes | None], Decoder]
+AnyOutput = NDArray[np.float32] | tuple[FrameRecord, ...]
+AnyDecoder = Decoder[AnyOutput]
+DecoderFactory = Callable[[media_pb2.MediaFormat, bytes | None], AnyDecoder]
 
 SOCKET = 0
 _READ_BYTES = 256 << 10
@@ -37,10 +40,12 @@ _READ_BYTES = 256 << 10
 
 @dataclass(frozen=True, slots=True)
 class ServiceLimits:
-    """What one child takes on: streams open at a time, samples given out for one request."""
+    """What one child takes on: streams open at a time; samples, frames and pixels given out for one request."""
 
     max_streams: int
     max_output_samples: int
+    max_output_frames: int
+    max_output_pixels: int
 
 
 class DecoderService:
@@ -49,7 +54,7 @@ class DecoderService:
     def __init__(self, factory: DecoderFactory, limits: ServiceLimits) -> None:
         self._factory = factory
         self._limits = limits
-        self._decoders: dict[int, Decoder] = {}
+        self._decoders: dict[int, AnyDecoder] = {}
 
     def answer(self, request: ipc.Request) -> ipc.Answer | None:
         """Serve one request; None for `Close`. Never raises: behind this door hostile media are handled."""
@@ -65,16 +70,16 @@ class DecoderService:
             case ipc.Open():
                 return self._open(request)
             case ipc.Feed():
-                return self._samples(
+                return self._output(
                     request.stream,
                     lambda decoder: decoder.decode(
                         Chunk(request.sequence, request.payload, request.new_recording, request.missing_before)
                     ),
                 )
             case ipc.Finish():
-                return self._samples(request.stream, lambda decoder: decoder.finish())
+                return self._output(request.stream, lambda decoder: decoder.finish())
             case ipc.Save():
-                point = self._decoder(request.stream).checkpoint(request.sample)
+                point = self._decoder(request.stream).checkpoint(request.position)
                 return ipc.Saved(request.stream, point.replay_from_sequence, bytes(point.state))
             case ipc.Close():
                 self._decoders.pop(request.stream, None)
@@ -90,27 +95,31 @@ class DecoderService:
             raise MediaError("the media format cannot be read") from error
         decoder = self._factory(media_format, request.state)
         self._decoders[request.stream] = decoder
-        return ipc.Opened(request.stream, decoder.media_samples)
+        return ipc.Opened(request.stream, decoder.position)
 
-    def _decoder(self, stream: int) -> Decoder:
+    def _decoder(self, stream: int) -> AnyDecoder:
         try:
             return self._decoders[stream]
         except KeyError:
             raise MediaError("the stream is not open") from None
 
-    def _samples(self, stream: int, decode: Callable[[Decoder], NDArray[np.float32]]) -> ipc.Samples:
+    def _output(self, stream: int, decode: Callable[[AnyDecoder], AnyOutput]) -> ipc.Samples | ipc.Frames:
         decoder = self._decoder(stream)
         before = decoder.damaged_bytes
-        samples = decode(decoder)
-        if samples.size > self._limits.max_output_samples:
+        output = decode(decoder)
+        damaged = decoder.damaged_bytes - before
+        if isinstance(output, np.ndarray):
+            if output.size > self._limits.max_output_samples:
+                raise MediaError("one chunk holds too much media")
+            return ipc.Samples(stream, np.ascontiguousarray(output, dtype=np.float32).tobytes(), damaged)
+        pixels = sum(frame.width * frame.height for frame in output)
+        if len(output) > self._limits.max_output_frames or pixels > self._limits.max_output_pixels:
             raise MediaError("one chunk holds too much media")
-        return ipc.Samples(
-            stream, np.ascontiguousarray(samples, dtype=np.float32).tobytes(), decoder.damaged_bytes - before
-        )
+        return ipc.Frames(stream, output, damaged)
 
 
 def warm_up(factory: DecoderFactory, clips: Iterable[Clip]) -> tuple[str, ...]:
-    """Decode every clip; returns the codecs whose clip gave no samples."""
+    """Decode every clip; returns the codecs whose clip gave nothing."""
     cold = []
     for clip in clips:
         try:
@@ -120,7 +129,7 @@ def warm_up(factory: DecoderFactory, clips: Iterable[Clip]) -> tuple[str, ...]:
         except MediaError:
             cold.append(clip.codec)
         else:
-            if not any(part.size for part in parts):
+            if not any(len(part) for part in parts):
                 cold.append(clip.codec)
     return tuple(cold)
 
@@ -159,7 +168,16 @@ def start(arguments: argparse.Namespace) -> DecoderService:
     os.close(silence)
     missing = lockdown.lock(lockdown.Confinement(address_space_bytes=arguments.address_space_bytes))
     send(ipc.Ready(missing if parented else ("die_with_parent", *missing), cold))
-    return DecoderService(factory, ServiceLimits(arguments.max_streams, arguments.max_output_samples))
+    return DecoderService(factory, _limits(arguments))
+
+
+def _limits(arguments: argparse.Namespace) -> ServiceLimits:
+    return ServiceLimits(
+        arguments.max_streams,
+        arguments.max_output_samples,
+        arguments.max_output_frames,
+        arguments.max_output_pixels,
+    )
 
 
 def main() -> None:
@@ -187,7 +205,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--decoder", required=True, help="package.module:Class of the decoder")
     parser.add_argument("--warm-up", required=True, help="package.module:function that gives the clips to warm up with")
     parser.add_argument("--parent", type=int, required=True, help="process id of the worker")
-    for limit in ("address-space-bytes", "max-frame-bytes", "max-streams", "max-output-samples"):
+    for limit in ("address-space-bytes", "max-frame-bytes", "max-streams"):
+        parser.add_argument(f"--{limit}", type=int, required=True)
+    for limit in ("max-output-samples", "max-output-frames", "max-output-pixels"):
         parser.add_argument(f"--{limit}", type=int, required=True)
     return parser.parse_args(argv)
 

@@ -16,21 +16,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import Generic, NoReturn, Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from talkup.v1 import media_pb2
 
 from workers.chunk import Chunk
 from workers.media.errors import MediaError
 from workers.media.interface import Checkpoint
 from workers.media.isolation import ipc
+from workers.media.isolation.outputs import Output
 from workers.media.isolation.pacing import Pace
 from workers.media.isolation.process import ChildGoneError, Death
 from workers.media.isolation.replay_memory import ReplayMemory
 
-SAMPLE_RATE = 16_000
+T = TypeVar("T")
+
 _MAX_STRIKES = 2
 _MAX_KILLS_PER_CALL = 8
 _MAX_MESSAGE = 200
@@ -41,8 +41,8 @@ class StreamLimits:
     """Bounds of one stream.
 
     `max_payload_bytes` of one chunk: what the gateway lets through. `max_replay_bytes` kept since the last checkpoint:
-    a window of speech and the backlog before it, 35 s, of a video of 14 Mbit/s. Audio is decoded at most at `max_rate`
-    seconds per second after a burst of `burst_seconds`.
+    a window of speech and the backlog before it, 35 s, of a video of 14 Mbit/s. A stream may take `max_rate` seconds of
+    output per second, after a burst of `burst_seconds`; `Output.seconds` says what that is.
     """
 
     max_payload_bytes: int = 2 << 20
@@ -79,7 +79,7 @@ class ChildSource(Protocol):
         ...
 
 
-class DecoderStream:
+class DecoderStream(Generic[T]):
     """One stream of media, decoded in order; calls of one stream wait for each other.
 
     A cancelled call has not happened: it may be made again.
@@ -91,6 +91,7 @@ class DecoderStream:
         fmt: media_pb2.MediaFormat,
         state: bytes | None,
         *,
+        output: Output[T],
         source: ChildSource,
         limits: StreamLimits,
         clock: Callable[[], float],
@@ -98,6 +99,7 @@ class DecoderStream:
     ) -> None:
         self._id = stream_id
         self._format = fmt.SerializeToString()
+        self._output = output
         self._source = source
         self._limits = limits
         self._clock = clock
@@ -110,7 +112,7 @@ class DecoderStream:
         self._settled_in: Child | None = None
         self._position = 0
         self._delivered: int | None = None
-        self._surplus: list[NDArray[np.float32]] = []
+        self._surplus: list[T] = []
         self._strikes: list[int] = []
         self._finished = False
         self._damaged = 0
@@ -119,8 +121,8 @@ class DecoderStream:
         self._closed = False
 
     @property
-    def media_samples(self) -> int:
-        """16 kHz samples given out on the stream's media clock; 0 until the first answer of a resumed stream."""
+    def position(self) -> int:
+        """Samples or frames given out so far; 0 until the first answer of a resumed stream."""
         return self._delivered or 0
 
     @property
@@ -128,8 +130,8 @@ class DecoderStream:
         """Bytes that made no sense and were passed over; what is decoded again counts once."""
         return self._damaged
 
-    async def decode(self, chunk: Chunk) -> NDArray[np.float32]:
-        """The samples that this chunk completes: 16 kHz mono, shape (n,), possibly empty.
+    async def decode(self, chunk: Chunk) -> T:
+        """The samples or frames that this chunk completes, possibly none.
 
         Waits while the child is replaced, and while the stream is decoded faster than its pace. Raises MediaError for
         media that cannot go on, then for every later chunk; ValueError for a sequence that does not rise.
@@ -154,8 +156,8 @@ class DecoderStream:
             self._memory.add(chunk)
             return self._give_out(answer)
 
-    async def finish(self) -> NDArray[np.float32]:
-        """No more chunks: the samples that only the end completes. Raises MediaError."""
+    async def finish(self) -> T:
+        """No more chunks: the samples or frames that only the end completes. Raises MediaError."""
         async with self._turn:
             self._check_open()
             try:
@@ -166,15 +168,15 @@ class DecoderStream:
             self._finished = True
             return self._give_out(answer)
 
-    async def checkpoint(self, sample: int) -> Checkpoint:
-        """The restart point for `sample` of the media clock; samples only rise from call to call.
+    async def checkpoint(self, position: int) -> Checkpoint:
+        """The restart point for a position given out before; positions only rise from call to call.
 
         Chunks before it are forgotten. Possible after a failed `decode` too, for what came before. Raises MediaError.
         """
         async with self._turn:
             if self._quarantined or self._closed:
                 self._check_open()
-            answer = await self._call(ipc.Save(self._id, sample), self._next_sequence)
+            answer = await self._call(ipc.Save(self._id, position), self._next_sequence)
             if not isinstance(answer, ipc.Saved):
                 self._mistrust()
             self._memory.restart_from(answer.replay_from_sequence, answer.state)
@@ -223,9 +225,9 @@ class DecoderStream:
         if self._position > self._delivered:
             self._fail("the media cannot be decoded again from the last commit")
         for chunk in self._memory.chunks():
-            self._take(await self._ask(child, self._decode_request(chunk)))
+            self._put_aside(await self._ask(child, self._decode_request(chunk)))
         if self._finished:
-            self._take(await self._ask(child, ipc.Finish(self._id)))
+            self._put_aside(await self._ask(child, ipc.Finish(self._id)))
         self._settled_in = child
 
     async def _ask(self, child: Child, request: ipc.Request) -> ipc.Answer:
@@ -239,25 +241,23 @@ class DecoderStream:
     def _decode_request(self, chunk: Chunk) -> ipc.Feed:
         return ipc.Feed(self._id, chunk.payload, chunk.sequence, chunk.new_recording, chunk.missing_before)
 
-    def _take(self, answer: ipc.Answer) -> int:
-        """Put aside what was not given out before; returns how many samples that is."""
-        if not isinstance(answer, ipc.Samples) or len(answer.data) % 4 or self._delivered is None:
+    def _put_aside(self, answer: ipc.Answer) -> float:
+        """Put aside what was not given out before; returns how much of the stream's pace that takes, seconds."""
+        output = self._output.read(answer)
+        if output is None or self._delivered is None:
             self._mistrust()
-        samples = np.frombuffer(answer.data, dtype=np.float32)
-        start, self._position = self._position, self._position + samples.size
-        fresh = samples[max(0, self._delivered - start) :]
-        if fresh.size:
+        start, self._position = self._position, self._position + self._output.count(output)
+        fresh = self._output.after(output, max(0, self._delivered - start))
+        if self._output.count(fresh):
             self._delivered = self._position
             self._surplus.append(fresh)
-        return int(fresh.size)
+        return self._output.seconds(fresh)
 
-    def _give_out(self, answer: ipc.Answer) -> NDArray[np.float32]:
-        self._pace.spend(self._take(answer) / SAMPLE_RATE, self._clock())
-        self._damaged += answer.damaged if isinstance(answer, ipc.Samples) else 0
+    def _give_out(self, answer: ipc.Answer) -> T:
+        self._pace.spend(self._put_aside(answer), self._clock())
+        self._damaged += answer.damaged if isinstance(answer, ipc.Samples | ipc.Frames) else 0
         parts, self._surplus = self._surplus, []
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
+        return self._output.joined(parts)
 
     def _judge(self, death: Death, sequence: int) -> int:
         """Note a death; returns 1 for a kill from outside under this stream. Raises MediaError on quarantine."""

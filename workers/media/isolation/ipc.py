@@ -14,6 +14,8 @@ from typing import Annotated
 
 import msgspec
 
+from workers.media.frames import FrameRecord
+
 _LENGTH = struct.Struct("<I")
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -51,10 +53,10 @@ class Finish(_Message, frozen=True):
 
 
 class Save(_Message, frozen=True):
-    """Ask for the restart point at `sample` of the media clock."""
+    """Ask for the restart point for a position that was given out."""
 
     stream: Natural
-    sample: Natural
+    position: Natural
 
 
 class Close(_Message, frozen=True):
@@ -74,17 +76,25 @@ class Ready(_Message, frozen=True):
 
 
 class Opened(_Message, frozen=True):
-    """The decoder stands; `position` is its media clock in samples."""
+    """The decoder stands; `position` counts the samples or frames that it gave out."""
 
     stream: Natural
     position: Natural
 
 
 class Samples(_Message, frozen=True):
-    """What a `Feed` or `Finish` gave: native-endian float32; `damaged` bytes of it made no sense."""
+    """What a `Feed` or `Finish` of sound gave: native-endian float32; `damaged` bytes of it made no sense."""
 
     stream: Natural
     data: bytes
+    damaged: Natural = 0
+
+
+class Frames(_Message, frozen=True):
+    """What a `Feed` or `Finish` of a video gave; `damaged` bytes of it made no sense."""
+
+    stream: Natural
+    frames: tuple[FrameRecord, ...]
     damaged: Natural = 0
 
 
@@ -104,7 +114,7 @@ class Failed(_Message, frozen=True):
 
 
 Request = Open | Feed | Finish | Save | Close
-Answer = Opened | Samples | Saved | Failed
+Answer = Opened | Samples | Frames | Saved | Failed
 Reply = Ready | Answer
 
 _encoder = msgspec.msgpack.Encoder()

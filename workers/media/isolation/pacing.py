@@ -1,4 +1,4 @@
-"""How fast a stream may be decoded: a token bucket in seconds of audio.
+"""How fast a stream may be decoded: a token bucket in seconds of output.
 
 A few bytes can code minutes of silence; a stream that takes more than its share waits, and its sender with it.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class Pace:
-    """Grants `rate` seconds of audio a second, and `burst` seconds at once. Times are any monotonic clock's seconds."""
+    """Grants `rate` seconds of output per second, and `burst` seconds at once. Times come from any monotonic clock."""
 
     def __init__(self, rate: float, burst: float, now: float) -> None:
         if rate <= 0 or burst <= 0:
@@ -18,7 +18,7 @@ class Pace:
         self._at = now
 
     def spend(self, seconds: float, now: float) -> None:
-        """Charge audio that was decoded; the account may go below zero."""
+        """Charge output that was decoded; the account may go below zero."""
         self._refill(now)
         self._left -= seconds
 

@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import structlog
 from talkup.v1 import media_pb2
 
 from workers.media.errors import MediaError
-from workers.media.isolation.decoder_stream import SAMPLE_RATE, DecoderStream, StreamLimits
+from workers.media.frames import MAX_SIDE
+from workers.media.isolation.decoder_stream import DecoderStream, StreamLimits
+from workers.media.isolation.outputs import AUDIO, SAMPLE_RATE, Output
 from workers.media.isolation.process import ChildConfig, ChildProcess, ChildStartError
+
+T = TypeVar("T")
 
 _log = structlog.get_logger()
 
 _FRAME_OVERHEAD_BYTES = 64 << 10
+# A frame's record without its picture, at most.
+_RECORD_BYTES = 48
 _SHORT_LIFE_SECONDS = 1.0
 _MAX_PAUSE_SECONDS = 0.5
 _FREE_RESTARTS = 3
@@ -33,21 +40,24 @@ class PoolLimits:
     """Bounds of the pool.
 
     `startup_seconds` for a child to come up (0.3 s on an idle core) and for a stream to wait for one; `max_streams`
-    over all children; `max_chunk_seconds` of audio from one chunk; `address_space_bytes` of one child.
+    over all children; from one chunk `max_chunk_seconds` of audio, or `max_chunk_frames` of video with
+    `max_chunk_pixels` in all; `address_space_bytes` of one child.
     """
 
     startup_seconds: float = 15.0
     max_streams: int = 512
     max_chunk_seconds: float = 600.0
+    max_chunk_frames: int = 2_400
+    max_chunk_pixels: int = 16 * MAX_SIDE * MAX_SIDE
     address_space_bytes: int = 768 << 20
     stream: StreamLimits = field(default_factory=StreamLimits)
 
 
-class DecoderPool:
+class DecoderPool(Generic[T]):
     """Decoders in locked-down child processes.
 
     `decoder` names the class they run, `package.module:Class`, and `warm_up` the function that gives the clips they
-    decode before they lock themselves in.
+    decode before they lock themselves in. `output` is what they give out.
     """
 
     def __init__(
@@ -58,20 +68,26 @@ class DecoderPool:
         limits: PoolLimits | None = None,
         decoder: str = "workers.media.decoder:AudioDecoder",
         warm_up: str = "workers.media.isolation.warmup:audio_clips",
+        output: Output[T] = AUDIO,  # type: ignore[assignment]  # the default goes with the default decoder
     ) -> None:
         if children < 1:
             raise ValueError("a pool needs a child")
         self._limits = limits or PoolLimits()
+        self._output = output
         max_output_samples = int(self._limits.max_chunk_seconds * SAMPLE_RATE)
+        max_frames_bytes = self._limits.max_chunk_pixels * 3 // 2 + self._limits.max_chunk_frames * _RECORD_BYTES
+        max_output_bytes = max(4 * max_output_samples, max_frames_bytes)
         config = ChildConfig(
             decoder=decoder,
             warm_up=warm_up,
             watchdog_seconds=watchdog_seconds,
             startup_seconds=self._limits.startup_seconds,
             address_space_bytes=self._limits.address_space_bytes,
-            max_frame_bytes=max(4 * max_output_samples, self._limits.stream.max_payload_bytes) + _FRAME_OVERHEAD_BYTES,
+            max_frame_bytes=max(max_output_bytes, self._limits.stream.max_payload_bytes) + _FRAME_OVERHEAD_BYTES,
             max_streams=self._limits.max_streams,
             max_output_samples=max_output_samples,
+            max_output_frames=self._limits.max_chunk_frames,
+            max_output_pixels=self._limits.max_chunk_pixels,
         )
         self._places = [_Place(config) for _ in range(children)]
         self._last_id = 0
@@ -108,7 +124,7 @@ class DecoderPool:
         if self.cold:
             _log.warning("decoder children lack codecs", codecs=self.cold)
 
-    def open(self, fmt: media_pb2.MediaFormat, state: bytes | None = None) -> DecoderStream:
+    def open(self, fmt: media_pb2.MediaFormat, state: bytes | None = None) -> DecoderStream[T]:
         """A stream, new or from a checkpoint's `state`; its decoder is made at the first call. Raises PoolFullError."""
         place = min(self._places, key=lambda place: len(place.streams))
         if sum(len(place.streams) for place in self._places) >= self._limits.max_streams:
@@ -116,7 +132,9 @@ class DecoderPool:
         self._last_id += 1
         place.streams.add(self._last_id)
         clock = asyncio.get_running_loop().time
-        return DecoderStream(self._last_id, fmt, state, source=place, limits=self._limits.stream, clock=clock)
+        return DecoderStream(
+            self._last_id, fmt, state, output=self._output, source=place, limits=self._limits.stream, clock=clock
+        )
 
     async def close(self) -> None:
         """End every child; calls under way raise MediaError. May be called twice."""

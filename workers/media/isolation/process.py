@@ -44,6 +44,8 @@ class ChildConfig:
     max_frame_bytes: int
     max_streams: int
     max_output_samples: int
+    max_output_frames: int
+    max_output_pixels: int
 
 
 class Ending(StrEnum):
@@ -187,7 +189,7 @@ class ChildProcess(asyncio.Protocol):
         """End the child at once and reap it; requests under way raise ChildGoneError."""
         self._end(Ending.DIED)
         if self._transport is None and self._funeral is None:
-            self._funeral = asyncio.get_running_loop().create_task(self._bury())
+            self._funeral = asyncio.get_running_loop().create_task(self._reap())
         await self.wait()
 
     def disown(self) -> None:
@@ -212,7 +214,7 @@ class ChildProcess(asyncio.Protocol):
         if self._ending is Ending.DIED:
             self._read_on()
         self._clear_alarm()
-        self._funeral = asyncio.get_running_loop().create_task(self._bury())
+        self._funeral = asyncio.get_running_loop().create_task(self._reap())
 
     def _read_on(self) -> None:
         """Take the answers that the child wrote before it ended: who was answered is no suspect.
@@ -270,7 +272,7 @@ class ChildProcess(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    async def _bury(self) -> None:
+    async def _reap(self) -> None:
         returncode = -int(signal.SIGKILL)
         if self._process is not None:
             self._process.kill()  # a child that ended by itself keeps its own code
@@ -297,6 +299,8 @@ def _start(config: ChildConfig, end: socket.socket) -> subprocess.Popen[bytes]:
         "--max-frame-bytes": config.max_frame_bytes,
         "--max-streams": config.max_streams,
         "--max-output-samples": config.max_output_samples,
+        "--max-output-frames": config.max_output_frames,
+        "--max-output-pixels": config.max_output_pixels,
     }
     command = [sys.executable, "-P", "-s", "-m", "workers.media.isolation.child"]
     command += [str(word) for pair in arguments.items() for word in pair]

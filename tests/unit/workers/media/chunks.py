@@ -49,7 +49,7 @@ def decode(fmt, chunks: Sequence[bytes]):
     parts = [decoder.decode(Chunk(number, chunk)) for number, chunk in enumerate(chunks)]
     parts.append(decoder.finish())
     samples = np.concatenate(parts)
-    assert decoder.media_samples == len(samples)
+    assert decoder.position == len(samples)
     return samples
 
 
@@ -74,5 +74,5 @@ def decode_killed(
         base += committed
         checkpoint = decoder.checkpoint(base)
         decoder, number, fresh = AudioDecoder(fmt, checkpoint.state), checkpoint.replay_from_sequence, []
-        assert decoder.media_samples == base
+        assert decoder.position == base
     return np.concatenate([*kept, *fresh, decoder.finish()])

@@ -86,7 +86,7 @@ def test_a_new_recording_goes_on_on_the_same_clock(first: str, second: str) -> N
     ]
     apart = [decode(fmt, chunks[:start]), decode(fmt, chunks[start:])]
     assert np.array_equal(np.concatenate(parts), np.concatenate(apart))
-    assert decoder.media_samples == sum(map(len, apart))
+    assert decoder.position == sum(map(len, apart))
 
 
 @settings(max_examples=12, deadline=None)
@@ -163,7 +163,7 @@ def test_a_replay_whose_first_chunk_is_lost_goes_on_behind_it() -> None:
     for n, chunk in enumerate(chunks[late:], late):
         successor.decode(Chunk(n, chunk, missing_before=2 if n == late else 0))
     successor.finish()
-    assert abs(successor.media_samples / 16_000 - recording.seconds) < 0.1
+    assert abs(successor.position / 16_000 - recording.seconds) < 0.1
 
 
 def test_a_replay_from_the_wrong_chunk_is_refused() -> None:
@@ -171,7 +171,7 @@ def test_a_replay_from_the_wrong_chunk_is_refused() -> None:
     decoder = AudioDecoder(recording.fmt)
     decoder.decode(Chunk(0, recording.data[:2000]))
     decoder.decode(Chunk(1, recording.data[2000:]))
-    successor = AudioDecoder(recording.fmt, decoder.checkpoint(decoder.media_samples).state)
+    successor = AudioDecoder(recording.fmt, decoder.checkpoint(decoder.position).state)
     with pytest.raises(MediaError):
         successor.decode(Chunk(7, recording.data[:10]))
 
@@ -236,7 +236,7 @@ def test_the_state_is_compact() -> None:
         decoder = AudioDecoder(recording.fmt)
         for number, chunk in enumerate(chunks_of(recording, [500])):
             decoder.decode(Chunk(number, chunk))
-        assert len(decoder.checkpoint(decoder.media_samples).state) < 1000, name
+        assert len(decoder.checkpoint(decoder.position).state) < 1000, name
 
 
 def test_a_checkpoint_needs_audio_that_was_handed_out() -> None:

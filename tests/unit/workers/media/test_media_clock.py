@@ -8,7 +8,6 @@ from talkup.v1 import media_pb2
 
 from tests.unit.workers.media.video_material import filmed, timeslices
 from workers.chunk import Chunk
-from workers.media import frames
 from workers.media.decoder import AudioDecoder
 from workers.media.video import VideoDecoder
 
@@ -40,9 +39,9 @@ def test_a_flash_and_a_tone_begin_at_the_same_time(codec: str, container: str, b
     heard, seen = [], []
     for sequence, piece in enumerate(timeslices(data, 200)):
         heard.append(ear.decode(Chunk(sequence, piece)))
-        seen += frames.unpack(eye.decode(Chunk(sequence, piece)), 0)
+        seen += eye.decode(Chunk(sequence, piece))
     sound = np.concatenate([*heard, ear.finish()])
-    seen += frames.unpack(eye.finish(), 0)
+    seen += eye.finish()
     loud_ms = int(np.flatnonzero(np.abs(sound) > 0.2)[0]) / 16
     first = next(record for record in seen if record.picture and np.frombuffer(record.picture, np.uint8)[0] > 128)
     assert loud_ms == pytest.approx(FLASH_MS, abs=45)  # AAC keeps its 1024 samples of priming, and smears an onset

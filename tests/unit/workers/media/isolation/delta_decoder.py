@@ -34,15 +34,15 @@ class DeltaDecoder:
     def __init__(self, fmt: media_pb2.MediaFormat, state: bytes | None = None) -> None:
         if fmt.mime_type == "test/bomb":
             raise RuntimeError("secret media")
-        self.media_samples, self._sum, self._skip = 0, 0, 0
+        self.position, self._sum, self._skip = 0, 0, 0
         if state is not None:
             try:
-                self.media_samples, self._sum, self._skip = _STATE.unpack(state)
+                self.position, self._sum, self._skip = _STATE.unpack(state)
             except struct.error as error:
                 raise MediaError("the state cannot be read") from error
         self.damaged_bytes = 0
         self._half = b""
-        self._base = self.media_samples
+        self._base = self.position
         self._sums: deque[int] = deque([self._sum])
         self._starts: list[tuple[int, int, int]] = []  # sequence, byte position, length
         self._bytes = 0
@@ -66,7 +66,7 @@ class DeltaDecoder:
         return self._emit(self._half + b"\x01")
 
     def checkpoint(self, sample: int) -> Checkpoint:
-        if not self._base <= sample <= self.media_samples:
+        if not self._base <= sample <= self.position:
             raise MediaError("no such sample")
         byte = 2 * (sample - self._base)
         total = self._sums[sample - self._base]
@@ -82,7 +82,7 @@ class DeltaDecoder:
             self._sum = (self._sum + delta) % 1000
             self._sums.append(self._sum)
             values.append(self._sum / 1000)
-        self.media_samples += len(values)
+        self.position += len(values)
         return np.array(values, dtype=np.float32)
 
 

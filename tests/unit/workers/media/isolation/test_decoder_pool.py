@@ -107,7 +107,7 @@ async def test_kills_at_any_moment_cost_no_sample(pool: DecoderPool, seed: int) 
             os.kill(pool.child_pids[0], signal.SIGKILL)
         parts.append(await feeding)
         if at % 5 == 4:
-            committed += (stream.media_samples - committed) // 2
+            committed += (stream.position - committed) // 2
             await stream.checkpoint(committed)
     parts.append(await stream.finish())
     assert np.array_equal(np.concatenate(parts), reference(chunks))
@@ -316,7 +316,7 @@ async def test_the_decoder_of_the_worker_is_warm_in_every_codec_and_survives_a_k
         for at, piece in enumerate(np.array_split(values, 10)):
             parts.append(await stream.decode(Chunk(at, piece.tobytes())))
             if at == 5:
-                await stream.checkpoint(stream.media_samples // 2)
+                await stream.checkpoint(stream.position // 2)
                 os.kill(pool.child_pids[0], signal.SIGKILL)
         parts.append(await stream.finish())
         assert np.array_equal(np.concatenate(parts), values.astype(np.float32) / (1 << 15))

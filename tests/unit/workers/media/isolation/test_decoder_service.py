@@ -15,7 +15,7 @@ FORMAT = media_pb2.MediaFormat(mime_type="test/delta").SerializeToString()
 
 @pytest.fixture
 def service() -> child.DecoderService:
-    return child.DecoderService(DeltaDecoder, child.ServiceLimits(max_streams=2, max_output_samples=1000))
+    return child.DecoderService(DeltaDecoder, child.ServiceLimits(2, 1000, 10, 1000))
 
 
 def feed(stream: int, payload: bytes, sequence: int = 0) -> ipc.Feed:

@@ -20,8 +20,9 @@ from tests.unit.workers.media.isolation.delta_decoder import DAMAGED, DeltaDecod
 from workers.chunk import Chunk
 from workers.media.errors import MediaError
 from workers.media.isolation import ipc
-from workers.media.isolation.child import DecoderService, ServiceLimits
+from workers.media.isolation.child import DecoderFactory, DecoderService, ServiceLimits
 from workers.media.isolation.decoder_stream import DecoderStream, StreamLimits
+from workers.media.isolation.outputs import AUDIO
 from workers.media.isolation.process import ChildGoneError, Death, Ending
 
 STREAM = 3
@@ -34,8 +35,15 @@ HUNG = Death(-signal.SIGKILL, Ending.HUNG, suspect=STREAM)
 class InProcessChild:
     """A child without a process: dies at the n-th request, before or after its decoder had it."""
 
-    def __init__(self, dies_at: int | None = None, *, late: bool = False, death: Death = KILLED) -> None:
-        self._service = DecoderService(DeltaDecoder, ServiceLimits(4, 100_000))
+    def __init__(
+        self,
+        dies_at: int | None = None,
+        *,
+        late: bool = False,
+        death: Death = KILLED,
+        decoder: DecoderFactory = DeltaDecoder,
+    ) -> None:
+        self._service = DecoderService(decoder, ServiceLimits(4, 100_000, 100, 10_000_000))
         self._left = dies_at
         self._late = late
         self._death = death
@@ -66,8 +74,8 @@ class InProcessChild:
 class InProcessSource:
     """Hands out the children of a script, one after the other; the last one lives for ever."""
 
-    def __init__(self, children: Iterable[InProcessChild] = ()) -> None:
-        self._coming = [*children, InProcessChild()]
+    def __init__(self, children: Iterable[InProcessChild] = (), last: InProcessChild | None = None) -> None:
+        self._coming = [*children, last or InProcessChild()]
         self.now = self._coming.pop(0)
         self.left: list[int] = []
 
@@ -93,6 +101,7 @@ def new_stream(home: InProcessSource, limits: StreamLimits | None = None, state:
         STREAM,
         media_pb2.MediaFormat(),
         state,
+        output=AUDIO,
         source=home,
         limits=limits or StreamLimits(),
         clock=lambda: 0.0,
@@ -111,7 +120,7 @@ async def transcode(stream: DecoderStream, chunks: list[bytes], commits: dict[in
     for at, chunk in enumerate(chunks):
         parts.append(await stream.decode(Chunk(at, chunk)))
         if at in commits:
-            committed += int((stream.media_samples - committed) * commits[at])
+            committed += int((stream.position - committed) * commits[at])
             point = await stream.checkpoint(committed)
             assert point.replay_from_sequence <= at + 1
     parts.append(await stream.finish())
@@ -145,7 +154,7 @@ def test_a_state_goes_on_in_another_pool(chunks: list[bytes], split: float, frac
         first = new_stream(InProcessSource())
         for at, chunk in enumerate(chunks[: int(split * len(chunks))]):
             await first.decode(Chunk(at, chunk))
-        committed = int(first.media_samples * fraction)
+        committed = int(first.position * fraction)
         point = await first.checkpoint(committed)
         home = InProcessSource([InProcessChild(2), InProcessChild(3)])
         second = new_stream(home, state=point.state)
@@ -270,6 +279,7 @@ async def test_a_fast_stream_is_held_to_its_pace() -> None:
         STREAM,
         media_pb2.MediaFormat(),
         None,
+        output=AUDIO,
         source=InProcessSource(),
         limits=limits,
         clock=lambda: 0.0,

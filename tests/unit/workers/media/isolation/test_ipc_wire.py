@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workers.media.frames import FrameRecord
 from workers.media.isolation import ipc
 
 natural = st.integers(0, 2**63 - 1)
@@ -19,10 +20,12 @@ requests = st.one_of(
     st.builds(ipc.Save, natural, natural),
     st.builds(ipc.Close, natural),
 )
+frame_records = st.builds(FrameRecord, natural, natural, natural, natural, natural, st.binary(max_size=30))
 replies = st.one_of(
     st.builds(ipc.Ready, st.tuples(st.text(max_size=9)), st.tuples()),
     st.builds(ipc.Opened, natural, natural),
     st.builds(ipc.Samples, natural, st.binary(max_size=300)),
+    st.builds(ipc.Frames, natural, st.tuples(frame_records), natural),
     st.builds(ipc.Saved, natural, natural, st.binary(max_size=30)),
     st.builds(ipc.Failed, natural, st.text(max_size=30)),
 )
