@@ -16,6 +16,7 @@ from gateway import logs
 from gateway.config import GatewayConfig, load
 from gateway.server import running
 from gateway.store.base import StoreError
+from settings.errors import ConfigError
 
 # Each connection takes a descriptor; by default a process may have 1,024 and can raise the limit itself.
 _DESCRIPTORS = 65_536
@@ -45,7 +46,11 @@ async def serve(config: GatewayConfig) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run a gateway; returns the exit status."""
-    config = load(arguments)
+    try:
+        config = load(arguments)
+    except ConfigError as error:
+        sys.stderr.write(f"gateway: {error}\n")
+        return 2
     logs.configure(config.log_level, config.log_format)
     allow_descriptors()
     try:

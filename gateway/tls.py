@@ -1,4 +1,4 @@
-"""The server side of wss: one TLS context whose certificate is read again when its files change."""
+"""The TLS context of wss; it re-reads its certificate when the files change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ log = structlog.get_logger()
 
 
 class ServerTls:
-    """A certificate chain and its key (PEM), served by `context`; certificates roll without a restart.
+    """A certificate chain and its key (PEM), served by `context`; certificates rotate without a restart.
 
     Raises ssl.SSLError or OSError for a certificate or key that cannot be used.
     """
@@ -23,15 +23,15 @@ class ServerTls:
         self.context = self._load()
 
     def renew(self) -> bool:
-        """Serve new handshakes with the files of now, if they have changed since; whether they were taken.
+        """Use the current files for new handshakes if they have changed; returns whether it did.
 
-        Files that cannot be used, or only half of which is written yet, leave the certificate in force as it is.
+        Files that are invalid or half written leave the old certificate in force.
         """
         try:
             version = self._read_version()
             if version == self._version:
                 return False
-            self._load()  # OpenSSL drops the old key as soon as it reads a new certificate: tried apart first
+            self._load()  # OpenSSL drops the old key as soon as it reads a new certificate: try the files first
             self.context.load_cert_chain(self._certificate, self._key)
         except (OSError, ssl.SSLError) as error:
             log.warning("certificate not re-read", reason=type(error).__name__)

@@ -5,14 +5,35 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
-from collections.abc import Callable, Sequence
-from typing import Final, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple, cast
 
-from workers import config, logs, models, server
+from settings.command_line import load
+from settings.errors import ConfigError
+from workers import logs, models, server
+from workers.config import ModelsConfig, WorkerConfig
 from workers.engine import Engine
+from workers.fake.settings import FakeSettings
+from workers.vision.settings import VisionSettings
 
-ENGINES: Final = {"stt": "workers.stt.service", "vision": "workers.vision.service", "fake": "workers.fake.engine"}
-"""Where each service's `create_engine(config)` lives; loaded only when asked for, with the libraries it needs."""
+
+class Service(NamedTuple):
+    """A service: its settings, and the module whose `create_engine(settings)` is imported only to serve it."""
+
+    settings: type[WorkerConfig]
+    engine: str
+    purpose: str
+
+
+SERVICES: Final = {
+    "stt": Service(WorkerConfig, "workers.stt.service", "Serve speech to text."),
+    "vision": Service(VisionSettings, "workers.vision.service", "Serve behaviour signals from pictures."),
+    "fake": Service(
+        FakeSettings,
+        "workers.fake.engine",
+        "Serve a scripted engine without a model: deterministic words from the bytes received.",
+    ),
+}
 
 _USAGE: Final = """\
 usage: python -m workers COMMAND [--help] ...
@@ -29,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     match argv:
         case ["models", *names]:
             return _models(names)
-        case [service, *options] if service in ENGINES:
+        case [service, *options] if service in SERVICES:
             return _serve(service, options)
         case ["-h" | "--help", *_]:
             print(_USAGE, end="")
@@ -41,10 +62,10 @@ def main(argv: Sequence[str]) -> int:
 
 def _serve(service: str, options: Sequence[str]) -> int:
     try:
-        settings = config.parse(service, options)
+        settings = parse(service, options)
         logs.configure(settings.log_level, settings.log_format)
-        asyncio.run(server.serve(settings, load_engine(settings)))
-    except config.ConfigError as error:
+        asyncio.run(server.serve(settings, load_engine(service, settings)))
+    except ConfigError as error:
         print(f"python -m workers {service}: {error}", file=sys.stderr)
         return 2
     except (models.ModelError, OSError) as error:
@@ -53,26 +74,43 @@ def _serve(service: str, options: Sequence[str]) -> int:
     return 0
 
 
-def load_engine(settings: config.WorkerConfig) -> Engine:
-    """Make the engine of a service. Raises ConfigError when what it needs is not installed."""
-    name = ENGINES[settings.service]
+def parse(service: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> WorkerConfig:
+    """The settings of `python -m workers SERVICE`. Raises ConfigError; `--help` prints and raises SystemExit(0)."""
+    cls, _, purpose = SERVICES[service]
+    return load(cls, arguments, environment, prog=f"python -m workers {service}", description=purpose)
+
+
+def parse_models(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> ModelsConfig:
+    """The settings of `python -m workers models`; raises as `parse` does."""
+    return load(
+        ModelsConfig,
+        arguments,
+        environment,
+        prog="python -m workers models",
+        description="Resolve weights and check them by sha256.",
+        config_file=False,
+    )
+
+
+def load_engine(service: str, settings: WorkerConfig) -> Engine:
+    """Make the engine of a service. Raises ConfigError when a library that it needs is not installed."""
     try:
-        module = importlib.import_module(name)
+        module = importlib.import_module(SERVICES[service].engine)
     except ModuleNotFoundError as error:
-        raise config.ConfigError(f"{settings.service} is not installed here: no module {error.name}") from None
-    create = cast("Callable[[config.WorkerConfig], Engine]", module.create_engine)
+        raise ConfigError(f"{service} is not installed here: no module {error.name}") from None
+    create = cast("Callable[[WorkerConfig], Engine]", module.create_engine)
     return create(settings)
 
 
 def _models(arguments: Sequence[str]) -> int:
     try:
-        names, cache = config.parse_models(arguments)
-        for name in names:
-            found = models.resolve(name, cache)
+        settings = parse_models(arguments)
+        for name in settings.names:
+            found = models.resolve(name, settings.model_cache)
             print(f"{found.name}  {found.sha256}  {found.licence}  {found.origin}  {found.path}")
-    except (models.ModelError, config.ConfigError) as error:
+    except (models.ModelError, ConfigError) as error:
         print(f"python -m workers models: {error}", file=sys.stderr)
-        return 2 if isinstance(error, config.ConfigError) else 1
+        return 2 if isinstance(error, ConfigError) else 1
     return 0
 
 

@@ -16,8 +16,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from talkup.v1 import worker_service_pb2, worker_service_pb2_grpc
 
+from settings.network import is_loopback
 from workers.auth import AuthInterceptor
-from workers.config import ConfigError, WorkerConfig, is_loopback
+from workers.config import WorkerConfig
 from workers.engine import Engine
 from workers.metrics import MetricsPort, WorkerMetrics
 from workers.servicer import ServicerLimits, WorkerServicer
@@ -77,7 +78,7 @@ class WorkerServer:
         reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
 
     async def start(self) -> int:
-        """Listen, not serving yet; returns the port. Raises ConfigError when the port cannot be had."""
+        """Listen, not serving yet; returns the port. Raises SettingError when the port cannot be bound."""
         await self._set_health(serving=False)
         address = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
         address = f"{address}:{self._config.port}"
@@ -87,7 +88,7 @@ class WorkerServer:
             else:
                 port = self._server.add_secure_port(address, server_credentials(self._config.tls))
         except RuntimeError:
-            raise ConfigError(f"port: cannot listen on {address}") from None
+            raise self._config.invalid("port", f"cannot listen on {address}") from None
         await self._server.start()
         _log.info("worker listening", host=self._config.host, port=port, tls=self._config.tls is not None)
         return port
@@ -125,7 +126,7 @@ class WorkerServer:
 async def serve(config: WorkerConfig, engine: Engine) -> None:
     """Run a worker until SIGTERM or SIGINT, then drain.
 
-    Raises ConfigError for a port that cannot be had, and what the engine raises when it cannot load.
+    Raises SettingError for a port that cannot be bound, and what the engine raises when it cannot load.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

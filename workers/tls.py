@@ -1,17 +1,18 @@
-"""Server credentials from PEM files that are read again when they change: certificates roll without a restart."""
+"""Server credentials from PEM files, re-read when they change: certificates rotate without a restart."""
 
 from __future__ import annotations
 
 import grpc
 import structlog
 
-from workers.config import ConfigError, TlsFiles
+from settings.errors import ConfigError
+from workers.config import TlsFiles
 
 _log = structlog.get_logger()
 
 
 def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
-    """TLS, or mutual TLS where `client_ca` is set. Raises ConfigError for files that cannot be read."""
+    """TLS, or mutual TLS where `client_ca` is set. Raises ConfigError for unreadable files."""
     watch = _CertificateWatch(files)
     return grpc.dynamic_ssl_server_credentials(
         watch.first,
@@ -21,7 +22,7 @@ def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
 
 
 class _CertificateWatch:
-    """Gives gRPC the certificates at each handshake; broken or half-written files leave the old ones in force."""
+    """Supplies gRPC with certificates at each handshake; unreadable files leave the old ones in force."""
 
     def __init__(self, files: TlsFiles) -> None:
         self._files = files

@@ -21,9 +21,9 @@ from bench import checks
 from bench.checks import Findings
 from bench.vision import chain as vision_chain
 from bench.vision import load as vision_load
-from workers.config import WorkerConfig
 from workers.vision.face_reader import FaceFollower
 from workers.vision.pictures import decode_image
+from workers.vision.settings import VisionSettings
 
 RESULTS = Path(__file__).parents[1] / "results" / "vision.json"
 
@@ -32,7 +32,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "vision.json"
 class Run:
     """One run: the worker's settings, a corpus or none, seconds of a load, cameras beside speech."""
 
-    config: WorkerConfig
+    config: VisionSettings
     corpus: Path | None
     seconds: float
     cameras: int
@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
     """Measure, print, write; exit status 1 when a bound is broken."""
     arguments = _arguments(argv)
     cache = Path(os.environ.get("WORKER_MODEL_CACHE", ".cache/models")).expanduser()
-    config = WorkerConfig(service="vision", model_cache=cache, threads=1, decoders=1, nets=arguments.nets)
+    config = VisionSettings(model_cache=cache, threads=1, decoders=1, nice=0, nets=arguments.nets)
     run = Run(config, arguments.corpus, arguments.seconds, arguments.cameras)
     figures: dict[str, object] = {"machine": {"cores": os.cpu_count(), "processor": platform.machine()}}
     kept: list[checks.Check] = []

@@ -25,11 +25,11 @@ from bench.checks import Findings
 from bench.harness.stack import HOST, Stack, free_port, running_stack, start
 from bench.vision.chain import jpeg, placed
 from workers.chunk import chunk_of
-from workers.config import WorkerConfig
 from workers.engine import StreamContext
 from workers.vision.engine import VisionEngine
 from workers.vision.service import create_engine
 from workers.vision.session import VisionSession
+from workers.vision.settings import VisionSettings
 
 FPS = 10
 SPEECH = Path(__file__).parents[2] / "tests" / "data" / "speech" / "interview.ogg"
@@ -64,7 +64,7 @@ class Load:
         return float(np.percentile(self.ages, 95)) if self.ages else float("nan")
 
 
-async def overload(config: WorkerConfig, seconds: float) -> Findings:
+async def overload(config: VisionSettings, seconds: float) -> Findings:
     """One thread at twice what it does: as many cameras of 10 frames a second as that takes, and one fast camera."""
     found = Findings()
     engine = create_engine(config)
@@ -175,7 +175,7 @@ async def _camera(
     await session.close()
 
 
-async def beside(config: WorkerConfig, cameras: int) -> Findings:
+async def beside(config: VisionSettings, cameras: int) -> Findings:
     """Speech through a gateway with tiny.en, by turns alone and beside more cameras than a worker can follow."""
     found = Findings()
     settings = {"WORKER_MODEL_CACHE": str(config.model_cache)}

@@ -20,6 +20,7 @@ FROM base AS gateway
 COPY deploy/requirements/gateway.txt ./requirements.txt
 RUN pip install --require-hashes -r requirements.txt && install -d -o talkup -g talkup /data
 COPY generated/talkup ./talkup
+COPY settings ./settings
 COPY gateway ./gateway
 USER 10001
 VOLUME /data

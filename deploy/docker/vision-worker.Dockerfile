@@ -11,6 +11,7 @@ RUN pip install --require-hashes -r vision.txt \
     && pip install --require-hashes --no-deps -r vision-models.txt \
     && install -d -o talkup -g talkup /models
 COPY generated/talkup ./talkup
+COPY settings ./settings
 COPY workers ./workers
 COPY deploy/docker/worker_health.py ./worker_health.py
 ENV WORKER_PORT=50052 WORKER_MODEL_CACHE=/models

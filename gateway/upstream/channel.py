@@ -8,7 +8,6 @@ answer (without it a stopped worker is noticed after 62 s, measured).
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -21,6 +20,7 @@ from talkup.v1 import error_pb2, task_pb2, worker_service_pb2, worker_service_pb
 
 from gateway.upstream.config import TlsSettings
 from gateway.upstream.failures import CallFailed, CallOver
+from settings.network import host_of, is_loopback
 
 HEALTH_SERVICE = "talkup.v1.WorkerService"
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -59,17 +59,6 @@ class EndpointAddress:
 
 class PlaintextError(ValueError):
     """A channel without TLS to another machine, and nobody said that this is wanted."""
-
-
-def is_loopback(target: str) -> bool:
-    """Whether `host:port` (or `[v6]:port`) names this machine."""
-    host = target.rsplit(":", 1)[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def translate(error: grpc.aio.AioRpcError) -> CallFailed:
@@ -182,7 +171,7 @@ def certificates_version(tls: TlsSettings) -> tuple[tuple[int, int], ...]:
 def _connect(address: EndpointAddress, tls: TlsSettings) -> grpc.aio.Channel:
     options: list[tuple[str, Any]] = list(CHANNEL_OPTIONS)
     if tls.root_ca is None:
-        if not tls.insecure and not is_loopback(address.target):
+        if not tls.insecure and not is_loopback(host_of(address.target)):
             raise PlaintextError(f"plaintext to {address.target} needs the insecure setting")
         return grpc.aio.insecure_channel(address.target, options=options)
     if address.authority is not None:

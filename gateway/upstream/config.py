@@ -1,4 +1,4 @@
-"""What the upstream side is told once, at start: endpoints, transport security, deadlines, bounds."""
+"""Configuration of the upstream side: endpoints, transport security, deadlines, bounds."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class TlsSettings:
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """How long to wait for what, in seconds.
+    """Time limits, in seconds.
 
-    `connect`: one endpoint's first response. `admit`: all of a new stream's tries. `recover`: all tries of a stream
-    that had a worker before; `tell`: how long such a stream is without a worker before the client hears of it.
-    `stall`: fed without a word back. `hung`: the same, when the worker's probes go
-    unanswered as well. `finish`: from `end` sent to `ended`, anew for each worker. `stream`: the whole stream.
+    `connect`: an endpoint's first response. `admit`: all tries of a new stream. `recover`: all tries of a stream that
+    lost its worker; `tell`: how long such a stream waits before the client is notified. `stall`: chunks sent without a
+    result. `hung`: the same, when the worker's probes go unanswered too. `finish`: from `end` sent to `ended`, per
+    worker. `stream`: the whole stream.
     """
 
     connect: float = 3.0
@@ -53,11 +53,11 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often to try, and how long to leave a failed endpoint alone (seconds, doubling from first to last).
+    """How often to try, and how long a failed endpoint stays out of use (seconds, doubling from first to last).
 
-    `attempts` are those of a new stream, `recover_attempts` those of a running one, which gives up by time rather; so
-    many workers may also be lost before they were shown anything of it.
-    `strikes` workers lost without progress end a stream; text `advance_ms` of media further on is progress too.
+    `attempts` limits a new stream. `recover_attempts` limits a running one, which usually reaches its deadline first,
+    and the workers it may lose before it sent them anything. A stream fails after `strikes` workers lost without
+    progress; text that advances by `advance_ms` of media counts as progress.
     """
 
     attempts: int = 8
@@ -75,8 +75,8 @@ class RetryPolicy:
 class BufferBounds:
     """Limits of one stream's buffers.
 
-    `replay_*` bound what is kept for another worker. `high_*` and `low_*` are the marks between which a stream counts
-    as congested, on what is not yet written to a worker. `results` bounds results not yet taken by the reader.
+    `replay_*` bound the media kept for replay. `high_*` and `low_*` are watermarks on media not yet written to a
+    worker: a stream is congested from above high until below low. `results` bounds results not yet read.
     """
 
     replay_bytes: int = 16 * _MIB
@@ -90,7 +90,7 @@ class BufferBounds:
 
 @dataclass(frozen=True, slots=True)
 class Probing:
-    """How often workers are asked for their room (`Describe`) and names resolved again, in seconds."""
+    """How often to ask workers for free slots (`Describe`) and to resolve names again, in seconds."""
 
     interval: float = 1.0
     timeout: float = 2.0
@@ -99,10 +99,10 @@ class Probing:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamConfig:
-    """Everything the upstream side needs to know.
+    """Configuration of the upstream side.
 
     `endpoints` names each service's workers: `host:port`, `dns:///name:port` (every address is an endpoint, resolved
-    again as time goes by) or `xds:///name` (balanced by gRPC itself). `worker_token` goes along as a bearer token.
+    again periodically) or `xds:///name` (balanced by gRPC itself). `worker_token` is sent as a bearer token.
     """
 
     endpoints: Mapping[task_pb2.ServiceType, tuple[str, ...]]

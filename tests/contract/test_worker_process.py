@@ -83,10 +83,10 @@ async def test_crash_after_kills_the_process() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("stt", "--host", "0.0.0.0"), "host: 0.0.0.0 is not loopback"),
-        (("fake", "--slots", "-1"), "slots: 0 to 10000"),
+        (("stt", "--host", "0.0.0.0"), "setting --host (WORKER_HOST): 0.0.0.0 is not loopback"),
+        (("fake", "--slots", "-1"), "setting --slots (WORKER_SLOTS): must be 0 to 10000"),
         (("fake", "--slots", "many"), "--slots"),
-        (("fake", "--tls-cert", "/nonexistent"), "tls-cert, tls-key: both are needed"),
+        (("fake", "--tls-cert", "/nonexistent"), "setting --tls-key (WORKER_TLS_KEY): is needed with tls_cert"),
     ],
 )
 async def test_a_bad_setting_is_one_line_and_exit_2(arguments: tuple[str, ...], told: str) -> None:
@@ -100,5 +100,5 @@ async def test_help_lists_every_setting_with_variable_and_default() -> None:
     text = " ".join(out.split())
     assert code == 0
     for variable in ("WORKER_PORT", "WORKER_MODEL", "WORKER_DEVICE", "WORKER_SLOTS", "WORKER_TOKENS"):
-        assert f"[env var: {variable}]" in text
-    assert "(default: 50051)" in text
+        assert f"[env {variable}; default " in text
+    assert "[env WORKER_PORT; default 50051; 0 to 65535]" in text

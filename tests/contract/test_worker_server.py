@@ -17,8 +17,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from talkup.v1 import task_pb2, worker_service_pb2, worker_service_pb2_grpc
 
+from settings.errors import ConfigError
 from tests.contract.worker_harness import Call, Worker, running, transcribe
-from workers.config import ConfigError, TlsFiles, WorkerConfig
+from workers.config import WorkerConfig
 from workers.fake.engine import FakeEngine
 from workers.server import HEALTH_NAMES, SERVICE_NAME, WorkerServer
 
@@ -49,9 +50,14 @@ class Authority:
         (self.folder / f"{name}.key").write_bytes(private)
         return cert, private
 
-    def files(self, name: str, *, client_ca: bool) -> TlsFiles:
+    def files(self, name: str, *, client_ca: bool) -> dict[str, Path | None]:
+        """The TLS settings of a worker."""
         self.issue(name)
-        return TlsFiles(self.folder / f"{name}.pem", self.folder / f"{name}.key", self.path if client_ca else None)
+        return {
+            "tls_cert": self.folder / f"{name}.pem",
+            "tls_key": self.folder / f"{name}.key",
+            "tls_client_ca": self.path if client_ca else None,
+        }
 
     def _sign(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, ca: bool) -> bytes:
         now = datetime.datetime.now(datetime.UTC)
@@ -164,7 +170,7 @@ async def test_reflection_is_guarded_off_loopback() -> None:
 
 
 async def test_tls_and_a_certificate_that_is_renewed(authority: Authority) -> None:
-    async with running(tls=authority.files("worker", client_ca=False)) as worker:
+    async with running(**authority.files("worker", client_ca=False)) as worker:
         credentials = grpc.ssl_channel_credentials(authority.pem)
         for _ in range(2):
             async with grpc.aio.secure_channel(f"localhost:{worker.port}", credentials) as channel:
@@ -175,7 +181,7 @@ async def test_tls_and_a_certificate_that_is_renewed(authority: Authority) -> No
 
 
 async def test_mutual_tls_refuses_who_has_no_certificate(authority: Authority) -> None:
-    async with running(tls=authority.files("worker", client_ca=True)) as worker:
+    async with running(**authority.files("worker", client_ca=True)) as worker:
         cert, key = authority.issue("gateway")
         known = grpc.ssl_channel_credentials(authority.pem, key, cert)
         async with grpc.aio.secure_channel(f"localhost:{worker.port}", known) as channel:
@@ -190,8 +196,8 @@ async def test_mutual_tls_refuses_who_has_no_certificate(authority: Authority) -
 
 async def test_a_port_in_use_is_told_in_one_line() -> None:
     async with running() as worker:
-        second = WorkerServer(WorkerConfig(service="fake", port=worker.port), FakeEngine())
-        with pytest.raises(ConfigError, match="port: cannot listen on"):
+        second = WorkerServer(WorkerConfig(port=worker.port), FakeEngine())
+        with pytest.raises(ConfigError, match=r"--port \(WORKER_PORT\): cannot listen on"):
             await second.start()
         await second.close()
 

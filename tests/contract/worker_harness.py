@@ -44,7 +44,7 @@ class Worker:
 @asynccontextmanager
 async def running(engine: Engine | None = None, *, load: bool = True, **settings: Any) -> AsyncIterator[Worker]:
     settings.setdefault("drain_seconds", 5.0)
-    config = WorkerConfig(service="fake", port=0, **settings)
+    config = WorkerConfig(port=0, **settings)
     server = WorkerServer(config, engine or FakeEngine())
     port = await server.start()
     if load:

@@ -16,8 +16,8 @@ from talkup.v1 import media_pb2, task_pb2, transcript_pb2
 from bench.harness.material import pieces
 from tests.corpus.test_media_corpus import format_of
 from workers import models
+from workers.__main__ import parse
 from workers.chunk import chunk_of
-from workers.config import parse
 from workers.engine import StreamContext
 from workers.media.isolation.pool import DecoderPool
 from workers.stt.config import SttConfig

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from bench.harness.schema_check import checked
 from gateway.config import GatewayConfig
 from gateway.server import Gateway, running
-from gateway.settings import from_values
+from settings.declaration import from_values
 from tests.fakes.worker_server import Script, WorkerServer
 
 KEY = "an-api-key"

@@ -25,7 +25,7 @@ from workers.fake.vision import VisionSession
 from workers.fake.words import WORD_BYTES, expected_words, word_of
 
 if TYPE_CHECKING:
-    from workers.config import WorkerConfig
+    from workers.fake.settings import FakeSettings
 
 __all__ = ["MODEL_NAME", "WORD_BYTES", "FakeEngine", "FakeScript", "create_engine", "expected_words", "word_of"]
 
@@ -94,6 +94,6 @@ class FakeEngine:
         return self._script.service_type == task_pb2.SERVICE_TYPE_VISION
 
 
-def create_engine(config: WorkerConfig) -> FakeEngine:
+def create_engine(config: FakeSettings) -> FakeEngine:
     """The engine that `python -m workers fake` serves."""
-    return FakeEngine(config.fake)
+    return FakeEngine(config.script)

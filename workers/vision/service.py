@@ -6,11 +6,11 @@ import os
 from typing import Final
 
 from workers import models
-from workers.config import WorkerConfig
 from workers.media.isolation.decoder_stream import StreamLimits
 from workers.media.isolation.outputs import VIDEO
 from workers.media.isolation.pool import DecoderPool, PoolLimits
 from workers.vision.engine import VisionConfig, VisionEngine
+from workers.vision.settings import VisionSettings
 
 # A stream's share is in `VideoOutput`: 64 megapixels per second, 60 pictures of 960 x 540 and more, after 4 s at once.
 _LIMITS: Final = PoolLimits(
@@ -18,7 +18,7 @@ _LIMITS: Final = PoolLimits(
 )
 
 
-def create_engine(config: WorkerConfig) -> VisionEngine:
+def create_engine(config: VisionSettings) -> VisionEngine:
     """The engine of `python -m workers vision`. Raises models.ModelError."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     names = ("face_detection_full_range", "face_landmark", "iris_landmark")

@@ -35,6 +35,13 @@ FORBIDDEN = [
     ("workers.media", "grpc"),
     ("workers.stt", "grpc"),
     ("workers.vision", "grpc"),
+    ("settings", "gateway"),
+    ("settings", "workers"),
+    ("settings", "talkup_client"),
+    ("settings", "talkup"),
+    ("gateway.protocol", "settings"),
+    ("talkup_client", "settings"),
+    ("workers.config", "workers.fake"),
     ("talkup_client", "gateway"),
     ("talkup_client", "workers"),
     ("talkup_client", "talkup"),
@@ -59,17 +66,13 @@ DOORS = {
         "gateway.connection",
         "talkup_client.transport",
     ],
-    "configargparse": ["gateway.settings", "workers.config"],
+    "configargparse": ["settings.command_line"],
     "structlog": ["gateway.*", "workers.*"],
     "prometheus_client": ["gateway.metrics", "gateway.http", "workers.metrics"],
 }
 
 ENVIRONMENT_READERS = [
-    "gateway.config",
-    "gateway.settings",
-    "workers",
-    "workers.config",
-    "workers.settings",
+    "settings.command_line",
     "talkup_client.cli",
 ]
 PRINTERS = ["*.__main__", "talkup_client.cli"]

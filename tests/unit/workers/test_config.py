@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 from talkup.v1 import task_pb2
 
-from workers.config import ConfigError, WorkerConfig, is_loopback, parse, parse_models
+from settings.errors import ConfigError
+from workers.__main__ import parse, parse_models
+from workers.config import WorkerConfig
+from workers.fake.settings import FakeSettings
+from workers.vision.settings import VisionSettings
 
 
 def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path) -> None:
@@ -21,18 +25,21 @@ def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path) -> N
 
 def test_the_fakes_script() -> None:
     config = parse("fake", ["--service", "vision", "--crash-after", "0", "--poison", "kill"], {"WORKER_DELAY_MS": "20"})
-    assert config.fake is not None
-    assert config.fake.service_type == task_pb2.SERVICE_TYPE_VISION
-    assert (config.fake.crash_after, config.fake.fail_after, config.fake.delay_ms) == (0, None, 20)
-    assert config.fake.poison == b"kill"
+    assert isinstance(config, FakeSettings)
+    script = config.script
+    assert script.service_type == task_pb2.SERVICE_TYPE_VISION
+    assert (script.crash_after, script.fail_after, script.delay_ms) == (0, None, 20)
+    assert script.poison == b"kill"
     with pytest.raises(ConfigError, match="--crash-after"):
         parse("stt", ["--crash-after", "1"], {})
 
 
 def test_only_vision_has_its_settings() -> None:
     config = parse("vision", ["--nets", "litert"], {"WORKER_NICE": "5"})
+    assert isinstance(config, VisionSettings)
     assert (config.nets, config.nice) == ("litert", 5)
-    assert (parse("vision", [], {}).nets, parse("vision", [], {}).nice) == ("opencv", 10)
+    assert (VisionSettings().nets, VisionSettings().nice) == ("opencv", 10)
+    assert parse("vision", [], {}) == VisionSettings()
     with pytest.raises(ConfigError, match="nice"):
         parse("vision", ["--nice", "20"], {})
     with pytest.raises(ConfigError, match="--nets"):
@@ -53,9 +60,13 @@ def test_secrets_are_not_shown() -> None:
         ([], {"WORKER_PORT": "x"}, "--port"),
         ([], {"WORKER_DEVICE": "tpu"}, "--device"),
         ([], {"WORKER_TOKENS": "short"}, "tokens"),
-        (["--host", "0.0.0.0"], {}, "host: 0.0.0.0 is not loopback: give tls-cert"),
-        (["--tls-cert", "x.pem"], {}, "tls-cert, tls-key"),
-        (["--tls-cert", "/no/x.pem", "--tls-key", "/no/x.key"], {}, "tls-cert: /no/x.pem: No such file"),
+        (["--host", "0.0.0.0"], {}, "setting --host (WORKER_HOST): 0.0.0.0 is not loopback: give tls-cert"),
+        (["--tls-cert", "x.pem"], {}, "setting --tls-key (WORKER_TLS_KEY): is needed with tls_cert"),
+        (
+            ["--tls-cert", "/no/x.pem", "--tls-key", "/no/x.key"],
+            {},
+            "setting --tls-cert (WORKER_TLS_CERT): /no/x.pem: No such file",
+        ),
         (["--stream-seconds", "nan"], {}, "stream-seconds"),
         (["--config", "/no/file"], {}, "/no/file"),
     ],
@@ -78,19 +89,28 @@ def test_off_loopback_needs_tls_and_a_credential(tmp_path: Path) -> None:
     assert parse("stt", ["--host", "0.0.0.0", "--insecure"], {}).insecure
 
 
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("host", False)],
-)
-def test_what_counts_as_loopback(host: str, loopback: bool) -> None:
-    assert is_loopback(host) is loopback
-
-
 def test_a_config_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
-        WorkerConfig(service="fake").port = 1  # type: ignore[misc]
+        WorkerConfig().port = 1  # type: ignore[misc]
+
+
+def test_switches_come_bare_or_with_a_word(tmp_path: Path) -> None:
+    file = tmp_path / "worker.conf"
+    file.write_text("reject = yes\ninsecure = false\n")
+    assert parse("stt", ["--insecure"], {}).insecure
+    assert parse("stt", [], {"WORKER_INSECURE": "1"}).insecure
+    assert not parse("stt", [], {"WORKER_INSECURE": "false"}).insecure
+    config = parse("fake", ["--config", str(file)], {})
+    assert isinstance(config, FakeSettings)
+    assert (config.script.reject, config.insecure) == (True, False)
+    bare = parse("fake", ["--reject"], {})
+    assert isinstance(bare, FakeSettings)
+    assert bare.script.reject
 
 
 def test_names_of_models() -> None:
-    assert parse_models([], {"WORKER_MODEL_CACHE": "/cache"}) == (["base", "tiny.en"], Path("/cache"))
-    assert parse_models(["small", "--model-cache", "/x"], {}) == (["small"], Path("/x"))
+    config = parse_models([], {"WORKER_MODEL_CACHE": "/cache", "WORKER_CONFIG": "/of/a/worker"})
+    assert (config.names, config.model_cache) == (("base", "tiny.en"), Path("/cache"))
+    config = parse_models(["small", "a,b", "--model-cache", "/x"], {})
+    assert (config.names, config.model_cache) == (("small", "a,b"), Path("/x"))
+    assert parse_models([], {}).model_cache == Path.home() / ".cache/talkup/models"

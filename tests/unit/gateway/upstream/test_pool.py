@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from talkup.v1 import task_pb2
 
-from gateway.upstream.channel import PlaintextError, is_loopback
+from gateway.upstream.channel import PlaintextError
 from gateway.upstream.config import TlsSettings, UpstreamConfig
 from gateway.upstream.pool import ServiceSnapshot, Upstream
 from tests.fakes.worker_server import Script, WorkerServer
@@ -107,21 +107,6 @@ async def test_a_name_that_moves_takes_running_streams_to_their_end() -> None:
         assert words([item async for item in source]) == expected()
         assert (len(old.seen), len(new.seen)) == (1, 1)
         await pool.close(0)
-
-
-@pytest.mark.parametrize(
-    ("target", "loopback"),
-    [
-        ("localhost:1", True),
-        ("127.0.0.1:1", True),
-        ("[::1]:1", True),
-        ("10.0.0.1:1", False),
-        ("stt:1", False),
-        ("xds:///stt", False),
-    ],
-)
-def test_is_loopback(target: str, loopback: bool) -> None:
-    assert is_loopback(target) is loopback
 
 
 async def test_plaintext_leaves_this_machine_only_when_told_so() -> None:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from tests.unit.workers.vision import faces
-from workers.config import WorkerConfig
 from workers.models import ModelError
 from workers.vision.analyzer import Analyzer, Wanted
 from workers.vision.face_reader import FaceNets
 from workers.vision.nets import DETECTOR, IRIS, MESH, READERS, NetError, NetSpec, digest, load, probe, reader
 from workers.vision.service import create_engine
+from workers.vision.settings import VisionSettings
 
 pytestmark = pytest.mark.model
 
@@ -86,7 +86,7 @@ async def test_a_reader_that_is_not_installed_is_told(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     monkeypatch.delitem(sys.modules, READERS["litert"], raising=False)
-    config = WorkerConfig(service="vision", model_cache=Path(".cache/models"), threads=1, decoders=1, nets="litert")
+    config = VisionSettings(model_cache=Path(".cache/models"), threads=1, decoders=1, nice=0, nets="litert")
     engine = create_engine(config)
     try:
         with pytest.raises(ModelError, match="vision-litert"):

@@ -20,13 +20,13 @@ from tests.unit.workers.vision import faces
 from tests.unit.workers.vision.recompute import check_window
 from tests.unit.workers.vision.test_image_header import HOSTILE
 from workers.chunk import chunk_of
-from workers.config import WorkerConfig
 from workers.engine import EngineError, StreamContext
 from workers.vision.engine import VisionEngine
 from workers.vision.pressure import Pressure, Rates
 from workers.vision.runner import give_way
 from workers.vision.service import create_engine
 from workers.vision.session import VisionSession, smaller
+from workers.vision.settings import VisionSettings
 
 pytestmark = pytest.mark.model
 
@@ -35,12 +35,12 @@ T0 = 1_700_000_000_000
 
 
 @pytest.fixture(scope="module")
-def config() -> WorkerConfig:
-    return WorkerConfig(service="vision", model_cache=Path(".cache/models"), threads=1, decoders=1)
+def config() -> VisionSettings:
+    return VisionSettings(model_cache=Path(".cache/models"), threads=1, decoders=1, nice=0)
 
 
 @pytest.fixture
-async def engine(config: WorkerConfig) -> AsyncIterator[VisionEngine]:
+async def engine(config: VisionSettings) -> AsyncIterator[VisionEngine]:
     engine = create_engine(config)
     await engine.load()
     yield engine

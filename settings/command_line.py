@@ -1,0 +1,113 @@
+"""Where settings come from: flags win over the environment, that over the settings file, that over defaults."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Never, TextIO
+
+import configargparse
+
+from settings.declaration import Declared, S, Settings, env_of, from_values, settings_of
+from settings.errors import ConfigError, flag_of
+from settings.kinds import shown
+
+
+def load(
+    cls: type[S],
+    arguments: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    *,
+    prog: str,
+    description: str,
+    config_file: bool = True,
+) -> S:
+    """Read the settings of this process; without `config_file` there is no `--config`.
+
+    Raises ConfigError; `--help` prints and raises SystemExit(0).
+    """
+    parser = _parser(cls, prog, description, config_file=config_file)
+    variables = dict(os.environ if environment is None else environment)
+    namespace, unknown = parser.parse_known_args(list(arguments), env_vars=variables)
+    if unknown:
+        raise ConfigError(_unknown(unknown))
+    return from_values(cls, vars(namespace))
+
+
+class _Parser(configargparse.ArgumentParser):  # type: ignore[misc]  # the library carries no types
+    """A parser that raises ConfigError instead of printing usage and exiting."""
+
+    def error(self, message: str) -> Never:
+        raise ConfigError(" ".join(message.split()))
+
+
+class _File(configargparse.DefaultConfigFileParser):  # type: ignore[misc]  # the library carries no types
+    """A settings file: one `name = value` a line, names with hyphens or underscores, lists as `[a, b]` or `a, b`.
+
+    Its errors name the line and never repeat it, since it may hold a secret.
+    """
+
+    def parse(self, stream: TextIO) -> dict[str, str]:
+        found: dict[str, str] = {}
+        try:
+            for number, line in enumerate(stream, 1):
+                for name, value in self._line(line, f"{stream.name}, line {number}").items():
+                    found[name.replace("_", "-")] = value if isinstance(value, str) else ",".join(map(str, value))
+        except UnicodeDecodeError:
+            raise configargparse.ConfigFileParserException(f"{stream.name}: not UTF-8 text") from None
+        return found
+
+    def _line(self, line: str, where: str) -> Mapping[str, str | Sequence[object]]:
+        try:
+            parsed: Mapping[str, str | Sequence[object]] = super().parse([line])
+        except configargparse.ConfigFileParserException:
+            raise configargparse.ConfigFileParserException(f"{where}: expected `name = value`") from None
+        return parsed
+
+
+def _parser(cls: type[Settings], prog: str, description: str, *, config_file: bool) -> _Parser:
+    parser = _Parser(
+        prog=prog,
+        description=description,
+        formatter_class=argparse.HelpFormatter,
+        config_file_parser_class=_File,
+        add_config_file_help=False,
+        add_env_var_help=False,
+        allow_abbrev=False,
+    )
+    if config_file:
+        variable = env_of(cls, "config")
+        text = f"settings file, one `name = value` a line [env {variable}; default none]"
+        parser.add_argument("--config", is_config_file=True, env_var=variable, metavar="FILE", help=text)
+    for declared in settings_of(cls):
+        _add(parser, cls, declared)
+    return parser
+
+
+def _add(parser: _Parser, cls: type[Settings], declared: Declared) -> None:
+    setting, kind = declared.setting, declared.kind
+    facts = [f"default {shown(declared.default)}"]
+    if kind.choices:
+        facts.append(f"one of {', '.join(kind.choices)}")
+    if setting.bounds:
+        facts.append(setting.bounds)
+    if setting.positional:
+        text = f"{setting.help} [{'; '.join(facts)}]".replace("%", "%%")
+        parser.add_argument(declared.name, nargs="*", metavar="NAME", help=text)
+        return
+    variable = env_of(cls, declared.name)
+    parser.add_argument(
+        flag_of(declared.name),
+        env_var=variable,
+        help=f"{setting.help} [{'; '.join([f'env {variable}', *facts])}]".replace("%", "%%"),
+        **({"nargs": "?", "const": "true", "metavar": "BOOL"} if kind.is_switch else {"metavar": "VALUE"}),
+    )
+
+
+def _unknown(words: Iterable[str]) -> str:
+    """Name unknown flags and keys without what follows them: a mistyped name may stand before a secret."""
+    flags = [word.partition("=")[0] for word in words if word.startswith("--")]
+    if not flags:
+        return "unexpected argument"
+    return f"unknown setting {', '.join(flags)}"

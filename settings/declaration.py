@@ -1,0 +1,126 @@
+"""Settings declared as fields of a frozen dataclass; flag, variable, key, help and range check follow from the field.
+
+A field is written `port: Annotated[int, Setting("port to listen on", 0, 65535)] = 8080`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar, get_args, get_type_hints
+
+from settings.errors import SettingError
+from settings.kinds import Kind, kind_of
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a field says beside its type and default: a line of help and, for numbers, bounds (both inclusive).
+
+    `positional`: the words of the command line that follow no flag; it has neither flag nor variable.
+    """
+
+    help: str
+    low: float | None = None
+    high: float | None = None
+    positional: bool = False
+
+    @property
+    def bounds(self) -> str:
+        """The allowed range in words; empty without bounds."""
+        if self.low is not None and self.high is not None:
+            return f"{_plain(self.low)} to {_plain(self.high)}"
+        if self.low is not None:
+            return f"at least {_plain(self.low)}"
+        return f"at most {_plain(self.high)}" if self.high is not None else ""
+
+    def contains(self, value: float) -> bool:
+        """Whether a number lies within the bounds; NaN never does."""
+        low = float("-inf") if self.low is None else self.low
+        high = float("inf") if self.high is None else self.high
+        return low <= value <= high
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A setting as a class declares it."""
+
+    name: str
+    setting: Setting
+    kind: Kind
+    default: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Base of a process's settings. Making one checks bounds and choices, then what `check` adds.
+
+    Raises SettingError. Paths may begin with `~`.
+    """
+
+    env_prefix: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        for declared in settings_of(type(self)):
+            value = getattr(self, declared.name)
+            if isinstance(value, Path):
+                object.__setattr__(self, declared.name, self._expanded(declared.name, value))
+            elif declared.kind.choices and value not in declared.kind.choices:
+                raise self.invalid(declared.name, f"must be one of {', '.join(declared.kind.choices)}")
+            elif isinstance(value, int | float) and not declared.setting.contains(value):
+                raise self.invalid(declared.name, f"must be {declared.setting.bounds}")
+        self.check()
+
+    def check(self) -> None:
+        """Check settings against each other; a class with such rules overrides this. Raises SettingError."""
+
+    @classmethod
+    def invalid(cls, name: str, problem: str) -> SettingError:
+        """The error for a setting of this class; `problem` must not repeat a secret value."""
+        return SettingError(name, problem, cls.env_prefix)
+
+    def _expanded(self, name: str, path: Path) -> Path:
+        try:
+            return path.expanduser()
+        except RuntimeError:
+            raise self.invalid(name, "the home directory that ~ names is unknown") from None
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def settings_of(cls: type[Settings]) -> tuple[Declared, ...]:
+    """Every setting that a class declares, in order."""
+    return tuple(_declared(cls))
+
+
+def env_of(cls: type[Settings], name: str) -> str:
+    """The environment variable of a setting."""
+    return cls.env_prefix + name.upper()
+
+
+def from_values(cls: type[S], values: Mapping[str, str | Sequence[str] | None]) -> S:
+    """Parse and check texts by setting name; settings without a text take their defaults. Raises SettingError."""
+    known: dict[str, Any] = {}
+    for declared in settings_of(cls):
+        text = values.get(declared.name)
+        if isinstance(text, str):
+            try:
+                known[declared.name] = declared.kind.parse(text)
+            except ValueError as error:
+                raise cls.invalid(declared.name, str(error)) from None
+        elif text:
+            known[declared.name] = tuple(text)
+    return cls(**known)
+
+
+def _declared(cls: type[Settings]) -> Iterator[Declared]:
+    hints = get_type_hints(cls, include_extras=True)
+    for field in fields(cls):
+        declared_type, setting = get_args(hints[field.name])
+        yield Declared(field.name, setting, kind_of(declared_type), field.default)
+
+
+def _plain(bound: float | None) -> str:
+    return f"{bound:.12g}"
