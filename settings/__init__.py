@@ -1,1 +1,4 @@
-"""Settings of a process, each declared once; shared by gateway and workers, which it never imports."""
+"""Settings of a process, each declared once; gateway and workers share this package, which imports neither.
+
+`declaration` holds what a settings class is made of, `command_line` reads one from flags, environment and file.
+"""

@@ -11,8 +11,9 @@ class SettingError(ConfigError):
     """A setting has an invalid value: `setting` is the field's name, `problem` the reason in a few words."""
 
     def __init__(self, setting: str, problem: str, env_prefix: str = "") -> None:
-        super().__init__(f"setting {flag_of(setting)} ({env_prefix}{setting.upper()}): {problem}")
+        super().__init__(f"setting {flag_of(setting)} ({env_prefix + setting.upper()}): {problem}")
         self.setting = setting
+        self.variable = env_prefix + setting.upper()
         self.problem = problem
 
 

@@ -1,4 +1,4 @@
-"""Which processes make up the development stack, as values: command lines and environments."""
+"""The processes of the development stack as values: command lines and environments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deploy.dev.settings import DevSettings
 
 API_KEY = "dev-key"
 HOST = "127.0.0.1"
-# One after the other, these stay under the 10 s that ^C may take.
+# The two follow each other; together they stay under the 10 s that ^C may take.
 GATEWAY_DRAIN_S = 4.0
 WORKER_DRAIN_S = 2.0
 
@@ -61,7 +61,7 @@ def gateway(
         "GATEWAY_HTTP_PORT": str(settings.http_port),
         "GATEWAY_WS_PORT": str(settings.ws_port),
         "GATEWAY_WSS_PORT": str(settings.wss_port),
-        # Browsers do not know the development CA: what they are sent to is the plain port.
+        # Browsers do not trust the development CA: they are sent to the plain port.
         "GATEWAY_PUBLIC_URL": f"ws://localhost:{settings.ws_port}/ws",
         "GATEWAY_TLS_CERT": str(certificate.certificate),
         "GATEWAY_TLS_KEY": str(certificate.key),
@@ -76,7 +76,7 @@ def gateway(
 
 
 def banner(settings: DevSettings, certificate: Identity, *, has_vision: bool, talkup: str) -> str:
-    """What a person needs to go on, printed once everything serves."""
+    """The addresses and credentials of the stack, printed once everything serves."""
     speech = "scripted engine" if settings.engine == "fake" else f"model {settings.stt_model}"
     ports = ", ".join(f"{HOST}:{port}" for port in settings.stt_ports)
     if not serves_vision(settings, has_vision=has_vision):

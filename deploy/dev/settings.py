@@ -1,52 +1,52 @@
-"""What `make run` may be told through the environment: ports, number of workers, model, engine."""
+"""Settings of `make run`, read from the environment: ports, number of workers, model, engine."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from settings.declaration import Setting, Settings, from_values, settings_of
+from settings.errors import SettingError
+from settings.network import MAX_PORT
 
 STT_PORT_STEP = 10
-MAX_WORKERS = 64
-ENGINES = ("model", "fake")
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be used; the message is one line that names it."""
+    """An invalid setting; the message is one line that names its variable."""
 
 
-@dataclass(frozen=True, slots=True)
-class DevSettings:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevSettings(Settings):
     """Ports are TCP ports on loopback; speech workers listen on `stt_port`, `stt_port` + 10, …"""
 
-    http_port: int = 8080
-    ws_port: int = 8081
-    wss_port: int = 8443
-    stt_port: int = 50051
-    vision_port: int = 50052
-    stt_workers: int = 1
-    stt_model: str = "base"
-    engine: str = "model"
+    http_port: Annotated[int, Setting("port of HTTP and the demo page", 1, MAX_PORT)] = 8080
+    ws_port: Annotated[int, Setting("plain WebSocket port", 1, MAX_PORT)] = 8081
+    wss_port: Annotated[int, Setting("TLS WebSocket port", 1, MAX_PORT)] = 8443
+    stt_port: Annotated[int, Setting("gRPC port of the first speech worker", 1, MAX_PORT)] = 50051
+    vision_port: Annotated[int, Setting("gRPC port of the vision worker", 1, MAX_PORT)] = 50052
+    stt_workers: Annotated[int, Setting("number of speech workers", 1, 64)] = 1
+    stt_model: Annotated[str, Setting("speech model: a name or a directory")] = "base"
+    engine: Annotated[Literal["model", "fake"], Setting("engine of the workers")] = "model"
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        last = self.stt_ports[-1]
+        if last > MAX_PORT:
+            raise self.invalid("stt_port", f"the last of {self.stt_workers} workers would listen on {last}")
         names: dict[int, str] = {}
         for name, port in self.ports():
-            if not 1 <= port <= 65535:
-                raise SettingsError(f"{name} is {port}: a port lies between 1 and 65535")
             if port in names:
-                raise SettingsError(f"{name} and {names[port]} are both {port}: give one of them another port")
+                raise self.invalid(name.partition("+")[0].lower(), f"{name} and {names[port]} are both {port}")
             names[port] = name
-        if not self.stt_model:
-            raise SettingsError("STT_MODEL is empty: name a model (base, tiny.en, small) or a directory")
-        if self.engine not in ENGINES:
-            raise SettingsError(f"ENGINE is {self.engine!r}: it is {' or '.join(ENGINES)}")
 
     @property
     def stt_ports(self) -> tuple[int, ...]:
-        """One port a speech worker."""
+        """One port per speech worker."""
         return tuple(self.stt_port + STT_PORT_STEP * index for index in range(self.stt_workers))
 
     def ports(self) -> Iterator[tuple[str, int]]:
-        """Every port with the variable that changes it."""
+        """Every port and the variable that changes it."""
         yield "HTTP_PORT", self.http_port
         yield "WS_PORT", self.ws_port
         yield "WSS_PORT", self.wss_port
@@ -56,27 +56,9 @@ class DevSettings:
 
 
 def from_environment(environment: Mapping[str, str]) -> DevSettings:
-    """Read the variables of the fixed points; absent and empty ones take their defaults.
-
-    Raises SettingsError.
-    """
-    numbers: dict[str, int] = {}
-    for field in ("http_port", "ws_port", "wss_port", "stt_port", "vision_port"):
-        if text := environment.get(field.upper()):
-            numbers[field] = _whole(field.upper(), text)
-    workers = _whole("STT_WORKERS", environment.get("STT_WORKERS") or "1")
-    if not 1 <= workers <= MAX_WORKERS:
-        raise SettingsError(f"STT_WORKERS is {workers}: it lies between 1 and {MAX_WORKERS}")
-    return DevSettings(
-        **numbers,
-        stt_workers=workers,
-        stt_model=environment.get("STT_MODEL") or "base",
-        engine=environment.get("ENGINE") or "model",
-    )
-
-
-def _whole(name: str, text: str) -> int:
+    """Read the variables; absent and empty ones take their defaults. Raises SettingsError."""
+    names = [declared.name for declared in settings_of(DevSettings)]
     try:
-        return int(text)
-    except ValueError:
-        raise SettingsError(f"{name} is {text!r}: it must be a whole number") from None
+        return from_values(DevSettings, {name: environment.get(name.upper()) or None for name in names})
+    except SettingError as error:
+        raise SettingsError(f"{error.variable}: {error.problem}") from None

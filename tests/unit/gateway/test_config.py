@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
-from gateway.settings import SettingError, env_of, flag_of, from_values, settings_of
 from talkup.v1 import task_pb2
 
+from gateway.__main__ import main
 from gateway.config import GatewayConfig, load, sqlite_path
 from gateway.server import upstream_config
 from gateway.upstream.config import UpstreamConfig
+from settings.declaration import env_of, from_values, settings_of
+from settings.errors import SettingError, flag_of
 
 KEY = {"api_keys": "a-key"}
 
