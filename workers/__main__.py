@@ -13,23 +13,26 @@ from settings.errors import ConfigError
 from workers import logs, models, server
 from workers.config import ModelsConfig, WorkerConfig
 from workers.engine import Engine
-from workers.fake.settings import FakeSettings
-from workers.vision.settings import VisionSettings
 
 
 class Service(NamedTuple):
-    """A service: its settings, and the module whose `create_engine(settings)` is imported only to serve it."""
+    """Where a service's settings class is (`module:Class`), and the module of its `create_engine(settings)`.
 
-    settings: type[WorkerConfig]
+    Both are imported on demand: an engine needs libraries that other services do not install.
+    """
+
+    settings: str
     engine: str
     purpose: str
 
 
 SERVICES: Final = {
-    "stt": Service(WorkerConfig, "workers.stt.service", "Serve speech to text."),
-    "vision": Service(VisionSettings, "workers.vision.service", "Serve behaviour signals from pictures."),
+    "stt": Service("workers.config:WorkerConfig", "workers.stt.service", "Serve speech to text."),
+    "vision": Service(
+        "workers.vision.settings:VisionSettings", "workers.vision.service", "Serve behaviour signals from pictures."
+    ),
     "fake": Service(
-        FakeSettings,
+        "workers.fake.settings:FakeSettings",
         "workers.fake.engine",
         "Serve a scripted engine without a model: deterministic words from the bytes received.",
     ),
@@ -76,7 +79,9 @@ def _serve(service: str, options: Sequence[str]) -> int:
 
 def parse(service: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> WorkerConfig:
     """The settings of `python -m workers SERVICE`. Raises ConfigError; `--help` prints and raises SystemExit(0)."""
-    cls, _, purpose = SERVICES[service]
+    module, _, name = SERVICES[service].settings.partition(":")
+    cls: type[WorkerConfig] = getattr(importlib.import_module(module), name)
+    purpose = SERVICES[service].purpose
     return load(cls, arguments, environment, prog=f"python -m workers {service}", description=purpose)
 
 

@@ -73,6 +73,7 @@ DOORS = {
 
 ENVIRONMENT_READERS = [
     "settings.command_line",
+    "workers",
     "talkup_client.cli",
 ]
 PRINTERS = ["*.__main__", "talkup_client.cli"]
