@@ -51,6 +51,14 @@ class StreamLimits:
     burst_seconds: float = 600.0
 
 
+@dataclass(frozen=True, slots=True)
+class StreamTerms(Generic[T]):
+    """What a stream gives out, and its bounds."""
+
+    output: Output[T]
+    limits: StreamLimits
+
+
 class Child(Protocol):
     """A decoder child as a stream uses it."""
 
@@ -91,15 +99,15 @@ class DecoderStream(Generic[T]):
         fmt: media_pb2.MediaFormat,
         state: bytes | None,
         *,
-        output: Output[T],
+        terms: StreamTerms[T],
         source: ChildSource,
-        limits: StreamLimits,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._id = stream_id
         self._format = fmt.SerializeToString()
-        self._output = output
+        limits = terms.limits
+        self._output = terms.output
         self._source = source
         self._limits = limits
         self._clock = clock

@@ -15,7 +15,7 @@ from talkup.v1 import media_pb2
 
 from workers.media.errors import MediaError
 from workers.media.frames import MAX_SIDE
-from workers.media.isolation.decoder_stream import DecoderStream, StreamLimits
+from workers.media.isolation.decoder_stream import DecoderStream, StreamLimits, StreamTerms
 from workers.media.isolation.outputs import AUDIO, SAMPLE_RATE, Output
 from workers.media.isolation.process import ChildConfig, ChildProcess, ChildStartError
 
@@ -73,7 +73,7 @@ class DecoderPool(Generic[T]):
         if children < 1:
             raise ValueError("a pool needs a child")
         self._limits = limits or PoolLimits()
-        self._output = output
+        self._terms = StreamTerms(output, self._limits.stream)
         max_output_samples = int(self._limits.max_chunk_seconds * SAMPLE_RATE)
         max_frames_bytes = self._limits.max_chunk_pixels * 3 // 2 + self._limits.max_chunk_frames * _RECORD_BYTES
         max_output_bytes = max(4 * max_output_samples, max_frames_bytes)
@@ -132,9 +132,7 @@ class DecoderPool(Generic[T]):
         self._last_id += 1
         place.streams.add(self._last_id)
         clock = asyncio.get_running_loop().time
-        return DecoderStream(
-            self._last_id, fmt, state, output=self._output, source=place, limits=self._limits.stream, clock=clock
-        )
+        return DecoderStream(self._last_id, fmt, state, terms=self._terms, source=place, clock=clock)
 
     async def close(self) -> None:
         """End every child; calls under way raise MediaError. May be called twice."""

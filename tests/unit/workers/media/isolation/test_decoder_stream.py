@@ -21,7 +21,7 @@ from workers.chunk import Chunk
 from workers.media.errors import MediaError
 from workers.media.isolation import ipc
 from workers.media.isolation.child import DecoderFactory, DecoderService, ServiceLimits
-from workers.media.isolation.decoder_stream import DecoderStream, StreamLimits
+from workers.media.isolation.decoder_stream import DecoderStream, StreamLimits, StreamTerms
 from workers.media.isolation.outputs import AUDIO
 from workers.media.isolation.process import ChildGoneError, Death, Ending
 
@@ -101,9 +101,8 @@ def new_stream(home: InProcessSource, limits: StreamLimits | None = None, state:
         STREAM,
         media_pb2.MediaFormat(),
         state,
-        output=AUDIO,
+        terms=StreamTerms(AUDIO, limits or StreamLimits()),
         source=home,
-        limits=limits or StreamLimits(),
         clock=lambda: 0.0,
         sleep=no_sleep,
     )
@@ -279,9 +278,8 @@ async def test_a_fast_stream_is_held_to_its_pace() -> None:
         STREAM,
         media_pb2.MediaFormat(),
         None,
-        output=AUDIO,
+        terms=StreamTerms(AUDIO, limits),
         source=InProcessSource(),
-        limits=limits,
         clock=lambda: 0.0,
         sleep=sleep,
     )

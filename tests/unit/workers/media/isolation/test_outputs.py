@@ -12,7 +12,7 @@ from workers.chunk import Chunk
 from workers.media.errors import MediaError
 from workers.media.frames import MAX_SIDE, FrameRecord
 from workers.media.isolation import child, ipc
-from workers.media.isolation.decoder_stream import DecoderStream, StreamLimits
+from workers.media.isolation.decoder_stream import DecoderStream, StreamLimits, StreamTerms
 from workers.media.isolation.outputs import AUDIO, VIDEO, VideoOutput
 from workers.media.video import VideoDecoder
 
@@ -70,7 +70,7 @@ async def test_no_frame_comes_twice_or_is_lost_when_a_child_dies(dies_at: int, l
     source = InProcessSource(
         [InProcessChild(dies_at, late=late, decoder=VideoDecoder)], InProcessChild(decoder=VideoDecoder)
     )
-    stream = DecoderStream(1, WEBM, None, output=VIDEO, source=source, limits=StreamLimits(), clock=lambda: 0.0)
+    stream = DecoderStream(1, WEBM, None, terms=StreamTerms(VIDEO, StreamLimits()), source=source, clock=lambda: 0.0)
     found: list[FrameRecord] = []
     for number, data in enumerate(chunks):
         found += await stream.decode(Chunk(number, data))
@@ -90,7 +90,9 @@ async def test_a_fast_video_waits_for_its_share() -> None:
     source = InProcessSource([], InProcessChild(decoder=VideoDecoder))
     output = VideoOutput(frames_per_second=1.0, pixels_per_second=10.0**9)
     limits = StreamLimits(max_rate=1.0, burst_seconds=4.0)
-    stream = DecoderStream(1, WEBM, None, output=output, source=source, limits=limits, clock=lambda: 0.0, sleep=sleep)
+    stream = DecoderStream(
+        1, WEBM, None, terms=StreamTerms(output, limits), source=source, clock=lambda: 0.0, sleep=sleep
+    )
     frames = await stream.decode(Chunk(0, recording("libvpx", "webm")))
     await stream.decode(Chunk(1, b""))
     assert slept == [pytest.approx(len(frames) - 4.0, abs=0.01)]
@@ -99,7 +101,7 @@ async def test_a_fast_video_waits_for_its_share() -> None:
 async def test_a_child_that_answers_with_the_wrong_kind_is_disowned() -> None:
     source = InProcessSource()
     stream = DecoderStream(
-        1, media_pb2.MediaFormat(), None, output=VIDEO, source=source, limits=StreamLimits(), clock=lambda: 0.0
+        1, media_pb2.MediaFormat(), None, terms=StreamTerms(VIDEO, StreamLimits()), source=source, clock=lambda: 0.0
     )
     with pytest.raises(MediaError, match="no usable answer"):
         await stream.decode(Chunk(0, b"aa"))
