@@ -85,7 +85,7 @@ INNER = {
 def test_the_port_that_make_run_names_is_told() -> None:
     identity = certs.identity(Path("tls"), "localhost")
     gateway = plan.gateway(DevSettings(), identity, Path("run"), "secret", has_vision=False)
-    assert f"names the port without TLS, `{gateway.environment['GATEWAY_PUBLIC_URL']}`" in TEXT
+    assert f"returns the address without TLS, `{gateway.environment['GATEWAY_PUBLIC_URL']}`" in TEXT
 
 
 def test_every_code_of_the_package_is_told() -> None:
