@@ -80,7 +80,7 @@ class Slow:
 
 
 class Deaf:
-    """Sockets that send and never read; begun anew when they are closed."""
+    """Sockets that send and never read; they reconnect when closed."""
 
     def __init__(self, port: int, clients: int) -> None:
         self._port = port

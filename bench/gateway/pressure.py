@@ -160,7 +160,7 @@ async def deaf(arguments: argparse.Namespace) -> Figures:
 
 
 async def admission(arguments: argparse.Namespace) -> Figures:
-    """f. 16 streams on 16 slots; 64 more clients connect and knock, again and again, as often as they are told to."""
+    """f. 16 streams on 16 slots; 64 more clients connect and retry as often as the answers allow."""
     settings = {"WORKER_SLOTS": "8", **_engine(arguments)}
     with running_stack(workers=2, worker_settings=settings) as stack:
         beside = _beside(stack, 16)

@@ -76,7 +76,7 @@ class Reader:
 
 
 async def real(arguments: argparse.Namespace) -> Figures:
-    """a. The serving worker lost so many times, real model; beside them the same recording undisturbed."""
+    """a. The serving worker is lost repeatedly, with the real model; the same recording undisturbed for comparison."""
     [clip, *_] = load(arguments.corpus or OWN_CLIPS, "long-speech", "en") or load(OWN_CLIPS, "speech", "en")
     with ExitStack() as exits:
         # Starting blocks: all are there before the first word.
@@ -102,7 +102,7 @@ def _stack(workers: int) -> AbstractContextManager[Stack]:
 
 
 async def _disturb(how: str, reader: Reader, losses: int) -> Figures:
-    """Read while the serving worker is lost so many times; whole passes."""
+    """Stream while the serving worker is lost repeatedly; whole passes."""
     rng = random.Random(how)
     recoveries: list[float] = []
     async with asyncio.TaskGroup() as group:

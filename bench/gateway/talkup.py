@@ -1,4 +1,4 @@
-"""TalkUp's web app as it is: it reconnects with a recorder that begins anew, and never sends twice.
+"""TalkUp's web app as it is: it reconnects with a restarted recorder and never sends twice.
 
 What had not left its socket is lost with it: nobody has it any more. So the words expected are those of what arrived,
 which is a beginning of each recording, with the stale chunk that comes first on the next socket behind it.
@@ -78,7 +78,7 @@ async def talkup(arguments: argparse.Namespace) -> Figures:
 
 
 async def _interview(stack: Stack, seed: int, cuts: int) -> tuple[Call, list[str]]:
-    """A call with so many cuts; and the words kept of it."""
+    """A call with this many cuts, and the words that were kept."""
     call = Call(random.Random(seed))
     minted = await asyncio.to_thread(_post, f"{stack.http_url}/v1/sessions")
     async with fault_proxy(stack.ws_port) as proxy:

@@ -85,7 +85,7 @@ async def metric(stack: Stack, name: str) -> float:
 
 
 async def until_serving(stack: Stack, speaker: Speaker, count: int) -> None:
-    """Wait until the gateway counts so many serving speech workers."""
+    """Wait until the gateway counts this many serving speech workers."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             services = (await speaker.client.status()).data["services"]

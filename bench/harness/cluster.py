@@ -138,7 +138,7 @@ class Speaker:
         self._sent = until
 
     async def hear(self, words: int) -> None:
-        """Wait for so many final words."""
+        """Wait for this many final words."""
         async with self._heard:
             await self._heard.wait_for(lambda: len(self.words) >= words or self._reader.done())
         assert len(self.words) >= words

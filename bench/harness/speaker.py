@@ -145,7 +145,7 @@ class Speaker:
             await self._changed.wait()
 
     async def until_flow(self) -> Flow:
-        """Wait to be told how far behind the stream is."""
+        """Wait for the report of how far behind the stream is."""
         while True:
             for flow in self.heard.flows:
                 if flow.behind_ms:

@@ -45,7 +45,7 @@ class Take:
 
 @dataclass(slots=True)
 class Trial:
-    """So many streams at a time on one server."""
+    """This many streams at a time on one server."""
 
     streams: int
     takes: list[Take] = field(default_factory=list)

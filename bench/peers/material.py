@@ -102,7 +102,7 @@ class Material:
 
 
 def _filling(clips: list[Clip], seconds: float) -> list[Clip]:
-    """As many clips as fill so many seconds, again from the first where there are too few."""
+    """As many clips as fill this many seconds, starting over if there are too few."""
     taken: list[Clip] = []
     while sum(clip.seconds for clip in taken) < seconds:
         taken.append(clips[len(taken) % len(clips)])

@@ -32,7 +32,7 @@ class TalkUp:
 
     @contextmanager
     def start(self, model: Path, media: Media, processes: int = 1) -> Iterator[Serving]:
-        """A gateway with so many speech workers."""
+        """A gateway with this many speech workers."""
         settings = {"WORKER_MODEL": str(model)}
         try:
             with running_stack(workers=processes, worker_arguments=("stt",), worker_settings=settings) as stack:

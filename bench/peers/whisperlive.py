@@ -1,4 +1,4 @@
-"""WhisperLive: a WebSocket that is told the last segments of the text; its client keeps the completed ones."""
+"""WhisperLive: a WebSocket that receives the last segments of the text; its client keeps the completed ones."""
 
 from __future__ import annotations
 

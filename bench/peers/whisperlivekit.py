@@ -1,4 +1,4 @@
-"""WhisperLiveKit: a WebSocket that is told the whole text again and again; an empty message ends the audio."""
+"""WhisperLiveKit: a WebSocket that receives the whole text again and again; an empty message ends the audio."""
 
 from __future__ import annotations
 

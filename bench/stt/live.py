@@ -142,7 +142,7 @@ def _trial(bench: Bench, found: Findings, worker: Worker, takes: Sequence[Take],
 
 
 async def _play(worker: Worker, takes: Sequence[Take], streams: int, seconds: float) -> Trial:
-    """Keep so many streams going for so long; those begun in time are played to their end."""
+    """Keep this many streams going for this long; streams that start in time play to their end."""
     trial = Trial(streams)
     rng = random.Random(streams)
     until = time.monotonic() + _STAGGER_SECONDS + seconds

@@ -43,7 +43,7 @@ STEPS_MS = {"30 frames a second": 33, "15 frames a second": 67, "10 frames a sec
 
 
 def placed(x: float = 0.0, y: float = 0.0) -> Picture:
-    """The portrait in 640 x 480, as a browser would send it, off the middle by so many pixels."""
+    """The portrait in 640 x 480, as a browser would send it, off centre by this many pixels."""
     canvas = np.full((480, 640, 3), 120, np.uint8)
     canvas[96:384, 160:480] = decode_image(PORTRAIT.read_bytes())
     shift = np.array([[1, 0, x], [0, 1, y]], np.float32)
@@ -135,7 +135,7 @@ def compare(cache: Path) -> Findings:
     costs = {name: statistics.median(times) for name, times in rounds.items()}
     found.figures["cpu_ms"] = costs
     found.figures["yardstick"] = "MediaPipe FaceMesh with irises, beside" if names else "the design trial's 18 ms"
-    # Slower frames have both eyes read: dearer each, cheaper a second. They are told, and miss the bound.
+    # Slower frames have both eyes read: dearer each, cheaper a second. They are reported, and miss the bound.
     yardstick = costs.get("facemesh-irises", DESIGN_CHAIN_MS)
     for name, bound in (("opencv", 3.0), ("litert", 1.5)):
         for rate in (rate for rate, step_ms in STEPS_MS.items() if 1000 / step_ms >= TURNS_FPS):

@@ -45,7 +45,7 @@ def identity(directory: Path, name: str) -> Identity:
 def ensure(directory: Path, names: Mapping[str, Sequence[str]], now: dt.datetime) -> dict[str, Identity]:
     """Have a valid certificate for every name, with its alternative names (DNS names or IP addresses).
 
-    The CA's key is never written: when one certificate is missing or about to expire, all are made anew by a new CA.
+    The CA's key is never written. If a certificate is missing or about to expire, a new CA issues all of them again.
     """
     found = {name: identity(directory, name) for name in names}
     if all(_is_usable(found[name], sans, now) for name, sans in names.items()):

@@ -33,7 +33,7 @@ READY_TIMEOUT_S = 300.0  # a large model on a cold disk
 READY_POLL_S = 0.2
 AGAIN_S = 0.5
 MAX_ENDS = 5
-"""So many ends of one process within `ENDS_S` seconds are too many."""
+"""This many ends of one process within `ENDS_S` seconds end the run."""
 
 ENDS_S = 60.0
 

@@ -25,7 +25,7 @@ class Limits:
     # Everything but accepted chunks counts: those are slowed down by backpressure instead.
     control_per_second: float = 50.0
     control_burst: int = 200
-    # So many refusals in a row and the socket is closed.
+    # After this many refusals in a row the socket closes.
     max_refused: int = 1000
     # Finals kept per stream to be sent again on resume, and messages kept while no socket is there.
     kept_segments: int = 10_000

@@ -33,7 +33,7 @@ def match_header(data: bytes) -> HeaderMatch:
 
 
 def match_media(data: bytes) -> HeaderMatch:
-    """Compare with everything that can be told by its first bytes: also FLAC, MP3, JPEG and WebP."""
+    """Compare with every format that its first bytes identify: also FLAC, MP3, JPEG and WebP."""
     head = data[:HEADER_BYTES]
     matches = (
         match_header(head),

@@ -42,7 +42,7 @@ RecordingEvent = Accepted | Orphan
 
 
 def has_headers(fmt: media_pb2.MediaFormat) -> bool:
-    """Whether recordings of this format can be told by a header."""
+    """Whether recordings of this format begin with a header that identifies them."""
     sniffed = fmt.container == media_pb2.CONTAINER_SNIFF and fmt.mime_type != "image"
     return sniffed or fmt.container in _WITH_HEADER
 

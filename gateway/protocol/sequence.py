@@ -4,9 +4,10 @@ The first sequence of a stream is its base: 0 or a container header at once, any
 nothing lower comes. Behind a hole, chunks are held until it is filled, until they have waited `gap_seconds`, or until
 the window is full; then the hole is given up and reported, and the stream goes on behind it.
 
-Packet streams (TalkUp's web app) number each recording anew and number late blobs of an old recording from the new
-counter. There a number already passed begins a new numbering, unless its bytes show that it is a duplicate. In streams
-that were started by message only a container header does that; anything else already passed is a duplicate.
+Packet streams (TalkUp's web app) restart their numbers with each recording, and give late blobs of an old recording
+numbers of the new one. There a number that has passed starts a new numbering, unless its bytes show that it is a
+duplicate. In streams that a message started only a container header does that; anything else that has passed is a
+duplicate.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The only translation between the WebSocket's messages and the worker contract's TaskRequest and TaskResult."""
+"""Translation between the WebSocket's messages and the worker contract's TaskRequest and TaskResult."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def dropped(counts: Iterable[task_pb2.DropCount]) -> m.DroppedData:
 
 
 def problem_of(error: error_pb2.Error, to_client: Callable[[int], int]) -> Problem:
-    """A worker's error as the client is told; `to_client` gives the client's number of a chunk."""
+    """A worker's error in the client's terms; `to_client` turns a worker sequence into the client's."""
     code = from_proto(error.code)
     return Problem(
         code,
@@ -188,7 +188,7 @@ def _client_field(field: str) -> str | None:
 
 
 def error_message(problem: Problem) -> m.ErrorMessage:
-    """A problem as the client is told."""
+    """The message that reports a problem."""
 
     def given(value: T | None) -> T | UnsetType:
         return UNSET if value is None else value

@@ -25,7 +25,7 @@ _FOR_THE_CLIENT = frozenset(
 class UpstreamFailure(Exception):  # noqa: N818 - the family of failures
     """One try came to nothing.
 
-    `code` is what the client is told if no further try is made; `ejects`: the endpoint is left alone for a while;
+    `code` is what the client gets if there is no further attempt; `ejects`: streams avoid the endpoint for a while;
     `reason` is a short fixed word for logs and metrics.
     """
 

@@ -1,7 +1,7 @@
-"""What is known of one endpoint, and the two tasks that keep it known: a health watch and a probe each second.
+"""The state of one endpoint, and the two tasks that keep it current: a health watch, and a probe every second.
 
-An endpoint serves when its health service says so *and* it answered `Describe` lately: the first is told by the worker,
-the second notices a worker that can tell nothing any more. A worker without a health service is judged by the second.
+An endpoint serves if its health service says so *and* it answered `Describe` recently. The worker itself reports the
+first; the second detects a worker that reports nothing any more. Without a health service, only the second counts.
 """
 
 from __future__ import annotations

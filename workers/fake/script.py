@@ -1,4 +1,4 @@
-"""What the fake engine is told to do: its shape, its delays and the failures it shows on demand."""
+"""The script of the fake engine: its shape, its delays, and the failures it produces on demand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Sleep = Callable[[float], Awaitable[None]]
 class FakeScript:
     """A script. The `*_after` numbers count the chunks that one attempt takes before the failure; None: no failure.
 
-    `replay_behind`: a replay begins so many chunks before the first uncommitted one, as with a container's restart
+    `replay_behind`: a replay begins this many chunks before the first uncommitted one, as with a container's restart
     points. `delay_ms` and `slow_factor` (of the chunk's duration) are waited per chunk. `mute_after`: takes chunks,
     says nothing more. `poison`: a chunk that holds these bytes kills whichever process it reaches.
     """

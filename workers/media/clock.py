@@ -15,7 +15,7 @@ from workers.media.codec import OUTPUT_RATE
 
 _TOLERANCE_MS = 40
 FALL_BACK_MS = 1_000
-"""Pts further back than that begin anew."""
+"""Timestamps that fall back further than this start a new recording."""
 
 MAX_SILENCE_SECONDS = 120
 """The most silence that takes the place of one loss."""

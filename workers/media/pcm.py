@@ -24,7 +24,7 @@ _FLOATS = {PcmEncoding.F32: "<f4", PcmEncoding.F64: "<f8"}
 
 
 def silence(samples: int) -> Samples:
-    """So many zeros."""
+    """This many zeros."""
     return np.zeros(samples, np.float32)
 
 

@@ -85,7 +85,7 @@ class VideoDecoder:
 
     @property
     def damaged_bytes(self) -> int:
-        """See `workers.media.interface.Decoder`; packets that cannot be decoded are told as corrupt frames instead."""
+        """See `workers.media.interface.Decoder`; packets that cannot be decoded count as corrupt frames instead."""
         return self._damaged_before + (self._demuxer.damaged if self._demuxer else 0)
 
     def decode(self, chunk: Chunk) -> Frames:

@@ -1,4 +1,4 @@
-"""What the speech engine is told at start-up."""
+"""Configuration of the speech engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the recogniser is asked for, what it asks of the model, and what it counts: plain values."""
+"""The options of a stream, the jobs for the model, and what the recogniser counts: plain values."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class DecodeJob:
 
 @dataclass(slots=True)
 class Counters:
-    """Facts about a stream's life on this worker; `empty_segments`: speech of which no word was made, twice."""
+    """Facts about a stream's life on this worker; `empty_segments`: speech in which two attempts found no word."""
 
     steps: int = 0
     interims: int = 0

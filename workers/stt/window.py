@@ -136,7 +136,7 @@ class VoiceTrack:
         return int(middles[np.argmin(np.abs(middles - position))])
 
     def pause_in(self, start: int, end: int) -> int:
-        """The middle of the quietest 7 frames that lie between two positions; `end` where there are not so many."""
+        """The middle of the quietest 7 frames that lie between two positions; `end` if there are fewer."""
         first = start // FRAME
         stretch = self.between(first, end // FRAME)
         width = 7

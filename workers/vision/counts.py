@@ -63,7 +63,7 @@ class ChunkTotals(msgspec.Struct, frozen=True, array_like=True):
         return ChunkTotals(self.chunks + 1, self.size + size, self.missing + missing, sequence, self.damaged)
 
     def with_damage(self, damaged: int) -> ChunkTotals:
-        """With so many more bytes without sense."""
+        """With this many more damaged bytes."""
         if not damaged:
             return self
         return msgspec.structs.replace(self, damaged=self.damaged + damaged)

@@ -31,7 +31,7 @@ from workers.vision.pose import Pose, solve
 
 DETECT_EVERY_MS: Final = 330
 TURNS_FPS: Final = 8.0
-"""From so many pictures a second on one eye is read by turns; of slower ones both are."""
+"""At or above this frame rate, alternate eyes; below it, read both."""
 
 _SAME_FACE: Final = 0.3
 _MIN_MESH_PIXELS: Final = 24

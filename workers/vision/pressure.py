@@ -27,7 +27,7 @@ class Pressure:
         self._dropped = 0
 
     def note(self, received: int, dropped: int) -> None:
-        """So many frames came, and so many of them were dropped for want of time."""
+        """Count frames that came, and those of them that were dropped for lack of time."""
         self._received += received
         self._dropped += dropped
         if self._received < STEP_FRAMES:
@@ -44,12 +44,12 @@ class Rates:
     """Frames a second that come and that are analysed, over the last second or more."""
 
     def __init__(self, now: float, received: int, analyzed: int) -> None:
-        """So many frames came and were analysed until now, a time in seconds."""
+        """Start with the totals at a time in seconds."""
         self._since = (now, received, analyzed)
         self._received = self._analyzed = 0.0
 
     def note(self, now: float, received: int, analyzed: int) -> None:
-        """So many did until now."""
+        """Update the running totals."""
         seconds = now - self._since[0]
         if seconds >= _RATE_SECONDS:
             self._received = (received - self._since[1]) / seconds

@@ -175,7 +175,7 @@ def _turn(
 
 
 def _eyes(signals: analysis_pb2.FrameSignals, eyes: Eyes, rest: Raw | None, trust: float) -> None:
-    """The face's left eye stands at image right. Closed is told by the eyes read last."""
+    """The face's left eye stands at image right. The eyes read last decide whether they are closed."""
     signals.eyes.ear_left.CopyFrom(Measure(value=eyes.right.opening, confidence=0.8 * trust))
     signals.eyes.ear_right.CopyFrom(Measure(value=eyes.left.opening, confidence=0.8 * trust))
     if rest is None or not rest.opening_left or not rest.opening_right:

@@ -127,9 +127,9 @@ class ImageSource:
         """There is nothing to free."""
 
     def _time(self, captured: int | None, received: int | None, pictures: int) -> int:
-        """The time of the next of so many pictures: by the sender's clock, the gateway's, or the rate; never back.
+        """The time of picture number `pictures`, by the sender's clock, the gateway's, or the rate; it never falls.
 
-        A clock that is seen for the first time goes on from the time that it is.
+        A clock that appears for the first time continues from the time reached.
         """
         state = self._state
         first_capture, first_received = state.first_capture_ms, state.first_received_ms

@@ -184,7 +184,7 @@ class Windows:
     """One stream's windows: the last 10 s of frames, and the sums of all."""
 
     def __init__(self, state: WindowsState | None = None) -> None:
-        """Raises ValueError for a state that is none."""
+        """Raises ValueError for an invalid state."""
         state = state or WindowsState()
         self.totals = state.totals or Totals()
         samples = unpack_samples(state.recent)

@@ -115,7 +115,7 @@ async def _converse(
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A recording that is to be written anew with its findings drawn into it."""
+    """A recording to be copied with its findings drawn into it."""
 
     media: MediaFile
     output: Path

@@ -30,7 +30,7 @@ _FONT = cv2.FontFace("sans")
 
 
 def annotate(recording: Path, findings: Findings, output: Path) -> int:
-    """Write a recording anew with what was found of each frame; gives the number of frames.
+    """Copy a recording with the findings of each frame drawn into it; gives the number of frames.
 
     Times count from the recording's first packet of any track, as the gateway's do. Raises UnsupportedFileError for a
     recording without pictures or one that FFmpeg cannot read, OSError where `output` cannot be written.

@@ -180,7 +180,7 @@ class Client:
         try:
             yield stream
         except BaseException:
-            with suppress(TalkupError):  # what went wrong first is told
+            with suppress(TalkupError):  # the first error is the one to report
                 await self._leave(stream, wait=self.online)
             raise
         await self._leave(stream, wait=True)

@@ -52,7 +52,7 @@ class Gateways:
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """The gateways, the one at hand first."""
+        """The gateways, the current one first."""
         return tuple(self._urls)
 
     def tls_of(self, url: str) -> ssl.SSLContext | None:
@@ -71,7 +71,7 @@ class Gateways:
         return await self.open(dispatch)
 
     async def open(self, dispatch: Dispatch) -> tuple[Transport, SessionOpened]:
-        """A new session at the gateway at hand; the next attempt goes to the next one unless this one succeeds.
+        """Open a session at the current gateway; if that fails, the next attempt goes to the next gateway.
 
         `dispatch` is given what comes before the session. Raises ConnectionLostError, or the gateway's refusal.
         """

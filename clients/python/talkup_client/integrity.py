@@ -87,7 +87,7 @@ def _length(head: bytes) -> tuple[int | None, int]:
 
 
 def _ogg(path: Path, size: int) -> int | None:
-    """Where the first page stands that is none, is not what was written, or does not follow the one before."""
+    """Offset of the first page that is invalid, altered, or out of order."""
     expected: dict[int, int] = {}
     at = 0
     with path.open("rb") as file:
@@ -105,7 +105,7 @@ def _ogg(path: Path, size: int) -> int | None:
 
 
 def _mp4(path: Path, size: int) -> int | None:
-    """Where the first box stands that is none, or that does not end within the file."""
+    """Offset of the first box that is invalid or does not end within the file."""
     at = 0
     with path.open("rb") as file:
         while at < size:

@@ -1,4 +1,4 @@
-"""What a media file is, told by its first bytes: the MIME type to announce, or why it cannot be streamed."""
+"""The type of a media file, from its first bytes: the MIME type to announce, or why it cannot be streamed."""
 
 from __future__ import annotations
 

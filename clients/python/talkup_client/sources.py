@@ -56,7 +56,7 @@ def _playing_s(media: MediaFile) -> float | None:
 
 
 def _slice_bytes(media: MediaFile, playing_s: float | None, slice_s: float) -> int | None:
-    """Bytes of so many seconds, even so that samples of two bytes stay whole; None where the duration is not known."""
+    """Bytes that this many seconds take: an even number, so that 16-bit samples stay whole. None: unknown duration."""
     if not playing_s:
         return None
     size = max(1, round(media.size_bytes * slice_s / playing_s))

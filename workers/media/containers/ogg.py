@@ -1,6 +1,6 @@
 """Ogg pages (RFC 3533) that carry Opus (RFC 7845).
 
-A restart point is a page on which a packet begins; its prefix is the page with the OpusHead, written anew. The time of
+A restart point is a page on which a packet begins; its prefix is a new page with the OpusHead. The time of
 a page's packets comes from its granule position, which is where the last packet that ends on it ends. The end trim of
 RFC 7845, 4.4 is not applied: at most one packet of padding follows the speech.
 

@@ -32,7 +32,7 @@ class DamagedError(MediaError):
 
 
 class Incomplete(Exception):  # noqa: N818 - not an error: the next chunk brings the rest
-    """The element at hand is not all here yet."""
+    """The current element is not complete yet."""
 
 
 class Codec(StrEnum):

@@ -1,6 +1,6 @@
-"""Which container the first bytes of a recording show, whatever it was called.
+"""Which container a recording is, by its first bytes, whatever its name says; and the demuxer for it.
 
-Firefox writes Ogg under the name audio/webm: the bytes decide. Only headerless formats cannot be told apart so.
+Firefox writes Ogg under the name audio/webm, so the bytes decide. Formats without a header go by their name.
 """
 
 from __future__ import annotations

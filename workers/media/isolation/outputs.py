@@ -77,7 +77,7 @@ class AudioOutput:
 
 @dataclass(frozen=True, slots=True)
 class VideoOutput:
-    """Frames. A stream's share is so many frames and so many pixels per second: both count together."""
+    """Frames. A stream's share is a number of frames and a number of pixels per second; both count."""
 
     frames_per_second: float = 2_000.0
     pixels_per_second: float = 64_000_000.0
