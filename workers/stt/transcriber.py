@@ -44,7 +44,7 @@ def cuda_devices() -> int:
 class Transcriber:
     """A Whisper model in memory, with its tokenizer and feature extractor.
 
-    `threads` is CTranslate2's `inter_threads`: the number of calls that run at once, each on one core. On a CPU, batching
+    `threads` is CTranslate2's `inter_threads`: how many calls run at once, each on one core. On a CPU, batching
     slows the encoder down (8 x 1: 347 ms, 1 x 8: 548 ms) and makes the decoder about twice as fast, up to 4.
     """
 
