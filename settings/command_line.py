@@ -43,7 +43,7 @@ class _Parser(configargparse.ArgumentParser):  # type: ignore[misc]  # the libra
 
 
 class _File(configargparse.DefaultConfigFileParser):  # type: ignore[misc]  # the library carries no types
-    """A settings file: one `name = value` a line, names with hyphens or underscores, lists as `[a, b]` or `a, b`.
+    """A settings file: one `name = value` per line, names with hyphens or underscores, lists as `[a, b]` or `a, b`.
 
     Its errors name the line and never repeat it, since it may hold a secret.
     """
@@ -78,7 +78,7 @@ def _parser(cls: type[Settings], prog: str, description: str, *, config_file: bo
     )
     if config_file:
         variable = env_of(cls, "config")
-        text = f"settings file, one `name = value` a line [env {variable}; default none]"
+        text = f"settings file, one `name = value` per line [env {variable}; default none]"
         parser.add_argument("--config", is_config_file=True, env_var=variable, metavar="FILE", help=text)
     for declared in settings_of(cls):
         _add(parser, cls, declared)

@@ -58,7 +58,7 @@ class Memory:
 
 
 def slope(samples: list[tuple[float, int]]) -> float:
-    """Least squares, bytes a second; 0 of fewer than two samples."""
+    """Least squares, bytes per second; 0 of fewer than two samples."""
     if len(samples) < 2:
         return 0.0
     mean_t = sum(t for t, _ in samples) / len(samples)

@@ -25,7 +25,7 @@ from workers.fake.engine import WORD_BYTES, expected_words
 
 _HEADER = b"\x1a\x45\xdf\xa3"
 _CALLS = 10
-# Two words a chunk, so that words tell which chunks have arrived.
+# Two words per chunk, so that words tell which chunks have arrived.
 _CHUNK_BYTES = 2 * WORD_BYTES
 _SLICE_S = 0.05
 _RETRY_S = 0.3

@@ -25,13 +25,13 @@ FORMAT = "audio/pcm;rate=16000"
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How a speaker speaks: bytes a chunk, seconds between two chunks."""
+    """How a speaker speaks: bytes per chunk, seconds between two chunks."""
 
     chunk_bytes: int = 1600
     interval_s: float = 0.02
 
 
-# 32,000 bytes a second: real time for 16 kHz, 16 bits.
+# 32,000 bytes per second: real time for 16 kHz, 16 bits.
 REAL_TIME = Pace(3200, 0.1)
 
 

@@ -39,7 +39,7 @@ ROUNDS = 9
 TURNS = 12
 """Frames of which a mean is taken: the detector's and the eyes' turns come round three times."""
 
-STEPS_MS = {"30 frames a second": 33, "15 frames a second": 67, "10 frames a second": 100, "5 frames a second": 200}
+STEPS_MS = {f"{fps} frames per second": round(1000 / fps) for fps in (30, 15, 10, 5)}
 
 
 def placed(x: float = 0.0, y: float = 0.0) -> Picture:

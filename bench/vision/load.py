@@ -65,7 +65,7 @@ class Load:
 
 
 async def overload(config: VisionSettings, seconds: float) -> Findings:
-    """One thread at twice what it does: as many cameras of 10 frames a second as that takes, and one fast camera."""
+    """One thread at twice what it does: as many cameras of 10 frames per second as that takes, and one fast camera."""
     found = Findings()
     engine = create_engine(config)
     await engine.load()
@@ -78,7 +78,7 @@ async def overload(config: VisionSettings, seconds: float) -> Findings:
     finally:
         await engine.close()
     found.figures |= {
-        "capacity, frames a second": capacity,
+        "capacity, frames per second": capacity,
         "capacity after the run": after,
         "own slots": engine.default_slots(),
         "cameras": cameras,
@@ -260,7 +260,7 @@ async def _speaker(stack: Stack, delays: list[float], later: float) -> None:
 
 
 async def _watchers(stack: Stack, cameras: int, stop: asyncio.Event) -> list[tuple[float, float]]:
-    """Cameras of 10 frames a second through the gateway; results' ages, and how much of them was not the worker's."""
+    """Cameras of 10 frames per second through the gateway; results' ages, and how much of them was not the worker's."""
     ages: list[tuple[float, float]] = []
     rng = random.Random(cameras)
     data = [jpeg(placed(x)) for x in (-30, 0, 30)]

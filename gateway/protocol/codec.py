@@ -324,7 +324,7 @@ def _payload(raw: _Raw) -> tuple[str, bytes]:
     if not isinstance(value, str):
         raise _refused(Code.BAD_MESSAGE, f"{path}: a string of Base64 is required", path)
     if len(value) // 4 * 3 > raw.max_chunk_bytes + 256:
-        raise _refused(Code.PAYLOAD_TOO_LARGE, f"{path}: at most {raw.max_chunk_bytes} bytes a chunk", path)
+        raise _refused(Code.PAYLOAD_TOO_LARGE, f"{path}: at most {raw.max_chunk_bytes} bytes per chunk", path)
     return path, _base64(path, value)
 
 

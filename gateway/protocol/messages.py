@@ -24,7 +24,7 @@ StreamId = Annotated[
         description="The stream's name within its session.",
     ),
 ]
-Sequence = Annotated[int, Meta(ge=0, le=MAX_SEQUENCE, description="Rises by one a chunk.")]
+Sequence = Annotated[int, Meta(ge=0, le=MAX_SEQUENCE, description="Rises by one per chunk.")]
 Credential = Annotated[str, Meta(min_length=1, max_length=4096)]
 MimeType = Annotated[
     str, Meta(max_length=200, description="A MIME type of the format list, or bare `audio`, `video`, `image`.")

@@ -335,7 +335,7 @@ class Session:
         self, stream: Stream, sequence: int | None, payload: bytes, capture_ms: int | None, now: float
     ) -> Outcome:
         if len(payload) > self._limits.max_chunk_bytes:
-            text = f"at most {self._limits.max_chunk_bytes} bytes a chunk"
+            text = f"at most {self._limits.max_chunk_bytes} bytes per chunk"
             return Problem(Code.PAYLOAD_TOO_LARGE, text, field="data").of_stream(stream.stream_id)
         return stream.chunk(sequence, payload, capture_ms, now)
 
@@ -367,7 +367,7 @@ class Session:
         return [self._tell(Problem(Code.RATE_LIMITED, "too many messages", retry_after_ms=retry_after_ms))]
 
     def _too_large(self) -> list[Action]:
-        return refusal(Code.PAYLOAD_TOO_LARGE, f"at most {self._limits.max_message_bytes} bytes a message")
+        return refusal(Code.PAYLOAD_TOO_LARGE, f"at most {self._limits.max_message_bytes} bytes per message")
 
     def _tell(self, problem: Problem) -> SendMessage:
         return SendMessage(error_message(problem))

@@ -45,7 +45,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "clip" in metafunc.fixturenames:
         metafunc.parametrize(("clip", "seconds"), encoded.items(), ids=encoded)
     elif "every_byte" in metafunc.fixturenames:
-        # Bare packets come one a chunk: the transport frames them, there is nothing to cut.
+        # Bare packets come one per chunk: the transport frames them, there is nothing to cut.
         names = [name for name in encoded if EVERY_BYTE_CLIP in name and not name.endswith(".pkts")]
         metafunc.parametrize("every_byte", names)
     elif "recorded" in metafunc.fixturenames:

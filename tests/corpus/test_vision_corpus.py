@@ -164,7 +164,7 @@ def test_heads_of_frontal_clips_are_turned_to_the_camera_on_every_frame(corpus: 
 
 
 def test_roll_follows_a_rolling_clip(corpus: Path) -> None:
-    """The clip rolls as a sine of 20 degrees around the still's own tilt; the cut to five frames a second shifts it."""
+    """The clip rolls as a sine of 20 degrees around the still's own tilt; the cut to 5 frames per second shifts it."""
     for clip in clips_of(corpus):
         if "synth_astronaut" not in clip.name:
             continue

@@ -1,6 +1,6 @@
 """A window of audio: its samples, its voice probabilities, the encoder length it gets and where it can be cut.
 
-Positions are samples on the stream's media clock. Probabilities are kept in steps of 1/65535, two bytes a frame:
+Positions are samples on the stream's media clock. Probabilities are kept in steps of 1/65535, two bytes per frame:
 that is what another worker gets, so both decide alike.
 """
 
@@ -98,7 +98,7 @@ class VoiceTrack:
             self._first += count
 
     def levels(self) -> bytes:
-        """Two bytes a frame, little-endian, 65,535 for a probability of 1."""
+        """Two bytes per frame, little-endian, 65,535 for a probability of 1."""
         return np.array(self._levels, "<u2").tobytes()
 
     def between(self, first: int, end: int) -> Samples:

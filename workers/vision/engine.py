@@ -99,7 +99,7 @@ class VisionEngine:
         return worker_service_pb2.DescribeResponse(service_type=self.service_type, models=models, formats=FORMATS)
 
     def default_slots(self) -> int:
-        """Streams of 10 frames a second at three quarters of the threads, measured by `load`."""
+        """Streams of 10 frames per second at three quarters of the threads, measured by `load`."""
         return max(1, self._slots)
 
     def totals(self) -> Mapping[str, float]:

@@ -17,7 +17,7 @@ from talkup.v1 import analysis_pb2
 Frame = analysis_pb2.FrameSignals
 
 COUNT_MS: Final = 660
-"""Between two counts at most, from 3 frames a second on; what changes over a longer hole is dated at its end."""
+"""Between two counts at most, from 3 frames per second on; what changes over a longer hole is dated at its end."""
 
 BLIND_MS: Final = 2_000
 """An event whose condition has not been measurable for so long is over at the last frame that showed it."""

@@ -1,6 +1,6 @@
 """Nods and blinks: short movements that only a steady stream of frames shows. Pure.
 
-Below 10 frames a second a nod, below 15 a blink may fall between two frames: then they are not measurable.
+Below 10 frames per second a nod, below 15 a blink may fall between two frames: then they are not measurable.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NOD_MS: Final = 900
 _NOD_ONSET: Final = 0.2
 _BLINK_MS: Final = 500
 _SLACK: Final = 0.93
-"""A camera of 15 frames a second gives 14.x; the slack is for its clock."""
+"""A camera of 15 frames per second gives 14.x; the slack is for its clock."""
 
 
 @dataclass(frozen=True, slots=True)

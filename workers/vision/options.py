@@ -34,7 +34,7 @@ _RATES: Final = range(1, 61)
 
 @dataclass(frozen=True, slots=True)
 class VisionStreamOptions:
-    """`max_fps`: frames a second analysed at most, None: all that come."""
+    """`max_fps`: frames per second analysed at most, None: all that come."""
 
     expression: bool
     max_fps: int | None

@@ -2,7 +2,7 @@
 
 A window is a fold over its frames in their order; `summarise` on the same frames gives the same numbers. The frames of
 the window under way ride along in `resume_state`, so a successor's first window is the one that its predecessor would
-have given: 35 bytes a frame, 3 to 5 KB at 10 to 15 frames a second.
+have given: 35 bytes per frame, 3 to 5 KB at 10 to 15 frames per second.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ _ROWS = (
     ("motion", "motion", 100, "%"),
     ("yaw spread", "yaw_spread_degrees", 1, " degrees"),
     ("brightness", "luma", 1, " of 255"),
-    ("frames a second", "fps", 1, ""),
+    ("frames per second", "fps", 1, ""),
 )
 
 

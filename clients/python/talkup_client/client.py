@@ -156,7 +156,7 @@ class Client:
     ) -> AsyncIterator[Stream]:
         """Start a stream; leaving the block ends it. `format` is a MIME type of docs/protocol.md.
 
-        `max_fps`: frames a second that vision analyses at most, 1 to 60; None: all that it can.
+        `max_fps`: frames per second that vision analyses at most, 1 to 60; None: all that it can.
 
         A gateway without a free worker is asked again while `patience` lasts, at once refused without one. Raises
         RefusedError with `code` and `field` when the gateway will not have it.

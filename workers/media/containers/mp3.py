@@ -22,7 +22,7 @@ _TRACK = 1
 
 @dataclass(frozen=True, slots=True)
 class Mp3Header:
-    """A frame: bytes in all, samples a second, channels."""
+    """A frame: bytes in all, samples per second, channels."""
 
     size: int
     rate: int

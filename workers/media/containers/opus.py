@@ -7,7 +7,7 @@ import struct
 from workers.media.containers.packet import Codec, Demuxer, Incomplete, Packet, Track
 
 RATE = 48_000
-"""The rate of every Opus clock, samples a second."""
+"""The rate of every Opus clock, samples per second."""
 
 _SILK_SAMPLES = (480, 960, 1920, 2880)
 _HYBRID_SAMPLES = (480, 960)

@@ -98,7 +98,7 @@ _PCM_BYTES = {
 class Track:
     """One track of a recording.
 
-    `rate` is in samples a second (0: the codec tells), `delay` the samples at that rate to drop at the start,
+    `rate` is in samples per second (0: the codec tells), `delay` the samples at that rate to drop at the start,
     `private` the codec's own header (OpusHead, AudioSpecificConfig, STREAMINFO, avcC), `pcm` set for PCM alone.
     """
 

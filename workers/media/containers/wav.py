@@ -43,7 +43,7 @@ _ENCODINGS = {
 class PcmDemuxer(Demuxer):
     """Bare interleaved samples to blocks of 10 ms, several to a packet up to a second.
 
-    `encoding`, `rate` (samples a second) and `channels` come from the negotiated format. Raises MediaError when they
+    `encoding`, `rate` (samples per second) and `channels` come from the negotiated format. Raises MediaError when they
     are out of range.
     """
 

@@ -1,4 +1,4 @@
-"""The pool of decoder children: one a core, many streams each, replaced when they die.
+"""The pool of decoder children: one per core, many streams each, replaced when they die.
 
 Every child is looked after by one task, which starts it, waits for its end and starts the next. Streams are spread by
 their number; a stream stays with its place in the pool and settles in again whenever the child there is a new one.

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.model
 
 EDGE_MS = 300
 REST_FRAMES = 45
-"""At 10 frames a second: what is measured against the rest is told after it."""
+"""At 10 frames per second: what is measured against the rest is told after it."""
 
 
 def placed(scale: float, shift: float = 0.0) -> Picture:

@@ -192,7 +192,7 @@ def test_a_second_face_is_seen_at_the_next_count(step_ms: int, most_ms: int) -> 
 
 @pytest.mark.parametrize("phase", range(4))
 def test_several_faces_are_dated_within_half_of_the_time_between_two_counts(phase: int) -> None:
-    """The whole way from pictures to events, at 10 frames a second: a count every 400 ms."""
+    """The whole way from pictures to events, at 10 frames per second: a count every 400 ms."""
     analyzer, shown = Analyzer(), [1] * (12 + phase) + [2] * 21 + [1] * 14
     told = []
     for i, count in enumerate(shown):

@@ -399,7 +399,7 @@ def test_a_lower_rate_is_suggested_and_never_a_higher_one() -> None:
 
 
 def test_a_sender_that_keeps_to_the_suggestion_is_left_alone() -> None:
-    """A worker of 8 frames a second; the sender sends what was suggested last."""
+    """A worker of 8 frames per second; the sender sends what was suggested last."""
     rates, now, received, analyzed, sent = Rates(0.0, 0, 0), 0.0, 0, 0, 12
     for _ in range(30):
         now, received, analyzed = now + 1.0, received + sent, analyzed + min(sent, 8)
