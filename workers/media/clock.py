@@ -26,8 +26,8 @@ class MediaClock:
     """Plain values, so that a restart point is a copy.
 
     `rate`: samples per second of the codec, 0 before its first frame. `base`: the 16 kHz sample of the stream where
-    sample `trim` of this recording stands; samples before it are dropped. `position`: the next sample. `pts_base`: the pts
-    in ms of sample 0, None before the first.
+    sample `trim` of this recording stands; samples before it are dropped. `position`: the next sample. `pts_base`: pts
+    of sample 0 in ms, None before the first.
     """
 
     base: int = 0
