@@ -287,7 +287,7 @@ async def test_a_busy_gateway_is_waited_for(tmp_path: Path, recording: Path) -> 
             status, _, said = await run("transcribe", *at(stack), "--retry-seconds", "0", recording)
             assert (status, "(busy)" in said) == (1, True)
             async with talkup("transcribe", *at(stack), "--retry-seconds", "60", recording) as command:
-                await command.until_said("the gateway is busy (every worker slot is taken), asking again in")
+                await command.until_said("the gateway is busy (every worker slot is taken), retrying in")
                 await stream.end()
                 status, out = await command.ended()
     assert status == 0, command.said

@@ -1,8 +1,7 @@
-"""What this machine can carry, measured at start-up: batch sizes of the model's two halves, streams in real time.
+"""What this machine can handle, measured at start-up: batch sizes of the model's two halves, streams in real time.
 
-The drill decodes a fixed number of tokens of a fixed window, so its cost depends on the machine and the weights and on
-nothing that was said. On CPU it is timed in CPU seconds, the least of several rounds: a machine that is busy at
-start-up is not taken for a slow one.
+The benchmark decodes a fixed number of tokens of a fixed window, so its cost depends only on the machine and the weights.
+On a CPU it counts CPU seconds and takes the lowest of several rounds, so that a busy machine does not look slow.
 """
 
 from __future__ import annotations
@@ -39,11 +38,11 @@ class Calibration:
 def calibrate(transcriber: Transcriber, config: SttConfig) -> Calibration:
     """Measure; what `config` sets is kept. The transcriber is left with the batch sizes found."""
     clock = time.process_time if config.device == "cpu" else time.perf_counter
-    drill = transcriber.drill(config.tuning)
-    drill.warm_up()
-    encode, encoding = _best_size(drill.encode, _sizes(config.encode_batch, config.device), clock)
-    decode, decoding = _best_size(drill.decode, _sizes(config.decode_batch, config.device), clock)
-    _, aligning = _best_size(drill.align, (1,), clock)
+    benchmark = transcriber.benchmark(config.tuning)
+    benchmark.warm_up()
+    encode, encoding = _best_size(benchmark.encode, _sizes(config.encode_batch, config.device), clock)
+    decode, decoding = _best_size(benchmark.decode, _sizes(config.decode_batch, config.device), clock)
+    _, aligning = _best_size(benchmark.align, (1,), clock)
     transcriber.set_batches(encode, decode)
     cost = encoding + decoding + aligning
     return Calibration(encode, decode, cost, streams_in_real_time(cost, config.threads, config.tuning.step))

@@ -118,19 +118,19 @@ class Transcriber:
         """Batch sizes from now on; they never change a text."""
         self._encode_batch, self._decode_batch = encode, decode
 
-    def drill(self, tuning: Tuning) -> Drill:
+    def benchmark(self, tuning: Tuning) -> ModelBenchmark:
         """A piece of work of fixed size, to measure this machine by."""
         length = samples(tuning.encoder_floor - tuning.encoder_room)
         hiss = np.random.default_rng(0).normal(0, 1e-3, length).astype(np.float32)
-        return Drill(self, DecodeRequest(hiss, encoder_frames(length, tuning), tuning.beam, "en"))
+        return ModelBenchmark(self, DecodeRequest(hiss, encoder_frames(length, tuning), tuning.beam, "en"))
 
-    def encode_drill(self, request: DecodeRequest, count: int) -> Floats:
+    def benchmark_encode(self, request: DecodeRequest, count: int) -> Floats:
         """`count` times the same window through the encoder in one call."""
         mel = self._mel(request)
         view = ctranslate2.StorageView.from_array(np.repeat(mel[None], count, axis=0))
         return np.array(self._model.encode(view, to_cpu=True))
 
-    def decode_drill(self, request: DecodeRequest, encoded: Floats, tokens: int) -> list[int]:
+    def benchmark_decode(self, request: DecodeRequest, encoded: Floats, tokens: int) -> list[int]:
         """Decode `tokens` tokens of each window, whatever is heard there; returns those of the first."""
         tokenizer = self._tokenizer("en")
         results = self._model.generate(
@@ -142,7 +142,7 @@ class Transcriber:
         )
         return [token for token in results[0].sequences_ids[0] if token < tokenizer.eot]
 
-    def align_drill(self, request: DecodeRequest, encoded: Floats, tokens: list[int]) -> None:
+    def benchmark_align(self, request: DecodeRequest, encoded: Floats, tokens: list[int]) -> None:
         """Align tokens to one window."""
         self._words(request, encoded, tokens, "en")
 
@@ -232,32 +232,32 @@ class Transcriber:
             return self._tokenizers[language]
 
 
-class Drill:
+class ModelBenchmark:
     """The three parts of a step on a fixed window: 8 s of audio, 24 tokens, about what is spoken in it."""
 
     def __init__(self, transcriber: Transcriber, request: DecodeRequest) -> None:
         self._transcriber = transcriber
         self._request = request
-        self._encoded = transcriber.encode_drill(request, 1)
+        self._encoded = transcriber.benchmark_encode(request, 1)
         self._tokens: list[int] = []
 
     def warm_up(self) -> None:
         """Once through everything: the first calls of a library are its slowest."""
-        self._tokens = self._transcriber.decode_drill(self._request, self._encoded, _DRILL_TOKENS)
+        self._tokens = self._transcriber.benchmark_decode(self._request, self._encoded, _DRILL_TOKENS)
         self.align(1)
 
     def encode(self, count: int) -> None:
         """`count` windows in one call."""
-        self._transcriber.encode_drill(self._request, count)
+        self._transcriber.benchmark_encode(self._request, count)
 
     def decode(self, count: int) -> None:
         """The tokens of `count` windows in one call."""
-        self._transcriber.decode_drill(self._request, np.repeat(self._encoded, count, axis=0), _DRILL_TOKENS)
+        self._transcriber.benchmark_decode(self._request, np.repeat(self._encoded, count, axis=0), _DRILL_TOKENS)
 
     def align(self, count: int) -> None:
         """Times and probabilities of the tokens of `count` windows, one after the other."""
         for _ in range(count):
-            self._transcriber.align_drill(self._request, self._encoded, self._tokens)
+            self._transcriber.benchmark_align(self._request, self._encoded, self._tokens)
 
 
 def _batches(items: Sequence[T], size: int) -> Iterable[Sequence[T]]:

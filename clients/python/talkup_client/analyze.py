@@ -20,7 +20,7 @@ from talkup_client.stream import Stream
 
 _ROWS = (
     ("face present", "presence_ratio", 100, "%"),
-    ("facing camera as at rest", "facing_camera_ratio", 100, "%"),
+    ("facing the camera as at rest", "facing_camera_ratio", 100, "%"),
     ("smile", "smile_ratio", 100, "%"),
     ("nods", "nods", 1, ""),
     ("blinks a minute", "blinks_per_minute", 1, ""),

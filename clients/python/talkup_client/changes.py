@@ -23,7 +23,7 @@ class ConnectionRestored:
 
 @dataclass(frozen=True, slots=True)
 class GatewayBusy:
-    """The gateway takes nothing new at the moment (`reason`); it is asked again in `wait_s` seconds."""
+    """The gateway takes nothing new at the moment (`reason`); the client retries in `wait_s` seconds."""
 
     reason: str
     wait_s: float

@@ -28,7 +28,7 @@ EXIT_FAILED = status.FAILED
 EXIT_USAGE = status.USAGE
 EXIT_LOST = status.LOST
 EXIT_INTERRUPTED = status.INTERRUPTED
-_STATUSES = "exit status: 0 done, 1 failed, 2 cannot be asked so, 3 done but something was lost, 130 interrupted"
+_STATUSES = "exit status: 0 done, 1 failed, 2 usage error, 3 done but something was lost, 130 interrupted"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,26 +43,29 @@ def parser() -> argparse.ArgumentParser:
         type=_seconds,
         default=120.0,
         metavar="N",
-        help="how long to try again when a connection is lost or the gateway busy; 0: not at all (%(default)g)",
+        help="how long to retry if the connection breaks or the gateway is busy; 0: not at all (%(default)g)",
     )
     over_http = argparse.ArgumentParser(add_help=False)
     over_http.add_argument("--http-url", help="the gateway's HTTP port (environment: TALKUP_HTTP_URL; from --url)")
     root = argparse.ArgumentParser(prog="talkup", description="Live captions from a TalkUp gateway.", epilog=_STATUSES)
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     files = commands.add_parser(
-        "transcribe", parents=[common], help="media files or a microphone to text, on standard output", epilog=_STATUSES
+        "transcribe",
+        parents=[common],
+        help="turn media files or a microphone into text on standard output",
+        epilog=_STATUSES,
     )
     transcribing.add_arguments(files)
     recording = commands.add_parser("analyze", parents=[common], help="events and a summary of a video recording")
-    recording.add_argument("--annotate", type=Path, metavar="OUT.mp4", help="draw what was found into the recording")
+    recording.add_argument("--annotate", type=Path, metavar="OUT.mp4", help="draw the findings into the recording")
     recording.add_argument("file", type=Path, metavar="FILE")
     session = commands.add_parser(
-        "watch", parents=[common, over_http], help="follow the captions of a session that somebody else speaks in"
+        "watch", parents=[common, over_http], help="follow the captions of a session in which somebody else speaks"
     )
     session.add_argument("session_id", metavar="SESSION")
     token = commands.add_parser("token", parents=[common, over_http], help="a new session and the token for it")
     token.add_argument("--json", action="store_true", help="session, URL and expiry too, as JSON")
-    commands.add_parser("status", parents=[common], help="how the gateway and its workers are, as JSON")
+    commands.add_parser("status", parents=[common], help="the state of the gateway and its workers, as JSON")
     commands.add_parser(
         "doctor", parents=[common, over_http], help="check an installation: ports, TLS, workers, clock, latency"
     )
@@ -127,7 +130,7 @@ async def run_token(api: HttpApi, arguments: argparse.Namespace, terminal: Termi
     """Print a token for a new session, or everything that goes with it."""
     minted = (await api.post("/v1/sessions")).checked().body
     if not isinstance(minted, dict) or not {"session_id", "url", "token", "expires_at"} <= minted.keys():
-        raise BadAnswerError("the answer is no session")
+        raise BadAnswerError("the answer does not describe a session")
     if arguments.json:
         _out(json.dumps(minted, ensure_ascii=False, indent=2) + "\n")
         return EXIT_OK

@@ -109,7 +109,7 @@ async def _http(api: HttpApi) -> AsyncIterator[Finding]:
         yield Finding(Level.FAIL, "http", error.message)
         return
     if health.status != HTTPStatus.OK or not isinstance(ready.body, dict):
-        yield Finding(Level.FAIL, "http", f"{api.url} is no gateway's HTTP port", "name it with --http-url")
+        yield Finding(Level.FAIL, "http", f"{api.url} is not a gateway's HTTP port", "name it with --http-url")
         return
     yield Finding(Level.OK, "http", f"{api.url} answers")
     if ready.status == HTTPStatus.OK:
@@ -138,7 +138,7 @@ def certificate_finding(certificate: Certificate | None) -> Finding:
     days = int(certificate.seconds_left // 86_400)
     text = f"certificate for {', '.join(certificate.names)}, valid for {days} days"
     if days < _EXPIRES_SOON_DAYS:
-        return Finding(Level.WARN, "tls", text, "renew it: it is read again when its file changes")
+        return Finding(Level.WARN, "tls", text, "renew it: the gateway reloads it when the file changes")
     return Finding(Level.OK, "tls", text)
 
 
@@ -176,7 +176,7 @@ def round_trip(seconds: float) -> Finding:
     """The median time to the gateway and back."""
     text = f"{seconds * 1000:.1f} ms"
     if seconds > _SLOW_ROUND_TRIP_S:
-        return Finding(Level.WARN, "round trip", text, "captions come that much later: use a gateway nearby")
+        return Finding(Level.WARN, "round trip", text, "captions arrive that much later: use a nearby gateway")
     return Finding(Level.OK, "round trip", text)
 
 
@@ -236,13 +236,15 @@ def captions_finding(heard: Heard) -> Finding:
         hint = _HINTS.get(heard.problem.code, "look at the workers' logs")
         return Finding(Level.FAIL, "captions", heard.problem.message, hint)
     if heard.first_s is None or heard.last_final_s is None:
-        return Finding(Level.FAIL, "captions", "none came of spoken words", "look at the workers' logs")
+        return Finding(Level.FAIL, "captions", "no captions arrived for the spoken words", "look at the workers' logs")
     first = max(0.0, heard.first_s - _SPEECH_BEGINS_S)
     late = max(0.0, heard.last_final_s - max(_SPEECH_ENDS_S, heard.sent_s))
     text = f"first words {first:.1f} s after the speaker began, last {late:.1f} s after the end"
     words = {word.strip(".,!?").lower() for word in heard.text.split()}
     if len(words & CLIP_WORDS) < len(CLIP_WORDS) // 2:
-        return Finding(Level.WARN, "captions", text, "other words came than were spoken: is this the scripted engine?")
+        return Finding(
+            Level.WARN, "captions", text, "the captions differ from what was spoken: is this the scripted engine?"
+        )
     if max(first, late) > _LATE_CAPTION_S:
         return Finding(Level.WARN, "captions", text, "the worker is slow: fewer streams, a smaller model or a GPU")
     return Finding(Level.OK, "captions", text)

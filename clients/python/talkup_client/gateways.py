@@ -117,6 +117,6 @@ def why_closed(closed: TransportClosedError) -> str:
 def _check_url(url: str, *, may_be_plain: bool) -> None:
     parts = parts_of(url)
     if parts.scheme not in ("ws", "wss") or not parts.hostname:
-        raise SettingError("the URL is not one of a WebSocket: ws://host:port/ws or wss://host/ws", field="url")
+        raise SettingError("not a WebSocket URL: expected ws://host:port/ws or wss://host/ws", field="url")
     if parts.scheme == "ws" and not may_be_plain and not is_loopback(url):
         raise SettingError("a credential would travel unprotected: use wss://", field="url")

@@ -65,9 +65,7 @@ class HttpApi:
     ) -> None:
         parts = parts_of(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SettingError(
-                "the URL of the HTTP port is not one: http://host:port or https://host", field="http_url"
-            )
+            raise SettingError("not an HTTP URL: expected http://host:port or https://host", field="http_url")
         if parts.scheme == "http" and credential and not is_loopback(url):
             raise SettingError("a credential would travel unprotected: use https://", field="http_url")
         self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
@@ -106,7 +104,7 @@ class HttpApi:
         match error:
             case http.client.HTTPException() if not isinstance(error, OSError):
                 return BadAnswerError(
-                    f"what answers at {self.url} is no HTTP (--http-url names the gateway's HTTP port)"
+                    f"what answers at {self.url} is not HTTP (--http-url names the gateway's HTTP port)"
                 )
             case TimeoutError():
                 why = "no answer in time"

@@ -34,6 +34,4 @@ async def listen(
 
     await caption(client, source.format, source.chunks, transcript, language=language, stop=stop, watch=show)
     if source.lost_ms:
-        transcript.losses.append(
-            f"{source.lost_ms / 1000:.1f} s were spoken while the connection was away, and are lost"
-        )
+        transcript.losses.append(f"{source.lost_ms / 1000:.1f} s of speech were lost while the connection was down")

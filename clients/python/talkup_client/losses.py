@@ -23,13 +23,13 @@ def losses(notices: Sequence[Notice], ended: StreamEnded | None) -> list[str]:
     if missing := _count(ended.totals.get("missing_chunks")):
         found.append(f"{missing} chunks were lost on the way")
     if damaged := _count(ended.totals.get("damaged_bytes")):
-        found.append(f"{damaged} bytes of the recording made no sense: something is missing there")
+        found.append(f"{damaged} bytes of the recording are damaged: words or pictures may be missing there")
     dropped = ended.totals.get("dropped")
     if isinstance(dropped, dict):
         if corrupt := _count(dropped.get("corrupt")):
             found.append(f"{corrupt} pictures were damaged")
         if late := _count(dropped.get("overload")) + _count(dropped.get("stale")):
-            found.append(f"{late} pictures were left out: the worker had no time for them")
+            found.append(f"{late} pictures were skipped: the worker had no time for them")
     return list(dict.fromkeys(found))
 
 

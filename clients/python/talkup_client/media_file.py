@@ -71,7 +71,7 @@ def _format(path: Path, file: BinaryIO, size: int) -> str:
         return "audio/mpeg"
     if path.suffix.lower() in RAW_PCM_SUFFIXES:
         return RAW_PCM
-    raise UnsupportedFileError(f"{path.name} is of no kind that can be streamed: {_SUPPORTED}")
+    raise UnsupportedFileError(f"{path.name} is not of a type that can be streamed: {_SUPPORTED}")
 
 
 def has_sound(media: MediaFile) -> bool:

@@ -177,7 +177,7 @@ def _open(path: str) -> int:
     if path != "-":
         return os.open(path, _READ)
     if sys.stdin.isatty():
-        raise ValueError("the terminal is no microphone")
+        raise ValueError("a terminal is not a microphone")
     return os.dup(sys.stdin.fileno())
 
 

@@ -11,7 +11,7 @@ OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
 LOST: Final = 3
-"""Done, but part of what was sent was lost or could not be decoded."""
+"""Done, but some of the media was lost or could not be decoded."""
 INTERRUPTED: Final = 130
 
 
@@ -29,4 +29,4 @@ def in_words(change: Change) -> str:
         case ConnectionRestored(away_s):
             return f"connected again after {away_s:.1f} s"
         case GatewayBusy(reason, wait_s):
-            return f"the gateway is busy ({reason.rstrip('.')}), asking again in {wait_s:.1f} s"
+            return f"the gateway is busy ({reason.rstrip('.')}), retrying in {wait_s:.1f} s"

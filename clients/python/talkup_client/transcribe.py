@@ -107,7 +107,7 @@ async def caption(
         transcript.ended = None
     transcript.losses = losses(transcript.notices, transcript.ended)
     if stream.decoded_nothing and not transcript.errors:
-        raise NoMediaError("nothing of it could be decoded: it is damaged from its beginning, or no recording")
+        raise NoMediaError("nothing in it could be decoded: it is damaged from the start, or it is not a recording")
 
 
 async def _is_scripted(client: Client) -> bool:

@@ -23,12 +23,16 @@ from talkup_client.transcribe import Transcript, transcribe
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
-    parser.add_argument("--microphone", action="store_true", help="listen, in place of files; ^C ends")
+    parser.add_argument("--microphone", action="store_true", help="listen instead of reading files; ^C ends")
     parser.add_argument("--device", help="microphone by name or number, a path to read samples from, or - for stdin")
     parser.add_argument("--language", default="auto", help="BCP-47 tag such as fr or en-GB, or auto (%(default)s)")
-    parser.add_argument("--realtime", action="store_true", help="send as a live source would, not as fast as possible")
+    parser.add_argument(
+        "--realtime",
+        action="store_true",
+        help="send in real time, as a live source does, instead of as fast as possible",
+    )
     parser.add_argument("--format", choices=tuple(captions.FORMATS), default="txt", help="(%(default)s)")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write there, not to standard output")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write to this file instead of standard output")
 
 
 async def run_transcribe(client: Client, arguments: argparse.Namespace, terminal: Terminal) -> int:

@@ -120,7 +120,7 @@ async def open_transport(
             proxy=None if is_loopback(url) else True,
         )
     except InvalidURI:
-        raise SettingError("the URL is not one of a WebSocket: ws://host:port/ws or wss://host/ws") from None
+        raise SettingError("not a WebSocket URL: expected ws://host:port/ws or wss://host/ws") from None
     except InvalidStatus as error:
         raise _refused(url, error.response.status_code) from None
     except ssl.SSLCertVerificationError as error:

@@ -39,7 +39,7 @@ class Followed:
             for place, stream in enumerate(streams):
                 yield from self._new(place, stream["segments"])
         except (LookupError, TypeError, ValueError):
-            raise BadAnswerError("the answer is no transcript") from None
+            raise BadAnswerError("the answer is not a transcript") from None
 
     def _new(self, place: int, segments: list[Mapping[str, Any]]) -> Iterator[tuple[int, str]]:
         for segment in segments:

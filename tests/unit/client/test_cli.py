@@ -92,7 +92,7 @@ async def test_what_goes_wrong_is_one_line_and_a_status(
     reject = {"code": "unsupported_format", "message": "not this one", "field": "format"}
     async with FakeGateway(reject=reject).serving() as gateway:
         assert await command(gateway, "transcribe", str(text)) == cli.EXIT_FAILED
-        assert "notes.txt is of no kind" in capsys.readouterr().err
+        assert "notes.txt is not of a type" in capsys.readouterr().err
         assert await command(gateway, "transcribe", str(recording)) == cli.EXIT_FAILED
         assert "not this one (unsupported_format, field format)" in capsys.readouterr().err
         assert await command(gateway, "transcribe", "--key", "wrong", str(recording)) == cli.EXIT_FAILED

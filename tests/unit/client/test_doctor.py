@@ -57,7 +57,7 @@ def test_clock_and_round_trip() -> None:
         (Heard(1.3, 5.3, 5.1, SAID), Level.OK, "first words 1.0 s after the speaker began, last 0.2 s after the end"),
         (Heard(1.3, 9.1, 5.1, SAID), Level.WARN, "slow"),
         (Heard(1.3, 5.3, 5.1, "something else altogether"), Level.WARN, "scripted engine"),
-        (Heard(None, None, 5.1, ""), Level.FAIL, "none came"),
+        (Heard(None, None, 5.1, ""), Level.FAIL, "no captions arrived"),
         (Heard(problem=RefusedError("Every slot is taken.", code="busy")), Level.FAIL, "add workers"),
     ],
 )

@@ -23,9 +23,9 @@ def test_every_kind_of_loss_is_a_line() -> None:
     assert losses(notices * 2, totals) == [
         "media without its header",
         "2 chunks were lost on the way",
-        "70 bytes of the recording made no sense: something is missing there",
+        "70 bytes of the recording are damaged: words or pictures may be missing there",
         "3 pictures were damaged",
-        "5 pictures were left out: the worker had no time for them",
+        "5 pictures were skipped: the worker had no time for them",
     ]
     assert losses([Notice("s", "gap", "chunks 3 to 4 are missing")], None) == ["chunks 3 to 4 are missing"]
     assert losses([], ended(missing_chunks=0, dropped={"corrupt": 0})) == []

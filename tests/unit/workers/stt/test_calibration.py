@@ -19,7 +19,7 @@ class Machine:
         self.costs = {"encode": encode, "decode": decode}
         self.batches = (0, 0)
 
-    def drill(self, tuning: object) -> Machine:
+    def benchmark(self, tuning: object) -> Machine:
         return self
 
     def warm_up(self) -> None:
