@@ -1,6 +1,6 @@
 """What this machine can handle, measured at start-up: batch sizes of the model's two halves, streams in real time.
 
-The benchmark decodes a fixed number of tokens of a fixed window, so its cost depends only on the machine and the weights.
+The benchmark decodes a fixed number of tokens of a fixed window, so that only machine and weights decide the cost.
 On a CPU it counts CPU seconds and takes the lowest of several rounds, so that a busy machine does not look slow.
 """
 
