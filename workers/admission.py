@@ -16,7 +16,7 @@ from workers.errors import RefusedError
 
 
 class StreamKey(NamedTuple):
-    """What one stream is known by; attempts of it share the key."""
+    """The identity of a stream; its attempts share the key."""
 
     session_id: str
     stream_id: str

@@ -1,4 +1,4 @@
-"""The plug between the gRPC servicer and an engine: one heavy shared Engine makes light EngineSessions.
+"""The interface between the gRPC servicer and an engine: one heavy shared Engine makes light EngineSessions.
 
 An engine owns the model; a session owns *all* mutable state of one stream. Every engine (speech, vision, fake) passes
 the same conformance suite, tests/contract/test_engine_conformance.py.
@@ -74,7 +74,7 @@ class EngineSession(Protocol):
         ...
 
     def results(self) -> AsyncIterator[task_pb2.TaskResult]:
-        """What the session has to say, in order; raises EngineError when the stream cannot go on."""
+        """The session's results, in order; raises EngineError when the stream cannot continue."""
         ...
 
     async def close(self) -> None:
@@ -105,7 +105,7 @@ class Engine(Protocol):
         ...
 
     def totals(self) -> Mapping[str, float]:
-        """What the engine has done since its start, by snake-case name, for metrics: rising numbers that name nobody.
+        """Rising totals since the start, by snake-case name, for metrics; without personal data.
 
         May be called from any thread, before `load` too.
         """

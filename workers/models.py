@@ -26,7 +26,7 @@ _HUB_SECONDS: Final = 10.0
 
 
 class ModelError(Exception):
-    """Weights that cannot be had or are not what they should be; the message is one line for a person."""
+    """Weights that are missing or wrong; the message is one line for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ FindPackage = Callable[[str], Path | None]
 def resolve(name: str, cache_dir: Path, *, find_package: FindPackage | None = None) -> ResolvedModel:
     """Find the weights called `name`: a local directory, an installed carrier, or the hub, in this order.
 
-    Raises ModelError when they cannot be had, or when a carrier's bytes are not the ones expected.
+    Raises ModelError when they are not available, or when a carrier's bytes are not the expected ones.
     """
     directory = Path(name).expanduser()
     if directory.is_dir():
@@ -170,7 +170,7 @@ def resolve(name: str, cache_dir: Path, *, find_package: FindPackage | None = No
 
 
 def installed_folder(package: str) -> Path | None:
-    """Where an installed package lies. Top-level names are located without running any code of theirs."""
+    """The folder of an installed package. Top-level names are located without running their code."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         return None

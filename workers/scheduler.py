@@ -1,4 +1,4 @@
-"""The scheduler: many streams' jobs, one model, a few threads; what is most needed runs first, together where it can.
+"""The scheduler: many streams' jobs, one model, a few threads. The most urgent jobs run first, batched if possible.
 
 Jobs are ordered by rank, then by how long they are overdue. A free thread takes the first one and, with it, jobs of
 the same batch key, so many that the other free threads find work too; nothing ever waits for a batch to fill. Expired
@@ -31,7 +31,7 @@ Steps alone keep 16 streams at this load on the machine that was measured; what 
 
 
 class Rank(enum.IntEnum):
-    """What goes first."""
+    """The order of jobs."""
 
     CLOSING = 0
     STEP = 1
@@ -39,11 +39,11 @@ class Rank(enum.IntEnum):
 
 
 class ExpiredError(Exception):
-    """The job's time was over before it began."""
+    """The job expired before it started."""
 
 
 class SchedulerClosedError(Exception):
-    """Work given to a scheduler that does not run."""
+    """The scheduler is not running."""
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class SchedulerStats:
 
 
 class LoadMeter:
-    """The share of `threads` that was at work lately: a mean that forgets with a time constant of 4 s."""
+    """The recent utilisation of `threads`: a mean with a time constant of 4 s."""
 
     def __init__(self, threads: int, now: float) -> None:
         self._threads = threads
@@ -93,7 +93,7 @@ class _Entry(Generic[J, R]):
 class Scheduler(Generic[J, R]):
     """Runs jobs in batches on threads of its own.
 
-    `run` gets jobs of one `key` and returns one result a job, in order; it is called from several threads at once.
+    `run` gets jobs of one `key` and returns one result per job, in order; it is called from several threads at once.
     `clock` gives seconds, on the same scale as `due` and `expires` (the event loop's clock is monotonic time).
     """
 
@@ -130,7 +130,7 @@ class Scheduler(Generic[J, R]):
 
     @property
     def roomy(self) -> bool:
-        """Whether a job that nobody waits for may begin: a thread is free, and half of their time lately was."""
+        """Whether an optional job may start: a thread is free, and recent utilisation is at most one half."""
         with self._changed:
             return self._free > len(self._queue) and self._load.at(self._clock()) < _ROOMY_LOAD
 

@@ -1,4 +1,4 @@
-"""WorkerService: admits streams, runs each on a session of the engine, and tells them when the worker goes."""
+"""WorkerService: admits streams, runs each on a session of the engine, and tells them when the worker drains."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Outcome(enum.StrEnum):
 
 @dataclass(slots=True)
 class StreamNumbers:
-    """What a stream's closing line tells."""
+    """The numbers of a stream's closing log line."""
 
     outcome: Outcome = Outcome.CANCELLED
     chunks: int = 0
@@ -123,7 +123,7 @@ class Stream:
         self._superseded = superseded
 
     def drain(self, deadline_ms: int) -> None:
-        """Tell the caller that this worker is going."""
+        """Tell the caller that this worker is draining."""
         if not self._drain.done():
             self._drain.set_result(deadline_ms)
 
@@ -145,7 +145,7 @@ class Stream:
             self._writer.close()
 
     async def _work(self) -> EngineError | None:
-        """Both loops until the session has said everything; the failure, if one ended them."""
+        """Run both loops until the session's last result; returns the failure that ended them, if any."""
         deadline = asyncio.timeout_at(self._limits.deadline)
         try:
             async with deadline, asyncio.TaskGroup() as loops:
@@ -160,7 +160,7 @@ class Stream:
         return None
 
     async def _feed(self) -> None:
-        """Requests into the session. A caller that half-closes without `end` has ended the stream."""
+        """Pass requests to the session. A caller that half-closes without `end` ends the stream."""
         checker = RequestChecker(self._task)
         async for request in self._requests:
             checker.check(request)

@@ -29,7 +29,7 @@ class AudioSource(Protocol):
 
     @property
     def damaged_bytes(self) -> int:
-        """Bytes of the chunks so far that made no sense and were passed over."""
+        """Damaged bytes of the chunks so far, which were skipped."""
         ...
 
     async def decode(self, chunk: Chunk) -> NDArray[np.float32]:

@@ -27,7 +27,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Batch sizes in force, one step's cost in seconds of one thread, streams in real time."""
+    """The batch sizes in use, one step's cost in seconds of one thread, streams in real time."""
 
     encode_batch: int
     decode_batch: int
@@ -36,7 +36,7 @@ class Calibration:
 
 
 def calibrate(transcriber: Transcriber, config: SttConfig) -> Calibration:
-    """Measure; what `config` sets is kept. The transcriber is left with the batch sizes found."""
+    """Measure; values that `config` sets stay. Leaves the transcriber with the chosen batch sizes."""
     clock = time.process_time if config.device == "cpu" else time.perf_counter
     benchmark = transcriber.benchmark(config.tuning)
     benchmark.warm_up()

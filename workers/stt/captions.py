@@ -29,11 +29,11 @@ class Captions:
 
     @property
     def segment_id(self) -> int:
-        """Of the segment that is open; one more than the number of finals."""
+        """The id of the open segment: one more than the number of finals."""
         return self._segment_id
 
     def final(self, event: events.Final) -> transcript_pb2.Transcript:
-        """The words of the open segment, for good."""
+        """The final words of the open segment."""
         text = join_words(event.words)
         message = self._message(text, event.language)
         message.is_final = True

@@ -10,7 +10,7 @@ from workers.stt.hypothesis import DecodeRequest
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """What one stream asked for. `language`: ISO 639-1, or None to detect it; `endpointing`: samples of silence."""
+    """The options of one stream. `language`: ISO 639-1, or None to detect it; `endpointing`: samples of silence."""
 
     language: str | None = None
     interims: bool = True
@@ -43,7 +43,7 @@ _CLOSING = frozenset({Purpose.SEGMENT_END, Purpose.FLUSH, Purpose.CUT})
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodeJob:
-    """A hypothesis that the machine wants of the audio from `start` to `end`.
+    """A request for a hypothesis of the audio from `start` to `end`.
 
     `epoch` tells an interim that came too late; `retry`: the window seemed empty once, now at full encoder length;
     `settled`: the audio ends in a silence in which the voice detector can be believed.
@@ -79,6 +79,6 @@ class Counters:
     cuts: int = 0
 
     def add(self, other: Counters) -> None:
-        """Another stream's numbers on top."""
+        """Add another stream's numbers."""
         for part in fields(self):
             setattr(self, part.name, getattr(self, part.name) + getattr(other, part.name))

@@ -39,7 +39,7 @@ _SKIPS_DOUBTED = 2
 
 
 class Recognizer:
-    """The recognition of one stream. `advance` until it returns None, `apply` every hypothesis it asked for."""
+    """The recognition of one stream. Call `advance` until it returns None, and `apply` every hypothesis it asks for."""
 
     def __init__(
         self, detect_voice: VoiceDetector, tuning: Tuning, options: StreamOptions, state: RecognizerState | None = None
@@ -80,7 +80,7 @@ class Recognizer:
 
     @property
     def language(self) -> str | None:
-        """The language in force, None while it is open."""
+        """The current language; None: not decided yet."""
         return self._language
 
     @property
@@ -100,7 +100,7 @@ class Recognizer:
 
     @property
     def replay_from(self) -> int:
-        """The first sample that another worker needs to go on from `snapshot`."""
+        """The first sample that another worker needs to continue from `snapshot`."""
         start = self._start if self._open else self._idle_start()
         return max(self._hearing.audio.start, min(start, self._hearing.saved_vad()[0] * FRAME))
 

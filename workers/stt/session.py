@@ -1,6 +1,6 @@
 """One stream of the speech engine: chunks in, results out, all of its state inside.
 
-`feed`, `flush` and `end` decode and queue audio; `results` drives the recogniser, so a reader that does not read
+`accept`, `flush` and `end` decode and queue audio; `results` drives the recogniser, so a reader that does not read
 stops the work, and the work that does not get done stops `feed`. There are no tasks of its own.
 """
 
@@ -40,7 +40,7 @@ DecodeScheduler = Scheduler[DecodeRequest, Hypothesis]
 
 @dataclass(frozen=True, slots=True)
 class SessionParts:
-    """What a session is put together from; `skip` samples of the source are known already after a resume."""
+    """The parts of a session; after a resume, `skip` samples of the source are already known."""
 
     source: AudioSource
     recognizer: Recognizer
@@ -226,7 +226,7 @@ class SttSession:
         self._recognizer.apply(job, hypothesis)
 
     def _arrived(self, position: int) -> float:
-        """When the sample before `position` came."""
+        """When the sample before `position` arrived."""
         while len(self._arrivals) > 1 and self._arrivals[0][0] < position:
             self._arrivals.popleft()
         return self._arrivals[0][1] if self._arrivals else self._parts.clock()
@@ -239,7 +239,7 @@ class SttSession:
         self._interim = job, future
 
     def _take_interim(self) -> None:
-        """Show a finished interim; one that expired or failed is simply not shown: the next step tells more."""
+        """Show a finished interim; skip one that expired or failed, since the next step follows."""
         if self._interim is None or not self._interim[1].done():
             return
         (job, future), self._interim = self._interim, None
@@ -251,7 +251,7 @@ class SttSession:
             _, future = self._interim
             self._interim = None
             if not future.cancel() and not future.cancelled():
-                future.exception()  # looked at: an interim that failed or expired meanwhile is nobody's concern
+                future.exception()  # retrieved: an interim that failed or expired meanwhile does not matter
 
     # --- results out
 
@@ -318,7 +318,7 @@ class SttSession:
         return progress
 
     async def _restart_at(self, sample: int) -> tuple[int, RestartPoint] | None:
-        """The decoder's restart point for a sample; once it is finished, or fails, its last one before that, if any."""
+        """The decoder's restart point for a sample; after the decoder's end or failure, its last one before, if any."""
         async with self._decoding:
             if not self._finished or self._restart is None:
                 await self._save(sample)
@@ -330,7 +330,7 @@ class SttSession:
             self._restart = sample, await self._parts.source.checkpoint(sample)
 
     def _flow(self) -> Iterator[task_pb2.TaskResult]:
-        """Tell how far the stream is behind, at most once a second, and once when it has caught up."""
+        """Report how far the stream is behind, at most once per second, and once when it has caught up."""
         late = self._parts.pace.lag > _BEHIND_REPORTED
         now = self._parts.clock()
         if (late and now - self._flow_at >= _FLOW_EVERY) or (self._behind and not late):

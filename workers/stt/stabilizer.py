@@ -48,7 +48,7 @@ class LocalAgreement:
         return self._tail
 
     def preview(self, hypothesis: Sequence[Word]) -> Sequence[Word]:
-        """The uncommitted words of a hypothesis; nothing is remembered of it."""
+        """The uncommitted words of a hypothesis, which leaves no trace here."""
         return hypothesis[match_committed(self._committed, hypothesis) :]
 
     def skips(self, hypothesis: Sequence[Word]) -> bool:

@@ -55,7 +55,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ResumeState(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it. `audio_from`: the first sample that a decoder made from `decoder` gives, at most `replay_from`."""
+    """The whole state. `audio_from`: the first sample that a decoder made from `decoder` gives; <= `replay_from`."""
 
     version: int
     recognizer: RecognizerState
@@ -71,7 +71,7 @@ def pack(state: ResumeState) -> bytes:
 
 
 def unpack(data: bytes) -> ResumeState:
-    """From the wire; raises ValueError for bytes that are no state of this version."""
+    """From the wire; raises ValueError for bytes that are not a state of this version."""
     try:
         state = msgspec.msgpack.decode(data, type=ResumeState)
     except msgspec.DecodeError as error:

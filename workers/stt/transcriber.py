@@ -119,7 +119,7 @@ class Transcriber:
         self._encode_batch, self._decode_batch = encode, decode
 
     def benchmark(self, tuning: Tuning) -> ModelBenchmark:
-        """A piece of work of fixed size, to measure this machine by."""
+        """A fixed piece of work that measures this machine."""
         length = samples(tuning.encoder_floor - tuning.encoder_room)
         hiss = np.random.default_rng(0).normal(0, 1e-3, length).astype(np.float32)
         return ModelBenchmark(self, DecodeRequest(hiss, encoder_frames(length, tuning), tuning.beam, "en"))
@@ -242,7 +242,7 @@ class ModelBenchmark:
         self._tokens: list[int] = []
 
     def warm_up(self) -> None:
-        """Once through everything: the first calls of a library are its slowest."""
+        """Run everything once: a library's first calls are its slowest."""
         self._tokens = self._transcriber.benchmark_decode(self._request, self._encoded, _DRILL_TOKENS)
         self.align(1)
 

@@ -57,7 +57,7 @@ class VoiceDetector(Protocol):
     """Gives frames of a stream their voice probabilities."""
 
     def __call__(self, audio: Floats, state: VadState) -> tuple[Floats, VadState]:
-        """Whole frames (a multiple of 512 samples) in; one probability a frame and the memory after them out."""
+        """Whole frames (a multiple of 512 samples) in; one probability per frame and the memory after them out."""
         ...
 
 
@@ -83,7 +83,7 @@ class SileroVad:
 
 
 def bundled_network() -> Path:
-    """Where faster-whisper keeps Silero's file; raises FileNotFoundError if it is not installed."""
+    """The path of Silero's file in faster-whisper; raises FileNotFoundError if it is not installed."""
     spec = importlib.util.find_spec("faster_whisper")
     if spec is None or spec.origin is None:
         raise FileNotFoundError("faster-whisper, which brings the voice activity network, is not installed")

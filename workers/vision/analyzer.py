@@ -20,7 +20,7 @@ SCHEMA_VERSION = 1
 
 
 class AnalyzerState(msgspec.Struct, frozen=True, array_like=True):
-    """What another worker needs to go on; no picture and no face is in it."""
+    """What another worker needs to continue; it contains no picture and no face."""
 
     rest: Raw | None = None
     memories: dict[str, Memory] = {}
@@ -32,7 +32,7 @@ class AnalyzerState(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is measured of a frame: irises cost most; expression scores and mesh points only where asked for."""
+    """What to measure in a frame: irises cost most; expression scores and mesh points only on request."""
 
     eyes: bool = True
     expression: bool = False
@@ -40,7 +40,7 @@ class Wanted:
 
 
 class Analyzer:
-    """All that is remembered from frame to frame."""
+    """Everything that is carried over from frame to frame."""
 
     def __init__(self, state: AnalyzerState | None = None) -> None:
         state = state or AnalyzerState()
@@ -57,7 +57,7 @@ class Analyzer:
 
     @property
     def state(self) -> AnalyzerState:
-        """A view of what is remembered now, to be encoded at once."""
+        """A view of the current state; encode it at once."""
         return AnalyzerState(
             self._baseline.rest,
             self._events.memories,
@@ -96,7 +96,7 @@ class Analyzer:
     def _sample(
         self, frame: analysis_pb2.FrameSignals, media_ms: int, events: list[analysis_pb2.VisionEvent]
     ) -> Sample:
-        """What the windows need of a frame; a nod is added to the events."""
+        """What the windows need from a frame; adds a nod to the events."""
         fps = self._rate.add(media_ms)
         step = 0 if self._last_ms is None else max(0, media_ms - self._last_ms)
         self._last_ms = media_ms

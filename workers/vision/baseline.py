@@ -1,7 +1,7 @@
-"""A person's own rest: medians of the session's first seconds with a face, to which later frames are compared.
+"""A person's resting position: medians of the session's first seconds with a face; later frames are compared with it.
 
 How high a camera stands and how a face is built are not behaviour: pitch, facing, smile, blinks and nods are therefore
-given only relative to this rest, and are not measurable before it is known.
+given only relative to this position, and cannot be measured before it is known.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MAX_FRAMES: Final = 256
 class Raw(msgspec.Struct, frozen=True, array_like=True):
     """What a face shows by itself: degrees, gaze in half eye widths, smile 0 to 1.
 
-    The openings of the eyes at image left and right are ratios; the two networks' runs differ, and eyes do.
+    The openings of the eyes at image left and right are ratios; they differ between eyes and network runs.
     """
 
     yaw: float
@@ -45,7 +45,7 @@ class Baseline:
 
     @property
     def ready(self) -> bool:
-        """Whether the rest is known."""
+        """Whether the resting position is known."""
         return self.rest is not None
 
     def add(self, raw: Raw, media_ms: int) -> None:

@@ -39,13 +39,13 @@ class Counts(msgspec.Struct, array_like=True):
         self.corrupt += drops[task_pb2.DROP_REASON_CORRUPT]
 
     def dropped(self) -> list[task_pb2.DropCount]:
-        """For the wire, reasons that occurred."""
+        """The counts for the wire, by the reasons that occurred."""
         numbers = zip(REASONS, (self.overload, self.stale, self.corrupt), strict=True)
         return [task_pb2.DropCount(reason=reason, count=number) for reason, number in numbers if number]
 
 
 class ChunkTotals(msgspec.Struct, frozen=True, array_like=True):
-    """Chunks of a stream, their bytes, chunks lost, the last sequence, and bytes of chunks that made no sense.
+    """Chunks of a stream, their bytes, chunks lost, the last sequence, and damaged bytes.
 
     Counted once over all attempts.
     """
@@ -57,7 +57,7 @@ class ChunkTotals(msgspec.Struct, frozen=True, array_like=True):
     damaged: Natural = 0
 
     def plus(self, sequence: int, size: int, missing: int) -> ChunkTotals:
-        """With the next chunk; one that was counted before changes nothing."""
+        """Add the next chunk; a chunk that was counted before changes nothing."""
         if sequence <= self.last:
             return self
         return ChunkTotals(self.chunks + 1, self.size + size, self.missing + missing, sequence, self.damaged)

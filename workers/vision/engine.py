@@ -59,7 +59,7 @@ class VisionConfig:
 
     @property
     def models(self) -> tuple[ResolvedModel, ...]:
-        """In the order of their work."""
+        """In the order in which they run."""
         return self.detector, self.mesh, self.iris
 
 

@@ -2,7 +2,7 @@
 
 A condition that holds for `enter_ms` begins an event at the first frame that showed it; one that fails for `leave_ms`
 ends it at the first frame that did not. A frame on which the condition cannot be measured changes nothing. Faces are
-counted on some frames only: what changes between two counts is dated half-way.
+counted only on some frames: a change between two counts gets the time half-way between them.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ BLIND_MS: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One row of the table; `holds` gives whether the condition is met (None: not measurable) and how surely.
+    """One row of the table; `holds` says whether the condition is met (None: not measurable) and with what confidence.
 
-    `counts`: it is about the number of faces, so frames on which they were not counted are not asked.
+    `counts`: it concerns the number of faces, so frames without a count are skipped.
     """
 
     type: str
@@ -120,7 +120,7 @@ class EventFinder:
         return found
 
     def finish(self, media_ms: int) -> list[analysis_pb2.VisionEvent]:
-        """The stream ends: so do the events that last."""
+        """End the events that still last, since the stream ends."""
         ended = []
         for name, memory in self.memories.items():
             if memory.began is not None:

@@ -62,7 +62,7 @@ class ReadFace:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How many faces there are and the one that is read; `looked`: whether they were counted on this picture."""
+    """How many faces there are, and the one that is read; `looked`: whether this picture was counted."""
 
     count: int
     face: ReadFace | None
@@ -130,14 +130,14 @@ class FaceFollower:
             track, mesh = self.last_track, None
         if mesh is None and chosen.box[3] >= _MIN_MESH_PIXELS:
             first = nets.mesh.read(picture, region_of_detection(chosen))
-            if _usable(first, picture):  # again in its own region: the detector's is some degrees and percent off
+            if _usable(first, picture):  # again in the mesh's own region: the detector's is slightly off
                 first = nets.mesh.read(picture, region_of_mesh(first.points))
             mesh = first if _usable(first, picture) else None
         return ReadFace(chosen.box, chosen.score, track), mesh
 
 
 def _usable(mesh: Mesh, picture: Picture) -> bool:
-    """Whether a face is there, in a region that has at least its middle in the picture."""
+    """Whether there is a face in a region whose centre lies in the picture."""
     if mesh.score < MIN_FACE_SCORE or not np.isfinite(mesh.points).all():
         return False
     x, y = mesh.points[:, :2].mean(axis=0)

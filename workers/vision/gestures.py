@@ -30,7 +30,7 @@ class Nod:
 
 
 class RateMeter:
-    """Frames a second over the last frames; 0 until it is known."""
+    """Frames per second over the last frames; 0 until it is known."""
 
     def __init__(self, times: Iterable[int] = ()) -> None:
         """`times` of the frames before."""
@@ -94,5 +94,5 @@ class BlinkFinder:
 
 
 def fast_enough(fps: float, needed: float) -> bool:
-    """Whether a rate will do."""
+    """Whether a rate is sufficient."""
     return fps >= needed * _SLACK

@@ -1,4 +1,4 @@
-"""What a JPEG or WebP says of itself, read from its first bytes before any decoder sees them.
+"""The dimensions of a JPEG or WebP, read from its first bytes before any decoder sees them.
 
 A file of 249 KB decoded to 768 MB in a trial: dimensions are therefore checked here, in Python, and what is neither
 JPEG (ITU-T T.81, Annex B) nor WebP (RFC 9649) never reaches a decoder.

@@ -33,7 +33,7 @@ class Mailbox(Generic[Frame]):
 
     @property
     def has_frame(self) -> bool:
-        """Whether `take` hands out a frame."""
+        """Whether `take` returns a frame."""
         return any(not isinstance(entry, Counter) for entry in self._entries)
 
     @property

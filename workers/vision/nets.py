@@ -92,7 +92,7 @@ def reader(name: str) -> Reader:
 
 
 def load(spec: NetSpec, path: Path, read: Reader) -> Net:
-    """A network that computes what it should. Raises NetError when it cannot be read or fails its golden check."""
+    """A verified network. Raises NetError when it cannot be read or fails its golden check."""
     net = read(spec, path)
     for name, output, expected in zip(spec.outputs, net.run(probe(spec.side)), spec.golden, strict=True):
         check(f"{spec.name}, output {name}", output, expected)
@@ -113,7 +113,7 @@ def digest(output: Floats) -> tuple[float, ...]:
 
 
 def check(name: str, output: Floats, expected: Sequence[float]) -> None:
-    """Raises NetError when an output is not the expected one."""
+    """Raises NetError when an output differs from the expected one."""
     found = digest(output)
     scale = max(1.0, *map(abs, expected))
     if not all(abs(a - b) <= _TOLERANCE * scale for a, b in zip(found, expected, strict=True)):

@@ -26,7 +26,7 @@ _BLUR_SIDE: Final = 96
 
 
 class PictureError(Exception):
-    """Bytes that are no picture; the message is safe for the wire."""
+    """Bytes that are not a picture; the message is safe for the wire."""
 
 
 def decode_image(data: bytes, *, reduce: int = 1) -> Picture:
@@ -48,7 +48,7 @@ def decode_image(data: bytes, *, reduce: int = 1) -> Picture:
 
 
 def from_yuv420(planes: bytes | memoryview, width: int, height: int) -> Picture:
-    """Planar YUV 4:2:0 with even sides as a picture. Raises PictureError when the bytes are not as many."""
+    """Planar YUV 4:2:0 with even sides as a picture. Raises PictureError if the number of bytes is wrong."""
     values = np.frombuffer(planes, dtype=np.uint8)
     if width % 2 or height % 2 or values.size != width * height * 3 // 2:
         raise PictureError("a decoded frame has the wrong size")

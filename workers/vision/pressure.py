@@ -1,4 +1,4 @@
-"""How a stream gives way when there is too much to do: expression, then irises, then frame rate, then size. Pure."""
+"""How a stream reduces its load under pressure: first expression, then irises, frame rate and size. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMALLER: Final = 4
 
 
 class Pressure:
-    """The level of one stream, 0 (nothing given up) to 4; rises and falls by one at a time."""
+    """The level of one stream, 0 (full analysis) to 4; rises and falls by one at a time."""
 
     def __init__(self) -> None:
         self.level = 0
@@ -41,7 +41,7 @@ class Pressure:
 
 
 class Rates:
-    """Frames a second that come and that are analysed, over the last second or more."""
+    """Frames per second that arrive and that are analysed, over the last second or more."""
 
     def __init__(self, now: float, received: int, analyzed: int) -> None:
         """Start with the totals at a time in seconds."""
@@ -57,6 +57,6 @@ class Rates:
             self._since = (now, received, analyzed)
 
     def suggested(self, possible: int) -> int | None:
-        """A rate at which all would be analysed, where `possible` a second could be; None: nothing need change."""
+        """The rate at which every frame would be analysed, given `possible` per second; None: no change is needed."""
         fps = max(1, min(possible, round(self._analyzed)))
         return fps if self._analyzed < _ALL * self._received and fps < self._received else None

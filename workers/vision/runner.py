@@ -1,4 +1,4 @@
-"""Frames of all streams to a few threads: one set of networks a thread, streams in turn.
+"""Frames of all streams to a few threads: one set of networks per thread, streams in turn.
 
 A stream waits for its turn before it takes a frame, so what it takes then is its newest one, however long the wait
 was: with many streams a result is as old as its frame's way through the networks, and at most one interval of its
@@ -42,7 +42,7 @@ class Runner:
         return await self._free.get()
 
     def release(self, nets: FaceNets) -> None:
-        """The turn was not needed."""
+        """Give back a turn that was not needed."""
         self._free.put_nowait(nets)
 
     async def run(self, nets: FaceNets, work: Callable[[FaceNets], Result]) -> Result:
@@ -52,11 +52,11 @@ class Runner:
         return await asyncio.shield(running)
 
     def note(self, cost_ms: float) -> None:
-        """A frame took so long."""
+        """Record how long a frame took."""
         self.cost_ms = cost_ms if not self.cost_ms else 0.9 * self.cost_ms + 0.1 * cost_ms
 
     def fps_per_stream(self, usable: float = 0.8) -> int:
-        """Frames a second that each of the present streams can have."""
+        """Frames per second available to each current stream."""
         if not self.cost_ms:
             return 15
         return max(1, min(30, int(usable * self._threads * 1000 / (self.cost_ms * max(1, self.streams)))))
@@ -75,7 +75,7 @@ def session_gives_way(nice: int, autogroup: Path = Path("/proc/self/autogroup"))
         return
     try:
         autogroup.write_text(str(nice), encoding="ascii")
-    except OSError as error:  # no such grouping here, or not for us to change
+    except OSError as error:  # this system has no such grouping, or we may not change it
         _log.debug("the session keeps its priority", errno=error.errno)
 
 
@@ -86,5 +86,5 @@ def give_way(nice: int) -> None:
     thread = threading.get_native_id()
     try:
         os.setpriority(os.PRIO_PROCESS, thread, max(nice, os.getpriority(os.PRIO_PROCESS, thread)))
-    except OSError as error:  # elsewhere the number of a thread is no process's
+    except OSError as error:  # elsewhere thread ids are not process ids
         _log.info("analysis keeps its priority", errno=error.errno)

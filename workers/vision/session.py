@@ -1,6 +1,6 @@
 """One vision stream: chunks in, analyses out, and the numbers that say what became of every frame.
 
-`feed` turns chunks into frames and never waits for their analysis: the mailbox keeps the newest. Whoever reads
+`accept` turns chunks into frames and never waits for their analysis: the mailbox keeps the newest. The reader of
 `results` drives the analysis, one frame at a time. The invariant: in every message with numbers, and in every
 `resume_state`, frames received = analysed + dropped.
 """
@@ -162,8 +162,8 @@ class VisionSession:
         return await self._runner.acquire() if self._box.has_frame and not self._closed else None
 
     def _take(self, nets: FaceNets | None) -> tuple[Frame | None, Drops]:
-        """What is there now that it is this stream's turn; nothing waits from here to the analysis."""
-        if nets is None and self._box.has_frame:  # it came a moment ago: its turn is still to be waited for
+        """What waits at the moment of this stream's turn; from here to the analysis nothing waits."""
+        if nets is None and self._box.has_frame:  # it has just arrived: wait for its turn
             return None, Counter()
         frame, drops = (None, Counter()) if self._closed else self._box.take()
         if frame is None and nets is not None:
@@ -227,7 +227,7 @@ class VisionSession:
         return _Outcome(analysis, queue_ms=queue_ms, decode_ms=decode_ms, infer_ms=infer_ms)
 
     async def _tell(self, frame: Frame | None, outcome: _Outcome | None, drops: Drops) -> list[task_pb2.TaskResult]:
-        """What a frame, or drops without one, give to say."""
+        """The results of a frame, or of drops without a frame."""
         if frame is None and not drops:
             return []
         over = drops[task_pb2.DROP_REASON_OVERLOAD] + drops[task_pb2.DROP_REASON_STALE]
@@ -277,7 +277,7 @@ class VisionSession:
         totals = self._totals if frame is None else frame.totals
         try:
             where = await self._source.restart(frame, self._totals)
-        except MediaError:  # the decoder is gone: its last words are still good, `feed` tells the failure
+        except MediaError:  # the decoder is gone: its last state is still good, and `accept` reports the failure
             return None
         if where is None:
             return None

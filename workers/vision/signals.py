@@ -1,4 +1,4 @@
-"""One reading to the signals of its frame: geometry and light only.
+"""From one reading to the signals of its frame: geometry and light only.
 
 Every number comes with a confidence, and what cannot be measured is absent. What a signal means and does not mean
 stands in docs/responsible-use.md. Points of the mesh carry the numbers of its model card.
@@ -64,7 +64,7 @@ def measure(
 
 
 def expression(face: ReadFace) -> list[analysis_pb2.ExpressionScore]:
-    """Scores of appearance, 0 to 1, by geometry: how much the face looks so, not what anyone feels."""
+    """Scores of appearance, 0 to 1, by geometry: how much the face looks that way, not what anyone feels."""
     if face.mesh is None:
         return []
     points = face.mesh.points

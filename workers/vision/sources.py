@@ -83,7 +83,7 @@ class Source(Protocol):
 
 
 class ImageSource:
-    """One encoded picture a chunk; a damaged one is a dropped frame."""
+    """One encoded picture per chunk; a damaged one is a dropped frame."""
 
     def __init__(self, state: Restart, max_fps: int | None) -> None:
         self._state = state
@@ -189,7 +189,7 @@ class VideoSource:
         self._put(records, None, totals, arrived, box)
 
     async def restart(self, frame: Frame | None, totals: ChunkTotals) -> tuple[int, Restart] | None:
-        """The key frame at or before the frame; frames up to it are decoded again, and not told again."""
+        """The key frame at or before the frame; frames up to it are decoded again but not reported again."""
         index = self._last_index if frame is None else frame.index
         media_ms = self._last_ms if frame is None else frame.media_ms
         key = None

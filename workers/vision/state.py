@@ -14,7 +14,7 @@ _KIND = "vision"
 
 
 class VisionState(msgspec.Struct, frozen=True, array_like=True):
-    """All of it, as of the frame that the progress belongs to."""
+    """The whole state, as of the frame that the progress belongs to."""
 
     kind: str
     version: int
@@ -30,7 +30,7 @@ def pack(restart: Restart, counts: Counts, totals: ChunkTotals, analyzer: Analyz
 
 
 def unpack(data: bytes) -> VisionState:
-    """From the wire. Raises ValueError for bytes that are no state of this version."""
+    """From the wire. Raises ValueError for bytes that are not a state of this version."""
     try:
         state = msgspec.msgpack.decode(data, type=VisionState)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

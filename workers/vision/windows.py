@@ -67,7 +67,7 @@ def pack_samples(samples: Iterable[Sample]) -> bytes:
 
 
 def unpack_samples(data: bytes) -> list[Sample]:
-    """What `pack_samples` was given. Raises ValueError for bytes that are none of its."""
+    """The samples that `pack_samples` packed. Raises ValueError for any other bytes."""
     if len(data) % _PACKED.size or len(data) > _MAX_FRAMES * _PACKED.size:
         raise ValueError("not the frames of a window")
     samples = []
@@ -194,7 +194,7 @@ class Windows:
 
     @property
     def state(self) -> WindowsState:
-        """What a successor goes on with, as it stands now."""
+        """The current state, with which a successor continues."""
         return WindowsState(self.totals, b"".join(self._packed), self._due_ms)
 
     @property

@@ -132,6 +132,11 @@ def mirrored(tests: Path, package: Path) -> list[str]:
     ]
 
 
+def test_unit_tests_have_a_folder_per_package() -> None:
+    folders = {path.name for path in (ROOT / "tests" / "unit").iterdir() if (path / "__init__.py").exists()}
+    assert folders == {"architecture", "bench", "client", "deploy", "gateway", "settings", "workers"}
+
+
 @pytest.mark.parametrize("package", ["gateway", "workers"])
 def test_unit_tests_mirror_the_packages(package: str) -> None:
     assert not mirrored(ROOT / "tests" / "unit" / package, ROOT / package)
