@@ -131,7 +131,7 @@ async def test_talkup_analyze_tells_what_was_damaged(vision_stack: Stack, tmp_pa
     code, out, err = await talkup_analyze(vision_stack, film)
     assert code == 3
     assert re.search(r"^frames +\d+$", out, re.MULTILINE)
-    assert re.search(r"film\.webm: warning: \d+ bytes of the recording made no sense", err)
+    assert re.search(r"film\.webm: warning: \d+ bytes of the recording are damaged", err)
     assert re.search(r"film\.webm: warning: \d+ pictures were damaged", err)
 
 
