@@ -74,6 +74,8 @@ def test_a_folder_imports_little_of_what_stands_beside_it(importing_folder: str)
 def test_every_folder_has_its_rule() -> None:
     folders = {module.package for module in MODULES.values()}
     assert folders - set(IMPORTERS) <= {"gateway", "gateway.web", "workers"}
+    inside_a_package = {name for name in folders if "." in name} - {"gateway.web"}
+    assert inside_a_package == set(SHARED)
 
 
 def circles() -> Iterator[list[str]]:
