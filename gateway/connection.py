@@ -191,10 +191,11 @@ class Connection:
 
     async def _read(self) -> None:
         metrics = self._context.metrics
+        text_frames, binary_frames = metrics.frames.labels("text"), metrics.frames.labels("binary")
         with suppress(ConnectionClosed):
             async for message in self._socket:
                 self._received += 1
-                metrics.frames.labels("text" if isinstance(message, str) else "binary").inc()
+                (text_frames if isinstance(message, str) else binary_frames).inc()
                 metrics.frame_bytes.inc(utf8_bytes(message) if isinstance(message, str) else len(message))
                 runner = self._runner
                 if runner is None or runner.peer is not self or self._directory.draining:

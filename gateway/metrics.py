@@ -32,6 +32,7 @@ class Metrics:
         self.frames = Counter("gateway_frames", "WebSocket messages received", ["kind"], registry=registry)
         self.frame_bytes = Counter("gateway_frame_bytes", "Bytes of WebSocket messages received", registry=registry)
         self.chunks = Counter("gateway_chunks", "Media chunks forwarded to workers", ["service"], registry=registry)
+        self._chunks_of: dict[task_pb2.ServiceType, Counter] = {}
         self.video_frames = Counter(
             "gateway_video_frames", "Video frames analysed, or dropped and why", ["outcome"], registry=registry
         )
@@ -110,4 +111,7 @@ class Metrics:
 
     def chunk_forwarded(self, service: task_pb2.ServiceType) -> None:
         """A media chunk went to a worker's stream."""
-        self.chunks.labels(_service(service)).inc()
+        counter = self._chunks_of.get(service)
+        if counter is None:
+            counter = self._chunks_of[service] = self.chunks.labels(_service(service))
+        counter.inc()

@@ -68,7 +68,8 @@ class Intake:
         self._sequencer = Sequencer(limits, packets=spec.packets, headers=has_headers(spec.format))
         self._recordings = Recordings(spec.format)
         self._numbering = _Numbering()
-        self._uncommitted: deque[_Uncommitted] = deque(maxlen=_MAX_UNCOMMITTED)
+        self._uncommitted: deque[_Uncommitted] = deque()
+        self._uncommitted_bytes = 0
         self.next_worker_sequence = 0
         # Chunks lost directly before the next one that is forwarded: on the way here, and with another gateway.
         self._missing = 0
@@ -124,9 +125,9 @@ class Intake:
     def counted_until(self, committed: int) -> Totals:
         """The totals as they stood at this committed worker sequence: the client sends the rest again."""
         while self._uncommitted and self._uncommitted[0].worker_sequence <= committed:
-            self._uncommitted.popleft()
+            self._forget_oldest()
         pending = self._recordings.pending
-        size = sum(chunk.size for chunk in self._uncommitted) + sum(len(chunk.payload) for chunk in pending)
+        size = self._uncommitted_bytes + sum(len(chunk.payload) for chunk in pending)
         totals = self._totals
         return Totals(
             chunks=totals.chunks - len(self._uncommitted) - len(pending),
@@ -222,4 +223,10 @@ class Intake:
         if self._numbering.to_client(worker_sequence) != chunk.sequence:
             self._numbering = _Numbering(worker_sequence, chunk.sequence)
         self._uncommitted.append(_Uncommitted(worker_sequence, chunk.sequence, len(chunk.payload)))
+        self._uncommitted_bytes += len(chunk.payload)
+        if len(self._uncommitted) > _MAX_UNCOMMITTED:
+            self._forget_oldest()
         return NumberedChunk(chunk, worker_sequence, new_recording)
+
+    def _forget_oldest(self) -> None:
+        self._uncommitted_bytes -= self._uncommitted.popleft().size

@@ -78,6 +78,7 @@ class SessionRunner:
         self._persistence = SessionPersistence(session_id, context.store, context.metrics)
         self._frame_counter = FrameCounter()
         self._tick: asyncio.TimerHandle | None = None
+        self._tick_due = 0.0
         self._grace: asyncio.TimerHandle | None = None
 
     @property
@@ -186,7 +187,7 @@ class SessionRunner:
 
     def congested_stream(self) -> TaskStream | None:
         """A worker stream that is too far behind to take more, if there is one."""
-        return next((stream for _, stream in self._calls.congested()), None)
+        return self._calls.first_congested()
 
     def report_congestion(self) -> None:
         """Tell the client, by `flow`, how far behind its streams are while its socket is not read."""
@@ -261,6 +262,7 @@ class SessionRunner:
 
     def _finish(self, release: StoreRelease) -> None:
         self._cancel_grace()
+        self._cancel_tick()
         self._calls.cancel()
         self.quiet.set()
         self._persistence.release(release)
@@ -309,17 +311,23 @@ class SessionRunner:
     # --- time
 
     def _schedule_tick(self) -> None:
-        if self._tick is not None:
-            self._tick.cancel()
-            self._tick = None
+        """Arm the timer for the next deadline. One that is armed for an earlier moment stays: it looks again then."""
         deadline = self.session.next_deadline()
-        if deadline is not None:
-            delay = max(0.0, deadline - self._context.clock())
-            self._tick = asyncio.get_running_loop().call_later(delay, self._on_tick)
+        if deadline is None or (self._tick is not None and self._tick_due <= deadline):
+            return
+        self._cancel_tick()
+        self._tick_due = deadline
+        delay = max(0.0, deadline - self._context.clock())
+        self._tick = asyncio.get_running_loop().call_later(delay, self._on_tick)
 
     def _on_tick(self) -> None:
         self._tick = None
         self.perform(self.session.tick(self._context.clock()))
+
+    def _cancel_tick(self) -> None:
+        if self._tick is not None:
+            self._tick.cancel()
+            self._tick = None
 
     def _cancel_grace(self) -> None:
         if self._grace is not None:

@@ -61,6 +61,13 @@ class WorkerCalls:
         """A stream has ended: no more chunks of it come."""
         self._latest_chunk.pop(stream_id, None)
 
+    def first_congested(self) -> TaskStream | None:
+        """A call that is too far behind to take more; None: there is none."""
+        for stream in self._open.values():
+            if stream.congested:
+                return stream
+        return None
+
     def congested(self) -> list[tuple[TaskKey, TaskStream]]:
         """The calls that are too far behind to take more."""
         return [(key, stream) for key, stream in self._open.items() if stream.congested]

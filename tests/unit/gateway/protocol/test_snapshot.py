@@ -97,6 +97,19 @@ def test_the_client_is_asked_for_what_no_final_covers(fed: int, covered: int) ->
     assert [update["text"] for update in sent(actions, "transcript_update")] == (["word1"] if covered else [])
 
 
+@given(st.integers(1, 12), st.integers(0, 12))
+def test_a_snapshot_counts_what_is_committed_and_no_more(fed: int, covered: int) -> None:
+    covered = min(covered, fed)
+    kept = Kept()
+    session = begin(kept)
+    for number in range(fed):
+        feed(session, number)
+    if covered:
+        committed(session, kept, 1, covered)
+    totals = decode_snapshot(kept.snapshot).totals
+    assert (totals.chunks, totals.bytes) == (covered, covered * 8)
+
+
 def test_revisions_of_the_segment_under_way_go_on_rising() -> None:
     kept = Kept()
     session = begin(kept)
