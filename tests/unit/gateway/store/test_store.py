@@ -145,6 +145,21 @@ async def test_a_session_is_claimed_as_it_was_left(store: Store) -> None:
     assert not again.closed
 
 
+async def test_a_stream_that_ended_stays_ended(store: Store) -> None:
+    fill(store, "s1", "k1", segment(1))
+    store.end_stream("s1", "k1", b"at its end")
+    fill(store, "s1", "k1")
+    store.save_state("s1", "k1", b"late")
+    await done(store.add_segment("s1", "k1", segment(2), b"late"))
+    await store.touch(["s1"])
+    await store.sweep(50.0)
+    await done(store.release("s1", closed=False))
+    left = await store.claim("s1")
+    assert left is not None
+    assert [(each.ended, each.state) for each in left.streams] == [(True, b"at its end")]
+    assert left.streams[0].segments == (segment(1), segment(2))
+
+
 async def test_nothing_is_kept_of_a_stream_that_was_never_begun(store: Store) -> None:
     await done(store.begin_session("s1"))
     with pytest.raises(SessionUnknownError):
