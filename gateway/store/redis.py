@@ -26,7 +26,7 @@ import structlog
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.store.base import (
@@ -40,7 +40,7 @@ from gateway.store.base import (
     transcript_of,
 )
 from gateway.store.redis_ownership import OwnedStream, Ownership, ownership_of
-from gateway.store.redis_queue import BATCH, Arguments, Script, Write, WriteQueue
+from gateway.store.redis_queue import BATCH, Arguments, Script, StoreUnavailableError, Write, WriteQueue
 from gateway.store.redis_records import StreamRecord, keys_of, stored_session
 from gateway.store.redis_scripts import CLAIM, DELETE, RELEASE, RENEW, WRITE
 from gateway.transcript import Segment, Transcript
@@ -58,6 +58,8 @@ _RETRIES: Final = 5
 _RENEWALS_PER_LEASE: Final = 4
 # How long a renewal of retention waits for the queued writes.
 _RENEWAL_PATIENCE_S: Final = 1.0
+# Redis refuses a write, but may take it later: it is out of memory, or a failover has made it a replica.
+_TEMPORARY: Final = (OutOfMemoryError, ReadOnlyError)
 # What the scripts answer about a session that this gateway no longer owns.
 _LOSSES: Final = {b"lost": LossReason.CLAIMED, b"deleted": LossReason.DELETED}
 
@@ -65,9 +67,9 @@ _LOSSES: Final = {b"lost": LossReason.CLAIMED, b"deleted": LossReason.DELETED}
 class RedisStore:
     """Transcripts and sessions in Redis; `retention_s` and `lease_s` in seconds.
 
-    One task sends the writes in order, many at a time. While Redis does not answer, up to MAX_PENDING_WRITES writes
-    wait and are sent again; it does no harm to repeat one. Their futures fail once the library's retries are used up,
-    and the futures of later writes fail at once until Redis answers. So no client waits for an unreachable Redis.
+    One task sends the writes in order, many at a time. While Redis takes none, up to MAX_PENDING_WRITES writes wait and
+    are sent again; it does no harm to repeat one. Their futures fail once the library's retries are used up, and the
+    futures of later writes fail at once until Redis takes writes again, so that no client waits for it.
 
     If Redis loses its data, the store enters each session again, with its streams, their last states and their ends,
     and repeats the writes that failed. It keeps no finals, so those that Redis had are lost; it reports their number.
@@ -229,16 +231,22 @@ class RedisStore:
         self._queue.append(write)
         return write.done
 
-    async def _execute(self, batch: Sequence[Write]) -> Sequence[object] | None:
-        """Send a batch of writes. Returns the answers, or None if Redis does not answer."""
+    async def _execute(self, batch: Sequence[Write]) -> Sequence[object]:
+        """Send a batch of writes and return the answers. Raises StoreUnavailableError."""
         pipeline = self._redis.pipeline(transaction=False)
         for write in batch:
             await write.script(keys=keys_of(write.session_id), args=write.arguments, client=pipeline)
         try:
             async with pipeline:
-                return await pipeline.execute(raise_on_error=False)
+                answers: list[object] = await pipeline.execute(raise_on_error=False)
         except (RedisError, OSError):
-            return None
+            raise StoreUnavailableError("the store does not answer") from None
+        refusal = next((each for each in answers if isinstance(each, _TEMPORARY)), None)
+        if refusal is not None:
+            # After a failover the address leads to the new primary, but only for new connections.
+            await self._redis.connection_pool.disconnect(inuse_connections=False)
+            raise StoreUnavailableError(f"the store takes no writes ({type(refusal).__name__})")
+        return answers
 
     def _handle_answer(self, write: Write, answer: object) -> list[Write]:
         """Resolve a write. Returns the writes that have to follow it before all others."""

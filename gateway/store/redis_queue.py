@@ -1,4 +1,4 @@
-"""The queue of writes to Redis: sends them in order, many at a time, and keeps them while Redis does not answer."""
+"""The queue of writes to Redis: sends them in order, many at a time, and keeps them while Redis takes none."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ from gateway.store.redis_ownership import Ownership
 log = structlog.get_logger()
 
 BATCH: Final = 128
-# The pause between two tries while Redis does not answer, in addition to the library's own retries.
+# The pause between two tries while Redis takes no writes, in addition to the library's own retries.
 _PAUSE_S: Final = 0.5
 
 Arguments = tuple[str | bytes | int | float, ...]
 Script = Callable[..., Awaitable[object]]
+
+
+class StoreUnavailableError(StoreError):
+    """Redis takes no writes at present; the same writes may succeed later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +58,20 @@ class Write:
 class WriteQueue:
     """At most MAX_PENDING_WRITES writes, in order.
 
-    `execute` sends a batch and returns the answers, or None if Redis does not answer. `handle` resolves a write with
-    its answer and returns the writes that must be sent before all that wait.
+    `execute` sends a batch and returns the answers. It raises StoreUnavailableError if the batch has to be sent again.
+    `handle` resolves a write with its answer and returns the writes that must be sent before all that wait.
     """
 
     def __init__(
         self,
-        execute: Callable[[Sequence[Write]], Awaitable[Sequence[object] | None]],
+        execute: Callable[[Sequence[Write]], Awaitable[Sequence[object]]],
         handle: Callable[[Write, object], Iterable[Write]],
     ) -> None:
         self._execute = execute
         self._handle = handle
         self._waiting: deque[Write] = deque()
         self._filled = asyncio.Event()
-        self._is_unreachable = False
+        self._unavailable: StoreUnavailableError | None = None
         # Set while no write waits and none is being sent.
         self.emptied = asyncio.Event()
         self.emptied.set()
@@ -76,13 +80,13 @@ class WriteQueue:
         return len(self._waiting)
 
     def append(self, write: Write) -> None:
-        """Queue a write, or fail it if the queue is full. While Redis does not answer its future fails at once."""
+        """Queue a write, or fail it if the queue is full. While Redis takes no writes, its future fails at once."""
         if len(self._waiting) >= MAX_PENDING_WRITES:
             write.resolve(StoreError("too many writes are waiting"))
             return
         self._waiting.append(write)
-        if self._is_unreachable:
-            write.resolve(_no_answer())
+        if self._unavailable is not None:
+            write.resolve(self._unavailable)
         self._mark_filled()
 
     def put_first(self, writes: Sequence[Write]) -> None:
@@ -93,7 +97,7 @@ class WriteQueue:
 
     def fail_all(self) -> None:
         """Fail and forget all writes."""
-        self._fail_waiting()
+        self._fail_waiting(StoreError("the store is closed"))
         self._waiting.clear()
 
     async def run(self) -> None:
@@ -101,19 +105,22 @@ class WriteQueue:
         while True:
             await self._filled.wait()
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-            answers: Sequence[object] | None = None
+            error: StoreUnavailableError | None = StoreUnavailableError("the store does not answer")
             try:
                 answers = await self._execute(batch)
+                error = None
+            except StoreUnavailableError as unavailable:
+                error = unavailable
             finally:
-                if answers is None:
+                if error is not None:
                     self._waiting.extendleft(reversed(batch))
-                    self._fail_waiting()
-            if answers is not None:
-                self._handle_answers(batch, answers)
-            self._note_reachable(answers is not None)
-            if self._is_unreachable:
+                    self._fail_waiting(error)
+            self._note_availability(error)
+            if error is not None:
                 await asyncio.sleep(_PAUSE_S)
-            elif not self._waiting:
+                continue
+            self._handle_answers(batch, answers)
+            if not self._waiting:
                 self._filled.clear()
                 self.emptied.set()
 
@@ -123,20 +130,17 @@ class WriteQueue:
             following += self._handle(write, answer)
         self.put_first(following)
 
-    def _note_reachable(self, is_reachable: bool) -> None:
-        if self._is_unreachable is is_reachable:
-            self._is_unreachable = not is_reachable
-            event = "store answers again" if is_reachable else "store does not answer"
-            log.warning(event, writes=len(self._waiting))
+    def _note_availability(self, error: StoreUnavailableError | None) -> None:
+        if error is not None and self._unavailable is None:
+            log.warning("store takes no writes", reason=str(error), writes=len(self._waiting))
+        elif error is None and self._unavailable is not None:
+            log.warning("store takes writes again", writes=len(self._waiting))
+        self._unavailable = error
 
     def _mark_filled(self) -> None:
         self.emptied.clear()
         self._filled.set()
 
-    def _fail_waiting(self) -> None:
+    def _fail_waiting(self, error: StoreError) -> None:
         for write in self._waiting:
-            write.resolve(_no_answer())
-
-
-def _no_answer() -> StoreError:
-    return StoreError("the store does not answer")
+            write.resolve(error)

@@ -290,6 +290,37 @@ async def test_what_was_written_while_redis_was_away_is_kept_when_it_is_back(fre
     assert [each.segment_id for each in kept.streams[0].segments] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize(
+    ("refuse", "allow", "reason"),
+    [
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "OutOfMemoryError"),
+        (f"REPLICAOF {HOST} 1", "REPLICAOF NO ONE", "ReadOnlyError"),
+    ],
+)
+async def test_what_redis_refuses_for_a_while_is_kept_when_it_takes_writes_again(
+    fresh_redis: str, refuse: str, allow: str, reason: str
+) -> None:
+    store = RedisStore(fresh_redis, retention_s=50.0, lease_s=LEASE_S)
+    await store.start()
+    await done(fill(store, "s", "k"))
+    async with redis.asyncio.Redis.from_url(fresh_redis) as client:
+        await client.execute_command(*refuse.split())
+        try:
+            refused = [store.add_segment("s", "k", segment(1), None), store.end_stream("s", "k", b"at its end")]
+            for write in refused:
+                with pytest.raises(StoreError, match=reason):
+                    await done(write)
+        finally:
+            await client.execute_command(*allow.split())
+    async with asyncio.timeout(PATIENCE_S):
+        await store._queue.emptied.wait()
+    left = await store.claim("s")
+    await store.close()
+    assert left is not None
+    assert [(each.ended, each.state) for each in left.streams] == [(True, b"at its end")]
+    assert left.streams[0].segments == (segment(1),)
+
+
 async def test_a_redis_that_lost_its_data_is_noticed_and_keeps_what_follows(fresh_redis: str) -> None:
     store = RedisStore(fresh_redis, retention_s=60.0, lease_s=5.0)
     await store.start()
