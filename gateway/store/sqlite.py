@@ -6,9 +6,10 @@ import asyncio
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -30,7 +31,7 @@ from gateway.transcript import Segment, Transcript, Word
 
 T = TypeVar("T")
 
-# A write that comes while a batch of renewals runs waits for at most this many updates, about 2 ms.
+# A final that comes while a batch of renewals runs waits for at most this many updates: 2 to 5 ms.
 _TOUCH_BATCH: Final = 500
 _WORDS = tuple[Word, ...]
 _Statement = tuple[str, tuple[object, ...]]
@@ -90,7 +91,11 @@ class _Slots:
 
 
 class SqliteStore:
-    """Transcripts in one SQLite file. It has a write-ahead log, so a commit survives the death of the process."""
+    """Transcripts in one SQLite file. It has a write-ahead log, so a commit survives the death of the process.
+
+    A write that fails because the disk is full or the file is locked is reported and kept, and so are the writes after
+    it, up to MAX_PENDING_WRITES. They are repeated in order before the next write, in the next sweep, and on closing.
+    """
 
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.time) -> None:
         """Only one gateway may use the file. `path` None keeps everything in memory, for tests and trials."""
@@ -98,6 +103,7 @@ class SqliteStore:
         self._clock = clock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._slots = _Slots()
+        self._failed: deque[Callable[[], None]] = deque()  # the store's thread owns it
         self._db: sqlite3.Connection
 
     @property
@@ -108,7 +114,7 @@ class SqliteStore:
     def watch(
         self, lost: Callable[[str, LossReason], None], forgotten: Callable[[str, int], None] = ignore_forgotten
     ) -> None:
-        """See Store. Neither happens: no other gateway uses this file, and nothing leaves it unasked."""
+        """See Store. This store calls neither: no other gateway uses the file, and SQLite does not lose a commit."""
 
     async def start(self) -> None:
         """Open the file and create the tables. Raises StoreError."""
@@ -116,7 +122,13 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Finish the queued work, close the file and end the thread."""
-        await self._ask(lambda: self._db.close())  # noqa: PLW0108 (the attribute belongs to the thread)
+
+        def finish() -> None:
+            with suppress(sqlite3.OperationalError):
+                self._repeat_failed()
+            self._db.close()
+
+        await self._ask(finish)
         self._thread.shutdown(wait=False)
 
     async def holds(self, session_id: str) -> bool:
@@ -219,9 +231,11 @@ class SqliteStore:
 
         def erase() -> int:
             with self._db:
-                return self._db.execute(
-                    "DELETE FROM sessions WHERE touched_at < ?", (self._clock() - retention_s,)
-                ).rowcount
+                oldest = self._clock() - retention_s
+                deleted = self._db.execute("DELETE FROM sessions WHERE touched_at < ?", (oldest,)).rowcount
+            with suppress(sqlite3.OperationalError):
+                self._repeat_failed()
+            return deleted
 
         # Without a limit: there is never more than one sweep in the queue.
         return await self._ask(erase, None)
@@ -244,7 +258,7 @@ class SqliteStore:
             with self._db:
                 self._db.execute(statement, row)
 
-        return self._submit(work)
+        return self._submit(lambda: self._execute_in_order(work))
 
     def _write_of_stream(self, stream_key: str, *statements: _Statement) -> Future[None]:
         """Execute all statements in one transaction, or fail with SessionUnknownError if the stream is unknown."""
@@ -256,7 +270,25 @@ class SqliteStore:
                 for sql, values in statements:
                     self._db.execute(sql, values)
 
-        return self._submit(work)
+        return self._submit(lambda: self._execute_in_order(work))
+
+    def _execute_in_order(self, write: Callable[[], None]) -> None:
+        """Execute the writes that failed before, then this one. If that is not possible now, keep it for later."""
+        try:
+            self._repeat_failed()
+            write()
+        except sqlite3.OperationalError:
+            if len(self._failed) >= MAX_PENDING_WRITES:
+                raise QueueFullError("too many writes are waiting") from None
+            self._failed.append(write)
+            raise
+
+    def _repeat_failed(self) -> None:
+        """Execute the writes that failed before. Raises sqlite3.OperationalError if that is not possible now."""
+        while self._failed:
+            with suppress(SessionUnknownError):  # the session was deleted meanwhile
+                self._failed[0]()
+            self._failed.popleft()
 
     def _submit(self, work: Callable[[], T], limit: int | None = MAX_PENDING_WRITES) -> Future[T]:
         """Queue work. The future fails with QueueFullError if `limit` pieces of work are waiting."""

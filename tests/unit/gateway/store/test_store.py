@@ -581,6 +581,88 @@ async def test_a_file_keeps_finals_and_deletions_over_a_restart(tmp_path: Path) 
     assert b"said" not in path.read_bytes().replace(b"said", b"", 2)  # one text, one word: nothing of s2
 
 
+async def limit_pages(store: SqliteStore, pages: int) -> None:
+    """Let the file grow to so many pages, like a full disk; 0 for the pages that it has."""
+    await store._ask(lambda: store._db.execute(f"PRAGMA max_page_count = {pages or 1}").fetchone())
+
+
+ANY_SIZE = 2**30
+
+
+@pytest.mark.parametrize("repeated_by", ["write", "sweep", "close"])
+async def test_what_a_full_disk_refuses_is_written_in_order_when_there_is_room(
+    tmp_path: Path, clock: Clock, repeated_by: str
+) -> None:
+    path = tmp_path / "t.db"
+    store = SqliteStore(path, clock)
+    await store.start()
+    await done(fill(store, "s1", "k1", segment(1)))
+    await limit_pages(store, 0)
+    long = segment(2, "long " * 5000)
+    for write in (
+        store.add_segment("s1", "k1", long, b"state"),
+        store.end_stream("s1", "k1", b"at its end"),
+        store.release("s1", closed=True),
+    ):
+        with pytest.raises(StoreError, match="OperationalError"):
+            await done(write)
+    await limit_pages(store, ANY_SIZE)
+    if repeated_by == "write":
+        await done(store.begin_session("s2"))
+    elif repeated_by == "sweep":
+        assert await store.sweep(50.0) == 0
+    else:
+        await store.close()
+        store = SqliteStore(path, clock)
+        await store.start()
+    left = await store.claim("s1")
+    await store.close()
+    assert left is not None
+    assert left.closed
+    assert [(each.ended, each.state) for each in left.streams] == [(True, b"at its end")]
+    assert left.streams[0].segments == (segment(1), long)
+
+
+async def test_no_more_writes_are_kept_for_a_full_disk_than_may_wait(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.sqlite.MAX_PENDING_WRITES", 20)
+    store = SqliteStore(tmp_path / "t.db", clock)
+    await store.start()
+    await done(fill(store, "s1", "k1"))
+    await limit_pages(store, 0)
+    for number in range(20):
+        with pytest.raises(StoreError, match="OperationalError"):
+            await done(store.add_segment("s1", "k1", segment(number, "long " * 5000), None))
+    with pytest.raises(StoreError, match="too many writes"):
+        await done(store.add_segment("s1", "k1", segment(20), None))
+    assert await store.transcript("s1") is not None
+    await limit_pages(store, ANY_SIZE)
+    await store.sweep(50.0)
+    left = await store.claim("s1")
+    await store.close()
+    assert left is not None
+    assert [each.segment_id for each in left.streams[0].segments] == list(range(20))
+
+
+async def test_what_a_full_disk_refused_does_not_bring_a_deleted_session_back(tmp_path: Path, clock: Clock) -> None:
+    store = SqliteStore(tmp_path / "t.db", clock)
+    await store.start()
+    await done(fill(store, "s1", "k1", segment(1)))
+    await limit_pages(store, 0)
+    for write in (store.add_segment("s1", "k1", segment(2, "long " * 5000), None), store.begin_session("s1")):
+        with pytest.raises(StoreError):
+            await done(write)
+    await limit_pages(store, ANY_SIZE)
+    assert await store.delete("s1")
+    await done(store.begin_session("s2"))
+    left = await store.claim("s1")
+    await store.close()
+    assert left is not None
+    assert left.deleted
+    assert left.streams == ()
+
+
 async def test_a_store_that_cannot_be_opened(tmp_path: Path) -> None:
     path = tmp_path / "t.db"
     path.write_bytes(b"no database at all, but long enough to be looked at " * 40)
