@@ -438,15 +438,20 @@ async def test_with_a_full_queue_renewals_are_skipped_but_neither_finals_nor_the
         store = RedisStore(url, retention_s=60.0, lease_s=5.0)
         await store.start()
         await done(fill(store, "s1", "k1"))
-    writes = [store.add_segment("s1", "k1", segment(number), None) for number in range(RENEWALS_STOP_AT)]
-    assert await store.touch(["s1", "s2"]) == 2
-    if kind == "file":
-        writes += [store.add_segment("s1", "k1", segment(n), None) for n in range(RENEWALS_STOP_AT, MAX_PENDING_WRITES)]
-        with pytest.raises(StoreError, match="too many"):
-            await done(store.add_segment("s1", "k1", segment(MAX_PENDING_WRITES), None))
-    sweeping = asyncio.create_task(store.sweep(50.0))
-    await asyncio.sleep(0)
-    gate.set()
+    try:
+        writes = [store.add_segment("s1", "k1", segment(number), None) for number in range(RENEWALS_STOP_AT)]
+        async with asyncio.timeout(PATIENCE_S):
+            assert await store.touch(["s1", "s2"]) == 2
+        if kind == "file":
+            writes += [
+                store.add_segment("s1", "k1", segment(n), None) for n in range(RENEWALS_STOP_AT, MAX_PENDING_WRITES)
+            ]
+            with pytest.raises(StoreError, match="too many"):
+                await done(store.add_segment("s1", "k1", segment(MAX_PENDING_WRITES), None))
+        sweeping = asyncio.create_task(store.sweep(50.0))
+        await asyncio.sleep(0)
+    finally:
+        gate.set()
     for write in writes:
         await done(write)
     assert await sweeping == (1 if kind == "file" else 0)
