@@ -59,6 +59,20 @@ class Metrics:
         self.store_failures = Counter(
             "gateway_store_failures", "Writes that the transcript store did not confirm in time", registry=registry
         )
+        self.store_sessions_forgotten = Counter(
+            "gateway_store_sessions_forgotten",
+            "Sessions that Redis lost and that were entered again",
+            registry=registry,
+        )
+        self.store_finals_forgotten = Counter(
+            "gateway_store_finals_forgotten", "Finals that were lost with these sessions", registry=registry
+        )
+        self.store_renewals_skipped = Counter(
+            "gateway_store_renewals_skipped", "Sessions whose retention was not renewed in a round", registry=registry
+        )
+        self.store_sweeps_failed = Counter(
+            "gateway_store_sweeps_failed", "Rounds that could not delete old transcripts", registry=registry
+        )
 
     def _make_upstream_metrics(self) -> None:
         registry = self.registry

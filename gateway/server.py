@@ -29,8 +29,9 @@ from gateway.protocol.errors import CloseCode
 from gateway.protocol.limits import Limits
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import SessionDirectory
+from gateway.sessions.retention import RetentionSweeper
 from gateway.status import StatusSource
-from gateway.store.base import Store, StoreError
+from gateway.store.base import Store
 from gateway.store.factory import open_store
 from gateway.tls import ServerTls
 from gateway.upstream.config import BufferBounds, Deadlines, Probing, RetryPolicy, TlsSettings, UpstreamConfig
@@ -47,7 +48,6 @@ _BACKLOG: Final = 4096
 _FAILURE_BURST: Final = 20
 _FAILURE_REFILL_S: Final = 3.0
 _FAILURE_ADDRESSES: Final = 10_000
-_SWEEP_INTERVAL_S: Final = 300.0
 _CERTIFICATE_CHECK_S: Final = 10.0
 # Messages up to this many times the limit are read and refused with an error; larger ones only close the socket.
 _REFUSED_MESSAGES: Final = 2
@@ -140,7 +140,7 @@ class Gateway:
             tls = ServerTls(self._config.tls_cert, self._config.tls_key)
             self.wss_port = await self._start_ws(stack, self._config.wss_host, self._config.wss_port, tls.context)
             stack.push_async_callback(_cancel, asyncio.create_task(_keep_certificate(tls)))
-        sweeper = asyncio.create_task(self._sweep())
+        sweeper = asyncio.create_task(RetentionSweeper(self._context, self._directory).run())
         stack.push_async_callback(_cancel, sweeper)
         log.info("gateway listens", http_port=self.http_port, ws_port=self.ws_port, wss_port=self.wss_port)
 
@@ -231,19 +231,6 @@ class Gateway:
             self._sockets -= 1
             if not self._sockets:
                 self._no_sockets.set()
-
-    async def _sweep(self) -> None:
-        """Delete transcripts whose retention time is over, except those of live sessions."""
-        while True:
-            try:
-                await self._directory.touch()
-                gone = await self._store.sweep(self._config.retention_s)
-            except StoreError:
-                log.warning("retention sweep failed")
-            else:
-                if gone:
-                    log.info("transcripts deleted after retention", sessions=gone)
-            await asyncio.sleep(min(_SWEEP_INTERVAL_S, self._config.retention_s))
 
 
 @asynccontextmanager

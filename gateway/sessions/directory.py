@@ -41,7 +41,7 @@ class SessionDirectory:
         self._sessions: dict[str, SessionRunner] = {}  # in the order of their beginning
         self._unauthenticated: dict[SessionRunner, None] = {}
         self.draining = False
-        context.store.watch(self.lose)
+        context.store.watch(self.lose, self._count_forgotten)
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -130,10 +130,9 @@ class SessionDirectory:
         if runner is not None:
             runner.delete()
 
-    async def touch(self) -> None:
-        """Tell the store which sessions live, so that retention spares them. Raises StoreError."""
-        stored = [session_id for session_id, runner in self._sessions.items() if runner.phase.is_stored]
-        await self._context.store.touch(stored)
+    def stored_sessions(self) -> list[str]:
+        """The ids of the live sessions that the store has."""
+        return [session_id for session_id, runner in self._sessions.items() if runner.phase.is_stored]
 
     async def drain(self, seconds: float) -> None:
         """Begin nothing more; wait for due results, for `seconds` at most, then close all sockets (1012).
@@ -170,6 +169,10 @@ class SessionDirectory:
             return await self._context.store.holds(session_id)
         except StoreError:
             return True
+
+    def _count_forgotten(self, _session_id: str, finals: int) -> None:
+        self._context.metrics.store_sessions_forgotten.inc()
+        self._context.metrics.store_finals_forgotten.inc(finals)
 
     def _yield(self, runner: SessionRunner) -> None:
         log.info("session taken over", session_id=runner.session_id)

@@ -1,1 +1,1 @@
-"""What outlives sockets and processes: finals, sessions and stream snapshots, in SQLite or Redis."""
+"""The data that outlive sockets and processes: finals, sessions and stream snapshots, in SQLite or Redis."""

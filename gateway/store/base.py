@@ -1,8 +1,7 @@
-"""What a store keeps, and how: final segments, the directory of sessions, and where each stream stands.
+"""What a store keeps, and how: final segments, the directory of sessions, and the state of each stream.
 
-With that another process takes a session up behind its last commit. Media is never stored. Writes are handed over
-without waiting; each returns a future that is done once the write survives the death of the process. The order of
-writes is kept.
+With these, another process can continue a session behind its last commit. No store keeps media. A write does not wait:
+it returns a future, which completes once the write survives the death of the process. The order of writes is kept.
 """
 
 from __future__ import annotations
@@ -17,14 +16,20 @@ import msgspec
 from gateway.transcript import Segment, StreamTranscript, Transcript
 
 MAX_PENDING_WRITES: Final = 10_000
+# While so many writes wait, sessions are not renewed, so that a renewal never takes the place of a final.
+RENEWALS_STOP_AT: Final = MAX_PENDING_WRITES * 9 // 10
 
 
 class StoreError(Exception):
-    """A write or read that the store could not do. Carries no text of a transcript."""
+    """The store could not do a write or read. The message contains no text of a transcript."""
 
 
 class SessionUnknownError(StoreError):
-    """A write for a session that the store has forgotten, as a Redis does that restarts without its data."""
+    """The store does not know the session or stream of a write, for example because Redis restarted empty."""
+
+
+def ignore_forgotten(session_id: str, finals: int) -> None:
+    """The default for `forgotten` in `Store.watch`."""
 
 
 class StreamStart(msgspec.Struct, frozen=True):
@@ -37,7 +42,7 @@ class StreamStart(msgspec.Struct, frozen=True):
 
 
 class StoredStream(msgspec.Struct, frozen=True):
-    """A stream as another process left it. `state` is what `save_state` was given last, empty if nothing."""
+    """A stream as another process left it. `state` is the last one that was saved, empty if there is none."""
 
     stream_key: str
     stream_id: str
@@ -50,7 +55,7 @@ class StoredStream(msgspec.Struct, frozen=True):
 class StoredSession(msgspec.Struct, frozen=True):
     """A session as another process left it, its streams in the order in which they began.
 
-    `closed`: it was over, `deleted`: it must not come to life again.
+    `closed`: it is over. `deleted`: it must not be continued or begun again.
     """
 
     created_at: float = 0.0
@@ -60,73 +65,86 @@ class StoredSession(msgspec.Struct, frozen=True):
 
 
 class LossReason(Enum):
-    """Why a session is no longer this gateway's."""
+    """Why this gateway no longer owns a session."""
 
     CLAIMED = "claimed"
     DELETED = "deleted"
 
 
 class Store(Protocol):
-    """Where finals are kept. Futures of writes fail with StoreError; a deleted session takes no writes.
+    """The place where finals are kept. The futures of writes fail with StoreError.
 
-    A session belongs to one gateway at a time: to the last that claimed it. From others it takes no writes.
+    One gateway at a time owns a session: the one that claimed it last. The store refuses writes from other gateways,
+    and all writes for a deleted session.
     """
 
     @property
     def durable(self) -> bool:
-        """Whether what is kept outlives this process."""
+        """Whether the data outlive this process."""
 
-    def watch(self, lost: Callable[[str, LossReason], None]) -> None:
-        """Have `lost` called, on the event loop, with each session that another gateway claimed, or deleted."""
+    def watch(
+        self, lost: Callable[[str, LossReason], None], forgotten: Callable[[str, int], None] = ignore_forgotten
+    ) -> None:
+        """Set callbacks, which run on the event loop.
+
+        The store calls `lost` when another gateway has claimed a session of this gateway, or a session was deleted. It
+        calls `forgotten` when its server has lost a session, with the number of finals that are lost with it.
+        """
 
     async def start(self) -> None:
-        """Make ready. Raises StoreError when the place cannot be used."""
+        """Open the store. Raises StoreError."""
 
     async def close(self) -> None:
-        """Finish what was handed over, then let go."""
+        """Finish the queued writes, then close the store."""
 
     async def holds(self, session_id: str) -> bool:
-        """Whether a session is still this gateway's own; a lease that ran out is taken again."""
+        """Whether this gateway still owns a session. Renews the lease, even if it has expired."""
 
     async def claim(self, session_id: str) -> StoredSession | None:
-        """Make a session this gateway's own, and read it; None when it is unknown. A deleted one is not claimed."""
+        """Read a session and make this gateway its owner. None if it is unknown. A deleted session gets no owner."""
 
     def begin_session(self, session_id: str) -> Future[None]:
-        """Enter a session into the directory as this gateway's own."""
+        """Enter a session into the directory, with this gateway as its owner."""
 
-    async def touch(self, session_ids: Sequence[str]) -> None:
-        """Spare these sessions from retention for now. Gives way to other writes. Raises StoreError."""
+    async def touch(self, session_ids: Sequence[str]) -> int:
+        """Renew the retention time of these sessions. Returns for how many it did not, because finals were waiting.
+
+        Raises StoreError.
+        """
 
     def release(self, session_id: str, *, closed: bool) -> Future[None]:
-        """Let go of a session. `closed`: it is over; else another gateway may take it up."""
+        """Give up the ownership of a session. `closed`: it is over; otherwise another gateway may claim it."""
 
     def begin_stream(self, stream: StreamStart) -> Future[None]:
         """Enter a media stream of a known session."""
 
     def add_segment(self, session_id: str, stream_key: str, segment: Segment, state: bytes | None) -> Future[None]:
-        """Keep a final, and in the same write where the stream stands with it.
+        """Keep a final and, in the same write, the state of its stream. `state` None leaves the state as it is.
 
-        A segment already kept stays as it is, for finals never change. `state` None: the one before stays.
+        A segment that is already kept does not change, because finals never do.
         """
 
     def save_state(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
-        """Keep where a stream stands."""
+        """Keep the state of a stream, unless it has ended."""
 
     def end_stream(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
-        """No more segments come; `state` tells how the stream ended."""
+        """Mark a stream as ended and keep its last state. An ended stream stays ended."""
 
     async def transcript(self, session_id: str) -> Transcript | None:
-        """What is kept of a session; None when it is unknown or deleted."""
+        """The transcript of a session; None if it is unknown or deleted."""
 
     async def delete(self, session_id: str) -> bool:
-        """Delete a session with all its text at once; its bare name stays until retention ends. False if unknown."""
+        """Delete a session with all its text. Its id stays until the retention time is over. False if it is unknown."""
 
     async def sweep(self, retention_s: float) -> int:
-        """Delete sessions not touched for longer than that; returns how many."""
+        """Delete the sessions without a write or renewal for longer than `retention_s`. Returns how many.
+
+        Runs even if the queue of writes is full. Raises StoreError.
+        """
 
 
 def transcript_of(session_id: str, stored: StoredSession) -> Transcript:
-    """What is read of a session."""
+    """The transcript of a session."""
     return Transcript(
         session_id,
         stored.created_at,

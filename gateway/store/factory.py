@@ -1,4 +1,4 @@
-"""Which store the settings name."""
+"""Chooses the store that the settings name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.store.sqlite import SqliteStore
 
 
 def open_store(config: GatewayConfig) -> Store:
-    """The store of `config.store`, whose form is checked there; it is not started yet."""
+    """The store that `config.store` names, not started yet. The configuration has checked the URL."""
     if config.store.startswith("redis"):
         return RedisStore(config.store, retention_s=config.retention_s, lease_s=config.store_lease_s)
     return SqliteStore(None if config.store.startswith("memory") else sqlite_path(config.store))

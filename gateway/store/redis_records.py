@@ -1,4 +1,4 @@
-"""How a session stands in Redis: the names of its keys, and what a script returns of it."""
+"""How Redis holds a session: the names of its keys, and how to read the answer of the script CLAIM."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ class StreamRecord(msgspec.Struct, frozen=True, array_like=True):
 
 
 def keys_of(session_id: str) -> list[str]:
-    """The keys of a session; one hash tag keeps them on one node of a cluster."""
+    """The keys of a session. Their common hash tag puts them on one node of a cluster."""
     return [f"talkup:{{{session_id}}}:{name}" for name in KEYS]
 
 
 def _pairs(flat: Sequence[bytes]) -> Mapping[bytes, bytes]:
-    """The answer of HGETALL inside a script: fields and values in turn."""
+    """The answer of HGETALL inside a script, a list of fields and values in turn, as a mapping."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def stored_session(answer: Sequence[Sequence[bytes]]) -> StoredSession:
+    """The session in an answer of CLAIM that is not empty."""
     session, states, segments = _pairs(answer[0]), _pairs(answer[2]), _pairs(answer[3])
     records = [msgspec.msgpack.decode(record, type=StreamRecord) for record in answer[1]]
     finals: dict[str, list[Segment]] = {record.stream_key: [] for record in records}

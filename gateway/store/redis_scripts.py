@@ -1,46 +1,66 @@
-"""What runs inside Redis: each script sees a session's keys at one moment, so that no two gateways write to it."""
+"""The Lua scripts that run inside Redis. Each is atomic, so no two gateways write to a session at the same time."""
 
 from __future__ import annotations
 
 from typing import Final
 
-# The names of the keys of a session, after its own.
+# The keys of a session; each name follows the session's own prefix.
 KEYS: Final = ("session", "streams", "states", "segments", "owner")
 
-# `owner` is a lease, which runs out; `holder`, the gateway that claimed the session last, stays: what one before it had
-# waiting comes too late, however long that was away.
-# KEYS: a session's keys in the order above. ARGV: owner, lease ms, retention ms, now, what, and what it needs.
+# `owner` is a lease, which expires. `holder` is the gateway that claimed the session last, and it stays: Redis refuses
+# the delayed writes of an earlier gateway, however long that gateway could not reach Redis.
+#
+# Answers: `ok`; `lost`: another gateway claimed the session; `deleted`; `unknown`: Redis does not have the session;
+# `unknown_stream`: it has the session but not the stream.
+#
+# KEYS: a session's keys in the order above. ARGV: owner, lease in ms, retention in ms, the kind of write, its values.
+# `session` has the values created_at and "1" if Redis had the session before, in which case it is not created again.
+# `enter` has created_at, then for each stream: key, record, state, and "1" if it has ended. It changes no stream that
+# is there. Nothing changes the state of a stream that has ended, except a repeated `end`.
 WRITE: Final = """
 if redis.call('HEXISTS', KEYS[1], 'deleted') == 1 then return 'deleted' end
 local owner = redis.call('GET', KEYS[5])
 if owner and owner ~= ARGV[1] then return 'lost' end
 local holder = redis.call('HGET', KEYS[1], 'holder')
 if holder and holder ~= ARGV[1] then return 'lost' end
-local what = ARGV[5]
-if what == 'session' then
-    redis.call('HSETNX', KEYS[1], 'created_at', ARGV[4])
+local kind = ARGV[4]
+local is_known = redis.call('EXISTS', KEYS[1]) == 1
+if kind == 'session' then
+    if ARGV[6] == '1' and not is_known then return 'unknown' end
+    redis.call('HSETNX', KEYS[1], 'created_at', ARGV[5])
     redis.call('HSET', KEYS[1], 'holder', ARGV[1])
     redis.call('HDEL', KEYS[1], 'closed')
-elseif redis.call('EXISTS', KEYS[1]) == 0 then
+elseif kind == 'enter' then
+    redis.call('HSETNX', KEYS[1], 'created_at', ARGV[5])
+    redis.call('HSET', KEYS[1], 'holder', ARGV[1])
+    for i = 6, #ARGV, 4 do
+        if redis.call('HSETNX', KEYS[3], ARGV[i], ARGV[i + 2]) == 1 then
+            redis.call('RPUSH', KEYS[2], ARGV[i + 1])
+            if ARGV[i + 3] == '1' then redis.call('HSET', KEYS[1], 'ended:' .. ARGV[i], '1') end
+        end
+    end
+elseif not is_known then
     return 'unknown'
-elseif what == 'stream' then
-    if redis.call('HSETNX', KEYS[3], ARGV[6], '') == 1 then redis.call('RPUSH', KEYS[2], ARGV[7]) end
-elseif redis.call('HEXISTS', KEYS[3], ARGV[6]) == 0 then
-    return 'unknown'
-elseif what == 'segment' then
-    redis.call('HSETNX', KEYS[4], ARGV[6] .. ':' .. ARGV[7], ARGV[8])
-    if ARGV[9] ~= '' then redis.call('HSET', KEYS[3], ARGV[6], ARGV[9]) end
-elseif what == 'state' then
-    redis.call('HSET', KEYS[3], ARGV[6], ARGV[7])
-elseif what == 'end' then
-    redis.call('HSET', KEYS[1], 'ended:' .. ARGV[6], '1')
-    redis.call('HSET', KEYS[3], ARGV[6], ARGV[7])
+elseif kind == 'stream' then
+    if redis.call('HSETNX', KEYS[3], ARGV[5], '') == 1 then redis.call('RPUSH', KEYS[2], ARGV[6]) end
+elseif kind ~= 'touch' then
+    if redis.call('HEXISTS', KEYS[3], ARGV[5]) == 0 then return 'unknown_stream' end
+    local is_open = redis.call('HEXISTS', KEYS[1], 'ended:' .. ARGV[5]) == 0
+    if kind == 'segment' then
+        redis.call('HSETNX', KEYS[4], ARGV[5] .. ':' .. ARGV[6], ARGV[7])
+        if ARGV[8] ~= '' and is_open then redis.call('HSET', KEYS[3], ARGV[5], ARGV[8]) end
+    elseif kind == 'state' and is_open then
+        redis.call('HSET', KEYS[3], ARGV[5], ARGV[6])
+    elseif kind == 'end' then
+        redis.call('HSET', KEYS[1], 'ended:' .. ARGV[5], '1')
+        redis.call('HSET', KEYS[3], ARGV[5], ARGV[6])
+    end
 end
 redis.call('SET', KEYS[5], ARGV[1], 'PX', ARGV[2])
 for i = 1, 4 do redis.call('PEXPIRE', KEYS[i], ARGV[3]) end
 return 'ok'
 """
-# What is read first, and taken: ARGV: owner, lease ms. An empty answer: unknown.
+# Reads a session and claims it. ARGV: owner, empty to read only; lease in ms. The answer for an unknown one is empty.
 CLAIM: Final = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
 if redis.call('HEXISTS', KEYS[1], 'deleted') == 0 and ARGV[1] ~= '' then
@@ -52,6 +72,7 @@ return {
     redis.call('HGETALL', KEYS[3]), redis.call('HGETALL', KEYS[4])
 }
 """
+# Renews the lease. ARGV: owner, lease in ms.
 RENEW: Final = """
 if redis.call('HEXISTS', KEYS[1], 'deleted') == 1 then return 'deleted' end
 local owner = redis.call('GET', KEYS[5])
@@ -59,21 +80,26 @@ if owner and owner ~= ARGV[1] then return 'lost' end
 local holder = redis.call('HGET', KEYS[1], 'holder')
 if holder and holder ~= ARGV[1] then return 'lost' end
 redis.call('SET', KEYS[5], ARGV[1], 'PX', ARGV[2])
+if redis.call('EXISTS', KEYS[1]) == 0 then return 'unknown' end
 return 'ok'
 """
-# ARGV: owner, retention ms, whether the session is over.
+# Ends the lease; does nothing if the session is another gateway's, or deleted. A lease that expired does not matter.
+# ARGV: owner, retention in ms, "1" if the session is over.
 RELEASE: Final = """
-if redis.call('GET', KEYS[5]) ~= ARGV[1] then return 'ok' end
+if redis.call('EXISTS', KEYS[1]) == 0 then return 'unknown' end
+if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1] then return 'ok' end
 redis.call('DEL', KEYS[5])
-if ARGV[3] == '1' and redis.call('EXISTS', KEYS[1]) == 1 then
+if ARGV[3] == '1' then
     redis.call('HSET', KEYS[1], 'closed', '1')
     redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
 return 'ok'
 """
-# ARGV: retention ms.
+# Deletes a session and leaves a mark, so that no delayed write brings it back. ARGV: retention in ms, "1" if the
+# asking gateway holds the session: then it is marked as deleted even if Redis has lost it.
 DELETE: Final = """
-if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('HEXISTS', KEYS[1], 'deleted') == 1 then return 0 end
+if redis.call('HEXISTS', KEYS[1], 'deleted') == 1 then return 0 end
+if redis.call('EXISTS', KEYS[1]) == 0 and ARGV[2] ~= '1' then return 0 end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5])
 redis.call('HSET', KEYS[1], 'deleted', '1')
 redis.call('PEXPIRE', KEYS[1], ARGV[1])

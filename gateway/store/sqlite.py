@@ -1,4 +1,4 @@
-"""The store of one gateway: a SQLite file. One thread owns the connection; its queue is bounded."""
+"""The store of a single gateway: a SQLite file. One thread owns the connection; the queue of that thread is bounded."""
 
 from __future__ import annotations
 
@@ -6,29 +6,33 @@ import asyncio
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from gateway.store.base import (
     MAX_PENDING_WRITES,
+    RENEWALS_STOP_AT,
     LossReason,
     SessionUnknownError,
     StoredSession,
     StoredStream,
     StoreError,
     StreamStart,
+    ignore_forgotten,
     transcript_of,
 )
 from gateway.transcript import Segment, Transcript, Word
 
 T = TypeVar("T")
 
-_TOUCH_BATCH = 500
+# A final that comes while a batch of renewals runs waits for at most this many updates: 2 to 5 ms.
+_TOUCH_BATCH: Final = 500
 _WORDS = tuple[Word, ...]
 _Statement = tuple[str, tuple[object, ...]]
 
@@ -53,7 +57,7 @@ CREATE TABLE IF NOT EXISTS segments (
 """
 
 
-# Columns that files of earlier versions do not have.
+# Columns that files of earlier versions lack.
 _ADDED_COLUMNS = (
     ("sessions", "closed", "INTEGER NOT NULL DEFAULT 0"),
     ("streams", "state", "BLOB NOT NULL DEFAULT x''"),
@@ -61,15 +65,45 @@ _ADDED_COLUMNS = (
 )
 
 
+class QueueFullError(StoreError):
+    """Too many writes are waiting."""
+
+
+class _Slots:
+    """Counts the work in the queue. The event loop takes slots, the store's thread gives them back."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken = 0
+
+    def take(self, limit: int | None) -> bool:
+        """Take a slot, unless `limit` slots or more are taken."""
+        with self._lock:
+            if limit is not None and self._taken >= limit:
+                return False
+            self._taken += 1
+            return True
+
+    def give_back(self) -> None:
+        """Give back a slot."""
+        with self._lock:
+            self._taken -= 1
+
+
 class SqliteStore:
-    """Transcripts in one SQLite file; with a write-ahead log a commit survives the death of the process."""
+    """Transcripts in one SQLite file. It has a write-ahead log, so a commit survives the death of the process.
+
+    A write that fails because the disk is full or the file is locked is reported and kept, and so are the writes after
+    it, up to MAX_PENDING_WRITES. They are repeated in order before the next write, in the next sweep, and on closing.
+    """
 
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.time) -> None:
-        """`path` None keeps everything in memory, for tests and throw-away gateways. A file is one gateway's own."""
+        """Only one gateway may use the file. `path` None keeps everything in memory, for tests and trials."""
         self._path = path
         self._clock = clock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        self._room = threading.Semaphore(MAX_PENDING_WRITES)
+        self._slots = _Slots()
+        self._failed: deque[Callable[[], None]] = deque()  # the store's thread owns it
         self._db: sqlite3.Connection
 
     @property
@@ -77,16 +111,24 @@ class SqliteStore:
         """See Store."""
         return self._path is not None
 
-    def watch(self, lost: Callable[[str, LossReason], None]) -> None:
-        """See Store: nobody else claims a session of this file."""
+    def watch(
+        self, lost: Callable[[str, LossReason], None], forgotten: Callable[[str, int], None] = ignore_forgotten
+    ) -> None:
+        """See Store. This store calls neither: no other gateway uses the file, and SQLite does not lose a commit."""
 
     async def start(self) -> None:
-        """Open the file, make the tables. Raises StoreError."""
+        """Open the file and create the tables. Raises StoreError."""
         await self._ask(self._open)
 
     async def close(self) -> None:
-        """Finish the queue, close the file, end the thread."""
-        await self._ask(lambda: self._db.close())  # noqa: PLW0108 (the attribute belongs to the thread)
+        """Finish the queued work, close the file and end the thread."""
+
+        def finish() -> None:
+            with suppress(sqlite3.OperationalError):
+                self._repeat_failed()
+            self._db.close()
+
+        await self._ask(finish)
         self._thread.shutdown(wait=False)
 
     async def holds(self, session_id: str) -> bool:
@@ -111,8 +153,8 @@ class SqliteStore:
         )
         return self._write(statement, (session_id, now, now))
 
-    async def touch(self, session_ids: Sequence[str]) -> None:
-        """See Store: many sessions in one write, one such write at a time."""
+    async def touch(self, session_ids: Sequence[str]) -> int:
+        """See Store. Renews many sessions in one write, one such write at a time."""
         statement = "UPDATE sessions SET touched_at = ? WHERE session_id = ? AND NOT deleted"
         for at in range(0, len(session_ids), _TOUCH_BATCH):
             now = self._clock()
@@ -122,7 +164,11 @@ class SqliteStore:
                 with self._db:
                     self._db.executemany(statement, rows)
 
-            await self._ask(work)
+            try:
+                await self._ask(work, RENEWALS_STOP_AT)
+            except QueueFullError:
+                return len(session_ids) - at
+        return 0
 
     def begin_stream(self, stream: StreamStart) -> Future[None]:
         """See Store."""
@@ -185,11 +231,14 @@ class SqliteStore:
 
         def erase() -> int:
             with self._db:
-                return self._db.execute(
-                    "DELETE FROM sessions WHERE touched_at < ?", (self._clock() - retention_s,)
-                ).rowcount
+                oldest = self._clock() - retention_s
+                deleted = self._db.execute("DELETE FROM sessions WHERE touched_at < ?", (oldest,)).rowcount
+            with suppress(sqlite3.OperationalError):
+                self._repeat_failed()
+            return deleted
 
-        return await self._ask(erase)
+        # Without a limit: there is never more than one sweep in the queue.
+        return await self._ask(erase, None)
 
     def _open(self) -> None:
         if self._path is not None:
@@ -198,7 +247,7 @@ class SqliteStore:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute("PRAGMA foreign_keys = ON")
-        self._db.execute("PRAGMA secure_delete = ON")  # deleted text leaves the file too
+        self._db.execute("PRAGMA secure_delete = ON")  # overwrite deleted text in the file
         self._db.executescript(_SCHEMA)
         for table, column, declaration in _ADDED_COLUMNS:
             if column not in {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}:
@@ -209,10 +258,10 @@ class SqliteStore:
             with self._db:
                 self._db.execute(statement, row)
 
-        return self._submit(work)
+        return self._submit(lambda: self._execute_in_order(work))
 
     def _write_of_stream(self, stream_key: str, *statements: _Statement) -> Future[None]:
-        """Execute all statements in one transaction. The future fails with SessionUnknownError without the stream."""
+        """Execute all statements in one transaction, or fail with SessionUnknownError if the stream is unknown."""
 
         def work() -> None:
             with self._db:
@@ -221,26 +270,46 @@ class SqliteStore:
                 for sql, values in statements:
                     self._db.execute(sql, values)
 
-        return self._submit(work)
+        return self._submit(lambda: self._execute_in_order(work))
 
-    def _submit(self, work: Callable[[], T]) -> Future[T]:
+    def _execute_in_order(self, write: Callable[[], None]) -> None:
+        """Execute the writes that failed before, then this one. If that is not possible now, keep it for later."""
+        try:
+            self._repeat_failed()
+            write()
+        except sqlite3.OperationalError:
+            if len(self._failed) >= MAX_PENDING_WRITES:
+                raise QueueFullError("too many writes are waiting") from None
+            self._failed.append(write)
+            raise
+
+    def _repeat_failed(self) -> None:
+        """Execute the writes that failed before. Raises sqlite3.OperationalError if that is not possible now."""
+        while self._failed:
+            with suppress(SessionUnknownError):  # the session was deleted meanwhile
+                self._failed[0]()
+            self._failed.popleft()
+
+    def _submit(self, work: Callable[[], T], limit: int | None = MAX_PENDING_WRITES) -> Future[T]:
+        """Queue work. The future fails with QueueFullError if `limit` pieces of work are waiting."""
+
         def guarded() -> T:
             try:
                 return work()
             except (sqlite3.Error, OSError) as error:
-                # The library's text may quote values: only its kind goes on.
+                # The library's text may quote values, so only the name of the error is passed on.
                 raise StoreError(f"the transcript store failed ({type(error).__name__})") from None
             finally:
-                self._room.release()
+                self._slots.give_back()
 
-        if not self._room.acquire(blocking=False):
+        if not self._slots.take(limit):
             refused: Future[T] = Future()
-            refused.set_exception(StoreError("too many writes are waiting"))
+            refused.set_exception(QueueFullError("too many writes are waiting"))
             return refused
         return self._thread.submit(guarded)
 
-    async def _ask(self, work: Callable[[], T]) -> T:
-        return await asyncio.wrap_future(self._submit(work))
+    async def _ask(self, work: Callable[[], T], limit: int | None = MAX_PENDING_WRITES) -> T:
+        return await asyncio.wrap_future(self._submit(work, limit))
 
     def _read(self, session_id: str) -> Transcript | None:
         stored = self._stored(session_id)
@@ -282,7 +351,7 @@ class SqliteStore:
 
 
 def _state(stream_key: str, state: bytes) -> _Statement:
-    return "UPDATE streams SET state = ? WHERE stream_key = ?", (state, stream_key)
+    return "UPDATE streams SET state = ? WHERE stream_key = ? AND NOT ended", (state, stream_key)
 
 
 def _touch(now: float, session_id: str) -> _Statement:

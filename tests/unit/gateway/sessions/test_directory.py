@@ -7,11 +7,13 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+import redis.asyncio
 
 from bench.harness.redis_server import running_redis
 from gateway.outbox import Closing
-from gateway.protocol.states import SessionPhase
+from gateway.protocol.states import SessionPhase, StreamPhase
 from gateway.sessions.directory import DirectoryFullError, SessionDeletedError, SessionDirectory, SessionEndingError
+from gateway.store.base import SessionUnknownError
 from gateway.store.redis import RedisStore
 from gateway.store.sqlite import SqliteStore
 from tests.fakes.worker_server import Script
@@ -177,3 +179,30 @@ async def test_what_happens_to_a_session_at_another_gateway_is_told_as_it_is(
             assert socket.errors() == [code]
             assert directory.get("s1") is None
         await other.close()
+
+
+async def test_a_stream_that_ended_does_not_run_again_after_redis_lost_its_data(tmp_path: Path) -> None:
+    """Another gateway continues the open stream of the session and leaves the ended one ended."""
+    with running_redis(tmp_path) as url:
+        async with running_directory(RedisStore(url, retention_s=50.0, lease_s=600.0)) as directory:
+            store, socket = directory._context.store, Socket()
+            runner = await directory.open("s1")
+            begin(runner, socket)
+            runner.receive(b"one1")
+            runner.receive('{"type": "stream_end", "stream_id": "abc"}')
+            await socket.get("stream_ended")
+            runner.receive('{"type": "stream_start", "stream_id": "def", "format": "audio/pcm;rate=16000"}')
+            await asyncio.wrap_future(store.begin_session("s1"))
+            async with redis.asyncio.Redis.from_url(url) as client:
+                await client.flushall()
+            with pytest.raises(SessionUnknownError):
+                await asyncio.wrap_future(store.begin_session("s1"))
+            await asyncio.wrap_future(store.begin_session("s1"))
+            value = directory._context.metrics.registry.get_sample_value
+            assert value("gateway_store_sessions_forgotten_total") == 1
+            assert value("gateway_store_finals_forgotten_total") == 1
+            async with running_directory(RedisStore(url, retention_s=50.0, lease_s=600.0)) as elsewhere:
+                restored = await elsewhere.find("s1")
+                assert restored is not None
+                phases = {name: stream.phase for name, stream in restored.session.streams.items()}
+                assert phases == {"abc": StreamPhase.ENDED, "def": StreamPhase.OPEN}

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from contextlib import closing, suppress
@@ -14,8 +15,16 @@ import redis.asyncio
 from bench.harness.fault_proxy import fault_proxy
 from bench.harness.redis_server import running_redis
 from bench.harness.stack import HOST, free_port
-from gateway.store.base import MAX_PENDING_WRITES, LossReason, SessionUnknownError, Store, StoreError, StreamStart
-from gateway.store.redis import RedisStore, _stopped
+from gateway.store.base import (
+    MAX_PENDING_WRITES,
+    RENEWALS_STOP_AT,
+    LossReason,
+    SessionUnknownError,
+    Store,
+    StoreError,
+    StreamStart,
+)
+from gateway.store.redis import RedisStore, _stop
 from gateway.store.sqlite import SqliteStore
 from gateway.transcript import Segment, Word
 
@@ -136,6 +145,21 @@ async def test_a_session_is_claimed_as_it_was_left(store: Store) -> None:
     assert not again.closed
 
 
+async def test_a_stream_that_ended_stays_ended(store: Store) -> None:
+    fill(store, "s1", "k1", segment(1))
+    store.end_stream("s1", "k1", b"at its end")
+    fill(store, "s1", "k1")
+    store.save_state("s1", "k1", b"late")
+    await done(store.add_segment("s1", "k1", segment(2), b"late"))
+    await store.touch(["s1"])
+    await store.sweep(50.0)
+    await done(store.release("s1", closed=False))
+    left = await store.claim("s1")
+    assert left is not None
+    assert [(each.ended, each.state) for each in left.streams] == [(True, b"at its end")]
+    assert left.streams[0].segments == (segment(1), segment(2))
+
+
 async def test_nothing_is_kept_of_a_stream_that_was_never_begun(store: Store) -> None:
     await done(store.begin_session("s1"))
     with pytest.raises(SessionUnknownError):
@@ -233,7 +257,7 @@ async def test_what_comes_late_is_not_taken_after_another_gateway_had_the_sessio
     await done(second.save_state("s", "k", b"newer"))
     await done(second.release("s", closed=False))
     for late in (first.save_state("s", "k", b"older"), first.begin_session("s")):
-        with pytest.raises(StoreError, match="not this gateway's"):
+        with pytest.raises(StoreError, match="does not own the session"):
             await done(late)
     assert not await first.holds("s")
     taken = await first.claim("s")
@@ -258,12 +282,43 @@ async def test_what_was_written_while_redis_was_away_is_kept_when_it_is_back(fre
         assert later.done(), "a Redis that is known to be away keeps nobody waiting"
         proxy.heal()
         async with asyncio.timeout(10):
-            await store._emptied.wait()
+            await store._queue.emptied.wait()
         await done(store.add_segment("s", "k", segment(4), b"state"))
         kept = await store.transcript("s")
         await store.close()
     assert kept is not None
     assert [each.segment_id for each in kept.streams[0].segments] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("refuse", "allow", "reason"),
+    [
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "OutOfMemoryError"),
+        (f"REPLICAOF {HOST} 1", "REPLICAOF NO ONE", "ReadOnlyError"),
+    ],
+)
+async def test_what_redis_refuses_for_a_while_is_kept_when_it_takes_writes_again(
+    fresh_redis: str, refuse: str, allow: str, reason: str
+) -> None:
+    store = RedisStore(fresh_redis, retention_s=50.0, lease_s=LEASE_S)
+    await store.start()
+    await done(fill(store, "s", "k"))
+    async with redis.asyncio.Redis.from_url(fresh_redis) as client:
+        await client.execute_command(*refuse.split())
+        try:
+            refused = [store.add_segment("s", "k", segment(1), None), store.end_stream("s", "k", b"at its end")]
+            for write in refused:
+                with pytest.raises(StoreError, match=reason):
+                    await done(write)
+        finally:
+            await client.execute_command(*allow.split())
+    async with asyncio.timeout(PATIENCE_S):
+        await store._queue.emptied.wait()
+    left = await store.claim("s")
+    await store.close()
+    assert left is not None
+    assert [(each.ended, each.state) for each in left.streams] == [(True, b"at its end")]
+    assert left.streams[0].segments == (segment(1),)
 
 
 async def test_a_redis_that_lost_its_data_is_noticed_and_keeps_what_follows(fresh_redis: str) -> None:
@@ -328,10 +383,100 @@ async def test_touching_more_sessions_than_may_wait_refuses_no_final(
         await store.close()
 
 
-async def test_a_touched_session_is_spared_by_retention(store: Store, clock: Clock) -> None:
-    await done(fill(store, "s1", "k1", segment(1)))
-    await store.touch(["s1", "unknown"])
-    assert await store.transcript("s1") is not None
+async def test_a_touched_session_is_spared_by_retention(tmp_path: Path, clock: Clock) -> None:
+    store = SqliteStore(tmp_path / "t.db", clock)
+    await store.start()
+    fill(store, "touched", "k1", segment(1))
+    await done(fill(store, "other", "k2", segment(1)))
+    clock.now += 40.0
+    assert await store.touch(["touched", "unknown"]) == 0
+    clock.now += 40.0
+    assert await store.sweep(50.0) == 1
+    assert await store.transcript("touched") is not None
+    assert await store.claim("other") is None
+    assert await store.claim("unknown") is None
+    clock.now += 11.0
+    assert await store.sweep(50.0) == 1
+    assert await store.claim("touched") is None
+    await store.close()
+
+
+async def test_redis_spares_a_touched_session(fresh_redis: str) -> None:
+    store = RedisStore(fresh_redis, retention_s=50.0, lease_s=LEASE_S)
+    await store.start()
+    fill(store, "touched", "k1", segment(1))
+    await done(fill(store, "other", "k2", segment(1)))
+    async with redis.asyncio.Redis.from_url(fresh_redis) as client:
+        kept = [key async for key in client.scan_iter("*") if not key.endswith(b":owner")]
+        for key in kept:
+            await client.pexpire(key, 20_000)  # as if 30 s had passed
+        assert await store.touch(["touched", "unknown"]) == 0
+        left = {key: await client.pttl(key) for key in kept}
+        assert await client.exists("talkup:{unknown}:session") == 0
+    await store.close()
+    assert len(kept) == 8
+    for key, left_ms in left.items():
+        assert (left_ms > 20_000) is (b"touched" in key)
+
+
+@pytest.mark.parametrize("kind", ["file", "redis"])
+async def test_with_a_full_queue_renewals_are_skipped_but_neither_finals_nor_the_sweep(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest, clock: Clock
+) -> None:
+    gate = threading.Event()
+    store: Store
+    if kind == "file":
+        store = SqliteStore(tmp_path / "t.db", clock)
+        await store.start()
+        await done(fill(store, "old", "k0"))
+        clock.now += 100.0
+        await done(fill(store, "s1", "k1"))
+        store._thread.submit(gate.wait)
+    else:
+        url = request.getfixturevalue("redis_url")
+        await _flush(url)
+        store = RedisStore(url, retention_s=60.0, lease_s=5.0)
+        await store.start()
+        await done(fill(store, "s1", "k1"))
+    try:
+        writes = [store.add_segment("s1", "k1", segment(number), None) for number in range(RENEWALS_STOP_AT)]
+        async with asyncio.timeout(PATIENCE_S):
+            assert await store.touch(["s1", "s2"]) == 2
+        if kind == "file":
+            writes += [
+                store.add_segment("s1", "k1", segment(n), None) for n in range(RENEWALS_STOP_AT, MAX_PENDING_WRITES)
+            ]
+            with pytest.raises(StoreError, match="too many"):
+                await done(store.add_segment("s1", "k1", segment(MAX_PENDING_WRITES), None))
+        sweeping = asyncio.create_task(store.sweep(50.0))
+        await asyncio.sleep(0)
+    finally:
+        gate.set()
+    for write in writes:
+        await done(write)
+    assert await sweeping == (1 if kind == "file" else 0)
+    assert await store.touch(["s1", "s2"]) == 0
+    transcript = await store.transcript("s1")
+    assert transcript is not None
+    assert len(transcript.streams[0].segments) == len(writes)
+    await store.close()
+
+
+async def test_renewals_wait_for_writes_that_redis_does_not_take(fresh_redis: str) -> None:
+    async with fault_proxy(urlsplit(fresh_redis).port or 0) as proxy:
+        store = RedisStore(f"redis://{HOST}:{proxy.port}/0", retention_s=50.0, lease_s=5.0)
+        await store.start()
+        await done(fill(store, "s1", "k1"))
+        proxy.refuse()
+        proxy.reset()
+        with pytest.raises(StoreError):
+            await done(store.add_segment("s1", "k1", segment(1), None))
+        assert await store.touch(["s1"]) == 1
+        proxy.heal()
+        async with asyncio.timeout(PATIENCE_S):
+            await store._queue.emptied.wait()
+        assert await store.touch(["s1"]) == 0
+        await store.close()
 
 
 async def test_an_answer_from_before_a_claim_does_not_lose_the_session_again(
@@ -341,10 +486,10 @@ async def test_an_answer_from_before_a_claim_does_not_lose_the_session_again(
     lost: list[str] = []
     here.watch(lambda session_id, _: lost.append(session_id))
     await done(fill(here, "s1", "k1"))
-    tenure = here._mine["s1"].number
+    ownership = here._owned["s1"]
     await there.claim("s1")
     await here.claim("s1")
-    here._let_go("s1", tenure, LossReason.CLAIMED)
+    here._lose("s1", ownership, LossReason.CLAIMED)
     assert lost == []
     await done(here.add_segment("s1", "k1", segment(2), None))
 
@@ -361,7 +506,7 @@ async def test_a_task_whose_cancellation_was_lost_is_ended() -> None:
     task = asyncio.create_task(deaf_once())
     await begun.wait()
     async with asyncio.timeout(PATIENCE_S):
-        await _stopped(task)
+        await _stop(task)
     assert task.cancelled()
 
 
@@ -439,6 +584,88 @@ async def test_a_file_keeps_finals_and_deletions_over_a_restart(tmp_path: Path) 
     assert gone.deleted
     await second.close()
     assert b"said" not in path.read_bytes().replace(b"said", b"", 2)  # one text, one word: nothing of s2
+
+
+async def limit_pages(store: SqliteStore, pages: int) -> None:
+    """Let the file grow to so many pages, like a full disk; 0 for the pages that it has."""
+    await store._ask(lambda: store._db.execute(f"PRAGMA max_page_count = {pages or 1}").fetchone())
+
+
+ANY_SIZE = 2**30
+
+
+@pytest.mark.parametrize("repeated_by", ["write", "sweep", "close"])
+async def test_what_a_full_disk_refuses_is_written_in_order_when_there_is_room(
+    tmp_path: Path, clock: Clock, repeated_by: str
+) -> None:
+    path = tmp_path / "t.db"
+    store = SqliteStore(path, clock)
+    await store.start()
+    await done(fill(store, "s1", "k1", segment(1)))
+    await limit_pages(store, 0)
+    long = segment(2, "long " * 5000)
+    for write in (
+        store.add_segment("s1", "k1", long, b"state"),
+        store.end_stream("s1", "k1", b"at its end"),
+        store.release("s1", closed=True),
+    ):
+        with pytest.raises(StoreError, match="OperationalError"):
+            await done(write)
+    await limit_pages(store, ANY_SIZE)
+    if repeated_by == "write":
+        await done(store.begin_session("s2"))
+    elif repeated_by == "sweep":
+        assert await store.sweep(50.0) == 0
+    else:
+        await store.close()
+        store = SqliteStore(path, clock)
+        await store.start()
+    left = await store.claim("s1")
+    await store.close()
+    assert left is not None
+    assert left.closed
+    assert [(each.ended, each.state) for each in left.streams] == [(True, b"at its end")]
+    assert left.streams[0].segments == (segment(1), long)
+
+
+async def test_no_more_writes_are_kept_for_a_full_disk_than_may_wait(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.sqlite.MAX_PENDING_WRITES", 20)
+    store = SqliteStore(tmp_path / "t.db", clock)
+    await store.start()
+    await done(fill(store, "s1", "k1"))
+    await limit_pages(store, 0)
+    for number in range(20):
+        with pytest.raises(StoreError, match="OperationalError"):
+            await done(store.add_segment("s1", "k1", segment(number, "long " * 5000), None))
+    with pytest.raises(StoreError, match="too many writes"):
+        await done(store.add_segment("s1", "k1", segment(20), None))
+    assert await store.transcript("s1") is not None
+    await limit_pages(store, ANY_SIZE)
+    await store.sweep(50.0)
+    left = await store.claim("s1")
+    await store.close()
+    assert left is not None
+    assert [each.segment_id for each in left.streams[0].segments] == list(range(20))
+
+
+async def test_what_a_full_disk_refused_does_not_bring_a_deleted_session_back(tmp_path: Path, clock: Clock) -> None:
+    store = SqliteStore(tmp_path / "t.db", clock)
+    await store.start()
+    await done(fill(store, "s1", "k1", segment(1)))
+    await limit_pages(store, 0)
+    for write in (store.add_segment("s1", "k1", segment(2, "long " * 5000), None), store.begin_session("s1")):
+        with pytest.raises(StoreError):
+            await done(write)
+    await limit_pages(store, ANY_SIZE)
+    assert await store.delete("s1")
+    await done(store.begin_session("s2"))
+    left = await store.claim("s1")
+    await store.close()
+    assert left is not None
+    assert left.deleted
+    assert left.streams == ()
 
 
 async def test_a_store_that_cannot_be_opened(tmp_path: Path) -> None:

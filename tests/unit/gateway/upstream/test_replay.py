@@ -152,6 +152,19 @@ def test_a_flush_older_than_the_bound_stays() -> None:
     assert drain(buffer, 2) == [("flush", 0), (1, 1)]
 
 
+def test_an_offered_request_is_never_changed() -> None:
+    """A later attempt begins at a commit: it must not report the loss that an earlier attempt reported."""
+    buffer = ReplayBuffer(3 * OVERHEAD, 60)
+    offered = [chunk(sequence) for sequence in range(5)]
+    for request in offered:
+        buffer.offer(request)
+    assert drain(buffer) == [(2, 2), (3, 0), (4, 0)]
+    buffer.commit(progress(1, 2))
+    buffer.begin_attempt()
+    assert drain(buffer, 2) == [(2, 0), (3, 0), (4, 0)]
+    assert offered == [chunk(sequence) for sequence in range(5)]
+
+
 def test_one_chunk_always_fits() -> None:
     buffer = ReplayBuffer(1, 60)
     buffer.offer(chunk(0, size=1000))
