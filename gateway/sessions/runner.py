@@ -149,7 +149,7 @@ class SessionRunner:
         """
         session, now = self.session, self._context.clock()
         self.quiet.clear()
-        self.perform(session.flush_packets() if self._context.store.durable else session.end_streams(now))
+        self.perform(session.flush_packet_streams() if self._context.store.durable else session.end_streams(now))
         self._note_quiet()
 
     def end_grace(self) -> None:
@@ -301,7 +301,7 @@ class SessionRunner:
         self._note_quiet()
 
     def _note_quiet(self) -> None:
-        if not self.session.owes_results:
+        if not self.session.awaits_results:
             self.quiet.set()
 
     def _note_calls_over(self) -> None:
