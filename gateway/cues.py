@@ -1,6 +1,6 @@
-"""What a reader gets at once: finals put together into sentences, and sentences cut into caption cues. Pure.
+"""Joins finals into sentences, and cuts sentences into caption cues. Pure.
 
-A final leaves as soon as its words are certain, so it is often two or three words long.
+A final is sent as soon as its words are certain, so it often has only two or three words.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ CUE_CHARS: Final = 84
 
 CUE_MS: Final = 7_000
 PAUSE_MS: Final = 1_200
-"""Silence after which a new line begins whether or not the sentence ended."""
+"""Silence after which a new line begins, even if the sentence has not ended."""
 
 _SENTENCE_ENDS: Final = (".", "!", "?", "…", "。", "！", "？")
 
@@ -30,12 +30,12 @@ class Piece(NamedTuple):
 
 
 def sentences(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """Pieces joined until a sentence ends or a pause comes."""
+    """Join pieces until a sentence ends or a pause comes."""
     return (_join(group) for group in _groups(pieces, captions=False))
 
 
 def cues(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """The same, each at most CUE_CHARS and CUE_MS long; a piece that alone is longer stays whole."""
+    """The same, each at most CUE_CHARS and CUE_MS long; a single piece that is longer stays in one cue."""
     return (_join(group) for group in _groups(pieces, captions=True))
 
 
@@ -53,7 +53,7 @@ def _groups(pieces: Iterable[Piece], *, captions: bool) -> Iterator[list[Piece]]
 
 
 def _line_over(before: Piece, after: Piece) -> bool:
-    """Whether a line ends between two pieces; times that fall back belong to another stream."""
+    """Whether a line ends between two pieces; a piece that starts earlier belongs to another stream."""
     gap = after.start_ms - before.end_ms
     ended = before.text.rstrip().endswith(_SENTENCE_ENDS)
     return ended or gap > PAUSE_MS or after.start_ms < before.start_ms

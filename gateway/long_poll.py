@@ -1,8 +1,8 @@
 """Requests that wait for a transcript to grow: `If-None-Match` (RFC 9110) with `Prefer: wait` (RFC 7240 4.3).
 
-A session at this gateway is checked in memory every `CHECK_S`; the store is read when it has changed, and read again if
-it lags behind. For sessions at another gateway the store is read every `READ_S`. A preference may be ignored: beyond
-`MAX_WAITING` requests none waits.
+A session at this gateway is checked in memory every `CHECK_S`; after a change the store is read, and read again if it
+lags behind. For sessions at another gateway the store is read every `READ_S`. A preference may be ignored: while
+`MAX_WAITING` requests are waiting, further ones are answered at once.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class LongPolls:
                         before, progress = progress, await self._until_progress(session_id, progress)
                         rendered = await read()
                         if progress != before and rendered.tag in known:
-                            # The final that made the progress may not be in the store yet.
+                            # The final that caused the progress may not be in the store yet.
                             await asyncio.sleep(CHECK_S)
                             rendered = await read()
         finally:
@@ -65,7 +65,7 @@ class LongPolls:
         return rendered
 
     async def _until_progress(self, session_id: str, before: _Progress) -> _Progress:
-        """The progress of a session once it differs from before; after READ_S, as it is."""
+        """The progress of a session once it differs from `before`, or after READ_S."""
         for _ in range(round(READ_S / CHECK_S)):
             await asyncio.sleep(CHECK_S)
             if (now := self._progress(session_id)) != before or self._directory.draining:
