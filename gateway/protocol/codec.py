@@ -353,7 +353,7 @@ def _base64(path: str, text: str) -> bytes:
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
-        return msgspec.convert(text, bytes)  # the standard alphabet with its padding, at a third of the cost
+        return msgspec.convert(text, bytes)  # the standard alphabet with padding, at a third of the cost
     except msgspec.ValidationError:
         pass
     text = text.rstrip("=").replace("-", "+").replace("_", "/")

@@ -128,7 +128,7 @@ class Intake:
     def counted_until(self, committed: int) -> Totals:
         """The totals as of this committed worker sequence: the client will resend the rest."""
         while self._uncommitted and self._uncommitted[0].worker_sequence <= committed:
-            self._forget_oldest()
+            self._forget_oldest_uncommitted()
         pending = self._recordings.pending
         size = self._uncommitted_bytes + sum(len(chunk.payload) for chunk in pending)
         totals = self._totals
@@ -228,8 +228,8 @@ class Intake:
         self._uncommitted.append(_Uncommitted(worker_sequence, chunk.sequence, len(chunk.payload)))
         self._uncommitted_bytes += len(chunk.payload)
         if len(self._uncommitted) > _MAX_UNCOMMITTED:
-            self._forget_oldest()
+            self._forget_oldest_uncommitted()
         return NumberedChunk(chunk, worker_sequence, new_recording)
 
-    def _forget_oldest(self) -> None:
+    def _forget_oldest_uncommitted(self) -> None:
         self._uncommitted_bytes -= self._uncommitted.popleft().size

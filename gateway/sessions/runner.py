@@ -312,7 +312,10 @@ class SessionRunner:
     # --- time
 
     def _schedule_tick(self) -> None:
-        """Arm the timer for the next deadline. One that is armed for an earlier moment stays: it looks again then."""
+        """Set the timer for the next deadline.
+
+        A timer that is set for an earlier moment stays: when it fires, it sets the next one.
+        """
         deadline = self.session.next_deadline()
         if deadline is None or (self._tick is not None and self._tick_due <= deadline):
             return

@@ -62,7 +62,7 @@ class WorkerCalls:
         self._latest_chunk.pop(stream_id, None)
 
     def first_congested(self) -> TaskStream | None:
-        """A call that is too far behind to take more; None: there is none."""
+        """A call that is too far behind to accept more; None: there is none."""
         for stream in self._open.values():
             if stream.congested:
                 return stream
