@@ -55,7 +55,7 @@ class GatewayConfig(Settings):
     stt_workers: Annotated[tuple[str, ...], Setting("speech workers: host:port,... or dns:///name:port")] = ()
     vision_workers: Annotated[tuple[str, ...], Setting("vision workers: host:port,... or dns:///name:port")] = ()
     worker_ca: Annotated[Path | None, Setting("PEM root certificates that verify workers")] = None
-    worker_cert: Annotated[Path | None, Setting("PEM client certificate shown to workers (mTLS)")] = None
+    worker_cert: Annotated[Path | None, Setting("PEM client certificate presented to workers (mTLS)")] = None
     worker_key: Annotated[Path | None, Setting("PEM private key of worker_cert")] = None
     worker_token: Annotated[str, Setting("bearer token sent to workers")] = field(default="", repr=False)
     worker_plaintext: Annotated[bool, Setting("allow plaintext gRPC to workers beyond loopback")] = False
@@ -109,7 +109,7 @@ class GatewayConfig(Settings):
         _check_exposure(self)
         _check_store(self)
         if self.store.startswith("redis") and self.api_keys and not self.token_secret:
-            raise self.invalid("token_secret", "must be set, the same for all gateways that share a redis store")
+            raise self.invalid("token_secret", "must be set to the same value on all gateways that share a redis store")
         if not self.ws_enabled and self.tls_cert is None:
             raise self.invalid("ws_enabled", "false leaves no WebSocket port: set tls_cert as well")
         if self.token_secret and len(self.token_secret.encode()) < 32:

@@ -34,7 +34,7 @@ class Metrics:
         self.chunks = Counter("gateway_chunks", "Media chunks forwarded to workers", ["service"], registry=registry)
         self._chunks_of: dict[task_pb2.ServiceType, Counter] = {}
         self.video_frames = Counter(
-            "gateway_video_frames", "Video frames analysed, or dropped and why", ["outcome"], registry=registry
+            "gateway_video_frames", "Video frames, analysed or dropped, by outcome", ["outcome"], registry=registry
         )
         self.finals = Counter("gateway_finals", "Final segments", registry=registry)
         self.final_latency = Histogram(

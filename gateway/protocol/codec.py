@@ -169,7 +169,7 @@ def _check_version(declared: object) -> None:
         raise _refused(Code.BAD_MESSAGE, message, "protocol_version") from None
     if not supported:
         names = ", ".join(version.SUPPORTED_VERSIONS)
-        raise _refused(Code.UNSUPPORTED_VERSION, f"protocol_version: must be {names}", "protocol_version")
+        raise _refused(Code.UNSUPPORTED_VERSION, f"protocol_version: is not supported; use {names}", "protocol_version")
 
 
 def _timestamp_ms(path: str, value: object) -> int | None:

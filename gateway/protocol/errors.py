@@ -83,8 +83,8 @@ class GrpcStatus(IntEnum):
 class ErrorSpec:
     """One row of the table.
 
-    `close` is the code with which the socket closes if the error concerns the connection as a whole; an error that
-    names a stream never closes the socket. `ends_session`: reconnecting does not help.
+    `close` is the close code of the socket if the error concerns the entire connection; an error that names a stream
+    never closes the socket. `ends_session`: reconnecting does not help.
     """
 
     code: Code

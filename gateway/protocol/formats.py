@@ -134,12 +134,12 @@ def parse_format(
     name = _ALIASES.get(parsed.name, parsed.name)
     known = _KNOWN.get(name)
     if known is None:
-        return _unsupported(f"must be one of {', '.join(SUPPORTED_FORMATS)}")
+        return _unsupported(f"the format must be one of {', '.join(SUPPORTED_FORMATS)}")
     if known.container == media_pb2.CONTAINER_PCM:
         return _pcm(parsed.parameters, sample_rate, channels)
     codecs = [codec.strip().lower() for codec in parsed.parameters.get("codecs", "").split(",") if codec.strip()]
     if known.codecs and not all(codec.startswith(known.codecs) for codec in codecs):
-        return _unsupported(f"{name} is supported with the codecs {', '.join(known.codecs)}")
+        return _unsupported(f"{name} supports only the codecs {', '.join(known.codecs)}")
     suffix = f";codecs={','.join(codecs)}" if codecs and known.codecs else ""
     return media_pb2.MediaFormat(mime_type=name + suffix, container=known.container)
 

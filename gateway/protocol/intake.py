@@ -125,7 +125,7 @@ class Intake:
 
     # --- for another gateway ---
 
-    def counted_until(self, committed: int) -> Totals:
+    def totals_at(self, committed: int) -> Totals:
         """The totals as of this committed worker sequence: the client will resend the rest."""
         while self._uncommitted and self._uncommitted[0].worker_sequence <= committed:
             self._forget_oldest_uncommitted()

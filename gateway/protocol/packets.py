@@ -68,7 +68,7 @@ class PacketStreams:
 
 
 def _may_begin(packet: MediaPacket) -> bool:
-    """Whether a packet begins a recording, as far as its format allows to check that."""
+    """Whether a packet may begin a recording, as far as its format shows that."""
     fmt = parse_format(packet.format or packet.kind)
     if isinstance(fmt, Problem) or not has_headers(fmt):
         return True

@@ -89,7 +89,7 @@ class Recordings:
         return events
 
     def drain(self) -> list[RecordingEvent]:
-        """Release the chunks that wait for more bytes: they are not a header. No header spans a hole."""
+        """Release the chunks that wait for more bytes, because they are not a header. No header spans a hole."""
         pending, self._pending = self._pending, []
         return [self._place(chunk) for chunk in pending]
 

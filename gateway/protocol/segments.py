@@ -17,7 +17,7 @@ _REVISIONS_PER_GENERATION = 10_000
 class Segments:
     """Tracks the segments of a stream across all its workers.
 
-    Invariant: each final is returned once, in rising order; after it comes nothing of its segment or of an earlier one.
+    Invariant: each final is returned once, in rising order; nothing of its segment or of an earlier one follows it.
     """
 
     def __init__(self, stream_id: str, *, words: bool, kept: int) -> None:

@@ -114,7 +114,7 @@ class Sequencer:
         return max(first.arrived, self._resumed_at) + self._limits.gap_seconds
 
     def drain(self) -> list[SequenceEvent]:
-        """Release all that is held, giving up every hole: nothing more comes."""
+        """Release everything that is held and give up every hole: no more chunks will come."""
         events: list[SequenceEvent] = []
         while self._held:
             events += self._give_up()

@@ -96,7 +96,7 @@ class Services:
 
     # --- flushes ---
 
-    def flush(self, flush_id: int | None, *, bounded: bool = True) -> OpenFlush | None:
+    def open_flush(self, flush_id: int | None, *, bounded: bool = True) -> OpenFlush | None:
         """Open a flush; None: it is `bounded`, and the largest number of flushes is already unanswered."""
         if bounded and len(self._flushes) >= MAX_FLUSHES:
             return None

@@ -73,7 +73,7 @@ def decode_snapshot(encoded: bytes) -> StreamSnapshot:
     except msgspec.DecodeError:
         raise SnapshotError("not a snapshot of a stream") from None
     if snapshot.version != _VERSION:
-        raise SnapshotError("a snapshot of another version")
+        raise SnapshotError("a snapshot of an unsupported version")
     return snapshot
 
 

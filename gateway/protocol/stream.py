@@ -138,7 +138,7 @@ class Stream:
 
     def _flush(self, flush_id: int | None, *, bounded: bool) -> list[Action] | None:
         self.phase = moved(STREAM_TABLE, self.phase, StreamMove.FLUSH)
-        flush = self._services.flush(flush_id, bounded=bounded)
+        flush = self._services.open_flush(flush_id, bounded=bounded)
         if flush is None:
             return None
         actions = self._forward(self._intake.release_headers())
@@ -215,7 +215,7 @@ class Stream:
             implicit=self.implicit,
             ended=ended,
             generation=self._generation,
-            totals=self._intake.counted_until(committed),
+            totals=self._intake.totals_at(committed),
             next_worker_sequence=committed + 1,
             next_sequence=self._intake.sequence_after(committed),
             received=self._intake.next_sequence - 1,

@@ -127,7 +127,7 @@ class StreamRegistry:
         if len(raw) == 1:
             return BinaryChunk(raw[0], None, payload)
         if raw:
-            message = "framing: several raw streams are open; start streams with framing tagged"
+            message = "framing: several raw streams are open; start streams with tagged framing"
             return Problem(Code.BAD_MESSAGE, message, field="framing")
         if frame is None and any(stream.spec.tagged for stream in open_streams):
             return Problem(Code.BAD_PAYLOAD, "the binary frame lacks the header of a tagged chunk", field="framing")
