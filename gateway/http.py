@@ -270,7 +270,7 @@ class Api:
 
 
 def _unknown_session() -> RefusalError:
-    return RefusalError(404, "session_expired", "the session is unknown or has expired")
+    return RefusalError(404, "session_expired", "unknown or expired session")
 
 
 def _host(request: web.Request) -> str:
