@@ -44,7 +44,7 @@ def _groups(pieces: Iterable[Piece], *, captions: bool) -> Iterator[list[Piece]]
     for piece in pieces:
         if not piece.text.strip():
             continue
-        if group and (_line_over(group[-1], piece) or (captions and _too_long([*group, piece]))):
+        if group and (_line_ends_between(group[-1], piece) or (captions and _too_long([*group, piece]))):
             yield group
             group = []
         group.append(piece)
@@ -52,7 +52,7 @@ def _groups(pieces: Iterable[Piece], *, captions: bool) -> Iterator[list[Piece]]
         yield group
 
 
-def _line_over(before: Piece, after: Piece) -> bool:
+def _line_ends_between(before: Piece, after: Piece) -> bool:
     """Whether a line ends between two pieces; a piece that starts earlier belongs to another stream."""
     gap = after.start_ms - before.end_ms
     ended = before.text.rstrip().endswith(_SENTENCE_ENDS)

@@ -190,20 +190,20 @@ class Api:
         wait_s = preferred_wait_s(request.headers.getall("Prefer", []))
 
         async def read() -> Rendered:
-            return await self._rendered(session_id, stream_id, name)
+            return await self._render_transcript(session_id, stream_id, name)
 
-        rendered = await self._long_polls.until_new(session_id, tags, wait_s, read)
+        rendered = await self._long_polls.wait_until_new(session_id, tags, wait_s, read)
         headers = {"ETag": f'"{rendered.tag}"'}
         if rendered.tag in tags or "*" in tags:
             return web.Response(status=304, headers=headers)
         return web.Response(text=rendered.body, content_type=rendered.content_type, charset="utf-8", headers=headers)
 
-    async def _rendered(self, session_id: str, stream_id: str | None, name: str) -> Rendered:
+    async def _render_transcript(self, session_id: str, stream_id: str | None, name: str) -> Rendered:
         kept = await self._context.store.transcript(session_id)
         if kept is None:
             raise _unknown_session()
         if stream_id is not None:
-            kept = kept.only(stream_id)
+            kept = kept.for_stream(stream_id)
             if not kept.streams:
                 raise RefusalError(404, "unknown_stream", "nothing is stored of this stream", "stream_id")
         return render(kept, name)

@@ -40,7 +40,7 @@ class LongPolls:
         self._directory = directory
         self._waiting = 0
 
-    async def until_new(
+    async def wait_until_new(
         self, session_id: str, known_tags: Iterable[str], wait_s: float, read: Callable[[], Awaitable[Rendered]]
     ) -> Rendered:
         """The result of `read` once its tag is new, or after `wait_s` seconds. Raises what `read` raises."""

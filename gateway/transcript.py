@@ -43,7 +43,7 @@ class Transcript(msgspec.Struct, frozen=True):
     created_at: float
     streams: tuple[StreamTranscript, ...] = ()
 
-    def only(self, stream_id: str) -> Transcript:
+    def for_stream(self, stream_id: str) -> Transcript:
         """The same transcript with the streams of one name only."""
         chosen = tuple(stream for stream in self.streams if stream.stream_id == stream_id)
         return Transcript(self.session_id, self.created_at, chosen)

@@ -97,19 +97,19 @@ class Intake:
 
     def offer(self, chunk: Chunk) -> list[IntakeEvent]:
         """Process a chunk."""
-        return self._in_order(self._sequencer.offer(chunk))
+        return self._process_ordered(self._sequencer.offer(chunk))
 
     def poll(self, now: float) -> list[IntakeEvent]:
         """Give up the holes whose time is over."""
-        return self._in_order(self._sequencer.poll(now))
+        return self._process_ordered(self._sequencer.poll(now))
 
     def release_headers(self) -> list[IntakeEvent]:
         """Release chunks that are waiting for the rest of a container header: a flush needs them now."""
-        return self._placed(self._recordings.drain())
+        return self._process_placed(self._recordings.drain())
 
     def drain(self) -> list[IntakeEvent]:
         """Release everything that is held: no more chunks will come."""
-        return [*self._in_order(self._sequencer.drain()), *self.release_headers()]
+        return [*self._process_ordered(self._sequencer.drain()), *self.release_headers()]
 
     def deadline(self) -> float | None:
         """When `poll` is due, UNIX seconds; None: nothing is held."""
@@ -165,27 +165,27 @@ class Intake:
 
     # --- processing ---
 
-    def _in_order(self, events: Iterable[SequenceEvent]) -> list[IntakeEvent]:
+    def _process_ordered(self, events: Iterable[SequenceEvent]) -> list[IntakeEvent]:
         found: list[IntakeEvent] = []
         for event in events:
             match event:
                 case Chunk():
-                    found += self._not_resent(event)
+                    found += self._lost_with_gateway(event)
                     self._totals.chunks += 1
                     self._totals.bytes += len(event.payload)
-                    found += self._placed(self._recordings.place(event))
+                    found += self._process_placed(self._recordings.place(event))
                 case Gap(first, last):
                     self._totals.count_gap(first, last)
                     found.append(Hole(first, last))
                     found += self.release_headers()
                     self._missing += last - first + 1
                 case Stale():
-                    found += self._drop()
+                    found += self._count_drop()
                 case Duplicate():
                     self._totals.duplicate_chunks += 1
         return found
 
-    def _not_resent(self, chunk: Chunk) -> list[IntakeEvent]:
+    def _lost_with_gateway(self, chunk: Chunk) -> list[IntakeEvent]:
         """Chunks lost with another gateway: those the client did not resend before its recorder restarted."""
         if self._to_resend is None:
             return []
@@ -198,25 +198,25 @@ class Intake:
         self._totals.count_gap(first, last)
         return [Hole(first, last, with_gateway=True)]
 
-    def _placed(self, events: Iterable[RecordingEvent]) -> list[IntakeEvent]:
+    def _process_placed(self, events: Iterable[RecordingEvent]) -> list[IntakeEvent]:
         found: list[IntakeEvent] = []
         for event in events:
             match event:
                 case Accepted(chunk, new_recording):
-                    found.append(self._numbered(chunk, new_recording=new_recording))
+                    found.append(self._assign_number(chunk, new_recording=new_recording))
                 case Orphan():
                     self._missing = 0
-                    found += self._drop()
+                    found += self._count_drop()
         return found
 
-    def _drop(self) -> list[IntakeEvent]:
+    def _count_drop(self) -> list[IntakeEvent]:
         self._totals.orphan_chunks += 1
         if self._drop_reported:
             return []
         self._drop_reported = True
         return [Dropped()]
 
-    def _numbered(self, chunk: Chunk, *, new_recording: bool) -> NumberedChunk:
+    def _assign_number(self, chunk: Chunk, *, new_recording: bool) -> NumberedChunk:
         # A worker that continues from a resume_state would take the next sequence for a chunk that it already knows.
         missing = self._missing + self._missing_at_other_gateway if self.next_worker_sequence else 0
         self._missing = self._missing_at_other_gateway = 0

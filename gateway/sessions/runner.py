@@ -145,8 +145,8 @@ class SessionRunner:
     def prepare_drain(self) -> None:
         """The gateway is draining: from now on `no_results_due` is set once no result is due.
 
-        The socket stays open and gets the last results. Streams that can be resumed elsewhere stay open, and those
-        whose client never resends are flushed.
+        The socket stays open and gets the last results. With a durable store, streams stay open to be resumed
+        elsewhere, and those whose client never resends are flushed; otherwise streams end.
         """
         session, now = self.session, self._context.clock()
         self.no_results_due.clear()

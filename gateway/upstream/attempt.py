@@ -23,9 +23,9 @@ from gateway.upstream.stall import StallClock
 from gateway.upstream.turns import Turns
 
 # How long a worker may take to close a call after `ended`, seconds.
-_LINGER = 1.0
+_CLOSE_TIMEOUT = 1.0
 # How long a turn waits for the replay to be written, seconds.
-_REPLAY = 1.0
+_REPLAY_TIMEOUT = 1.0
 
 
 async def first_response(call: TaskCall, start: task_pb2.TaskRequest) -> task_pb2.TaskResult:
@@ -85,7 +85,7 @@ class Attempt:
         async with turns.acquire():
             self._may_write.set()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_REPLAY):
+                async with asyncio.timeout(_REPLAY_TIMEOUT):
                     await self.caught_up.wait()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(turns.duration):
@@ -122,10 +122,10 @@ class Attempt:
         if stalled or (silent and (waiting_for_turn or self.stall.unanswered_for(now) >= deadlines.hung)):
             raise WorkerStalled
 
-    async def linger(self) -> None:
+    async def wait_for_close(self) -> None:
         """Give the worker time to close the call itself, so that it sees no cancellation."""
         try:
-            async with asyncio.timeout(_LINGER):
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
                 while await self.call.read() is not None:
                     pass
         except (TimeoutError, CallFailed):

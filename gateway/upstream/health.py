@@ -182,9 +182,9 @@ class Endpoint:
             else:
                 self.state.probe_answered(description, self._clock())
                 self._changed()
-            await self._pause()
+            await self._wait_for_next_probe()
 
-    async def _pause(self) -> None:
+    async def _wait_for_next_probe(self) -> None:
         """Wait until the next probe is due.
 
         That is one interval, a quarter of it until the first report, and no time once the worker starts serving.

@@ -55,12 +55,12 @@ class Upstream:
 
         Raises PlaintextError for endpoints that would need TLS, OSError for unreadable certificates.
         """
-        self._background.add(asyncio.create_task(self._keep_awake()))
+        self._background.add(asyncio.create_task(self._advance_clock()))
         for service, registry in self._registries.items():
             pool = self._services[service]
             await pool.update(await registry.endpoints(self._config.probing.timeout))
             if registry.dynamic or self._config.tls.root_ca is not None:
-                self._background.add(asyncio.create_task(self._keep_current(registry, pool)))
+                self._background.add(asyncio.create_task(self._refresh_endpoints(registry, pool)))
 
     async def close(self, grace: float) -> None:
         """Let open streams finish for `grace` seconds, then cancel them, and close every channel."""
@@ -79,7 +79,7 @@ class Upstream:
         pool = self._services.get(service) or ServicePlacement(service, self._config, self._clock, self._rng)
         stream = TaskStream(start, pool, self._config, self._metrics, self._clock, resumed=resumed)
         task = asyncio.create_task(stream.run())
-        stream.bind(task)
+        stream.set_task(task)
         self._streams.add(task)
         task.add_done_callback(self._streams.discard)
         if self._closed:
@@ -103,13 +103,13 @@ class Upstream:
         snapshots = [pool.snapshot() for pool in self._services.values()]
         return bool(snapshots) and all(s.workers_serving for s in snapshots)
 
-    async def _keep_awake(self) -> None:
+    async def _advance_clock(self) -> None:
         """Read the clock often enough that it counts all the time this process runs."""
         while True:
             self._clock()
             await asyncio.sleep(MAX_STEP / 4)
 
-    async def _keep_current(self, registry: Registry, pool: ServicePlacement) -> None:
+    async def _refresh_endpoints(self, registry: Registry, pool: ServicePlacement) -> None:
         """Resolve names and re-read changed certificates periodically, until the pool is closed."""
         while True:
             await asyncio.sleep(self._config.probing.resolve)

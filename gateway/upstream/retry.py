@@ -128,11 +128,11 @@ class Strikes:
         """Whether a worker was lost since the stream last made progress."""
         return self._count > 0
 
-    def progress(self) -> None:
+    def progressed(self) -> None:
         """`committed` rose, so the input does not kill workers."""
         self._reset()
 
-    def reached(self, media_ms: int) -> None:
+    def media_reached(self, media_ms: int) -> None:
         """A result covers media up to `media_ms` on the stream's media clock."""
         self._furthest_ms = max(self._furthest_ms, media_ms)
         if self._furthest_ms - self._lost_at_ms >= self._advance_ms:

@@ -93,7 +93,7 @@ class TaskStream:
         self._results: asyncio.Queue[StreamItem | None] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
-    def bind(self, task: asyncio.Task[None]) -> None:
+    def set_task(self, task: asyncio.Task[None]) -> None:
         """Set the task that runs the stream. `cancel` cancels it; the stream also ends if the task never runs."""
         self._task = task
         task.add_done_callback(lambda _: self._finish())
@@ -330,7 +330,7 @@ class TaskStream:
             if result.attempt == attempt.number:
                 outcome = await self._handle_result(attempt, result)
                 if outcome is not None:
-                    await attempt.linger()
+                    await attempt.wait_for_close()
                     return outcome
             while self._results.qsize() >= self._config.buffer.results:
                 self._room.clear()
@@ -344,10 +344,10 @@ class TaskStream:
         attempt.stall.result_received(self._clock(), answered=kind == "flushed")
         progressed = result.HasField("progress") and self._replay.commit(result.progress)
         if progressed:
-            self._strikes.progress()
+            self._strikes.progressed()
             attempt.progressed.set()
             attempt.lease.endpoint.state.stream_progressed()
-        self._strikes.reached(media_reached_ms(result))
+        self._strikes.media_reached(media_reached_ms(result))
         match kind:
             case "drain":
                 attempt.leave_by = self._clock() + result.drain.deadline_ms / 1000

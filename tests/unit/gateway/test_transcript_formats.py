@@ -34,7 +34,7 @@ def test_srt_places_later_streams_where_they_began() -> None:
 
 
 def test_vtt_escapes() -> None:
-    body = render(TRANSCRIPT.only("abc"), "vtt").body
+    body = render(TRANSCRIPT.for_stream("abc"), "vtt").body
     assert body.startswith("WEBVTT\n\n00:00:00.000 --> 00:00:01.234\nBonjour &lt;toi&gt; &amp; --&gt; moi\n\n")
 
 
@@ -53,7 +53,7 @@ def test_json_contains_everything() -> None:
 
 
 def test_talkup() -> None:
-    body = json.loads(render(TRANSCRIPT.only("def"), "talkup").body)
+    body = json.loads(render(TRANSCRIPT.for_stream("def"), "talkup").body)
     assert body == {"transcripts": [{"content": "Oui.", "who_stated": "user"}]}
 
 

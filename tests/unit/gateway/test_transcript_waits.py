@@ -27,5 +27,5 @@ async def test_the_store_is_read_again_if_it_lags_behind_memory(monkeypatch: pyt
 
     async with asyncio.timeout(MAX_WAIT_S / 2):
         known = [Rendered("text/plain", "before").tag]
-        found = await LongPolls(directory).until_new("s", known, MAX_WAIT_S, read)
+        found = await LongPolls(directory).wait_until_new("s", known, MAX_WAIT_S, read)
     assert found.body == "after"

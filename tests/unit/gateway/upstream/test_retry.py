@@ -169,7 +169,7 @@ def test_workers_lost_before_they_received_input_are_counted_separately() -> Non
     for _ in range(2):
         strikes.lost_unexposed(WorkerStalled())
     assert not strikes.has_strikes
-    strikes.progress()
+    strikes.progressed()
     for _ in range(2):
         strikes.lost_unexposed(WorkerStalled())
     with pytest.raises(WorkersLost):
@@ -182,22 +182,22 @@ def test_progress_resets_strikes() -> None:
     strikes = Strikes(2, 3000)
     for _ in range(5):
         strikes.strike(WorkerStalled())
-        strikes.progress()
+        strikes.progressed()
 
 
 def test_text_far_beyond_the_last_loss_resets_strikes() -> None:
     strikes = Strikes(2, 3000)
     for loss in range(5):
-        strikes.reached(loss * 3000)
+        strikes.media_reached(loss * 3000)
         strikes.strike(WorkerStalled())
 
 
 def test_text_about_the_same_media_is_no_progress() -> None:
     strikes = Strikes(2, 3000)
-    strikes.reached(9000)
+    strikes.media_reached(9000)
     strikes.strike(WorkerStalled())
-    strikes.reached(500)
-    strikes.reached(11_999)
+    strikes.media_reached(500)
+    strikes.media_reached(11_999)
     with pytest.raises(WorkersLost):
         strikes.strike(WorkerStalled())
 
