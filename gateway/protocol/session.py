@@ -29,14 +29,7 @@ from gateway.protocol.packets import BeginStream, OrphanPacket, PacketStreams, T
 from gateway.protocol.rate_limit import RateLimit
 from gateway.protocol.replies import pong, refusal
 from gateway.protocol.snapshot import StreamSnapshot
-from gateway.protocol.states import (
-    SESSION_TABLE,
-    IllegalMoveError,
-    SessionMove,
-    SessionPhase,
-    next_phase,
-    store_release,
-)
+from gateway.protocol.states import SESSION_TABLE, IllegalMoveError, SessionMove, SessionPhase, advance, store_release
 from gateway.protocol.status import GatewaySnapshot, limits_data, status_message
 from gateway.protocol.stream import Stream
 from gateway.protocol.stream_registry import StreamRegistry
@@ -390,7 +383,7 @@ class Session:
     def _move(self, move: SessionMove) -> bool:
         """Make a move; returns whether it was legal. An illegal move changes nothing."""
         try:
-            self.phase = next_phase(SESSION_TABLE, self.phase, move)
+            self.phase = advance(SESSION_TABLE, self.phase, move)
         except IllegalMoveError:
             return False
         return True

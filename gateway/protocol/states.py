@@ -155,7 +155,7 @@ class IllegalMoveError(Exception):
         self.move = move
 
 
-def next_phase(table: Mapping[tuple[P, M], P], phase: P, move: M) -> P:
+def advance(table: Mapping[tuple[P, M], P], phase: P, move: M) -> P:
     """The phase that a move leads to. Raises IllegalMoveError."""
     try:
         return table[phase, move]

@@ -34,7 +34,7 @@ from gateway.protocol.negotiation import StreamSpec, service_name
 from gateway.protocol.segments import Segments
 from gateway.protocol.services import MAX_FLUSHES, Services
 from gateway.protocol.snapshot import StreamSnapshot, spec_of
-from gateway.protocol.states import STREAM_TABLE, StreamMove, StreamPhase, next_phase
+from gateway.protocol.states import STREAM_TABLE, StreamMove, StreamPhase, advance
 from gateway.protocol.status import limits_data
 from gateway.protocol.totals import Totals
 
@@ -113,7 +113,7 @@ class Stream:
 
     def chunk(self, sequence: int | None, payload: bytes, capture_ms: int | None, now: float) -> list[Action]:
         """Accept a chunk; `sequence` None: the next one. Raises IllegalMoveError unless the stream is open."""
-        self.phase = next_phase(STREAM_TABLE, self.phase, StreamMove.CHUNK)
+        self.phase = advance(STREAM_TABLE, self.phase, StreamMove.CHUNK)
         if sequence is None:
             sequence = self._intake.next_unused
         actions = self._forward(self._intake.offer(Chunk(sequence, payload, capture_ms, now)))
@@ -137,7 +137,7 @@ class Stream:
         return self._flush(None, bounded=False) or []
 
     def _flush(self, flush_id: int | None, *, bounded: bool) -> list[Action] | None:
-        self.phase = next_phase(STREAM_TABLE, self.phase, StreamMove.FLUSH)
+        self.phase = advance(STREAM_TABLE, self.phase, StreamMove.FLUSH)
         flush = self._services.open_flush(flush_id, bounded=bounded)
         if flush is None:
             return None
@@ -149,7 +149,7 @@ class Stream:
 
     def end(self, now: float) -> list[Action]:
         """End the stream; `stream_ended` follows the services' last results. Raises IllegalMoveError unless open."""
-        self.phase = next_phase(STREAM_TABLE, self.phase, StreamMove.END)
+        self.phase = advance(STREAM_TABLE, self.phase, StreamMove.END)
         return self._forward(self._intake.drain()) + [
             ForwardTask(self._key(service), translate.end_request(self._session_id, self.stream_id, service))
             for service in self._services.live
@@ -346,7 +346,7 @@ class Stream:
     def _finish_if_done(self) -> list[Action]:
         if self._services.live:
             return []
-        self.phase = next_phase(STREAM_TABLE, self.phase, StreamMove.DONE)
+        self.phase = advance(STREAM_TABLE, self.phase, StreamMove.DONE)
         self._ack_due = False
         self.ended_message = self._ended()
         return [StoreStreamEnd(self.stream_id, self.ended_message, self.snapshot()), SendMessage(self.ended_message)]

@@ -23,7 +23,7 @@ from gateway.protocol.states import (
     StoreRelease,
     StreamMove,
     StreamPhase,
-    next_phase,
+    advance,
     store_release,
 )
 from gateway.protocol.version import MalformedVersionError, is_supported
@@ -118,7 +118,7 @@ def test_refusals_are_reported_once_a_second_and_close_after_too_many_in_a_row()
 
 def test_illegal_moves_raise_and_name_the_move() -> None:
     with pytest.raises(IllegalMoveError, match="no chunk while ended"):
-        next_phase(STREAM_TABLE, StreamPhase.ENDED, StreamMove.CHUNK)
+        advance(STREAM_TABLE, StreamPhase.ENDED, StreamMove.CHUNK)
 
 
 def test_every_phase_is_reachable_and_ends_are_final() -> None:
