@@ -18,14 +18,14 @@ from gateway.server import running
 from gateway.store.base import StoreError
 from settings.errors import ConfigError
 
-# Each connection takes a descriptor; by default a process may have 1,024 and can raise the limit itself.
+# Each connection needs a file descriptor; by default a process may have 1,024 and can raise this limit itself.
 _DESCRIPTORS = 65_536
 
 
-def allow_descriptors() -> None:
-    """Raise the soft limit of open files as far as is useful and the hard limit allows (setrlimit(2)).
+def raise_descriptor_limit() -> None:
+    """Raise the soft limit of open files to what is useful and what the hard limit allows (setrlimit(2)).
 
-    Some systems refuse values below the hard limit; the gateway then serves with the limit it has.
+    Some systems refuse values below the hard limit; the gateway then runs with the limit it has.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"gateway: {error}\n")
         return 2
     logs.configure(config.log_level, config.log_format)
-    allow_descriptors()
+    raise_descriptor_limit()
     try:
         asyncio.run(serve(config))
     except (OSError, StoreError, ValueError) as error:

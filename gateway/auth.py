@@ -25,12 +25,12 @@ class Audience(StrEnum):
 
 
 class AuthError(Exception):
-    """A credential that is missing, invalid or expired. The text is for the client and never repeats the credential."""
+    """A missing, invalid or expired credential. The text is for the client and never repeats the credential."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who a credential stands for.
+    """The caller that a credential identifies.
 
     `session_id` is the session a token is bound to; None for an API key and for open access, which may use any session.
     """
@@ -51,12 +51,12 @@ class Minted:
 
 
 def new_session_id() -> str:
-    """An id that cannot be guessed: 32 hexadecimal digits, 122 random bits."""
+    """Create an id that cannot be guessed: 32 hexadecimal digits, 122 random bits."""
     return uuid.uuid4().hex
 
 
 class Authenticator:
-    """Checks credentials and signs tokens. `clock` gives UNIX seconds; without `secret`, they end with the process."""
+    """Checks credentials and signs tokens. `clock`: UNIX seconds. Without `secret`, tokens end with the process."""
 
     def __init__(self, api_keys: Sequence[str], secret: str, ttl_s: float, clock: Callable[[], float]) -> None:
         self._key_digests = tuple(_digest(key) for key in api_keys)
@@ -66,7 +66,7 @@ class Authenticator:
 
     @property
     def open_access(self) -> bool:
-        """Whether no credential is needed: none is configured."""
+        """Whether no credential is required, because none is configured."""
         return not self._key_digests
 
     def mint(self, session_id: str, audience: Audience) -> Minted:
@@ -77,7 +77,7 @@ class Authenticator:
         return Minted(jwt.encode(claims, self._secret, algorithm=ALGORITHM), expires_at)
 
     def check_key(self, credential: str) -> bool:
-        """Whether a credential is one of the API keys, in constant time."""
+        """Check whether a credential is one of the API keys, in constant time."""
         digest = _digest(credential)
         found = False
         for known in self._key_digests:
@@ -85,9 +85,9 @@ class Authenticator:
         return found
 
     def check_token(self, credential: str, *audiences: Audience) -> Principal:
-        """The session a token is bound to. Raises AuthError if it is malformed, forged, expired or for another use."""
+        """Find the session of a token. Raises AuthError if it is malformed, forged, expired or for another use."""
         if len(credential) > MAX_CREDENTIAL_CHARS:
-            raise AuthError("the key or token is not valid")
+            raise AuthError("the key or token is invalid")
         try:
             claims = jwt.decode(
                 credential,
@@ -98,22 +98,22 @@ class Authenticator:
             )
             session_id, expires_at = claims["sid"], int(claims["exp"])
         except (jwt.InvalidTokenError, ValueError, TypeError):
-            raise AuthError("the key or token is not valid") from None
+            raise AuthError("the key or token is invalid") from None
         if not isinstance(session_id, str) or not 0 < len(session_id) <= MAX_SESSION_ID_CHARS:
-            raise AuthError("the key or token is not valid")
+            raise AuthError("the key or token is invalid")
         if expires_at <= self._clock():
             raise AuthError("the token has expired")
         return Principal(session_id)
 
     def check(self, credential: str | None, *, keys_allowed: bool = True) -> Principal:
-        """Who a credential stands for: an API key (where allowed), else a session or resume token.
+        """Identify the caller: by an API key (where allowed), else by a session or resume token.
 
-        Raises AuthError. With open access no credential is needed, but an invalid token is still refused.
+        Raises AuthError. With open access no credential is required, but an invalid token is still refused.
         """
         if not credential:
             if self.open_access:
                 return Principal()
-            raise AuthError("a credential is needed")
+            raise AuthError("a credential is required")
         if keys_allowed and (self.check_key(credential) or (self.open_access and credential.count(".") != 2)):
             return Principal()
         return self.check_token(credential, Audience.SESSION, Audience.RESUME)
@@ -122,7 +122,7 @@ class Authenticator:
 class FailureLimiter:
     """Limits failed authentications per address, with one token bucket each.
 
-    Beyond `addresses`, the address whose latest failure is oldest is forgotten.
+    It remembers at most `addresses` addresses and forgets the one whose latest failure is oldest.
     """
 
     def __init__(self, burst: int, refill_s: float, addresses: int, clock: Callable[[], float]) -> None:
@@ -140,8 +140,8 @@ class FailureLimiter:
         """Whether an address may try to authenticate."""
         return self._level(address) >= 1.0
 
-    def failed(self, address: str) -> None:
-        """Count a failure: an invalid credential, or a socket that closed without showing one."""
+    def record_failure(self, address: str) -> None:
+        """Count a failure: an invalid credential, or a socket that closed without sending one."""
         level = self._level(address) - 1.0
         self._buckets.pop(address, None)
         self._buckets[address] = (max(0.0, level), self._clock())

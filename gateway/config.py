@@ -18,7 +18,7 @@ STORE_SCHEMES = ("memory", "sqlite", "redis", "rediss")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayConfig(Settings):
-    """Every setting of a gateway process. Times end in `_s` (seconds), sizes in `_bytes`.
+    """Every setting of a gateway process. Names of times end in `_s` (seconds), names of sizes in `_bytes`.
 
     Raises SettingError for a value out of range, for settings that contradict each other and for a missing file.
     """
@@ -55,15 +55,15 @@ class GatewayConfig(Settings):
     stt_workers: Annotated[tuple[str, ...], Setting("speech workers: host:port,... or dns:///name:port")] = ()
     vision_workers: Annotated[tuple[str, ...], Setting("vision workers: host:port,... or dns:///name:port")] = ()
     worker_ca: Annotated[Path | None, Setting("PEM root certificates that verify workers")] = None
-    worker_cert: Annotated[Path | None, Setting("PEM client certificate shown to workers (mTLS)")] = None
+    worker_cert: Annotated[Path | None, Setting("PEM client certificate presented to workers (mTLS)")] = None
     worker_key: Annotated[Path | None, Setting("PEM private key of worker_cert")] = None
     worker_token: Annotated[str, Setting("bearer token sent to workers")] = field(default="", repr=False)
     worker_plaintext: Annotated[bool, Setting("allow plaintext gRPC to workers beyond loopback")] = False
     worker_connect_s: Annotated[float, Setting("time for one worker's first response", 0.1, 600)] = 3.0
     worker_admit_s: Annotated[float, Setting("time to find a worker for a new stream", 0.1, 600)] = 8.0
     worker_recover_s: Annotated[float, Setting("time to find another worker for a running stream", 0.1, 3600)] = 60.0
-    worker_stall_s: Annotated[float, Setting("time without a result while chunks wait", 0.5, 600)] = 20.0
-    worker_attempts: Annotated[int, Setting("tries to find a worker for a stream", 1, 1000)] = 8
+    worker_stall_s: Annotated[float, Setting("time without a result while chunks are waiting", 0.5, 600)] = 20.0
+    worker_attempts: Annotated[int, Setting("attempts to find a worker for a new stream", 1, 1000)] = 8
     worker_strikes: Annotated[int, Setting("workers a stream may lose without progress before it fails", 1, 100)] = 2
     worker_eject_s: Annotated[float, Setting("longest time a failed worker stays out of use", 1, 3600)] = 30.0
     worker_resolve_s: Annotated[float, Setting("time between resolutions of worker names", 0.1, 3600)] = 10.0
@@ -73,26 +73,28 @@ class GatewayConfig(Settings):
     replay_bytes: Annotated[
         int, Setting("media kept per stream and service for replay to another worker, bytes", 65536, 2**31)
     ] = 16777216
-    replay_s: Annotated[float, Setting("the same, in seconds of media", 1, 3600)] = 120.0
+    replay_s: Annotated[float, Setting("media kept per stream and service for replay, seconds", 1, 3600)] = 120.0
     worker_hung_s: Annotated[
-        float, Setting("time without a result when the worker's probes go unanswered too", 0.5, 600)
+        float, Setting("time without a result if the worker does not answer probes either", 0.5, 600)
     ] = 3.5
     worker_finish_s: Annotated[float, Setting("time from stream_end to the last final", 0.5, 3600)] = 120.0
     worker_stream_s: Annotated[float, Setting("longest duration of a media stream", 1, 604_800)] = 14_400.0
     store: Annotated[
         str,
-        Setting("transcripts and sessions: sqlite:///path (sqlite:////abs/path), redis://host:port/db, memory://"),
+        Setting(
+            "store of transcripts and sessions: sqlite:///path (sqlite:////abs/path), redis://host:port/db, memory://"
+        ),
     ] = field(default="sqlite:///talkup-gateway.db", repr=False)
     store_lease_s: Annotated[
-        float, Setting("redis: how long a gateway owns a session without renewing the lease", 0.5, 600)
+        float, Setting("redis: how long a gateway owns a session without renewing its lease", 0.5, 600)
     ] = 8.0
-    retention_s: Annotated[float, Setting("how long transcripts stay readable", 1, 31536000)] = 86400.0
+    retention_s: Annotated[float, Setting("how long transcripts are kept", 1, 31536000)] = 86400.0
     session_grace_s: Annotated[float, Setting("how long a session survives without a socket", 0.05, 86400)] = 120.0
     max_sessions: Annotated[int, Setting("concurrent sessions, connected or in their grace period", 1, 1000000)] = 2000
     max_unauthenticated: Annotated[int, Setting("concurrent sockets that have not authenticated yet", 1, 1000000)] = 500
     max_message_bytes: Annotated[int, Setting("largest WebSocket message", 1024, 268435456)] = 4194304
     max_http_body_bytes: Annotated[int, Setting("largest HTTP request body", 256, 16777216)] = 65536
-    auth_timeout_s: Annotated[float, Setting("time for the auth message on an open socket", 0.05, 600)] = 5.0
+    auth_timeout_s: Annotated[float, Setting("time to send the auth message on an open socket", 0.05, 600)] = 5.0
     ping_interval_s: Annotated[float, Setting("time between WebSocket pings", 0.05, 3600)] = 20.0
     ping_timeout_s: Annotated[float, Setting("time for a pong", 0.05, 3600)] = 20.0
     outbox_messages: Annotated[int, Setting("messages waiting for a client that does not read", 8, 1000000)] = 1024
@@ -107,7 +109,7 @@ class GatewayConfig(Settings):
         _check_exposure(self)
         _check_store(self)
         if self.store.startswith("redis") and self.api_keys and not self.token_secret:
-            raise self.invalid("token_secret", "must be set, the same for all gateways that share a redis store")
+            raise self.invalid("token_secret", "must be set to the same value on all gateways that share a redis store")
         if not self.ws_enabled and self.tls_cert is None:
             raise self.invalid("ws_enabled", "false leaves no WebSocket port: set tls_cert as well")
         if self.token_secret and len(self.token_secret.encode()) < 32:
@@ -133,7 +135,7 @@ def _check_tls(config: GatewayConfig) -> None:
 
 
 def _check_exposure(config: GatewayConfig) -> None:
-    """Without credentials, listen on loopback only; in plaintext too, unless `allow_plaintext` is set."""
+    """Allow only loopback addresses without credentials; for plaintext as well, unless `allow_plaintext` is set."""
     listening = [("http_host", True)]
     if config.ws_enabled:
         listening.append(("ws_host", True))
@@ -143,7 +145,7 @@ def _check_exposure(config: GatewayConfig) -> None:
         if is_loopback(getattr(config, name)):
             continue
         if config.open_access:
-            raise config.invalid("api_keys", f"must be set before {name} may leave loopback")
+            raise config.invalid("api_keys", f"must be set unless {name} is a loopback address")
         if plaintext and not config.allow_plaintext:
             raise config.invalid(name, "plaintext beyond loopback needs --allow-plaintext")
 
@@ -168,14 +170,14 @@ def _is_redis(url: str) -> bool:
 
 
 def sqlite_path(url: str) -> Path:
-    """The file of a checked `sqlite:///path` URL: three slashes for a relative path, four for an absolute one."""
+    """The file of a valid `sqlite:///path` URL: three slashes for a relative path, four for an absolute one."""
     return Path(url.removeprefix("sqlite:///")).expanduser()
 
 
 def load(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> GatewayConfig:
     """Read the settings of this process. Raises ConfigError; `--help` prints and raises SystemExit(0)."""
     description = (
-        "The TalkUp gateway: WebSocket in, streaming gRPC workers behind. "
-        "Flags win over GATEWAY_* variables, those over the file, that over the defaults."
+        "The TalkUp gateway between WebSocket clients and streaming gRPC workers. "
+        "Flags override GATEWAY_* variables, variables override the file, and the file overrides the defaults."
     )
     return load_settings(GatewayConfig, arguments, environment, prog="python -m gateway", description=description)

@@ -29,14 +29,14 @@ from gateway.store.base import StoreError
 
 log = structlog.get_logger()
 
-# How often `flow` reports to a client whose socket is not read how far behind its streams are.
+# How often `flow` reports to a client whose socket is paused how far behind its streams are.
 _CONGESTION_REPORT_S = 2.0
-# Close codes of RFC 6455 7.4 by which a client says that it is done; so do 3000 to 4999, which applications define.
+# Close codes (RFC 6455 7.4) with which a client says that it is done; so do 3000 to 4999, which applications define.
 _DONE_CODES = frozenset({1000, 1001, 1005})
 
 
 class Connection:
-    """A socket from its handshake to its end; attached to one session at a time."""
+    """A socket from its handshake to its close; attached to one session at a time."""
 
     def __init__(
         self, socket: ServerConnection, context: GatewayContext, directory: SessionDirectory, failures: FailureLimiter
@@ -51,7 +51,7 @@ class Connection:
         self._paused = False
         # Whether the client owes a credential: it opened the socket without one and has not sent one since.
         self._owes_credential = False
-        # What a message asked for that has to wait: done before the next message is read.
+        # Work that a message requested and that has to wait: done before the next message is read.
         self._deferred: Callable[[], Awaitable[None]] | None = None
 
     async def run(self, credential: Credential) -> None:
@@ -59,26 +59,26 @@ class Connection:
         metrics = self._context.metrics
         metrics.connections.inc()
         try:
-            await self._enter(credential)
-            await _first_of(self._read(), self._write(), self._enforce_close(), self._keepalive())
+            await self._authenticate_handshake(credential)
+            await _run_until_first_done(self._read(), self._write(), self._enforce_close(), self._keepalive())
         finally:
-            self._leave()
+            self._detach()
             metrics.connections.dec()
             metrics.replaced.inc(self.outbox.replaced)
             metrics.closes.labels(str(self._socket.close_code or 1006)).inc()
 
     # --- credentials
 
-    async def _enter(self, credential: Credential) -> None:
+    async def _authenticate_handshake(self, credential: Credential) -> None:
         try:
             if credential.text is None and not self._context.authenticator.open_access:
                 self._runner = self._directory.begin_unauthenticated()
-                self._runner.hold(self)
+                self._runner.attach_unauthenticated(self)
                 self._owes_credential = True
                 return
             await self._join(self._context.authenticator.check(credential.text, keys_allowed=credential.may_be_key))
         except AuthError as error:
-            self._note_failure("handshake")
+            self._count_auth_failure("handshake")
             self._refuse(Code.UNAUTHENTICATED, str(error))
         except DirectoryFullError:
             self._refuse(*_FULL)
@@ -88,17 +88,17 @@ class Connection:
             self._refuse(*_NO_STORE)
 
     async def _join(self, principal: Principal) -> None:
-        """Attach to the session a credential stands for. Raises what SessionDirectory.open raises."""
+        """Attach the socket to the session of a credential. Raises what SessionDirectory.open raises."""
         held = self._runner
         if principal.session_id is None and held is not None:
             self._directory.admit(held)
             runner = held
         else:
             runner = await self._directory.open(principal.session_id)
-        self._swap(runner)
+        self._switch_to(runner)
         runner.attach(self)
 
-    def _swap(self, runner: SessionRunner) -> None:
+    def _switch_to(self, runner: SessionRunner) -> None:
         previous, self._runner = self._runner, runner
         if previous is not None and previous is not runner:
             previous.detach(self, is_clean=False)
@@ -116,7 +116,7 @@ class Connection:
         try:
             await self._join(self._context.authenticator.check(token))
         except AuthError as error:
-            self._note_failure("message")
+            self._count_auth_failure("message")
             runner.refuse(Code.UNAUTHENTICATED, str(error))
         except DirectoryFullError:
             runner.refuse(*_FULL)
@@ -136,11 +136,11 @@ class Connection:
         try:
             principal = self._context.authenticator.check_token(request.token, Audience.RESUME, Audience.SESSION)
             if not principal.may_use(request.session_id):
-                self._note_failure("resume")
+                self._count_auth_failure("resume")
                 runner.refuse(Code.PERMISSION_DENIED, "the token belongs to another session")
                 return
         except AuthError as error:
-            self._note_failure("resume")
+            self._count_auth_failure("resume")
             runner.refuse(Code.UNAUTHENTICATED, str(error))
             return
         try:
@@ -156,12 +156,12 @@ class Connection:
         if known is None:
             runner.refuse(*_EXPIRED)
             return
-        self._swap(known)
+        self._switch_to(known)
         known.attach(self, request.last_segment_ids)
 
-    def _note_failure(self, door: str) -> None:
+    def _count_auth_failure(self, door: str) -> None:
         self._context.metrics.auth_failures.labels(door).inc()
-        self._failures.failed(remote_host(self._socket))
+        self._failures.record_failure(remote_host(self._socket))
 
     def _refuse(self, code: Code, message: str) -> None:
         """Refuse a socket that belongs to no session."""
@@ -173,21 +173,21 @@ class Connection:
                 case CloseSocket(close_code, reason):
                     self.outbox.close(close_code, reason)
 
-    def _leave(self) -> None:
+    def _detach(self) -> None:
         if self._owes_credential and not self._directory.draining:
-            self._note_failure("absent")
+            self._count_auth_failure("absent")
         if self._runner is not None:
             self._runner.detach(self, is_clean=self._closed_by_client())
 
     def _closed_by_client(self) -> bool:
-        """Whether the client closed the socket on purpose rather than lost it: it sent a close frame that says so."""
+        """Whether the client closed the socket on purpose, with a close frame that says so, rather than lost it."""
         protocol = self._socket.protocol
         frame = protocol.close_rcvd
         if frame is None or not protocol.close_rcvd_then_sent:
             return False
         return frame.code in _DONE_CODES or 3000 <= frame.code < 5000
 
-    # --- tasks of the socket
+    # --- the socket's tasks
 
     async def _read(self) -> None:
         metrics = self._context.metrics
@@ -208,7 +208,7 @@ class Connection:
         await self._socket.wait_closed()
 
     async def _pause_while_congested(self) -> None:
-        """Do not read while a worker stream of the session is too far behind: TCP then slows the client down."""
+        """Stop reading while a worker stream of the session is too far behind: TCP then slows the client down."""
         while self._runner is not None and (stream := self._runner.congested_stream()) is not None:
             if not self._paused:
                 self._paused = True
@@ -221,9 +221,9 @@ class Connection:
 
     async def _write(self) -> None:
         with suppress(ConnectionClosed):
-            while not isinstance(entry := await self.outbox.take(), Closing):
+            while not isinstance(entry := await self.outbox.next_entry(), Closing):
                 if entry.after is not None and not entry.after.done():
-                    # A failed write is counted by the session; the client still gets its text.
+                    # The session counts a failed write; the client still gets its text.
                     with suppress(StoreError):
                         await asyncio.shield(asyncio.wrap_future(entry.after))
                 await self._socket.send(entry.payload, text=True)
@@ -231,7 +231,7 @@ class Connection:
 
     async def _enforce_close(self) -> None:
         """Close a socket whose writer is stuck behind a client that does not read."""
-        closing = await self.outbox.decided()
+        closing = await self.outbox.wait_for_close()
         if self.outbox.overflowed:
             self._context.metrics.overflows.inc()
         else:
@@ -239,7 +239,7 @@ class Connection:
         await self._socket.close(closing.code, closing.reason)
 
     async def _keepalive(self) -> None:
-        """Ping, and drop a silent client; but not while its frames, a pong among them, wait here to be read."""
+        """Ping and drop a silent client, but not while its frames, perhaps with a pong, are waiting here to be read."""
         config = self._context.config
         with suppress(ConnectionClosed):
             while True:
@@ -255,8 +255,8 @@ class Connection:
         await self._socket.wait_closed()
 
 
-_FULL = (Code.BUSY, "the gateway holds as many sessions as it can")
-_NO_STORE = (Code.BUSY, "the store of sessions does not answer")
+_FULL = (Code.BUSY, "the gateway has reached its session limit")
+_NO_STORE = (Code.BUSY, "the session store is not responding")
 _EXPIRED = (Code.SESSION_EXPIRED, "the session is unknown or has expired")
 
 
@@ -266,8 +266,8 @@ def remote_host(socket: ServerConnection) -> str:
     return str(address[0]) if isinstance(address, tuple) and address else "unknown"
 
 
-async def _first_of(*coroutines: Coroutine[object, object, None]) -> None:
-    """Run all; when the first is done, cancel the others and wait for their end. An error of any one is raised."""
+async def _run_until_first_done(*coroutines: Coroutine[object, object, None]) -> None:
+    """Run all; when the first one is done, cancel the others and wait for them. Raises the error of any of them."""
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""What the worker contract says about its error codes: the one table, read from the options in error.proto."""
+"""The traits of the worker contract's error codes, read from the options in error.proto, the only table of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from talkup.v1 import error_pb2
 
-# The type stubs of protobuf do not know extensions of generated code.
+# protobuf's type stubs do not know the extensions of generated code.
 _TRAITS: Final[Any] = error_pb2.traits
 
 

@@ -1,6 +1,6 @@
-"""What a reader gets at once: finals put together into sentences, and sentences cut into caption cues. Pure.
+"""Joins finals into sentences, and cuts sentences into caption cues. Pure.
 
-A final leaves as soon as its words are certain, so it is often two or three words long.
+A final is sent as soon as its words are certain, so it often has only two or three words.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ CUE_CHARS: Final = 84
 
 CUE_MS: Final = 7_000
 PAUSE_MS: Final = 1_200
-"""Silence after which a new line begins whether or not the sentence ended."""
+"""Silence after which a new line begins, even if the sentence has not ended."""
 
 _SENTENCE_ENDS: Final = (".", "!", "?", "…", "。", "！", "？")
 
@@ -30,12 +30,12 @@ class Piece(NamedTuple):
 
 
 def sentences(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """Pieces joined until a sentence ends or a pause comes."""
+    """Join pieces until a sentence ends or a pause comes."""
     return (_join(group) for group in _groups(pieces, captions=False))
 
 
 def cues(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """The same, each at most CUE_CHARS and CUE_MS long; a piece that alone is longer stays whole."""
+    """The same, each at most CUE_CHARS and CUE_MS long; a single piece that is longer stays in one cue."""
     return (_join(group) for group in _groups(pieces, captions=True))
 
 
@@ -44,7 +44,7 @@ def _groups(pieces: Iterable[Piece], *, captions: bool) -> Iterator[list[Piece]]
     for piece in pieces:
         if not piece.text.strip():
             continue
-        if group and (_line_over(group[-1], piece) or (captions and _too_long([*group, piece]))):
+        if group and (_line_ends_between(group[-1], piece) or (captions and _too_long([*group, piece]))):
             yield group
             group = []
         group.append(piece)
@@ -52,8 +52,8 @@ def _groups(pieces: Iterable[Piece], *, captions: bool) -> Iterator[list[Piece]]
         yield group
 
 
-def _line_over(before: Piece, after: Piece) -> bool:
-    """Whether a line ends between two pieces; times that fall back belong to another stream."""
+def _line_ends_between(before: Piece, after: Piece) -> bool:
+    """Whether a line ends between two pieces; a piece that starts earlier belongs to another stream."""
     gap = after.start_ms - before.end_ms
     ended = before.text.rstrip().endswith(_SENTENCE_ENDS)
     return ended or gap > PAUSE_MS or after.start_ms < before.start_ms

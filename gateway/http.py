@@ -36,7 +36,7 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "microphone=(self), camera=(self)",
-    # The page connects to the WebSocket ports, which are other origins than its own.
+    # The page connects to the WebSocket ports, whose origins differ from its own.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
         "worker-src 'self' blob:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; "
@@ -59,7 +59,7 @@ class RefusalError(Exception):
 
 
 class Initialization(msgspec.Struct, kw_only=True):
-    """What TalkUp's backend posts; `format` and `data` are not used."""
+    """The request of TalkUp's backend; `format` and `data` are not used."""
 
     key: str = ""
     type: str = "initialization"
@@ -87,9 +87,9 @@ class Api:
         self._ws_url = ws_url
 
     def application(self) -> web.Application:
-        """The routes, behind a middleware that adds headers and turns refusals into JSON."""
+        """The routes, with a middleware that adds headers and turns refusals into JSON."""
         app = web.Application(
-            client_max_size=self._context.config.max_http_body_bytes, middlewares=[self._frame_response]
+            client_max_size=self._context.config.max_http_body_bytes, middlewares=[self._finish_response]
         )
         app.router.add_get("/healthz", self.healthz)
         app.router.add_get("/readyz", self.readyz)
@@ -105,7 +105,7 @@ class Api:
         return app
 
     @web.middleware
-    async def _frame_response(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _finish_response(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             response = await handler(request)
         except RefusalError as refusal:
@@ -116,7 +116,7 @@ class Api:
                 response.headers["Allow"] = error.headers["Allow"]
         except StoreError:
             log.warning("transcript store failed")
-            response = _refused(RefusalError(503, "internal", "the transcript store does not answer"))
+            response = _refused(RefusalError(503, "internal", "the transcript store is not responding"))
         except Exception:
             # The outermost edge of a request: the caller gets an answer without internals, the log gets the rest.
             log.exception("request failed")
@@ -127,11 +127,11 @@ class Api:
     # --- health
 
     async def healthz(self, _request: web.Request) -> web.Response:
-        """The process runs and answers."""
+        """The process is running and answers."""
         return _json({"status": "ok"})
 
     async def readyz(self, _request: web.Request) -> web.Response:
-        """200 only while every configured service has a serving worker and the gateway does not drain."""
+        """200 only while every configured service has a serving worker and the gateway is not draining."""
         if self._directory.draining:
             return _json({"status": "draining"}, status=503)
         services = {
@@ -149,7 +149,7 @@ class Api:
 
     async def create_session(self, request: web.Request) -> web.Response:
         """Mint a token for a new session; API key only."""
-        self._need_key(request, bearer(request.headers.get("Authorization")))
+        self._require_key(request, bearer(request.headers.get("Authorization")))
         await request.read()
         session_id, minted = self._new_session()
         body = {
@@ -161,7 +161,7 @@ class Api:
         return _json(body, status=201)
 
     async def initialize(self, request: web.Request) -> web.Response:
-        """The call of TalkUp's backend: answered with one URL that holds everything. The key may be in the body."""
+        """Answer TalkUp's backend with one URL that contains everything. The key may be in the request's body."""
         try:
             message = msgspec.json.decode(await request.read() or b"{}", type=Initialization)
         except msgspec.ValidationError:
@@ -170,18 +170,18 @@ class Api:
             raise RefusalError(400, "bad_json", "the body is not a JSON object") from None
         if message.type != "initialization":
             raise RefusalError(400, "bad_message", "must be initialization", "type")
-        self._need_key(request, bearer(request.headers.get("Authorization")) or message.key)
+        self._require_key(request, bearer(request.headers.get("Authorization")) or message.key)
         session_id, minted = self._new_session()
         url = f"{self._ws_url(_host(request))}?{urlencode({'session_id': session_id, 'token': minted.token})}"
         return _json({"key": "", "type": "initialization_response", "format": "text", "data": url})
 
     async def transcript(self, request: web.Request) -> web.Response:
-        """A session's finals, live or kept; `?format=` one of FORMATS, `?stream_id=` one stream only.
+        """A session's finals, live or stored; `?format=` one of FORMATS, `?stream_id=` for one stream only.
 
-        Conditional (RFC 9110 13.1.2): a caller that has it already may wait for a change with `Prefer: wait`
-        (RFC 7240 4.3).
+        Conditional (RFC 9110 13.1.2): a caller that already has the transcript may wait for a change with `Prefer:
+        wait` (RFC 7240 4.3).
         """
-        session_id = self._own_session(request)
+        session_id = self._authorized_session(request)
         name = request.query.get("format", "json")
         if name not in FORMATS:
             raise RefusalError(400, "bad_message", f"must be one of {', '.join(FORMATS)}", "format")
@@ -190,27 +190,27 @@ class Api:
         wait_s = preferred_wait_s(request.headers.getall("Prefer", []))
 
         async def read() -> Rendered:
-            return await self._rendered(session_id, stream_id, name)
+            return await self._render_transcript(session_id, stream_id, name)
 
-        rendered = await self._long_polls.until_new(session_id, tags, wait_s, read)
+        rendered = await self._long_polls.wait_until_new(session_id, tags, wait_s, read)
         headers = {"ETag": f'"{rendered.tag}"'}
         if rendered.tag in tags or "*" in tags:
             return web.Response(status=304, headers=headers)
         return web.Response(text=rendered.body, content_type=rendered.content_type, charset="utf-8", headers=headers)
 
-    async def _rendered(self, session_id: str, stream_id: str | None, name: str) -> Rendered:
+    async def _render_transcript(self, session_id: str, stream_id: str | None, name: str) -> Rendered:
         kept = await self._context.store.transcript(session_id)
         if kept is None:
             raise _unknown_session()
         if stream_id is not None:
-            kept = kept.only(stream_id)
+            kept = kept.for_stream(stream_id)
             if not kept.streams:
-                raise RefusalError(404, "unknown_stream", "nothing is kept of this stream", "stream_id")
+                raise RefusalError(404, "unknown_stream", "nothing is stored of this stream", "stream_id")
         return render(kept, name)
 
     async def delete_session(self, request: web.Request) -> web.Response:
-        """End a session and delete its text, at once and for good."""
-        session_id = self._own_session(request)
+        """End a session and delete its text, immediately and permanently."""
+        session_id = self._authorized_session(request)
         live = self._directory.get(session_id) is not None
         known = await self._context.store.delete(session_id)
         self._directory.delete(session_id)
@@ -226,7 +226,7 @@ class Api:
         """The JSON Schema of one direction."""
         name = request.match_info["name"]
         if name not in SCHEMA_NAMES:
-            raise RefusalError(404, "bad_message", f"there are {', '.join(SCHEMA_NAMES)}")
+            raise RefusalError(404, "bad_message", f"the schema must be one of {', '.join(SCHEMA_NAMES)}")
         return _json(schema(name))
 
     async def asset(self, request: web.Request) -> web.Response:
@@ -243,38 +243,38 @@ class Api:
         session_id = new_session_id()
         return session_id, self._context.authenticator.mint(session_id, Audience.SESSION)
 
-    def _need_key(self, request: web.Request, credential: str | None) -> None:
+    def _require_key(self, request: web.Request, credential: str | None) -> None:
         authenticator = self._context.authenticator
         if authenticator.open_access or (credential and authenticator.check_key(credential)):
             return
-        self._failed(request)
+        self._count_auth_failure(request)
         raise RefusalError(401, "unauthenticated", "an API key is needed, as Authorization: Bearer")
 
-    def _own_session(self, request: web.Request) -> str:
+    def _authorized_session(self, request: web.Request) -> str:
         session_id = request.match_info["session_id"]
         try:
             principal: Principal = self._context.authenticator.check(bearer(request.headers.get("Authorization")))
         except AuthError as error:
-            self._failed(request)
+            self._count_auth_failure(request)
             raise RefusalError(401, "unauthenticated", str(error)) from None
         if not principal.may_use(session_id):
             raise RefusalError(403, "permission_denied", "the token belongs to another session")
         return session_id
 
-    def _failed(self, request: web.Request) -> None:
+    def _count_auth_failure(self, request: web.Request) -> None:
         self._context.metrics.auth_failures.labels("http").inc()
         address = request.remote or "unknown"
         if not self._failures.allowed(address):
-            raise RefusalError(429, "rate_limited", "too many wrong credentials")
-        self._failures.failed(address)
+            raise RefusalError(429, "rate_limited", "too many invalid credentials")
+        self._failures.record_failure(address)
 
 
 def _unknown_session() -> RefusalError:
-    return RefusalError(404, "session_expired", "unknown or expired session: nothing is kept of it")
+    return RefusalError(404, "session_expired", "unknown or expired session")
 
 
 def _host(request: web.Request) -> str:
-    """The host name by which the caller reached this port, without the port; localhost if it is invalid."""
+    """The host name, without the port, that the caller used; localhost if it is invalid."""
     try:
         return urlsplit(f"//{request.host}").hostname or "localhost"
     except ValueError:

@@ -1,4 +1,4 @@
-"""Logs: one line per event, a static message with fields. Credentials and speech are removed here."""
+"""Logs: one line per event, a static message with fields. Credentials and speech are removed."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
     return event
 
 
-def place_errors(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def replace_exceptions(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A structlog processor: logs the class of an exception and where it was raised, never its text.
 
-    Libraries quote the bad input in their texts: aiohttp's parser a request line with its token, msgspec a message.
+    The texts of libraries quote bad input: aiohttp's parser quotes a request line with its token, msgspec a message.
     """
     given = event.pop("exc_info", None)
     error = (
@@ -52,16 +52,16 @@ def configure(level: str, log_format: str) -> None:
     """Set up structlog and the standard library's logging for this process, on stderr.
 
     `level` is debug, info, warning or error; `log_format` is json or console. The loggers of websockets, aiohttp and
-    asyncio log warnings at most: at lower levels they print frames and request lines, which carry speech and tokens.
-    aiohttp's server is silent: it would log the addresses of clients whose requests it cannot parse. Errors of the
-    handlers are logged by gateway.http.
+    asyncio log only warnings and above: at lower levels they print frames and request lines, which contain speech and
+    tokens. aiohttp's server logs nothing: it would log the addresses of clients whose requests it cannot parse.
+    gateway.http logs the errors of the handlers.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        place_errors,
+        replace_exceptions,
         redact,
     ]
     renderer: list[structlog.typing.Processor]

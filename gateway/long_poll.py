@@ -1,8 +1,8 @@
 """Requests that wait for a transcript to grow: `If-None-Match` (RFC 9110) with `Prefer: wait` (RFC 7240 4.3).
 
-A session at this gateway is checked in memory every `CHECK_S`; the store is read when it has changed, and read again if
-it lags behind. For sessions at another gateway the store is read every `READ_S`. A preference may be ignored: beyond
-`MAX_WAITING` requests none waits.
+A session at this gateway is checked in memory every `CHECK_S`; after a change the store is read, and read again if it
+lags behind. For sessions at another gateway the store is read every `READ_S`. A preference may be ignored: while
+`MAX_WAITING` requests are waiting, further ones are answered at once.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class LongPolls:
         self._directory = directory
         self._waiting = 0
 
-    async def until_new(
+    async def wait_until_new(
         self, session_id: str, known_tags: Iterable[str], wait_s: float, read: Callable[[], Awaitable[Rendered]]
     ) -> Rendered:
         """The result of `read` once its tag is new, or after `wait_s` seconds. Raises what `read` raises."""
@@ -57,7 +57,7 @@ class LongPolls:
                         before, progress = progress, await self._until_progress(session_id, progress)
                         rendered = await read()
                         if progress != before and rendered.tag in known:
-                            # The final that made the progress may not be in the store yet.
+                            # The final that caused the progress may not be in the store yet.
                             await asyncio.sleep(CHECK_S)
                             rendered = await read()
         finally:
@@ -65,7 +65,7 @@ class LongPolls:
         return rendered
 
     async def _until_progress(self, session_id: str, before: _Progress) -> _Progress:
-        """The progress of a session once it differs from before; after READ_S, as it is."""
+        """The progress of a session once it differs from `before`, or after READ_S."""
         for _ in range(round(READ_S / CHECK_S)):
             await asyncio.sleep(CHECK_S)
             if (now := self._progress(session_id)) != before or self._directory.draining:

@@ -1,4 +1,4 @@
-"""What the gateway counts, for Prometheus. Labels are words of closed sets: never a session, address or text."""
+"""The gateway's metrics, for Prometheus. Labels come from closed sets: never a session, address or text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _service(service: task_pb2.ServiceType) -> str:
 
 
 class Metrics:
-    """The gateway's counters in a registry of their own; also the plug that `upstream` reports into."""
+    """The gateway's metrics in their own registry. It also implements UpstreamMetrics."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -28,33 +28,33 @@ class Metrics:
         self.connections = Gauge("gateway_connections", "Open WebSocket connections", registry=registry)
         self.sessions = Gauge("gateway_sessions", "Sessions held, connected or in their grace time", registry=registry)
         self.closes = Counter("gateway_closes", "WebSocket connections closed", ["code"], registry=registry)
-        self.streams = Gauge("gateway_streams", "Media streams being worked on", ["service"], registry=registry)
+        self.streams = Gauge("gateway_streams", "Media streams being processed", ["service"], registry=registry)
         self.frames = Counter("gateway_frames", "WebSocket messages received", ["kind"], registry=registry)
         self.frame_bytes = Counter("gateway_frame_bytes", "Bytes of WebSocket messages received", registry=registry)
         self.chunks = Counter("gateway_chunks", "Media chunks forwarded to workers", ["service"], registry=registry)
         self._chunks_of: dict[task_pb2.ServiceType, Counter] = {}
         self.video_frames = Counter(
-            "gateway_video_frames", "Video frames analysed, or dropped and why", ["outcome"], registry=registry
+            "gateway_video_frames", "Video frames, analysed or dropped, by outcome", ["outcome"], registry=registry
         )
         self.finals = Counter("gateway_finals", "Final segments", registry=registry)
         self.final_latency = Histogram(
             "gateway_final_latency_seconds",
-            "From a stream's latest chunk to a final of it",
+            "Time from a stream's latest chunk to its next final",
             buckets=_LATENCY_BUCKETS_S,
             registry=registry,
         )
-        self.errors = Counter("gateway_errors", "Errors told to clients", ["code"], registry=registry)
+        self.errors = Counter("gateway_errors", "Errors reported to clients", ["code"], registry=registry)
         self.auth_failures = Counter("gateway_auth_failures", "Credentials refused", ["door"], registry=registry)
         self.replaced = Counter(
             "gateway_outbox_replaced", "Messages replaced by newer ones before sending", registry=registry
         )
         self.overflows = Counter(
-            "gateway_outbox_overflows", "Clients closed because they do not read", registry=registry
+            "gateway_outbox_overflows", "Connections closed because the client did not read", registry=registry
         )
         self.outbox_depth = Gauge("gateway_outbox_depth", "Messages waiting for clients", registry=registry)
-        self.event_loop_tasks = Gauge("gateway_event_loop_tasks", "Tasks of the event loop", registry=registry)
+        self.event_loop_tasks = Gauge("gateway_event_loop_tasks", "Tasks on the event loop", registry=registry)
         self.pauses = Counter(
-            "gateway_read_pauses", "Times a socket was not read because workers are behind", registry=registry
+            "gateway_read_pauses", "Times a socket was paused because workers were behind", registry=registry
         )
         self.store_failures = Counter(
             "gateway_store_failures", "Writes that the transcript store did not confirm in time", registry=registry
@@ -80,7 +80,7 @@ class Metrics:
         self._attempts_failed = Counter(
             "gateway_attempts_failed", "Attempts that failed on a worker", ["service", "reason"], registry=registry
         )
-        self._retries = Counter("gateway_retries", "Further attempts begun", ["service"], registry=registry)
+        self._retries = Counter("gateway_retries", "Further attempts started", ["service"], registry=registry)
         self._failovers = Counter(
             "gateway_failovers", "Streams moved to another worker", ["service"], registry=registry
         )
@@ -99,7 +99,7 @@ class Metrics:
         return generate_latest(self.registry)
 
     def stream_opened(self, service: task_pb2.ServiceType) -> None:
-        """A stream began to look for a worker."""
+        """A stream started looking for a worker."""
         self.streams.labels(_service(service)).inc()
 
     def stream_finished(self, service: task_pb2.ServiceType, outcome: str) -> None:
@@ -108,7 +108,7 @@ class Metrics:
         self._tasks.labels(_service(service), outcome).inc()
 
     def attempt_failed(self, service: task_pb2.ServiceType, reason: str) -> None:
-        """A worker, or the way to it, failed on a stream."""
+        """A worker, or the connection to it, failed while serving a stream."""
         self._attempts_failed.labels(_service(service), reason).inc()
 
     def retry(self, service: task_pb2.ServiceType, delay: float) -> None:
@@ -116,7 +116,7 @@ class Metrics:
         self._retries.labels(_service(service)).inc()
 
     def failover(self, service: task_pb2.ServiceType) -> None:
-        """A running stream went on with another worker."""
+        """A running stream moved to another worker."""
         self._failovers.labels(_service(service)).inc()
 
     def chunks_lost(self, service: task_pb2.ServiceType, count: int) -> None:
@@ -124,7 +124,7 @@ class Metrics:
         self._lost.labels(_service(service)).inc(count)
 
     def chunk_forwarded(self, service: task_pb2.ServiceType) -> None:
-        """A media chunk went to a worker's stream."""
+        """A media chunk was forwarded to a worker stream."""
         counter = self._chunks_of.get(service)
         if counter is None:
             counter = self._chunks_of[service] = self.chunks.labels(_service(service))

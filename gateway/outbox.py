@@ -1,7 +1,7 @@
 """The queue to one client's socket: bounded, in order, and never a stale interim before a newer one.
 
-A newer message of the same slot (`gateway.protocol.delivery`) replaces an unsent older one. A client that does not
-read hits the bound, and its socket is closed (1008).
+A newer message with the same slot (`gateway.protocol.delivery`) replaces an unsent older one. If a client does not
+read, the queue reaches its bound and the socket is closed (1008).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gateway.protocol.messages import ServerMessage
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One encoded message. It leaves only once `after` is done: the write that the client relies on."""
+    """One encoded message. It is sent only once `after`, the write that the client relies on, is done."""
 
     message: ServerMessage
     payload: bytes
@@ -36,23 +36,23 @@ class Closing:
 
 
 class Outbox:
-    """The queue between a session, which puts and never waits, and a socket's writer, which takes and waits.
+    """The queue between a session, which puts messages and never waits, and a socket's writer, which waits for them.
 
-    Beyond `max_messages` or `max_bytes` every waiting message is dropped and the socket closed.
+    Beyond `max_messages` or `max_bytes`, every waiting message is dropped and the socket is closed.
     """
 
     def __init__(self, max_messages: int, max_bytes: int, clock: Callable[[], float] = time.time) -> None:
-        """`clock` gives the UNIX seconds with which messages are stamped."""
+        """`clock` gives UNIX seconds, with which messages are stamped."""
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._clock = clock
         self._waiting: dict[Hashable, Outgoing] = {}
-        self._taken: Outgoing | None = None
+        self._handed_out: Outgoing | None = None
         self._bytes = 0
         self._serial = 0
         self._closing: Closing | None = None
         self._filled = asyncio.Event()
-        self._decided = asyncio.Event()
+        self._close_requested = asyncio.Event()
         self.replaced = 0
         self.overflowed = False
 
@@ -61,17 +61,17 @@ class Outbox:
 
     @property
     def closing(self) -> Closing | None:
-        """How the socket will be closed; None: not decided yet."""
+        """How the socket will be closed; None: it stays open for now."""
         return self._closing
 
-    async def decided(self) -> Closing:
-        """Wait until the socket is to be closed; how."""
-        await self._decided.wait()
+    async def wait_for_close(self) -> Closing:
+        """Wait until the socket has to be closed; returns how."""
+        await self._close_requested.wait()
         assert self._closing is not None
         return self._closing
 
     def put(self, message: ServerMessage, after: Future[None] | None = None) -> None:
-        """Append a message; ignored once closing."""
+        """Append a message; ignored once the socket is being closed."""
         if self._closing is not None:
             return
         slot = slot_of(message)
@@ -90,27 +90,27 @@ class Outbox:
             self._waiting.clear()
             self._bytes = 0
             self.overflowed = True
-            self.close(CloseCode.POLICY, "the client does not read")
+            self.close(CloseCode.POLICY, "the client does not read its messages")
         self._filled.set()
 
     def close(self, code: int, reason: str) -> None:
-        """Close the socket after what waits; the first call wins."""
+        """Close the socket after the waiting messages; only the first call counts."""
         if self._closing is None:
             self._closing = Closing(code, reason)
-            self._decided.set()
+            self._close_requested.set()
             self._filled.set()
 
     def unsent(self) -> list[ServerMessage]:
-        """The waiting messages in order, after the one taken last: its sending may have failed with the socket."""
-        taken = [] if self._taken is None else [self._taken.message]
+        """The waiting messages in order, preceded by the latest one handed out: sending it may have failed."""
+        taken = [] if self._handed_out is None else [self._handed_out.message]
         return taken + [entry.message for entry in self._waiting.values()]
 
-    async def take(self) -> Outgoing | Closing:
-        """Wait for the next entry; after `Closing` there is no other.
+    async def next_entry(self) -> Outgoing | Closing:
+        """Wait for the next entry; `Closing` is the last one.
 
-        Call this once the entry before has been sent: until then that one counts as unsent.
+        Call this only after you have sent the previous entry: until then that entry counts as unsent.
         """
-        self._taken = None
+        self._handed_out = None
         while not self._waiting:
             if self._closing is not None:
                 return self._closing
@@ -118,7 +118,7 @@ class Outbox:
             await self._filled.wait()
         entry = self._waiting.pop(next(iter(self._waiting)))
         self._bytes -= len(entry.payload)
-        self._taken = entry
+        self._handed_out = entry
         return entry
 
     def _remove(self, slot: Hashable) -> None:

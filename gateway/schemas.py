@@ -1,4 +1,4 @@
-"""The protocol's specification, made from the classes that the codec uses: JSON Schemas and an AsyncAPI document.
+"""The protocol's specification, generated from the classes that the codec uses: JSON Schemas and an AsyncAPI document.
 
 JSON Schema 2020-12 (json-schema.org/draft/2020-12), AsyncAPI 3.0.0 (asyncapi.com/docs/reference/specification).
 """
@@ -20,7 +20,7 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 SCHEMA_NAMES: Final = ("client.json", "server.json")
 
 _Schema = dict[str, Any]
-# A client may write any of the three; the codec turns them into milliseconds.
+# A client may use any of the three; the codec converts them to milliseconds.
 _CLIENT_TIMESTAMP: Final[_Schema] = {
     "anyOf": [{"type": "number"}, {"type": "string", "format": "date-time"}, {"type": "null"}],
     "description": "UNIX seconds, UNIX milliseconds or ISO 8601; never used for order.",
@@ -128,7 +128,7 @@ def _binary_chunk() -> _Schema:
 
 @cache
 def _definitions(union: Hashable, prefix: str) -> dict[str, _Schema]:
-    """Every class of a union and what it is made of, by class name. Made once: nobody may change it."""
+    """The schemas of every class of a union and its parts, by class name. Cached: do not modify the result."""
     _, found = msgspec.json.schema_components(get_args(union), ref_template=prefix + "{name}")
     definitions = {name: _plain(component) for name, component in found.items()}
     for kind in get_args(union):
@@ -136,17 +136,17 @@ def _definitions(union: Hashable, prefix: str) -> dict[str, _Schema]:
         if issubclass(kind, m.ClientBase):
             properties["timestamp"] = _CLIENT_TIMESTAMP
         else:
-            # Every message that leaves carries both; the classes have defaults for them.
+            # Every message to a client carries both fields; the classes have defaults for them.
             del properties["timestamp"]["default"]
             required = {*definitions[kind.__name__]["required"], "timestamp", "protocol_version"}
             definitions[kind.__name__]["required"] = sorted(required, key=list(properties).index)
-    for name in _REPAIRS.keys() & definitions.keys():
-        _REPAIRS[name](definitions[name]["properties"])
+    for name in _CORRECTIONS.keys() & definitions.keys():
+        _CORRECTIONS[name](definitions[name]["properties"])
     return definitions
 
 
 def _packet_kind(properties: _Schema) -> None:
-    """A web packet's kind travels as its type."""
+    """A web packet's kind is sent as its type."""
     properties["type"] = properties.pop("kind")
     del properties["type"]["default"]
 
@@ -156,8 +156,8 @@ def _error_codes(properties: _Schema) -> None:
     properties["code"]["enum"] = [str(code) for code in ERRORS]
 
 
-# What the classes cannot say of themselves, by class name.
-_REPAIRS: Final[Mapping[str, Callable[[_Schema], None]]] = {"MediaPacket": _packet_kind, "ErrorData": _error_codes}
+# Corrections that the classes cannot express, by class name.
+_CORRECTIONS: Final[Mapping[str, Callable[[_Schema], None]]] = {"MediaPacket": _packet_kind, "ErrorData": _error_codes}
 
 
 def _plain(component: Mapping[str, Any]) -> _Schema:

@@ -1,4 +1,4 @@
-"""The gateway as a whole: WebSocket ports, HTTP port, upstream and store, started and drained in order."""
+"""The complete gateway: WebSocket ports, HTTP port, upstream and store, started and drained in order."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ from gateway.upstream.pool import Upstream
 log = structlog.get_logger()
 
 WS_PATH: Final = "/ws"
-# Frames read ahead of the protocol core, per socket: above the first number the socket is not read.
+# Frames read ahead of the protocol core, per socket: with more than the first number the socket is not read.
 _READ_AHEAD: Final = (16, 4)
 # Connections that the kernel holds until they are accepted; the smaller of this and net.core.somaxconn applies. With
-# asyncio's 100, a third of a thousand clients that return together is dropped and retries after 1, 3 and 7 seconds.
+# asyncio's 100, a third of a thousand clients that reconnect together is dropped and retries after 1, 3 and 7 seconds.
 _BACKLOG: Final = 4096
 _FAILURE_BURST: Final = 20
 _FAILURE_REFILL_S: Final = 3.0
 _FAILURE_ADDRESSES: Final = 10_000
 _CERTIFICATE_CHECK_S: Final = 10.0
-# Messages up to this many times the limit are read and refused with an error; larger ones only close the socket.
+# Messages up to this multiple of the limit are read and refused with an error; larger ones only close the socket.
 _REFUSED_MESSAGES: Final = 2
-# The rest of the ten seconds of a shutdown, after the streams have had their share.
+# What remains of the ten seconds of a shutdown after the streams' share.
 _CLOSE_SOCKETS_S: Final = 1.5
 _UPSTREAM_GRACE_S: Final = 0.2
 
@@ -99,7 +99,7 @@ def protocol_limits(config: GatewayConfig) -> Limits:
 
 
 class Gateway:
-    """A running gateway; made by `running`. Ports are the bound ones, even if the settings are 0."""
+    """A running gateway, created by `running`. Its ports are the bound ones, even if the settings are 0."""
 
     def __init__(self, config: GatewayConfig, store: Store, clock: Callable[[], float] = time.time) -> None:
         self._config = config
@@ -128,7 +128,7 @@ class Gateway:
         self.wss_port = 0
 
     async def start(self, stack: AsyncExitStack) -> None:
-        """Open everything; `stack` closes it in reverse order. Raises OSError, StoreError, ssl.SSLError."""
+        """Start everything; `stack` closes it in reverse order. Raises OSError, StoreError, ssl.SSLError."""
         await self._store.start()
         stack.push_async_callback(self._store.close)
         await self._upstream.start()
@@ -139,14 +139,14 @@ class Gateway:
         if self._config.tls_cert is not None:
             tls = ServerTls(self._config.tls_cert, self._config.tls_key)
             self.wss_port = await self._start_ws(stack, self._config.wss_host, self._config.wss_port, tls.context)
-            stack.push_async_callback(_cancel, asyncio.create_task(_keep_certificate(tls)))
+            stack.push_async_callback(_cancel, asyncio.create_task(_renew_certificate(tls)))
         sweeper = asyncio.create_task(RetentionSweeper(self._context, self._directory).run())
         stack.push_async_callback(_cancel, sweeper)
-        log.info("gateway listens", http_port=self.http_port, ws_port=self.ws_port, wss_port=self.wss_port)
+        log.info("gateway listening", http_port=self.http_port, ws_port=self.ws_port, wss_port=self.wss_port)
 
     async def drain(self) -> None:
         """Refuse new work, let streams finish within the drain time, then close every socket with 1012."""
-        log.info("gateway drains", sessions=len(self._directory))
+        log.info("gateway draining", sessions=len(self._directory))
         self._context.status.draining = True
         await self._directory.drain(self._config.drain_s)
         with suppress(TimeoutError):
@@ -202,13 +202,13 @@ class Gateway:
         if urlsplit(request.path).path != WS_PATH:
             return _plain(HTTPStatus.NOT_FOUND, "WebSockets are served at /ws")
         if self._directory.draining:
-            return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway restarts")
-        if not self._failures.allowed(remote_host(socket)) and not self._knows(request):
-            return _plain(HTTPStatus.TOO_MANY_REQUESTS, "too many wrong credentials")
+            return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is restarting")
+        if not self._failures.allowed(remote_host(socket)) and not self._has_valid_credential(request):
+            return _plain(HTTPStatus.TOO_MANY_REQUESTS, "too many invalid credentials")
         return None
 
-    def _knows(self, request: Request) -> bool:
-        """Whether a handshake carries a valid credential: callers behind a proxy do not suffer for others behind it."""
+    def _has_valid_credential(self, request: Request) -> bool:
+        """Whether a handshake carries a valid credential, so that others' failures behind its proxy do not count."""
         credential = _credential(request)
         try:
             self._context.authenticator.check(credential.text, keys_allowed=credential.may_be_key)
@@ -235,7 +235,7 @@ class Gateway:
 
 @asynccontextmanager
 async def running(config: GatewayConfig) -> AsyncIterator[Gateway]:
-    """A gateway that serves inside the block and is drained and closed at its end.
+    """Run a gateway inside the block; it is drained and closed at the end.
 
     Raises OSError if a port cannot be opened, StoreError if the store cannot, ssl.SSLError for a bad certificate.
     """
@@ -257,7 +257,7 @@ def _credential(request: Request) -> Credential:
 
 
 def _choose_subprotocol(_socket: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """Never the subprotocol that carries a credential: proxies log responses."""
+    """Never choose the subprotocol that carries a credential: proxies log responses."""
     return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None
 
 
@@ -272,13 +272,13 @@ def _plain(status: HTTPStatus, text: str) -> Response:
 
 
 async def _close_server(server: Server) -> None:
-    server.close(code=CloseCode.RESTART, reason="the gateway restarts")
+    server.close(code=CloseCode.RESTART, reason="the gateway is restarting")
     with suppress(TimeoutError):
         async with asyncio.timeout(_CLOSE_SOCKETS_S):
             await server.wait_closed()
 
 
-async def _keep_certificate(tls: ServerTls) -> None:
+async def _renew_certificate(tls: ServerTls) -> None:
     while True:
         await asyncio.sleep(_CERTIFICATE_CHECK_S)
         tls.renew()

@@ -27,18 +27,18 @@ def software_version() -> str:
 
 
 class StatusSource:
-    """The current state of the gateway, gathered at most once per second. `started_at` is UNIX seconds."""
+    """The current state of the gateway, collected at most once per second. `started_at` is UNIX seconds."""
 
     def __init__(self, upstream: Upstream, started_at: float) -> None:
         self.draining = False
         self._upstream = upstream
         self._started_at = started_at
         self._version = software_version()
-        self._gathered_at = 0.0
+        self._collected_at = 0.0
         self._snapshot = GatewaySnapshot()
 
     def services(self) -> tuple[ServiceStatus, ...]:
-        """Every configured service, as it is now."""
+        """The current state of every configured service."""
         return tuple(
             ServiceStatus(
                 service=_NAMES[service],
@@ -55,7 +55,7 @@ class StatusSource:
 
     def current(self, now: float) -> GatewaySnapshot:
         """The answer to `status`; `now` is UNIX seconds."""
-        if not 0 <= now - self._gathered_at < _FRESH_FOR_S or self._snapshot.draining != self.draining:
-            self._gathered_at = now
+        if not 0 <= now - self._collected_at < _FRESH_FOR_S or self._snapshot.draining != self.draining:
+            self._collected_at = now
             self._snapshot = GatewaySnapshot(self._version, self._started_at, self.draining, self.services())
         return self._snapshot

@@ -1,4 +1,4 @@
-"""The TLS context of wss; it re-reads its certificate when the files change."""
+"""The TLS context of wss, which re-reads its certificate when the files change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ log = structlog.get_logger()
 
 
 class ServerTls:
-    """A certificate chain and its key (PEM), served by `context`; certificates rotate without a restart.
+    """A certificate chain and its key (PEM), served by `context`; certificates can be rotated without a restart.
 
     Raises ssl.SSLError or OSError for a certificate or key that cannot be used.
     """
@@ -23,9 +23,9 @@ class ServerTls:
         self.context = self._load()
 
     def renew(self) -> bool:
-        """Use the current files for new handshakes if they have changed; returns whether it did.
+        """Use the current files for new handshakes if they have changed; returns whether they have.
 
-        Files that are invalid or half written leave the old certificate in force.
+        While the files are invalid or half written, the old certificate stays in use.
         """
         try:
             version = self._read_version()
@@ -47,6 +47,6 @@ class ServerTls:
         return context
 
     def _read_version(self) -> tuple[tuple[int, int], ...]:
-        """Changes whenever a file does: modification times (ns) and sizes."""
+        """A value that changes whenever a file does: modification times (ns) and sizes."""
         stats = [path.stat() for path in (self._certificate, self._key) if path is not None]
         return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)

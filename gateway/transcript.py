@@ -1,4 +1,4 @@
-"""A kept transcript: words, segments, and the streams of a session. Values only; `transcript_formats` renders them."""
+"""A stored transcript: words, segments and a session's streams. Values only; `transcript_formats` renders them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Word(msgspec.Struct, frozen=True):
-    """A word, its times in ms on the stream's media clock."""
+    """A word and its times in ms on the stream's media clock."""
 
     word: str
     start_ms: int
@@ -28,7 +28,7 @@ class Segment(msgspec.Struct, frozen=True):
 
 
 class StreamTranscript(msgspec.Struct, frozen=True):
-    """The finals of one media stream. `started_at` is UNIX seconds; `ended` tells whether more may come."""
+    """The finals of one media stream. `started_at` is UNIX seconds; `ended`: no more finals will come."""
 
     stream_id: str
     started_at: float
@@ -37,13 +37,13 @@ class StreamTranscript(msgspec.Struct, frozen=True):
 
 
 class Transcript(msgspec.Struct, frozen=True):
-    """All that is kept of a session, its streams in the order in which they began."""
+    """Everything stored of a session, its streams in the order in which they began."""
 
     session_id: str
     created_at: float
     streams: tuple[StreamTranscript, ...] = ()
 
-    def only(self, stream_id: str) -> Transcript:
-        """The same with the streams of one name only."""
+    def for_stream(self, stream_id: str) -> Transcript:
+        """The same transcript with the streams of one name only."""
         chosen = tuple(stream for stream in self.streams if stream.stream_id == stream_id)
         return Transcript(self.session_id, self.created_at, chosen)

@@ -1,4 +1,4 @@
-"""A kept transcript and the shapes it is read in: json, txt, srt, vtt and talkup. Pure: values in, text out."""
+"""Renders a stored transcript as json, txt, srt, vtt or talkup. Pure: values in, text out."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Rendered:
 
     @property
     def tag(self) -> str:
-        """Names this very text: an entity tag (RFC 9110 8.8.3), without its quotes."""
+        """Identifies exactly this text: an entity tag (RFC 9110 8.8.3), without its quotes."""
         return hashlib.sha256(self.body.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _pieces(transcript: Transcript) -> Iterator[Piece]:
-    """Every segment on one clock: a later stream of a call begins when it began."""
+    """Every segment on one clock: a later stream of the call is shifted to its start time."""
     if not transcript.streams:
         return
     origin = min(stream.started_at for stream in transcript.streams)
@@ -45,7 +45,7 @@ def _clock(ms: int, decimal_mark: str) -> str:
 
 
 def to_txt(transcript: Transcript) -> str:
-    """One line a sentence."""
+    """One line per sentence."""
     return "".join(f"{sentence.text}\n" for sentence in sentences(_pieces(transcript)))
 
 
@@ -59,7 +59,7 @@ def to_srt(transcript: Transcript) -> str:
 
 
 def to_vtt(transcript: Transcript) -> str:
-    """WebVTT (W3C): header, then cues; `&`, `<` and `>` are escaped, as its cue text demands."""
+    """WebVTT (W3C): header, then cues; `&`, `<` and `>` are escaped, as its cue text requires."""
     written = ["WEBVTT\n"]
     for cue in cues(_pieces(transcript)):
         text = cue.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -68,7 +68,7 @@ def to_vtt(transcript: Transcript) -> str:
 
 
 def to_json(transcript: Transcript) -> str:
-    """Everything, with the joined text of each stream and of the session beside the segments."""
+    """Everything, with the joined text of each stream and of the session in addition to the segments."""
     streams = [{**msgspec.to_builtins(stream), "text": _joined(stream.segments)} for stream in transcript.streams]
     whole = _joined(segment for stream in transcript.streams for segment in stream.segments)
     body = {"session_id": transcript.session_id, "created_at": transcript.created_at, "text": whole, "streams": streams}
@@ -76,7 +76,7 @@ def to_json(transcript: Transcript) -> str:
 
 
 def to_talkup(transcript: Transcript) -> str:
-    """What TalkUp's backend keeps: `{transcripts: [{content, who_stated: "user"}]}`."""
+    """The format of TalkUp's backend: `{transcripts: [{content, who_stated: "user"}]}`."""
     entries = [{"content": sentence.text, "who_stated": "user"} for sentence in sentences(_pieces(transcript))]
     return msgspec.json.encode({"transcripts": entries}).decode()
 
@@ -95,6 +95,6 @@ FORMATS: Mapping[str, tuple[str, Callable[[Transcript], str]]] = {
 
 
 def render(transcript: Transcript, format_name: str) -> Rendered:
-    """A transcript in one of FORMATS. Raises KeyError for any other name."""
+    """Render a transcript in one of FORMATS. Raises KeyError for any other name."""
     content_type, write = FORMATS[format_name]
     return Rendered(content_type, write(transcript))

@@ -1,4 +1,4 @@
-"""What the protocol core wants done: values that a session's runner performs in order. The core itself never waits."""
+"""What the protocol core decides: values that a session's runner performs in order. The core itself never waits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SendMessage:
 
 @dataclass(frozen=True, slots=True)
 class OpenTask:
-    """Begin a StreamTask call; `request` carries `start`. `resumed`: the stream ran at another gateway before."""
+    """Open a StreamTask call; `request` carries `start`. `resumed`: the stream ran at another gateway before."""
 
     key: TaskKey
     request: task_pb2.TaskRequest
@@ -38,7 +38,7 @@ class OpenTask:
 
 @dataclass(frozen=True, slots=True)
 class ForwardTask:
-    """Offer a chunk, flush or end to a call that is open."""
+    """Forward a chunk, flush or end to an open call."""
 
     key: TaskKey
     request: task_pb2.TaskRequest
@@ -46,14 +46,14 @@ class ForwardTask:
 
 @dataclass(frozen=True, slots=True)
 class StoreSession:
-    """Keep in the store that the session lives, at this gateway."""
+    """Record in the store that the session is live at this gateway."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreSegment:
-    """Keep a final segment, so that it stays readable over HTTP without the socket and the gateway.
+    """Store a final segment, so that it stays readable over HTTP without the socket and the gateway.
 
-    `snapshot`: where the stream stands with it, for the same write; None: where it stood before.
+    `snapshot`: the stream's state after this final, for the same write; None: the stored state stays.
     """
 
     stream_id: str
@@ -63,14 +63,14 @@ class StoreSegment:
 
 @dataclass(frozen=True, slots=True)
 class StoreSnapshot:
-    """Keep where a stream stands, for another gateway."""
+    """Store a stream's state, for another gateway."""
 
     snapshot: StreamSnapshot
 
 
 @dataclass(frozen=True, slots=True)
 class StoreStreamEnd:
-    """Keep that a stream is complete, with its totals."""
+    """Record in the store that a stream is complete, with its totals."""
 
     stream_id: str
     ended: StreamEnded
@@ -86,10 +86,10 @@ class Authenticate:
 
 @dataclass(frozen=True, slots=True)
 class ResumeSession:
-    """Verify a resume token and hand this socket to that session.
+    """Verify a resume token and hand this socket over to that session.
 
-    Answer with `connected(..., last_segment_ids=...)` on the named session, or with `refused` on the one that asked.
-    `last_segment_ids` maps a stream to the highest final that its client holds.
+    Answer with `connected(..., last_segment_ids=...)` on the named session, or with `refused` on the session that sent
+    this action. `last_segment_ids` maps a stream to the highest final that its client holds.
     """
 
     session_id: str
@@ -99,7 +99,7 @@ class ResumeSession:
 
 @dataclass(frozen=True, slots=True)
 class CloseSocket:
-    """Close the WebSocket after the messages before; `code` is one of errors.CloseCode."""
+    """Close the WebSocket after the preceding messages; `code` is one of errors.CloseCode."""
 
     code: int
     reason: str
@@ -107,7 +107,7 @@ class CloseSocket:
 
 @dataclass(frozen=True, slots=True)
 class FinishSession:
-    """The session is over here: drop what is left of it, and write `release` to the store."""
+    """The session is over at this gateway: drop what is left of it, and write `release` to the store."""
 
     release: StoreRelease
 

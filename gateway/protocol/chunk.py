@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A chunk as it came in.
+    """A chunk as received.
 
     `sequence` is the client's number. `capture_ms` is the client's clock, UNIX milliseconds; None: not given. `arrived`
     is the gateway's clock, UNIX seconds.
@@ -21,10 +21,10 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class NumberedChunk:
-    """A chunk in its place in the stream.
+    """A chunk with its place in the stream.
 
-    `worker_sequence` counts on over all recordings and leaves out a number per lost chunk. `new_recording`: the chunk
-    begins with a container header of its own.
+    `worker_sequence` continues over all recordings and skips one number per lost chunk. `new_recording`: the chunk
+    begins with its own container header.
     """
 
     chunk: Chunk

@@ -1,7 +1,7 @@
-"""The door of the WebSocket: text and binary frames become messages in their normal form, messages become text.
+"""Decoding and encoding of WebSocket frames: frames become messages in normal form, and messages become text.
 
-Every shape that protocol clients use is normalised here and nowhere else: type-specific fields at the top level or
-inside `data`, aliases, four places for a payload, timestamps in seconds, milliseconds or ISO 8601.
+Every notation that clients use is normalised here and nowhere else: type-specific fields at the top level or inside
+`data`, aliases, four places for a payload, timestamps in seconds, milliseconds or ISO 8601.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gateway.protocol import messages, version
 from gateway.protocol.errors import Code, Problem
 from gateway.protocol.plain_chunk import PlainChunk, PlainPacket, decode_plain
 
-# A number from here on is milliseconds: as seconds it would lie beyond the year 5000.
+# A number from here on is in milliseconds: as seconds it would be beyond the year 5000.
 _MILLISECONDS_FROM: Final = 1e11
 _MEDIA: Final = frozenset({"stream_chunk", "audio", "video", "image"})
 _MAX_TIMESTAMP_MS: Final = 2**53
@@ -46,7 +46,7 @@ class TaggedFrame:
 
 
 class _RefusedError(Exception):
-    """Carries a problem out of the depth of a message to `decode_text`."""
+    """Carries a problem from deep inside a message to `decode_text`."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
@@ -55,7 +55,7 @@ class _RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Raw:
-    """A decoded JSON object: its top level and, where `data` is an object, that."""
+    """A decoded JSON object: its top level and, if `data` is an object, its contents."""
 
     top: Mapping[str, Any]
     inner: Mapping[str, Any]
@@ -63,7 +63,7 @@ class _Raw:
     max_chunk_bytes: int
 
     def find(self, *names: str) -> tuple[str, Any]:
-        """Path and value of the first of these names that is there and not null, top level first."""
+        """Path and value of the first of these names that is present and not null, top level first."""
         for name in names:
             if self.top.get(name) is not None:
                 return name, self.top[name]
@@ -73,24 +73,24 @@ class _Raw:
 
 
 def decode_text(text: str, *, max_chunk_bytes: int) -> messages.ClientMessage | Problem:
-    """Read a text frame; whatever it holds, the answer is a message or the reason why there is none."""
+    """Decode a text frame; whatever it contains, the result is a message or a Problem."""
     if (plain := decode_plain(text)) is not None and len(plain.payload) <= max_chunk_bytes:
         with suppress(_RefusedError):
             return _normal_form(plain)
     try:
         top = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return Problem(Code.BAD_JSON, "the frame is not JSON")
+        return Problem(Code.BAD_JSON, "the frame is not valid JSON")
     if not isinstance(top, dict):
         return Problem(Code.BAD_JSON, "the frame is not a JSON object")
     try:
         return _decode_object(top, max_chunk_bytes)
     except _RefusedError as refusal:
-        return replace(refusal.problem, stream_id=_stream_named(top))
+        return replace(refusal.problem, stream_id=_named_stream(top))
 
 
 def decode_tagged(frame: bytes) -> TaggedFrame | None:
-    """Read the 8-byte header of a tagged binary frame; None if there is none."""
+    """Decode a tagged binary frame with its 8-byte header; None if there is no such header."""
     if len(frame) < _TAG.size:
         return None
     magic, header_version, handle, sequence = _TAG.unpack_from(frame)
@@ -100,22 +100,22 @@ def decode_tagged(frame: bytes) -> TaggedFrame | None:
 
 
 def encode_tagged(handle: int, sequence: int, payload: bytes) -> bytes:
-    """Write a tagged binary frame; `handle` fits 16 bits, `sequence` 32."""
+    """Encode a tagged binary frame; `handle` has 16 bits, `sequence` 32."""
     return _TAG.pack(_TAG_MAGIC, _TAG_VERSION, handle, sequence) + payload
 
 
 def is_longer(text: str, limit: int) -> bool:
-    """Whether a text has more than `limit` bytes as UTF-8. Most texts are short enough to tell without encoding."""
+    """Whether a text is longer than `limit` bytes in UTF-8. Most texts need not be encoded to find out."""
     return len(text) > limit or (len(text) * 4 > limit and utf8_bytes(text) > limit)
 
 
 def utf8_bytes(text: str) -> int:
-    """How many bytes a text has as UTF-8."""
+    """The number of bytes of a text in UTF-8."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def encode(message: messages.ServerMessage, now: float) -> bytes:
-    """A message as it leaves at `now`, UNIX seconds."""
+    """Encode a message, stamped with `now` (UNIX seconds)."""
     return msgspec.json.encode(msgspec.structs.replace(message, timestamp=int(now)))
 
 
@@ -130,8 +130,8 @@ def _normal_form(plain: PlainChunk | PlainPacket) -> messages.ClientMessage:
             return messages.MediaPacket(timestamp_ms=timestamp_ms, sequence=sequence, format=mime, payload=payload)
 
 
-def _stream_named(top: Mapping[str, Any]) -> str | None:
-    """The stream that a refused message is about, if it names one properly."""
+def _named_stream(top: Mapping[str, Any]) -> str | None:
+    """The stream that a refused message concerns, if it names one correctly."""
     data = top.get("data")
     named = top.get("stream_id") or (data.get("stream_id") if isinstance(data, dict) else None)
     try:
@@ -151,7 +151,7 @@ def _decode_object(top: Mapping[str, Any], max_chunk_bytes: int) -> messages.Cli
         raise _refused(Code.BAD_MESSAGE, "type: a string is required", "type")
     reader = _READERS.get(type_name)
     if reader is None:
-        raise _refused(Code.UNKNOWN_TYPE, f"unknown type; known are {', '.join(_READERS)}", "type")
+        raise _refused(Code.UNKNOWN_TYPE, f"type: must be one of {', '.join(_READERS)}", "type")
     path, value = "timestamp", top.get("timestamp")
     if value is None and inner.get("timestamp") is not None:
         path, value = "data.timestamp", inner["timestamp"]
@@ -165,15 +165,15 @@ def _check_version(declared: object) -> None:
     try:
         supported = version.is_supported(str(declared))
     except version.MalformedVersionError:
-        message = "protocol_version: not a version number such as 1.0"
+        message = "protocol_version: is not a version number such as 1.0"
         raise _refused(Code.BAD_MESSAGE, message, "protocol_version") from None
     if not supported:
         names = ", ".join(version.SUPPORTED_VERSIONS)
-        raise _refused(Code.UNSUPPORTED_VERSION, f"this version is not supported; {names} is", "protocol_version")
+        raise _refused(Code.UNSUPPORTED_VERSION, f"protocol_version: is not supported; use {names}", "protocol_version")
 
 
 def _timestamp_ms(path: str, value: object) -> int | None:
-    """UNIX milliseconds of a timestamp in any of its three forms."""
+    """Convert a timestamp in any of its three forms to UNIX milliseconds."""
     match value:
         case None:
             return None
@@ -186,18 +186,18 @@ def _timestamp_ms(path: str, value: object) -> int | None:
         case _:
             milliseconds = None
     if milliseconds is None or abs(milliseconds) > _MAX_TIMESTAMP_MS:
-        raise _refused(Code.BAD_MESSAGE, f"{path}: neither UNIX seconds, UNIX milliseconds nor ISO 8601", path)
+        raise _refused(Code.BAD_MESSAGE, f"{path}: must be UNIX seconds, UNIX milliseconds or ISO 8601", path)
     return milliseconds
 
 
 def _capture_ms(path: str, value: object) -> int | None:
-    """UNIX milliseconds of a chunk's timestamp; None for whole seconds, which do not say when a picture was taken."""
+    """UNIX milliseconds of a chunk's timestamp; None for whole seconds, which are too coarse for a picture."""
     timestamp_ms = _timestamp_ms(path, value)
     return None if timestamp_ms is None or _is_whole_seconds(value, timestamp_ms) else timestamp_ms
 
 
 def _is_whole_seconds(value: object, timestamp_ms: int) -> bool:
-    """Whether a timestamp was given to the second."""
+    """Whether a timestamp is precise to the second only."""
     in_milliseconds = isinstance(value, int | float) and abs(value) >= _MILLISECONDS_FROM
     return not in_milliseconds and timestamp_ms % 1000 == 0
 
@@ -213,7 +213,7 @@ def _iso_ms(text: str) -> int | None:
 
 
 def _convert(raw: _Raw, type_: type[_M], values: Mapping[str, tuple[str, Any]]) -> _M:
-    """Check values, each with the path it came from, against the message class."""
+    """Validate values, each with the path it came from, against the message class."""
     given = {name: value for name, (_, value) in values.items() if value is not None}
     try:
         return msgspec.convert({**given, "timestamp": raw.timestamp_ms}, type_)
@@ -226,14 +226,14 @@ def _convert(raw: _Raw, type_: type[_M], values: Mapping[str, tuple[str, Any]]) 
 
 
 def _reason(text: str) -> str:
-    """A validation error in words that hold neither the value nor a regular expression."""
+    """The text of a validation error without the value and without a regular expression."""
     reason = text.partition(" - at ")[0]
     if "missing required field" in reason:
         return "is required"
     if reason.startswith("Invalid enum value"):
-        return "not one of the allowed values"
+        return "is not one of the allowed values"
     return reason.partition(" matching regex")[0].replace("Expected", "expected").replace("`", "") + (
-        " of the documented form" if " matching regex" in reason else ""
+        " in the documented form" if " matching regex" in reason else ""
     )
 
 
@@ -250,12 +250,12 @@ def _read_ping(raw: _Raw) -> messages.Ping:
     payload = raw.top.get("payload", msgspec.UNSET)
     for name, value in (("data", data), ("payload", payload)):
         if _too_deep(value):
-            raise _refused(Code.BAD_MESSAGE, f"{name}: nested too deeply to be echoed", name)
+            raise _refused(Code.BAD_MESSAGE, f"{name}: is nested too deeply to be echoed", name)
     return messages.Ping(timestamp_ms=raw.timestamp_ms, data=data, payload=payload)
 
 
 def _too_deep(value: object) -> bool:
-    """Whether a value nests deeper than what is echoed; walks level by level, without recursion."""
+    """Whether a value is nested too deeply to be echoed; checks level by level, without recursion."""
     level = [value]
     for _ in range(_MAX_ECHO_DEPTH):
         below: list[object] = []
@@ -332,7 +332,7 @@ def _read_session_resume(raw: _Raw) -> messages.SessionResume:
 
 
 def _payload(raw: _Raw) -> tuple[str, bytes]:
-    """Path and bytes of a chunk's Base64, from the first of its places that holds something."""
+    """Path and bytes of a chunk's Base64, from the first of its possible places that is not empty."""
     if isinstance(raw.top.get("data"), str):
         path, value = "data", raw.top["data"]
     else:
@@ -349,18 +349,18 @@ def _payload(raw: _Raw) -> tuple[str, bytes]:
 
 
 def _base64(path: str, text: str) -> bytes:
-    """Base64 (RFC 4648, standard or URL-safe, padded or not), also behind the head of a data URL (RFC 2397)."""
+    """Decode Base64 (RFC 4648, standard or URL-safe, padded or not), also in a data URL (RFC 2397)."""
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
-        return msgspec.convert(text, bytes)  # the standard alphabet with its padding, at a third of the cost
+        return msgspec.convert(text, bytes)  # the standard alphabet with padding, at a third of the cost
     except msgspec.ValidationError:
         pass
     text = text.rstrip("=").replace("-", "+").replace("_", "/")
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise _refused(Code.BAD_PAYLOAD, f"{path}: not Base64", path) from None
+        raise _refused(Code.BAD_PAYLOAD, f"{path}: is not Base64", path) from None
 
 
 _READERS: Final[Mapping[str, Callable[[_Raw], messages.ClientMessage]]] = {

@@ -1,8 +1,8 @@
-"""Which messages must reach the client, and what it has missed.
+"""Which messages must reach the client, and which ones it has missed.
 
-A message may be replaced while it waits for the socket, must arrive even if the socket breaks, or neither. A client
-that returns is sent again what must arrive: by its own account of the last finals it holds, where it gave one; else
-whatever an earlier socket did not send and whatever came while there was none.
+A message either may be replaced while it waits for the socket, or must arrive even if the socket breaks, or neither. A
+client that returns gets again what must arrive. If it reported the last finals it holds, that decides; otherwise it
+gets what earlier sockets left unsent and what came while it had no socket.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from gateway.protocol.stream import Stream
 
 
 class Slot(NamedTuple):
-    """The place of a message in the queue to a socket: a newer message of the same slot replaces it.
+    """The place of a message in the queue to a socket: a newer message with the same slot replaces it.
 
-    `is_last`: the message replaces what waits in the slot and leaves it, so that nothing replaces the message itself.
+    `is_last`: the message replaces the one waiting in the slot but does not occupy the slot, so nothing replaces it.
     """
 
     key: Hashable
@@ -29,7 +29,7 @@ class Slot(NamedTuple):
 
 
 def slot_of(message: ServerMessage) -> Slot | None:
-    """The slot of an interim, a final or a bare acknowledgement; None for a message that always waits its turn."""
+    """The slot of an interim, a final or a bare acknowledgement; None for a message that is never replaced."""
     match message:
         case TranscriptUpdate(data=data):
             return Slot(("transcript", data.stream_id, data.segment_id), is_last=data.is_final)
@@ -40,7 +40,7 @@ def slot_of(message: ServerMessage) -> Slot | None:
 
 
 def must_arrive(message: ServerMessage) -> bool:
-    """Whether a client that lost its socket must get the message on its next one."""
+    """Whether a client that lost its socket must get the message on its next socket."""
     match message:
         case TranscriptUpdate():
             return message.data.is_final
@@ -51,18 +51,18 @@ def must_arrive(message: ServerMessage) -> bool:
 
 
 class Backlog:
-    """Messages that must arrive and have not; at most `bound` of those that came while there was no socket."""
+    """Messages that must arrive but have not yet; at most `bound` of those that came while there was no socket."""
 
     def __init__(self, bound: int) -> None:
         self._unsent: list[ServerMessage] = []
         self._undelivered: deque[ServerMessage] = deque(maxlen=bound)
 
     def keep_unsent(self, messages: Iterable[ServerMessage]) -> None:
-        """Keep what a lost socket had not sent, in order, as far as it must arrive."""
+        """Keep, in order, the unsent messages of a lost socket that must arrive."""
         self._unsent += filter(must_arrive, messages)
 
     def withhold(self, actions: Iterable[Action], *, is_kept: bool) -> list[Action]:
-        """Actions without their messages, for want of a socket; `is_kept`: keep those that must arrive."""
+        """Remove the messages from actions because there is no socket; `is_kept`: keep those that must arrive."""
         performed: list[Action] = []
         for action in actions:
             if not isinstance(action, SendMessage):
@@ -71,15 +71,15 @@ class Backlog:
                 self._undelivered.append(action.message)
         return performed
 
-    def take_missed(self, streams: Mapping[str, Stream], last_segment_ids: Mapping[str, int]) -> list[ServerMessage]:
-        """What to send to a client that returned, in order; empties the backlog.
+    def pop_missed(self, streams: Mapping[str, Stream], last_segment_ids: Mapping[str, int]) -> list[ServerMessage]:
+        """What to send to a client that returned, in order; this empties the backlog.
 
-        `last_segment_ids` maps a stream to the highest final that the client says it holds: of these streams it gets
+        `last_segment_ids` maps a stream to the highest final that the client says it holds. For these streams it gets
         every later final and the end, whatever the backlog holds of them.
         """
-        accounted = [(streams[stream_id], last) for stream_id, last in last_segment_ids.items() if stream_id in streams]
-        finals = [final for stream, last in accounted for final in stream.segments.after(last)]
-        ends = [stream.ended_message for stream, _ in accounted if stream.ended_message is not None]
+        reported = [(streams[stream_id], last) for stream_id, last in last_segment_ids.items() if stream_id in streams]
+        finals = [final for stream, last in reported for final in stream.segments.after(last)]
+        ends = [stream.ended_message for stream, _ in reported if stream.ended_message is not None]
         unsent, self._unsent = self._unsent, []
         undelivered = list(self._undelivered)
         self._undelivered.clear()
@@ -92,5 +92,5 @@ class Backlog:
 
 
 def _stream_of(message: ServerMessage) -> str | None:
-    """The stream whose text a message carries: what a client's own account covers."""
+    """The stream whose text a message carries; the client's report covers these messages."""
     return message.stream_id if isinstance(message, TranscriptUpdate | StreamEnded) else None

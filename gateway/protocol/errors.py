@@ -1,6 +1,6 @@
 """The closed list of error codes, with the traits that error.proto gives each: status, close code, retryable.
 
-Errors are values (`Problem`), made where something is refused and turned into an `error` message in one place. The
+Errors are values (`Problem`), created where something is refused and turned into an `error` message in one place. The
 numbers of `status` are those of google.rpc.Code (grpc/doc/statuscodes.md).
 """
 
@@ -47,14 +47,14 @@ class Code(StrEnum):
 
 
 class CloseCode(IntEnum):
-    """WebSocket close codes (RFC 6455, section 7.4) and what the gateway means by them."""
+    """WebSocket close codes (RFC 6455, section 7.4) that the gateway uses."""
 
     NORMAL = 1000
     BAD_UTF8 = 1007
     POLICY = 1008
     TOO_BIG = 1009
     INTERNAL = 1011
-    # Drain and restart: 1001 would strand browsers, whose reconnect logic takes it as final.
+    # Drain and restart. Not 1001: it would strand browsers, whose reconnect logic takes it as final.
     RESTART = 1012
     BUSY = 1013
     UNAUTHENTICATED = 4401
@@ -62,7 +62,7 @@ class CloseCode(IntEnum):
 
 
 class GrpcStatus(IntEnum):
-    """The google.rpc.Code numbers in use; named here because the protocol core loads no grpc."""
+    """The google.rpc.Code numbers in use; defined here because the protocol core does not import grpc."""
 
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
@@ -83,8 +83,8 @@ class GrpcStatus(IntEnum):
 class ErrorSpec:
     """One row of the table.
 
-    `close` is the code with which the socket closes if the error concerns the connection as a whole; an error that
-    names a stream never closes the socket. `ends_session`: reconnecting does not help.
+    `close` is the close code of the socket if the error concerns the entire connection; an error that names a stream
+    never closes the socket. `ends_session`: reconnecting does not help.
     """
 
     code: Code
@@ -119,9 +119,9 @@ def from_proto(code: int) -> Code:
 class Problem:
     """Something that was refused or went wrong.
 
-    `message` is for a person and holds no internals, payloads or credentials. `field` is the path of the offending
-    field as the client wrote it. `retryable` None: as the table says. `from_sequence` and `to_sequence` bound a
-    gap, in the client's numbers, both inclusive.
+    `message` is for people and holds no internals, payloads or credentials. `field` is the path of the offending field
+    as the client wrote it. `retryable` None: as in the table. `from_sequence` and `to_sequence` are the first and last
+    missing chunk of a gap, in the client's numbers.
     """
 
     code: Code
@@ -138,9 +138,9 @@ class Problem:
         return ERRORS[self.code]
 
     def of_stream(self, stream_id: str) -> Problem:
-        """The same problem, about this stream."""
+        """The same problem with this stream's id."""
         return replace(self, stream_id=stream_id)
 
     def prefixed(self, service: str) -> Problem:
-        """The same problem, of this service alone."""
+        """The same problem, attributed to this service."""
         return replace(self, message=f"{service}: {self.message}")

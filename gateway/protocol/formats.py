@@ -1,6 +1,6 @@
-"""Media format names: a declared MIME type, with its parameters, becomes a `MediaFormat`.
+"""Media format names: turns a declared MIME type, with its parameters, into a `MediaFormat`.
 
-Syntax after RFC 9110, section 8.3.1, with `codecs` after RFC 6381: names and parameters in any case, spaces anywhere
+Syntax as in RFC 9110, section 8.3.1, with `codecs` as in RFC 6381: names and parameters in any case, spaces anywhere
 between the parts, values quoted or not.
 """
 
@@ -57,7 +57,7 @@ _PCM_ENCODINGS: Final[Mapping[str, tuple[str, media_pb2.PcmEncoding]]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A format of the list: its container and the `codecs` values (RFC 6381, by prefix) that it may declare."""
+    """A supported format: its container and the `codecs` values (RFC 6381, by prefix) that it may declare."""
 
     container: media_pb2.Container
     codecs: tuple[str, ...] = ()
@@ -86,14 +86,14 @@ SUPPORTED_FORMATS: Final = tuple(_KNOWN)
 
 @dataclass(frozen=True, slots=True)
 class MimeType:
-    """A parsed MIME type: lower-case name and parameters."""
+    """A parsed MIME type: name and parameters in lower case."""
 
     name: str
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_mime(text: str) -> MimeType | None:
-    """Split `type/subtype; name=value...`; None where the syntax is broken. Bare `audio` has no subtype."""
+    """Split `type/subtype; name=value...`; None if the syntax is invalid. Bare `audio` has no subtype."""
     head = _TYPE.match(text)
     if head is None:
         return None
@@ -112,7 +112,7 @@ def parse_mime(text: str) -> MimeType | None:
 
 
 def kind_of(mime: str) -> media_pb2.MediaKind:
-    """The kind that a MIME type's first part names; UNSPECIFIED for anything else."""
+    """The kind named by a MIME type's first part; UNSPECIFIED for anything else."""
     parsed = parse_mime(mime)
     if parsed is None:
         return media_pb2.MEDIA_KIND_UNSPECIFIED
@@ -123,10 +123,10 @@ def kind_of(mime: str) -> media_pb2.MediaKind:
 def parse_format(
     mime: str, *, sample_rate: int | None = None, channels: int | None = None
 ) -> media_pb2.MediaFormat | Problem:
-    """The format that a client declares.
+    """Parse the format that a client declares.
 
-    `sample_rate` (Hz) and `channels` describe PCM whose MIME type does not; elsewhere the container's header says.
-    Anything that cannot be served is an `unsupported_format` problem with the field to blame.
+    `sample_rate` (Hz) and `channels` describe PCM if the MIME type does not; for other formats the container's header
+    says. Anything that cannot be served is an `unsupported_format` problem that names the field.
     """
     parsed = parse_mime(mime)
     if parsed is None:
@@ -134,12 +134,12 @@ def parse_format(
     name = _ALIASES.get(parsed.name, parsed.name)
     known = _KNOWN.get(name)
     if known is None:
-        return _unsupported(f"this format is not supported; supported are {', '.join(SUPPORTED_FORMATS)}")
+        return _unsupported(f"the format must be one of {', '.join(SUPPORTED_FORMATS)}")
     if known.container == media_pb2.CONTAINER_PCM:
         return _pcm(parsed.parameters, sample_rate, channels)
     codecs = [codec.strip().lower() for codec in parsed.parameters.get("codecs", "").split(",") if codec.strip()]
     if known.codecs and not all(codec.startswith(known.codecs) for codec in codecs):
-        return _unsupported(f"{name} is supported with the codecs {', '.join(known.codecs)}")
+        return _unsupported(f"{name} supports only the codecs {', '.join(known.codecs)}")
     suffix = f";codecs={','.join(codecs)}" if codecs and known.codecs else ""
     return media_pb2.MediaFormat(mime_type=name + suffix, container=known.container)
 
@@ -171,7 +171,7 @@ def _pcm(
 
 
 def _integer(text: str | None, field_value: int | None, default: int) -> int | None:
-    """The parameter if given, else the field, else the default; None for a parameter that is no small number."""
+    """The parameter if given, else the field, else the default; None for a parameter that is not a small number."""
     if text is None:
         return default if field_value is None else field_value
     return int(text) if re.fullmatch(r"[0-9]{1,6}", text) else None

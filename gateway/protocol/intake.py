@@ -1,7 +1,7 @@
-"""A client's chunks, ordered and numbered for the workers.
+"""Puts a client's chunks in order and numbers them for the workers.
 
-Clients count chunks as they like, a new recording from 0 if they like; workers get one sequence that rises over the
-whole stream. Only the magic of a container header tells where a recording begins, never a number.
+Clients may number chunks as they like, and start each new recording from 0; workers get one sequence that rises over
+the entire stream. Only the magic of a container header marks the beginning of a recording, never a number.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ from gateway.protocol.recordings import Accepted, Orphan, RecordingEvent, Record
 from gateway.protocol.sequence import Duplicate, Gap, SequenceEvent, Sequencer, Stale
 from gateway.protocol.totals import Totals
 
-# Chunks without a commit that are remembered one by one: beyond them the counts of a snapshot are too high.
+# Uncommitted chunks that are remembered one by one: with more of them, the counts in a snapshot are too high.
 _MAX_UNCOMMITTED: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """Chunks lost for good, in the client's sequences, both ends included. `with_gateway`: another gateway had them."""
+    """Chunks lost for good, in the client's sequences, both ends included.
+
+    `with_gateway`: they were lost with another gateway.
+    """
 
     first: int
     last: int
@@ -33,14 +36,14 @@ class Hole:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Media without its container header was dropped; comes once per run of such chunks."""
+    """Media without its container header was dropped; reported once per run of such chunks."""
 
 
 IntakeEvent = NumberedChunk | Hole | Dropped
 
 
 class _Uncommitted(NamedTuple):
-    """What is remembered of a forwarded chunk until its commit; `size` in bytes."""
+    """What is kept of a forwarded chunk until its commit; `size` in bytes."""
 
     worker_sequence: int
     sequence: int
@@ -49,19 +52,19 @@ class _Uncommitted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Numbering:
-    """The recording under way: its first chunk in the workers' sequence and in the client's."""
+    """The current recording: its first chunk in the workers' and in the client's sequence."""
 
     first_worker_sequence: int = 0
     first_sequence: int = 0
 
     def to_client(self, worker_sequence: int) -> int:
-        """The client's sequence of a chunk; for an earlier recording the one before this recording's first."""
+        """The client's sequence of a chunk; for an earlier recording, the one before this recording's first."""
         offset = max(worker_sequence, self.first_worker_sequence - 1) - self.first_worker_sequence
         return offset + self.first_sequence
 
 
 class Intake:
-    """Takes the chunks of one stream and counts them in `totals`; gives numbered chunks, holes and drops, in order."""
+    """Processes the chunks of one stream and counts them in `totals`. Returns numbered chunks, holes and drops."""
 
     def __init__(self, spec: StreamSpec, limits: Limits, totals: Totals) -> None:
         self._totals = totals
@@ -71,11 +74,11 @@ class Intake:
         self._uncommitted: deque[_Uncommitted] = deque()
         self._uncommitted_bytes = 0
         self.next_worker_sequence = 0
-        # Chunks lost directly before the next one that is forwarded: on the way here, and with another gateway.
+        # Chunks lost directly before the next forwarded one: on the way here, and with another gateway.
         self._missing = 0
-        self._missing_elsewhere = 0
-        # What an earlier gateway had and the client has not sent again: first and last sequence.
-        self._to_repeat: tuple[int, int] | None = None
+        self._missing_at_other_gateway = 0
+        # First and last sequence of the chunks that an earlier gateway received and the client has not resent.
+        self._to_resend: tuple[int, int] | None = None
         self._drop_reported = False
 
     @property
@@ -84,36 +87,36 @@ class Intake:
         return self._sequencer.next_sequence
 
     @property
-    def next_untaken(self) -> int:
-        """The sequence of a chunk whose frame carries none."""
-        return self._sequencer.next_untaken
+    def next_unused(self) -> int:
+        """The sequence for a chunk whose frame carries none."""
+        return self._sequencer.next_unused
 
     def to_client(self, worker_sequence: int) -> int:
-        """A worker sequence as the client counts."""
+        """Convert a worker sequence to the client's numbering."""
         return self._numbering.to_client(worker_sequence)
 
     def offer(self, chunk: Chunk) -> list[IntakeEvent]:
-        """Take a chunk."""
-        return self._in_order(self._sequencer.offer(chunk))
+        """Process a chunk."""
+        return self._process_ordered(self._sequencer.offer(chunk))
 
     def poll(self, now: float) -> list[IntakeEvent]:
         """Give up the holes whose time is over."""
-        return self._in_order(self._sequencer.poll(now))
+        return self._process_ordered(self._sequencer.poll(now))
 
     def release_headers(self) -> list[IntakeEvent]:
-        """Let go of chunks that wait for the rest of a container header: a flush wants them now."""
-        return self._placed(self._recordings.drain())
+        """Release chunks that are waiting for the rest of a container header: a flush needs them now."""
+        return self._process_placed(self._recordings.drain())
 
     def drain(self) -> list[IntakeEvent]:
-        """Release everything that is held: nothing more comes."""
-        return [*self._in_order(self._sequencer.drain()), *self.release_headers()]
+        """Release everything that is held: no more chunks will come."""
+        return [*self._process_ordered(self._sequencer.drain()), *self.release_headers()]
 
     def deadline(self) -> float | None:
         """When `poll` is due, UNIX seconds; None: nothing is held."""
         return self._sequencer.deadline()
 
     def pause(self) -> None:
-        """The client lost its connection: holes wait for its return."""
+        """The client lost its connection: holes wait until it returns."""
         self._sequencer.pause()
 
     def proceed(self, now: float) -> None:
@@ -122,10 +125,10 @@ class Intake:
 
     # --- for another gateway ---
 
-    def counted_until(self, committed: int) -> Totals:
-        """The totals as they stood at this committed worker sequence: the client sends the rest again."""
+    def totals_at(self, committed: int) -> Totals:
+        """The totals as of this committed worker sequence: the client will resend the rest."""
         while self._uncommitted and self._uncommitted[0].worker_sequence <= committed:
-            self._forget_oldest()
+            self._forget_oldest_uncommitted()
         pending = self._recordings.pending
         size = self._uncommitted_bytes + sum(len(chunk.payload) for chunk in pending)
         totals = self._totals
@@ -141,7 +144,7 @@ class Intake:
         )
 
     def sequence_after(self, committed: int) -> int | None:
-        """The client's sequence of the first chunk behind this committed one; None: any may come first."""
+        """The client's sequence of the first chunk after this committed one; None: any may come first."""
         if self._uncommitted:
             first = self._uncommitted[0]
             return max(0, first.sequence - (first.worker_sequence - committed - 1))
@@ -150,73 +153,73 @@ class Intake:
         return self._sequencer.next_sequence if self._sequencer.started else None
 
     def resume(self, next_worker_sequence: int, next_sequence: int | None, received: int) -> None:
-        """Go on where another gateway stood; it had received chunks up to `received`."""
+        """Continue from another gateway's state; it had received chunks up to `received`."""
         self.next_worker_sequence = next_worker_sequence
         if next_sequence is not None:
             self._sequencer.begin_at(next_sequence)
             self._numbering = _Numbering(next_worker_sequence, next_sequence)
             if received >= next_sequence:
-                self._to_repeat = (next_sequence, received)
+                self._to_resend = (next_sequence, received)
         if next_worker_sequence:
             self._recordings.resume()
 
-    # --- on the way ---
+    # --- processing ---
 
-    def _in_order(self, events: Iterable[SequenceEvent]) -> list[IntakeEvent]:
+    def _process_ordered(self, events: Iterable[SequenceEvent]) -> list[IntakeEvent]:
         found: list[IntakeEvent] = []
         for event in events:
             match event:
                 case Chunk():
-                    found += self._not_repeated(event)
+                    found += self._lost_with_gateway(event)
                     self._totals.chunks += 1
                     self._totals.bytes += len(event.payload)
-                    found += self._placed(self._recordings.place(event))
+                    found += self._process_placed(self._recordings.place(event))
                 case Gap(first, last):
                     self._totals.count_gap(first, last)
                     found.append(Hole(first, last))
                     found += self.release_headers()
                     self._missing += last - first + 1
                 case Stale():
-                    found += self._drop()
+                    found += self._count_drop()
                 case Duplicate():
                     self._totals.duplicate_chunks += 1
         return found
 
-    def _not_repeated(self, chunk: Chunk) -> list[IntakeEvent]:
-        """After a change of gateway a recorder may have restarted: then what its client did not repeat is lost."""
-        if self._to_repeat is None:
+    def _lost_with_gateway(self, chunk: Chunk) -> list[IntakeEvent]:
+        """Chunks lost with another gateway: those the client did not resend before its recorder restarted."""
+        if self._to_resend is None:
             return []
-        first, last = self._to_repeat
+        first, last = self._to_resend
         if chunk.sequence >= first:
-            self._to_repeat = (chunk.sequence + 1, last) if chunk.sequence < last else None
+            self._to_resend = (chunk.sequence + 1, last) if chunk.sequence < last else None
             return []
-        self._to_repeat = None
-        self._missing_elsewhere = last - first + 1
+        self._to_resend = None
+        self._missing_at_other_gateway = last - first + 1
         self._totals.count_gap(first, last)
         return [Hole(first, last, with_gateway=True)]
 
-    def _placed(self, events: Iterable[RecordingEvent]) -> list[IntakeEvent]:
+    def _process_placed(self, events: Iterable[RecordingEvent]) -> list[IntakeEvent]:
         found: list[IntakeEvent] = []
         for event in events:
             match event:
                 case Accepted(chunk, new_recording):
-                    found.append(self._numbered(chunk, new_recording=new_recording))
+                    found.append(self._assign_number(chunk, new_recording=new_recording))
                 case Orphan():
                     self._missing = 0
-                    found += self._drop()
+                    found += self._count_drop()
         return found
 
-    def _drop(self) -> list[IntakeEvent]:
+    def _count_drop(self) -> list[IntakeEvent]:
         self._totals.orphan_chunks += 1
         if self._drop_reported:
             return []
         self._drop_reported = True
         return [Dropped()]
 
-    def _numbered(self, chunk: Chunk, *, new_recording: bool) -> NumberedChunk:
-        # A worker that goes on from a resume_state would take the next sequence for a chunk that it knows.
-        missing = self._missing + self._missing_elsewhere if self.next_worker_sequence else 0
-        self._missing = self._missing_elsewhere = 0
+    def _assign_number(self, chunk: Chunk, *, new_recording: bool) -> NumberedChunk:
+        # A worker that continues from a resume_state would take the next sequence for a chunk that it already knows.
+        missing = self._missing + self._missing_at_other_gateway if self.next_worker_sequence else 0
+        self._missing = self._missing_at_other_gateway = 0
         worker_sequence = self.next_worker_sequence + missing
         self.next_worker_sequence = worker_sequence + 1
         self._drop_reported = False
@@ -225,8 +228,8 @@ class Intake:
         self._uncommitted.append(_Uncommitted(worker_sequence, chunk.sequence, len(chunk.payload)))
         self._uncommitted_bytes += len(chunk.payload)
         if len(self._uncommitted) > _MAX_UNCOMMITTED:
-            self._forget_oldest()
+            self._forget_oldest_uncommitted()
         return NumberedChunk(chunk, worker_sequence, new_recording)
 
-    def _forget_oldest(self) -> None:
+    def _forget_oldest_uncommitted(self) -> None:
         self._uncommitted_bytes -= self._uncommitted.popleft().size

@@ -1,6 +1,6 @@
-"""How the texts of finals make one text: with a space between them, but for languages that write none.
+"""Joins the texts of finals: with a space between them, except for languages that are written without spaces.
 
-The rule is the speech worker's (`workers/stt/words.py`), which joins words and finals by it.
+The speech worker joins words and finals by the same rule (`workers/stt/words.py`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def is_unspaced(language: str) -> bool:
 
 
 def join_finals(finals: Iterable[tuple[str, str]]) -> str:
-    """The whole of (text, language) pairs: no space between two of languages without, one everywhere else."""
+    """Join (text, language) pairs: no space between two texts in unspaced languages, one space everywhere else."""
     joined: list[str] = []
     before_unspaced = False
     for text, language in finals:

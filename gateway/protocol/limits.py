@@ -1,4 +1,4 @@
-"""How much one session may ask for. Every bound of the protocol core stands here."""
+"""How much one session may ask for. Every limit of the protocol core is defined here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Limits:
     max_message_bytes: int = 4 * 1024 * 1024
     max_chunk_bytes: int = 2 * 1024 * 1024
     max_open_streams: int = 8
-    # Over the session's whole life, ended ones included.
+    # Over the entire life of the session, ended streams included.
     max_streams: int = 1000
     max_stream_bytes: int = 8 * 1024**3
     max_stream_media_ms: int = 4 * 3600 * 1000
@@ -22,15 +22,15 @@ class Limits:
     gap_seconds: float = 2.0
     ack_interval: float = 1.0
     auth_timeout: float = 5.0
-    # Everything but accepted chunks counts: those are slowed down by backpressure instead.
+    # All messages except accepted chunks count; those are slowed down by backpressure instead.
     control_per_second: float = 50.0
     control_burst: int = 200
     # After this many refusals in a row the socket closes.
     max_refused: int = 1000
-    # Finals kept per stream to be sent again on resume, and messages kept while no socket is there.
+    # Finals kept per stream for resending on resume, and messages kept while there is no socket.
     kept_segments: int = 10_000
     kept_messages: int = 2048
-    # Ended streams that a resume can still ask about.
+    # Ended streams that a client can still ask about on resume.
     kept_streams: int = 32
 
     def __post_init__(self) -> None:

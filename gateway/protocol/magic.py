@@ -1,4 +1,4 @@
-"""The first bytes of a recording: which begin a new one, and which only may.
+"""The first bytes of a recording: which ones begin a new recording, and which ones only may.
 
 Magics: EBML (RFC 9559), Ogg page with the "beginning of stream" flag (RFC 3533), ISO BMFF `ftyp`, RIFF/WAVE.
 """
@@ -13,7 +13,7 @@ _OGG_BEGINNING: Final = 0x02
 
 
 class HeaderMatch(Enum):
-    """Whether bytes begin with a container header. PARTIAL: too few to tell."""
+    """Whether bytes begin with a container header. PARTIAL: too few bytes to decide."""
 
     NO = 0
     PARTIAL = 1
@@ -21,7 +21,7 @@ class HeaderMatch(Enum):
 
 
 def match_header(data: bytes) -> HeaderMatch:
-    """Compare the beginning of `data` with the four magics that begin a recording."""
+    """Match the beginning of `data` against the four magics that begin a recording."""
     head = data[:HEADER_BYTES]
     matches = (
         _match_prefix(head, b"\x1a\x45\xdf\xa3"),
@@ -33,7 +33,7 @@ def match_header(data: bytes) -> HeaderMatch:
 
 
 def match_media(data: bytes) -> HeaderMatch:
-    """Compare with every format that its first bytes identify: also FLAC, MP3, JPEG and WebP."""
+    """Match against every format with a magic: FLAC, MP3, JPEG and WebP as well."""
     head = data[:HEADER_BYTES]
     matches = (
         match_header(head),
@@ -60,7 +60,7 @@ def _match_ogg(head: bytes) -> HeaderMatch:
 
 
 def _match_tail(head: bytes, front: bytes, offset: int, tail: bytes) -> HeaderMatch:
-    """`front`, anything up to `offset`, then `tail`."""
+    """Match `front`, anything up to `offset`, then `tail`."""
     magic = _match_prefix(head, front)
     if magic is not HeaderMatch.FULL:
         return magic
@@ -70,7 +70,7 @@ def _match_tail(head: bytes, front: bytes, offset: int, tail: bytes) -> HeaderMa
 
 
 def _match_mp3(head: bytes) -> HeaderMatch:
-    """A frame sync (11 bits set) with a layer, ISO 11172-3."""
+    """Match a frame sync (11 bits set) with a layer, ISO 11172-3."""
     if len(head) < 2:
         return HeaderMatch.PARTIAL if head in (b"", b"\xff") else HeaderMatch.NO
     return HeaderMatch.FULL if head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x06 else HeaderMatch.NO

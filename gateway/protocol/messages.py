@@ -1,7 +1,7 @@
 """Every message of the WebSocket protocol, in its normal form, as msgspec Structs.
 
-What clients may write instead of the normal form is the codec's business. JSON Schema is generated from these classes,
-so constraints and descriptions stand here. Times named `*_ms` are milliseconds; `timestamp` is UNIX seconds.
+The codec handles what clients may write instead of the normal form. JSON Schema is generated from these classes, so
+constraints and descriptions belong here. Times named `*_ms` are milliseconds; `timestamp` is UNIX seconds.
 """
 
 from __future__ import annotations
@@ -24,11 +24,9 @@ StreamId = Annotated[
         description="The stream's name within its session.",
     ),
 ]
-Sequence = Annotated[int, Meta(ge=0, le=MAX_SEQUENCE, description="Rises by one per chunk.")]
+Sequence = Annotated[int, Meta(ge=0, le=MAX_SEQUENCE, description="Increases by one per chunk.")]
 Credential = Annotated[str, Meta(min_length=1, max_length=4096)]
-MimeType = Annotated[
-    str, Meta(max_length=200, description="A MIME type of the format list, or bare `audio`, `video`, `image`.")
-]
+MimeType = Annotated[str, Meta(max_length=200, description="A supported MIME type, or just `audio`, `video`, `image`.")]
 Language = Annotated[
     str,
     Meta(
@@ -50,7 +48,7 @@ class ClientBase(Struct, frozen=True, kw_only=True, tag_field="type"):
 
 
 class Auth(ClientBase, frozen=True, kw_only=True, tag="auth"):
-    """Give a credential that the handshake did not carry."""
+    """Send a credential that the handshake did not carry."""
 
     token: Credential
 
@@ -66,11 +64,11 @@ class Ping(ClientBase, frozen=True, kw_only=True, tag="ping"):
 
 
 class Status(ClientBase, frozen=True, kw_only=True, tag="status"):
-    """Ask how the gateway, this session and the services are."""
+    """Ask for the state of the gateway, this session and the services."""
 
 
 class StreamStart(ClientBase, frozen=True, kw_only=True, tag="stream_start"):
-    """Begin a media stream."""
+    """Start a media stream."""
 
     stream_id: StreamId | None = None
     kind: Kind | None = None
@@ -91,7 +89,7 @@ class StreamStart(ClientBase, frozen=True, kw_only=True, tag="stream_start"):
 
 
 class StreamChunk(ClientBase, frozen=True, kw_only=True, tag="stream_chunk"):
-    """A piece of media. Absent `sequence`: the next one."""
+    """A piece of media. Without `sequence` it is the next one."""
 
     stream_id: StreamId | None = None
     sequence: Sequence | None = None
@@ -100,7 +98,7 @@ class StreamChunk(ClientBase, frozen=True, kw_only=True, tag="stream_chunk"):
 
 
 class MediaPacket(ClientBase, frozen=True, kw_only=True, tag="audio"):
-    """A TalkUp web packet: an implicit `stream_start` at first, then a chunk. `kind` is its message type."""
+    """A TalkUp web packet: a chunk; the first one also starts the stream. `kind` is its message type."""
 
     kind: Kind = "audio"
     stream_id: StreamId | None = None
@@ -110,14 +108,14 @@ class MediaPacket(ClientBase, frozen=True, kw_only=True, tag="audio"):
 
 
 class StreamFlush(ClientBase, frozen=True, kw_only=True, tag="stream_flush"):
-    """Make everything received so far final text now; answered by an `acknowledge` with the `flush_id`."""
+    """Make everything received so far final now; answered by an `acknowledge` with the `flush_id`."""
 
     stream_id: StreamId | None = None
     flush_id: Annotated[int, Meta(ge=0, le=2**53)] | None = None
 
 
 class StreamEnd(ClientBase, frozen=True, kw_only=True, tag="stream_end"):
-    """No more chunks."""
+    """End a stream: no more chunks follow."""
 
     stream_id: StreamId | None = None
 
@@ -130,7 +128,7 @@ class ResumePoint(Struct, frozen=True, kw_only=True):
 
 
 class SessionResume(ClientBase, frozen=True, kw_only=True, tag="session_resume"):
-    """Take up a session on this socket."""
+    """Resume a session on this socket."""
 
     session_id: Annotated[str, Meta(min_length=1, max_length=128)]
     token: Credential
@@ -147,14 +145,14 @@ ClientMessage = Auth | Ping | Status | StreamStart | StreamChunk | MediaPacket |
 
 
 class ServerBase(Struct, frozen=True, kw_only=True, tag_field="type"):
-    """The envelope. `timestamp` is the gateway's clock, UNIX seconds; `codec.encode` stamps a message as it leaves."""
+    """The envelope. `timestamp` is the gateway's clock when it sends the message, UNIX seconds."""
 
     timestamp: int = 0
     protocol_version: str = PROTOCOL_VERSION
 
 
 class LimitsData(Struct, frozen=True, kw_only=True):
-    """What a session may ask for; sizes in bytes."""
+    """Limits of a session; sizes in bytes."""
 
     max_message_bytes: int
     max_chunk_bytes: int
@@ -165,7 +163,7 @@ class LimitsData(Struct, frozen=True, kw_only=True):
 
 
 class StreamState(Struct, frozen=True, kw_only=True):
-    """Where a stream stands, for a client that goes on with it. Sequences are -1 while there is none."""
+    """The state of a stream, for a client that continues it. Sequences are -1 before the first one."""
 
     stream_id: str
     state: Literal["open", "ending", "ended"]
@@ -177,7 +175,7 @@ class StreamState(Struct, frozen=True, kw_only=True):
 
 
 class SessionData(Struct, frozen=True, kw_only=True):
-    """`expires_at` is UNIX seconds; the resume token is good until then."""
+    """`expires_at` is UNIX seconds; the resume token is valid until then."""
 
     session_id: str
     resume_token: str
@@ -197,9 +195,9 @@ class SessionMessage(ServerBase, frozen=True, kw_only=True, tag="session"):
 
 
 class AcknowledgeData(Struct, frozen=True, kw_only=True):
-    """Cumulative. `received`: highest contiguous sequence; `committed`: the client may forget it; -1: none yet.
+    """Cumulative. `received`: highest contiguous sequence; `committed`: the client may forget chunks up to it; or -1.
 
-    The rest answers `stream_start` (`accepted` and on) or `stream_flush` (`flush_id`).
+    The other fields answer `stream_start` (from `accepted` on) or `stream_flush` (`flush_id`).
     """
 
     stream_id: str
@@ -217,14 +215,14 @@ class AcknowledgeData(Struct, frozen=True, kw_only=True):
 
 
 class Acknowledge(ServerBase, frozen=True, kw_only=True, tag="acknowledge"):
-    """How far a stream was received and is done for good."""
+    """How much of a stream was received and committed."""
 
     stream_id: str
     data: AcknowledgeData
 
 
 class WordData(Struct, frozen=True, kw_only=True):
-    """A word with its place on the stream's media clock."""
+    """A word with its times on the stream's media clock."""
 
     word: str
     start_ms: int
@@ -233,7 +231,7 @@ class WordData(Struct, frozen=True, kw_only=True):
 
 
 class TranscriptData(Struct, frozen=True, kw_only=True):
-    """A segment's text. `stable_chars`: length in Unicode code points of the prefix that will not change."""
+    """A segment's text. `stable_chars`: length, in Unicode code points, of the prefix that will not change."""
 
     stream_id: str
     segment_id: int
@@ -258,14 +256,14 @@ class TranscriptUpdate(ServerBase, frozen=True, kw_only=True, tag="transcript_up
 
 
 class MeasureData(Struct, frozen=True, kw_only=True):
-    """A measured value; in its place null means: not measurable."""
+    """A measured value; null in its place means that it could not be measured."""
 
     value: float
     confidence: Fraction
 
 
 class BoxData(Struct, frozen=True, kw_only=True):
-    """A box in fractions of the picture, origin top left."""
+    """A box in fractions of the picture; the origin is at the top left."""
 
     x: float
     y: float
@@ -274,9 +272,10 @@ class BoxData(Struct, frozen=True, kw_only=True):
 
 
 class FaceData(Struct, frozen=True, kw_only=True):
-    """The followed face; `score` is the detector's, 0 to 1.
+    """The tracked face; `score` is the detector's, 0 to 1.
 
-    `landmarks`, only where the signal of that name was asked for: x, y by turns of the mesh's 468 points, as fractions.
+    `landmarks` is present only if the signal of that name was requested: x and y, alternating, of the mesh's 468
+    points, as fractions.
     """
 
     box: BoxData
@@ -286,7 +285,7 @@ class FaceData(Struct, frozen=True, kw_only=True):
 
 
 class FramingData(Struct, frozen=True, kw_only=True):
-    """Where the face stands, in fractions of the picture."""
+    """Position of the face, in fractions of the picture."""
 
     size_ratio: MeasureData | None
     dx: MeasureData | None
@@ -359,7 +358,7 @@ class FrameData(Struct, frozen=True, kw_only=True):
 
 
 class WindowData(Struct, frozen=True, kw_only=True):
-    """Signals summed over a stretch of media."""
+    """Signals aggregated over a stretch of media."""
 
     t0_ms: int
     t1_ms: int
@@ -377,7 +376,7 @@ class WindowData(Struct, frozen=True, kw_only=True):
 
 
 class EventData(Struct, frozen=True, kw_only=True):
-    """Something that happened; `t1_ms` is null while it lasts."""
+    """An event; `t1_ms` is null while it lasts."""
 
     type: str
     t0_ms: int
@@ -386,7 +385,7 @@ class EventData(Struct, frozen=True, kw_only=True):
 
 
 class LatencyData(Struct, frozen=True, kw_only=True):
-    """Where the time went, milliseconds."""
+    """Where the time was spent, milliseconds."""
 
     queue: int
     decode: int
@@ -409,7 +408,7 @@ class SizeData(Struct, frozen=True, kw_only=True):
 
 
 class AnalysisData(Struct, frozen=True, kw_only=True):
-    """`captured_at` is the client's clock, UNIX milliseconds, or null; `media_time_ms` the transcript's clock."""
+    """`captured_at` is the client's clock, UNIX milliseconds, or null; `media_time_ms` is on the transcript's clock."""
 
     stream_id: str
     service_type: Service
@@ -446,14 +445,14 @@ class SpeechEvent(ServerBase, frozen=True, kw_only=True, tag="speech_event"):
 
 
 class FailoverData(Struct, frozen=True, kw_only=True):
-    """A worker was replaced; its successor was given the chunks from `replayed_from` on."""
+    """A worker was replaced; its successor gets the chunks from `replayed_from` on again."""
 
     service_type: Service
     replayed_from: int
 
 
 class FlowData(Struct, frozen=True, kw_only=True):
-    """How a stream keeps up: frames_received = frames_analyzed + everything in `dropped`."""
+    """How well a stream keeps up: frames_received = frames_analyzed + everything in `dropped`."""
 
     stream_id: str
     service_type: Service
@@ -477,7 +476,7 @@ class FlowMessage(ServerBase, frozen=True, kw_only=True, tag="flow"):
 class StreamEndedData(Struct, frozen=True, kw_only=True):
     """Totals. `missing_chunks` are lost for good, in `gaps` holes; `text_id` names the stored transcript.
 
-    `damaged_bytes` of the media made no sense and were passed over: words or frames may be missing there.
+    `damaged_bytes` of the media could not be decoded and were skipped: words or frames may be missing there.
     """
 
     stream_id: str
@@ -497,21 +496,21 @@ class StreamEndedData(Struct, frozen=True, kw_only=True):
 
 
 class StreamEnded(ServerBase, frozen=True, kw_only=True, tag="stream_ended"):
-    """Nothing more comes of this stream."""
+    """The stream is over; nothing more follows for it."""
 
     stream_id: str
     data: StreamEndedData
 
 
 class Pong(ServerBase, frozen=True, kw_only=True, tag="pong"):
-    """`data` is the ping's `data` (under `echo` unless an object), its `payload` and `server_time_ms` (UNIX)."""
+    """`data` is the ping's `data` (under `echo` unless it is an object), its `payload` and `server_time_ms` (UNIX)."""
 
     payload: Any = UNSET
     data: dict[str, Any]
 
 
 class ServiceStatus(Struct, frozen=True, kw_only=True):
-    """One service's workers. `free_slots`: how many more streams it can take."""
+    """One service's workers. `free_slots`: how many more streams they can take."""
 
     service: Service
     workers_total: int
@@ -523,14 +522,14 @@ class ServiceStatus(Struct, frozen=True, kw_only=True):
 
 
 class SessionStatus(Struct, frozen=True, kw_only=True):
-    """The asking session and its streams."""
+    """The requesting session and its streams."""
 
     session_id: str
     streams: list[StreamState]
 
 
 class StatusData(Struct, frozen=True, kw_only=True):
-    """`state` is the gateway's; `uptime_seconds` since it started."""
+    """`state` is the gateway's; `uptime_seconds` counts from its start."""
 
     state: Literal["serving", "draining"]
     version: str
@@ -542,13 +541,13 @@ class StatusData(Struct, frozen=True, kw_only=True):
 
 
 class StatusMessage(ServerBase, frozen=True, kw_only=True, tag="status"):
-    """How the gateway, this session and the services are."""
+    """The state of the gateway, this session and the services."""
 
     data: StatusData
 
 
 class ErrorData(Struct, frozen=True, kw_only=True):
-    """What went wrong. `from` and `to` bound a gap; `supported` lists protocol versions."""
+    """What went wrong. `from` and `to` are the first and last missing chunk of a gap; `supported` lists versions."""
 
     code: str
     message: str
@@ -562,7 +561,7 @@ class ErrorData(Struct, frozen=True, kw_only=True):
 
 
 class ErrorMessage(ServerBase, frozen=True, kw_only=True, tag="error"):
-    """Something was refused or failed; without a close frame the socket stays open."""
+    """Something was refused or failed; unless a close frame follows, the socket stays open."""
 
     stream_id: str | UnsetType = UNSET
     data: ErrorData

@@ -1,4 +1,4 @@
-"""What a `stream_start` asks for, settled: kind, format, services and options, with every default filled in."""
+"""Negotiates a `stream_start`: kind, format, services and options, with every default filled in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SERVICES: Final[Mapping[str, task_pb2.ServiceType]] = {
     "behavior_analyzer": _VISION,
     "emotion_analyzer": _VISION,
 }
-# TalkUp's names that say which signals are wanted.
+# TalkUp's service names that also select signals.
 _SIGNAL_ALIASES: Final = frozenset({"behavior_analyzer", "emotion_analyzer"})
 
 _KIND_NAMES: Final[Mapping[int, Kind]] = {
@@ -44,7 +44,7 @@ _KIND_VALUES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class StreamSpec:
-    """A stream as it is served. `packets`: begun implicitly by a TalkUp packet."""
+    """The terms of a stream. `packets`: it was started implicitly by a TalkUp packet."""
 
     stream_id: str
     kind: Kind
@@ -61,12 +61,12 @@ class StreamSpec:
 
 
 def service_name(service: task_pb2.ServiceType) -> Service:
-    """The WebSocket's name of a service."""
+    """A service's name on the WebSocket."""
     return "vision" if service == _VISION else "stt"
 
 
 def negotiate(start: StreamStart, stream_id: str, *, packets: bool = False) -> StreamSpec | Problem:
-    """Settle a stream's terms, or say which field prevents it."""
+    """Determine a stream's terms, or the field that prevents it."""
     mime = start.format or start.kind
     if mime is None:
         return Problem(Code.BAD_MESSAGE, "format: a MIME type is required", field="format")
@@ -75,7 +75,7 @@ def negotiate(start: StreamStart, stream_id: str, *, packets: bool = False) -> S
         return fmt
     named = _KIND_NAMES[int(kind_of(mime))]
     kind = start.kind or named
-    # The sound of a video recording may be sent as audio; nothing else may change its kind.
+    # The sound of a video recording may be sent as audio; no other change of kind is allowed.
     if kind != named and not (kind == "audio" and named == "video"):
         return Problem(Code.BAD_MESSAGE, f"kind: {kind} contradicts the format", field="kind")
     services = _services(start, kind)
@@ -101,9 +101,9 @@ def _services(start: StreamStart, kind: Kind) -> tuple[task_pb2.ServiceType, ...
     for name in start.services:
         service = _SERVICES.get(name)
         if service is None:
-            return Problem(Code.BAD_MESSAGE, f"services: known are {', '.join(_SERVICES)}", field="services")
+            return Problem(Code.BAD_MESSAGE, f"services: each must be one of {', '.join(_SERVICES)}", field="services")
         if service not in allowed:
-            message = f"services: {service_name(service)} does not work on {kind}"
+            message = f"services: {service_name(service)} cannot process {kind}"
             return Problem(Code.BAD_MESSAGE, message, field="services")
         if service not in chosen:
             chosen.append(service)

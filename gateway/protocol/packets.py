@@ -1,8 +1,8 @@
 """TalkUp web packets: streams that start implicitly, one per kind of media at a time. Pure.
 
-TalkUp's web app announces no stream. Its first packet of a kind begins one; packets that follow belong to it until it
-has ended. After that only a packet with a container header begins another, so that late packets of the old recording
-do not.
+TalkUp's web app does not announce streams. The first packet of a kind starts one, and the following packets belong to
+it until it has ended. After that only a packet with a container header starts another stream, so that late packets of
+the old recording do not.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ToStream:
 
 @dataclass(frozen=True, slots=True)
 class BeginStream:
-    """The packet begins a stream; `stream_id` None: an implicit one, to be given a free id."""
+    """The packet starts a stream; `stream_id` None: an implicit stream that needs a new id."""
 
     start: StreamStart
     stream_id: str | None
@@ -34,7 +34,7 @@ class BeginStream:
 
 @dataclass(frozen=True, slots=True)
 class OrphanPacket:
-    """The packet belongs to no recording and is dropped; `is_first`: no error was sent about it yet."""
+    """The packet belongs to no recording and is dropped; `is_first`: no error has been sent about it yet."""
 
     is_first: bool
 
@@ -49,13 +49,13 @@ class PacketStreams:
         self._current: dict[Kind, str] = {}
         self._orphan_reported: set[Kind] = set()
 
-    def begun(self, kind: Kind, stream_id: str) -> None:
-        """This is the implicit stream of its kind from now on."""
+    def set_current(self, kind: Kind, stream_id: str) -> None:
+        """Set the implicit stream of a kind."""
         self._current[kind] = stream_id
         self._orphan_reported.discard(kind)
 
     def route(self, packet: MediaPacket, open_streams: Collection[str]) -> PacketRoute:
-        """Where a packet belongs; `open_streams` are the ids of the session's open streams."""
+        """Find where a packet belongs; `open_streams` are the ids of the session's open streams."""
         current = packet.stream_id or self._current.get(packet.kind)
         if current is not None and current in open_streams:
             return ToStream(current)
@@ -68,7 +68,7 @@ class PacketStreams:
 
 
 def _may_begin(packet: MediaPacket) -> bool:
-    """Whether a packet begins a recording, as far as its format can show that."""
+    """Whether a packet may begin a recording, as far as its format shows that."""
     fmt = parse_format(packet.format or packet.kind)
     if isinstance(fmt, Problem) or not has_headers(fmt):
         return True

@@ -1,8 +1,8 @@
 """Chunks in the form that the documentation shows, decoded in one step: JSON, types and Base64 together.
 
-Most frames of a live stream look like this. A frame that differs in any way (an alias, another field, padding left
-out, an error) is not recognised here; the codec then reads it field by field, with the same result for every frame
-that both can read.
+Most frames of a live stream have this form. A frame that differs in any way (an alias, another field, missing padding,
+an error) is not recognised here; the codec then decodes it field by field. For every frame that both can decode, the
+result is the same.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from gateway.protocol.messages import MimeType, Sequence, StreamId
 
-# Where the type of a message stands in the frames of all known clients, characters from the start.
+# The type of a message is within this many characters from the start, in the frames of all known clients.
 _HEAD: Final = 64
 
 
@@ -42,7 +42,7 @@ _DECODER: Final[msgspec.json.Decoder[PlainChunk | PlainPacket]] = msgspec.json.D
 
 
 def decode_plain(text: str) -> PlainChunk | PlainPacket | None:
-    """Read a frame of the plain form; None if it is anything else."""
+    """Decode a frame in the plain form; None if it is anything else."""
     head = text[:_HEAD]
     if '"stream_chunk"' not in head and '"audio"' not in head:
         return None

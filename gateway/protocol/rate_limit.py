@@ -13,9 +13,9 @@ _REPORT_INTERVAL_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A message over the limit. `wait_s`: seconds until one is allowed again.
+    """A message over the limit. `wait_s`: seconds until another message is allowed.
 
-    `is_reported`: send the client an error. `closes`: there were too many refusals in a row; close the socket.
+    `is_reported`: send the client an error. `closes`: too many refusals in a row; close the socket.
     """
 
     wait_s: float
@@ -54,6 +54,6 @@ class RateLimit:
             self._reported_at = now
         return Refusal((1.0 - self._tokens) / self._per_second, is_reported, closes)
 
-    def forget_refusals(self) -> None:
-        """Start a new socket without refusals in a row; the tokens stay as they are."""
+    def reset_refusals(self) -> None:
+        """Reset the count of refusals in a row, for a new socket; the tokens stay as they are."""
         self._refused = 0

@@ -1,7 +1,7 @@
 """Recordings within a stream: which chunk begins one, and which chunks belong to none.
 
-A recorder that restarts writes a new container header; the header's magic, never a number, tells where. Browsers may
-make a first slice of one byte, so a chunk that could be the beginning of a header waits for the next one.
+A recorder that restarts writes a new container header; only the header's magic marks this, never a number. Browsers may
+send a first slice of one byte, so a chunk that could be the beginning of a header waits for the next one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from talkup.v1 import media_pb2
 from gateway.protocol.chunk import Chunk
 from gateway.protocol.magic import HEADER_BYTES, HeaderMatch, match_header, match_media
 
-# A header is complete within its first 12 bytes; more waiting chunks than that hold nothing.
+# A header is complete within its first 12 bytes; if more chunks than this wait, all of them are nearly empty.
 _MAX_PENDING: Final = 16
 
 _WITH_HEADER: Final = frozenset(
@@ -25,7 +25,7 @@ _WITH_HEADER: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A chunk that belongs to a recording; `new_recording`: it begins one with a header of its own."""
+    """A chunk that belongs to a recording; `new_recording`: it begins one with its own header."""
 
     chunk: Chunk
     new_recording: bool
@@ -33,7 +33,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A chunk without a recording to belong to; dropped."""
+    """A chunk that belongs to no recording; dropped."""
 
     chunk: Chunk
 
@@ -42,32 +42,32 @@ RecordingEvent = Accepted | Orphan
 
 
 def has_headers(fmt: media_pb2.MediaFormat) -> bool:
-    """Whether recordings of this format begin with a header that identifies them."""
+    """Whether recordings in this format begin with a header that identifies them."""
     sniffed = fmt.container == media_pb2.CONTAINER_SNIFF and fmt.mime_type != "image"
     return sniffed or fmt.container in _WITH_HEADER
 
 
 class Recordings:
-    """Follows one stream's chunks, in order, from recording to recording."""
+    """Assigns one stream's chunks, in order, to recordings."""
 
     def __init__(self, fmt: media_pb2.MediaFormat) -> None:
         self._tracked = has_headers(fmt)
-        # A declared Opus without a container is bare packets: nothing to wait for.
+        # Opus declared without a container is bare packets: there is no header to wait for.
         self._sniffed = fmt.container == media_pb2.CONTAINER_SNIFF
         self._open = not self._tracked or (self._sniffed and fmt.mime_type.startswith("audio/opus"))
         self._pending: list[Chunk] = []
 
     @property
     def pending(self) -> Sequence[Chunk]:
-        """Chunks that wait for more bytes."""
+        """Chunks that are waiting for more bytes."""
         return self._pending
 
     def resume(self) -> None:
-        """A recording began at another gateway."""
+        """Continue a recording that began at another gateway."""
         self._open = True
 
     def place(self, chunk: Chunk) -> list[RecordingEvent]:
-        """Find the recording of a chunk; chunks that may be the beginning of a header come out with a later one."""
+        """Assign a chunk to a recording; one that may be the beginning of a header comes out with a later chunk."""
         if not self._tracked:
             return [Accepted(chunk, new_recording=False)]
         events: list[RecordingEvent] = []
@@ -89,7 +89,7 @@ class Recordings:
         return events
 
     def drain(self) -> list[RecordingEvent]:
-        """Let go of what waits for more bytes: it is not a header. Also before a hole, which no header spans."""
+        """Release the chunks that wait for more bytes, because they are not a header. No header spans a hole."""
         pending, self._pending = self._pending, []
         return [self._place(chunk) for chunk in pending]
 

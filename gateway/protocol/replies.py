@@ -1,4 +1,4 @@
-"""Answers that need no session: the pong of a ping, and the last words to a socket that is refused."""
+"""Answers that need no session: the pong of a ping, and the last messages to a refused socket."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.protocol.translate import error_message
 
 
 def refusal(code: Code, message: str) -> list[Action]:
-    """Tell a client why its connection ends, then close it with the code of the error table."""
+    """Send a client the reason why its connection ends, then close it with the code from the error table."""
     close = ERRORS[code].close or CloseCode.POLICY
     return [
         SendMessage(error_message(Problem(code, message))),

@@ -1,4 +1,4 @@
-"""The transcript of one stream as its client has it: revisions that rise, finals that come once, the whole text."""
+"""The transcript of one stream as its client gets it: rising revisions, each final once, the complete text."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from gateway.protocol.joining import join_finals
 from gateway.protocol.messages import TranscriptUpdate
 from gateway.protocol.translate import transcript_message
 
-# More revisions than a segment gets from one gateway.
+# More than a segment ever has at one gateway.
 _REVISIONS_PER_GENERATION = 10_000
 
 
 class Segments:
-    """Follows the segments of a stream, over all its workers.
+    """Tracks the segments of a stream across all its workers.
 
-    Invariant: a final is handed out once, in rising order; after it nothing of its segment or of an earlier one.
+    Invariant: each final is returned once, in rising order; nothing of its segment or of an earlier one follows it.
     """
 
     def __init__(self, stream_id: str, *, words: bool, kept: int) -> None:
-        """`kept`: how many of the latest finals can be sent again on resume."""
+        """`kept`: how many of the latest finals can be resent on resume."""
         self._stream_id = stream_id
         self._words = words
         self._finals: deque[TranscriptUpdate] = deque(maxlen=kept)
@@ -32,16 +32,16 @@ class Segments:
 
     @property
     def count(self) -> int:
-        """Finals so far."""
+        """Number of finals so far."""
         return len(self._texts)
 
     @property
     def text(self) -> str:
-        """Everything final, in order."""
+        """The text of all finals, in order."""
         return join_finals(self._texts)
 
     def accept(self, transcript: transcript_pb2.Transcript) -> TranscriptUpdate | None:
-        """The message for a worker's segment; None for one that comes too late."""
+        """The message for a worker's segment; None for a segment that comes too late."""
         if transcript.segment_id <= self.last_final_id:
             return None
         if transcript.segment_id != self._segment_id:
@@ -55,7 +55,7 @@ class Segments:
         return message
 
     def begin_generation(self, generation: int) -> None:
-        """Another gateway goes on: revisions of the segment under way rise above those of all earlier generations."""
+        """Another gateway continues: revisions of the current segment rise above those of all earlier generations."""
         self._segment_id, self._revision = self.last_final_id + 1, generation * _REVISIONS_PER_GENERATION
 
     def after(self, segment_id: int) -> list[TranscriptUpdate]:

@@ -1,13 +1,13 @@
-"""The order of chunks: chunks in, the same chunks in order out, each hole reported once before the chunk behind it.
+"""Puts chunks in order and reports each hole once, before the chunk that follows it.
 
-The first sequence of a stream is its base: 0 or a container header at once, any other as soon as it is clear that
-nothing lower comes. Behind a hole, chunks are held until it is filled, until they have waited `gap_seconds`, or until
-the window is full; then the hole is given up and reported, and the stream goes on behind it.
+The first sequence of a stream is its base: 0 or a container header at once, any other number as soon as it is clear
+that nothing lower comes. After a hole, chunks are held until the hole is filled, until they have waited `gap_seconds`,
+or until the window is full; then the hole is given up and reported, and the stream continues after it.
 
 Packet streams (TalkUp's web app) restart their numbers with each recording, and give late blobs of an old recording
-numbers of the new one. There a number that has passed starts a new numbering, unless its bytes show that it is a
-duplicate. In streams that a message started only a container header does that; anything else that has passed is a
-duplicate.
+numbers of the new one. In these streams a number below the expected one starts a new numbering, unless its bytes show
+that it is a duplicate. In streams started by a message only a container header does that; any other number below the
+expected one is a duplicate.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gateway.protocol.chunk import Chunk
 from gateway.protocol.limits import Limits
 from gateway.protocol.magic import HeaderMatch, match_header
 
-# Shorter payloads are equal by accident: the one-byte first slices of two recordings are.
+# Shorter payloads may be equal by chance, such as the one-byte first slices of two recordings.
 _MIN_DIGEST_BYTES: Final = 16
 _KEPT_DIGESTS: Final = 64
 _KEPT_GAPS: Final = 16
@@ -44,7 +44,7 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A chunk that was received before or given up; dropped."""
+    """A chunk that was received or given up before; dropped."""
 
     sequence: int
 
@@ -56,7 +56,7 @@ class Sequencer:
     """Puts the chunks of one stream in order. `packets`: the numbering rules of TalkUp's packet streams."""
 
     def __init__(self, limits: Limits, *, packets: bool, headers: bool) -> None:
-        """`headers`: the format has container headers, so that they can tell recordings apart."""
+        """`headers`: the format has container headers, which distinguish recordings."""
         self._limits = limits
         self._packets = packets
         self._headers = headers
@@ -79,22 +79,22 @@ class Sequencer:
         return self._next is not None
 
     @property
-    def next_untaken(self) -> int:
+    def next_unused(self) -> int:
         """The sequence after the highest received so far: that of a chunk whose frame carries none."""
         return max([self.next_sequence, *(held + 1 for held in self._held)])
 
     def begin_at(self, sequence: int) -> None:
-        """Another gateway took everything below `sequence`."""
+        """Continue from another gateway, which received everything below `sequence`."""
         self._next = sequence
 
     def offer(self, chunk: Chunk) -> list[SequenceEvent]:
-        """Take a chunk; it comes out now, with later ones, or not at all."""
+        """Accept a chunk; it comes out now, with later ones, or not at all."""
         if chunk.sequence in self._held:
             return [Duplicate(chunk.sequence)]
         if self._next is None:
             return self._offer_first(chunk)
         if chunk.sequence < self._next:
-            return self._offer_passed(chunk)
+            return self._offer_old(chunk)
         self._hold(chunk)
         return self._release()
 
@@ -114,7 +114,7 @@ class Sequencer:
         return max(first.arrived, self._resumed_at) + self._limits.gap_seconds
 
     def drain(self) -> list[SequenceEvent]:
-        """Release all that is held, giving up every hole: nothing more comes."""
+        """Release everything that is held and give up every hole: no more chunks will come."""
         events: list[SequenceEvent] = []
         while self._held:
             events += self._give_up()
@@ -122,11 +122,11 @@ class Sequencer:
         return events
 
     def pause(self) -> None:
-        """The client is away: holes may still be filled when it comes back."""
+        """The client is away: holes may be filled when it returns."""
         self._paused = True
 
     def proceed(self, now: float) -> None:
-        """The client is back; what is held waits from now on."""
+        """The client is back; the waiting time of held chunks starts now."""
         self._paused = False
         self._resumed_at = now
 
@@ -142,13 +142,13 @@ class Sequencer:
         return events + self._release()
 
     def _drop_stale(self, base: int) -> list[SequenceEvent]:
-        """Forget what a client queued before its recording restarted; the chunk after `base` may have overtaken it."""
+        """Drop what a client queued before its recording restarted; chunk `base` + 1 may have overtaken `base`."""
         stale = [sequence for sequence in self._held if sequence != base + 1]
         for sequence in stale:
             self._held_bytes -= len(self._held.pop(sequence).payload)
         return [Stale(sequence) for sequence in stale]
 
-    def _offer_passed(self, chunk: Chunk) -> list[SequenceEvent]:
+    def _offer_old(self, chunk: Chunk) -> list[SequenceEvent]:
         if any(gap.first <= chunk.sequence <= gap.last for gap in self._given_up) or self._is_duplicate(chunk):
             return [Duplicate(chunk.sequence)]
         events = self.drain()
@@ -174,17 +174,17 @@ class Sequencer:
         self._held_bytes += len(chunk.payload)
 
     def _release(self) -> list[SequenceEvent]:
-        """What stands next, and more while the window is overfull."""
+        """Release the chunks that are next, and more while the window is overfull."""
         events: list[SequenceEvent] = []
         while True:
             while self._next is not None and (chunk := self._held.pop(self._next, None)) is not None:
-                events.append(self._pass(chunk))
+                events.append(self._emit(chunk))
                 self._next += 1
             if len(self._held) <= self._limits.window_chunks and self._held_bytes <= self._limits.window_bytes:
                 return events
             events += self._give_up()
 
-    def _pass(self, chunk: Chunk) -> Chunk:
+    def _emit(self, chunk: Chunk) -> Chunk:
         self._held_bytes -= len(chunk.payload)
         if self._packets or self._begins_recording(chunk.payload):
             self._digests[chunk.sequence] = zlib.crc32(chunk.payload)
@@ -193,7 +193,7 @@ class Sequencer:
         return chunk
 
     def _give_up(self) -> list[SequenceEvent]:
-        """Go on at the lowest sequence held; the first one of a stream is its base and leaves no gap."""
+        """Continue at the lowest sequence held. The stream's first sequence is its base and leaves no gap."""
         lowest = min(self._held)
         if self._next is None or lowest == self._next:
             self._next = lowest

@@ -1,4 +1,4 @@
-"""What each service of a stream has committed, must be sent next, and still owes an answer to."""
+"""Tracks what each service of a stream has committed, needs next and has not answered yet."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from talkup.v1 import task_pb2
 from gateway.protocol.snapshot import PartSnapshot, service_of
 
 MAX_FLUSHES: Final = 64
-"""Flushes that may await their answer at once, per stream."""
+"""How many flushes per stream may be unanswered at once."""
 
-# Speech before vision, whose frames nobody sends twice.
+# Speech before vision, because no client resends video frames.
 _GOVERNING_ORDER: Final = (task_pb2.SERVICE_TYPE_STT, task_pb2.SERVICE_TYPE_VISION)
 
 
 @dataclass(slots=True)
 class ServiceProgress:
-    """One service's share of a stream, in worker sequences: what comes next, and where another worker would begin."""
+    """One service's progress, in worker sequences: what it needs next, and where another worker would start."""
 
     live: bool = True
     committed: int = -1
@@ -33,7 +33,7 @@ class ServiceProgress:
 
 @dataclass(slots=True)
 class _Flush:
-    """A flush that some services have not answered yet; `flush_id` as the client named it."""
+    """A flush that some services have not answered yet; `flush_id` is the client's."""
 
     flush_id: int
     waiting: set[task_pb2.ServiceType]
@@ -41,7 +41,7 @@ class _Flush:
 
 @dataclass(frozen=True, slots=True)
 class OpenFlush:
-    """A flush to be sent: its number towards the workers, and the services that have to answer it."""
+    """A flush to be sent: its number for the workers, and the services that have to answer it."""
 
     number: int
     services: tuple[task_pb2.ServiceType, ...]
@@ -62,13 +62,13 @@ class Services:
         return [service for service, progress in self._progress.items() if progress.live]
 
     @property
-    def owe_answers(self) -> bool:
-        """Whether a flush still awaits its answer."""
+    def has_open_flushes(self) -> bool:
+        """Whether a flush is still unanswered."""
         return bool(self._flushes)
 
     @property
     def media_ms(self) -> int:
-        """How far the media clock has come."""
+        """How far the media clock has advanced, milliseconds."""
         return max(progress.media_ms for progress in self._progress.values())
 
     @property
@@ -77,14 +77,14 @@ class Services:
         return [each for progress in self._progress.values() for each in progress.dropped]
 
     def get(self, service: task_pb2.ServiceType) -> ServiceProgress | None:
-        """A service that is live; None for any other."""
+        """The progress of a live service; None for any other service."""
         progress = self._progress.get(service)
         return progress if progress is not None and progress.live else None
 
     def forward(self, worker_sequence: int) -> list[tuple[task_pb2.ServiceType, int]]:
-        """The services that need this chunk, each with how many chunks it misses directly before it.
+        """The services that need this chunk, each with the number of chunks that it misses directly before it.
 
-        In a restored stream one service may be ahead of, or behind, the chunk that the client went back to.
+        In a restored stream a service may be ahead of, or behind, the chunk from which the client resends.
         """
         needing: list[tuple[task_pb2.ServiceType, int]] = []
         for service in self.live:
@@ -96,16 +96,19 @@ class Services:
 
     # --- flushes ---
 
-    def flush(self, flush_id: int | None, *, bounded: bool = True) -> OpenFlush | None:
-        """Open a flush; None: it is `bounded`, and as many as may be open await their answer."""
+    def open_flush(self, flush_id: int | None, *, bounded: bool = True) -> OpenFlush | None:
+        """Open a flush; None: it is `bounded`, and the largest number of flushes is already unanswered."""
         if bounded and len(self._flushes) >= MAX_FLUSHES:
             return None
         number, live = next(self._flush_numbers), self.live
         self._flushes[number] = _Flush(number if flush_id is None else flush_id, set(live))
         return OpenFlush(number, tuple(live))
 
-    def answered(self, service: task_pb2.ServiceType, number: int | None = None) -> list[int]:
-        """A service has flushed up to `number`, or answers nothing any more (None). Returns the ids now complete."""
+    def flush_answered(self, service: task_pb2.ServiceType, number: int | None = None) -> list[int]:
+        """Record that a service answered every flush up to `number`, or will answer none any more (None).
+
+        Returns the ids of the flushes that are now complete.
+        """
         complete: list[int] = []
         for each in [flush for flush in self._flushes if number is None or flush <= number]:
             flush = self._flushes[each]
@@ -118,7 +121,7 @@ class Services:
     # --- progress ---
 
     def advance(self, service: task_pb2.ServiceType, report: task_pb2.Progress, next_worker_sequence: int) -> None:
-        """Note how far a live service has come; chunks below `next_worker_sequence` were forwarded."""
+        """Record a live service's progress; chunks below `next_worker_sequence` were forwarded."""
         progress = self._progress[service]
         progress.committed = max(progress.committed, report.replay_from_sequence - 1)
         if progress.replay_from <= report.replay_from_sequence <= next_worker_sequence:
@@ -127,14 +130,14 @@ class Services:
         self.committed = max(self.committed, self._governing().committed)
 
     def ended(self, service: task_pb2.ServiceType, ended: task_pb2.Ended) -> None:
-        """A live service has sent its last result."""
+        """Record that a live service has sent its last result."""
         progress = self._progress[service]
         progress.live = False
         progress.media_ms = max(progress.media_ms, ended.media_ms)
         progress.dropped = tuple(ended.dropped)
 
     def _governing(self) -> ServiceProgress:
-        """The service whose progress counts for the client."""
+        """The service whose commits count for the client."""
         for service in _GOVERNING_ORDER:
             if (progress := self.get(service)) is not None:
                 return progress
@@ -143,14 +146,14 @@ class Services:
     # --- for another gateway ---
 
     def snapshot(self, *, ended: bool) -> tuple[PartSnapshot, ...]:
-        """Every service's share; an ended stream needs no resume states."""
+        """Every service's progress; an ended stream needs no resume states."""
         return tuple(
             PartSnapshot(service, each.live, each.replay_from, each.media_ms, b"" if ended else each.resume_state)
             for service, each in self._progress.items()
         )
 
     def restore(self, parts: Iterable[PartSnapshot], committed: int, *, ended: bool) -> None:
-        """Go on where another gateway stood."""
+        """Continue from another gateway's state."""
         self.committed = committed
         for part in parts:
             self._progress[service_of(part)] = ServiceProgress(
@@ -163,5 +166,5 @@ class Services:
             )
 
     def resume_states(self) -> Mapping[task_pb2.ServiceType, bytes]:
-        """The state that each live service resumes from; empty: from the beginning."""
+        """The state from which each live service resumes; empty: from the beginning."""
         return {service: self._progress[service].resume_state for service in self.live}

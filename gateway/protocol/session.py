@@ -1,7 +1,7 @@
-"""A client's session without its socket: frames, results and ticks in, actions out.
+"""A client's session without its socket: it turns frames, results and ticks into actions.
 
-Nothing here waits, knows a clock or raises for any input. The table of states.py says how a session lives and ends;
-delivery.py says what its client must not miss while it has no socket.
+Nothing here waits, reads a clock or raises for any input. The table in states.py defines how a session lives and ends;
+delivery.py decides what its client must not miss while it has no socket.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from gateway.protocol.packets import BeginStream, OrphanPacket, PacketStreams, T
 from gateway.protocol.rate_limit import RateLimit
 from gateway.protocol.replies import pong, refusal
 from gateway.protocol.snapshot import StreamSnapshot
-from gateway.protocol.states import SESSION_TABLE, IllegalMoveError, SessionMove, SessionPhase, moved, store_release
+from gateway.protocol.states import SESSION_TABLE, IllegalMoveError, SessionMove, SessionPhase, advance, store_release
 from gateway.protocol.status import GatewaySnapshot, limits_data, status_message
 from gateway.protocol.stream import Stream
 from gateway.protocol.stream_registry import StreamRegistry
 from gateway.protocol.translate import error_message
 
-# What a message leads to: actions, or the reason for refusing it.
+# What a message results in: actions, or the reason for refusing it.
 Outcome = list[Action] | Problem
 
-_UNAUTHENTICATED = Problem(Code.UNAUTHENTICATED, "give a credential in an auth message first", field="type")
+_UNAUTHENTICATED = Problem(Code.UNAUTHENTICATED, "send a credential in an auth message first", field="type")
 
 
 class Session:
     """One session. Every `now` is UNIX seconds and never goes far back.
 
-    `busy` returns None if a service has room for another stream, else the milliseconds after which to ask again.
+    `busy` returns None if a service may have room for another stream, else the milliseconds after which to retry.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Session:
         used: Iterable[str],
         now: float,
     ) -> list[Action]:
-        """Continue a session that another process held: its streams with their finals, and all stream ids ever used.
+        """Continue a session that another process held: its streams with their finals, and all stream ids used so far.
 
         Raises SnapshotError.
         """
@@ -95,13 +95,13 @@ class Session:
             stream = Stream.restored(self.session_id, snapshot, finals, self._limits)
             self._streams.add_restored(stream)
             if stream.implicit:
-                self._packets.begun(stream.spec.kind, stream.stream_id)
-            actions += stream.take_up(now)
+                self._packets.set_current(stream.spec.kind, stream.stream_id)
+            actions += stream.reopen_calls(now)
         self._streams.forget_ended()
         return actions
 
-    def flush_packets(self) -> list[Action]:
-        """The gateway drains: turn what clients that never resend have sent into final text now."""
+    def flush_packet_streams(self) -> list[Action]:
+        """The gateway is draining: flush the streams of clients that never resend."""
         actions: list[Action] = []
         for stream in self._streams.open:
             if stream.spec.packets:
@@ -109,9 +109,9 @@ class Session:
         return self._deliver(actions)
 
     @property
-    def owes_results(self) -> bool:
-        """Whether a flush or the end of a stream is still to be answered."""
-        return any(stream.owes_results for stream in self.streams.values())
+    def awaits_results(self) -> bool:
+        """Whether a flush or the end of a stream is still unanswered."""
+        return any(stream.awaits_results for stream in self.streams.values())
 
     # --- the connection ---
 
@@ -127,9 +127,9 @@ class Session:
         """An authenticated socket connected. `last_segment_ids`: per stream the highest final that the client holds."""
         is_resumed = self.phase in (SessionPhase.OPEN, SessionPhase.DETACHED)
         if not self._move(SessionMove.CONNECT):
-            return refusal(Code.SESSION_EXPIRED, "the session has expired; begin a new one")
+            return refusal(Code.SESSION_EXPIRED, "the session has expired; start a new one")
         self._auth_deadline = None
-        self._rate.forget_refusals()
+        self._rate.reset_refusals()
         for stream in self.streams.values():
             stream.proceed(now)
         data = m.SessionData(
@@ -140,25 +140,25 @@ class Session:
             streams=self._streams.states(),
             limits=limits_data(self._limits),
         )
-        missed = self._backlog.take_missed(self.streams, last_segment_ids or {})
+        missed = self._backlog.pop_missed(self.streams, last_segment_ids or {})
         opening = m.SessionMessage(data=data)
         return [StoreSession(), SendMessage(opening), *(SendMessage(message) for message in missed)]
 
     def refused(self, *, code: Code = Code.UNAUTHENTICATED, message: str = "") -> list[Action]:
         """The credential of `Authenticate` or `ResumeSession` was refused; an open session continues."""
-        answer = self._tell(Problem(code, message or "the credential is not valid"))
+        answer = self._report(Problem(code, message or "the credential is invalid"))
         close = ERRORS[code].close or CloseCode.UNAUTHENTICATED
         return [answer] if self.phase is SessionPhase.OPEN else [answer, CloseSocket(int(close), str(code))]
 
     def superseded(self, now: float, *, unsent: Iterable[m.ServerMessage]) -> list[Action]:
-        """A newer socket replaces this one, which is refused; `unsent` as for `disconnected`."""
+        """A newer socket replaces this one, which is closed with an error; `unsent` as for `disconnected`."""
         return [
             *self.disconnected(now, is_clean=False, unsent=unsent),
-            *refusal(Code.SUPERSEDED, "a newer connection of this session took over"),
+            *refusal(Code.SUPERSEDED, "a newer connection of this session has taken over"),
         ]
 
     def disconnected(self, now: float, *, is_clean: bool, unsent: Iterable[m.ServerMessage] = ()) -> list[Action]:
-        """The socket closed. If the client closed it (`is_clean`) every stream ends; else all wait for its return.
+        """The socket closed. If the client closed it (`is_clean`), streams end; otherwise they wait for its return.
 
         `unsent`: the messages that the socket has not sent, in order.
         """
@@ -183,12 +183,12 @@ class Session:
         return self._finish(SessionMove.LAST_STREAM_OVER)
 
     def drained(self) -> list[Action]:
-        """The gateway shuts down: the session ends here at once, to be resumed where the store allows it."""
-        return [CloseSocket(int(CloseCode.RESTART), "the gateway restarts"), *self._finish(SessionMove.DRAIN)]
+        """The gateway is shutting down: the session ends here at once and can be resumed if the store allows it."""
+        return [CloseSocket(int(CloseCode.RESTART), "the gateway is restarting"), *self._finish(SessionMove.DRAIN)]
 
     def taken_over(self) -> list[Action]:
-        """Another gateway claimed the session: let go of it at once."""
-        farewell = refusal(Code.SUPERSEDED, "the session goes on at another gateway")
+        """Another gateway claimed the session: it ends here at once."""
+        farewell = refusal(Code.SUPERSEDED, "the session continues at another gateway")
         return [*self._deliver(farewell), *self._finish(SessionMove.TAKE_OVER)]
 
     def deleted(self) -> list[Action]:
@@ -197,18 +197,18 @@ class Session:
 
     def deleted_elsewhere(self) -> list[Action]:
         """The session was deleted at another gateway: it ends at once, with an error for its client."""
-        error = self._tell(Problem(Code.SESSION_EXPIRED, "the session was deleted"))
+        error = self._report(Problem(Code.SESSION_EXPIRED, "the session was deleted"))
         return [*self._deliver([error]), *self.deleted()]
 
     def end_streams(self, now: float) -> list[Action]:
-        """End every open stream as `stream_end` does; a client that is connected gets the last results."""
+        """End every open stream like `stream_end`; a connected client gets the last results."""
         actions: list[Action] = []
         for stream in self._streams.open:
             actions += stream.end(now)
         return self._deliver(actions)
 
     def update_services(self, snapshot: GatewaySnapshot) -> None:
-        """Set what the next `status` says about the gateway."""
+        """Set what the next `status` reports about the gateway."""
         self._snapshot = snapshot
 
     # --- time ---
@@ -217,7 +217,7 @@ class Session:
         """Do what is due."""
         if self._auth_deadline is not None and now >= self._auth_deadline:
             self._auth_deadline = None
-            return refusal(Code.UNAUTHENTICATED, "no credential was given in time")
+            return refusal(Code.UNAUTHENTICATED, "no credential was sent in time")
         actions: list[Action] = []
         for stream in self.streams.values():
             actions += stream.tick(now)
@@ -239,7 +239,7 @@ class Session:
         message = decode_text(text, max_chunk_bytes=self._limits.max_chunk_bytes)
         if isinstance(message, Problem):
             return self._answer(message, now)
-        if not self._may_speak(message):
+        if not self._is_allowed(message):
             return self._answer(_UNAUTHENTICATED, now)
         # Accepted chunks cost nothing: backpressure slows them down.
         is_free = isinstance(message, m.StreamChunk | m.MediaPacket)
@@ -266,7 +266,7 @@ class Session:
         return [] if stream is None else self._deliver(stream.result(key.service_type, result, now))
 
     def task_failover(self, key: TaskKey, replayed_from: int) -> list[Action]:
-        """A call moved to another worker, which got the chunks from this worker sequence on."""
+        """A call moved to another worker, which gets the chunks from this worker sequence on."""
         stream = self.streams.get(key.stream_id)
         return [] if stream is None else self._deliver(stream.failover(key.service_type, replayed_from))
 
@@ -293,14 +293,14 @@ class Session:
                 return [SendMessage(status_message(self._snapshot, self.session_id, states, self._limits, now=now))]
             case m.Auth():
                 if self.phase is SessionPhase.OPEN:
-                    return Problem(Code.BAD_MESSAGE, "type: this connection is authenticated already", field="type")
+                    return Problem(Code.BAD_MESSAGE, "type: this connection is already authenticated", field="type")
                 return [Authenticate(message.token)]
             case m.SessionResume():
                 last = {point.stream_id: point.last_segment_id for point in message.streams}
                 return [ResumeSession(message.session_id, message.token, last)]
 
     def _stream_start(self, start: m.StreamStart, now: float) -> Outcome:
-        stream = self._streams.begin(start, start.stream_id or self._streams.free_id("stream"))
+        stream = self._streams.begin(start, start.stream_id or self._streams.unused_id("stream"))
         return stream if isinstance(stream, Problem) else stream.start(now)
 
     def _chunk(self, chunk: m.StreamChunk, now: float) -> Outcome:
@@ -310,26 +310,26 @@ class Session:
         return self._offer(stream, chunk.sequence, chunk.payload, chunk.timestamp_ms, now)
 
     def _packet(self, packet: m.MediaPacket, now: float) -> Outcome:
-        """A TalkUp packet: a chunk of its implicit stream, which it begins if there is none."""
+        """A TalkUp packet: a chunk of its implicit stream, which it starts if there is none."""
         begun: list[Action] = []
         match self._packets.route(packet, [stream.stream_id for stream in self._streams.open]):
             case OrphanPacket(is_first):
-                text = f"the {packet.kind} stream has ended; a new recording begins a new one"
-                return [self._tell(Problem(Code.ORPHAN_CHUNK, text))] if is_first else []
+                text = f"the {packet.kind} stream has ended; start a new recording to begin another"
+                return [self._report(Problem(Code.ORPHAN_CHUNK, text))] if is_first else []
             case ToStream(stream_id):
                 stream = self.streams[stream_id]
             case BeginStream(start, named):
-                stream_id = named or self._streams.free_id(packet.kind)
+                stream_id = named or self._streams.unused_id(packet.kind)
                 started = self._streams.begin(start, stream_id, packets=True, implicit=named is None)
                 if isinstance(started, Problem):
                     return started
                 if named is None:
-                    self._packets.begun(packet.kind, stream_id)
+                    self._packets.set_current(packet.kind, stream_id)
                 stream, begun = started, started.start(now)
         chunk = self._offer(stream, packet.sequence, packet.payload, packet.timestamp_ms, now)
         if not begun:
             return chunk
-        return [*begun, *(chunk if isinstance(chunk, list) else [self._tell(chunk)])]
+        return [*begun, *(chunk if isinstance(chunk, list) else [self._report(chunk)])]
 
     def _offer(
         self, stream: Stream, sequence: int | None, payload: bytes, capture_ms: int | None, now: float
@@ -341,7 +341,7 @@ class Session:
 
     # --- refusing ---
 
-    def _may_speak(self, message: m.ClientMessage) -> bool:
+    def _is_allowed(self, message: m.ClientMessage) -> bool:
         if self.phase is SessionPhase.OPEN:
             return True
         return self.phase is SessionPhase.WAITING and isinstance(message, m.Auth | m.SessionResume)
@@ -352,10 +352,10 @@ class Session:
             return self._deliver(outcome)
         if not is_charged and (limited := self._charge(now)) is not None:
             return limited
-        return [self._tell(outcome)]
+        return [self._report(outcome)]
 
     def _charge(self, now: float) -> list[Action] | None:
-        """Count a message against the rate limit; what to do instead of handling it, if it is over the limit."""
+        """Count a message against the rate limit; returns what to do instead of handling it if it exceeds the limit."""
         refused = self._rate.charge(now)
         if refused is None:
             return None
@@ -364,32 +364,32 @@ class Session:
         if not refused.is_reported:
             return []
         retry_after_ms = int(refused.wait_s * 1000) + 1
-        return [self._tell(Problem(Code.RATE_LIMITED, "too many messages", retry_after_ms=retry_after_ms))]
+        return [self._report(Problem(Code.RATE_LIMITED, "too many messages", retry_after_ms=retry_after_ms))]
 
     def _too_large(self) -> list[Action]:
         return refusal(Code.PAYLOAD_TOO_LARGE, f"at most {self._limits.max_message_bytes} bytes per message")
 
-    def _tell(self, problem: Problem) -> SendMessage:
+    def _report(self, problem: Problem) -> SendMessage:
         return SendMessage(error_message(problem))
 
     # --- the table ---
 
     def _deliver(self, actions: Iterable[Action]) -> list[Action]:
-        """Pass actions on; while there is no socket, without the messages."""
+        """Pass actions on; without their messages while there is no socket."""
         if self.phase is SessionPhase.OPEN or self.phase is SessionPhase.WAITING:
             return list(actions)
         return self._backlog.withhold(actions, is_kept=self.phase is SessionPhase.DETACHED)
 
     def _move(self, move: SessionMove) -> bool:
-        """Whether the move is legal; an illegal one changes nothing."""
+        """Make a move; returns whether it was legal. An illegal move changes nothing."""
         try:
-            self.phase = moved(SESSION_TABLE, self.phase, move)
+            self.phase = advance(SESSION_TABLE, self.phase, move)
         except IllegalMoveError:
             return False
         return True
 
     def _finish(self, move: SessionMove) -> list[Action]:
-        """Make a move; if it ends the session, say what becomes of it in the store."""
+        """Make a move; if it ends the session, determine what to write to the store."""
         before = self.phase
         if not self._move(move) or self.phase is not SessionPhase.ENDED:
             return []

@@ -1,8 +1,9 @@
-"""What another gateway needs to take a stream up behind its last commit: terms, numbers and worker states, no media.
+"""What another gateway needs to continue a stream after its last commit: terms, numbers and worker states, no media.
 
-A snapshot describes the stream as it stood before the first chunk that a worker would need again: the client sends
-from `next_sequence` on, workers count on from `next_worker_sequence`. The words of finals stand beside it in the store;
-only the workers' own `resume_state` holds some, so it lives and is deleted with them.
+A snapshot describes the stream as it was before the first chunk that a worker would need again: the client resends from
+`next_sequence` on, and the workers' numbers continue from `next_worker_sequence`. The text of finals is stored beside
+the snapshot. Only the workers' own `resume_state` contains some text, so it is kept and deleted together with the
+finals.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class SnapshotError(ValueError):
 
 
 class PartSnapshot(msgspec.Struct, frozen=True):
-    """One service's share: the worker sequence of the first chunk it needs, and the state to read that chunk with."""
+    """One service's part: the worker sequence of the first chunk it needs, and the state to continue from there."""
 
     service: int
     live: bool
@@ -38,8 +39,8 @@ class StreamSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A stream at a commit.
 
     `next_sequence` is the first chunk that a worker needs again, in the client's numbers; None: any may come first.
-    `received` is the highest sequence taken by then. `generation` counts the gateways that held the stream before.
-    Messages of the worker contract stand encoded.
+    `received` is the highest sequence received by then. `generation` counts the gateways that held the stream before.
+    Messages of the worker contract are stored encoded.
     """
 
     version: int = _VERSION
@@ -61,28 +62,28 @@ class StreamSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     totals: Totals
 
     def encode(self) -> bytes:
-        """As the store keeps it."""
+        """Encode the snapshot for the store."""
         return msgspec.msgpack.encode(self)
 
 
 def decode_snapshot(encoded: bytes) -> StreamSnapshot:
-    """Raises SnapshotError."""
+    """Decode a snapshot. Raises SnapshotError."""
     try:
         snapshot = msgspec.msgpack.decode(encoded, type=StreamSnapshot)
     except msgspec.DecodeError:
         raise SnapshotError("not a snapshot of a stream") from None
     if snapshot.version != _VERSION:
-        raise SnapshotError("a snapshot of another version")
+        raise SnapshotError("a snapshot of an unsupported version")
     return snapshot
 
 
 def service_of(part: PartSnapshot) -> task_pb2.ServiceType:
-    """The service, by the number that stands for it in the contract."""
+    """The service that a part belongs to."""
     return cast("task_pb2.ServiceType", part.service)
 
 
 def spec_of(snapshot: StreamSnapshot) -> StreamSpec:
-    """The terms of the stream. Raises SnapshotError."""
+    """Read the terms of the stream. Raises SnapshotError."""
     try:
         return StreamSpec(
             stream_id=snapshot.stream_id,

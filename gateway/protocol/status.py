@@ -1,4 +1,4 @@
-"""The answer to `status`: what the gateway says about itself, joined with what the session knows."""
+"""The answer to `status`: the state of the gateway combined with the state of the session."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.protocol.version import SUPPORTED_VERSIONS
 
 @dataclass(frozen=True, slots=True)
 class GatewaySnapshot:
-    """The gateway at a moment. `version` is the software's; `started_at` is UNIX seconds."""
+    """The gateway at one moment. `version` is that of the software; `started_at` is UNIX seconds."""
 
     version: str = ""
     started_at: float | None = None
@@ -20,7 +20,7 @@ class GatewaySnapshot:
 
 
 def limits_data(limits: Limits) -> m.LimitsData:
-    """The limits that a client can do something about."""
+    """The limits that matter to a client."""
     return m.LimitsData(
         max_message_bytes=limits.max_message_bytes,
         max_chunk_bytes=limits.max_chunk_bytes,
@@ -34,7 +34,7 @@ def limits_data(limits: Limits) -> m.LimitsData:
 def status_message(
     snapshot: GatewaySnapshot, session_id: str, streams: list[m.StreamState], limits: Limits, *, now: float
 ) -> m.StatusMessage:
-    """Everything that `status` promises."""
+    """Build the answer to `status`."""
     started_at = now if snapshot.started_at is None else snapshot.started_at
     data = m.StatusData(
         state="draining" if snapshot.draining else "serving",

@@ -1,7 +1,7 @@
-"""One media stream: chunks in, requests to its services out; their results in, messages to the client out.
+"""One media stream: chunks become requests to its services, and their results become messages to the client.
 
-`Intake` orders and numbers what the client sends, `Services` follows what each service has done with it, `Segments`
-holds the text. The stream joins the three: it turns what they return into actions.
+`Intake` orders and numbers what the client sends, `Services` tracks what each service has done with it, and `Segments`
+holds the text. The stream combines them: it turns what they return into actions.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from gateway.protocol.negotiation import StreamSpec, service_name
 from gateway.protocol.segments import Segments
 from gateway.protocol.services import MAX_FLUSHES, Services
 from gateway.protocol.snapshot import StreamSnapshot, spec_of
-from gateway.protocol.states import STREAM_TABLE, StreamMove, StreamPhase, moved
+from gateway.protocol.states import STREAM_TABLE, StreamMove, StreamPhase, advance
 from gateway.protocol.status import limits_data
 from gateway.protocol.totals import Totals
 
-# More attempts than a stream makes from one gateway; their number has 32 bits.
+# More than the attempts of a stream at one gateway; attempt numbers have 32 bits.
 _ATTEMPTS_PER_GENERATION: Final = 100_000
 
 
 class Stream:
-    """A stream between `stream_start` and `stream_ended`. `handle` names it in tagged frames."""
+    """A stream from `stream_start` to `stream_ended`. `handle` identifies it in tagged frames."""
 
     def __init__(self, session_id: str, spec: StreamSpec, handle: int, limits: Limits) -> None:
         self.spec = spec
@@ -65,7 +65,7 @@ class Stream:
     def restored(
         cls, session_id: str, snapshot: StreamSnapshot, finals: Iterable[transcript_pb2.Transcript], limits: Limits
     ) -> Stream:
-        """A stream that another gateway held, from its snapshot and its finals. Raises SnapshotError."""
+        """Restore a stream that another gateway held, from its snapshot and its finals. Raises SnapshotError."""
         stream = cls(session_id, spec_of(snapshot), snapshot.handle, limits)
         stream._restore(snapshot, finals)
         return stream
@@ -76,7 +76,7 @@ class Stream:
 
     @property
     def is_open(self) -> bool:
-        """Whether chunks are taken."""
+        """Whether the stream accepts chunks."""
         return self.phase is StreamPhase.OPEN
 
     @property
@@ -85,26 +85,26 @@ class Stream:
         return min(self._intake.to_client(self._services.committed), self._intake.next_sequence - 1)
 
     @property
-    def owes_results(self) -> bool:
-        """Whether a flush or the end still awaits its answer."""
-        return self._services.owe_answers or self.phase is StreamPhase.ENDING
+    def awaits_results(self) -> bool:
+        """Whether a flush or the end is still unanswered."""
+        return self._services.has_open_flushes or self.phase is StreamPhase.ENDING
 
     def start(self, now: float) -> list[Action]:
-        """Begin a call per service and tell the client the terms."""
+        """Open a call per service and send the client the terms."""
         opened = [
             OpenTask(self._key(service), translate.start_request(self._session_id, self.spec, service))
             for service in self.spec.services
         ]
         return [*opened, StoreSnapshot(self.snapshot()), self._acknowledge(now, accepted=True)]
 
-    def take_up(self, now: float) -> list[Action]:
-        """Begin the calls of a restored stream again, each behind what its service has committed."""
+    def reopen_calls(self, now: float) -> list[Action]:
+        """Open the calls of a restored stream again, each after what its service has committed."""
         if not self.is_open:
             return []
         actions: list[Action] = [StoreSnapshot(self.snapshot())]
         for service, resume_state in self._services.resume_states().items():
             request = translate.start_request(self._session_id, self.spec, service)
-            # Above every attempt of the gateways before: one of them may still hold a call at the same worker.
+            # Above every attempt of earlier gateways: one of them may still hold a call at the same worker.
             request.attempt = self._generation * _ATTEMPTS_PER_GENERATION
             if resume_state:
                 request.start.resume_state = resume_state
@@ -112,33 +112,33 @@ class Stream:
         return actions + self._finish_if_done()
 
     def chunk(self, sequence: int | None, payload: bytes, capture_ms: int | None, now: float) -> list[Action]:
-        """Take a chunk; `sequence` None: the next one. Raises IllegalMoveError unless the stream is open."""
-        self.phase = moved(STREAM_TABLE, self.phase, StreamMove.CHUNK)
+        """Accept a chunk; `sequence` None: the next one. Raises IllegalMoveError unless the stream is open."""
+        self.phase = advance(STREAM_TABLE, self.phase, StreamMove.CHUNK)
         if sequence is None:
-            sequence = self._intake.next_untaken
+            sequence = self._intake.next_unused
         actions = self._forward(self._intake.offer(Chunk(sequence, payload, capture_ms, now)))
         if self._totals.bytes > self._limits.max_stream_bytes:
             return [*actions, *self._over_limit("bytes", now)]
         return actions + self._acknowledge_soon(now)
 
     def flush(self, flush_id: int | None) -> list[Action] | Problem:
-        """Ask for final text of everything received. A Problem: too many flushes await their answer.
+        """Request final text of everything received. Returns a Problem if too many flushes are unanswered.
 
         Raises IllegalMoveError unless the stream is open.
         """
         actions = self._flush(flush_id, bounded=True)
         if actions is None:
-            text = f"flush_id: {MAX_FLUSHES} flushes await their answer; wait for one"
+            text = f"flush_id: {MAX_FLUSHES} flushes are unanswered; wait for an answer"
             return Problem(Code.RATE_LIMITED, text, stream_id=self.stream_id, field="flush_id")
         return actions
 
     def flush_for_drain(self) -> list[Action]:
-        """The gateway drains: ask for final text of everything received, however many flushes are open."""
+        """The gateway is draining: flush the stream, however many flushes are open."""
         return self._flush(None, bounded=False) or []
 
     def _flush(self, flush_id: int | None, *, bounded: bool) -> list[Action] | None:
-        self.phase = moved(STREAM_TABLE, self.phase, StreamMove.FLUSH)
-        flush = self._services.flush(flush_id, bounded=bounded)
+        self.phase = advance(STREAM_TABLE, self.phase, StreamMove.FLUSH)
+        flush = self._services.open_flush(flush_id, bounded=bounded)
         if flush is None:
             return None
         actions = self._forward(self._intake.release_headers())
@@ -148,15 +148,15 @@ class Stream:
         return actions
 
     def end(self, now: float) -> list[Action]:
-        """No more chunks; `stream_ended` follows the services' last results. Raises IllegalMoveError unless open."""
-        self.phase = moved(STREAM_TABLE, self.phase, StreamMove.END)
+        """End the stream; `stream_ended` follows the services' last results. Raises IllegalMoveError unless open."""
+        self.phase = advance(STREAM_TABLE, self.phase, StreamMove.END)
         return self._forward(self._intake.drain()) + [
             ForwardTask(self._key(service), translate.end_request(self._session_id, self.stream_id, service))
             for service in self._services.live
         ]
 
     def tick(self, now: float) -> list[Action]:
-        """What is due: holes to give up, an acknowledgement that was held back."""
+        """Do what is due: give up holes, send a delayed acknowledgement."""
         actions: list[Action] = []
         if self.is_open and (events := self._intake.poll(now)):
             actions += self._forward(events)
@@ -166,7 +166,7 @@ class Stream:
         return actions
 
     def deadline(self) -> float | None:
-        """When `tick` is due next, if at all."""
+        """When `tick` is due, UNIX seconds; None: never."""
         hole = self._intake.deadline() if self.is_open else None
         acknowledge = self._ack_at + self._limits.ack_interval if self._ack_due else None
         return min((due for due in (hole, acknowledge) if due is not None), default=None)
@@ -180,7 +180,7 @@ class Stream:
         self._intake.proceed(now)
 
     def result(self, service: task_pb2.ServiceType, result: task_pb2.TaskResult, now: float) -> list[Action]:
-        """Handle a result of one of the services; results of one that has ended are dropped."""
+        """Handle a result of one of the services; results of a service that has ended are dropped."""
         if self._services.get(service) is None:
             return []
         actions = self._handle(service, result, now)
@@ -200,7 +200,7 @@ class Stream:
         return [SendMessage(translate.failover_message(self.stream_id, service, replayed_from=sequence))]
 
     def snapshot(self) -> StreamSnapshot:
-        """The stream as another gateway would have to take it up."""
+        """The stream as another gateway would have to continue it."""
         spec, committed = self.spec, self._services.committed
         ended = self.phase is StreamPhase.ENDED
         return StreamSnapshot(
@@ -215,7 +215,7 @@ class Stream:
             implicit=self.implicit,
             ended=ended,
             generation=self._generation,
-            totals=self._intake.counted_until(committed),
+            totals=self._intake.totals_at(committed),
             next_worker_sequence=committed + 1,
             next_sequence=self._intake.sequence_after(committed),
             received=self._intake.next_sequence - 1,
@@ -223,7 +223,7 @@ class Stream:
         )
 
     def state(self) -> m.StreamState:
-        """Where the stream stands, for `session` and `status`."""
+        """The stream's state, for `session` and `status`."""
         return m.StreamState(
             stream_id=self.stream_id,
             state=self.phase.value,
@@ -234,10 +234,10 @@ class Stream:
             last_segment_id=self.segments.last_final_id,
         )
 
-    # --- what another gateway would need ---
+    # --- for another gateway ---
 
     def _with_snapshot(self, actions: list[Action]) -> list[Action]:
-        """Keep the snapshot in the write of the final it belongs to; without a final, in a write of its own."""
+        """Store the snapshot in the same write as its final; without a final, in its own write."""
         snapshot = self.snapshot()
         for index, action in enumerate(actions):
             if isinstance(action, StoreSegment):
@@ -274,7 +274,7 @@ class Stream:
                         actions.append(ForwardTask(self._key(service), request))
                 case Hole(first, last, with_gateway):
                     why = "were lost with a gateway" if with_gateway else "did not arrive in time"
-                    text = f"the chunks {first} to {last} {why}; the stream goes on without them"
+                    text = f"chunks {first} to {last} {why}; the stream continues without them"
                     actions.append(self._report(Problem(Code.GAP, text, from_sequence=first, to_sequence=last)))
                 case Dropped():
                     text = "media without its container header is dropped"
@@ -330,7 +330,7 @@ class Stream:
         return [self._report(problem)]
 
     def _advance(self, service: task_pb2.ServiceType, progress: task_pb2.Progress, now: float) -> list[Action]:
-        """Note how far a service has come; tell the client when it may forget more."""
+        """Record a service's progress; report to the client when it may forget more chunks."""
         before = self.committed
         self._services.advance(service, progress, self._intake.next_worker_sequence)
         actions: list[Action] = [self._acknowledge(now)] if self.committed != before else []
@@ -339,14 +339,14 @@ class Stream:
         return actions
 
     def _answer_flushes(self, service: task_pb2.ServiceType, now: float, number: int | None = None) -> list[Action]:
-        """This service has flushed up to `number`, or will answer nothing any more (None)."""
-        complete = self._services.answered(service, number)
+        """The service answered every flush up to `number`, or will answer none any more (None)."""
+        complete = self._services.flush_answered(service, number)
         return [self._acknowledge(now, flush_id=flush_id) for flush_id in complete]
 
     def _finish_if_done(self) -> list[Action]:
         if self._services.live:
             return []
-        self.phase = moved(STREAM_TABLE, self.phase, StreamMove.DONE)
+        self.phase = advance(STREAM_TABLE, self.phase, StreamMove.DONE)
         self._ack_due = False
         self.ended_message = self._ended()
         return [StoreStreamEnd(self.stream_id, self.ended_message, self.snapshot()), SendMessage(self.ended_message)]
@@ -369,7 +369,7 @@ class Stream:
         return SendMessage(translate.error_message(problem.of_stream(self.stream_id)))
 
     def _over_limit(self, what: str, now: float) -> list[Action]:
-        problem = Problem(Code.MEDIA_LIMIT, f"the stream has reached its limit of {what} and is ended here")
+        problem = Problem(Code.MEDIA_LIMIT, f"the stream has reached its limit of {what} and ends here")
         return [self._report(problem), *self.end(now)]
 
     def _acknowledge_soon(self, now: float) -> list[Action]:

@@ -1,4 +1,4 @@
-"""The streams of one session: their ids and handles, how many there may be, and which one a message means."""
+"""The streams of one session: their ids and handles, their number, and which stream a message concerns."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class BinaryChunk(NamedTuple):
 
 
 class StreamRegistry:
-    """Open, ending and recently ended streams. An id is used once in a session's life.
+    """Open, ending and recently ended streams. An id can be used only once in a session.
 
-    `busy` returns None if a service has room for another stream, else the milliseconds after which to ask again.
+    `busy` returns None if a service may have room for another stream, else the milliseconds after which to retry.
     """
 
     def __init__(self, session_id: str, limits: Limits, busy: Callable[[task_pb2.ServiceType], int | None]) -> None:
@@ -39,12 +39,12 @@ class StreamRegistry:
 
     @property
     def by_id(self) -> Mapping[str, Stream]:
-        """Every stream that is known still, in the order of their beginning."""
+        """Every stream that is still known, in order of creation."""
         return self._streams
 
     @property
     def open(self) -> list[Stream]:
-        """The streams that take chunks."""
+        """The streams that accept chunks."""
         return [stream for stream in self._streams.values() if stream.is_open]
 
     @property
@@ -53,7 +53,7 @@ class StreamRegistry:
         return sum(stream.ended_message is None for stream in self._streams.values())
 
     def reserve(self, stream_ids: set[str]) -> None:
-        """These ids were used at another gateway."""
+        """Mark ids as used at another gateway."""
         self._used_ids |= stream_ids
         self._handles = len(self._used_ids)
 
@@ -65,15 +65,15 @@ class StreamRegistry:
     def begin(
         self, start: m.StreamStart, stream_id: str, *, packets: bool = False, implicit: bool = False
     ) -> Stream | Problem:
-        """A new stream on the terms of `start`, or the reason for refusing it."""
+        """Create a stream on the terms of `start`, or return the reason for refusing it."""
         if stream_id in self._used_ids:
-            problem = Problem(Code.STREAM_EXISTS, "stream_id: this session has used it already", field="stream_id")
+            problem = Problem(Code.STREAM_EXISTS, "stream_id: this session has already used it", field="stream_id")
             return problem.of_stream(stream_id)
         spec = negotiate(start, stream_id, packets=packets)
         if isinstance(spec, Problem):
             return spec.of_stream(stream_id)
         if self.unfinished >= self._limits.max_open_streams or len(self._used_ids) >= self._limits.max_streams:
-            return Problem(Code.TOO_MANY_STREAMS, "the session has as many streams as it may").of_stream(stream_id)
+            return Problem(Code.TOO_MANY_STREAMS, "the session has reached its stream limit").of_stream(stream_id)
         if not packets and (wait_ms := self._wait_for_room(spec)) is not None:
             return Problem(Code.BUSY, "every worker slot is taken", retry_after_ms=wait_ms).of_stream(stream_id)
         self._used_ids.add(stream_id)
@@ -90,33 +90,35 @@ class StreamRegistry:
         for stream_id in ended[: max(0, len(ended) - self._limits.kept_streams)]:
             del self._streams[stream_id]
 
-    def free_id(self, prefix: str) -> str:
-        """An id that was not used yet."""
+    def unused_id(self, prefix: str) -> str:
+        """An id that has not been used yet."""
         number = 1
         while f"{prefix}-{number}" in self._used_ids:
             number += 1
         return f"{prefix}-{number}"
 
     def find_open(self, stream_id: str | None) -> Stream | Problem:
-        """The open stream of this id; without an id, the only one that is open."""
+        """The open stream with this id; without an id, the only open stream."""
         if stream_id is None:
-            going = self.open
-            if len(going) == 1:
-                return going[0]
-            if going:
-                return Problem(Code.BAD_MESSAGE, "stream_id: is required while several are open", field="stream_id")
+            open_streams = self.open
+            if len(open_streams) == 1:
+                return open_streams[0]
+            if open_streams:
+                return Problem(
+                    Code.BAD_MESSAGE, "stream_id: is required while several streams are open", field="stream_id"
+                )
             return Problem(Code.UNKNOWN_STREAM, "no stream is open", field="stream_id")
         stream = self._streams.get(stream_id)
         if stream is None or not stream.is_open:
-            message = "stream_id: no such stream is open; begin it with stream_start"
+            message = "stream_id: no such stream is open; start it with stream_start"
             return Problem(Code.UNKNOWN_STREAM, message, stream_id=stream_id, field="stream_id")
         return stream
 
     def assign_binary(self, payload: bytes) -> BinaryChunk | Problem:
-        """The stream of a binary frame: the one its tag names, else the only open raw one."""
-        going = self.open
+        """Find the stream of a binary frame: the one that its tag names, else the only open raw stream."""
+        open_streams = self.open
         tagged = {stream.handle: stream for stream in self._streams.values() if stream.spec.tagged}
-        raw = [stream for stream in going if not stream.spec.tagged]
+        raw = [stream for stream in open_streams if not stream.spec.tagged]
         frame = decode_tagged(payload) if tagged else None
         if frame is not None and (named := tagged.get(frame.handle)) is not None:
             # A late frame of a stream that has ended must not become media of the raw stream.
@@ -125,21 +127,21 @@ class StreamRegistry:
         if len(raw) == 1:
             return BinaryChunk(raw[0], None, payload)
         if raw:
-            message = "framing: several raw streams are open; start them with framing tagged"
+            message = "framing: several raw streams are open; start streams with tagged framing"
             return Problem(Code.BAD_MESSAGE, message, field="framing")
-        if frame is None and any(stream.spec.tagged for stream in going):
-            return Problem(Code.BAD_PAYLOAD, "the binary frame has no header of a tagged chunk", field="framing")
+        if frame is None and any(stream.spec.tagged for stream in open_streams):
+            return Problem(Code.BAD_PAYLOAD, "the binary frame lacks the header of a tagged chunk", field="framing")
         field = "handle" if tagged else "stream_id"
-        return Problem(Code.UNKNOWN_STREAM, "no open stream takes this binary frame", field=field)
+        return Problem(Code.UNKNOWN_STREAM, "no open stream accepts this binary frame", field=field)
 
     def states(self) -> list[m.StreamState]:
-        """Where each stream stands."""
+        """The state of each stream."""
         return [stream.state() for stream in self._streams.values()]
 
     def _wait_for_room(self, spec: StreamSpec) -> int | None:
-        """Milliseconds after which to ask again if no service of a stream has room; None: one may have some.
+        """Milliseconds after which to retry if no service of the stream has room; None: one of them may have room.
 
-        Packets skip this check: their sender ignores the answer, and would have its next packet refused as well.
+        Packets skip this check: their sender would ignore the answer, and its next packet would be refused as well.
         """
         waits = [wait for service in spec.services if (wait := self._busy(service)) is not None]
         return max(waits) if len(waits) == len(spec.services) else None

@@ -1,4 +1,4 @@
-"""What a stream counts over its whole life, for `stream_ended` and for another gateway that takes the stream up."""
+"""The counts of a stream over its entire life, for `stream_ended` and for a gateway that continues the stream."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import msgspec
 
 
 class Totals(msgspec.Struct):
-    """Counts of a stream; names and order as in `stream_ended`.
+    """Counts of a stream, named and ordered as in `stream_ended`.
 
-    `missing_chunks` are lost for good, in `gaps` holes. Snapshots keep them under the names given here as `name`.
+    `missing_chunks` are lost for good, in `gaps` holes. Snapshots store the counts under the names given here as
+    `name`.
     """
 
     chunks: int = 0

@@ -41,7 +41,10 @@ def chunk_request(
     numbered: NumberedChunk,
     missing_before: int,
 ) -> task_pb2.TaskRequest:
-    """A chunk, with how many chunks this service misses directly before it. Pictures carry when they came."""
+    """A chunk, with the number of chunks that this service misses directly before it.
+
+    Pictures carry the time of their arrival.
+    """
     chunk = media_pb2.Chunk(
         sequence=numbered.worker_sequence,
         payload=numbered.chunk.payload,
@@ -56,7 +59,7 @@ def chunk_request(
 def flush_request(
     session_id: str, stream_id: str, service: task_pb2.ServiceType, flush_id: int
 ) -> task_pb2.TaskRequest:
-    """Everything so far becomes final."""
+    """Make everything so far final."""
     return _request(session_id, stream_id, service, flush=task_pb2.StreamFlush(flush_id=flush_id))
 
 
@@ -94,7 +97,7 @@ def _request(
 def transcript_message(
     stream_id: str, transcript: transcript_pb2.Transcript, *, revision: int, words: bool
 ) -> m.TranscriptUpdate:
-    """A segment as it stands; `revision` is counted by the gateway, so that it rises over failovers too."""
+    """A segment; the gateway counts `revision` itself, so that it also rises across failovers."""
     confidence = fraction(transcript.confidence)
     data = m.TranscriptData(
         stream_id=stream_id,
@@ -117,7 +120,7 @@ def _word(word: transcript_pb2.Word) -> m.WordData:
 
 
 def speech_event_message(stream_id: str, event: transcript_pb2.SpeechEvent) -> m.SpeechEvent | None:
-    """Where speech begins or ends; None for an event that this version has no name for."""
+    """Where speech begins or ends; None for an event that this version does not know."""
     media_time_ms = event.media_time_ms
     match event.type:
         case transcript_pb2.SPEECH_EVENT_TYPE_SPEECH_STARTED:
@@ -130,7 +133,7 @@ def speech_event_message(stream_id: str, event: transcript_pb2.SpeechEvent) -> m
 
 
 def flow_message(stream_id: str, service: task_pb2.ServiceType, flow: task_pb2.Flow) -> m.FlowMessage:
-    """How the stream keeps up."""
+    """How well the stream keeps up."""
     sized = flow.HasField("suggested_width") and flow.HasField("suggested_height")
     data = m.FlowData(
         stream_id=stream_id,
@@ -155,7 +158,7 @@ def failover_message(stream_id: str, service: task_pb2.ServiceType, *, replayed_
 
 
 def dropped(counts: Iterable[task_pb2.DropCount]) -> m.DroppedData:
-    """Frames dropped, by reason; a reason named twice counts twice."""
+    """Frames dropped, by reason; the counts of a repeated reason are added up."""
     sums = dict.fromkeys(task_pb2.DropReason.values(), 0)
     for count in counts:
         sums[count.reason] = sums.get(count.reason, 0) + count.count
@@ -171,7 +174,7 @@ def problem_of(error: error_pb2.Error, to_client: Callable[[int], int]) -> Probl
     code = from_proto(error.code)
     return Problem(
         code,
-        error.message or f"the service reports {code}",
+        error.message or f"the service reported {code}",
         field=_client_field(error.field),
         retryable=error.retryable,
         retry_after_ms=error.retry_after_ms if error.HasField("retry_after_ms") else None,
@@ -181,7 +184,7 @@ def problem_of(error: error_pb2.Error, to_client: Callable[[int], int]) -> Probl
 
 
 def _client_field(field: str) -> str | None:
-    """A field of the worker contract by the name that a client knows it by."""
+    """The client's name for a field of the worker contract."""
     if field.startswith("start.format"):
         return "format"
     return field.removeprefix("start.").removeprefix("vision.") or None
@@ -190,21 +193,21 @@ def _client_field(field: str) -> str | None:
 def error_message(problem: Problem) -> m.ErrorMessage:
     """The message that reports a problem."""
 
-    def given(value: T | None) -> T | UnsetType:
+    def unset_if_none(value: T | None) -> T | UnsetType:
         return UNSET if value is None else value
 
     data = m.ErrorData(
         code=problem.code,
         message=problem.message,
         retryable=problem.spec.retryable if problem.retryable is None else problem.retryable,
-        stream_id=given(problem.stream_id),
-        retry_after_ms=given(problem.retry_after_ms),
-        field=given(problem.field),
-        from_sequence=given(problem.from_sequence),
-        to_sequence=given(problem.to_sequence),
+        stream_id=unset_if_none(problem.stream_id),
+        retry_after_ms=unset_if_none(problem.retry_after_ms),
+        field=unset_if_none(problem.field),
+        from_sequence=unset_if_none(problem.from_sequence),
+        to_sequence=unset_if_none(problem.to_sequence),
         supported=list(SUPPORTED_VERSIONS) if problem.code == "unsupported_version" else UNSET,
     )
-    return m.ErrorMessage(stream_id=given(problem.stream_id), data=data)
+    return m.ErrorMessage(stream_id=unset_if_none(problem.stream_id), data=data)
 
 
 def analysis_message(
@@ -338,7 +341,7 @@ _Measured = (
 
 
 def _measure(holder: _Measured, name: str) -> m.MeasureData | None:
-    """A measured value, None where it is absent or not a number."""
+    """A measured value; None if it is absent or not a number."""
     if not holder.HasField(name):
         return None
     measure: analysis_pb2.Measure = getattr(holder, name)
@@ -348,10 +351,10 @@ def _measure(holder: _Measured, name: str) -> m.MeasureData | None:
 
 
 def finite(value: float) -> float:
-    """A single-precision number with the digits it has; 0 for what is no number."""
+    """A single-precision number rounded to its significant digits; 0 for NaN and infinities."""
     return float(f"{value:.6g}") if math.isfinite(value) else 0.0
 
 
 def fraction(value: float) -> float:
-    """A probability: 0 to 1 whatever a worker says."""
+    """A probability, limited to the range from 0 to 1."""
     return min(1.0, max(0.0, finite(value)))

@@ -1,4 +1,4 @@
-"""Which protocol versions are spoken here: every 1.x is served as 1.0."""
+"""The protocol versions that the gateway supports: every 1.x is served as 1.0."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _VERSION: Final = re.compile(r"(\d{1,4})(?:\.(\d{1,4}))?")
 
 
 class MalformedVersionError(ValueError):
-    """The text does not name a version at all."""
+    """The text is not a version number."""
 
 
 def is_supported(declared: str) -> bool:

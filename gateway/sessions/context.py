@@ -16,7 +16,7 @@ from gateway.upstream.pool import Upstream
 
 @dataclass(frozen=True, slots=True)
 class GatewayContext:
-    """The settings and the parts of one gateway. `clock` gives UNIX seconds."""
+    """The settings and the components of one gateway. `clock` gives UNIX seconds."""
 
     config: GatewayConfig
     limits: Limits

@@ -1,7 +1,7 @@
-"""Turns a stream's cumulative frame numbers into increments. Pure.
+"""Turns a stream's cumulative frame counts into increments. Pure.
 
 Workers count the frames of a stream from its beginning, across workers. A successor may report smaller numbers than its
-predecessor did, because it resumes from the last progress; frames counted here are not counted again.
+predecessor, because it resumes from the last progress; frames already counted here are not counted again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class FrameCounter:
         self._seen: dict[str, Counter[str]] = {}
 
     def increments(self, stream_id: str, flow: task_pb2.Flow) -> Counter[str]:
-        """New frames since the last message of the stream, by outcome: `analyzed`, or why they were dropped."""
+        """Frames that are new in this message of the stream, by outcome: `analyzed`, or why they were dropped."""
         reported = Counter({"analyzed": flow.frames_analyzed})
         for drop in flow.dropped:
             reported[OUTCOMES.get(drop.reason, "other")] += drop.count

@@ -1,6 +1,7 @@
-"""What a session writes to the store, in order, and how it reads back what another process wrote.
+"""What a session writes to the store, in order, and how it reads what another process wrote.
 
-Writes keep their order, so a message that must not leave before the text before it is safe waits for the latest write.
+Writes keep their order, so a message that must not be sent before the preceding text is stored waits for the latest
+write.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class RestoredStream(NamedTuple):
 
 
 class SessionPersistence:
-    """One session's writes. None of them waits; a write that fails is counted."""
+    """One session's writes. None of them blocks; a failed write is counted."""
 
     def __init__(self, session_id: str, store: Store, metrics: Metrics) -> None:
         self._session_id = session_id
@@ -40,11 +41,11 @@ class SessionPersistence:
 
     @property
     def unconfirmed(self) -> Future[None] | None:
-        """The latest write, unless it is done: once it is, so are all before it."""
+        """The latest write, if it is not done yet; once it is, all earlier ones are done, too."""
         return self._latest
 
     def restored_streams(self, stored: StoredSession) -> list[RestoredStream]:
-        """The streams that can be continued; writes about them go to their old records."""
+        """The streams that can be continued; writes about them go to their existing records."""
         streams: list[RestoredStream] = []
         for each in stored.streams:
             try:
@@ -58,34 +59,34 @@ class SessionPersistence:
         return streams
 
     def write_session(self) -> None:
-        """The session lives, at this gateway."""
+        """Write that the session is live at this gateway."""
         self._submit(self._store.begin_session(self._session_id))
 
     def begin_stream(self, stream_id: str, started_at: float) -> None:
-        """A stream begins, unless it is known already; `started_at` in UNIX seconds."""
+        """Write that a stream begins, unless it is already known; `started_at` in UNIX seconds."""
         if stream_id not in self._stream_keys:
             stream_key = self._stream_keys[stream_id] = uuid.uuid4().hex
             start = StreamStart(self._session_id, stream_key, stream_id, started_at=started_at)
             self._submit(self._store.begin_stream(start))
 
     def write_segment(self, stream_id: str, result: task_pb2.TaskResult, snapshot: StreamSnapshot | None) -> None:
-        """A final, and in the same write where its stream stands."""
+        """Write a final and, in the same write, the stream's state."""
         if (stream_key := self._stream_keys.get(stream_id)) is not None:
             state = None if snapshot is None else snapshot.encode()
             self._submit(self._store.add_segment(self._session_id, stream_key, _segment(result), state))
 
     def write_snapshot(self, snapshot: StreamSnapshot) -> None:
-        """Where a stream stands."""
+        """Write a stream's state."""
         if (stream_key := self._stream_keys.get(snapshot.stream_id)) is not None:
             self._submit(self._store.save_state(self._session_id, stream_key, snapshot.encode()))
 
     def end_stream(self, stream_id: str, snapshot: StreamSnapshot) -> None:
-        """A stream is complete."""
+        """Write that a stream is complete."""
         if (stream_key := self._stream_keys.pop(stream_id, None)) is not None:
             self._submit(self._store.end_stream(self._session_id, stream_key, snapshot.encode()))
 
     def release(self, release: StoreRelease) -> None:
-        """The session is over at this gateway."""
+        """Write that the session is over at this gateway."""
         if release is not StoreRelease.UNTOUCHED:
             self._submit(self._store.release(self._session_id, closed=release is StoreRelease.CLOSED))
 

@@ -1,6 +1,6 @@
-"""A session at work: performs what the protocol core decides, and outlives its sockets.
+"""A running session: it performs what the protocol core decides, and outlives its sockets.
 
-Everything here happens on the event loop without waiting; only the pumps, one per worker stream, wait for results.
+Everything here runs on the event loop without waiting; only the pumps, one per worker stream, wait for results.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ class Peer(Protocol):
         ...
 
     def authenticate(self, token: str) -> None:
-        """Check a credential that came as a message."""
+        """Check a credential that was sent as a message."""
         ...
 
     def resume(self, request: ResumeSession) -> None:
-        """Hand the socket to another session."""
+        """Hand the socket over to another session."""
         ...
 
 
 class SessionRunner:
-    """One session with its worker streams; at most one socket at a time is attached to it.
+    """One session with its worker streams; at most one socket is attached to it at a time.
 
     `on_finished` is called once, when the session is over at this gateway.
     """
@@ -69,8 +69,8 @@ class SessionRunner:
     def __init__(self, session_id: str, context: GatewayContext, on_finished: Callable[[SessionRunner], None]) -> None:
         self.session_id = session_id
         self.session = Session(session_id, limits=context.limits, busy=context.upstream.busy)
-        # Set while no result is due, see `wind_up`.
-        self.quiet = asyncio.Event()
+        # Set while no result is due, see `prepare_drain`.
+        self.no_results_due = asyncio.Event()
         self._context = context
         self._on_finished = on_finished
         self._peer: Peer | None = None
@@ -83,12 +83,12 @@ class SessionRunner:
 
     @property
     def phase(self) -> SessionPhase:
-        """Where the session stands."""
+        """The phase of the session."""
         return self.session.phase
 
     @property
     def is_idle(self) -> bool:
-        """Whether the session only waits for its client: no socket, no stream."""
+        """Whether the session is only waiting for its client: it has no socket and no stream."""
         return self.phase is SessionPhase.DETACHED and not self._calls
 
     def restore(self, stored: StoredSession) -> None:
@@ -97,20 +97,20 @@ class SessionRunner:
         used = [each.stream_id for each in stored.streams]
         self.perform(self.session.restore(streams, used, self._context.clock()))
 
-    # --- sockets come and go
+    # --- sockets
 
     @property
     def peer(self) -> Peer | None:
         """The attached socket."""
         return self._peer
 
-    def hold(self, peer: Peer) -> None:
-        """Attach a socket that has not shown a credential yet."""
+    def attach_unauthenticated(self, peer: Peer) -> None:
+        """Attach a socket that has not sent a credential yet."""
         self._peer = peer
         self.perform(self.session.await_auth(self._context.clock()))
 
     def attach(self, peer: Peer, last_segment_ids: Mapping[str, int] | None = None) -> None:
-        """Give the session this socket; one attached before is superseded and closed with 1000.
+        """Attach this socket to the session; a socket attached before is superseded and closed with 1000.
 
         `last_segment_ids` maps a stream to the highest final that the client says it holds.
         """
@@ -126,7 +126,7 @@ class SessionRunner:
         self.perform(actions)
 
     def detach(self, peer: Peer, *, is_clean: bool) -> None:
-        """The socket closed, by the client's own close (`is_clean`) or not. Ignored for one that is not attached."""
+        """The socket closed; `is_clean`: the client closed it. Ignored for a socket that is not attached."""
         if self._peer is not peer:
             return
         self._peer = None
@@ -137,29 +137,30 @@ class SessionRunner:
             self._grace = loop.call_later(self._context.config.session_grace_s, self.end_grace)
 
     def refuse(self, code: Code, message: str) -> None:
-        """Tell the client that the credential of its message was refused."""
+        """Report to the client that the credential of its message was refused."""
         self.perform(self.session.refused(code=code, message=message))
 
     # --- the end
 
-    def wind_up(self) -> None:
-        """The gateway drains: `quiet` is set once no result is due. The socket stays and gets the last results.
+    def prepare_drain(self) -> None:
+        """The gateway is draining: from now on `no_results_due` is set once no result is due.
 
-        Streams that can be resumed elsewhere stay open, except those whose client never resends: these are flushed.
+        The socket stays open and gets the last results. With a durable store, streams stay open to be resumed
+        elsewhere, and those whose client never resends are flushed; otherwise streams end.
         """
         session, now = self.session, self._context.clock()
-        self.quiet.clear()
-        self.perform(session.flush_packets() if self._context.store.durable else session.end_streams(now))
-        self._note_quiet()
+        self.no_results_due.clear()
+        self.perform(session.flush_packet_streams() if self._context.store.durable else session.end_streams(now))
+        self._check_results_due()
 
     def end_grace(self) -> None:
-        """End the session: open streams end as by `stream_end`; it is over once their last results are in."""
+        """End the session: open streams end as if by `stream_end`; it is over once their last results have arrived."""
         self._cancel_grace()
         self.perform(self.session.grace_over(self._context.clock()))
-        self._note_calls_over()
+        self._check_calls_over()
 
     def drain(self) -> None:
-        """End the session at once: the gateway shuts down. Another process may resume it from the store."""
+        """End the session at once: the gateway is shutting down. Another process may resume it from the store."""
         self.perform(self.session.drained())
 
     def yield_to_other_gateway(self) -> None:
@@ -170,9 +171,9 @@ class SessionRunner:
         """End the session at once: it was deleted, here or at another gateway."""
         self.perform(self.session.deleted_elsewhere() if is_elsewhere else self.session.deleted())
 
-    async def wait_over(self) -> None:
-        """Wait for the end of every pump; once the session has ended, that is soon."""
-        await self._calls.wait_over()
+    async def wait_until_over(self) -> None:
+        """Wait until every pump has ended; after the end of the session that is soon."""
+        await self._calls.wait_until_over()
 
     # --- input
 
@@ -186,11 +187,11 @@ class SessionRunner:
             self.perform(self.session.receive_binary(message, now))
 
     def congested_stream(self) -> TaskStream | None:
-        """A worker stream that is too far behind to take more, if there is one."""
+        """A worker stream that is too far behind to accept more, if there is one."""
         return self._calls.first_congested()
 
     def report_congestion(self) -> None:
-        """Tell the client, by `flow`, how far behind its streams are while its socket is not read."""
+        """Report to the client, with `flow`, how far behind its streams are while its socket is not read."""
         now = self._context.clock()
         for key, stream in self._calls.congested():
             behind = task_pb2.TaskResult(flow=task_pb2.Flow(behind_ms=stream.behind_ms))
@@ -199,7 +200,7 @@ class SessionRunner:
     # --- output
 
     def perform(self, actions: Iterable[Action]) -> None:
-        """Do what the core decided, in its order."""
+        """Perform what the core decided, in order."""
         for action in actions:
             match action:
                 case SendMessage(message):
@@ -264,7 +265,7 @@ class SessionRunner:
         self._cancel_grace()
         self._cancel_tick()
         self._calls.cancel()
-        self.quiet.set()
+        self.no_results_due.set()
         self._persistence.release(release)
         self._on_finished(self)
 
@@ -276,21 +277,21 @@ class SessionRunner:
         self._calls.pump(key, self._pump(key, stream))
 
     async def _pump(self, key: TaskKey, stream: TaskStream) -> None:
-        """Carry a worker stream's results into the core until it is over."""
+        """Pass a worker stream's results to the core until the stream is over."""
         try:
             async for item in stream.results():
-                self._accept(key, item)
+                self._handle_item(key, item)
         except Exception:
-            # The one door of a pump: an unexpected error ends its stream, with an error message, and no other.
+            # The outermost edge of a pump: an unexpected error ends its stream with an error message, and no other.
             log.exception("stream failed", session_id=self.session_id, stream_id=key.stream_id)
             stream.cancel()
-            self._accept(key, internal_error(self.session_id, key))
+            self._handle_item(key, internal_error(self.session_id, key))
         finally:
             self._calls.close(key)
-            self._note_quiet()
-            self._note_calls_over()
+            self._check_results_due()
+            self._check_calls_over()
 
-    def _accept(self, key: TaskKey, item: task_pb2.TaskResult | FailoverNotice) -> None:
+    def _handle_item(self, key: TaskKey, item: task_pb2.TaskResult | FailoverNotice) -> None:
         if isinstance(item, FailoverNotice):
             self.perform(self.session.task_failover(key, item.replayed_from))
         else:
@@ -298,20 +299,23 @@ class SessionRunner:
                 for outcome, count in self._frame_counter.increments(key.stream_id, item.flow).items():
                     self._context.metrics.video_frames.labels(outcome).inc(count)
             self.perform(self.session.receive_result(key, item, self._context.clock()))
-        self._note_quiet()
+        self._check_results_due()
 
-    def _note_quiet(self) -> None:
-        if not self.session.owes_results:
-            self.quiet.set()
+    def _check_results_due(self) -> None:
+        if not self.session.awaits_results:
+            self.no_results_due.set()
 
-    def _note_calls_over(self) -> None:
+    def _check_calls_over(self) -> None:
         if not self._calls:
             self.perform(self.session.last_stream_over())
 
     # --- time
 
     def _schedule_tick(self) -> None:
-        """Arm the timer for the next deadline. One that is armed for an earlier moment stays: it looks again then."""
+        """Set the timer for the next deadline.
+
+        A timer that is set for an earlier moment stays: when it fires, it sets the next one.
+        """
         deadline = self.session.next_deadline()
         if deadline is None or (self._tick is not None and self._tick_due <= deadline):
             return

@@ -1,4 +1,4 @@
-"""A session's open worker streams and their pumps: the tasks that carry their results into the session."""
+"""A session's open worker streams and their pumps: the tasks that pass their results to the session."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ class WorkerCalls:
         return len(self._open)
 
     def open(self, key: TaskKey, request: task_pb2.TaskRequest, *, resumed: bool) -> TaskStream:
-        """Begin a call; its results have to be pumped."""
+        """Open a call; its results have to be pumped."""
         service = service_name(key.service_type)
         log.info("stream opened", session_id=self._session_id, stream_id=key.stream_id, service=service)
         stream = self._open[key] = self._upstream.open(key.service_type, request, resumed=resumed)
         return stream
 
     def pump(self, key: TaskKey, results: Coroutine[object, object, None]) -> None:
-        """Run the task that carries the results of a call; it calls `close` when they are over."""
+        """Run the task that passes on the results of a call; it calls `close` at the end."""
         task = self._pumps[key] = asyncio.get_running_loop().create_task(results)
         task.add_done_callback(lambda _: self._pumps.pop(key, None))
 
     def forward(self, key: TaskKey, request: task_pb2.TaskRequest, now: float) -> None:
-        """Offer a request to a call; ignored if the call is over."""
+        """Forward a request to a call; ignored if the call is over."""
         stream = self._open.get(key)
         if stream is None:
             return
@@ -58,38 +58,38 @@ class WorkerCalls:
         return self._latest_chunk.get(stream_id)
 
     def forget_stream(self, stream_id: str) -> None:
-        """A stream has ended: no more chunks of it come."""
+        """Forget a stream that has ended: no more of its chunks come."""
         self._latest_chunk.pop(stream_id, None)
 
     def first_congested(self) -> TaskStream | None:
-        """A call that is too far behind to take more; None: there is none."""
+        """A call that is too far behind to accept more; None: there is none."""
         for stream in self._open.values():
             if stream.congested:
                 return stream
         return None
 
     def congested(self) -> list[tuple[TaskKey, TaskStream]]:
-        """The calls that are too far behind to take more."""
+        """The calls that are too far behind to accept more."""
         return [(key, stream) for key, stream in self._open.items() if stream.congested]
 
     def close(self, key: TaskKey) -> None:
-        """A call is over and its results are carried."""
+        """Forget a call that is over, after its results were passed on."""
         self._open.pop(key, None)
 
     def cancel(self) -> None:
-        """Drop all open calls; none of their results is carried any more."""
+        """Drop all open calls; none of their results is passed on any more."""
         for key, stream in self._open.items():
             stream.cancel()
             self._pumps[key].cancel()
         self._open.clear()
 
-    async def wait_over(self) -> None:
+    async def wait_until_over(self) -> None:
         """Wait until every pump has ended; after `cancel` that is soon."""
         await asyncio.gather(*self._pumps.values(), return_exceptions=True)
 
 
 def internal_error(session_id: str, key: TaskKey) -> task_pb2.TaskResult:
-    """The result that ends a stream on which the gateway itself failed."""
+    """The result that ends a stream after an internal error of the gateway."""
     error = error_pb2.Error(
         status_code=traits_of(error_pb2.ERROR_CODE_INTERNAL).grpc_status,
         code=error_pb2.ERROR_CODE_INTERNAL,

@@ -1,4 +1,4 @@
-"""One admitted call to a worker: what it is written, when its writer's turn comes, and when it counts as lost."""
+"""One admitted call to a worker: it writes requests, waits for its turn and detects a stalled worker."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from gateway.upstream.stall import StallClock
 from gateway.upstream.turns import Turns
 
 # How long a worker may take to close a call after `ended`, seconds.
-_LINGER = 1.0
+_CLOSE_TIMEOUT = 1.0
 # How long a turn waits for the replay to be written, seconds.
-_REPLAY = 1.0
+_REPLAY_TIMEOUT = 1.0
 
 
 async def first_response(call: TaskCall, start: task_pb2.TaskRequest) -> task_pb2.TaskResult:
     """Send `start` and read the worker's first result. Raises UpstreamFailure."""
-    with contextlib.suppress(CallOver):  # Reading says why.
+    with contextlib.suppress(CallOver):  # The read below reports the reason.
         await call.write(start)
     first = await call.read()
     if first is None:
@@ -43,8 +43,8 @@ async def first_response(call: TaskCall, start: task_pb2.TaskRequest) -> task_pb
 class Attempt:
     """One admitted call, as attempt `number` of its stream.
 
-    `exposed`: its worker has seen something of the stream; `survived`: and outlived the stream's turn. `leave_by`: by
-    then a draining worker wants the stream gone.
+    `exposed`: the worker has received more of the stream than `start`. `survived`: it also outlived the stream's turn.
+    `leave_by`: when the stream must leave a draining worker.
     """
 
     def __init__(
@@ -71,21 +71,24 @@ class Attempt:
         return self.lease.endpoint.state.key
 
     async def wait_for_turn(self) -> None:
-        """Wait until the writer may begin."""
+        """Wait until requests may be written."""
         await self._may_write.wait()
 
     async def take_turn(self, turns: Turns | None) -> None:
-        """Let the writer begin: at once (None), or in the stream's turn after its last worker was lost."""
+        """Allow writing: at once if `turns` is None, else in the stream's turn.
+
+        A stream takes a turn if its last worker was lost.
+        """
         if turns is None:
             self._may_write.set()
             return
-        async with turns.take():
+        async with turns.acquire():
             self._may_write.set()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_REPLAY):
+                async with asyncio.timeout(_REPLAY_TIMEOUT):
                     await self.caught_up.wait()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(turns.seconds):
+                async with asyncio.timeout(turns.duration):
                     await self.progressed.wait()
         self.survived = True
 
@@ -93,18 +96,18 @@ class Attempt:
         """Write one request. Raises CallOver when the call is over."""
         payload = request.WhichOneof("payload")
         self.exposed = True
-        self.stall.write_began(self._clock())
+        self.stall.write_started(self._clock())
         await self.call.write(request)
-        self.stall.write_done(self._clock(), answer_owed=payload != "chunk")
+        self.stall.write_finished(self._clock(), answer_owed=payload != "chunk")
         if payload == "end":
             self.ending = True
             self._end_sent_at = self._clock()
             await self.call.done_writing()
 
-    def check(self, deadlines: Deadlines, *, reader_is_full: bool) -> None:
-        """Raises FinishDeadline, MoveRequested or WorkerStalled once one is due.
+    def check_deadlines(self, deadlines: Deadlines, *, reader_is_full: bool) -> None:
+        """Raise FinishDeadline, MoveRequested or WorkerStalled if one is due.
 
-        `reader_is_full`: nobody takes the results, so silence is not the worker's.
+        `reader_is_full`: the session is not reading results, so the worker is not to blame for the silence.
         """
         now = self._clock()
         if self._end_sent_at is not None and now - self._end_sent_at > deadlines.finish:
@@ -113,16 +116,16 @@ class Attempt:
             raise MoveRequested
         if reader_is_full:
             return
-        stalled = self.stall.starved(now) >= deadlines.stall
-        mute = self.lease.endpoint.state.silent_for(now) >= deadlines.hung
-        in_line = not self._may_write.is_set()
-        if stalled or (mute and (in_line or self.stall.waited(now) >= deadlines.hung)):
+        stalled = self.stall.stalled_for(now) >= deadlines.stall
+        silent = self.lease.endpoint.state.silent_for(now) >= deadlines.hung
+        waiting_for_turn = not self._may_write.is_set()
+        if stalled or (silent and (waiting_for_turn or self.stall.unanswered_for(now) >= deadlines.hung)):
             raise WorkerStalled
 
-    async def linger(self) -> None:
-        """Let the worker close the call in its own way, so that it sees no cancellation."""
+    async def wait_for_close(self) -> None:
+        """Give the worker time to close the call itself, so that it sees no cancellation."""
         try:
-            async with asyncio.timeout(_LINGER):
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
                 while await self.call.read() is not None:
                     pass
         except (TimeoutError, CallFailed):

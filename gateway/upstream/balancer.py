@@ -1,4 +1,4 @@
-"""Which worker gets the next stream: the one with most room, as far as one can know. Pure."""
+"""Chooses the worker for the next stream: the one believed to have the most free slots. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from enum import Enum
 class EndpointView:
     """An endpoint as the balancer sees it.
 
-    `free`: slots that the worker reported, None where reports mean nothing (a name that gRPC balances itself).
-    `pending`: streams opened minus streams closed from here since that report. `serving` is false for an endpoint
-    that is unreachable, loading, draining or retired; `ejected` is true for one that failed a stream lately.
+    `free`: the free slots that the worker reported; None for a name that gRPC balances itself, because a report
+    describes only one of its workers. `pending`: streams opened minus streams closed by this gateway since that report.
+    `serving` is false for an endpoint that is unreachable, loading, draining or retired; `ejected` is true for one that
+    recently failed a stream.
     """
 
     key: str
@@ -24,25 +25,26 @@ class EndpointView:
 
     @property
     def room(self) -> float:
-        """Slots believed free, never below zero."""
+        """Estimated number of free slots, never below zero."""
         return float("inf") if self.free is None else max(0, self.free - self.pending)
 
 
 class Refusal(Enum):
-    """Why there is no choice."""
+    """Why no endpoint was chosen."""
 
     NONE_SERVING = "none_serving"
     ALL_FULL = "all_full"
 
 
 def choose(endpoints: Iterable[EndpointView], tried: Collection[str] = ()) -> str | Refusal:
-    """The key of the endpoint with most room; those in `tried` only when there is no other.
+    """The key of the endpoint with the most room; those in `tried` only if there is no other.
 
-    Ejected endpoints are chosen when every one is: then waiting would only lose time, and the way to several workers
-    may lead through one address (a proxy), which is not at fault.
+    If every endpoint is ejected, one of them is chosen: waiting would only cost time, and one address (a proxy) may
+    lead to several workers and not be at fault.
 
-    A stream that opens while a report is on its way is counted twice, in the report and in `pending`. So an endpoint
-    that reported free slots and seems full by that count alone is the last choice, not none: the worker itself decides.
+    A stream that opens while a report is on its way is counted twice, in the report and in `pending`. An endpoint that
+    reported free slots and is full only by that count is therefore the last choice but not excluded: the worker itself
+    decides.
     """
     reachable = [e for e in endpoints if e.serving]
     serving = [e for e in reachable if not e.ejected] or reachable

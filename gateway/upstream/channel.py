@@ -1,8 +1,8 @@
-"""The door to gRPC: channels to workers and the calls made on them. No other file here knows the library.
+"""Channels to workers and the calls made on them. Only this file of the package imports gRPC.
 
-Recovery is retry.py's alone: channels have gRPC's own retries off, which would end with the first response anyway
-(gRFC A6). Keepalive pings find a silent peer; `grpc.http2.ping_timeout_ms` is the option that bounds the wait for the
-answer (without it a stopped worker is noticed after 62 s, measured).
+Only retry.py retries. gRPC's own retries are off; they would stop at the first response anyway (gRFC A6). Keepalive
+pings detect a silent peer, and `grpc.http2.ping_timeout_ms` bounds the wait for their answer (without it, a stopped
+worker is noticed after 62 s, measured).
 """
 
 from __future__ import annotations
@@ -34,45 +34,45 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    # A worker that comes back is found within a second, not after gRPC's own two minutes.
+    # A worker that returns is found within a second, not after gRPC's default of two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # Two channels to one address share nothing.
+    # Two channels to the same address share no connection.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.lb_policy_name", "round_robin"),
 )
 
-# Trailing metadata of a refused call: the whole `talkup.v1.Error`, serialised.
+# Trailing metadata of a refused call: the complete `talkup.v1.Error`, serialised.
 _ERROR_METADATA_KEY = "talkup-error-bin"
-# How a torn connection shows in a status's details, where the status alone could as well be a bug of the worker.
-_TORN_DETAILS = ("RST_STREAM", "Internal error from Core", "Stream removed", "Connection reset", "GOAWAY")
+# Status details that show a broken connection; the status alone could also mean a bug in the worker.
+_BROKEN_CONNECTION_DETAILS = ("RST_STREAM", "Internal error from Core", "Stream removed", "Connection reset", "GOAWAY")
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointAddress:
-    """Where a worker listens. `authority`: the name it was resolved from, which its certificate names."""
+    """Where a worker listens. `authority`: the name it was resolved from, which its certificate must contain."""
 
     target: str
     authority: str | None = None
 
 
 class PlaintextError(ValueError):
-    """A channel without TLS to another machine, and nobody said that this is wanted."""
+    """A plaintext channel to another machine, which the settings do not allow."""
 
 
 def translate(error: grpc.aio.AioRpcError) -> CallFailed:
-    """The library's error as ours; details stay behind, they may hold anything.
+    """Convert gRPC's error to CallFailed. Its details are left out, because they may contain anything.
 
-    A call that ends while a request is being written shows as INTERNAL "Internal error from Core", whatever status the
-    worker gave: the library's `write` puts it over the true one (grpcio 1.85). It therefore counts as torn.
+    A call that ends while a request is being written shows INTERNAL "Internal error from Core", whatever status the
+    worker sent: the library's `write` overwrites it (grpcio 1.85). It therefore counts as a broken connection.
     """
     details = error.details() or ""
-    torn = any(mark in details for mark in _TORN_DETAILS)
-    return CallFailed(error.code().name, transport_reset=torn, error=_told_beside(error))
+    broken = any(mark in details for mark in _BROKEN_CONNECTION_DETAILS)
+    return CallFailed(error.code().name, transport_reset=broken, error=_error_in_metadata(error))
 
 
-def _told_beside(error: grpc.aio.AioRpcError) -> error_pb2.Error | None:
+def _error_in_metadata(error: grpc.aio.AioRpcError) -> error_pb2.Error | None:
     metadata = cast(Iterable[tuple[str, str | bytes]], error.trailing_metadata() or ())
     for key, value in metadata:
         if key == _ERROR_METADATA_KEY and isinstance(value, bytes):
@@ -84,7 +84,7 @@ def _told_beside(error: grpc.aio.AioRpcError) -> error_pb2.Error | None:
 
 
 class TaskCall:
-    """One StreamTask RPC. Written by one task and read by another."""
+    """One StreamTask RPC. One task writes to it and another one reads from it."""
 
     def __init__(self, call: grpc.aio.StreamStreamCall[task_pb2.TaskRequest, task_pb2.TaskResult]) -> None:
         self._call = call
@@ -97,16 +97,16 @@ class TaskCall:
             raise CallOver from error
 
     async def done_writing(self) -> None:
-        """Half-close: no request follows."""
+        """Half-close the call: no further request follows."""
         try:
             await self._call.done_writing()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
             raise CallOver from error
 
     async def read(self) -> task_pb2.TaskResult | None:
-        """The next result; None when the worker closed the call in order. Raises CallFailed.
+        """The next result; None if the worker closed the call normally. Raises CallFailed.
 
-        Cancelling this cancels the whole call: never put a time limit around it unless that is meant.
+        Cancelling this method cancels the entire call, so put a time limit around it only if that is what you want.
         """
         try:
             result = await self._call.read()
@@ -120,7 +120,7 @@ class TaskCall:
 
 
 class WorkerChannel:
-    """A channel to one endpoint and the three calls made on it. To be made inside a running event loop.
+    """A channel to one endpoint and the three calls made on it. Create it inside a running event loop.
 
     Raises PlaintextError for a target beyond loopback without TLS, OSError for certificates that cannot be read.
     """
@@ -132,11 +132,11 @@ class WorkerChannel:
         self._health = health_pb2_grpc.HealthStub(self._channel)
 
     def open_task(self, deadline: float) -> TaskCall:
-        """Begin a StreamTask call that gRPC ends after `deadline` seconds; fails fast where nobody listens."""
+        """Open a StreamTask call that gRPC ends after `deadline` seconds; it fails fast if nobody is listening."""
         return TaskCall(self._worker.StreamTask(timeout=deadline, metadata=self._metadata))
 
     async def describe(self, deadline: float) -> worker_service_pb2.DescribeResponse:
-        """What the worker is and how much room it has. Raises CallFailed."""
+        """Ask the worker what it is and how many slots are free. Raises CallFailed."""
         request = worker_service_pb2.DescribeRequest()
         try:
             response = await self._worker.Describe(request, timeout=deadline, metadata=self._metadata)
@@ -145,7 +145,7 @@ class WorkerChannel:
         return cast(worker_service_pb2.DescribeResponse, response)
 
     async def watch_health(self) -> AsyncIterator[bool]:
-        """Whether the worker serves, each time that it changes (grpc.health.v1 Watch). Raises CallFailed."""
+        """Yield whether the worker is serving, at each change (grpc.health.v1 Watch). Raises CallFailed."""
         request = health_pb2.HealthCheckRequest(service=HEALTH_SERVICE)
         call = self._health.Watch(request, metadata=self._metadata)
         try:
@@ -162,7 +162,7 @@ class WorkerChannel:
 
 
 def certificates_version(tls: TlsSettings) -> tuple[tuple[int, int], ...]:
-    """Changes whenever a certificate file does: their modification times (ns) and sizes. Raises OSError."""
+    """A value that changes with the certificate files: modification times (ns) and sizes. Raises OSError."""
     files = (tls.root_ca, tls.client_cert, tls.client_key)
     stats = [file.stat() for file in files if file is not None]
     return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
@@ -172,7 +172,9 @@ def _connect(address: EndpointAddress, tls: TlsSettings) -> grpc.aio.Channel:
     options: list[tuple[str, Any]] = list(CHANNEL_OPTIONS)
     if tls.root_ca is None:
         if not tls.insecure and not is_loopback(host_of(address.target)):
-            raise PlaintextError(f"plaintext to {address.target} needs the insecure setting")
+            raise PlaintextError(
+                f"plaintext gRPC to {address.target} is not allowed: set worker_ca, or worker_plaintext"
+            )
         return grpc.aio.insecure_channel(address.target, options=options)
     if address.authority is not None:
         options.append(("grpc.ssl_target_name_override", address.authority))

@@ -1,8 +1,8 @@
-"""A clock for deadlines on other processes: it does not count the time in which this one stood still.
+"""A clock for deadlines on other processes: it excludes the time during which this process was suspended.
 
-A gateway that was stopped (SIGSTOP, a paused virtual machine, a suspended laptop) or blocked finds every deadline over
-when it goes on, though no worker was late. Every stream would leave its worker at once. On this clock such a pause is
-one step of bounded length.
+When a gateway resumes after a suspension (SIGSTOP, a paused virtual machine, a sleeping laptop) or a blocked event
+loop, every deadline seems to have passed although no worker was late, and every stream would leave its worker at once.
+On this clock a suspension counts for `MAX_STEP` at most.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-# The longest time between two readings that counts as lived, seconds. The owner reads the clock more often than that.
+# The most that the time between two readings counts for, seconds. The owner reads the clock more often than that.
 MAX_STEP = 1.0
 
 
 class AwakeClock:
-    """Seconds that never go back; to be read at least every `MAX_STEP` seconds."""
+    """Seconds that never decrease. Read the clock at least every `MAX_STEP` seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._read_at = clock()
-        self._lived = 0.0
+        self._elapsed = 0.0
 
     def __call__(self) -> float:
-        """Seconds lived since the clock was made."""
+        """Seconds since the clock was created, without suspensions."""
         now = self._clock()
-        self._lived += min(max(0.0, now - self._read_at), MAX_STEP)
+        self._elapsed += min(max(0.0, now - self._read_at), MAX_STEP)
         self._read_at = now
-        return self._lived
+        return self._elapsed

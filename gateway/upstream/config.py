@@ -35,16 +35,16 @@ class TlsSettings:
 class Deadlines:
     """Time limits, in seconds.
 
-    `connect`: an endpoint's first response. `admit`: all tries of a new stream. `recover`: all tries of a stream that
-    lost its worker; `tell`: how long such a stream waits before the client is notified. `stall`: chunks sent without a
-    result. `hung`: the same, when the worker's probes go unanswered too. `finish`: from `end` sent to `ended`, per
-    worker. `stream`: the whole stream.
+    `connect`: for an endpoint's first response. `admit`: for all attempts to place a new stream. `recover`: for all
+    attempts to place a stream that lost its worker; after `report_waiting` the client of such a stream is notified.
+    `stall`: chunks sent without a result. `hung`: the same, if the worker does not answer probes either. `finish`: from
+    `end` sent to `ended`, per worker. `stream`: for the entire stream.
     """
 
     connect: float = 3.0
     admit: float = 8.0
     recover: float = 60.0
-    tell: float = 1.0
+    report_waiting: float = 1.0
     stall: float = 20.0
     hung: float = 3.5
     finish: float = 120.0
@@ -53,11 +53,11 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often to try, and how long a failed endpoint stays out of use (seconds, doubling from first to last).
+    """How often to retry, and how long a failed endpoint stays out of use (seconds, doubling from first to last).
 
-    `attempts` limits a new stream. `recover_attempts` limits a running one, which usually reaches its deadline first,
-    and the workers it may lose before it sent them anything. A stream fails after `strikes` workers lost without
-    progress; text that advances by `advance_ms` of media counts as progress.
+    `attempts` limits a new stream. `recover_attempts` limits a running stream, which usually reaches its deadline
+    first, and the workers that a stream may lose before it sent them anything. A stream fails after losing `strikes`
+    workers without progress; text that advances by `advance_ms` of media counts as progress.
     """
 
     attempts: int = 8
@@ -75,8 +75,9 @@ class RetryPolicy:
 class BufferBounds:
     """Limits of one stream's buffers.
 
-    `replay_*` bound the media kept for replay. `high_*` and `low_*` are watermarks on media not yet written to a
-    worker: a stream is congested from above high until below low. `results` bounds results not yet read.
+    `replay_*` bound the media kept for replay. `high_*` and `low_*` are watermarks for media not yet written to a
+    worker: a stream becomes congested above the high mark and stays congested until it falls below the low mark.
+    `results` bounds results not yet read.
     """
 
     replay_bytes: int = 16 * _MIB

@@ -1,4 +1,4 @@
-"""The family of upstream failures: what went wrong with one try, as data that retry.py judges."""
+"""Upstream failures: what went wrong with one attempt, as data that retry.py evaluates."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from talkup.v1 import error_pb2
 
 from gateway.contract import traits_of
 
-# What a worker may say about the client's own stream. Anything else of a refusal concerns gateway and worker only: a
-# worker that does not accept the gateway's token must not look as if the client's were wrong.
+# Error codes about the client's own stream, which are passed on to the client. Other codes of a refusal concern only
+# gateway and worker: a client must not believe that its token is wrong when a worker rejects the gateway's.
 _FOR_THE_CLIENT = frozenset(
     {
         error_pb2.ERROR_CODE_BAD_MESSAGE,
@@ -22,10 +22,10 @@ _FOR_THE_CLIENT = frozenset(
 )
 
 
-class UpstreamFailure(Exception):  # noqa: N818 - the family of failures
-    """One try came to nothing.
+class UpstreamFailure(Exception):  # noqa: N818 - base class of the failures
+    """One attempt failed.
 
-    `code` is what the client gets if there is no further attempt; `ejects`: streams avoid the endpoint for a while;
+    `code` is what the client gets if no further attempt follows. `ejects`: the endpoint stays out of use for a while.
     `reason` is a short fixed word for logs and metrics.
     """
 
@@ -49,7 +49,7 @@ class UpstreamFailure(Exception):  # noqa: N818 - the family of failures
 
 
 class NoWorker(UpstreamFailure):
-    """No endpoint served within the time allowed."""
+    """No endpoint was serving within the time allowed."""
 
     code = error_pb2.ERROR_CODE_NO_WORKER
     message = "No worker can be reached."
@@ -57,7 +57,7 @@ class NoWorker(UpstreamFailure):
 
 
 class Busy(UpstreamFailure):
-    """Workers serve, and every slot of theirs is taken."""
+    """Workers are serving, but all their slots are taken."""
 
     code = error_pb2.ERROR_CODE_BUSY
     message = "Every worker slot is taken."
@@ -69,7 +69,7 @@ class Busy(UpstreamFailure):
 
 
 class ConnectDeadline(UpstreamFailure):
-    """An endpoint gave no first response in time."""
+    """An endpoint sent no first response in time."""
 
     code = error_pb2.ERROR_CODE_NO_WORKER
     message = "No worker answered in time."
@@ -78,7 +78,7 @@ class ConnectDeadline(UpstreamFailure):
 
 
 class WorkerStalled(UpstreamFailure):
-    """A worker took media and gave nothing back for too long."""
+    """A worker accepted media but returned nothing for too long."""
 
     message = "The worker stopped answering."
     reason = "stalled"
@@ -86,22 +86,22 @@ class WorkerStalled(UpstreamFailure):
 
 
 class WorkersLost(UpstreamFailure):
-    """One worker after another was lost on this stream, without progress."""
+    """The stream lost several workers in a row without making progress."""
 
-    message = "Workers failed on this stream."
+    message = "Several workers failed on this stream."
     reason = "workers_lost"
 
 
 class FinishDeadline(UpstreamFailure):
-    """`end` was sent and `ended` did not come in time."""
+    """`end` was sent, but `ended` did not arrive in time."""
 
     code = error_pb2.ERROR_CODE_DEADLINE_EXCEEDED
-    message = "The stream's last results did not come in time."
+    message = "The stream's last results did not arrive in time."
     reason = "finish_deadline"
 
 
 class StreamDeadline(UpstreamFailure):
-    """The stream lasted longer than any stream may."""
+    """The stream exceeded the longest duration allowed."""
 
     code = error_pb2.ERROR_CODE_DEADLINE_EXCEEDED
     message = "The stream lasted too long."
@@ -109,15 +109,15 @@ class StreamDeadline(UpstreamFailure):
 
 
 class RefusedStart(UpstreamFailure):
-    """The worker calls the request itself invalid."""
+    """The worker rejected the request itself as invalid."""
 
     code = error_pb2.ERROR_CODE_BAD_MESSAGE
-    message = "The worker does not accept this stream."
+    message = "The worker rejected this stream."
     reason = "refused"
 
 
 class InternalFailure(UpstreamFailure):
-    """A defect on this side; its traceback is in the log."""
+    """A bug in the gateway; its traceback is in the log."""
 
     code = error_pb2.ERROR_CODE_INTERNAL
     message = "Internal error."
@@ -125,7 +125,7 @@ class InternalFailure(UpstreamFailure):
 
 
 class WorkerError(UpstreamFailure):
-    """A worker ended the stream with an `error` that says it may succeed elsewhere."""
+    """A worker ended the stream with a retryable `error`: the stream may succeed elsewhere."""
 
     reason = "worker_error"
 
@@ -134,15 +134,15 @@ class WorkerError(UpstreamFailure):
         self.error = error
 
     def to_error(self) -> error_pb2.Error:
-        """The worker's own error, passed on as it is."""
+        """The worker's own error, unchanged."""
         return self.error
 
 
 class CallFailed(UpstreamFailure):
     """The RPC ended with a gRPC status.
 
-    `status` is its name; `transport_reset` tells a torn connection from a bug; `error` is what the worker said beside
-    it (trailing metadata `talkup-error-bin`).
+    `status` is its name. `transport_reset`: the connection broke, so the status does not indicate a bug. `error` is the
+    worker's own error from the trailing metadata `talkup-error-bin`.
     """
 
     ejects = True
@@ -156,7 +156,7 @@ class CallFailed(UpstreamFailure):
         self.ejects = status != "RESOURCE_EXHAUSTED"
 
     def to_error(self) -> error_pb2.Error:
-        """The worker's own words where they are for the client, else the status in words of the closed list."""
+        """The worker's own error if it concerns the client's stream, else the error for the gRPC status."""
         if self.error is not None and self.error.code in _FOR_THE_CLIENT:
             self.error.fatal = True
             return self.error
@@ -173,9 +173,9 @@ class CallFailed(UpstreamFailure):
                 return super().to_error()
 
 
-class CallOver(Exception):  # noqa: N818 - a state of the call, whose outcome the reader tells
-    """Nothing can be written any more: the call has ended, for a reason that reading tells."""
+class CallOver(Exception):  # noqa: N818 - a state of the call; the reader reports its outcome
+    """The call has ended and accepts no more requests; reading from it reports the reason."""
 
 
-class MoveRequested(Exception):  # noqa: N818 - no failure: the worker asked for it
-    """The worker is draining and the stream is at a good place to move."""
+class MoveRequested(Exception):  # noqa: N818 - not a failure: the worker asked for it
+    """The worker is draining, and now is the time to move the stream."""

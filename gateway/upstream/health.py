@@ -1,7 +1,8 @@
-"""The state of one endpoint, and the two tasks that keep it current: a health watch, and a probe every second.
+"""The state of one endpoint, and the two tasks that keep it current: a health watch and a probe every second.
 
-An endpoint serves if its health service says so *and* it answered `Describe` recently. The worker itself reports the
-first; the second detects a worker that reports nothing any more. Without a health service, only the second counts.
+An endpoint is serving if its health service says so *and* it recently answered `Describe`. The worker itself reports
+the first; the second detects a worker that no longer reports anything. Without a health service, only the second
+counts.
 """
 
 from __future__ import annotations
@@ -24,25 +25,25 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A worker's answer to `Describe` and when it came (seconds on the pool's clock)."""
+    """A worker's answer to `Describe` and when it arrived (seconds on the pool's clock)."""
 
     description: worker_service_pb2.DescribeResponse
-    heard_at: float
+    received_at: float
 
 
 class EndpointState:
-    """Facts about one endpoint; decides nothing about streams. `now` is always seconds on the pool's clock."""
+    """What is known about one endpoint; decides nothing about streams. `now` is in seconds on the pool's clock."""
 
-    def __init__(self, key: str, policy: RetryPolicy, fresh_for: float, *, whole: bool = False) -> None:
+    def __init__(self, key: str, policy: RetryPolicy, fresh_for: float, *, balanced_by_grpc: bool = False) -> None:
         self.key = key
-        self.whole = whole
+        self.balanced_by_grpc = balanced_by_grpc
         self.retired = False
         self.report: Report | None = None
         self._policy = policy
         self._fresh_for = fresh_for
         self._healthy = False
         self._draining = False
-        self._told_since_probe = False
+        self._drain_reported_since_probe = False
         self._full = False
         self._pending = 0
         self._pending_at_probe = 0
@@ -50,52 +51,52 @@ class EndpointState:
         self._ejections = 0
 
     def health_changed(self, healthy: bool) -> None:
-        """The health service spoke. A worker that comes (back) to serving starts with a clean slate."""
+        """Record a health report. A worker that starts serving (again) starts with a clean slate."""
         if healthy and not self._healthy:
             self._ejected_until = 0.0
-            self._draining = self._told_since_probe = False
+            self._draining = self._drain_reported_since_probe = False
         self._healthy = healthy
 
     def probe_sent(self) -> None:
-        """From here on, opens and closes may be missing from the coming report."""
+        """Record that a probe was sent. Its report may not include streams opened or closed from now on."""
         self._pending_at_probe = self._pending
-        self._told_since_probe = False
+        self._drain_reported_since_probe = False
 
     def probe_answered(self, description: worker_service_pb2.DescribeResponse, now: float) -> None:
-        """A report came: it counts what was opened and closed before it was asked for; `drain` may be younger."""
+        """Record a report: it includes streams opened or closed before its probe, but not a `drain` that came later."""
         self.report = Report(description, now)
         self._pending -= self._pending_at_probe
         self._pending_at_probe = 0
         self._full = False
-        self._draining = description.draining or self._told_since_probe
+        self._draining = description.draining or self._drain_reported_since_probe
 
     def stream_opened(self) -> None:
-        """A slot is (about to be) taken from here."""
+        """A stream of this gateway takes a slot."""
         self._pending += 1
 
     def stream_closed(self) -> None:
-        """A slot taken from here is free again."""
+        """A stream of this gateway released its slot."""
         self._pending -= 1
         self._full = False
 
     def refused(self) -> None:
-        """The worker had no room, whatever it reported: believed until the next report."""
+        """The worker refused a stream because it is full, whatever it reported; believed until the next report."""
         self._full = True
 
-    def drain(self) -> None:
-        """The worker said that it is going."""
-        self._draining = self._told_since_probe = True
+    def drain_reported(self) -> None:
+        """The worker reported that it is draining."""
+        self._draining = self._drain_reported_since_probe = True
 
     def eject(self, now: float) -> None:
-        """Leave it alone for a while, longer each time in a row."""
+        """Take the endpoint out of use for a while, twice as long after each failure in a row."""
         if now < self._ejected_until:
             return
         pause = min(self._policy.eject_first * 2**self._ejections, self._policy.eject_last)
         self._ejections = min(self._ejections + 1, 16)
         self._ejected_until = now + pause
 
-    def did_well(self) -> None:
-        """A stream made progress there: earlier failures no longer count."""
+    def stream_progressed(self) -> None:
+        """A stream made progress on this worker: earlier failures no longer count."""
         self._ejections = 0
 
     def ejected_for(self, now: float) -> float:
@@ -104,24 +105,24 @@ class EndpointState:
 
     @property
     def described(self) -> bool:
-        """Whether a report tells of a loaded worker: before its model is there, it has no slots to speak of."""
-        return self.report is not None and (self.whole or self.report.description.slots.total > 0)
+        """Whether the latest report comes from a loaded worker; one that is still loading reports no slots."""
+        return self.report is not None and (self.balanced_by_grpc or self.report.description.slots.total > 0)
 
     def silent_for(self, now: float) -> float:
-        """Seconds since the worker last answered a probe; 0 when no probe tells of this one worker."""
-        return 0.0 if self.whole or self.retired or self.report is None else now - self.report.heard_at
+        """Seconds since the worker last answered a probe; 0 if probes do not reach one particular worker."""
+        return 0.0 if self.balanced_by_grpc or self.retired or self.report is None else now - self.report.received_at
 
     def available(self, now: float) -> bool:
-        """Reachable, loaded, not going: what `status` calls serving."""
-        fresh = self.report is not None and now - self.report.heard_at <= self._fresh_for
+        """Whether the endpoint is reachable, loaded and not draining; `status` calls this serving."""
+        fresh = self.report is not None and now - self.report.received_at <= self._fresh_for
         return self._healthy and self.described and fresh and not self._draining and not self.retired
 
     def view(self, now: float) -> EndpointView:
-        """What the balancer needs."""
+        """The endpoint as the balancer sees it."""
         free: int | None = None
         if self._full:
             free = 0
-        elif not self.whole and self.report is not None:
+        elif not self.balanced_by_grpc and self.report is not None:
             free = self.report.description.slots.free
         pending = 0 if self._full else self._pending
         return EndpointView(self.key, self.available(now), free, pending, ejected=self.ejected_for(now) > 0)
@@ -140,7 +141,7 @@ class Endpoint:
         clock: Callable[[], float],
         changed: Callable[[], None],
     ) -> None:
-        """`changed` is called whenever a stream waiting for a worker should look again."""
+        """`changed` is called whenever streams that wait for a worker should check again."""
         self.address = address
         self.channel = channel
         self.state = state
@@ -157,8 +158,8 @@ class Endpoint:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._watch())
                     group.create_task(self._probe())
-            except* Exception:  # The edge of the endpoint's task: a defect here must not blind the gateway for good.
-                log.exception("watching a worker failed", target=self.address.target)
+            except* Exception:  # The edge of the endpoint's task: a bug must not end the monitoring for good.
+                log.exception("worker monitoring failed", target=self.address.target)
             await asyncio.sleep(self._probing.interval)
 
     async def _watch(self) -> None:
@@ -181,10 +182,13 @@ class Endpoint:
             else:
                 self.state.probe_answered(description, self._clock())
                 self._changed()
-            await self._pause()
+            await self._wait_for_next_probe()
 
-    async def _pause(self) -> None:
-        """Until the next probe is due: an interval, less while nothing is known, no time when the worker comes up."""
+    async def _wait_for_next_probe(self) -> None:
+        """Wait until the next probe is due.
+
+        That is one interval, a quarter of it until the first report, and no time once the worker starts serving.
+        """
         known = self.state.described
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._probing.interval if known else self._probing.interval / 4):

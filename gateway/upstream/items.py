@@ -1,4 +1,4 @@
-"""What a worker stream gives: results, and notices that another worker goes on."""
+"""What a worker stream yields: results, and notices that another worker has taken over."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.upstream.replay import Gap
 
 @dataclass(frozen=True, slots=True)
 class FailoverNotice:
-    """Another worker goes on, as attempt `attempt`; it reads again from worker sequence `replayed_from`."""
+    """Another worker took over as attempt `attempt`; it gets the chunks from worker sequence `replayed_from` again."""
 
     attempt: int
     replayed_from: int

@@ -1,4 +1,4 @@
-"""What the upstream side reports in numbers: a plug, the metrics library stands behind the gateway's own door."""
+"""The metrics of the upstream side, as a Protocol: gateway/metrics.py implements it with the metrics library."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from talkup.v1 import task_pb2
 
 
 class UpstreamMetrics(Protocol):
-    """Counters of the upstream side. `reason` and `outcome` are short words of a closed set, fit for labels."""
+    """Counters of the upstream side. `reason` and `outcome` are short words from a closed set, suitable as labels."""
 
     def stream_opened(self, service: task_pb2.ServiceType) -> None:
-        """A stream began to look for a worker."""
+        """A stream started looking for a worker."""
         ...
 
     def stream_finished(self, service: task_pb2.ServiceType, outcome: str) -> None:
@@ -19,7 +19,7 @@ class UpstreamMetrics(Protocol):
         ...
 
     def attempt_failed(self, service: task_pb2.ServiceType, reason: str) -> None:
-        """A worker, or the way to it, failed on a stream."""
+        """A worker, or the connection to it, failed while serving a stream."""
         ...
 
     def retry(self, service: task_pb2.ServiceType, delay: float) -> None:
@@ -27,7 +27,7 @@ class UpstreamMetrics(Protocol):
         ...
 
     def failover(self, service: task_pb2.ServiceType) -> None:
-        """A running stream went on with another worker."""
+        """A running stream moved to another worker."""
         ...
 
     def chunks_lost(self, service: task_pb2.ServiceType, count: int) -> None:

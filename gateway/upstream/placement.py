@@ -18,7 +18,7 @@ from gateway.upstream.turns import Turns
 
 @dataclass(frozen=True, slots=True)
 class ServiceSnapshot:
-    """One service at a moment: endpoints known and serving, slots, and what the serving workers offer."""
+    """One service at one moment: endpoints known and serving, slots, and what the serving workers offer."""
 
     workers_total: int
     workers_serving: int
@@ -31,21 +31,21 @@ class ServiceSnapshot:
 
 @dataclass(slots=True)
 class Lease:
-    """A place at an endpoint. The stream returns it once, with what it learnt there."""
+    """A slot at an endpoint. The stream returns it once, with the failure it met there, if any."""
 
     endpoint: Endpoint
     _release: Callable[[Endpoint, UpstreamFailure | None], None]
     _returned: bool = False
 
     def release(self, failure: UpstreamFailure | None = None) -> None:
-        """Return the place; a second time does nothing."""
+        """Return the slot; calling this again does nothing."""
         if not self._returned:
             self._returned = True
             self._release(self.endpoint, failure)
 
 
 class ServicePlacement:
-    """The endpoints of one service, leased to its streams one place at a time."""
+    """The endpoints of one service; its streams lease their slots."""
 
     def __init__(
         self,
@@ -66,15 +66,16 @@ class ServicePlacement:
         self._changed = asyncio.Event()
 
     async def update(self, addresses: Mapping[EndpointAddress, bool]) -> None:
-        """Use these endpoints from now on: new ones are watched, others get no new stream and go with their last one.
+        """Replace the set of endpoints.
 
-        When certificates have changed, every endpoint is replaced. Raises PlaintextError or OSError, changing nothing.
+        New endpoints are monitored. Others get no new streams and close after their last stream. If certificates have
+        changed, every endpoint is replaced. Raises PlaintextError or OSError and then changes nothing.
         """
         certificates = certificates_version(self._config.tls)
         renew = certificates != self._certificates
         fresh = {
-            address.target: self._make(address, whole=whole)
-            for address, whole in addresses.items()
+            address.target: self._make(address, balanced_by_grpc=balanced_by_grpc)
+            for address, balanced_by_grpc in addresses.items()
             if renew or address.target not in self._endpoints
         }
         targets = {address.target for address in addresses}
@@ -90,9 +91,9 @@ class ServicePlacement:
             await endpoint.channel.close()
 
     async def acquire(self, tried: set[str], *, wait: float, refuse_when_full: bool) -> Lease:
-        """A place for a stream; waits up to `wait` seconds for one.
+        """Lease a slot for a stream; waits for one for up to `wait` seconds.
 
-        Raises Busy at once when every slot is taken and `refuse_when_full`, NoWorker (or Busy) when time is up.
+        Raises Busy at once if every slot is taken and `refuse_when_full` is set; NoWorker or Busy when the time is up.
         """
         until = self._clock() + wait
         while True:
@@ -105,10 +106,10 @@ class ServicePlacement:
                 raise Busy(self.retry_after_ms())
             if not self._endpoints or now >= until:
                 raise NoWorker
-            await self._wait_for_change(min(until - now, self._soonest_return(now)))
+            await self._wait_for_change(min(until - now, self._next_ejection_end(now)))
 
     def full(self) -> bool:
-        """Whether workers serve and have no slot for a further stream."""
+        """Whether workers are serving but have no free slot."""
         now = self._clock()
         return choose([endpoint.state.view(now) for endpoint in self._endpoints.values()]) is Refusal.ALL_FULL
 
@@ -117,13 +118,13 @@ class ServicePlacement:
         return int(self._config.retry.busy_retry_after_ms * (1 + self._rng()))
 
     def has_other(self, key: str) -> bool:
-        """Whether a stream could leave endpoint `key` for another one now."""
+        """Whether a stream could now move from endpoint `key` to another one."""
         now = self._clock()
         views = [endpoint.state.view(now) for endpoint in self._endpoints.values() if endpoint.state.key != key]
         return isinstance(choose([view for view in views if not view.ejected]), str)
 
     def snapshot(self) -> ServiceSnapshot:
-        """The service as it stands."""
+        """The current state of the service."""
         now = self._clock()
         serving = [
             e.state.report.description for e in self._endpoints.values() if e.state.available(now) and e.state.report
@@ -139,7 +140,7 @@ class ServicePlacement:
         )
 
     async def close(self) -> None:
-        """Stop watching and close every channel."""
+        """Stop monitoring and close every channel."""
         await cancel(set(self._monitors.values()))
         for endpoint in [*self._endpoints.values(), *self._retired]:
             await endpoint.channel.close()
@@ -147,11 +148,11 @@ class ServicePlacement:
         self._retired.clear()
         self._notify()
 
-    def _make(self, address: EndpointAddress, *, whole: bool) -> Endpoint:
+    def _make(self, address: EndpointAddress, *, balanced_by_grpc: bool) -> Endpoint:
         probing = self._config.probing
         fresh_for = probing.interval + probing.timeout
         channel = WorkerChannel(address, self._config.tls, self._config.worker_token)
-        state = EndpointState(address.target, self._config.retry, fresh_for, whole=whole)
+        state = EndpointState(address.target, self._config.retry, fresh_for, balanced_by_grpc=balanced_by_grpc)
         return Endpoint(address, channel, state, probing=probing, clock=self._clock, changed=self._notify)
 
     async def _retire(self, target: str) -> None:
@@ -174,7 +175,7 @@ class ServicePlacement:
             endpoint.state.eject(self._clock())
         self._notify()
 
-    def _soonest_return(self, now: float) -> float:
+    def _next_ejection_end(self, now: float) -> float:
         pauses = [endpoint.state.ejected_for(now) for endpoint in self._endpoints.values()]
         return min((pause for pause in pauses if pause > 0), default=float("inf"))
 
@@ -192,7 +193,7 @@ class ServicePlacement:
 
 
 async def cancel(tasks: set[asyncio.Task[None]]) -> None:
-    """Cancel tasks and wait for their end."""
+    """Cancel tasks and wait until they have ended."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

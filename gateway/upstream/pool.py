@@ -1,7 +1,7 @@
-"""The upstream side as `connection` sees it: open a stream, ask what there is, close.
+"""The entrance to the upstream side: open a stream, query the services, close.
 
-The pool owns every endpoint and every stream's task. Streams ask it for a lease on an endpoint; everything that they
-learn about that endpoint comes back when the lease is returned.
+The pool owns every endpoint and every stream's task. A stream leases a slot at an endpoint; when it returns the lease
+it reports a failure it met there.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Upstream:
         resolver: Resolver = resolve_dns,
         rng: Callable[[], float] = random.random,
     ) -> None:
-        """Raises ValueError for an endpoint that cannot be read. `rng` gives numbers in [0, 1)."""
+        """Raises ValueError for an endpoint that cannot be parsed. `rng` gives numbers in [0, 1)."""
         self._config = config
         self._metrics: UpstreamMetrics = metrics or NoMetrics()
         self._clock = clock = clock or AwakeClock()
@@ -51,16 +51,16 @@ class Upstream:
         self._closed = False
 
     async def start(self) -> None:
-        """Find the endpoints and begin to watch them; waits for names to be resolved once, not for workers.
+        """Resolve the endpoints and start monitoring them. Waits until names were resolved once, but not for workers.
 
         Raises PlaintextError for endpoints that would need TLS, OSError for unreadable certificates.
         """
-        self._background.add(asyncio.create_task(self._keep_awake()))
+        self._background.add(asyncio.create_task(self._advance_clock()))
         for service, registry in self._registries.items():
             pool = self._services[service]
             await pool.update(await registry.endpoints(self._config.probing.timeout))
             if registry.dynamic or self._config.tls.root_ca is not None:
-                self._background.add(asyncio.create_task(self._keep_current(registry, pool)))
+                self._background.add(asyncio.create_task(self._refresh_endpoints(registry, pool)))
 
     async def close(self, grace: float) -> None:
         """Let open streams finish for `grace` seconds, then cancel them, and close every channel."""
@@ -71,17 +71,15 @@ class Upstream:
         for pool in self._services.values():
             await pool.close()
 
-    def open(
-        self, key_service: task_pb2.ServiceType, start: task_pb2.TaskRequest, *, resumed: bool = False
-    ) -> TaskStream:
-        """Begin a stream; never waits. `start` and all requests offered later belong to the stream.
+    def open(self, service: task_pb2.ServiceType, start: task_pb2.TaskRequest, *, resumed: bool = False) -> TaskStream:
+        """Open a stream without waiting. The stream owns `start` and every request offered to it.
 
-        `resumed`: it ran before and is given the time of a running one to find a worker.
+        `resumed`: the stream ran before, so it gets as much time to find a worker as a running one.
         """
-        pool = self._services.get(key_service) or ServicePlacement(key_service, self._config, self._clock, self._rng)
+        pool = self._services.get(service) or ServicePlacement(service, self._config, self._clock, self._rng)
         stream = TaskStream(start, pool, self._config, self._metrics, self._clock, resumed=resumed)
         task = asyncio.create_task(stream.run())
-        stream.bind(task)
+        stream.set_task(task)
         self._streams.add(task)
         task.add_done_callback(self._streams.discard)
         if self._closed:
@@ -89,15 +87,15 @@ class Upstream:
         return stream
 
     def busy(self, service: task_pb2.ServiceType) -> int | None:
-        """In how many milliseconds to ask again where every slot of a service is taken; None: a stream may be opened.
+        """Milliseconds after which to retry if every slot of a service is taken; None: a stream may be opened.
 
-        Told before anything of a stream is there, for that is the cheapest refusal (measured: 2.3 ms of CPU after it).
+        Check this before you open a stream: refusing one later costs 2.3 ms of CPU (measured).
         """
         pool = self._services.get(service)
         return pool.retry_after_ms() if pool is not None and pool.full() else None
 
     def snapshot(self) -> Mapping[task_pb2.ServiceType, ServiceSnapshot]:
-        """Every configured service as it stands."""
+        """The current state of every configured service."""
         return {service: pool.snapshot() for service, pool in self._services.items()}
 
     def ready(self) -> bool:
@@ -105,14 +103,14 @@ class Upstream:
         snapshots = [pool.snapshot() for pool in self._services.values()]
         return bool(snapshots) and all(s.workers_serving for s in snapshots)
 
-    async def _keep_awake(self) -> None:
-        """Read the clock often enough for it to count all the time lived."""
+    async def _advance_clock(self) -> None:
+        """Read the clock often enough that it counts all the time this process runs."""
         while True:
             self._clock()
             await asyncio.sleep(MAX_STEP / 4)
 
-    async def _keep_current(self, registry: Registry, pool: ServicePlacement) -> None:
-        """Resolve names again and read changed certificates, for as long as the upstream is open."""
+    async def _refresh_endpoints(self, registry: Registry, pool: ServicePlacement) -> None:
+        """Resolve names and re-read changed certificates periodically, until the pool is closed."""
         while True:
             await asyncio.sleep(self._config.probing.resolve)
             try:

@@ -1,4 +1,7 @@
-"""From configuration to endpoints: lists stand, DNS names are resolved again and again, `xds:` passes whole."""
+"""Turns the configured targets into endpoints.
+
+Fixed addresses stay as they are, DNS names are resolved periodically, and `xds:` names are left to gRPC.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,12 @@ log = structlog.get_logger()
 Resolver: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 
 _DNS = "dns:"
-_WHOLE = "xds:"
+_XDS = "xds:"
 
 
 @dataclass(frozen=True, slots=True)
 class DnsName:
-    """A name behind which several workers stand, each address an endpoint."""
+    """A name for several workers; each of its addresses is an endpoint."""
 
     host: str
     port: int
@@ -31,17 +34,17 @@ class DnsName:
 
 @dataclass(frozen=True, slots=True)
 class EndpointSpec:
-    """One configured entry: a fixed target, a name to resolve, or a name that gRPC balances itself (`whole`)."""
+    """One configured entry: a fixed target, a name to resolve, or a name that gRPC balances itself."""
 
     source: EndpointAddress | DnsName
-    whole: bool = False
+    balanced_by_grpc: bool = False
 
 
 def parse_endpoint(text: str) -> EndpointSpec:
-    """Read `host:port`, `dns:///name:port` or `xds:///name`. Raises ValueError."""
+    """Parse `host:port`, `dns:///name:port` or `xds:///name`. Raises ValueError."""
     text = text.strip()
-    if text.startswith(_WHOLE):
-        return EndpointSpec(EndpointAddress(text), whole=True)
+    if text.startswith(_XDS):
+        return EndpointSpec(EndpointAddress(text), balanced_by_grpc=True)
     resolved = text.startswith(_DNS)
     host, port = _split(text.removeprefix(_DNS).removeprefix("///") if resolved else text, text)
     if resolved:
@@ -56,26 +59,29 @@ async def resolve_dns(host: str, port: int) -> list[str]:
 
 
 class Registry:
-    """The endpoints of one service. A name that cannot be resolved now keeps the addresses it had."""
+    """The endpoints of one service. A name that cannot be resolved keeps its latest addresses."""
 
     def __init__(self, targets: Iterable[str], resolver: Resolver = resolve_dns) -> None:
-        """Raises ValueError for a target that cannot be read."""
+        """Raises ValueError for a target that cannot be parsed."""
         self._specs = tuple(parse_endpoint(text) for text in targets if text.strip())
         self._resolver = resolver
         self._known: dict[DnsName, list[EndpointAddress]] = {}
 
     @property
     def dynamic(self) -> bool:
-        """Whether the endpoints may change as time goes by."""
+        """Whether the endpoints may change over time."""
         return any(isinstance(spec.source, DnsName) for spec in self._specs)
 
     async def endpoints(self, deadline: float) -> dict[EndpointAddress, bool]:
-        """Every endpoint of now, with whether it is `whole`; each name is given `deadline` seconds."""
+        """The current endpoints, each with whether gRPC balances it itself.
+
+        Resolving a name may take `deadline` seconds.
+        """
         found: dict[EndpointAddress, bool] = {}
         for spec in self._specs:
             match spec.source:
                 case EndpointAddress() as address:
-                    found[address] = spec.whole
+                    found[address] = spec.balanced_by_grpc
                 case DnsName() as name:
                     found.update(dict.fromkeys(await self._resolve(name, deadline), False))
         return found
@@ -85,7 +91,7 @@ class Registry:
             async with asyncio.timeout(deadline):
                 targets = await self._resolver(name.host, name.port)
         except (OSError, TimeoutError) as error:
-            log.warning("workers not resolved", host=name.host, error=type(error).__name__)
+            log.warning("worker name not resolved", host=name.host, error=type(error).__name__)
         else:
             self._known[name] = [EndpointAddress(target, name.host) for target in targets]
         return self._known.get(name, [])

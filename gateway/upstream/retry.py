@@ -1,10 +1,10 @@
-"""When to try again: the one place that decides it, and the only file that knows tenacity.
+"""Decides when to retry; the only file that imports tenacity.
 
-Two things may fail. *Getting admitted* by a worker is retried under tenacity within a budget of time and tries. A
-worker *lost after admission* is a strike: the stream is admitted elsewhere and replayed, until too many strikes come
-without progress in between (input that kills two workers is not shown to a third). turns.py sees to it that a strike
-hits the stream whose input it was. A worker lost before it was shown anything of a stream is no strike of that stream,
-but its tries are counted too.
+Two things may fail. *Finding a worker* that admits the stream is retried with tenacity, within limits of time and
+attempts. *Losing a worker after admission* is a strike: another worker admits the stream and gets its replay, until the
+stream has too many strikes without progress in between (input that kills two workers never reaches a third). turns.py
+makes sure that a strike hits the stream whose input caused it. A worker lost before it received any of the stream's
+input is not a strike, but such losses are limited, too.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-# gRPC status -> may another endpoint do better? CANCELLED and INTERNAL only as a torn connection ("RST_STREAM",
-# "Internal error from Core": seen through Envoy and when a server's grace ends). OK: the call closed without `ended`.
+# gRPC status -> may another endpoint succeed? INTERNAL, CANCELLED and UNKNOWN are retried only if the connection broke
+# ("RST_STREAM", "Internal error from Core": seen through Envoy and when a server's grace period ends). OK: the call
+# closed without `ended`.
 RETRYABLE_STATUS: dict[str, bool] = {
     "OK": True,
     "UNAVAILABLE": True,
@@ -57,13 +58,13 @@ RETRYABLE_STATUS: dict[str, bool] = {
     "DATA_LOSS": False,
     "UNAUTHENTICATED": False,
 }
-_TORN_STATUS = frozenset({"INTERNAL", "CANCELLED", "UNKNOWN"})
+_RETRYABLE_IF_BROKEN = frozenset({"INTERNAL", "CANCELLED", "UNKNOWN"})
 
 
 def is_retryable(failure: BaseException) -> bool:
-    """Whether another try, on another endpoint, may succeed."""
+    """Whether an attempt on another endpoint may succeed."""
     match failure:
-        case CallFailed(status=status, transport_reset=True) if status in _TORN_STATUS:
+        case CallFailed(status=status, transport_reset=True) if status in _RETRYABLE_IF_BROKEN:
             return True
         case CallFailed(status=status):
             return RETRYABLE_STATUS[status]
@@ -83,18 +84,17 @@ async def admit(
     budget: float,
     on_retry: Callable[[float], None],
 ) -> T:
-    """Call `attempt` until it succeeds or fails for good.
+    """Call `attempt` until it succeeds; raises the last failure.
 
-    That is also when it failed `attempts` times, or when waiting once more would exceed `budget` seconds.
-
-    `on_retry` hears the delay before each further try, seconds. Raises the last failure.
+    It gives up on a failure that is not retryable, after `attempts` failures, or if the next wait would exceed `budget`
+    seconds. `on_retry` is called with the delay before each retry, seconds.
     """
 
     def before_sleep(state: RetryCallState) -> None:
         failure = state.outcome.exception() if state.outcome else None
         reason = failure.reason if isinstance(failure, UpstreamFailure) else "unknown"
         delay = state.upcoming_sleep
-        log.info("worker tried again", reason=reason, tries=state.attempt_number, delay_ms=round(1000 * delay))
+        log.info("attempt retried", reason=reason, attempts=state.attempt_number, delay_ms=round(1000 * delay))
         on_retry(delay)
 
     retrying = AsyncRetrying(
@@ -108,53 +108,54 @@ async def admit(
 
 
 class Strikes:
-    """Workers lost on one stream since it last got further.
+    """The workers that one stream has lost since it last made progress.
 
-    A commit is the plain proof that the input is not what kills workers. An engine that commits rarely gives another:
-    text about media `advance_ms` beyond everything heard before the last loss. Each pardon of this kind needs that much
-    new media, so input that kills every worker it meets can only be shown to a bounded number of them.
+    A commit proves that the input does not kill workers. An engine that commits rarely gives another proof: text about
+    media at least `advance_ms` beyond everything recognised before the last loss. Every such reset needs that much new
+    media, so input that kills every worker reaches only a bounded number of them.
     """
 
-    def __init__(self, limit: int, advance_ms: int, unseen: int = 64) -> None:
+    def __init__(self, limit: int, advance_ms: int, max_unexposed: int = 64) -> None:
         self._limit = limit
         self._advance_ms = advance_ms
-        self._unseen_left = self._unseen = unseen
+        self._unexposed_left = self._max_unexposed = max_unexposed
         self._count = 0.0
         self._furthest_ms = 0
         self._lost_at_ms = 0
 
     @property
-    def any(self) -> bool:
-        """Whether a worker was lost since the stream last got further."""
+    def has_strikes(self) -> bool:
+        """Whether a worker was lost since the stream last made progress."""
         return self._count > 0
 
-    def progress(self) -> None:
-        """`committed` rose: the input is not what kills workers."""
-        self._pardon()
+    def progressed(self) -> None:
+        """`committed` rose, so the input does not kill workers."""
+        self._reset()
 
-    def reached(self, media_ms: int) -> None:
-        """A result tells of media up to `media_ms` on the stream's media clock."""
+    def media_reached(self, media_ms: int) -> None:
+        """A result covers media up to `media_ms` on the stream's media clock."""
         self._furthest_ms = max(self._furthest_ms, media_ms)
         if self._furthest_ms - self._lost_at_ms >= self._advance_ms:
-            self._pardon()
+            self._reset()
 
-    def lost_unseen(self, failure: UpstreamFailure) -> None:
-        """Count a worker lost before anything of the stream but its `start` was shown to it.
+    def lost_unexposed(self, failure: UpstreamFailure) -> None:
+        """Count a worker lost before it received more of the stream than `start`.
 
-        Raises `failure` itself when it is final, WorkersLost at the last of `unseen` such losses without progress.
+        Raises `failure` itself if it is not retryable, WorkersLost at the last of `max_unexposed` such losses without
+        progress.
         """
         if not is_retryable(failure):
             raise failure
-        self._unseen_left -= 1
-        if self._unseen_left <= 0:
+        self._unexposed_left -= 1
+        if self._unexposed_left <= 0:
             raise WorkersLost from failure
 
     def strike(self, failure: UpstreamFailure, *, share: float = 1.0, doubtful: bool = False) -> None:
-        """Count a worker lost after admission; `share` of it where others may have been the cause as well.
+        """Count a worker lost after admission, as a fraction (`share`) if other streams may have caused the loss.
 
-        A `doubtful` loss (the worker went on after the stream was shown to it, or every worker is gone) ends the
-        stream one strike later: several workers may go for a reason that has nothing to do with it.
-        Raises `failure` itself when it is final, WorkersLost when the limit is reached.
+        A `doubtful` loss allows the stream one more strike: the worker kept working after it received the stream, or no
+        other worker is left, so the cause may lie elsewhere. Raises `failure` itself if it is not retryable,
+        WorkersLost when the limit is reached.
         """
         self._count += share
         self._lost_at_ms = self._furthest_ms
@@ -163,6 +164,6 @@ class Strikes:
         if self._count >= self._limit + doubtful:
             raise WorkersLost from failure
 
-    def _pardon(self) -> None:
+    def _reset(self) -> None:
         self._count = 0.0
-        self._unseen_left = self._unseen
+        self._unexposed_left = self._max_unexposed

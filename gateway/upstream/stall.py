@@ -1,52 +1,52 @@
-"""When silence means something: the clock that tells a worker which stopped answering from a client which paused.
+"""Distinguishes a worker that stopped answering from a client that paused.
 
-A worker owes an answer while it is being fed, and while a flush or the end waits for one. A client may fall silent in
-mid-sentence for as long as it likes: then nothing is owed, whatever was sent last.
+A worker owes a result while it receives media, and while a flush or the end is unanswered. A client may pause in
+mid-sentence for as long as it likes: then the worker owes nothing, whatever was sent last.
 """
 
 from __future__ import annotations
 
-# A break in feeding longer than this begins a new count, seconds.
+# A pause in writing longer than this restarts the count, seconds.
 _PAUSE = 2.0
 
 
 class StallClock:
-    """Counts how long one worker has been fed without answering. `now` is seconds, from any one clock."""
+    """Measures how long one worker has received media without answering. `now` is in seconds, always from one clock."""
 
     def __init__(self) -> None:
         self._asked_at: float | None = None
-        self._fed_at = 0.0
+        self._written_at = 0.0
         self._writing = False
         self._owed = 0
 
-    def write_began(self, now: float) -> None:
+    def write_started(self, now: float) -> None:
         """A request is being written; flow control may make it wait."""
-        resumed = not self._owed and now - self._fed_at > _PAUSE
+        resumed = not self._owed and now - self._written_at > _PAUSE
         if self._asked_at is None or resumed:
             self._asked_at = now
-        self._fed_at = now
+        self._written_at = now
         self._writing = True
 
-    def write_done(self, now: float, *, answer_owed: bool) -> None:
-        """The request is written; `answer_owed`: it was a flush or the end, which are answered in any case."""
+    def write_finished(self, now: float, *, answer_owed: bool) -> None:
+        """The request was written; `answer_owed`: it was a flush or the end, which the worker always answers."""
         self._writing = False
-        self._fed_at = now
+        self._written_at = now
         if answer_owed:
             self._owed += 1
 
-    def heard(self, now: float, *, answered: bool = False) -> None:
-        """A result came; `answered`: it is the answer to a flush."""
+    def result_received(self, now: float, *, answered: bool = False) -> None:
+        """A result arrived; `answered`: it answers a flush."""
         if answered:
             self._owed = max(0, self._owed - 1)
         self._asked_at = now if self._writing or self._owed else None
 
-    def waited(self, now: float) -> float:
-        """Seconds since the first unanswered request, feeding or not; 0 when nothing is unanswered."""
+    def unanswered_for(self, now: float) -> float:
+        """Seconds since the first unanswered request, with or without writes since; 0 if nothing is unanswered."""
         return 0.0 if self._asked_at is None else now - self._asked_at
 
-    def starved(self, now: float) -> float:
-        """Seconds that the worker has been fed, or has owed an answer, without giving one."""
+    def stalled_for(self, now: float) -> float:
+        """Seconds for which the worker has received media, or has owed an answer, without sending a result."""
         if self._asked_at is None:
             return 0.0
-        until = now if self._writing or self._owed else self._fed_at
+        until = now if self._writing or self._owed else self._written_at
         return until - self._asked_at

@@ -1,13 +1,14 @@
-"""One media stream on its way through workers: offered requests down, results up, whatever happens to a worker.
+"""One media stream, served by one worker after another: requests go down, results come up, even if workers fail.
 
-One task runs a stream. It gets itself admitted by a worker, then writes, reads and watches until the stream has ended;
-when the worker is lost or goes away it is admitted by another and the replay buffer tells what to send again:
+One task runs a stream. It finds a worker that admits the stream, then writes, reads and checks deadlines until the
+stream has ended. When the worker is lost or drains, another one admits the stream, and the replay buffer provides what
+has to be sent again:
 
-    admit --started--> drive --ended--> over
-      ^                  |
-      +-- new attempt <--+  worker lost (a strike) or draining (none)
+    admit --started--> run --ended--> over
+      ^                 |
+      +- new attempt <--+  worker lost (a strike) or draining (no strike)
 
-Every attempt has a number; results of any other number are dropped.
+Every attempt has a number; results with any other number are dropped.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ from gateway.upstream.retry import Strikes, admit
 
 log = structlog.get_logger()
 
-# How often the deadlines of a stream are looked at, seconds.
-_WATCH_INTERVAL = 0.5
+# How often a stream's deadlines are checked, seconds.
+_CHECK_INTERVAL = 0.5
 
 
 class TaskStream:
-    """A stream as a session holds it. `offer`, `cancel` and the properties never wait."""
+    """A stream as a session uses it. `offer`, `cancel` and the properties never wait."""
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class TaskStream:
     ) -> None:
         """`start` carries the payload `start`; raises ValueError otherwise.
 
-        `resumed`: the stream ran before; its attempts go on from the number in `start`.
+        `resumed`: the stream ran before; its attempts continue from the number in `start`.
         """
         if start.WhichOneof("payload") != "start":
             raise ValueError("a stream begins with start")
@@ -92,15 +93,15 @@ class TaskStream:
         self._results: asyncio.Queue[StreamItem | None] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
-    def bind(self, task: asyncio.Task[None]) -> None:
-        """Name the task that runs the stream: `cancel` ends it, and a task that never gets to run ends the stream."""
+    def set_task(self, task: asyncio.Task[None]) -> None:
+        """Set the task that runs the stream. `cancel` cancels it; the stream also ends if the task never runs."""
         self._task = task
         task.add_done_callback(lambda _: self._finish())
 
     def offer(self, request: task_pb2.TaskRequest) -> None:
-        """Append a chunk, flush or end. The stream stamps the request: the caller gives it away.
+        """Append a chunk, flush or end. The stream owns and modifies the request from now on.
 
-        Offers after the end, or to a stream that is over, are ignored.
+        Requests after the end, or to a stream that is over, are ignored.
         """
         if self._over or self._end_offered:
             return
@@ -109,14 +110,14 @@ class TaskStream:
         self._unsent.set()
 
     async def results(self) -> AsyncIterator[StreamItem]:
-        """What comes back, in order; ends after `ended`, after a fatal `error`, or when cancelled. To be read once."""
+        """Yield what comes back, in order, until `ended`, a fatal `error` or cancellation. Iterate only once."""
         while (item := await self._results.get()) is not None:
             self._room.set()
             yield item
 
     @property
     def behind_bytes(self) -> int:
-        """Bytes offered and not yet written to a worker."""
+        """Bytes offered but not yet written to a worker."""
         return self._replay.behind_bytes
 
     @property
@@ -126,7 +127,7 @@ class TaskStream:
 
     @property
     def congested(self) -> bool:
-        """Above the high mark, and since then not below the low one."""
+        """Whether the backlog rose above the high mark and has not fallen below the low mark since."""
         bounds, size, age = self._config.buffer, self._replay.behind_bytes, self._replay.behind_ms
         if self._over:
             self._is_congested = False
@@ -137,23 +138,23 @@ class TaskStream:
         return self._is_congested
 
     async def wait_writable(self) -> None:
-        """Return when the stream is not congested, or over. The caller puts its own limit on the wait."""
+        """Wait until the stream is not congested, or is over. The caller limits the wait."""
         while self.congested:
             self._writable.clear()
             await self._writable.wait()
 
     def cancel(self) -> None:
-        """Nobody waits for results any more: drop everything at once."""
+        """Drop everything at once: the results are no longer needed."""
         if self._task is not None:
             self._task.cancel()
 
     async def run(self) -> None:
-        """The stream's life; ends without raising, but for cancellation."""
+        """Run the stream to its end. Raises only CancelledError."""
         self._metrics.stream_opened(self._service)
         self._log.debug("worker stream opened")
         outcome = "cancelled"
         try:
-            outcome = await self._live()
+            outcome = await self._run_within_deadline()
         finally:
             self._finish()
             self._metrics.stream_finished(self._service, outcome)
@@ -171,29 +172,29 @@ class TaskStream:
             self._writable.set()
             self._results.put_nowait(None)
 
-    async def _live(self) -> str:
+    async def _run_within_deadline(self) -> str:
         try:
             async with asyncio.timeout(self._config.deadlines.stream):
-                return await self._serve()
+                return await self._run_attempts()
         except TimeoutError:
             failure: UpstreamFailure = StreamDeadline()
         except UpstreamFailure as caught:
             failure = caught
-        except Exception:  # noqa: BLE001 (the edge of the stream's task: a defect ends this stream, told, and no other)
+        except Exception:  # noqa: BLE001 (the edge of the stream's task: a bug ends this stream with an error, and no other)
             self._log.exception("worker stream failed")
             failure = InternalFailure()
         self._declare_gaps()
         self._publish(task_pb2.TaskResult(error=failure.to_error()))
         return failure.reason
 
-    async def _serve(self) -> str:
+    async def _run_attempts(self) -> str:
         left: set[str] = set()
         while True:
             attempt = await self._admit(left)
             left = {attempt.worker}
             failure: UpstreamFailure | None = None
             try:
-                return await self._drive(attempt)
+                return await self._run_attempt(attempt)
             except MoveRequested:
                 pass
             except UpstreamFailure as caught:
@@ -208,16 +209,16 @@ class TaskStream:
             self._replay.begin_attempt()
 
     def _count_loss(self, attempt: Attempt, failure: UpstreamFailure) -> None:
-        """Count a lost worker against the stream if the stream may be the cause. Raises the failure that is final."""
+        """Count a lost worker against the stream if the stream may be the cause. Raises if the stream must end."""
         if not attempt.exposed:
-            self._strikes.lost_unseen(failure)
+            self._strikes.lost_unexposed(failure)
             return
-        survived = attempt.survived and self._strikes.any
+        survived = attempt.survived and self._strikes.has_strikes
         outage = not self._placement.has_other(attempt.worker)
         self._strikes.strike(failure, share=0.5 if survived else 1.0, doubtful=survived or outage)
 
     async def _admit(self, left: set[str]) -> Attempt:
-        """A call that a worker has answered; the endpoint just `left` comes last. Raises UpstreamFailure."""
+        """Find a worker that admits the stream, the one just `left` last. Raises UpstreamFailure."""
         deadlines, policy = self._config.deadlines, self._config.retry
         running = self._was_admitted or self._resumed
         budget = deadlines.recover if running else deadlines.admit
@@ -250,8 +251,8 @@ class TaskStream:
         return attempt
 
     async def _report_waiting(self) -> None:
-        """Report once that the stream waits for a worker, if that takes more than a moment."""
-        await asyncio.sleep(self._config.deadlines.tell)
+        """Report once that the stream is waiting for a worker, if that takes longer than `report_waiting`."""
+        await asyncio.sleep(self._config.deadlines.report_waiting)
         waiting = NoWorker().to_error()
         waiting.fatal = False
         waiting.retry_after_ms = self._config.retry.busy_retry_after_ms
@@ -287,11 +288,11 @@ class TaskStream:
                 if failure is not None:
                     self._metrics.attempt_failed(self._service, failure.reason)
 
-    async def _drive(self, attempt: Attempt) -> str:
-        """Write, read and watch until the stream is over. Raises UpstreamFailure or MoveRequested."""
+    async def _run_attempt(self, attempt: Attempt) -> str:
+        """Write, read and check deadlines until the stream is over. Raises UpstreamFailure or MoveRequested."""
         reader = asyncio.create_task(self._read(attempt))
-        turns = self._placement.turns if self._strikes.any else None
-        parts = (self._write(attempt), self._watch(attempt), attempt.take_turn(turns))
+        turns = self._placement.turns if self._strikes.has_strikes else None
+        parts = (self._write(attempt), self._check_deadlines(attempt), attempt.take_turn(turns))
         others = [asyncio.create_task(part) for part in parts]
         try:
             pending: set[asyncio.Future[Any]] = {reader, *others}
@@ -327,9 +328,9 @@ class TaskStream:
         result: task_pb2.TaskResult | None = attempt.first
         while result is not None:
             if result.attempt == attempt.number:
-                outcome = await self._receive(attempt, result)
+                outcome = await self._handle_result(attempt, result)
                 if outcome is not None:
-                    await attempt.linger()
+                    await attempt.wait_for_close()
                     return outcome
             while self._results.qsize() >= self._config.buffer.results:
                 self._room.clear()
@@ -337,20 +338,20 @@ class TaskStream:
             result = await attempt.call.read()
         raise CallFailed("OK")
 
-    async def _receive(self, attempt: Attempt, result: task_pb2.TaskResult) -> str | None:
-        """Take one result; the outcome when it is the last."""
+    async def _handle_result(self, attempt: Attempt, result: task_pb2.TaskResult) -> str | None:
+        """Handle one result; returns the stream's outcome if it is the last one."""
         kind = result.WhichOneof("result")
-        attempt.stall.heard(self._clock(), answered=kind == "flushed")
+        attempt.stall.result_received(self._clock(), answered=kind == "flushed")
         progressed = result.HasField("progress") and self._replay.commit(result.progress)
         if progressed:
-            self._strikes.progress()
+            self._strikes.progressed()
             attempt.progressed.set()
-            attempt.lease.endpoint.state.did_well()
-        self._strikes.reached(media_reached_ms(result))
+            attempt.lease.endpoint.state.stream_progressed()
+        self._strikes.media_reached(media_reached_ms(result))
         match kind:
             case "drain":
                 attempt.leave_by = self._clock() + result.drain.deadline_ms / 1000
-                attempt.lease.endpoint.state.drain()
+                attempt.lease.endpoint.state.drain_reported()
                 result.ClearField("drain")
             case "flushed":
                 self._replay.answer_flush(result.flushed.flush_id)
@@ -369,13 +370,13 @@ class TaskStream:
     def _may_move(self, attempt: Attempt) -> bool:
         return not attempt.ending and self._placement.has_other(attempt.worker)
 
-    async def _watch(self, attempt: Attempt) -> None:
+    async def _check_deadlines(self, attempt: Attempt) -> None:
         deadlines = self._config.deadlines
-        interval = min(_WATCH_INTERVAL, deadlines.stall / 4, deadlines.hung / 4, deadlines.finish / 4)
+        interval = min(_CHECK_INTERVAL, deadlines.stall / 4, deadlines.hung / 4, deadlines.finish / 4)
         while True:
             await asyncio.sleep(interval)
             full = self._results.qsize() >= self._config.buffer.results
-            attempt.check(deadlines, reader_is_full=full)
+            attempt.check_deadlines(deadlines, reader_is_full=full)
 
     def _declare_gaps(self) -> None:
         for gap in self._replay.take_gaps():

@@ -1,8 +1,8 @@
-"""Streams that lost their worker are shown to the next one in turn, so that input that kills workers is found out.
+"""Streams that lost their worker are replayed to the next one in turn, which exposes input that kills workers.
 
-All streams of a lost worker come back at once, and one of them may be what killed it. If they were replayed together
-and the next worker died too, nobody could tell which it was. So each has a moment of its own: a worker that dies in it
-speaks against that stream alone; one that dies before has seen nothing of it.
+All streams of a lost worker come back at once, and one of them may have killed it. If they were replayed together and
+the next worker died, too, nobody could say which one it was. So each stream gets a turn: if the worker dies during the
+turn, only that stream is suspected; if it dies earlier, it has received nothing of that stream.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-# The longest moment of one stream, and what the first of a long line has a share of, seconds. Ten streams take one
-# second together, a hundred 3.3 s, a thousand 5.6 s (the sum of 1/n), and the time of their replays.
-_LONGEST = 0.1
-_SHARED = 1.0
+# The longest turn, and the time that all waiting streams share, seconds. Ten streams take one second together, a
+# hundred 3.3 s, a thousand 5.6 s (the sum of 1/n), plus the time of their replays.
+_MAX_TURN = 0.1
+_SHARED_TIME = 1.0
 
 
 class Turns:
@@ -25,13 +25,13 @@ class Turns:
         self._waiting = 0
 
     @property
-    def seconds(self) -> float:
-        """How long the worker is watched in the present turn: the shorter the more streams wait for theirs."""
-        return min(_LONGEST, _SHARED / (self._waiting + 1))
+    def duration(self) -> float:
+        """How long the current turn lasts, seconds; the more streams are waiting, the shorter it is."""
+        return min(_MAX_TURN, _SHARED_TIME / (self._waiting + 1))
 
     @asynccontextmanager
-    async def take(self) -> AsyncIterator[None]:
-        """Wait for a turn, and have it for the length of the block."""
+    async def acquire(self) -> AsyncIterator[None]:
+        """Wait for a turn and hold it during the block."""
         self._waiting += 1
         try:
             await self._lock.acquire()

@@ -1,7 +1,7 @@
-"""The engines that the conformance suite holds to the contract, each with media of its own.
+"""The engines that the conformance suite checks against the contract, each with its own media.
 
 To add an engine: append an EngineCase to ENGINE_CASES (with its pytest marks). `media` is one recording in pieces that
-hold at least two finals' worth, `bytes_matter` tells whether the words depend on the bytes alone.
+contain enough for at least two finals.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FAKE_START = task_pb2.StreamStart(
 
 @dataclass(frozen=True)
 class EngineCase:
-    """One engine under test. `make` gives a fresh engine, unloaded."""
+    """One engine under test. `make` returns a new engine, not loaded yet."""
 
     name: str
     make: Callable[[], Engine]

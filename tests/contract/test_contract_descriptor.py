@@ -1,4 +1,4 @@
-"""The contract itself: lint, no breaking change against the last release, generated code as `proto/` says."""
+"""The contract itself: lint, no breaking change since the last release, generated code that matches `proto/`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def breaking(folder: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_the_contract_breaks_nothing_of_the_last_release() -> None:
+def test_the_contract_is_compatible_with_the_last_release() -> None:
     result = breaking(PROTO)
     assert (result.returncode, result.stdout) == (0, "")
 
@@ -36,7 +36,7 @@ def test_the_contract_breaks_nothing_of_the_last_release() -> None:
         ("worker_service.proto", "rpc StreamTask", "rpc Stream"),
     ],
 )
-def test_a_breaking_change_is_found(tmp_path: Path, file: str, old: str, new: str) -> None:
+def test_a_breaking_change_is_detected(tmp_path: Path, file: str, old: str, new: str) -> None:
     shutil.copytree(PROTO, tmp_path, dirs_exist_ok=True)
     changed = tmp_path / "talkup" / "v1" / file
     source = changed.read_text()
@@ -50,7 +50,7 @@ def test_the_baseline_is_a_descriptor_set_of_the_contract() -> None:
     assert "talkup/v1/worker_service.proto" in {file.name for file in baseline.file}
 
 
-def test_the_contract_is_clean_and_the_generated_code_is_its_own() -> None:
+def test_the_contract_is_clean_and_the_generated_code_is_up_to_date() -> None:
     result = subprocess.run(
         ["sh", str(PROTO / "check.sh")],
         check=False, capture_output=True, text=True, timeout=60,
@@ -59,7 +59,7 @@ def test_the_contract_is_clean_and_the_generated_code_is_its_own() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_the_contract_has_its_shape() -> None:
+def test_the_contract_has_the_expected_shape() -> None:
     (service,) = worker_service_pb2.DESCRIPTOR.services_by_name.values()
     method = service.methods_by_name["StreamTask"]
     assert service.full_name == "talkup.v1.WorkerService"

@@ -1,4 +1,4 @@
-"""What every speech engine must keep: feed media, compare results. One suite, all engines."""
+"""The rules for every speech engine: send media, compare results. One suite for all engines."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def collect(session: EngineSession) -> list[task_pb2.TaskResult]:
 
 
 async def run(session: EngineSession, chunks: Iterable[media_pb2.Chunk]) -> list[task_pb2.TaskResult]:
-    """Feed all, end, and give every result."""
+    """Send all chunks, end the stream, and return every result."""
     reading = asyncio.ensure_future(collect(session))
     for chunk in chunks:
         await session.accept(chunk_of(chunk))
@@ -116,7 +116,7 @@ async def test_progress_rises_and_comes_with_finals(case: EngineCase, engine: En
     assert committed == 5 + len(media) - 1
 
 
-async def test_the_cut_does_not_matter(case: EngineCase, engine: Engine) -> None:
+async def test_chunk_boundaries_do_not_matter(case: EngineCase, engine: Engine) -> None:
     media = case.media()
     as_cut = await run(engine.open(case.start, CONTEXT), chunks_of(media))
     recut_once = await run(engine.open(case.start, CONTEXT), chunks_of(recut(media, 777)))
@@ -142,7 +142,7 @@ async def test_flush_makes_everything_final(case: EngineCase, engine: Engine) ->
     assert finals(results[:at])
 
 
-async def test_another_worker_goes_on_from_every_progress(case: EngineCase, engine: Engine) -> None:
+async def test_another_worker_can_continue_from_every_progress(case: EngineCase, engine: Engine) -> None:
     chunks = chunks_of(case.media(), first=3)
     whole = await run(engine.open(case.start, CONTEXT), chunks)
     for at, result in enumerate(whole):
@@ -157,7 +157,7 @@ async def test_another_worker_goes_on_from_every_progress(case: EngineCase, engi
         assert resumed[-1].ended == whole[-1].ended
 
 
-async def test_streams_do_not_touch_each_other(case: EngineCase, engine: Engine) -> None:
+async def test_streams_do_not_affect_each_other(case: EngineCase, engine: Engine) -> None:
     chunks = chunks_of(case.media())
     alone = await run(engine.open(case.start, CONTEXT), chunks)
     sessions = [engine.open(case.start, StreamContext("session", str(i), 1)) for i in range(3)]
@@ -173,7 +173,7 @@ async def test_lost_chunks_are_counted(case: EngineCase, engine: Engine) -> None
     assert results[-1].ended.missing_chunks == 2
 
 
-async def test_close_frees_at_any_time_and_twice(case: EngineCase, engine: Engine) -> None:
+async def test_close_works_at_any_time_and_twice(case: EngineCase, engine: Engine) -> None:
     session = engine.open(case.start, CONTEXT)
     reading = asyncio.ensure_future(collect(session))
     await session.accept(chunk_of(chunks_of(case.media())[1]))
@@ -210,7 +210,7 @@ async def test_interims_and_word_times_can_be_switched_off(case: EngineCase, eng
     assert all(transcript.is_final and not transcript.words for transcript in transcripts)
 
 
-async def test_an_engine_says_what_it_is(engine: Engine) -> None:
+async def test_an_engine_describes_itself(engine: Engine) -> None:
     description = engine.describe()
     assert engine.service_type == task_pb2.SERVICE_TYPE_STT
     assert engine.default_slots() >= 1

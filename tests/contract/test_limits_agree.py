@@ -1,4 +1,4 @@
-"""Bounds on both sides of the contract: what the gateway lets through, a worker takes."""
+"""Limits on both sides of the contract: whatever the gateway accepts, a worker accepts too."""
 
 from gateway.protocol.limits import Limits
 from gateway.upstream.channel import MAX_MESSAGE_BYTES

@@ -40,7 +40,7 @@ async def test_every_result_carries_the_ids_and_the_attempt() -> None:
     }
 
 
-async def test_a_half_close_without_end_keeps_the_last_words() -> None:
+async def test_a_half_close_without_end_loses_no_words() -> None:
     async with running() as worker:
         call = worker.call()
         await call.start()
@@ -63,7 +63,7 @@ async def test_flush_answers_before_the_end() -> None:
         assert final_words(await call.rest()) == expected_words(MEDIA[1])
 
 
-async def test_a_second_worker_goes_on_where_the_first_was_lost() -> None:
+async def test_a_second_worker_continues_where_the_first_was_lost() -> None:
     async with running() as first, running() as second:
         call = first.call()
         await call.start()
@@ -90,7 +90,7 @@ async def test_a_second_worker_goes_on_where_the_first_was_lost() -> None:
     assert results[-1].ended.bytes == sum(map(len, MEDIA))
 
 
-async def test_stream_n_plus_1_is_refused_at_once_and_the_others_go_on() -> None:
+async def test_a_stream_beyond_the_slots_is_refused_at_once_and_the_others_continue() -> None:
     async with running(slots=2) as worker:
         calls = [worker.call() for _ in range(2)]
         for number, call in enumerate(calls):
@@ -109,7 +109,7 @@ async def test_stream_n_plus_1_is_refused_at_once_and_the_others_go_on() -> None
             assert final_words(await call.rest()) == expected_words(MEDIA[0])
 
 
-async def test_a_newer_attempt_takes_the_place_of_the_older() -> None:
+async def test_a_newer_attempt_replaces_the_older_one() -> None:
     async with running(slots=1) as worker:
         old, new, late = (worker.call() for _ in range(3))
         await old.start(attempt=1)
@@ -133,11 +133,11 @@ async def test_cancelling_frees_the_slot_and_the_session() -> None:
             session = super().open(start, context)
             close = session.close
 
-            async def note() -> None:
+            async def close_and_report() -> None:
                 await close()
                 closed.set()
 
-            session.close = note
+            session.close = close_and_report
             return session
 
     async with running(Watched(), slots=1) as worker:
@@ -166,7 +166,7 @@ async def test_the_deadline_of_the_call_reaches_the_engine() -> None:
         assert context.deadline - asyncio.get_running_loop().time() == pytest.approx(30, abs=5)
 
 
-async def test_a_stream_past_its_time_ends_in_band() -> None:
+async def test_a_stream_beyond_its_time_limit_ends_in_band() -> None:
     async with running(stream_seconds=1) as worker:
         call = worker.call()
         await call.start()
@@ -188,7 +188,7 @@ async def test_the_callers_own_deadline_frees_the_slot() -> None:
         await again.read_until("started")
 
 
-async def test_a_failure_of_the_stream_travels_in_band() -> None:
+async def test_a_failure_of_the_stream_is_reported_in_band() -> None:
     async with running(FakeEngine(FakeScript(fail_after=3))) as worker:
         call = worker.call()
         await call.start()
@@ -201,7 +201,7 @@ async def test_a_failure_of_the_stream_travels_in_band() -> None:
         assert await free_slots(worker) == 64
 
 
-async def test_a_defect_of_the_engine_shows_no_internals() -> None:
+async def test_a_bug_in_the_engine_reveals_no_internals() -> None:
     class Broken(FakeEngine):
         def open(self, start, context):
             session = super().open(start, context)
@@ -221,7 +221,7 @@ async def test_a_defect_of_the_engine_shows_no_internals() -> None:
         assert "speech" not in error.message
 
 
-async def test_an_engine_that_refuses_to_open_gives_a_status() -> None:
+async def test_an_engine_that_refuses_to_open_ends_the_call_with_a_status() -> None:
     async with running(FakeEngine(FakeScript(reject=True))) as worker:
         call = worker.call()
         await call.start()
@@ -240,7 +240,7 @@ async def test_an_engine_that_refuses_to_open_gives_a_status() -> None:
         ({"start": task_pb2.StreamStart(kind=media_pb2.MEDIA_KIND_AUDIO)}, "start.format.container"),
     ],
 )
-async def test_a_bad_start_is_refused_by_the_field_to_blame(fields: dict, field: str) -> None:
+async def test_a_bad_start_is_refused_with_the_offending_field(fields: dict, field: str) -> None:
     async with running() as worker:
         call = worker.call()
         await call.start(fields.pop("start", AUDIO), **fields)
@@ -258,7 +258,7 @@ async def test_the_first_message_must_carry_start() -> None:
         assert (await silent.refusal())[0] == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-async def test_breaking_the_order_of_chunks_ends_the_call() -> None:
+async def test_chunks_out_of_order_end_the_call() -> None:
     async def after(worker: Worker, stream_id: str, *chunks: tuple[int, int]) -> Call:
         call = worker.call()
         await call.start(stream_id=stream_id)
@@ -275,7 +275,7 @@ async def test_breaking_the_order_of_chunks_ends_the_call() -> None:
         assert (await declared.rest())[-1].ended.missing_chunks == 2
 
 
-async def test_drain_is_told_in_band_and_waits_for_the_stream() -> None:
+async def test_drain_is_announced_in_band_and_waits_for_the_stream() -> None:
     async with running() as worker:
         call = worker.call()
         await call.start()
@@ -292,7 +292,7 @@ async def test_drain_is_told_in_band_and_waits_for_the_stream() -> None:
         await draining
 
 
-async def test_a_slow_reader_is_held_back_not_fed_from_memory() -> None:
+async def test_a_slow_reader_slows_the_sender_down_instead_of_filling_memory() -> None:
     async with running(FakeEngine(FakeScript(words_per_final=1))) as worker:
         call = worker.call()
         await call.start()
@@ -306,13 +306,13 @@ async def test_a_slow_reader_is_held_back_not_fed_from_memory() -> None:
 
         sending = asyncio.ensure_future(send())
         done, _ = await asyncio.wait({sending}, timeout=1)
-        assert not done, "24 MB went in while nobody read the results"
+        assert not done, "24 MB were accepted while nobody read the results"
         assert sent < 100
         sending.cancel()
         call.rpc.cancel()
 
 
-async def test_pictures_newest_wins_and_the_counts_add_up() -> None:
+async def test_the_newest_picture_wins_and_the_counts_add_up() -> None:
     gate = asyncio.Semaphore(0)
     entered = asyncio.Event()
 

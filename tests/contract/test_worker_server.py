@@ -1,4 +1,4 @@
-"""The worker as a server: health over its life, reflection, Describe, and who is let in."""
+"""The worker as a server: health over its lifetime, reflection, Describe, and access."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ async def test_reflection_lists_the_service() -> None:
         assert SERVICE_NAME in await services(worker.channel)
 
 
-async def test_describe_tells_models_formats_and_room() -> None:
+async def test_describe_reports_models_formats_and_free_slots() -> None:
     async with running(slots=5) as worker:
         call = worker.call()
         await call.start()
@@ -147,7 +147,7 @@ async def test_describe_tells_models_formats_and_room() -> None:
     assert "audio/webm" in description.formats
 
 
-async def test_a_token_is_needed_where_tokens_are_set() -> None:
+async def test_a_token_is_required_if_tokens_are_configured() -> None:
     async with running(tokens=(TOKEN, "another-token")) as worker:
         for token in (None, "wrong-token-wrong", TOKEN + "x"):
             with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -169,7 +169,7 @@ async def test_reflection_is_guarded_off_loopback() -> None:
         assert await health_of(worker.channel) == SERVING
 
 
-async def test_tls_and_a_certificate_that_is_renewed(authority: Authority) -> None:
+async def test_tls_with_a_renewed_certificate(authority: Authority) -> None:
     async with running(**authority.files("worker", client_ca=False)) as worker:
         credentials = grpc.ssl_channel_credentials(authority.pem)
         for _ in range(2):
@@ -180,7 +180,7 @@ async def test_tls_and_a_certificate_that_is_renewed(authority: Authority) -> No
             await describe(worker.channel)
 
 
-async def test_mutual_tls_refuses_who_has_no_certificate(authority: Authority) -> None:
+async def test_mutual_tls_refuses_clients_without_a_certificate(authority: Authority) -> None:
     async with running(**authority.files("worker", client_ca=True)) as worker:
         cert, key = authority.issue("gateway")
         known = grpc.ssl_channel_credentials(authority.pem, key, cert)
@@ -194,7 +194,7 @@ async def test_mutual_tls_refuses_who_has_no_certificate(authority: Authority) -
             assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
-async def test_a_port_in_use_is_told_in_one_line() -> None:
+async def test_a_port_in_use_is_reported_in_one_line() -> None:
     async with running() as worker:
         second = WorkerServer(WorkerConfig(port=worker.port), FakeEngine())
         with pytest.raises(ConfigError, match=r"--port \(WORKER_PORT\): cannot listen on"):
@@ -202,7 +202,7 @@ async def test_a_port_in_use_is_told_in_one_line() -> None:
         await second.close()
 
 
-async def test_a_drain_ends_though_streams_stay() -> None:
+async def test_a_drain_ends_even_if_streams_stay_open() -> None:
     async with running(drain_seconds=0.1) as worker:
         call = worker.call()
         await call.start()
@@ -214,7 +214,7 @@ async def test_a_drain_ends_though_streams_stay() -> None:
             await call.rest()
 
 
-async def test_messages_over_the_bound_are_refused() -> None:
+async def test_messages_over_the_limit_are_refused() -> None:
     async def oversize(worker: Worker) -> grpc.StatusCode:
         call = worker.call()
         await call.start()

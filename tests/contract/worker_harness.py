@@ -1,4 +1,4 @@
-"""A real worker on a loopback port, and a caller that speaks the contract with nothing but the stubs."""
+"""A real worker on a loopback port, and a caller that uses only the generated stubs."""
 
 from __future__ import annotations
 
@@ -96,9 +96,9 @@ class Call:
         return results
 
     async def refusal(self) -> tuple[grpc.StatusCode, error_pb2.Error]:
-        """The status that the call ended with and the error beside it."""
+        """The status with which the call ended, and the error in its metadata."""
         with suppress(grpc.aio.AioRpcError):
-            await self.rest()  # the status comes after what is still unread
+            await self.rest()  # the status follows the unread results
         code = await self.rpc.code()
         trailing = dict(await self.rpc.trailing_metadata())
         return code, error_pb2.Error.FromString(trailing[ERROR_METADATA_KEY])

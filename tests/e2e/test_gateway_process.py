@@ -41,7 +41,7 @@ async def ports(started: asyncio.subprocess.Process) -> dict[str, int]:
     async with asyncio.timeout(30):
         while line := await started.stderr.readline():
             event = json.loads(line)
-            if event["event"] == "gateway listens":
+            if event["event"] == "gateway listening":
                 return event
     raise AssertionError("the gateway did not come up")
 

@@ -14,7 +14,7 @@ client: ClientMessage
 server: ServerMessage
 }
 /**
- * Give a credential that the handshake did not carry.
+ * Send a credential that the handshake did not carry.
  */
 export interface Auth {
 type: "auth"
@@ -37,7 +37,7 @@ data?: unknown
 payload?: unknown
 }
 /**
- * Ask how the gateway, this session and the services are.
+ * Ask for the state of the gateway, this session and the services.
  */
 export interface Status {
 type: "status"
@@ -47,7 +47,7 @@ type: "status"
 timestamp?: (number | string | null)
 }
 /**
- * Begin a media stream.
+ * Start a media stream.
  */
 export interface StreamStart {
 type: "stream_start"
@@ -82,7 +82,7 @@ expression?: (boolean | null)
 max_fps?: (number | null)
 }
 /**
- * A piece of media. Absent `sequence`: the next one.
+ * A piece of media. Without `sequence` it is the next one.
  */
 export interface StreamChunk {
 type: "stream_chunk"
@@ -96,7 +96,7 @@ format?: (string | null)
 data: string
 }
 /**
- * A TalkUp web packet: an implicit `stream_start` at first, then a chunk. `kind` is its message type.
+ * A TalkUp web packet: a chunk; the first one also starts the stream. `kind` is its message type.
  */
 export interface MediaPacket {
 type: ("audio" | "image" | "video")
@@ -110,7 +110,7 @@ mimeType?: (string | null)
 data: string
 }
 /**
- * Make everything received so far final text now; answered by an `acknowledge` with the `flush_id`.
+ * Make everything received so far final now; answered by an `acknowledge` with the `flush_id`.
  */
 export interface StreamFlush {
 type: "stream_flush"
@@ -122,7 +122,7 @@ stream_id?: (string | null)
 flush_id?: (number | null)
 }
 /**
- * No more chunks.
+ * End a stream: no more chunks follow.
  */
 export interface StreamEnd {
 type: "stream_end"
@@ -133,7 +133,7 @@ timestamp?: (number | string | null)
 stream_id?: (string | null)
 }
 /**
- * Take up a session on this socket.
+ * Resume a session on this socket.
  */
 export interface SessionResume {
 type: "session_resume"
@@ -168,7 +168,7 @@ protocol_version: string
 data: SessionData
 }
 /**
- * `expires_at` is UNIX seconds; the resume token is good until then.
+ * `expires_at` is UNIX seconds; the resume token is valid until then.
  */
 export interface SessionData {
 session_id: string
@@ -179,7 +179,7 @@ streams: StreamState[]
 limits: LimitsData
 }
 /**
- * Where a stream stands, for a client that goes on with it. Sequences are -1 while there is none.
+ * The state of a stream, for a client that continues it. Sequences are -1 before the first one.
  */
 export interface StreamState {
 stream_id: string
@@ -191,7 +191,7 @@ committed: number
 last_segment_id: number
 }
 /**
- * What a session may ask for; sizes in bytes.
+ * Limits of a session; sizes in bytes.
  */
 export interface LimitsData {
 max_message_bytes: number
@@ -202,7 +202,7 @@ window_chunks: number
 gap_ms: number
 }
 /**
- * How far a stream was received and is done for good.
+ * How much of a stream was received and committed.
  */
 export interface Acknowledge {
 type: "acknowledge"
@@ -212,9 +212,9 @@ stream_id: string
 data: AcknowledgeData
 }
 /**
- * Cumulative. `received`: highest contiguous sequence; `committed`: the client may forget it; -1: none yet.
+ * Cumulative. `received`: highest contiguous sequence; `committed`: the client may forget chunks up to it; or -1.
  * 
- *     The rest answers `stream_start` (`accepted` and on) or `stream_flush` (`flush_id`).
+ *     The other fields answer `stream_start` (from `accepted` on) or `stream_flush` (`flush_id`).
  */
 export interface AcknowledgeData {
 stream_id: string
@@ -243,7 +243,7 @@ confidence: number
 data: TranscriptData
 }
 /**
- * A segment's text. `stable_chars`: length in Unicode code points of the prefix that will not change.
+ * A segment's text. `stable_chars`: length, in Unicode code points, of the prefix that will not change.
  */
 export interface TranscriptData {
 stream_id: string
@@ -259,7 +259,7 @@ end_ms: number
 words: WordData[]
 }
 /**
- * A word with its place on the stream's media clock.
+ * A word with its times on the stream's media clock.
  */
 export interface WordData {
 word: string
@@ -278,7 +278,7 @@ stream_id: string
 data: AnalysisData
 }
 /**
- * `captured_at` is the client's clock, UNIX milliseconds, or null; `media_time_ms` the transcript's clock.
+ * `captured_at` is the client's clock, UNIX milliseconds, or null; `media_time_ms` is on the transcript's clock.
  */
 export interface AnalysisData {
 stream_id: string
@@ -293,7 +293,7 @@ window: (WindowData | null)
 events: EventData[]
 }
 /**
- * Where the time went, milliseconds.
+ * Where the time was spent, milliseconds.
  */
 export interface LatencyData {
 queue: number
@@ -316,9 +316,10 @@ expression: (ExpressionData[] | null)
 motion: (MeasureData | null)
 }
 /**
- * The followed face; `score` is the detector's, 0 to 1.
+ * The tracked face; `score` is the detector's, 0 to 1.
  * 
- *     `landmarks`, only where the signal of that name was asked for: x, y by turns of the mesh's 468 points, as fractions.
+ *     `landmarks` is present only if the signal of that name was requested: x and y, alternating, of the mesh's 468
+ *     points, as fractions.
  */
 export interface FaceData {
 box: BoxData
@@ -327,7 +328,7 @@ track_id: number
 landmarks?: number[]
 }
 /**
- * A box in fractions of the picture, origin top left.
+ * A box in fractions of the picture; the origin is at the top left.
  */
 export interface BoxData {
 x: number
@@ -336,7 +337,7 @@ width: number
 height: number
 }
 /**
- * Where the face stands, in fractions of the picture.
+ * Position of the face, in fractions of the picture.
  */
 export interface FramingData {
 size_ratio: (MeasureData | null)
@@ -345,7 +346,7 @@ dy: (MeasureData | null)
 headroom: (MeasureData | null)
 }
 /**
- * A measured value; in its place null means: not measurable.
+ * A measured value; null in its place means that it could not be measured.
  */
 export interface MeasureData {
 value: number
@@ -401,7 +402,7 @@ label: string
 score: number
 }
 /**
- * Signals summed over a stretch of media.
+ * Signals aggregated over a stretch of media.
  */
 export interface WindowData {
 t0_ms: number
@@ -419,7 +420,7 @@ luma: (MeasureData | null)
 fps: (MeasureData | null)
 }
 /**
- * Something that happened; `t1_ms` is null while it lasts.
+ * An event; `t1_ms` is null while it lasts.
  */
 export interface EventData {
 type: string
@@ -456,7 +457,7 @@ stream_id: string
 data: FlowData
 }
 /**
- * How a stream keeps up: frames_received = frames_analyzed + everything in `dropped`.
+ * How well a stream keeps up: frames_received = frames_analyzed + everything in `dropped`.
  */
 export interface FlowData {
 stream_id: string
@@ -486,14 +487,14 @@ width: number
 height: number
 }
 /**
- * A worker was replaced; its successor was given the chunks from `replayed_from` on.
+ * A worker was replaced; its successor gets the chunks from `replayed_from` on again.
  */
 export interface FailoverData {
 service_type: ("stt" | "vision")
 replayed_from: number
 }
 /**
- * Nothing more comes of this stream.
+ * The stream is over; nothing more follows for it.
  */
 export interface StreamEnded {
 type: "stream_ended"
@@ -505,7 +506,7 @@ data: StreamEndedData
 /**
  * Totals. `missing_chunks` are lost for good, in `gaps` holes; `text_id` names the stored transcript.
  * 
- *     `damaged_bytes` of the media made no sense and were passed over: words or frames may be missing there.
+ *     `damaged_bytes` of the media could not be decoded and were skipped: words or frames may be missing there.
  */
 export interface StreamEndedData {
 stream_id: string
@@ -524,7 +525,7 @@ text: string
 text_id: string
 }
 /**
- * `data` is the ping's `data` (under `echo` unless an object), its `payload` and `server_time_ms` (UNIX).
+ * `data` is the ping's `data` (under `echo` unless it is an object), its `payload` and `server_time_ms` (UNIX).
  */
 export interface Pong {
 type: "pong"
@@ -536,7 +537,7 @@ data: {
 }
 }
 /**
- * How the gateway, this session and the services are.
+ * The state of the gateway, this session and the services.
  */
 export interface StatusMessage {
 type: "status"
@@ -545,7 +546,7 @@ protocol_version: string
 data: StatusData
 }
 /**
- * `state` is the gateway's; `uptime_seconds` since it started.
+ * `state` is the gateway's; `uptime_seconds` counts from its start.
  */
 export interface StatusData {
 state: ("draining" | "serving")
@@ -557,14 +558,14 @@ services: ServiceStatus[]
 limits: LimitsData
 }
 /**
- * The asking session and its streams.
+ * The requesting session and its streams.
  */
 export interface SessionStatus {
 session_id: string
 streams: StreamState[]
 }
 /**
- * One service's workers. `free_slots`: how many more streams it can take.
+ * One service's workers. `free_slots`: how many more streams they can take.
  */
 export interface ServiceStatus {
 service: ("stt" | "vision")
@@ -576,7 +577,7 @@ languages?: string[]
 formats?: string[]
 }
 /**
- * Something was refused or failed; without a close frame the socket stays open.
+ * Something was refused or failed; unless a close frame follows, the socket stays open.
  */
 export interface ErrorMessage {
 type: "error"
@@ -586,7 +587,7 @@ stream_id?: string
 data: ErrorData
 }
 /**
- * What went wrong. `from` and `to` bound a gap; `supported` lists protocol versions.
+ * What went wrong. `from` and `to` are the first and last missing chunk of a gap; `supported` lists versions.
  */
 export interface ErrorData {
 code: ("bad_json" | "bad_message" | "unknown_type" | "unsupported_version" | "unauthenticated" | "permission_denied" | "unknown_stream" | "stream_exists" | "too_many_streams" | "unsupported_format" | "bad_payload" | "payload_too_large" | "gap" | "orphan_chunk" | "media_error" | "rate_limited" | "media_limit" | "busy" | "no_worker" | "worker_failed" | "deadline_exceeded" | "session_expired" | "superseded" | "internal")

@@ -1,4 +1,4 @@
-"""Credentials: keys, tokens and how many wrong ones are heard."""
+"""Credentials: keys, tokens, and the limit on failures."""
 
 import jwt
 import pytest
@@ -25,37 +25,37 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def doors(clock: Clock) -> Authenticator:
+def authenticator(clock: Clock) -> Authenticator:
     return Authenticator(["key-1", "clé-2"], SECRET, 60.0, clock)
 
 
-def test_api_keys(doors: Authenticator) -> None:
-    assert doors.check("key-1") == Principal()
-    assert doors.check("clé-2").may_use("anything")
+def test_api_keys(authenticator: Authenticator) -> None:
+    assert authenticator.check("key-1") == Principal()
+    assert authenticator.check("clé-2").may_use("anything")
     with pytest.raises(AuthError):
-        doors.check("key-1", keys_allowed=False)
+        authenticator.check("key-1", keys_allowed=False)
     with pytest.raises(AuthError):
-        doors.check("key-")
+        authenticator.check("key-")
 
 
-def test_a_token_is_good_for_one_session_until_it_ends(doors: Authenticator, clock: Clock) -> None:
-    minted = doors.mint("abc", Audience.SESSION)
+def test_a_token_is_valid_for_one_session_until_it_expires(authenticator: Authenticator, clock: Clock) -> None:
+    minted = authenticator.mint("abc", Audience.SESSION)
     assert minted.expires_at == 1_000_060
-    principal = doors.check(minted.token, keys_allowed=False)
+    principal = authenticator.check(minted.token, keys_allowed=False)
     assert principal.may_use("abc")
     assert not principal.may_use("abd")
     clock.now = 1_000_060.0
     with pytest.raises(AuthError, match="expired"):
-        doors.check(minted.token)
+        authenticator.check(minted.token)
 
 
-def test_audiences_are_kept_apart(doors: Authenticator) -> None:
-    token = doors.mint("abc", Audience.SESSION).token
+def test_audiences_are_separate(authenticator: Authenticator) -> None:
+    token = authenticator.mint("abc", Audience.SESSION).token
     with pytest.raises(AuthError):
-        doors.check_token(token, Audience.RESUME)
+        authenticator.check_token(token, Audience.RESUME)
 
 
-def test_forged_tokens(doors: Authenticator) -> None:
+def test_forged_tokens(authenticator: Authenticator) -> None:
     claims = {"sid": "abc", "aud": "talkup-session", "exp": 2_000_000}
     forged = [
         jwt.encode(claims, "x" * 32, algorithm="HS256"),
@@ -68,17 +68,17 @@ def test_forged_tokens(doors: Authenticator) -> None:
     ]
     for token in forged:
         with pytest.raises(AuthError):
-            doors.check(token)
-    assert doors.check(jwt.encode(claims, SECRET, algorithm="HS256")) == Principal("abc")
+            authenticator.check(token)
+    assert authenticator.check(jwt.encode(claims, SECRET, algorithm="HS256")) == Principal("abc")
 
 
 @given(st.text())
-def test_any_text_is_refused_without_another_error(text: str) -> None:
-    doors = Authenticator(["the key"], SECRET, 60.0, Clock())
+def test_any_text_is_refused_with_auth_error_only(text: str) -> None:
+    authenticator = Authenticator(["the key"], SECRET, 60.0, Clock())
     if text == "the key":
         return
     with pytest.raises(AuthError) as refused:
-        doors.check(text)
+        authenticator.check(text)
     assert len(text) < 4 or text not in str(refused.value)
 
 
@@ -88,26 +88,26 @@ def test_without_secret_tokens_of_two_processes_differ(clock: Clock) -> None:
         other.check(one.mint("abc", Audience.SESSION).token)
 
 
-def test_open_access_lets_everybody_in_but_no_bad_token(clock: Clock) -> None:
-    doors = Authenticator([], SECRET, 60.0, clock)
-    assert doors.open_access
-    assert doors.check(None) == Principal()
-    assert doors.check("dev-key") == Principal()
+def test_open_access_admits_everyone_but_no_invalid_token(clock: Clock) -> None:
+    authenticator = Authenticator([], SECRET, 60.0, clock)
+    assert authenticator.open_access
+    assert authenticator.check(None) == Principal()
+    assert authenticator.check("dev-key") == Principal()
     with pytest.raises(AuthError):
-        doors.check("a.b.c")
+        authenticator.check("a.b.c")
 
 
-def test_failures_are_bounded_and_forgiven_with_time(clock: Clock) -> None:
+def test_failures_are_limited_and_expire(clock: Clock) -> None:
     limiter = FailureLimiter(burst=3, refill_s=10.0, addresses=2, clock=clock)
     for _ in range(3):
         assert limiter.allowed("a")
-        limiter.failed("a")
+        limiter.record_failure("a")
     assert not limiter.allowed("a")
     assert limiter.allowed("b")
     clock.now += 10.0
     assert limiter.allowed("a")
     for other in ("b", "c"):
-        limiter.failed(other)
+        limiter.record_failure(other)
     assert limiter.allowed("a")
 
 
@@ -142,7 +142,7 @@ def test_bearer(header: str | None, credential: str | None) -> None:
         ("http://[/ws?token=q", None, [], Credential()),
     ],
 )
-def test_where_a_handshake_carries_it(
+def test_where_a_handshake_carries_its_credential(
     target: str, header: str | None, subprotocols: list[str], expected: Credential
 ) -> None:
     assert of_handshake(target, header, subprotocols) == expected

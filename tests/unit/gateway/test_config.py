@@ -1,4 +1,4 @@
-"""Settings: what wins over what, what is refused, and how that is said."""
+"""Settings: their precedence, the values that are refused, and the errors for them."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def test_flag_wins_over_environment_over_file_over_default(tmp_path: Path) -> No
     assert (config.http_port, config.ws_port, config.wss_port, config.drain_s) == (3, 2, 1, 7.0)
 
 
-def test_names_that_others_rely_on() -> None:
+def test_variable_names_that_deployments_rely_on() -> None:
     environment = {
         "GATEWAY_STT_WORKERS": "a:1, b:2",
         "GATEWAY_VISION_WORKERS": "dns:///vision:50052",
@@ -37,7 +37,7 @@ def test_names_that_others_rely_on() -> None:
     assert config.store == "memory://"
 
 
-def test_switches_come_bare_or_with_a_word() -> None:
+def test_switches_work_with_and_without_a_value() -> None:
     assert load(["--worker-plaintext"], {}).worker_plaintext
     assert not load([], {"GATEWAY_WORKER_PLAINTEXT": "false"}).worker_plaintext
     assert load([], {"GATEWAY_WORKER_PLAINTEXT": "1"}).worker_plaintext
@@ -77,7 +77,7 @@ def test_help_lists_every_setting_with_variable_and_default(capsys: pytest.Captu
         ({"http_host": "0.0.0.0", **KEY}, "http_host"),
     ],
 )
-def test_bad_settings_are_named(values: dict[str, str], setting: str) -> None:
+def test_errors_name_the_invalid_setting(values: dict[str, str], setting: str) -> None:
     with pytest.raises(SettingError) as refused:
         from_values(GatewayConfig, values)
     assert refused.value.setting == setting
@@ -119,7 +119,7 @@ def test_sqlite_urls(url: str, path: str) -> None:
     assert sqlite_path(url) == Path(path)
 
 
-def test_what_workers_are_given_follows_the_settings() -> None:
+def test_the_upstream_configuration_follows_the_settings() -> None:
     values = {
         "worker_hung_s": "5",
         "worker_attempts": "3",

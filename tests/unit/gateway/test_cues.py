@@ -1,4 +1,4 @@
-"""Captions as a reader gets them: the gateway and the client cut them alike, and no word is lost in the cutting."""
+"""Captions: the gateway and the client make the same cuts, and no word is lost."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def update(number: int, piece: gateway.Piece) -> TranscriptUpdate:
 
 
 @given(PIECES)
-def test_gateway_and_client_cut_alike(raw: list[tuple[int, int, str, str]]) -> None:
+def test_gateway_and_client_make_the_same_cuts(raw: list[tuple[int, int, str, str]]) -> None:
     pieces = placed(raw)
     updates = [update(number, piece) for number, piece in enumerate(pieces, start=1)]
     assert [cue[:3] for cue in gateway.cues(pieces)] == [tuple(cue) for cue in client.cues(updates)]

@@ -1,4 +1,4 @@
-"""What is told about a running gateway, and what never is."""
+"""What logs and metrics contain, and what they never contain."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ from gateway.metrics import Metrics
 
 
 @pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
+def _restore_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -37,7 +37,7 @@ def test_json_lines_without_secrets_or_speech(capsys: pytest.CaptureFixture[str]
     assert "hidden" not in json.dumps(lines)
 
 
-def test_an_error_is_told_by_class_and_place_never_by_its_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_is_logged_with_class_and_place_but_without_its_text(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", "json")
     for log in (structlog.get_logger(), logging.getLogger("some.library")):
         try:
@@ -59,7 +59,7 @@ def test_console(capsys: pytest.CaptureFixture[str]) -> None:
     assert "hidden" not in shown
 
 
-def test_upstream_reports_become_samples() -> None:
+def test_upstream_metrics_become_samples() -> None:
     metrics = Metrics()
     stt = task_pb2.SERVICE_TYPE_STT
     metrics.stream_opened(stt)

@@ -43,7 +43,7 @@ def acknowledge(received: int, **more: Any) -> Acknowledge:
 async def drained(outbox: Outbox) -> list[dict[str, Any]]:
     outbox.close(1000, "done")
     found = []
-    while isinstance(entry := await outbox.take(), Outgoing):
+    while isinstance(entry := await outbox.next_entry(), Outgoing):
         found.append(json.loads(entry.payload))
     return found
 
@@ -52,7 +52,7 @@ async def names(outbox: Outbox) -> list[tuple[int, int]]:
     return [(m["data"]["segment_id"], m["data"]["revision"]) for m in await drained(outbox)]
 
 
-async def test_a_newer_interim_takes_the_place_of_an_unsent_older_one() -> None:
+async def test_a_newer_interim_replaces_an_unsent_older_one() -> None:
     outbox = Outbox(10, 10_000)
     outbox.put(transcript(1, 1))
     outbox.put(transcript(2, 1))
@@ -82,12 +82,12 @@ async def test_a_message_keeps_the_write_it_waits_for() -> None:
     outbox = Outbox(10, 10_000)
     write: Future[None] = Future()
     outbox.put(Pong(data={}), write)
-    entry = await outbox.take()
+    entry = await outbox.next_entry()
     assert isinstance(entry, Outgoing)
     assert entry.after is write
 
 
-async def test_a_message_is_stamped_as_it_leaves() -> None:
+async def test_every_message_is_stamped_with_its_own_time() -> None:
     now = 1_739_592_334.9
     outbox = Outbox(10, 10_000, lambda: now)
     outbox.put(Pong(data={}))
@@ -101,20 +101,20 @@ async def test_beyond_the_bound_the_socket_is_closed() -> None:
         for number in range(5):
             outbox.put(transcript(number, 1, final=True))
         assert outbox.overflowed
-        assert await outbox.take() == Closing(1008, "the client does not read")
-        assert (await outbox.decided()).code == 1008
+        assert await outbox.next_entry() == Closing(1008, "the client does not read its messages")
+        assert (await outbox.wait_for_close()).code == 1008
         assert len(outbox) == 0
 
 
-async def test_what_waits_goes_before_the_close_and_nothing_after() -> None:
+async def test_waiting_messages_are_sent_before_the_close_and_nothing_after_it() -> None:
     outbox = Outbox(10, 10_000)
     outbox.put(transcript(1, 1, final=True))
     outbox.close(1012, "restart")
     outbox.close(1000, "later")
     outbox.put(transcript(2, 1, final=True))
-    assert isinstance(await outbox.take(), Outgoing)
-    assert await outbox.take() == Closing(1012, "restart")
-    assert await outbox.take() == Closing(1012, "restart")
+    assert isinstance(await outbox.next_entry(), Outgoing)
+    assert await outbox.next_entry() == Closing(1012, "restart")
+    assert await outbox.next_entry() == Closing(1012, "restart")
 
 
 messages = st.one_of(
@@ -149,15 +149,15 @@ async def test_finals_and_answers_are_never_lost_and_keep_their_order(puts: list
     assert found == expected
 
 
-async def test_what_was_taken_counts_as_unsent_until_the_next_is_taken() -> None:
+async def test_an_entry_counts_as_unsent_until_the_next_one_is_requested() -> None:
     outbox = Outbox(10, 10_000)
     first, second = transcript(1, 1, final=True), transcript(2, 1, final=True)
     outbox.put(first)
     outbox.put(second)
-    await outbox.take()
+    await outbox.next_entry()
     assert outbox.unsent() == [first, second]
-    await outbox.take()
+    await outbox.next_entry()
     assert outbox.unsent() == [second]
     outbox.close(1000, "done")
-    assert isinstance(await outbox.take(), Closing)
+    assert isinstance(await outbox.next_entry(), Closing)
     assert outbox.unsent() == []

@@ -1,4 +1,4 @@
-"""The certificate of wss: served as its files are, and kept where they cannot be used."""
+"""The certificate of wss: it follows its files, and stays in use while they are invalid."""
 
 import datetime as dt
 import ssl
@@ -20,7 +20,7 @@ def identity(folder: Path) -> certs.Identity:
 
 
 def served(context: ssl.SSLContext) -> bytes | None:
-    """The certificate (DER) that a handshake in memory is given."""
+    """The certificate (DER) that an in-memory handshake receives."""
     asking = ssl.create_default_context()
     asking.check_hostname, asking.verify_mode = False, ssl.CERT_NONE
     up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -37,7 +37,7 @@ def on_disk(files: certs.Identity) -> bytes:
     return x509.load_pem_x509_certificate(files.certificate.read_bytes()).public_bytes(Encoding.DER)
 
 
-def test_a_renewed_certificate_is_served_once_both_files_are_there(tmp_path: Path) -> None:
+def test_a_renewed_certificate_is_served_once_both_files_are_complete(tmp_path: Path) -> None:
     files, newer = identity(tmp_path / "old"), identity(tmp_path / "new")
     tls = ServerTls(files.certificate, files.key)
     first = on_disk(files)
@@ -53,7 +53,7 @@ def test_a_renewed_certificate_is_served_once_both_files_are_there(tmp_path: Pat
     assert served(tls.context) == on_disk(newer)
 
 
-def test_files_that_are_gone_change_nothing(tmp_path: Path) -> None:
+def test_missing_files_change_nothing(tmp_path: Path) -> None:
     files = identity(tmp_path)
     tls = ServerTls(files.certificate, files.key)
     first = on_disk(files)
@@ -62,7 +62,7 @@ def test_files_that_are_gone_change_nothing(tmp_path: Path) -> None:
     assert served(tls.context) == first
 
 
-def test_a_certificate_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_certificate_is_refused(tmp_path: Path) -> None:
     files = identity(tmp_path)
     files.certificate.write_text("nothing")
     with pytest.raises(ssl.SSLError):

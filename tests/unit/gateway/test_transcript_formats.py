@@ -1,4 +1,4 @@
-"""The shapes in which a transcript is read."""
+"""The formats of a transcript."""
 
 import json
 
@@ -34,11 +34,11 @@ def test_srt_places_later_streams_where_they_began() -> None:
 
 
 def test_vtt_escapes() -> None:
-    body = render(TRANSCRIPT.only("abc"), "vtt").body
+    body = render(TRANSCRIPT.for_stream("abc"), "vtt").body
     assert body.startswith("WEBVTT\n\n00:00:00.000 --> 00:00:01.234\nBonjour &lt;toi&gt; &amp; --&gt; moi\n\n")
 
 
-def test_json_holds_everything() -> None:
+def test_json_contains_everything() -> None:
     body = json.loads(render(TRANSCRIPT, "json").body)
     assert body["session_id"] == "s1"
     assert [stream["stream_id"] for stream in body["streams"]] == ["abc", "def"]
@@ -53,12 +53,12 @@ def test_json_holds_everything() -> None:
 
 
 def test_talkup() -> None:
-    body = json.loads(render(TRANSCRIPT.only("def"), "talkup").body)
+    body = json.loads(render(TRANSCRIPT.for_stream("def"), "talkup").body)
     assert body == {"transcripts": [{"content": "Oui.", "who_stated": "user"}]}
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_nothing_said_is_no_error(name: str) -> None:
+def test_an_empty_transcript_is_not_an_error(name: str) -> None:
     assert render(Transcript("s1", 0.0), name).content_type == FORMATS[name][0]
 
 

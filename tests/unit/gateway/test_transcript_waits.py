@@ -1,4 +1,4 @@
-"""Waiting for a transcript to grow, where the session's memory is ahead of the store."""
+"""Waiting for a transcript to grow while the session's memory is ahead of the store."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from gateway.long_poll import MAX_WAIT_S, LongPolls
 from gateway.transcript_formats import Rendered
 
 
-async def test_a_final_that_is_still_on_its_way_to_the_store_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The store is not looked at without a reason here: one further look is all that finds it."""
+async def test_the_store_is_read_again_if_it_lags_behind_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here the store is read only for a reason: one more read is all that finds the final."""
     monkeypatch.setattr(long_poll, "READ_S", 10 * MAX_WAIT_S)
     stream = SimpleNamespace(stream_id="a", segments=SimpleNamespace(count=0), ended_message=None)
     runner = SimpleNamespace(session=SimpleNamespace(streams={"a": stream}))
@@ -27,5 +27,5 @@ async def test_a_final_that_is_still_on_its_way_to_the_store_is_read_again(monke
 
     async with asyncio.timeout(MAX_WAIT_S / 2):
         known = [Rendered("text/plain", "before").tag]
-        found = await LongPolls(directory).until_new("s", known, MAX_WAIT_S, read)
+        found = await LongPolls(directory).wait_until_new("s", known, MAX_WAIT_S, read)
     assert found.body == "after"

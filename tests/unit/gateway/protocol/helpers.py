@@ -1,4 +1,4 @@
-"""Feeding a session and reading what it wants: the words in which the protocol tests are written."""
+"""Helpers of the protocol tests: they send frames to a session and read its actions."""
 
 from __future__ import annotations
 

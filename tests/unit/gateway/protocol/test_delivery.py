@@ -1,4 +1,4 @@
-"""What must arrive, what a newer message replaces, and what a client that returned has missed."""
+"""What must arrive, what a newer message replaces, and what a returning client has missed."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def test_what_must_arrive() -> None:
     assert not any(must_arrive(message) for message in (update(1, is_final=False), acknowledge(flush_id=1), PONG))
 
 
-def test_a_backlog_is_told_once_unsent_messages_first() -> None:
+def test_a_backlog_is_sent_once_with_unsent_messages_first() -> None:
     backlog = Backlog(10)
     backlog.keep_unsent([PONG, update(1, is_final=True), update(2, is_final=False), ERROR])
-    assert backlog.take_missed({}, {}) == [update(1, is_final=True), ERROR]
-    assert backlog.take_missed({}, {}) == []
+    assert backlog.pop_missed({}, {}) == [update(1, is_final=True), ERROR]
+    assert backlog.pop_missed({}, {}) == []
 
 
 def stream_with_finals(count: int) -> Session:
@@ -82,7 +82,7 @@ def test_unsent_messages_come_before_those_that_came_while_there_was_no_socket()
     assert back(session) == [("session", None), ("transcript_update", "t2"), ("transcript_update", "t3")]
 
 
-def test_a_client_s_own_account_covers_its_streams_and_nothing_else() -> None:
+def test_a_client_s_report_covers_its_streams_and_nothing_else() -> None:
     session = stream_with_finals(2)
     session.disconnected(
         T0, is_clean=False, unsent=[update(2, is_final=True), update(9, is_final=True, stream_id="b"), ERROR]
@@ -97,14 +97,14 @@ def test_a_client_s_own_account_covers_its_streams_and_nothing_else() -> None:
     ]
 
 
-def test_a_newer_socket_gets_what_the_superseded_one_did_not_send_but_not_its_farewell() -> None:
+def test_a_newer_socket_gets_what_the_superseded_one_did_not_send_except_its_error() -> None:
     session = stream_with_finals(1)
-    farewell = session.superseded(T0, unsent=[update(1, is_final=True)])
-    assert [message["data"]["code"] for message in sent(farewell)] == ["superseded"]
+    error = session.superseded(T0, unsent=[update(1, is_final=True)])
+    assert [message["data"]["code"] for message in sent(error)] == ["superseded"]
     assert back(session) == [("session", None), ("transcript_update", "t1")]
 
 
-def test_of_what_comes_without_a_socket_the_newest_are_kept() -> None:
+def test_without_a_socket_the_newest_messages_are_kept() -> None:
     session = stream_with_finals(0)
     session.disconnected(T0, is_clean=False)
     for number in range(1, 8):

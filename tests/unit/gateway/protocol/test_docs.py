@@ -1,4 +1,4 @@
-"""docs/protocol.md: its tables are the code's, its examples are run."""
+"""docs/protocol.md: its tables match the code, and its examples run."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ TABLES = {
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_tables_are_those_of_the_code(name: str) -> None:
+def test_tables_match_the_code(name: str) -> None:
     match = re.search(rf"<!-- {name} -->\n\n?(.*?)\n?<!-- /{name} -->", PAGE, re.DOTALL)
     assert match is not None
     assert match.group(1).strip() == TABLES[name].strip()
 
 
 def covers(whole: Any, part: Any) -> bool:
-    """Whether everything shown in an example stands in the real answer."""
+    """Whether the real answer contains everything that the example shows."""
     if isinstance(part, dict):
         return isinstance(whole, dict) and all(name in whole and covers(whole[name], part[name]) for name in part)
     return bool(whole == part)

@@ -1,4 +1,4 @@
-"""The invariant of the core: any text or bytes give actions, never an exception, and the session stays usable."""
+"""The invariant of the core: any text or bytes result in actions, never in an exception; the session stays usable."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ VALUES: tuple[Any, ...] = (
 
 
 def check(actions: list[Action]) -> None:
-    """Actions are well formed: messages can be written, requests fit the contract."""
+    """Check that actions are well formed: messages can be encoded, requests fit the contract."""
     for action in actions:
         if isinstance(action, SendMessage):
             checked(json.loads(encode(action.message, T0)))
@@ -62,12 +62,12 @@ def check(actions: list[Action]) -> None:
 
 
 def check_usable(session: Session) -> None:
-    """The socket still works: a ping has its pong."""
+    """Check that the session still works: a ping gets its pong."""
     assert sent(text(session, T0 + 1e6, type="ping"), "pong")
 
 
 def frame(rng: random.Random) -> str | bytes:
-    """A frame that is nearly right."""
+    """An almost valid frame."""
     if rng.random() < 0.2:
         payload = rng.choice((EBML, BODY, b"", b"\x1a", b"OggS", rng.randbytes(rng.randrange(20))))
         tagged = encode_tagged(rng.randrange(4), rng.choice((0, 1, 2, 2**32 - 1)), payload)
@@ -105,7 +105,7 @@ def test_any_bytes(received: bytes, fmt: str) -> None:
 
 @fuzz(max_examples=6000)
 @given(st.integers(0, 2**64))
-def test_any_nearly_right_message(seed: int) -> None:
+def test_any_almost_valid_message(seed: int) -> None:
     rng = random.Random(seed)
     session = open_session()
     for received in (frame(rng) for _ in range(3)):

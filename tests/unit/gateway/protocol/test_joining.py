@@ -1,4 +1,4 @@
-"""How finals become one text."""
+"""Joining finals into one text."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,12 +10,12 @@ from workers.stt import words
 LANGUAGES = st.sampled_from(["en", "fr", "", "auto", *sorted(UNSPACED_LANGUAGES)])
 
 
-def test_the_rule_is_the_same_everywhere() -> None:
+def test_all_packages_use_the_same_rule() -> None:
     assert words.UNSPACED_LANGUAGES == UNSPACED_LANGUAGES == cues.UNSPACED_LANGUAGES
 
 
 @given(st.lists(st.text("ab ", max_size=4)), LANGUAGES)
-def test_within_one_language_it_is_the_workers_join(texts: list[str], language: str) -> None:
+def test_within_one_language_it_joins_like_the_worker(texts: list[str], language: str) -> None:
     stripped = [text.strip() for text in texts]
     assert join_finals((text, language) for text in texts) == words.join_finals(stripped, language)
 

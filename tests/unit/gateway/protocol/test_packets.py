@@ -16,22 +16,22 @@ def packet(payload: bytes, stream_id: str | None = None) -> MediaPacket:
 def test_the_first_packet_begins_a_stream_and_the_next_ones_belong_to_it() -> None:
     packets = PacketStreams()
     assert packets.route(packet(BODY), []) == BeginStream(StreamStart(format=WEBM), None)
-    packets.begun("audio", "audio-1")
+    packets.set_current("audio", "audio-1")
     assert packets.route(packet(BODY), ["audio-1", "other"]) == ToStream("audio-1")
 
 
 def test_after_its_end_only_a_header_begins_another_and_orphans_are_reported_once() -> None:
     packets = PacketStreams()
-    packets.begun("audio", "audio-1")
+    packets.set_current("audio", "audio-1")
     assert packets.route(packet(BODY), []) == OrphanPacket(is_first=True)
     assert packets.route(packet(BODY), []) == OrphanPacket(is_first=False)
     assert isinstance(packets.route(packet(EBML), []), BeginStream)
-    packets.begun("audio", "audio-2")
+    packets.set_current("audio", "audio-2")
     assert packets.route(packet(BODY), []) == OrphanPacket(is_first=True)
 
 
 def test_a_packet_that_names_its_stream_goes_there() -> None:
     packets = PacketStreams()
-    packets.begun("audio", "audio-1")
+    packets.set_current("audio", "audio-1")
     assert packets.route(packet(BODY, "mine"), ["audio-1"]) == BeginStream(StreamStart(format=WEBM), "mine")
     assert packets.route(packet(BODY, "mine"), ["audio-1", "mine"]) == ToStream("mine")

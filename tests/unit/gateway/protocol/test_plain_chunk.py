@@ -1,4 +1,4 @@
-"""Frames of the plain form are read in one step, with the result that the long way gives for every frame."""
+"""Frames in the plain form are decoded in one step, with the same result as field by field."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from gateway.protocol.plain_chunk import decode_plain
 from tests.unit.gateway.protocol.helpers import b64
 
 MAX_CHUNK_BYTES = 64
-# JSON may begin with blanks. Behind so many, the type is not where the quick reader looks for it.
-LONG_WAY = " " * 64
+# JSON may begin with spaces. After this many, the type is not where the fast decoder looks for it.
+NOT_PLAIN = " " * 64
 
 payloads = (
     st.binary(max_size=80).map(b64) | st.text("QUJD+/-_= \n", max_size=12) | st.sampled_from(["data:x;base64,QQ=="])
@@ -41,11 +41,11 @@ frames = st.fixed_dictionaries(
 
 
 @given(frames)
-def test_both_ways_of_reading_agree(frame: dict[str, Any]) -> None:
+def test_both_decoders_agree(frame: dict[str, Any]) -> None:
     text = json.dumps(frame)
-    assert decode_plain(LONG_WAY + text) is None
-    quick = decode_text(text, max_chunk_bytes=MAX_CHUNK_BYTES)
-    assert quick == decode_text(LONG_WAY + text, max_chunk_bytes=MAX_CHUNK_BYTES)
+    assert decode_plain(NOT_PLAIN + text) is None
+    fast = decode_text(text, max_chunk_bytes=MAX_CHUNK_BYTES)
+    assert fast == decode_text(NOT_PLAIN + text, max_chunk_bytes=MAX_CHUNK_BYTES)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_both_ways_of_reading_agree(frame: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_the_documented_form_is_read_in_one_step(frame: dict[str, Any], message: StreamChunk | MediaPacket) -> None:
+def test_the_documented_form_is_decoded_in_one_step(frame: dict[str, Any], message: StreamChunk | MediaPacket) -> None:
     text = json.dumps(frame)
     assert decode_plain(text) is not None
     assert decode_text(text, max_chunk_bytes=MAX_CHUNK_BYTES) == message
@@ -81,5 +81,5 @@ def test_base64_of_any_alphabet_and_padding(payload: bytes) -> None:
         base64.b64encode(payload).rstrip(b"="),
     ):
         text = json.dumps({"type": "stream_chunk", "payload": encoded.decode()})
-        read = decode_text(text, max_chunk_bytes=80)
-        assert read == StreamChunk(payload=payload)
+        decoded = decode_text(text, max_chunk_bytes=80)
+        assert decoded == StreamChunk(payload=payload)

@@ -1,4 +1,4 @@
-"""The specification: valid by its own standards, complete, and never poorer than version 1.0 was."""
+"""The specification: valid by its own standards, complete, and backward compatible with version 1.0."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ PUBLISHED = ROOT / "clients" / "typescript" / "schema"
 Schema = dict[str, Any]
 
 
-def losses(old: Schema, new: Schema, *, to_client: bool) -> list[str]:
+def incompatibilities(old: Schema, new: Schema, *, to_client: bool) -> list[str]:
     """What a client written against `old` would miss in `new`.
 
-    Of messages to the client: a field gone or no longer certain, another type. Of messages from it: a field no longer
-    taken, a field now required, an allowed value no longer allowed.
+    In messages to the client: a removed field, a field that is no longer guaranteed, a changed type. In messages from
+    the client: a field that is no longer accepted, a field that is now required, a value that is no longer allowed.
     """
     found = []
     for name, definition in old.items():
@@ -45,9 +45,9 @@ def losses(old: Schema, new: Schema, *, to_client: bool) -> list[str]:
 
 
 @pytest.mark.parametrize("name", SCHEMA_NAMES)
-def test_nothing_of_version_1_is_lost(name: str) -> None:
+def test_nothing_of_version_1_is_missing(name: str) -> None:
     old = json.loads(BASELINE.read_text())[name]
-    assert losses(old, schema(name)["$defs"], to_client=name == "server.json") == []
+    assert incompatibilities(old, schema(name)["$defs"], to_client=name == "server.json") == []
 
 
 def test_a_removed_field_is_noticed() -> None:
@@ -55,7 +55,7 @@ def test_a_removed_field_is_noticed() -> None:
     new = deepcopy(schema("server.json")["$defs"])
     del new["TranscriptData"]["properties"]["stable_chars"]
     new["Acknowledge"]["required"].remove("stream_id")
-    assert losses(old, new, to_client=True) == [
+    assert incompatibilities(old, new, to_client=True) == [
         "Acknowledge.stream_id: required was changed",
         "TranscriptData.stable_chars is gone",
     ]
@@ -93,7 +93,7 @@ def test_what_clients_send_is_valid() -> None:
     assert not validator.is_valid({"type": "stream_start", "language": "not a language"})
 
 
-def test_an_undocumented_or_missing_field_is_a_fault() -> None:
+def test_an_undocumented_or_missing_field_is_an_error() -> None:
     pong: Schema = {"type": "pong", "timestamp": 1, "protocol_version": "1.0", "data": {}}
     assert checked(pong) is pong
     for broken in ({**pong, "more": 1}, {name: pong[name] for name in pong if name != "protocol_version"}):
@@ -101,7 +101,7 @@ def test_an_undocumented_or_missing_field_is_a_fault() -> None:
             checked(broken)
 
 
-def test_what_fakes_say_is_whole() -> None:
+def test_messages_of_fakes_are_complete() -> None:
     message = spoken("transcript_update", {"stream_id": "a", "text": "so it is", "is_final": True})
     assert message["text"] == message["data"]["text"] == "so it is"
     assert message["data"]["words"] == []
@@ -109,7 +109,7 @@ def test_what_fakes_say_is_whole() -> None:
         spoken("transcript_update", {"stream_id": "a", "loudness": 1})
 
 
-def test_what_a_client_hears_is_held_to_the_specification() -> None:
+def test_messages_to_a_client_are_checked_against_the_specification() -> None:
     whole = spoken("transcript_update", {"stream_id": "a", "confidence": 0.5})
     unknown = {**whole, "data": {**whole["data"], "loudness": 1}}
     lacking = {**whole, "data": {name: value for name, value in whole["data"].items() if name != "stable_chars"}}
@@ -122,7 +122,7 @@ def test_what_a_client_hears_is_held_to_the_specification() -> None:
         assert len(ledger.faults) == count
 
 
-def test_the_asyncapi_document_refers_to_what_it_holds() -> None:
+def test_references_in_the_asyncapi_document_resolve() -> None:
     document = asyncapi("wss://gateway.example:8443/ws")
     assert document["servers"]["gateway"]["host"] == "gateway.example:8443"
     assert document["servers"]["gateway"]["pathname"] == "/ws"

@@ -1,4 +1,4 @@
-"""Invariants of the sequencer: order, once each, every hole told once."""
+"""Invariants of the sequencer: chunks come out in order and once, and every hole is reported once."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def sequencer(*, packets: bool = False, headers: bool = True, limits: Limits = L
     return Sequencer(limits, packets=packets, headers=headers)
 
 
-def offer(feed: Sequencer, sequence: int | None, payload: bytes, now: float) -> list[SequenceEvent]:
-    return feed.offer(Chunk(feed.next_untaken if sequence is None else sequence, payload, None, now))
+def offer(order: Sequencer, sequence: int | None, payload: bytes, now: float) -> list[SequenceEvent]:
+    return order.offer(Chunk(order.next_unused if sequence is None else sequence, payload, None, now))
 
 
 def pieces(events: list[SequenceEvent]) -> list[tuple[int, bytes]]:
@@ -37,7 +37,7 @@ def body(number: int) -> bytes:
 
 @st.composite
 def deliveries(draw: st.DrawFn) -> tuple[int, list[int]]:
-    """A count of chunks, and their numbers shuffled within the window, some of them twice."""
+    """A number of chunks, and their sequences shuffled within the window, some of them twice."""
     total = draw(st.integers(1, 60))
     seed = draw(st.integers(0, 2**32))
     rng = random.Random(seed)
@@ -51,30 +51,30 @@ def deliveries(draw: st.DrawFn) -> tuple[int, list[int]]:
 @given(deliveries(), st.booleans())
 def test_any_order_within_the_window_gives_the_same_bytes_once(delivery: tuple[int, list[int]], packets: bool) -> None:
     total, numbers = delivery
-    feed = sequencer(packets=packets, headers=False)
+    order = sequencer(packets=packets, headers=False)
     events: list[SequenceEvent] = []
     for number in numbers:
-        events += offer(feed, number, body(number), 0.0)
+        events += offer(order, number, body(number), 0.0)
     assert pieces(events) == [(number, body(number)) for number in range(total)]
     assert sum(isinstance(event, Duplicate) for event in events) == len(numbers) - total
     assert not [event for event in events if isinstance(event, Gap | Stale)]
-    assert feed.deadline() is None
+    assert order.deadline() is None
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.integers(2, 60), st.sets(st.integers(1, 59), max_size=20), st.integers(0, 2**32))
-def test_every_hole_is_told_once(total: int, lost: set[int], seed: int) -> None:
+def test_every_hole_is_reported_once(total: int, lost: set[int], seed: int) -> None:
     rng = random.Random(seed)
     kept = [number for number in range(total) if number not in lost]
-    feed, events, now = sequencer(), [], 0.0
+    order, events, now = sequencer(), [], 0.0
     for number in sorted(kept, key=lambda number: number + rng.random() * 4):
-        events += offer(feed, number, body(number), now)
+        events += offer(order, number, body(number), now)
         now += 0.01
-    events += feed.poll(now + 10)
-    events += feed.drain()
+    events += order.poll(now + 10)
+    events += order.drain()
     assert [number for number, _ in pieces(events)] == kept
-    told = [n for event in events if isinstance(event, Gap) for n in range(event.first, event.last + 1)]
-    assert told == sorted(number for number in lost if number < kept[-1])
+    reported = [n for event in events if isinstance(event, Gap) for n in range(event.first, event.last + 1)]
+    assert reported == sorted(number for number in lost if number < kept[-1])
     behind = [after for gap, after in pairwise(events) if isinstance(gap, Gap)]
     assert [chunk.sequence for chunk in behind if isinstance(chunk, Chunk)] == [
         event.last + 1 for event in events if isinstance(event, Gap)
@@ -94,111 +94,111 @@ def test_every_hole_is_told_once(total: int, lost: set[int], seed: int) -> None:
         max_size=80,
     ),
 )
-def test_whatever_comes_the_window_stays_bounded(
+def test_the_window_stays_bounded_whatever_arrives(
     packets: bool, headers: bool, offers: list[tuple[int | None, bytes, float]]
 ) -> None:
-    feed, now, forwarded = sequencer(packets=packets, headers=headers), 0.0, 0
+    order, now, forwarded = sequencer(packets=packets, headers=headers), 0.0, 0
     for number, payload, step in offers:
         now += step
-        forwarded += len(pieces(offer(feed, number, payload, now)))
-        forwarded += len(pieces(feed.poll(now)))
-        assert len(feed._held) <= WINDOW
-        due = feed.deadline()
+        forwarded += len(pieces(offer(order, number, payload, now)))
+        forwarded += len(pieces(order.poll(now)))
+        assert len(order._held) <= WINDOW
+        due = order.deadline()
         assert due is None or due > now
-    forwarded += len(pieces(feed.drain()))
+    forwarded += len(pieces(order.drain()))
     assert forwarded <= len(offers)
-    assert feed._held_bytes == 0
+    assert order._held_bytes == 0
 
 
-def test_a_hole_is_given_up_after_its_time_and_told_once() -> None:
-    feed = sequencer()
-    assert pieces(offer(feed, 0, EBML, 0.0)) == [(0, EBML)]
-    assert offer(feed, 3, body(3), 1.0) == []
-    assert feed.deadline() == 3.0
-    assert feed.poll(2.9) == []
-    assert feed.poll(3.0) == [Gap(1, 2), Chunk(3, body(3))]
-    assert offer(feed, 1, body(1), 3.1) == [Duplicate(1)]
-    assert feed.next_sequence == 4
+def test_a_hole_is_given_up_after_its_time_and_reported_once() -> None:
+    order = sequencer()
+    assert pieces(offer(order, 0, EBML, 0.0)) == [(0, EBML)]
+    assert offer(order, 3, body(3), 1.0) == []
+    assert order.deadline() == 3.0
+    assert order.poll(2.9) == []
+    assert order.poll(3.0) == [Gap(1, 2), Chunk(3, body(3))]
+    assert offer(order, 1, body(1), 3.1) == [Duplicate(1)]
+    assert order.next_sequence == 4
 
 
 def test_a_full_window_gives_up_at_once() -> None:
-    feed = sequencer()
-    offer(feed, 0, EBML, 0.0)
-    events = [event for number in range(2, 2 + WINDOW + 1) for event in offer(feed, number, b"x", 0.0)]
+    order = sequencer()
+    offer(order, 0, EBML, 0.0)
+    events = [event for number in range(2, 2 + WINDOW + 1) for event in offer(order, number, b"x", 0.0)]
     assert events[0] == Gap(1, 1)
     assert len(pieces(events)) == WINDOW + 1
 
 
 def test_the_window_is_bounded_in_bytes() -> None:
-    feed = sequencer(limits=Limits(window_bytes=100))
-    offer(feed, 0, EBML, 0.0)
-    assert offer(feed, 2, bytes(60), 0.0) == []
-    assert offer(feed, 3, bytes(60), 0.0)[0] == Gap(1, 1)
+    order = sequencer(limits=Limits(window_bytes=100))
+    offer(order, 0, EBML, 0.0)
+    assert offer(order, 2, bytes(60), 0.0) == []
+    assert offer(order, 3, bytes(60), 0.0)[0] == Gap(1, 1)
 
 
 def test_a_stream_may_begin_at_any_number() -> None:
-    feed = sequencer(headers=False)
-    assert offer(feed, 12, body(12), 0.0) == []
-    assert offer(feed, 13, body(13), 0.1) == []
-    assert feed.poll(2.0) == [Chunk(12, body(12)), Chunk(13, body(13))]
+    order = sequencer(headers=False)
+    assert offer(order, 12, body(12), 0.0) == []
+    assert offer(order, 13, body(13), 0.1) == []
+    assert order.poll(2.0) == [Chunk(12, body(12)), Chunk(13, body(13))]
 
 
-def test_a_header_tells_the_first_number_at_once() -> None:
+def test_a_header_fixes_the_first_number_at_once() -> None:
     assert pieces(offer(sequencer(), 1, EBML, 0.0)) == [(1, EBML)]
 
 
-def test_absent_numbers_count_on() -> None:
-    feed = sequencer()
-    numbers = [number for _ in range(3) for number, _ in pieces(offer(feed, None, BODY, 0.0))]
+def test_chunks_without_numbers_continue_the_numbering() -> None:
+    order = sequencer()
+    numbers = [number for _ in range(3) for number, _ in pieces(offer(order, None, BODY, 0.0))]
     assert numbers == [0, 1, 2]
-    offer(feed, 5, BODY, 0.0)
-    offer(feed, None, BODY, 0.0)
-    assert [number for number, _ in pieces(feed.drain())] == [5, 6]
+    offer(order, 5, BODY, 0.0)
+    offer(order, None, BODY, 0.0)
+    assert [number for number, _ in pieces(order.drain())] == [5, 6]
 
 
 def test_a_pause_stops_the_clock() -> None:
-    feed = sequencer()
-    offer(feed, 0, EBML, 0.0)
-    offer(feed, 2, body(2), 0.0)
-    feed.pause()
-    assert feed.poll(100.0) == []
-    feed.proceed(100.0)
-    assert feed.deadline() == 102.0
-    assert [number for number, _ in pieces(offer(feed, 1, body(1), 101.0))] == [1, 2]
+    order = sequencer()
+    offer(order, 0, EBML, 0.0)
+    offer(order, 2, body(2), 0.0)
+    order.pause()
+    assert order.poll(100.0) == []
+    order.proceed(100.0)
+    assert order.deadline() == 102.0
+    assert [number for number, _ in pieces(offer(order, 1, body(1), 101.0))] == [1, 2]
 
 
 def test_a_restarted_recorder_begins_a_new_numbering() -> None:
-    feed = sequencer(packets=True)
+    order = sequencer(packets=True)
     for number, payload in enumerate([EBML, body(1), body(2)]):
-        offer(feed, number, payload, 0.0)
+        offer(order, number, payload, 0.0)
     again = EBML[:-1] + b"!"
-    assert pieces(offer(feed, 0, again, 1.0)) == [(0, again)]
-    assert pieces(offer(feed, 1, body(11), 1.0)) == [(1, body(11))]
+    assert pieces(offer(order, 0, again, 1.0)) == [(0, again)]
+    assert pieces(offer(order, 1, body(11), 1.0)) == [(1, body(11))]
 
 
-def test_a_late_blob_with_the_new_number_0_goes_on_and_number_1_follows() -> None:
-    feed = sequencer(packets=True)
+def test_a_late_blob_with_the_new_number_0_passes_and_number_1_follows() -> None:
+    order = sequencer(packets=True)
     for number, payload in enumerate([EBML, body(1), body(2)]):
-        offer(feed, number, payload, 0.0)
-    assert pieces(offer(feed, 0, body(3), 1.0)) == [(0, body(3))]
-    assert pieces(offer(feed, 1, EBML, 1.0)) == [(1, EBML)]
+        offer(order, number, payload, 0.0)
+    assert pieces(offer(order, 0, body(3), 1.0)) == [(0, body(3))]
+    assert pieces(offer(order, 1, EBML, 1.0)) == [(1, EBML)]
 
 
 def test_a_queued_chunk_that_arrives_first_is_stale() -> None:
-    feed = sequencer(packets=True)
-    assert offer(feed, 37, body(37), 0.0) == []
-    assert offer(feed, 0, EBML, 0.5) == [Stale(37), Chunk(0, EBML)]
-    assert pieces(offer(feed, 1, body(1), 0.6)) == [(1, body(1))]
+    order = sequencer(packets=True)
+    assert offer(order, 37, body(37), 0.0) == []
+    assert offer(order, 0, EBML, 0.5) == [Stale(37), Chunk(0, EBML)]
+    assert pieces(offer(order, 1, body(1), 0.6)) == [(1, body(1))]
 
 
-def test_a_started_stream_takes_passed_numbers_as_duplicates_unless_a_header_differs() -> None:
-    feed = sequencer()
-    offer(feed, 0, EBML, 0.0)
-    offer(feed, 1, body(1), 0.0)
-    assert offer(feed, 0, EBML, 0.0) == [Duplicate(0)]
-    assert offer(feed, 1, body(9), 0.0) == [Duplicate(1)]
+def test_a_started_stream_treats_old_numbers_as_duplicates_unless_a_header_differs() -> None:
+    order = sequencer()
+    offer(order, 0, EBML, 0.0)
+    offer(order, 1, body(1), 0.0)
+    assert offer(order, 0, EBML, 0.0) == [Duplicate(0)]
+    assert offer(order, 1, body(9), 0.0) == [Duplicate(1)]
     other = EBML + b"more"
-    assert pieces(offer(feed, 0, other, 0.0)) == [(0, other)]
+    assert pieces(offer(order, 0, other, 0.0)) == [(0, other)]
 
 
 MAGICS = [
@@ -224,7 +224,7 @@ def test_magics(data: bytes, match: HeaderMatch) -> None:
 @pytest.mark.parametrize(
     "data", [b"fLaC\x00", b"ID3\x04", b"\xff\xfb\x90", b"\xff\xd8\xff\xe0", b"RIFF\x10\x00\x00\x00WEBP"]
 )
-def test_magics_that_only_sniffing_knows(data: bytes) -> None:
+def test_magics_that_only_sniffing_recognises(data: bytes) -> None:
     assert match_header(data) is HeaderMatch.NO
     assert match_media(data) is HeaderMatch.FULL
     assert match_media(data[:1]) is HeaderMatch.PARTIAL

@@ -1,4 +1,4 @@
-"""The session as a client and a worker meet it: feed, compare."""
+"""The session as a client and a worker see it: frames and results in, actions out."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_ping_echoes_talkups_payload_and_other_data() -> None:
     assert pong["data"]["echo"] == "abc"
 
 
-def test_status_tells_services_session_and_limits() -> None:
+def test_status_reports_services_session_and_limits() -> None:
     session = open_session()
     started(session)
     service = m.ServiceStatus(service="stt", workers_total=2, workers_serving=1, free_slots=3, models=["base"])
@@ -184,7 +184,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("frame", "code", "field"), BAD)
-def test_bad_input_has_its_code_and_field_and_disturbs_nobody(frame: str, code: str, field: str | None) -> None:
+def test_bad_input_gets_its_code_and_field_and_disturbs_no_stream(frame: str, code: str, field: str | None) -> None:
     session = open_session()
     started(session)
     (error,) = sent(session.receive_text(frame, T0))
@@ -307,7 +307,7 @@ def test_a_final_comes_once_and_nothing_of_its_segment_after_it() -> None:
     assert revisions == [1, 2, 3, 9]
 
 
-def test_interims_only_where_wanted() -> None:
+def test_interims_only_if_requested() -> None:
     session = open_session()
     started(session, interim_results=False)
     assert session.receive_result(key(), transcript(1, "one"), T0) == []
@@ -337,7 +337,7 @@ def test_a_duplicate_is_dropped_and_acknowledged() -> None:
     assert sent(session.tick(T0 + 2.5), "acknowledge")[0]["data"]["received"] == 0
 
 
-def test_a_gap_is_told_with_its_ends_and_handed_to_the_worker() -> None:
+def test_a_gap_is_reported_with_its_ends_and_passed_to_the_worker() -> None:
     session = open_session()
     started(session)
     chunk(session, 0, BODY)
@@ -381,7 +381,7 @@ def test_raw_and_tagged_binary_frames() -> None:
     assert errors(session.receive_binary(b"whose?", T0)) == ["bad_message"]
 
 
-def test_there_are_only_so_many_streams() -> None:
+def test_the_number_of_streams_is_limited() -> None:
     session = open_session(Limits(max_open_streams=2))
     started(session, "a")
     started(session, "b")
@@ -393,7 +393,7 @@ def test_there_are_only_so_many_streams() -> None:
     assert errors(started(session, "a")) == ["stream_exists"]
 
 
-def test_where_no_service_has_room_nothing_is_begun() -> None:
+def test_a_stream_does_not_start_if_no_service_has_room() -> None:
     waits: dict[int, int] = {STT: 2500}
     session = Session("s-1", busy=waits.get)
     session.connected(T0, resume_token="t", expires_at=0)
@@ -443,7 +443,7 @@ def test_video_with_speech_has_two_calls_and_one_end() -> None:
     assert sent(session.receive_result(key("a", STT), ended(), T0), "stream_ended")
 
 
-def test_drops_are_told_though_the_worker_that_counted_them_is_lost() -> None:
+def test_drops_are_reported_even_if_the_worker_that_counted_them_is_lost() -> None:
     session = open_session()
     started(session, format="image/jpeg")
     flow = task_pb2.Flow(frames_received=9, frames_analyzed=5)
@@ -455,7 +455,7 @@ def test_drops_are_told_though_the_worker_that_counted_them_is_lost() -> None:
     assert message["data"]["dropped"] == {"overload": 4, "stale": 0, "corrupt": 0}
 
 
-def test_damage_that_a_worker_counted_is_told_at_the_end() -> None:
+def test_damage_that_a_worker_counted_is_reported_at_the_end() -> None:
     session = open_session()
     started(session)
     text(session, T0, type="stream_end", stream_id="a")
@@ -474,7 +474,7 @@ def test_damage_that_a_worker_counted_is_told_at_the_end() -> None:
         (1_700_000_000_250, 1_700_000_000_250),
     ],
 )
-def test_pictures_carry_when_they_were_taken_and_when_they_came(timestamp: object, captured: int | None) -> None:
+def test_pictures_carry_when_they_were_taken_and_when_they_arrived(timestamp: object, captured: int | None) -> None:
     """Whole seconds do not say when a picture was taken."""
     session = open_session()
     started(session, format="image")
@@ -485,7 +485,7 @@ def test_pictures_carry_when_they_were_taken_and_when_they_came(timestamp: objec
     assert request.chunk.received_unix_ms == round(T0 * 1000)
 
 
-def test_the_sound_of_a_chunk_needs_no_time_of_its_coming() -> None:
+def test_audio_chunks_carry_no_arrival_time() -> None:
     session = open_session()
     started(session)
     (request,) = requests(chunk(session, 0, BODY))
@@ -493,7 +493,7 @@ def test_the_sound_of_a_chunk_needs_no_time_of_its_coming() -> None:
 
 
 @pytest.mark.parametrize(
-    ("named", "told"),
+    ("worker_field", "client_field"),
     [
         ("start.format.container", "format"),
         ("vision.max_fps", "max_fps"),
@@ -502,13 +502,15 @@ def test_the_sound_of_a_chunk_needs_no_time_of_its_coming() -> None:
         ("", None),
     ],
 )
-def test_a_worker_s_field_is_told_by_the_name_that_clients_know(named: str, told: str | None) -> None:
+def test_a_worker_s_field_is_reported_under_the_client_s_name_for_it(
+    worker_field: str, client_field: str | None
+) -> None:
     session = open_session()
     started(session)
     failure = failed(error_pb2.ERROR_CODE_BAD_MESSAGE, fatal=False)
-    failure.error.field = named
+    failure.error.field = worker_field
     (message,) = sent(session.receive_result(key(), failure, T0), "error")
-    assert message["data"].get("field") == told
+    assert message["data"].get("field") == client_field
 
 
 def test_a_stream_whose_every_service_failed_ends() -> None:
@@ -569,7 +571,7 @@ def test_vision_results_speech_events_and_flow() -> None:
     assert message["data"] == {"stream_id": "s", "event": "speech_ended", "media_time_ms": 9}
 
 
-def test_a_failover_is_told_and_counted() -> None:
+def test_a_failover_is_reported_and_counted() -> None:
     session = open_session()
     started(session)
     chunk(session, 12, BODY)
@@ -615,7 +617,7 @@ def test_a_header_in_one_byte_slices() -> None:
     assert [(sequence, new) for sequence, _, new, _ in again] == [(3, True), (4, False), (5, False)]
 
 
-def test_headerless_bytes_without_a_recording_are_one_orphan() -> None:
+def test_headerless_bytes_without_a_recording_are_reported_as_orphan_once() -> None:
     session = open_session()
     assert errors(packet(session, 0, BODY)) == ["orphan_chunk"]
     actions = packet(session, 1, BODY)
@@ -637,10 +639,10 @@ def test_after_a_failed_implicit_stream_a_header_begins_another() -> None:
     assert requests(packet(session, 0, EBML))[0].stream_id == "audio-2"
 
 
-# --- coming back ---
+# --- resuming ---
 
 
-def test_session_resume_asks_for_its_session() -> None:
+def test_session_resume_requests_its_session() -> None:
     session = Session("new")
     session.await_auth(T0)
     for streams in ([{"stream_id": "a", "last_segment_id": 3}], {"a": 3}, {"a": {"last_segment_id": 3}}):
@@ -649,7 +651,7 @@ def test_session_resume_asks_for_its_session() -> None:
     assert errors(session.refused(code=Code.SESSION_EXPIRED)) == ["session_expired"]
 
 
-def test_resume_tells_where_to_go_on_and_sends_missed_finals_again() -> None:
+def test_resume_reports_where_to_continue_and_resends_missed_finals() -> None:
     session = open_session()
     started(session)
     chunk(session, 0, BODY)
@@ -669,7 +671,7 @@ def test_resume_tells_where_to_go_on_and_sends_missed_finals_again() -> None:
     assert [c[0] for c in chunks(chunk(session, 1, BODY, T0 + 62))] == [1, 2]
 
 
-def test_without_a_word_on_segments_only_what_was_kept_is_sent() -> None:
+def test_without_reported_segments_only_what_was_kept_is_sent() -> None:
     session = open_session()
     started(session)
     session.receive_result(key(), final(1, "seen"), T0)
@@ -696,7 +698,7 @@ def test_when_the_grace_time_is_over_streams_end_and_results_are_stored() -> Non
     assert isinstance(late[-1], CloseSocket)
 
 
-def test_a_flush_beyond_the_bound_is_refused_and_none_before_it_is_forgotten() -> None:
+def test_a_flush_beyond_the_bound_is_refused_and_all_earlier_ones_are_answered() -> None:
     session = open_session()
     text(session, type="stream_start", stream_id="a", format="audio/pcm")
     for number in range(64):
@@ -728,11 +730,11 @@ def test_refused_chunks_count_against_the_rate_limit() -> None:
         actions = text(session, T0, type="stream_chunk", stream_id="unknown", data=chunk)
         reported += len(errors(actions))
         closed = sum(isinstance(action, CloseSocket) for action in actions)
-    # The burst, the word that it is over, and the reason for the close.
+    # The burst, the report that it is used up, and the reason for the close.
     assert reported == Limits().control_burst + 2
 
 
-def test_an_ending_session_is_not_joined_and_ends_with_its_last_stream() -> None:
+def test_an_ending_session_cannot_be_joined_and_ends_with_its_last_stream() -> None:
     session = open_session()
     started(session)
     session.disconnected(T0, is_clean=False)
@@ -764,24 +766,24 @@ def test_a_socket_without_a_credential_leaves_nothing_behind() -> None:
 def test_how_a_session_ends_at_once() -> None:
     session = open_session()
     assert session.drained() == [
-        CloseSocket(1012, "the gateway restarts"),
+        CloseSocket(1012, "the gateway is restarting"),
         FinishSession(StoreRelease.RESUMABLE),
     ]
     session = open_session()
-    told, *rest = session.taken_over()
-    assert errors([told]) == ["superseded"]
+    error, *rest = session.taken_over()
+    assert errors([error]) == ["superseded"]
     assert rest == [CloseSocket(1000, "superseded"), FinishSession(StoreRelease.UNTOUCHED)]
     session = open_session()
     gone = [CloseSocket(1000, "session deleted"), FinishSession(StoreRelease.UNTOUCHED)]
     assert session.deleted() == gone
     session = open_session()
-    told, *rest = session.deleted_elsewhere()
-    assert errors([told]) == ["session_expired"]
+    error, *rest = session.deleted_elsewhere()
+    assert errors([error]) == ["session_expired"]
     assert rest == gone
     assert session.disconnected(T0, is_clean=True) == []
 
 
-def test_the_session_is_stored_before_its_client_hears_of_it() -> None:
+def test_the_session_is_stored_before_its_client_is_notified() -> None:
     session = Session("s-1")
     first, *_ = session.connected(T0, resume_token="t", expires_at=1)
     assert first == StoreSession()

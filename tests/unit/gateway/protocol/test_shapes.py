@@ -1,4 +1,4 @@
-"""The same audio in every shape that clients write gives the same requests, those of the golden file."""
+"""The same audio in every notation that clients use results in the same requests, those of the golden file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GOLDEN = json.loads((DATA / "requests.json").read_text())
 ORIGINAL: dict[str, str] = json.loads((DATA / "original.json").read_text())
 
 
-def feed(session: Session, frames: list[Any]) -> list[Action]:
+def send(session: Session, frames: list[Any]) -> list[Action]:
     """Send frames as the file gives them: text as it stands, objects as JSON, `{"hex": ...}` as binary."""
     actions: list[Action] = []
     for frame in frames:
@@ -41,7 +41,7 @@ def written(actions: list[Action], *, without_time: bool) -> list[dict[str, Any]
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_gives_the_golden_requests(shape: str) -> None:
     session = open_session()
-    actions = feed(session, SHAPES[shape])
+    actions = send(session, SHAPES[shape])
     if shape == "talkup_web":
         actions += session.disconnected(T0, is_clean=True)
     assert not sent(actions, "error")

@@ -1,4 +1,4 @@
-"""A stream that changes its gateway at any moment: the same requests, no chunk skipped, no number used twice."""
+"""A stream that changes its gateway at any moment: the same requests, no chunk skipped, no number reused."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.unit.gateway.protocol.helpers import BODY, EBML, T0, chunks, ended, f
 
 
 class Kept:
-    """What a store holds of one stream."""
+    """What a store keeps of one stream."""
 
     def __init__(self) -> None:
         self.snapshot: bytes = b""
         self.finals: list[transcript_pb2.Transcript] = []
 
-    def take(self, actions: list[Action]) -> list[Action]:
+    def record(self, actions: list[Action]) -> list[Action]:
         for action in actions:
             match action:
                 case StoreSegment(_, result, snapshot):
@@ -40,18 +40,18 @@ class Kept:
     def successor(self) -> tuple[Session, list[Action]]:
         """The session at another gateway, with a socket."""
         session = Session("s-1")
-        actions = self.take(session.restore([(decode_snapshot(self.snapshot), self.finals)], ["a"], T0))
+        actions = self.record(session.restore([(decode_snapshot(self.snapshot), self.finals)], ["a"], T0))
         actions += session.connected(T0, resume_token="t", expires_at=1, last_segment_ids={"a": 0})
         return session, actions
 
 
 def begin(kept: Kept) -> Session:
     session = open_session()
-    kept.take(text(session, T0, type="stream_start", stream_id="a", format="audio/pcm", sample_rate=16000))
+    kept.record(text(session, T0, type="stream_start", stream_id="a", format="audio/pcm", sample_rate=16000))
     return session
 
 
-def feed(session: Session, number: int) -> list[tuple[int, bytes, bool, int]]:
+def send_chunk(session: Session, number: int) -> list[tuple[int, bytes, bool, int]]:
     return chunks(
         text(
             session,
@@ -73,16 +73,16 @@ def next_sequence(actions: list[Action]) -> int:
 def committed(session: Session, kept: Kept, segment_id: int, replay_from: int) -> None:
     result = final(segment_id, f"word{segment_id}", replay_from=replay_from)
     result.progress.resume_state = b"state-%d" % replay_from
-    kept.take(session.receive_result(key(), result, T0))
+    kept.record(session.receive_result(key(), result, T0))
 
 
 @given(st.integers(0, 12), st.integers(0, 12))
-def test_the_client_is_asked_for_what_no_final_covers(fed: int, covered: int) -> None:
-    covered = min(covered, fed)
+def test_the_client_resends_what_no_final_covers(chunk_count: int, covered: int) -> None:
+    covered = min(covered, chunk_count)
     kept = Kept()
     session = begin(kept)
-    for number in range(fed):
-        feed(session, number)
+    for number in range(chunk_count):
+        send_chunk(session, number)
     if covered:
         committed(session, kept, 1, covered)
     successor, actions = kept.successor()
@@ -93,27 +93,27 @@ def test_the_client_is_asked_for_what_no_final_covers(fed: int, covered: int) ->
     wanted = next_sequence(actions)
     if covered:
         assert wanted == covered
-        assert [number for number, _, _, missing in feed(successor, wanted) if not missing] == [covered]
+        assert [number for number, _, _, missing in send_chunk(successor, wanted) if not missing] == [covered]
     assert [update["text"] for update in sent(actions, "transcript_update")] == (["word1"] if covered else [])
 
 
 @given(st.integers(1, 12), st.integers(0, 12))
-def test_a_snapshot_counts_what_is_committed_and_no_more(fed: int, covered: int) -> None:
-    covered = min(covered, fed)
+def test_a_snapshot_counts_what_is_committed_and_no_more(chunk_count: int, covered: int) -> None:
+    covered = min(covered, chunk_count)
     kept = Kept()
     session = begin(kept)
-    for number in range(fed):
-        feed(session, number)
+    for number in range(chunk_count):
+        send_chunk(session, number)
     if covered:
         committed(session, kept, 1, covered)
     totals = decode_snapshot(kept.snapshot).totals
     assert (totals.chunks, totals.bytes) == (covered, covered * 8)
 
 
-def test_revisions_of_the_segment_under_way_go_on_rising() -> None:
+def test_revisions_of_the_current_segment_keep_rising() -> None:
     kept = Kept()
     session = begin(kept)
-    feed(session, 0)
+    send_chunk(session, 0)
     interim = task_pb2.TaskResult(transcript=transcript_pb2.Transcript(segment_id=1, revision=40, text="wor"))
     (before,) = sent(session.receive_result(key(), interim, T0), "transcript_update")
     successor, _ = kept.successor()
@@ -122,16 +122,16 @@ def test_revisions_of_the_segment_under_way_go_on_rising() -> None:
     assert after["data"]["revision"] > before["data"]["revision"]
 
 
-def test_an_ended_stream_is_told_again() -> None:
+def test_an_ended_stream_is_reported_again() -> None:
     kept = Kept()
     session = begin(kept)
-    feed(session, 0)
+    send_chunk(session, 0)
     text(session, T0, type="stream_end", stream_id="a")
     committed(session, kept, 1, 1)
-    (told,) = sent(kept.take(session.receive_result(key(), ended(4000), T0)), "stream_ended")
+    (message,) = sent(kept.record(session.receive_result(key(), ended(4000), T0)), "stream_ended")
     _, actions = kept.successor()
     assert not [action for action in actions if isinstance(action, OpenTask)]
-    assert sent(actions, "stream_ended") == [told]
+    assert sent(actions, "stream_ended") == [message]
 
 
 def packet(session: Session, number: int, payload: bytes) -> list[Action]:
@@ -139,13 +139,13 @@ def packet(session: Session, number: int, payload: bytes) -> list[Action]:
     return text(session, T0, type="audio", data=data, timestamp=1, mimeType="audio/webm", sequenceNumber=number)
 
 
-def test_a_recorder_that_began_anew_is_no_successor_of_lost_chunks() -> None:
-    """The worker's state knows of chunks 1 and 2: others must not come under their numbers."""
+def test_a_restarted_recorder_does_not_fill_in_for_lost_chunks() -> None:
+    """The worker's state includes chunks 1 and 2: no other chunks may reuse their numbers."""
     kept = Kept()
     session = open_session()
     for number, payload in enumerate((EBML, BODY, BODY)):
-        kept.take(packet(session, number, payload))
-    kept.take(session.receive_result(key("audio-1"), final(1, "word", replay_from=1), T0))
+        kept.record(packet(session, number, payload))
+    kept.record(session.receive_result(key("audio-1"), final(1, "word", replay_from=1), T0))
     successor, _ = kept.successor()
     actions = packet(successor, 0, EBML)
     assert chunks(actions) == [(3, EBML, True, 2)]
@@ -154,6 +154,6 @@ def test_a_recorder_that_began_anew_is_no_successor_of_lost_chunks() -> None:
 
 
 @pytest.mark.parametrize("encoded", [b"", b"\xc1", b"\x80", BODY])
-def test_bytes_that_are_no_snapshot(encoded: bytes) -> None:
+def test_bytes_that_are_not_a_snapshot(encoded: bytes) -> None:
     with pytest.raises(SnapshotError):
         decode_snapshot(encoded)

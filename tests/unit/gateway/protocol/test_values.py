@@ -23,7 +23,7 @@ from gateway.protocol.states import (
     StoreRelease,
     StreamMove,
     StreamPhase,
-    moved,
+    advance,
     store_release,
 )
 from gateway.protocol.version import MalformedVersionError, is_supported
@@ -95,7 +95,7 @@ def test_a_rate_limit_never_allows_more_than_rate_and_burst(steps: list[float]) 
     assert allowed <= 5 + 10.0 * now + 1e-6
 
 
-def test_a_rate_limit_says_how_long_to_wait() -> None:
+def test_a_rate_limit_reports_how_long_to_wait() -> None:
     limit = RateLimit(2.0, 1, 1000)
     assert limit.charge(0.0) is None
     refusal = limit.charge(0.0)
@@ -118,7 +118,7 @@ def test_refusals_are_reported_once_a_second_and_close_after_too_many_in_a_row()
 
 def test_illegal_moves_raise_and_name_the_move() -> None:
     with pytest.raises(IllegalMoveError, match="no chunk while ended"):
-        moved(STREAM_TABLE, StreamPhase.ENDED, StreamMove.CHUNK)
+        advance(STREAM_TABLE, StreamPhase.ENDED, StreamMove.CHUNK)
 
 
 def test_every_phase_is_reachable_and_ends_are_final() -> None:
@@ -135,7 +135,7 @@ def test_what_the_phases_of_a_session_mean() -> None:
     assert joinable == {phase for phase in SessionPhase if phase.is_joinable} | {SessionPhase.WAITING}
 
 
-def test_every_end_of_a_session_says_what_becomes_of_it_in_the_store() -> None:
+def test_every_end_of_a_session_determines_what_is_written_to_the_store() -> None:
     ends = {(phase, move) for (phase, move), to in SESSION_TABLE.items() if to is SessionPhase.ENDED}
     releases = {end: store_release(*end) for end in ends}
     assert {move for (_, move), release in releases.items() if release is StoreRelease.CLOSED} == {"last_stream_over"}

@@ -1,4 +1,4 @@
-"""A directory of sessions with a real upstream, worker and store, and sockets without a wire."""
+"""A directory of sessions with a real upstream, worker and store, and sockets without a network."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PATIENCE_S = 20.0
 
 
 class Socket:
-    """A peer without a wire: its outbox is read by the test."""
+    """A peer without a network: the test reads its outbox."""
 
     def __init__(self) -> None:
         self.outbox = Outbox(1000, 1_000_000)
@@ -46,7 +46,7 @@ class Socket:
     async def get(self, kind: str) -> dict[str, Any]:
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                entry = await self.outbox.take()
+                entry = await self.outbox.next_entry()
                 assert not isinstance(entry, Closing)
                 message: dict[str, Any] = json.loads(entry.payload)
                 if message["type"] == kind:
@@ -58,7 +58,7 @@ class Socket:
                 await asyncio.sleep(0.005)
 
     def errors(self) -> list[str]:
-        """The codes of the errors that wait."""
+        """The codes of the waiting errors."""
         return [m.data.code for m in self.outbox.unsent() if type(m).__name__ == "ErrorMessage"]
 
 
@@ -66,7 +66,7 @@ class Socket:
 async def running_directory(
     store: Store | None = None, script: Script | None = None, **settings: Any
 ) -> AsyncIterator[SessionDirectory]:
-    """A directory on a store (in memory) with one worker; at the end it is drained and empty."""
+    """A directory on a store (in memory) with one worker; it must be empty after the drain at the end."""
     worker = await WorkerServer(script).start()
     upstream = Upstream(UpstreamConfig({task_pb2.SERVICE_TYPE_STT: (worker.target,)}))
     store = store or SqliteStore(None)

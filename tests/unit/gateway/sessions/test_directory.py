@@ -1,4 +1,4 @@
-"""Which sessions a gateway holds: one runner per id, bounds, and what becomes of a session elsewhere."""
+"""The sessions of a gateway: one runner per id, limits, and the effects of other gateways."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.fakes.worker_server import Script
 from tests.unit.gateway.sessions.rig import PATIENCE_S, Socket, begin, running_directory
 
 
-async def test_a_session_that_only_waits_makes_room_for_a_new_one(directory: SessionDirectory) -> None:
+async def test_an_idle_session_makes_room_for_a_new_one(directory: SessionDirectory) -> None:
     waiting, busy = await directory.open("s1"), await directory.open("s2")
     socket = Socket()
     waiting.attach(Socket())
@@ -43,7 +43,7 @@ async def test_expiry_ends_streams_and_then_the_session(directory: SessionDirect
     runner.end_grace()
     assert directory.get("s1") is None
     async with asyncio.timeout(PATIENCE_S):
-        await runner.wait_over()
+        await runner.wait_until_over()
     assert len(directory) == 0
 
 
@@ -56,8 +56,8 @@ async def test_a_deleted_session_cannot_be_opened(directory: SessionDirectory) -
         await directory.open("s1")
 
 
-async def test_a_return_while_the_last_finals_come_in_is_refused() -> None:
-    """Two runners of one session would write side by side, and the older one would close what the newer one holds."""
+async def test_a_client_cannot_return_while_the_last_finals_arrive() -> None:
+    """Otherwise two runners of one session would write at once, and the older would close what the newer one holds."""
     gate = asyncio.Event()
     async with running_directory(script=Script(end_gate=gate)) as directory:
         runner = await directory.open("s1")
@@ -73,7 +73,7 @@ async def test_a_return_while_the_last_finals_come_in_is_refused() -> None:
         assert len(directory) == 1
         gate.set()
         async with asyncio.timeout(PATIENCE_S):
-            await runner.wait_over()
+            await runner.wait_until_over()
         assert await directory.find("s1") is None
         kept = await directory._context.store.claim("s1")
         assert kept is not None
@@ -82,7 +82,7 @@ async def test_a_return_while_the_last_finals_come_in_is_refused() -> None:
 
 
 class ContestedStore(SqliteStore):
-    """A store that another gateway writes to: no session is this gateway's still. The first answer waits for `gate`."""
+    """A store that another gateway also writes to: no session belongs here. The first answer waits for `gate`."""
 
     def __init__(self) -> None:
         super().__init__(None)
@@ -96,7 +96,7 @@ class ContestedStore(SqliteStore):
         return False
 
 
-async def test_a_late_answer_of_the_store_gives_up_no_other_runner_than_it_was_asked_about() -> None:
+async def test_a_late_answer_of_the_store_ends_only_the_runner_it_was_about() -> None:
     store = ContestedStore()
     async with running_directory(store) as directory:
         old, fresh = Socket(), Socket()
@@ -114,7 +114,7 @@ async def test_a_late_answer_of_the_store_gives_up_no_other_runner_than_it_was_a
 
 
 class CountingStore(SqliteStore):
-    """Counts the writes it is given."""
+    """Counts the writes it receives."""
 
     writes = 0
 
@@ -123,7 +123,7 @@ class CountingStore(SqliteStore):
         return super()._write(statement, row)
 
 
-async def test_sockets_without_a_credential_push_no_session_out_and_cost_no_write() -> None:
+async def test_sockets_without_a_credential_displace_no_session_and_cause_no_write() -> None:
     store = CountingStore(None)
     async with running_directory(store, max_unauthenticated=3) as directory:
         for session_id in ("s1", "s2"):
@@ -135,7 +135,7 @@ async def test_sockets_without_a_credential_push_no_session_out_and_cost_no_writ
         sockets = [Socket() for _ in range(3)]
         waiting = [directory.begin_unauthenticated() for _ in sockets]
         for runner, socket in zip(waiting, sockets, strict=True):
-            runner.hold(socket)
+            runner.attach_unauthenticated(socket)
         with pytest.raises(DirectoryFullError):
             directory.begin_unauthenticated()
         for runner, socket in zip(waiting, sockets, strict=True):
@@ -146,9 +146,9 @@ async def test_sockets_without_a_credential_push_no_session_out_and_cost_no_writ
         assert directory.get("s2") is not None
 
 
-async def test_a_socket_counts_as_a_session_once_it_shows_a_credential(directory: SessionDirectory) -> None:
+async def test_a_socket_counts_as_a_session_once_it_sends_a_credential(directory: SessionDirectory) -> None:
     runner, socket = directory.begin_unauthenticated(), Socket()
-    runner.hold(socket)
+    runner.attach_unauthenticated(socket)
     assert (len(directory), directory.unauthenticated) == (0, 1)
     directory.admit(runner)
     runner.attach(socket)
@@ -160,7 +160,7 @@ async def test_a_socket_counts_as_a_session_once_it_shows_a_credential(directory
     ("is_deleted", "code", "reason"),
     [(True, "session_expired", "session deleted"), (False, "superseded", "superseded")],
 )
-async def test_what_happens_to_a_session_at_another_gateway_is_told_as_it_is(
+async def test_what_happened_to_a_session_at_another_gateway_is_reported(
     tmp_path: Path, is_deleted: bool, code: str, reason: str
 ) -> None:
     with running_redis(tmp_path) as url:
@@ -175,7 +175,7 @@ async def test_what_happens_to_a_session_at_another_gateway_is_told_as_it_is(
             await asyncio.wrap_future(written)
             await (other.delete("s1") if is_deleted else other.claim("s1"))
             async with asyncio.timeout(PATIENCE_S):
-                assert await socket.outbox.decided() == Closing(1000, reason)
+                assert await socket.outbox.wait_for_close() == Closing(1000, reason)
             assert socket.errors() == [code]
             assert directory.get("s1") is None
         await other.close()

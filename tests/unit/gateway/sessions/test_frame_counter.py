@@ -1,4 +1,4 @@
-"""Frames in metrics: each is counted once, also where a successor tells smaller numbers again."""
+"""Frames in metrics: each is counted once, even if a successor reports smaller numbers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_only_what_is_new_is_counted() -> None:
 
 
 @given(st.lists(st.integers(0, 50), min_size=1))
-def test_the_sum_is_the_largest_number_told(numbers: list[int]) -> None:
+def test_the_sum_is_the_largest_number_reported(numbers: list[int]) -> None:
     counter = FrameCounter()
     counted = sum(counter.increments("a", flow(number))["analyzed"] for number in numbers)
     assert counted == max(numbers)

@@ -1,4 +1,4 @@
-"""A session at work, with real upstream and store: what its client gets over more than one socket."""
+"""A running session, with real upstream and store: what its client gets over several sockets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def test_finals_that_a_lost_socket_did_not_send_come_first_on_the_next(dir
     assert [text[:2] for text in texts] == ["w0", "w1"]
 
 
-async def test_a_client_that_names_its_last_final_gets_each_later_one_once(directory: SessionDirectory) -> None:
+async def test_a_client_that_reports_its_last_final_gets_each_later_one_once(directory: SessionDirectory) -> None:
     runner = await directory.open("s1")
     first, second = Socket(), Socket()
     begin(runner, first)
@@ -37,7 +37,7 @@ async def test_a_client_that_names_its_last_final_gets_each_later_one_once(direc
     assert [text[:2] for text in finals(second.outbox.unsent())] == ["w1"]
 
 
-async def test_an_old_socket_has_no_say_after_being_superseded(directory: SessionDirectory) -> None:
+async def test_a_superseded_socket_has_no_effect_any_more(directory: SessionDirectory) -> None:
     runner = await directory.open("s1")
     first, second = Socket(), Socket()
     begin(runner, first)
@@ -52,7 +52,7 @@ async def test_an_old_socket_has_no_say_after_being_superseded(directory: Sessio
 async def test_credentials_in_messages_go_to_the_socket(directory: SessionDirectory) -> None:
     runner = directory.begin_unauthenticated()
     socket = Socket()
-    runner.hold(socket)
+    runner.attach_unauthenticated(socket)
     runner.receive('{"type": "auth", "token": "t"}')
     runner.receive('{"type": "session_resume", "session_id": "s", "token": "t"}')
     assert socket.asked[0] == "t"

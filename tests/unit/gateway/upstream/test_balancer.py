@@ -20,13 +20,13 @@ def test_streams_closed_since_the_report_count() -> None:
     assert choose([EndpointView("a", True, 0, pending=-1)]) == "a"
 
 
-def test_what_does_not_serve_is_left_out() -> None:
+def test_endpoints_that_are_not_serving_are_left_out() -> None:
     assert choose([EndpointView("a", False, 9), EndpointView("b", True, 1)]) == "b"
     assert choose([EndpointView("a", False, 9)]) is Refusal.NONE_SERVING
     assert choose([]) is Refusal.NONE_SERVING
 
 
-def test_what_failed_lately_is_chosen_when_nothing_else_serves() -> None:
+def test_a_recently_failed_endpoint_is_chosen_if_no_other_is_serving() -> None:
     failed = EndpointView("a", True, 9, ejected=True)
     assert choose([failed, EndpointView("b", True, 1)]) == "b"
     assert choose([failed, EndpointView("b", True, 0)]) is Refusal.ALL_FULL
@@ -38,19 +38,19 @@ def test_all_full() -> None:
     assert choose([EndpointView("a", True, 0), EndpointView("b", True, 0, pending=1)]) is Refusal.ALL_FULL
 
 
-def test_full_by_our_own_count_alone_is_asked_when_nothing_else_is_left() -> None:
+def test_an_endpoint_full_only_by_our_own_count_is_the_last_choice() -> None:
     counted_twice = EndpointView("b", True, 1, pending=1)
     assert choose([EndpointView("a", True, 0), counted_twice]) == "b"
     assert choose([EndpointView("a", True, 2, pending=1), counted_twice]) == "a"
 
 
-def test_what_was_tried_comes_last_but_comes() -> None:
+def test_a_tried_endpoint_comes_last_but_is_not_excluded() -> None:
     views = [EndpointView("a", True, 9), EndpointView("b", True, 1)]
     assert choose(views, {"a"}) == "b"
     assert choose(views[:1], {"a"}) == "a"
 
 
-def test_a_name_balanced_elsewhere_always_has_room() -> None:
+def test_a_name_that_grpc_balances_always_has_room() -> None:
     assert choose([EndpointView("xds:///stt", True, None, pending=1000)]) == "xds:///stt"
 
 
@@ -65,7 +65,7 @@ VIEWS = st.builds(
 
 
 @given(st.lists(VIEWS, unique_by=lambda view: view.key), st.sets(st.sampled_from("abcdef")))
-def test_a_choice_serves_has_room_and_is_the_best_of_its_class(views: list[EndpointView], tried: set[str]) -> None:
+def test_the_chosen_endpoint_is_serving_and_the_best_of_its_class(views: list[EndpointView], tried: set[str]) -> None:
     choice = choose(views, tried)
     serving = [view for view in views if view.serving]
     serving = [view for view in serving if not view.ejected] or serving

@@ -1,4 +1,4 @@
-"""The clock of a process that may be stopped: what was lived counts, what was not does not."""
+"""The clock of a process that may be suspended: running time counts, suspensions do not."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ def read(*steps: float) -> list[float]:
     return [clock() for _ in steps]
 
 
-def test_time_lived_is_counted() -> None:
+def test_running_time_is_counted() -> None:
     assert read(0.25, 0.5, 1.0) == [0.25, 0.75, 1.75]
 
 
-def test_a_pause_of_the_process_is_one_step() -> None:
+def test_a_suspension_counts_as_one_step() -> None:
     assert read(0.5, 3600.0, 0.5) == [0.5, 0.5 + MAX_STEP, 1.0 + MAX_STEP]
 
 
 @given(st.lists(st.floats(-10, 1e6, allow_nan=False), max_size=20))
-def test_it_never_goes_back_nor_faster_than_its_source(steps: list[float]) -> None:
+def test_it_never_runs_backwards_or_faster_than_its_source(steps: list[float]) -> None:
     readings = read(*steps)
     assert readings == sorted(readings)
     assert all(reading <= MAX_STEP * (n + 1) for n, reading in enumerate(readings))

@@ -1,4 +1,4 @@
-"""What the gateway believes of one endpoint."""
+"""What the gateway knows about one endpoint."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def serving(free: int = 4) -> EndpointState:
     return state
 
 
-def test_serves_only_when_healthy_and_lately_described() -> None:
+def test_an_endpoint_serves_only_if_healthy_and_recently_described() -> None:
     state = EndpointState("a", POLICY, fresh_for=3.0)
     assert not state.available(0.0)
     state.health_changed(True)
@@ -35,7 +35,7 @@ def test_serves_only_when_healthy_and_lately_described() -> None:
     assert not state.available(0.0)
 
 
-def test_a_report_from_before_the_model_was_loaded_tells_nothing() -> None:
+def test_a_report_from_before_the_model_was_loaded_does_not_count() -> None:
     state = EndpointState("a", POLICY, fresh_for=3.0)
     state.probe_answered(worker_service_pb2.DescribeResponse(), 0.0)
     state.health_changed(True)
@@ -64,7 +64,7 @@ def test_a_refusal_is_believed_until_the_next_report() -> None:
     assert state.view(1.0).room == 3
 
 
-def test_a_slot_given_back_ends_a_refusal() -> None:
+def test_a_released_slot_ends_a_refusal() -> None:
     state = serving(free=0)
     state.stream_opened()
     state.refused()
@@ -84,7 +84,7 @@ def test_ejection_doubles_up_to_its_limit_and_ends() -> None:
         now += pauses[-1]
         assert state.ejected_for(now) == 0
     assert pauses == [1.0, 2.0, 4.0, 4.0]
-    state.did_well()
+    state.stream_progressed()
     state.eject(now)
     assert state.ejected_for(now) == 1.0
 
@@ -98,7 +98,7 @@ def test_failures_of_many_streams_at_once_are_one_ejection() -> None:
 
 def test_a_worker_that_comes_back_may_be_used_at_once() -> None:
     state = serving()
-    state.drain()
+    state.drain_reported()
     state.eject(0.0)
     state.health_changed(False)
     state.health_changed(True)
@@ -109,7 +109,7 @@ def test_a_worker_that_comes_back_may_be_used_at_once() -> None:
 
 def test_a_draining_or_retired_endpoint_gets_nothing_new() -> None:
     state = serving()
-    state.drain()
+    state.drain_reported()
     assert not state.view(0.0).serving
     state.probe_answered(description(4, draining=True), 0.0)
     assert not state.view(0.0).serving
@@ -121,10 +121,10 @@ def test_a_draining_or_retired_endpoint_gets_nothing_new() -> None:
     assert state.silent_for(100.0) == 0.0
 
 
-def test_a_report_asked_for_before_the_worker_said_that_it_goes_does_not_deny_it() -> None:
+def test_a_report_requested_before_the_drain_does_not_cancel_it() -> None:
     state = serving()
     state.probe_sent()
-    state.drain()
+    state.drain_reported()
     state.probe_answered(description(4), 0.0)
     assert not state.view(0.0).serving
     state.probe_sent()
@@ -132,8 +132,8 @@ def test_a_report_asked_for_before_the_worker_said_that_it_goes_does_not_deny_it
     assert state.view(0.0).serving
 
 
-def test_a_name_balanced_elsewhere_has_no_number() -> None:
-    state = EndpointState("xds:///a", POLICY, fresh_for=3.0, whole=True)
+def test_a_name_that_grpc_balances_has_no_slot_count() -> None:
+    state = EndpointState("xds:///a", POLICY, fresh_for=3.0, balanced_by_grpc=True)
     state.health_changed(True)
     state.probe_answered(description(0), 0.0)
     assert state.view(0.0).free is None

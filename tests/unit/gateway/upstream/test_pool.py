@@ -1,4 +1,4 @@
-"""The pool as `connection` sees it: what there is, what is ready, what a change of endpoints or certificates does."""
+"""The pool: its snapshot and readiness, and what a change of endpoints or certificates does."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.unit.gateway.upstream.test_task_stream import (
     errors,
     expected,
     kinds,
-    say,
+    run_stream,
     start,
     until,
     until_serving,
@@ -84,7 +84,7 @@ async def test_close_lets_streams_finish_and_leaves_no_task() -> None:
     await until(lambda: asyncio.all_tasks() <= before)
 
 
-async def test_a_name_that_moves_takes_running_streams_to_their_end() -> None:
+async def test_running_streams_finish_at_their_worker_when_the_name_moves() -> None:
     async with workers(Script(), Script()) as [old, new]:
         answer = [old.target]
 
@@ -100,7 +100,7 @@ async def test_a_name_that_moves_takes_running_streams_to_their_end() -> None:
         assert (await anext(source)).attempt == 1
         answer[:] = [new.target]
         await until(lambda: bool(new.described and pool.ready()))
-        assert words(await say(pool)) == expected()
+        assert words(await run_stream(pool)) == expected()
         for sequence in range(1, 12):
             running.offer(chunk(sequence))
         running.offer(end())
@@ -109,7 +109,7 @@ async def test_a_name_that_moves_takes_running_streams_to_their_end() -> None:
         await pool.close(0)
 
 
-async def test_plaintext_leaves_this_machine_only_when_told_so() -> None:
+async def test_plaintext_leaves_this_machine_only_if_configured() -> None:
     config = replace(FAST, endpoints={STT: ("192.0.2.1:1",)})
     with pytest.raises(PlaintextError):
         await Upstream(config).start()
@@ -125,12 +125,12 @@ def test_half_a_client_identity_is_refused() -> None:
         TlsSettings(client_cert=Path("cert"), client_key=Path("key"))
 
 
-def test_an_endpoint_that_cannot_be_read_is_refused() -> None:
+def test_an_endpoint_that_cannot_be_parsed_is_refused() -> None:
     with pytest.raises(ValueError, match="not an endpoint"):
         Upstream(replace(FAST, endpoints={STT: ("nonsense",)}))
 
 
-def test_the_token_stays_out_of_the_configuration_s_text() -> None:
+def test_the_token_stays_out_of_repr() -> None:
     assert "secret" not in repr(UpstreamConfig(endpoints={}, worker_token="secret"))
 
 
@@ -186,10 +186,10 @@ async def test_mutual_tls(tmp_path: Path) -> None:
     worker = await WorkerServer().start(credentials=server_credentials(authority))
     tls = write_identity(tmp_path, authority)
     async with upstream(f"localhost:{worker.port}", config=replace(FAST, tls=tls)) as pool:
-        assert words(await say(pool)) == expected()
+        assert words(await run_stream(pool)) == expected()
     anonymous = replace(FAST, tls=TlsSettings(tls.root_ca), deadlines=replace(FAST.deadlines, admit=0.3))
     async with upstream(f"localhost:{worker.port}", config=anonymous) as pool:
-        assert errors(await say(pool))
+        assert errors(await run_stream(pool))
     await worker.kill()
 
 
@@ -201,5 +201,5 @@ async def test_certificates_are_read_again_when_they_change(tmp_path: Path) -> N
         assert not pool.ready()
         write_identity(tmp_path, right)
         await until(pool.ready)
-        assert words(await say(pool)) == expected()
+        assert words(await run_stream(pool)) == expected()
     await worker.kill()

@@ -18,7 +18,7 @@ from gateway.upstream.registry import DnsName, EndpointSpec, Registry, parse_end
         ("[::1]:50051", EndpointSpec(EndpointAddress("[::1]:50051"))),
         ("dns:///stt:50051", EndpointSpec(DnsName("stt", 50051))),
         ("dns:stt:50051", EndpointSpec(DnsName("stt", 50051))),
-        ("xds:///stt", EndpointSpec(EndpointAddress("xds:///stt"), whole=True)),
+        ("xds:///stt", EndpointSpec(EndpointAddress("xds:///stt"), balanced_by_grpc=True)),
     ],
 )
 def test_parse(text: str, spec: EndpointSpec) -> None:
@@ -66,7 +66,7 @@ async def test_a_name_that_fails_keeps_its_addresses() -> None:
     assert await registry.endpoints(1) == known
 
 
-async def test_a_resolver_that_hangs_is_left_at_the_deadline() -> None:
+async def test_a_hanging_resolver_is_abandoned_at_the_deadline() -> None:
     async def resolver(host: str, port: int) -> list[str]:
         await asyncio.Event().wait()
         return []

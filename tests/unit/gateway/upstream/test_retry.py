@@ -1,4 +1,4 @@
-"""The table of what is tried again, one test a row, and the two limits of trying."""
+"""What is retried, one test per row, and the two limits of retrying."""
 
 from __future__ import annotations
 
@@ -91,13 +91,13 @@ def test_every_grpc_status_has_a_row() -> None:
         ("UNAUTHENTICATED", error_pb2.ERROR_CODE_WORKER_FAILED),
     ],
 )
-def test_a_status_in_words_of_the_closed_list(status: str, code: error_pb2.ErrorCode) -> None:
+def test_a_grpc_status_becomes_an_error_of_the_closed_list(status: str, code: error_pb2.ErrorCode) -> None:
     error = CallFailed(status).to_error()
     assert (error.code, error.fatal) == (code, True)
 
 
 class Script:
-    """Fails as told, then succeeds."""
+    """Raises the given failures in turn, then succeeds."""
 
     def __init__(self, *failures: UpstreamFailure) -> None:
         self.failures = list(failures)
@@ -110,7 +110,7 @@ class Script:
         return "admitted"
 
 
-async def test_tries_until_admitted() -> None:
+async def test_retries_until_admitted() -> None:
     script = Script(CallFailed("UNAVAILABLE"), ConnectDeadline())
     delays: list[float] = []
     assert await admit(script, QUICK, attempts=3, budget=5, on_retry=delays.append) == "admitted"
@@ -119,21 +119,21 @@ async def test_tries_until_admitted() -> None:
     assert all(0 <= delay <= QUICK.wait_last for delay in delays)
 
 
-async def test_the_last_failure_is_raised_when_tries_are_spent() -> None:
+async def test_the_last_failure_is_raised_when_attempts_run_out() -> None:
     script = Script(*[CallFailed("UNAVAILABLE")] * 2, CallFailed("ABORTED"), CallFailed("OK"))
     with pytest.raises(CallFailed, match="ABORTED"):
         await admit(script, QUICK, attempts=3, budget=5, on_retry=lambda _: None)
     assert script.calls == QUICK.attempts
 
 
-async def test_a_final_failure_is_not_tried_again() -> None:
+async def test_a_final_failure_is_not_retried() -> None:
     script = Script(CallFailed("UNAUTHENTICATED"))
     with pytest.raises(CallFailed, match="UNAUTHENTICATED"):
         await admit(script, QUICK, attempts=3, budget=5, on_retry=lambda _: None)
     assert script.calls == 1
 
 
-async def test_no_wait_begins_that_would_pass_the_budget() -> None:
+async def test_no_wait_starts_that_would_exceed_the_budget() -> None:
     script = Script(*[CallFailed("UNAVAILABLE")] * 10)
     with pytest.raises(CallFailed):
         await admit(script, QUICK, attempts=3, budget=0.0, on_retry=lambda _: None)
@@ -159,50 +159,50 @@ def test_a_shared_loss_counts_half() -> None:
     strikes = Strikes(2, 3000)
     strikes.strike(WorkerStalled())
     strikes.strike(WorkerStalled(), share=0.5, doubtful=True)
-    assert strikes.any
+    assert strikes.has_strikes
     with pytest.raises(WorkersLost):
         strikes.strike(WorkerStalled())
 
 
-def test_workers_lost_before_they_saw_anything_are_counted_apart() -> None:
-    strikes = Strikes(2, 3000, unseen=3)
+def test_workers_lost_before_they_received_input_are_counted_separately() -> None:
+    strikes = Strikes(2, 3000, max_unexposed=3)
     for _ in range(2):
-        strikes.lost_unseen(WorkerStalled())
-    assert not strikes.any
-    strikes.progress()
+        strikes.lost_unexposed(WorkerStalled())
+    assert not strikes.has_strikes
+    strikes.progressed()
     for _ in range(2):
-        strikes.lost_unseen(WorkerStalled())
+        strikes.lost_unexposed(WorkerStalled())
     with pytest.raises(WorkersLost):
-        strikes.lost_unseen(WorkerStalled())
+        strikes.lost_unexposed(WorkerStalled())
     with pytest.raises(FinishDeadline):
-        strikes.lost_unseen(FinishDeadline())
+        strikes.lost_unexposed(FinishDeadline())
 
 
-def test_progress_wipes_strikes_out() -> None:
+def test_progress_resets_strikes() -> None:
     strikes = Strikes(2, 3000)
     for _ in range(5):
         strikes.strike(WorkerStalled())
-        strikes.progress()
+        strikes.progressed()
 
 
-def test_text_far_beyond_the_last_loss_wipes_strikes_out() -> None:
+def test_text_far_beyond_the_last_loss_resets_strikes() -> None:
     strikes = Strikes(2, 3000)
     for loss in range(5):
-        strikes.reached(loss * 3000)
+        strikes.media_reached(loss * 3000)
         strikes.strike(WorkerStalled())
 
 
 def test_text_about_the_same_media_is_no_progress() -> None:
     strikes = Strikes(2, 3000)
-    strikes.reached(9000)
+    strikes.media_reached(9000)
     strikes.strike(WorkerStalled())
-    strikes.reached(500)
-    strikes.reached(11_999)
+    strikes.media_reached(500)
+    strikes.media_reached(11_999)
     with pytest.raises(WorkersLost):
         strikes.strike(WorkerStalled())
 
 
-def test_a_final_failure_is_raised_as_it_is() -> None:
+def test_a_final_failure_is_raised_unchanged() -> None:
     with pytest.raises(FinishDeadline):
         Strikes(9, 3000).strike(FinishDeadline())
 

@@ -1,4 +1,4 @@
-"""Streams against real workers on loopback: whatever happens to a worker, every chunk is said once, in order."""
+"""Streams against real workers on loopback: whatever happens to a worker, every chunk is transcribed once, in order."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def expected(count: int = CHUNKS) -> list[str]:
     return [word(chunk(sequence).chunk) for sequence in range(count)]
 
 
-async def say(pool: Upstream, count: int = CHUNKS) -> list[StreamItem]:
+async def run_stream(pool: Upstream, count: int = CHUNKS) -> list[StreamItem]:
     stream = pool.open(STT, start())
     for sequence in range(count):
         stream.offer(chunk(sequence))
@@ -122,9 +122,9 @@ def on_either(servers: list[WorkerServer], change: Callable[[Script], None]) -> 
     change(min(servers, key=lambda server: server.target).script)
 
 
-async def test_one_worker_says_every_chunk() -> None:
+async def test_one_worker_transcribes_every_chunk() -> None:
     async with workers(Script()) as [worker], upstream(worker.target) as pool:
-        items = await say(pool)
+        items = await run_stream(pool)
     assert words(items) == expected()
     assert kinds(items) == ["started", *["transcript"] * CHUNKS, "ended"]
     assert [s.start.attempt for s in worker.seen] == [1]
@@ -137,7 +137,7 @@ async def test_a_killed_worker_costs_no_word(commit_every: int) -> None:
     async with workers(*scripts) as servers, upstream(*(s.target for s in servers)) as pool:
         on_either(servers, lambda script: setattr(script, "kill_at", 7))
         await until_serving(pool, 2)
-        items = await say(pool)
+        items = await run_stream(pool)
     assert words(items) == expected()
     assert [i.transcript.segment_id for i in results(items) if i.HasField("transcript")] == list(
         range(1, 1 + kinds(items).count("transcript"))
@@ -147,37 +147,37 @@ async def test_a_killed_worker_costs_no_word(commit_every: int) -> None:
     assert not errors(items)
 
 
-async def test_a_torn_connection_is_tried_again() -> None:
+async def test_a_broken_connection_is_retried() -> None:
     async with workers(Script(), Script()) as servers, upstream(*(s.target for s in servers)) as pool:
         on_either(
             servers,
             lambda script: script.__dict__.update(abort_at=3, abort_details="Received RST_STREAM with error code 2"),
         )
         await until_serving(pool, 2)
-        items = await say(pool)
+        items = await run_stream(pool)
     assert words(items) == expected()
     assert kinds(items).count("failover") == 1
 
 
-async def test_a_hung_worker_is_left() -> None:
+async def test_a_stream_leaves_a_hung_worker() -> None:
     async with workers(Script(), Script()) as servers, upstream(*(s.target for s in servers)) as pool:
         on_either(servers, lambda script: setattr(script, "silent_from", 4))
         await until_serving(pool, 2)
-        items = await say(pool)
+        items = await run_stream(pool)
     assert words(items) == expected()
     assert kinds(items).count("failover") == 1
 
 
-async def test_an_endpoint_where_nobody_listens_is_passed_over() -> None:
+async def test_an_endpoint_where_nobody_listens_is_skipped() -> None:
     async with workers(Script()) as [worker], upstream("127.0.0.1:1", worker.target) as pool:
-        assert words(await say(pool)) == expected()
+        assert words(await run_stream(pool)) == expected()
 
 
-async def test_a_full_worker_is_passed_over() -> None:
+async def test_a_full_worker_is_skipped() -> None:
     async with workers(Script(), Script()) as servers, upstream(*(s.target for s in servers)) as pool:
         on_either(servers, lambda script: setattr(script, "refuse", grpc.StatusCode.RESOURCE_EXHAUSTED))
         await until_serving(pool, 2)
-        items = await say(pool)
+        items = await run_stream(pool)
     assert words(items) == expected()
     assert "failover" not in kinds(items)
 
@@ -188,7 +188,7 @@ async def test_a_taken_slot_refuses_at_once_and_is_free_after_the_end() -> None:
         first = pool.open(STT, start())
         assert await anext(first.results())
         began = asyncio.get_running_loop().time()
-        items = await say(pool)
+        items = await run_stream(pool)
         assert asyncio.get_running_loop().time() - began < FAST.deadlines.admit / 2
         [busy] = errors(items)
         assert (busy.code, busy.fatal, busy.retryable) == (error_pb2.ERROR_CODE_BUSY, True, True)
@@ -197,7 +197,7 @@ async def test_a_taken_slot_refuses_at_once_and_is_free_after_the_end() -> None:
         assert pool.busy(STT) is not None
         first.offer(end())
         assert kinds(await collect(first))[-1] == "ended"
-        assert words(await say(pool)) == expected()
+        assert words(await run_stream(pool)) == expected()
 
 
 @pytest.mark.parametrize(
@@ -208,16 +208,14 @@ async def test_a_taken_slot_refuses_at_once_and_is_free_after_the_end() -> None:
         (grpc.StatusCode.UNIMPLEMENTED, error_pb2.ERROR_CODE_WORKER_FAILED),
     ],
 )
-async def test_a_final_status_at_the_start_is_not_tried_again(
-    status: grpc.StatusCode, code: error_pb2.ErrorCode
-) -> None:
+async def test_a_final_status_at_the_start_is_not_retried(status: grpc.StatusCode, code: error_pb2.ErrorCode) -> None:
     async with workers(Script(refuse=status)) as [worker], upstream(worker.target) as pool:
-        [error] = errors(await say(pool))
+        [error] = errors(await run_stream(pool))
         assert (error.code, error.fatal, error.retryable) == (code, True, False)
         assert len(worker.metadata) == 1
 
 
-async def test_a_final_status_in_mid_stream_is_not_tried_again() -> None:
+async def test_a_final_status_in_mid_stream_is_not_retried() -> None:
     script = Script(abort_at=2, abort_with=grpc.StatusCode.INVALID_ARGUMENT)
     async with workers(script) as [worker], upstream(worker.target) as pool:
         stream = pool.open(STT, start())
@@ -228,17 +226,17 @@ async def test_a_final_status_in_mid_stream_is_not_tried_again() -> None:
         assert len(worker.seen) == 1
 
 
-async def test_input_that_kills_two_workers_is_not_shown_to_a_third() -> None:
+async def test_input_that_kills_two_workers_never_reaches_a_third() -> None:
     scripts = [Script(commit_every=100, kill_at=2) for _ in range(3)]
     async with workers(*scripts) as servers, upstream(*(s.target for s in servers)) as pool:
         await until_serving(pool, 3)
-        items = await say(pool)
+        items = await run_stream(pool)
     [error] = errors(items)
     assert (error.code, error.fatal) == (error_pb2.ERROR_CODE_WORKER_FAILED, True)
     assert sorted(len(server.seen) for server in servers) == [0, 1, 1]
 
 
-async def test_a_worker_that_hangs_up_before_it_saw_anything_is_not_asked_for_ever() -> None:
+async def test_a_worker_that_hangs_up_before_it_received_input_is_not_retried_forever() -> None:
     config = replace(FAST, retry=replace(FAST.retry, recover_attempts=3))
     async with workers(Script(close_early=True)) as [worker], upstream(worker.target, config=config) as pool:
         items = await collect(pool.open(STT, start()))
@@ -247,17 +245,17 @@ async def test_a_worker_that_hangs_up_before_it_saw_anything_is_not_asked_for_ev
     assert len(worker.seen) == 3
 
 
-async def test_a_stream_waits_for_its_turn_at_no_worker_that_hangs() -> None:
+async def test_a_stream_does_not_wait_for_its_turn_at_a_hung_worker() -> None:
     async with workers(Script(), Script(), Script()) as servers, upstream(*(s.target for s in servers)) as pool:
         on_either(servers, lambda script: setattr(script, "kill_at", 4))
         await until_serving(pool, 3)
-        async with pool._services[STT].turns.take():
-            said = asyncio.create_task(say(pool))
+        async with pool._services[STT].turns.acquire():
+            running = asyncio.create_task(run_stream(pool))
             await until(lambda: sum(bool(server.seen) for server in servers) == 2)
             [second] = [server for server in servers if server.seen and server.script.kill_at is None]
             second.hung.set()
             await until(lambda: all(server.seen for server in servers))
-        items = await said
+        items = await running
     assert words(items) == expected()
     assert not errors(items)
     assert second.seen[0].requests == []
@@ -266,7 +264,7 @@ async def test_a_stream_waits_for_its_turn_at_no_worker_that_hangs() -> None:
 async def test_no_worker_within_the_budget() -> None:
     deadlines = replace(FAST.deadlines, admit=0.2)
     async with upstream("127.0.0.1:1", config=replace(FAST, deadlines=deadlines)) as pool:
-        [error] = errors(await say(pool))
+        [error] = errors(await run_stream(pool))
     assert (error.code, error.fatal, error.retryable) == (error_pb2.ERROR_CODE_NO_WORKER, True, True)
 
 
@@ -295,7 +293,7 @@ async def test_a_draining_worker_hands_over_without_an_error() -> None:
     assert not errors(items)
 
 
-async def test_a_draining_worker_is_left_at_its_deadline_even_without_progress() -> None:
+async def test_a_stream_leaves_a_draining_worker_at_its_deadline_even_without_progress() -> None:
     scripts = [Script(commit_every=100), Script(commit_every=100)]
     async with workers(*scripts) as servers, upstream(*(s.target for s in servers)) as pool:
         on_either(servers, lambda script: script.__dict__.update(drain_at=4, drain_ms=50))
@@ -311,7 +309,7 @@ async def test_a_draining_worker_is_left_at_its_deadline_even_without_progress()
     assert words(items) == expected()
 
 
-async def test_a_lone_worker_that_comes_back_goes_on() -> None:
+async def test_a_lone_worker_that_comes_back_continues_the_stream() -> None:
     async with workers(Script(kill_at=5)) as [worker], upstream(worker.target) as pool:
         await until_serving(pool, 1)
         stream = pool.open(STT, start())
@@ -347,7 +345,7 @@ async def test_what_no_longer_fits_is_declared_lost() -> None:
     assert kinds(items)[-1] == "ended"
 
 
-async def test_an_unanswered_flush_is_asked_again() -> None:
+async def test_an_unanswered_flush_is_sent_again() -> None:
     scripts = [Script(commit_every=100), Script(commit_every=100)]
     async with workers(*scripts) as servers, upstream(*(s.target for s in servers)) as pool:
         on_either(servers, lambda script: setattr(script, "kill_at", 3))
@@ -368,37 +366,37 @@ async def test_an_unanswered_flush_is_asked_again() -> None:
 async def test_a_fatal_error_of_the_worker_ends_the_stream() -> None:
     error = error_pb2.Error(code=error_pb2.ERROR_CODE_MEDIA_ERROR, message="undecodable", fatal=True)
     async with workers(Script(error_at=2, error=error)) as [worker], upstream(worker.target) as pool:
-        items = await say(pool)
+        items = await run_stream(pool)
         assert errors(items) == [error]
         assert len(worker.seen) == 1
 
 
-async def test_an_error_that_is_not_fatal_goes_through() -> None:
+async def test_an_error_that_is_not_fatal_is_passed_on() -> None:
     error = error_pb2.Error(code=error_pb2.ERROR_CODE_ORPHAN_CHUNK, message="orphan")
     async with workers(Script(error_at=2, error=error)) as [worker], upstream(worker.target) as pool:
-        items = await say(pool)
+        items = await run_stream(pool)
     assert errors(items) == [error]
     assert words(items) == expected()
 
 
-async def test_a_worker_that_never_answers_start_is_passed_over() -> None:
+async def test_a_worker_that_never_answers_start_is_skipped() -> None:
     config = replace(FAST, deadlines=replace(FAST.deadlines, connect=0.2))
     async with workers(Script(), Script()) as servers, upstream(*(s.target for s in servers), config=config) as pool:
         on_either(servers, lambda script: setattr(script, "mute_start", True))
         await until_serving(pool, 2)
-        items = await say(pool)
+        items = await run_stream(pool)
     assert words(items) == expected()
 
 
 async def test_the_finish_deadline() -> None:
     config = replace(FAST, deadlines=replace(FAST.deadlines, finish=0.2))
     async with workers(Script(answer_end=False)) as [worker], upstream(worker.target, config=config) as pool:
-        items = await say(pool)
+        items = await run_stream(pool)
     assert words(items) == expected()
     assert [e.code for e in errors(items)] == [error_pb2.ERROR_CODE_DEADLINE_EXCEEDED]
 
 
-async def test_every_worker_has_the_whole_time_to_finish() -> None:
+async def test_every_worker_has_the_full_time_to_finish() -> None:
     now = 100.0
     config = replace(FAST, deadlines=replace(FAST.deadlines, finish=2.0, stall=60, hung=60))
     scripts = [Script(commit_every=100, answer_end=False), Script(commit_every=100, end_gate=asyncio.Event())]
@@ -408,7 +406,7 @@ async def test_every_worker_has_the_whole_time_to_finish() -> None:
         await until_serving(pool, 2)
         first, second = sorted(servers, key=lambda server: server.target)
         first.script, second.script = scripts
-        collected = asyncio.create_task(say(pool))
+        collected = asyncio.create_task(run_stream(pool))
         for server in (first, second):
             await until(
                 lambda server=server: bool(server.seen) and any(r.HasField("end") for r in server.seen[0].requests)
@@ -416,7 +414,7 @@ async def test_every_worker_has_the_whole_time_to_finish() -> None:
             now += 1.5
             if server is first:
                 await server.kill()
-        await asyncio.sleep(1.2)  # two looks of the stream at its deadlines
+        await asyncio.sleep(1.2)  # the stream checks its deadlines twice in this time
         gate = second.script.end_gate
         assert gate is not None
         gate.set()
@@ -430,11 +428,11 @@ async def test_the_stall_deadline_counts_while_an_answer_is_owed() -> None:
     config = replace(FAST, deadlines=replace(FAST.deadlines, stall=0.3, hung=60))
     scripts = [Script(answer_end=False), Script(answer_end=False)]
     async with workers(*scripts) as servers, upstream(*(s.target for s in servers), config=config) as pool:
-        items = await say(pool)
+        items = await run_stream(pool)
     assert [e.code for e in errors(items)] == [error_pb2.ERROR_CODE_WORKER_FAILED]
 
 
-async def test_the_stream_deadline_travels_and_ends_the_stream() -> None:
+async def test_the_stream_deadline_ends_the_stream() -> None:
     config = replace(FAST, deadlines=replace(FAST.deadlines, stream=0.5))
     async with workers(Script()) as [worker], upstream(worker.target, config=config) as pool:
         stream = pool.open(STT, start())
@@ -478,50 +476,50 @@ async def test_congestion_rises_without_a_worker_and_falls_with_one() -> None:
         assert kinds(await collect(stream))[-1] == "ended"
 
 
-async def test_the_worker_token_goes_along() -> None:
+async def test_the_worker_token_is_sent() -> None:
     async with workers(Script()) as [worker], upstream(worker.target, config=replace(FAST, worker_token="t")) as pool:
-        await say(pool, 1)
+        await run_stream(pool, 1)
     assert worker.metadata[0]["authorization"] == "Bearer t"
 
 
-async def test_what_a_worker_says_beside_its_refusal_reaches_the_client() -> None:
+async def test_the_error_in_the_metadata_of_a_refusal_reaches_the_client() -> None:
     error = error_pb2.Error(code=error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, message="no such format", field="format")
     script = Script(refuse=grpc.StatusCode.INVALID_ARGUMENT, refuse_with=error)
     async with workers(script) as [worker], upstream(worker.target) as pool:
-        [told] = errors(await say(pool))
-    assert (told.code, told.field, told.fatal) == (error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "format", True)
+        [reported] = errors(await run_stream(pool))
+    assert (reported.code, reported.field, reported.fatal) == (error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "format", True)
 
 
 async def test_a_refused_gateway_does_not_look_like_a_refused_client() -> None:
     error = error_pb2.Error(code=error_pb2.ERROR_CODE_UNAUTHENTICATED, message="no token")
     script = Script(refuse=grpc.StatusCode.UNAUTHENTICATED, refuse_with=error)
     async with workers(script) as [worker], upstream(worker.target) as pool:
-        [told] = errors(await say(pool))
-    assert told.code == error_pb2.ERROR_CODE_WORKER_FAILED
+        [reported] = errors(await run_stream(pool))
+    assert reported.code == error_pb2.ERROR_CODE_WORKER_FAILED
 
 
 async def test_results_of_another_attempt_are_dropped() -> None:
     async with workers(Script(ghost_at=3)) as [worker], upstream(worker.target) as pool:
-        assert words(await say(pool)) == expected()
+        assert words(await run_stream(pool)) == expected()
 
 
-async def test_an_error_that_may_succeed_elsewhere_is_tried_elsewhere() -> None:
+async def test_a_retryable_error_is_retried_at_another_worker() -> None:
     async with workers(Script(), Script()) as servers, upstream(*(s.target for s in servers)) as pool:
         on_either(servers, lambda script: script.__dict__.update(error_at=3, error=RETRYABLE))
         await until_serving(pool, 2)
-        items = await say(pool)
+        items = await run_stream(pool)
     assert words(items) == expected()
     assert not errors(items)
 
 
 async def test_a_draining_worker_keeps_its_streams_while_there_is_no_other() -> None:
     async with workers(Script(drain_at=4)) as [worker], upstream(worker.target) as pool:
-        items = await say(pool)
+        items = await run_stream(pool)
     assert words(items) == expected()
     assert "failover" not in kinds(items)
 
 
-async def test_a_reader_that_pauses_holds_the_worker_back_and_accuses_nobody() -> None:
+async def test_a_paused_reader_holds_the_worker_back_without_blaming_it() -> None:
     config = replace(
         FAST, buffer=BufferBounds(results=2), deadlines=replace(FAST.deadlines, stall=1.0, hung=1.0, finish=5)
     )
@@ -579,13 +577,13 @@ async def test_what_is_counted() -> None:
         pool = Upstream(replace(FAST, endpoints={STT: tuple(s.target for s in servers)}), metrics=counts)
         await pool.start()
         await until_serving(pool, 2)
-        await say(pool)
+        await run_stream(pool)
         await pool.close(0)
     assert counts.log == [("opened", STT), ("failed", "worker_error"), ("failover", STT), ("finished", "ended")]
 
 
-async def test_a_stream_without_a_worker_says_so_once_and_goes_on() -> None:
-    config = replace(FAST, deadlines=replace(FAST.deadlines, tell=0.05))
+async def test_a_stream_without_a_worker_reports_that_once_and_continues() -> None:
+    config = replace(FAST, deadlines=replace(FAST.deadlines, report_waiting=0.05))
     async with workers(Script()) as [first], upstream(first.target, config=config) as pool:
         await until_serving(pool, 1)
         stream = pool.open(STT, start())
@@ -601,8 +599,8 @@ async def test_a_stream_without_a_worker_says_so_once_and_goes_on() -> None:
                 items.append(item)
                 if isinstance(item, task_pb2.TaskResult) and item.HasField("error"):
                     second = await WorkerServer().start(port)
-        told = errors(items)
-        assert [(e.code, e.fatal) for e in told] == [(error_pb2.ERROR_CODE_NO_WORKER, False)]
-        assert told[0].retry_after_ms > 0
+        reported = errors(items)
+        assert [(e.code, e.fatal) for e in reported] == [(error_pb2.ERROR_CODE_NO_WORKER, False)]
+        assert reported[0].retry_after_ms > 0
         assert words(items) == expected(2)
         await second.kill()

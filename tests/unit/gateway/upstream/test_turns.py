@@ -1,4 +1,4 @@
-"""Turns: one stream at a time, in the order in which they came, for the shorter the more of them wait."""
+"""Turns: one stream at a time, in order of arrival; the more streams wait, the shorter each turn is."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from gateway.upstream.turns import Turns
 
 
 async def settle() -> None:
-    """Let every task come as far as it can."""
+    """Let every task run until it blocks."""
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-async def test_one_at_a_time_in_order_also_where_one_gives_up() -> None:
+async def test_one_at_a_time_in_order_even_if_one_gives_up() -> None:
     turns = Turns()
-    had: list[tuple[int, float]] = []
-    go_on = asyncio.Semaphore(0)
+    turns_taken: list[tuple[int, float]] = []
+    proceed = asyncio.Semaphore(0)
 
     async def stream(number: int) -> None:
-        async with turns.take():
-            had.append((number, turns.seconds))
-            await go_on.acquire()
+        async with turns.acquire():
+            turns_taken.append((number, turns.duration))
+            await proceed.acquire()
 
     tasks = [asyncio.create_task(stream(number)) for number in range(4)]
     await settle()
-    assert [number for number, _ in had] == [0]
+    assert [number for number, _ in turns_taken] == [0]
     tasks[1].cancel()
     for _ in range(3):
-        go_on.release()
+        proceed.release()
         await settle()
-    assert [number for number, _ in had] == [0, 2, 3]
+    assert [number for number, _ in turns_taken] == [0, 2, 3]
     assert tasks[1].cancelled()
     await asyncio.gather(tasks[0], *tasks[2:])
 
 
-async def test_a_long_line_has_short_turns() -> None:
+async def test_a_long_queue_has_short_turns() -> None:
     turns = Turns()
-    async with turns.take():
-        assert turns.seconds == 0.1
-        line = [asyncio.create_task(turns.take().__aenter__()) for _ in range(99)]
+    async with turns.acquire():
+        assert turns.duration == 0.1
+        queue = [asyncio.create_task(turns.acquire().__aenter__()) for _ in range(99)]
         await settle()
-        assert turns.seconds == 0.01
-        for task in line:
+        assert turns.duration == 0.01
+        for task in queue:
             task.cancel()
-        await asyncio.gather(*line, return_exceptions=True)
-        assert turns.seconds == 0.1
+        await asyncio.gather(*queue, return_exceptions=True)
+        assert turns.duration == 0.1
