@@ -55,8 +55,8 @@ class Recognizer:
         self._reported = state.frame * FRAME
         self._first_window = state.first_window
         self._skips = state.skips
-        self._heard_all = state.heard_all
-        self._heard_language = state.heard_language
+        self._heard_all = bool(state.heard_all_language)
+        self._heard_language = state.heard_all_language
         self._language = state.language or options.language
         self._word_floor = state.word_floor
         self._marks: deque[tuple[int, events.Flushed | events.Ended]] = deque()
@@ -170,7 +170,8 @@ class Recognizer:
             self.counters.rejected += 1
         if self._language is None and not hypothesis.rejected:
             self._consider_language(hypothesis.language)
-        self._heard_all = bool(job.settled and hypothesis.words and not hypothesis.rejected)
+        usable = hypothesis.words and hypothesis.language and not hypothesis.rejected
+        self._heard_all = bool(job.settled and usable)
         self._heard_language = hypothesis.language
         if job.closing:
             self._close(job, hypothesis)
@@ -191,8 +192,7 @@ class Recognizer:
             language=self._language,
             word_floor=self._word_floor,
             skips=self._skips,
-            heard_all=self._heard_all,
-            heard_language=self._heard_language,
+            heard_all_language=self._heard_language if self._heard_all else "",
         )
 
     # --- frames

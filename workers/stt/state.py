@@ -14,8 +14,13 @@ WordTuple = tuple[str, int, int, float]
 """Text, start and end (samples on the media clock), probability."""
 
 
-class RecognizerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Between two frames of a stream; the defaults are its beginning. Frames are of 512 samples."""
+class RecognizerState(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"heard_all_language": "settled"}
+):
+    """Between two frames of a stream; the defaults are its beginning. A frame has 512 samples.
+
+    `rename` keeps the encoded name of a field, so that workers of two releases read each other's states.
+    """
 
     frame: int = 0
     replay_from: int = 0
@@ -37,10 +42,8 @@ class RecognizerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     word_floor: int = 0
     skips: int = 0
     """Hypotheses put aside in a row."""
-    heard_all: bool = False
-    """Whether the last hypothesis heard everything said so far."""
-    heard_language: str = ""
-    """The language of that hypothesis."""
+    heard_all_language: str = ""
+    """The language of the last hypothesis if it heard everything said so far, else empty."""
     noise: tuple[float, int, float, int] = (0.0, 0, 0.0, 0)
     """Level (dB) and number of frames with a voice, then without."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from tests.unit.workers.stt.toys import hear_voice, speak, text_of, transcribe
@@ -60,20 +61,55 @@ def test_a_voice_after_the_step_unsettles_it() -> None:
     assert heard.counters.settled == 0
 
 
-def test_another_worker_knows_that_the_segment_is_settled() -> None:
-    voice = speak(1, 2, 3, 0, 0, 0, 0)
+SETTLED_VOICE = speak(1, 2, 3, 0, 0, 0, 0)
+
+
+def settled_state() -> RecognizerState:
+    """A stream after a step in the silence, before the silence ends the segment."""
     first = Recognizer(hear_voice, Tuning(), StreamOptions("en", interims=False))
-    first.append_samples(voice[: int(1.9 * SAMPLE_RATE)])
+    first.append_samples(SETTLED_VOICE[: int(1.9 * SAMPLE_RATE)])
     job = first.advance(EFFORT)
     assert job is not None
     first.apply(job, transcribe(job.request))
     assert first.advance(EFFORT) is None
-    saved = first.snapshot()
-    assert (saved.heard_all, saved.heard_language) == (True, "en")
+    return first.snapshot()
+
+
+def taken_over(wire: bytes) -> Recognizer:
+    """A second worker with the encoded state of a first one, whose last step heard everything, and the rest."""
+    saved = msgspec.msgpack.decode(wire, type=RecognizerState)
     second = Recognizer(hear_voice, Tuning(), StreamOptions("en", interims=False), saved)
-    second.append_samples(voice[saved.replay_from :])
+    second.append_samples(SETTLED_VOICE[saved.replay_from :])
+    return second
+
+
+def test_another_worker_knows_that_the_segment_is_settled() -> None:
+    wire = msgspec.msgpack.encode(settled_state())
+    second = taken_over(wire)
     assert second.advance(EFFORT) is None
     assert second.counters.settled == 1
+
+
+def test_states_are_encoded_alike_in_every_release() -> None:
+    """The language of a hypothesis that heard everything is called `settled` on the wire."""
+    wire = msgspec.msgpack.encode(settled_state())
+    fields = msgspec.msgpack.decode(wire)
+    assert fields["settled"] == "en"
+    assert not {"heard_all", "heard_language", "heard_all_language"} & fields.keys()
+    old = msgspec.msgpack.encode({"frame": 5, "settled": "en"})
+    assert msgspec.msgpack.decode(old, type=RecognizerState) == RecognizerState(frame=5, heard_all_language="en")
+    unsettled = taken_over(msgspec.msgpack.encode({**fields, "settled": ""}))
+    job = unsettled.advance(EFFORT)
+    assert job is not None
+    assert job.purpose is Purpose.SEGMENT_END
+
+
+def test_a_hypothesis_without_a_language_settles_nothing() -> None:
+    """A second worker could not know it: the language is what says so on the wire."""
+    heard, jobs, text = played(1, 2, 3, 0, 0, 0, 0, run=lambda request: replace(transcribe(request), language=""))
+    assert [job.purpose for job in jobs] == [Purpose.STEP, Purpose.SEGMENT_END]
+    assert heard.counters.settled == 0
+    assert text == text_of([1, 2, 3])
 
 
 def early(request: DecodeRequest) -> Hypothesis:
