@@ -163,7 +163,7 @@ class Scheduler(Generic[J, R]):
                 thread.join()
 
     def _work(self) -> None:
-        while (batch := self._take()) is not None:
+        while (batch := self._next_batch()) is not None:
             began, failed = self._clock(), 0
             try:
                 results = self._run([entry.job for entry in batch])
@@ -176,7 +176,7 @@ class Scheduler(Generic[J, R]):
                     entry.future.set_result(result)
             self._count(began, failed)
 
-    def _take(self) -> list[_Entry[J, R]] | None:
+    def _next_batch(self) -> list[_Entry[J, R]] | None:
         """The next batch, waiting for work; None when closed."""
         with self._changed:
             self._free += 1

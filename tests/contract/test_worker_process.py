@@ -81,7 +81,7 @@ async def test_crash_after_kills_the_process() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("stt", "--host", "0.0.0.0"), "setting --host (WORKER_HOST): 0.0.0.0 is not loopback"),
         (("fake", "--slots", "-1"), "setting --slots (WORKER_SLOTS): must be 0 to 10000"),
@@ -89,10 +89,10 @@ async def test_crash_after_kills_the_process() -> None:
         (("fake", "--tls-cert", "/nonexistent"), "setting --tls-key (WORKER_TLS_KEY): is needed with tls_cert"),
     ],
 )
-async def test_a_bad_setting_is_one_line_and_exit_2(arguments: tuple[str, ...], told: str) -> None:
+async def test_a_bad_setting_is_one_line_and_exit_2(arguments: tuple[str, ...], message: str) -> None:
     code, _, err = await finish(await start(*arguments))
     assert (code, err.count("\n")) == (2, 1)
-    assert told in err
+    assert message in err
 
 
 async def test_help_lists_every_setting_with_variable_and_default() -> None:

@@ -133,7 +133,7 @@ class SpeechSession:
         if not self._speaking:
             self._speaking = True
             await self._say_event(transcript_pb2.SPEECH_EVENT_TYPE_SPEECH_STARTED, self._offset - len(fresh))
-        words = self._cutter.take(fresh)
+        words = self._cutter.push_bytes(fresh)
         self._pending += words
         while len(self._pending) >= self._script.words_per_final:
             await self._say_final(self._script.words_per_final)

@@ -47,7 +47,7 @@ class WordCutter:
     edge: int = 0
     _block: bytearray = field(default_factory=bytearray)
 
-    def take(self, payload: bytes) -> list[PlacedWord]:
+    def push_bytes(self, payload: bytes) -> list[PlacedWord]:
         """Add bytes; the words they completed."""
         self._block += payload
         words = []

@@ -108,7 +108,7 @@ class Recording:
             self._sniff(chunk)
         else:
             self._demux(self._demuxer, chunk)
-        return self._take()
+        return self._pop_output()
 
     def finish(self, budget: Budget) -> list[Samples]:
         """No more bytes: the tail of demuxer, codec and resampler."""
@@ -120,7 +120,7 @@ class Recording:
             for samples in self._decoder.flush():
                 self._frame(samples)
         self._drain()
-        return self._take()
+        return self._pop_output()
 
     def lose_start(self) -> None:
         """The chunk that a resumed recording starts with is among the lost ones."""
@@ -290,7 +290,7 @@ class Recording:
         self._out.append(fresh)
         self.emitted += len(fresh)
 
-    def _take(self) -> list[Samples]:
+    def _pop_output(self) -> list[Samples]:
         if self._resampler is not None:
             self._resample(self._resampler)
         out, self._out = self._out, []

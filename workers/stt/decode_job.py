@@ -46,7 +46,7 @@ class DecodeJob:
     """A request for a hypothesis of the audio from `start` to `end`.
 
     `epoch` tells an interim that came too late; `retry`: the window seemed empty once, now at full encoder length;
-    `settled`: the audio ends in a silence in which the voice detector can be believed.
+    `ends_in_silence`: the audio ends in a silence in which the voice detector can be believed.
     """
 
     purpose: Purpose
@@ -55,7 +55,7 @@ class DecodeJob:
     request: DecodeRequest
     epoch: int
     retry: bool = False
-    settled: bool = False
+    ends_in_silence: bool = False
 
     @property
     def closing(self) -> bool:
@@ -69,7 +69,7 @@ class Counters:
     steps: int = 0
     interims: int = 0
     closings: int = 0
-    settled: int = 0
+    closed_by_step: int = 0
     """Windows closed with their last step's hypothesis."""
     rejected: int = 0
     fallbacks: int = 0

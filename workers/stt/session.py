@@ -103,7 +103,7 @@ class SttSession:
         end = self._recognizer.received + len(audio)
         damaged, self._damaged = self._parts.source.damaged_bytes - self._damaged, self._parts.source.damaged_bytes
         self._parts.ledger.add(chunk.sequence, len(chunk.payload), chunk.missing_before, end, damaged)
-        await self._take(audio)
+        await self._queue_audio(audio)
 
     async def flush(self, flush_id: int) -> None:
         """See `workers.engine.EngineSession.flush`."""
@@ -125,7 +125,7 @@ class SttSession:
         except self._parts.media_error as error:
             self._fail_media(error)
             return
-        await self._take(self._without_known(rest))
+        await self._queue_audio(self._without_known(rest))
         self._parts.ledger.close(self._parts.source.damaged_bytes - self._damaged)
         self._recognizer.end()
         self._input.set()
@@ -134,14 +134,14 @@ class SttSession:
         """See `workers.engine.EngineSession.results`; read by one reader."""
         while not self._closed:
             self._input.clear()
-            self._take_interim()
+            self._apply_ready_interim()
             job = self._recognizer.advance(self._effort())
             self._make_room()
-            async for result in self._tell():
+            async for result in self._pending_results():
                 yield result
             if job is not None and job.purpose is not Purpose.INTERIM:
                 await self._answer(job)
-                async for result in self._tell():
+                async for result in self._pending_results():
                     yield result
                 for flow in self._flow():
                     yield flow
@@ -167,7 +167,7 @@ class SttSession:
 
     # --- audio in
 
-    async def _take(self, audio: NDArray[np.float32]) -> None:
+    async def _queue_audio(self, audio: NDArray[np.float32]) -> None:
         """Queue samples in slices, each when there is room for it."""
         for first in range(0, len(audio), _SLICE):
             await self._wait_for_room()
@@ -238,7 +238,7 @@ class SttSession:
         future.add_done_callback(lambda _: self._input.set())
         self._interim = job, future
 
-    def _take_interim(self) -> None:
+    def _apply_ready_interim(self) -> None:
         """Show a finished interim; skip one that expired or failed, since the next step follows."""
         if self._interim is None or not self._interim[1].done():
             return
@@ -255,10 +255,10 @@ class SttSession:
 
     # --- results out
 
-    async def _tell(self) -> AsyncIterator[task_pb2.TaskResult]:
+    async def _pending_results(self) -> AsyncIterator[task_pb2.TaskResult]:
         """Results of what happened; the report of a commit rides on the final right before it."""
         final: transcript_pb2.Transcript | None = None
-        for event in self._recognizer.take_events():
+        for event in self._recognizer.pop_events():
             if final is not None and not isinstance(event, events.Committed):
                 yield task_pb2.TaskResult(transcript=final)
                 final = None

@@ -40,7 +40,7 @@ class Tuning:
     sure_age: float = 0.4
     """Audio behind such a word."""
 
-    settled: float = 0.25
+    closing_silence: float = 0.25
     """Silence at a step after which its hypothesis stands for the segment's last one, unless a voice is heard.
 
     Not where it is noisy (`noisy_below`): words that the voice detector misses would be lost.

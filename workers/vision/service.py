@@ -12,7 +12,7 @@ from workers.media.isolation.pool import DecoderPool, PoolLimits
 from workers.vision.engine import VisionConfig, VisionEngine
 from workers.vision.settings import VisionSettings
 
-# A stream's share is in `VideoOutput`: 64 megapixels per second, 60 pictures of 960 x 540 and more, after 4 s at once.
+# A stream decodes at most at the rates of `VideoOutput`, after a burst of 4 s.
 _LIMITS: Final = PoolLimits(
     stream=StreamLimits(max_payload_bytes=4 << 20, max_replay_bytes=48 << 20, max_rate=1.0, burst_seconds=4.0)
 )

@@ -69,13 +69,8 @@ class DecoderService:
         match request:
             case ipc.Open():
                 return self._open(request)
-            case ipc.Feed():
-                return self._output(
-                    request.stream,
-                    lambda decoder: decoder.decode(
-                        Chunk(request.sequence, request.payload, request.new_recording, request.missing_before)
-                    ),
-                )
+            case ipc.Decode():
+                return self._output(request.stream, lambda decoder: decoder.decode(request.chunk))
             case ipc.Finish():
                 return self._output(request.stream, lambda decoder: decoder.finish())
             case ipc.Save():

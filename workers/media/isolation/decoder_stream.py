@@ -117,7 +117,7 @@ class DecoderStream(Generic[T]):
         self._turn = asyncio.Lock()
         self._next_sequence = 0
         self._opened_in: Child | None = None
-        self._settled_in: Child | None = None
+        self._caught_up_in: Child | None = None
         self._position = 0
         self._delivered: int | None = None
         self._surplus: list[T] = []
@@ -208,20 +208,20 @@ class DecoderStream(Generic[T]):
         while True:
             child = await self._source.child()
             try:
-                await self._settle_in(child)
+                await self._catch_up(child)
                 return await self._ask(child, request)
             except ChildGoneError as gone:
-                self._settled_in = None
+                self._caught_up_in = None
                 kills += self._judge(gone.death, sequence)
                 if kills > _MAX_KILLS_PER_CALL:
                     raise MediaError("the decoder was ended again and again") from gone
             except asyncio.CancelledError:
-                self._settled_in = None  # its decoder may have had the request: make a new one
+                self._caught_up_in = None  # its decoder may have had the request: make a new one
                 raise
 
-    async def _settle_in(self, child: Child) -> None:
+    async def _catch_up(self, child: Child) -> None:
         """Have a decoder in this child that stands where the stream stands."""
-        if self._settled_in is child:
+        if self._caught_up_in is child:
             return
         self._opened_in = child
         opened = await self._ask(child, ipc.Open(self._id, self._format, self._memory.state))
@@ -236,7 +236,7 @@ class DecoderStream(Generic[T]):
             self._put_aside(await self._ask(child, self._decode_request(chunk)))
         if self._finished:
             self._put_aside(await self._ask(child, ipc.Finish(self._id)))
-        self._settled_in = child
+        self._caught_up_in = child
 
     async def _ask(self, child: Child, request: ipc.Request) -> ipc.Answer:
         if self._closed:
@@ -246,8 +246,8 @@ class DecoderStream(Generic[T]):
             raise MediaError("".join(filter(str.isprintable, answer.message[:_MAX_MESSAGE])))
         return answer
 
-    def _decode_request(self, chunk: Chunk) -> ipc.Feed:
-        return ipc.Feed(self._id, chunk.payload, chunk.sequence, chunk.new_recording, chunk.missing_before)
+    def _decode_request(self, chunk: Chunk) -> ipc.Decode:
+        return ipc.Decode(self._id, chunk)
 
     def _put_aside(self, answer: ipc.Answer) -> float:
         """Put aside what was not given out before; returns how much of the stream's pace that takes, seconds."""

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import msgspec
 
+from workers.chunk import Chunk
 from workers.media.frames import FrameRecord
 
 _LENGTH = struct.Struct("<I")
@@ -36,14 +37,11 @@ class Open(_Message, frozen=True):
     state: bytes | None
 
 
-class Feed(_Message, frozen=True):
+class Decode(_Message, frozen=True):
     """One chunk for the decoder of `stream`."""
 
     stream: Natural
-    payload: bytes
-    sequence: Natural
-    new_recording: bool
-    missing_before: Natural
+    chunk: Chunk
 
 
 class Finish(_Message, frozen=True):
@@ -83,7 +81,7 @@ class Opened(_Message, frozen=True):
 
 
 class Samples(_Message, frozen=True):
-    """What a `Feed` or `Finish` of sound gave: native-endian float32; `damaged` bytes of it made no sense."""
+    """What a `Decode` or `Finish` of sound gave: native-endian float32; `damaged` bytes of it made no sense."""
 
     stream: Natural
     data: bytes
@@ -91,7 +89,7 @@ class Samples(_Message, frozen=True):
 
 
 class Frames(_Message, frozen=True):
-    """What a `Feed` or `Finish` of a video gave; `damaged` bytes of it made no sense."""
+    """What a `Decode` or `Finish` of a video gave; `damaged` bytes of it made no sense."""
 
     stream: Natural
     frames: tuple[FrameRecord, ...]
@@ -113,7 +111,7 @@ class Failed(_Message, frozen=True):
     message: str
 
 
-Request = Open | Feed | Finish | Save | Close
+Request = Open | Decode | Finish | Save | Close
 Answer = Opened | Samples | Frames | Saved | Failed
 Reply = Ready | Answer
 

@@ -166,8 +166,8 @@ class ChildProcess(asyncio.Protocol):
             raise ChildGoneError(await self.wait())
         assert self._transport is not None
         allowance = self._config.watchdog_seconds
-        if isinstance(request, ipc.Feed):
-            allowance *= 1 + len(request.payload) / _ALLOWANCE_BYTES
+        if isinstance(request, ipc.Decode):
+            allowance *= 1 + len(request.chunk.payload) / _ALLOWANCE_BYTES
         answer: asyncio.Future[ipc.Answer] = asyncio.get_running_loop().create_future()
         self._outstanding.append(_Outstanding(request.stream, allowance, answer))
         if len(self._outstanding) == 1:

@@ -32,16 +32,16 @@ def played(
     while (job := heard.advance(EFFORT)) is not None:
         jobs.append(job)
         heard.apply(job, run(job.request))
-        text += [event for event in heard.take_events() if isinstance(event, events.Final)]
-    text += [event for event in heard.take_events() if isinstance(event, events.Final)]
+        text += [event for event in heard.pop_events() if isinstance(event, events.Final)]
+    text += [event for event in heard.pop_events() if isinstance(event, events.Final)]
     return heard, jobs, " ".join(join_words(final.words) for final in text)
 
 
 def test_a_step_in_the_silence_is_the_last_hypothesis() -> None:
     heard, jobs, text = played(1, 2, 3, 0, 0, 0, 0)
     assert [job.purpose for job in jobs] == [Purpose.STEP]
-    assert jobs[0].settled
-    assert (heard.counters.settled, heard.counters.closings) == (1, 0)
+    assert jobs[0].ends_in_silence
+    assert (heard.counters.closed_by_step, heard.counters.closings) == (1, 0)
     assert text == text_of([1, 2, 3])
 
 
@@ -50,15 +50,15 @@ def test_a_segment_whose_last_step_was_too_early_is_heard_once_more(said: list[i
     heard, jobs, text = played(*said, 0, 0, 0, 0)
     assert text == text_of(said)
     assert jobs[-1].purpose is Purpose.SEGMENT_END
-    assert (heard.counters.settled, heard.counters.closings) == (0, 1)
+    assert (heard.counters.closed_by_step, heard.counters.closings) == (0, 1)
 
 
 def test_a_voice_after_the_step_unsettles_it() -> None:
     heard, jobs, text = played(1, 2, 3, 0, 5, 0, 0, 0)
     assert [job.purpose for job in jobs] == [Purpose.STEP, Purpose.SEGMENT_END]
-    assert jobs[0].settled
+    assert jobs[0].ends_in_silence
     assert text == text_of([1, 2, 3, 5])
-    assert heard.counters.settled == 0
+    assert heard.counters.closed_by_step == 0
 
 
 SETTLED_VOICE = speak(1, 2, 3, 0, 0, 0, 0)
@@ -87,7 +87,7 @@ def test_another_worker_knows_that_the_segment_is_settled() -> None:
     wire = msgspec.msgpack.encode(settled_state())
     second = taken_over(wire)
     assert second.advance(EFFORT) is None
-    assert second.counters.settled == 1
+    assert second.counters.closed_by_step == 1
 
 
 def test_states_are_encoded_alike_in_every_release() -> None:
@@ -108,7 +108,7 @@ def test_a_hypothesis_without_a_language_settles_nothing() -> None:
     """A second worker could not know it: the language is what says so on the wire."""
     heard, jobs, text = played(1, 2, 3, 0, 0, 0, 0, run=lambda request: replace(transcribe(request), language=""))
     assert [job.purpose for job in jobs] == [Purpose.STEP, Purpose.SEGMENT_END]
-    assert heard.counters.settled == 0
+    assert heard.counters.closed_by_step == 0
     assert text == text_of([1, 2, 3])
 
 
@@ -131,5 +131,5 @@ def test_silence_is_not_believed_in_a_noisy_place() -> None:
     noisy = RecognizerState(noise=(-6.0, 60, -12.0, 60))
     _, jobs, text = played(1, 2, 3, 0, 0, 0, 0, 0, 0, state=noisy)
     assert [job.purpose for job in jobs] == [Purpose.STEP, Purpose.SEGMENT_END]
-    assert not jobs[0].settled
+    assert not jobs[0].ends_in_silence
     assert text == text_of([1, 2, 3])

@@ -278,12 +278,12 @@ async def test_windows_are_those_of_their_frames_over_a_failover_too(engine: Vis
     start.resume_state = first[at].progress.resume_state
     assert len(start.resume_state) < 25 * 50 + 1_000
     resumed = await run(engine.open(start, StreamContext("session", "stream", 2)), chunks[25:], wait=True)
-    told = analyses(first[: at + 1]) + analyses(resumed)
-    windows = [each.window for each in told if each.HasField("window")]
+    sent = analyses(first[: at + 1]) + analyses(resumed)
+    windows = [each.window for each in sent if each.HasField("window")]
     whole = next(r.analysis.window for r in resumed if r.analysis.window.whole_session)
     assert [(window.t0_ms, window.t1_ms) for window in windows] == [(0, 2_000), (0, 4_000)]
     for window in [*windows, whole]:
-        check_window(told, window)
+        check_window(sent, window)
 
 
 async def test_a_video_gives_its_frames_and_another_worker_goes_on(engine: VisionEngine) -> None:
