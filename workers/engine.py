@@ -66,7 +66,7 @@ class EngineSession(Protocol):
         ...
 
     async def flush(self, flush_id: int) -> None:
-        """Make everything received so far final; `flushed` follows the last final it covers."""
+        """Make everything received so far final; `flushed` follows the last final it covers, before later results."""
         ...
 
     async def end(self) -> None:

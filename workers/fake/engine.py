@@ -36,6 +36,14 @@ _LANGUAGES: Final = ("en", "fr")
 _AUDIO: Final = ("audio/webm", "audio/ogg", "audio/mp4", "audio/mpeg", "audio/flac", "audio/wav", "audio/L16")
 _VIDEO: Final = ("image/jpeg", "image/webp", "video/webm", "video/mp4")
 _PICTURES: Final = (media_pb2.CONTAINER_JPEG, media_pb2.CONTAINER_WEBP)
+_SOUNDS: Final = (
+    media_pb2.CONTAINER_OGG,
+    media_pb2.CONTAINER_MP3,
+    media_pb2.CONTAINER_FLAC,
+    media_pb2.CONTAINER_WAV,
+    media_pb2.CONTAINER_PCM,
+    media_pb2.CONTAINER_OPUS_PACKETS,
+)
 
 
 def _crash() -> None:
@@ -71,9 +79,14 @@ class FakeEngine:
                 error_pb2.ERROR_CODE_BUSY, "scripted to refuse every stream", retryable=True, retry_after_ms=500
             )
         faults = Faults(self._script, self._sleep, self._crash)
+        container = start.format.container
         if self._vision:
+            if container in _SOUNDS:
+                raise EngineError(
+                    error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "sound holds no picture", field="start.format.container"
+                )
             return VisionSession(start, faults)
-        if start.format.container in _PICTURES:
+        if container in _PICTURES:
             raise EngineError(
                 error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "pictures hold no speech", field="start.format.container"
             )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 
 import structlog
-from talkup.v1 import error_pb2, task_pb2, worker_service_pb2
+from talkup.v1 import error_pb2, media_pb2, task_pb2, worker_service_pb2
 
 from workers.engine import EngineError, StreamContext
 from workers.scheduler import Scheduler
@@ -33,6 +33,7 @@ from workers.stt.vad import SileroVad
 _log = structlog.get_logger()
 
 _MAX_RESUMED_AUDIO = 60 * SAMPLE_RATE
+_PICTURES = (media_pb2.CONTAINER_JPEG, media_pb2.CONTAINER_WEBP)
 
 
 class SttEngine:
@@ -103,6 +104,10 @@ class SttEngine:
     def open(self, start: task_pb2.StreamStart, context: StreamContext) -> SttSession:
         """See `workers.engine.Engine.open`; options of one stream never touch another."""
         transcriber, vad, scheduler = self._parts()
+        if start.format.container in _PICTURES:
+            raise EngineError(
+                error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "pictures hold no speech", field="start.format.container"
+            )
         options = stream_options(start.speech, transcriber.languages, transcriber.encode_hint)
         saved = _resumed(start.resume_state) if start.HasField("resume_state") else None
         tuning = self._config.tuning

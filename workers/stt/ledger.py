@@ -21,8 +21,8 @@ class _Entry:
 class ChunkLedger:
     """Chunks from the first one that may be replayed on, with the samples that had come out after each.
 
-    A codec may hold back the end of a chunk until the next one comes, so a chunk counts as covered when everything
-    that came out with its successor is; `closed` lifts that after the last chunk.
+    A decoder may hold back the end of a chunk until more bytes come, or all of it where an Ogg page is spread over
+    several. So a chunk counts as covered when the next samples that came out after it are; `close` lifts that.
     """
 
     def __init__(self, before: Totals | None = None) -> None:
@@ -64,7 +64,8 @@ class ChunkLedger:
         Chunks before `replay_from` are covered too: nobody needs them any more. Never falls.
         """
         entries = list(self._entries)
-        reached = [entry.sequence for entry, after in pairwise(entries) if after.end <= committed]
+        last_at = {entry.end: entry.sequence for entry in entries}  # the last chunk at each position, in order
+        reached = [last_at[end] for end, next_end in pairwise(last_at) if next_end <= committed]
         if self._closed and entries and entries[-1].end <= committed:
             reached.append(entries[-1].sequence)
         if entries and replay_from > entries[0].sequence:

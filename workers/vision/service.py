@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from typing import Final
 
 from workers import models
@@ -18,7 +20,7 @@ _LIMITS: Final = PoolLimits(
 )
 
 
-def create_engine(config: VisionSettings) -> VisionEngine:
+def create_engine(config: VisionSettings, *, clock: Callable[[], float] = time.monotonic) -> VisionEngine:
     """The engine of `python -m workers vision`. Raises models.ModelError."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     names = ("face_detection_full_range", "face_landmark", "iris_landmark")
@@ -39,4 +41,4 @@ def create_engine(config: VisionSettings) -> VisionEngine:
         warm_up="workers.media.isolation.warmup_video:video_clips",
         output=VIDEO,
     )
-    return VisionEngine(vision, pool)
+    return VisionEngine(vision, pool, clock=clock)

@@ -126,10 +126,12 @@ class VisionSession:
     async def results(self) -> AsyncIterator[task_pb2.TaskResult]:
         """Analyses, flow, flushes, and at the end the whole stream and its totals. Raises EngineError."""
         while not self._closed:
-            nets = await self._wait_for_work()
+            await self._wait_for_work()
+            while self._flushes:  # what came before a flush is dealt with, so its answer comes before later frames
+                yield task_pb2.TaskResult(flushed=task_pb2.Flushed(flush_id=self._flushes.pop(0)))
+            nets = await self._runner.acquire() if self._box.has_frame and not self._closed else None
             self._raise_failure(nets)
             frame, drops = self._pop_frame(nets)
-            flushes, self._flushes = self._flushes, []
             last = self._ending and frame is None and self._box.empty
             outcome = await self._analyze(frame, nets) if frame is not None and nets is not None else None
             if self._is_closed():
@@ -137,8 +139,6 @@ class VisionSession:
             for result in await self._results_of(frame, outcome, drops):
                 yield result
             await self._mark_idle()
-            for flush_id in flushes:
-                yield task_pb2.TaskResult(flushed=task_pb2.Flushed(flush_id=flush_id))
             if last:
                 for result in await self._closing_results():
                     yield result
@@ -153,13 +153,12 @@ class VisionSession:
                 self._runner.release(nets)
             raise self._failure
 
-    async def _wait_for_work(self) -> FaceNets | None:
-        """Wait until there is something to do; for a frame, until it is this stream's turn, too."""
+    async def _wait_for_work(self) -> None:
+        """Wait until there is something to do. A frame then waits for this stream's turn, too."""
         async with self._changed:
             await self._changed.wait_for(
                 lambda: not self._box.empty or self._flushes or self._ending or self._closed or self._failure
             )
-        return await self._runner.acquire() if self._box.has_frame and not self._closed else None
 
     def _pop_frame(self, nets: FaceNets | None) -> tuple[Frame | None, Drops]:
         """What waits at the moment of this stream's turn; from here to the analysis nothing waits."""
