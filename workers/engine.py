@@ -21,7 +21,7 @@ from workers.chunk import Chunk
 
 @dataclass(frozen=True, slots=True)
 class StreamContext:
-    """Who a session works for.
+    """The stream that a session works for.
 
     `deadline` is on the clock of `asyncio.get_running_loop().time()`, seconds; None: no deadline.
     """

@@ -1,4 +1,4 @@
-"""The door for task requests: what a first message must hold, and that the later ones belong to it. Pure."""
+"""Checks of task requests: what a first message must contain, and that the later ones fit it. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _KINDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """An admitted-to-be stream: the checked first message."""
+    """A stream to be admitted: its checked first message."""
 
     key: StreamKey
     service_type: task_pb2.ServiceType

@@ -66,7 +66,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         return total
 
     async def drain(self, seconds: float) -> None:
-        """Admit nothing more, tell the running streams, and wait for them to be gone, `seconds` at most."""
+        """Admit no more streams, tell the running ones, and wait until they have ended, at most `seconds`."""
         self._draining = True
         for stream in self._streams:
             stream.drain(round(seconds * 1000))
@@ -115,7 +115,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
 
     def _check_open(self) -> None:
         if self._draining:
-            raise RefusedError(error_pb2.ERROR_CODE_NO_WORKER, "this worker is going", retryable=True)
+            raise RefusedError(error_pb2.ERROR_CODE_NO_WORKER, "this worker is draining", retryable=True)
         if not self._loaded:
             raise RefusedError(error_pb2.ERROR_CODE_NO_WORKER, "the model is not loaded yet", retryable=True)
 
@@ -207,7 +207,7 @@ def worker_version() -> str:
 
 
 async def _close(session: EngineSession) -> None:
-    """Free a session; a close that hangs is given up after a bound, the slot is free already."""
+    """Close a session, or give up if that hangs; the slot is free already."""
     try:
         async with asyncio.timeout(_CLOSE_SECONDS):
             await session.close()

@@ -1,4 +1,4 @@
-"""One admitted stream: the feed loop and the results loop between a call and an engine session.
+"""One admitted stream between a call and an engine session: one loop forwards requests, another sends results.
 
 Requests go to the session in order, results come back in order, and the two never wait for each other except through
 the session's own backpressure. Whatever ends the stream first ends both loops.
@@ -101,7 +101,7 @@ class _Writer:
 
 
 class Stream:
-    """Runs one stream to its end. While it runs, `drain` may be called and `superseded` be set from outside."""
+    """Runs one stream to its end. While it runs, others may call `drain` and set `superseded`."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""`python -m workers` as a process: what it prints, how it goes, and the failures of the fake that need a process."""
+"""`python -m workers` as a process: what it prints, how it ends, and the failures of the fake that need a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker as a server: health over its life, reflection, Describe, and who is let in."""
+"""The worker as a server: health over its life, reflection, Describe, and who may call."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """A scripted engine without a model: deterministic results from the bytes received, with failures on demand.
 
 Word k is a function of bytes [k*N, (k+1)*N) of the stream alone, so a lost, doubled or swapped byte shows in the words
-from there on, and `expected_words` tells any test or drill what a faultless way would have brought. A new recording, a
-declared loss, a flush and the end close the block under way, however short it is.
+from there on. `expected_words` gives the words of a stream that lost nothing. A new recording, a declared loss, a flush
+and the end close the current block, however short it is.
 
 The engine obeys the contract as a real one does: interims, finals, speech events, progress in the message of the final
-that it belongs to, and a `resume_state` with which another fake worker goes on word for word.
+that it belongs to, and a `resume_state` with which another fake worker continues word for word.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class VisionState(msgspec.Struct, frozen=True, array_like=True):
 
 
 class VisionSession:
-    """EngineSession over pictures; frames are worked on by whoever reads `results`."""
+    """EngineSession over pictures; the reader of `results` analyses the frames."""
 
     def __init__(self, start: task_pb2.StreamStart, faults: Faults) -> None:
         """Raises EngineError for a resume_state that no fake engine made."""
@@ -159,7 +159,7 @@ def _dropped(count: int) -> list[task_pb2.DropCount]:
 
 
 def _signals(digest: int) -> analysis_pb2.FrameSignals:
-    """Made of a picture's checksum: one or two faces, the first of them near the middle, looking about."""
+    """Made of a picture's checksum: one or two faces, the first near the middle, looking around."""
 
     def measure(value: float) -> analysis_pb2.Measure:
         return analysis_pb2.Measure(value=value, confidence=1.0)

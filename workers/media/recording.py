@@ -47,9 +47,9 @@ class _ChunkStart:
 
 
 class Recording:
-    """Decodes one recording; notes restart points in `history`; raises MediaError for media that cannot go on.
+    """Decodes one recording; notes restart points in `history`; raises MediaError for media that it cannot decode.
 
-    `state` without a container is the start of a recording, one with a container resumes it: the first chunk fed must
+    `state` without a container is the start of a recording, one with a container resumes it: the first chunk must
     then be the one it names.
     """
 
@@ -89,7 +89,7 @@ class Recording:
 
     @property
     def damaged_bytes(self) -> int:
-        """Bytes passed over because container or codec made no sense of them."""
+        """Bytes that container or codec could not decode and that were skipped."""
         lost = self._decoder.lost_bytes if self._decoder else 0
         return lost + (self._demuxer.damaged if self._demuxer else 0)
 
@@ -263,13 +263,13 @@ class Recording:
             self._resample(self._resampler)
 
     def _resample(self, resampler: Resampler) -> None:
-        """Resample what a chunk has brought in one piece: a third of the time goes into the calls."""
+        """Resample the samples of a chunk in one piece: a third of the time goes into the calls."""
         if self._pending:
             self._output(resampler.push(np.concatenate(self._pending)))
             self._pending, self._pending_samples = [], 0
 
     def _drain(self) -> None:
-        """End the resampler; by its length alone the output is as long as the input, to the sample."""
+        """End the resampler; its output is cut or padded to the length of the input, to the sample."""
         if self._resampler is None:
             return
         self._resample(self._resampler)

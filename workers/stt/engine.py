@@ -57,7 +57,7 @@ class SttEngine:
         return task_pb2.SERVICE_TYPE_STT
 
     async def load(self) -> None:
-        """Load the networks, run them once and measure how many streams this machine carries."""
+        """Load the networks, run them once and measure how many streams this machine can serve."""
         if self._loaded is None:
             transcriber, vad, measured = await asyncio.to_thread(self._load)
             self._slots = self._config.slots or measured.slots
@@ -86,7 +86,7 @@ class SttEngine:
         )
 
     def default_slots(self) -> int:
-        """Streams that the machine carries in real time, measured by `load`."""
+        """Streams that the machine can serve in real time, measured by `load`."""
         return max(1, self._slots)
 
     def totals(self) -> Mapping[str, float]:

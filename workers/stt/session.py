@@ -1,7 +1,7 @@
 """One stream of the speech engine: chunks in, results out, all of its state inside.
 
-`accept`, `flush` and `end` decode and queue audio; `results` drives the recogniser, so a reader that does not read
-stops the work, and the work that does not get done stops `feed`. There are no tasks of its own.
+`accept`, `flush` and `end` decode and queue audio; `results` drives the recogniser: while nobody reads, no
+work is done, and when too much audio is queued, `accept` waits. A session has no tasks of its own.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ DecodeScheduler = Scheduler[DecodeRequest, Hypothesis]
 
 @dataclass(frozen=True, slots=True)
 class SessionParts:
-    """The parts of a session; after a resume, `skip` samples of the source are already known."""
+    """The parts of a session; after a resume, the first `skip` samples of the source are already known."""
 
     source: AudioSource
     recognizer: Recognizer
@@ -80,7 +80,7 @@ class SttSession:
 
     @property
     def counters(self) -> Counters:
-        """Facts about this stream, for metrics."""
+        """What this stream did, for metrics."""
         return self._recognizer.counters
 
     async def accept(self, chunk: Chunk) -> None:
@@ -197,7 +197,7 @@ class SttSession:
         return audio[known:]
 
     def _fail_media(self, error: Exception) -> None:
-        """Make what was heard final, then fail: the message of a media error is made for the wire."""
+        """Make what was heard final, then fail: the message of a media error is safe for the wire."""
         self._failure = EngineError(error_pb2.ERROR_CODE_MEDIA_ERROR, str(error) or "media that cannot be decoded")
         self._finished = True
         self._recognizer.end()
@@ -209,7 +209,7 @@ class SttSession:
         return self._parts.pace.effort(backlog=self._backlog(), roomy=self._parts.scheduler.roomy)
 
     async def _answer(self, job: DecodeJob) -> None:
-        """Have a hypothesis made and apply it. Raises EngineError when the deadline passed or the model failed."""
+        """Get the hypothesis of a job and apply it. Raises EngineError when the deadline passed or the model failed."""
         self._drop_interim()
         due = self._parts.pace.due(job.end, self._arrived(job.end))
         rank = Rank.CLOSING if job.closing else Rank.STEP
@@ -256,7 +256,7 @@ class SttSession:
     # --- results out
 
     async def _pending_results(self) -> AsyncIterator[task_pb2.TaskResult]:
-        """Results of what happened; the report of a commit rides on the final right before it."""
+        """The results of the recogniser's events; a commit travels with the final right before it."""
         final: transcript_pb2.Transcript | None = None
         for event in self._recognizer.pop_events():
             if final is not None and not isinstance(event, events.Committed):
@@ -294,7 +294,7 @@ class SttSession:
                 return
 
     async def _progress(self, event: events.Committed) -> task_pb2.Progress | None:
-        """How far the stream is done with, and what another worker needs to go on; None: nothing was decoded yet."""
+        """How far the stream is committed, and what another worker needs to continue; None: nothing is decoded yet."""
         point = await self._restart_at(event.state.replay_from)
         if point is None:
             return None
@@ -318,14 +318,14 @@ class SttSession:
         return progress
 
     async def _restart_at(self, sample: int) -> tuple[int, RestartPoint] | None:
-        """The decoder's restart point for a sample; after the decoder's end or failure, its last one before, if any."""
+        """The decoder's restart point for a sample; after the decoder's end or failure, the last one before it."""
         async with self._decoding:
             if not self._finished or self._restart is None:
                 await self._save(sample)
             return self._restart
 
     async def _save(self, sample: int) -> None:
-        """Have the decoder name its restart point; it has none before its first chunk, and none once it is given up."""
+        """Ask the decoder for a restart point; it has none before its first chunk or after it was given up."""
         with suppress(self._parts.media_error):
             self._restart = sample, await self._parts.source.checkpoint(sample)
 

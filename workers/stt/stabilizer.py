@@ -48,7 +48,7 @@ class LocalAgreement:
         return self._tail
 
     def preview(self, hypothesis: Sequence[Word]) -> Sequence[Word]:
-        """The uncommitted words of a hypothesis, which leaves no trace here."""
+        """The uncommitted words of a hypothesis; changes nothing."""
         return hypothesis[match_committed(self._committed, hypothesis) :]
 
     def skips(self, hypothesis: Sequence[Word]) -> bool:
@@ -76,7 +76,7 @@ class LocalAgreement:
         return fresh[:count]
 
     def finish(self, hypothesis: Sequence[Word] | None) -> list[Word]:
-        """Make the rest of a closing hypothesis final and forget the window; None: the last one is all there is."""
+        """Make the rest of a closing hypothesis final and forget the window; None: that of the last step."""
         fresh = list(self._tail if hypothesis is None else self.preview(hypothesis))
         self._committed.clear()
         self._tail.clear()

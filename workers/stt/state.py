@@ -1,4 +1,4 @@
-"""`resume_state`: what another worker needs to go on with a stream, versioned MessagePack of a few KB.
+"""`resume_state`: what another worker needs to continue a stream, versioned MessagePack of a few KB.
 
 Its parts are the recogniser's memory, the next segment's number, the totals of the chunks that will not be replayed,
 and the decoder's own state. It holds words of the transcript: it never enters a log.
@@ -41,7 +41,7 @@ class RecognizerState(
     language: str | None = None
     word_floor: int = 0
     skips: int = 0
-    """Hypotheses put aside in a row."""
+    """Hypotheses in a row that were rejected for leaving words out."""
     heard_all_language: str = ""
     """The language of the last hypothesis if it heard everything said so far, else empty."""
     noise: tuple[float, int, float, int] = (0.0, 0, 0.0, 0)
@@ -49,7 +49,7 @@ class RecognizerState(
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Chunks, their bytes, chunks lost and bytes without sense, from the stream's first chunk on."""
+    """Chunks, their bytes, chunks lost and bytes skipped as damaged, from the stream's first chunk on."""
 
     chunks: int = 0
     size: int = 0

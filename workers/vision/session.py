@@ -84,7 +84,7 @@ class VisionSession:
         runner.streams += 1
 
     async def accept(self, chunk: Chunk) -> None:
-        """Take one chunk. Raises EngineError for media that cannot go on."""
+        """Accept one chunk. Raises EngineError for media that cannot be decoded further."""
         totals = self._totals.plus(chunk.sequence, len(chunk.payload), chunk.missing_before)
         again = totals is self._totals
         try:

@@ -57,7 +57,7 @@ class DecoderService:
         self._decoders: dict[int, AnyDecoder] = {}
 
     def answer(self, request: ipc.Request) -> ipc.Answer | None:
-        """Serve one request; None for `Close`. Never raises: behind this door hostile media are handled."""
+        """Serve one request; None for `Close`. Never raises: what it handles is hostile media."""
         try:
             return self._serve(request)
         except MediaError as error:
@@ -176,12 +176,12 @@ def _limits(arguments: argparse.Namespace) -> ServiceLimits:
 
 
 def main() -> None:
-    """Run the child; ends the process without the interpreter's farewell, which needs what the lock refuses."""
+    """Run the child; ends the process without the interpreter's shutdown, which needs what the lock refuses."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     arguments = _parse(sys.argv[1:])
     try:
         service = start(arguments)
-    except Exception as error:  # noqa: BLE001 - the one line that says why no child comes up; no media have arrived yet
+    except Exception as error:  # noqa: BLE001 - the one line that says why no child starts; no media have arrived yet
         fact = {"event": "decoder child cannot start", "error": type(error).__name__, "detail": str(error)}
         sys.stderr.write(json.dumps(fact) + "\n")
         sys.stderr.flush()

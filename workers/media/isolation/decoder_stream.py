@@ -6,9 +6,9 @@ chunks again; of what comes out, everything that was given out before is dropped
 the engine asks for a checkpoint, that is, commits: a newer one could no longer answer for the sample that the engine
 commits next.
 
-A death is laid at the door of the stream that the child was working for. A stream whose media end two children by
-themselves (crash, hang) is not tried on a third; a commit past the suspect chunk clears it. A kill from outside is no
-fault of the media, only the number of tries for one call is bounded.
+A death is blamed on the stream that the child was working for. A stream whose media end two children by themselves
+(crash, hang) is not tried on a third; a commit past the suspect chunk clears it. A kill from outside is not the media's
+fault, so only the number of tries per call is bounded.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ class StreamTerms(Generic[T]):
 
 
 class Child(Protocol):
-    """A decoder child as a stream uses it."""
+    """A decoder child, as a stream sees it."""
 
     async def ask(self, request: ipc.Request) -> ipc.Answer:
         """Send a request and wait for its answer. Raises ChildGoneError."""
         ...
 
     def tell(self, request: ipc.Close) -> None:
-        """Send what is not answered."""
+        """Send a request that is not answered."""
         ...
 
     def disown(self) -> None:
@@ -135,14 +135,14 @@ class DecoderStream(Generic[T]):
 
     @property
     def damaged_bytes(self) -> int:
-        """Bytes that made no sense and were passed over; what is decoded again counts once."""
+        """Bytes that could not be decoded and were skipped; what is decoded again counts once."""
         return self._damaged
 
     async def decode(self, chunk: Chunk) -> T:
         """The samples or frames that this chunk completes, possibly none.
 
         Waits while the child is replaced, and while the stream is decoded faster than its pace. Raises MediaError for
-        media that cannot go on, then for every later chunk; ValueError for a sequence that does not rise.
+        media that cannot be decoded further, then for every later chunk; ValueError for a sequence that does not rise.
         """
         sequence = chunk.sequence
         async with self._turn:
@@ -177,7 +177,7 @@ class DecoderStream(Generic[T]):
             return self._give_out(answer)
 
     async def checkpoint(self, position: int) -> Checkpoint:
-        """The restart point for a position given out before; positions only rise from call to call.
+        """The restart point for a position given out before; positions never fall from call to call.
 
         Chunks before it are forgotten. Possible after a failed `decode` too, for what came before. Raises MediaError.
         """
@@ -203,7 +203,7 @@ class DecoderStream(Generic[T]):
         self._source.leave(self._id)
 
     async def _call(self, request: ipc.Request, sequence: int) -> ipc.Answer:
-        """Ask the child, as often as children die; `sequence` is where the stream stands."""
+        """Ask the child, and its successor whenever it dies; `sequence` is where the stream stands."""
         kills = 0
         while True:
             child = await self._source.child()
@@ -220,7 +220,7 @@ class DecoderStream(Generic[T]):
                 raise
 
     async def _catch_up(self, child: Child) -> None:
-        """Have a decoder in this child that stands where the stream stands."""
+        """Bring a decoder in this child to where the stream stands."""
         if self._caught_up_in is child:
             return
         self._opened_in = child
@@ -250,7 +250,7 @@ class DecoderStream(Generic[T]):
         return ipc.Decode(self._id, chunk)
 
     def _put_aside(self, answer: ipc.Answer) -> float:
-        """Put aside what was not given out before; returns how much of the stream's pace that takes, seconds."""
+        """Keep what was not given out before; returns how much of the stream's pace that takes, seconds."""
         output = self._output.read(answer)
         if output is None or self._delivered is None:
             self._mistrust()
@@ -293,7 +293,7 @@ class DecoderStream(Generic[T]):
         raise self._failure
 
     def _mistrust(self) -> NoReturn:
-        """The child answered what was not asked: it is not trusted with this stream any more."""
+        """Give up on a child whose answer does not fit the request."""
         if self._opened_in is not None:
             self._opened_in.disown()
         self._fail("the decoder gave no usable answer")

@@ -47,7 +47,7 @@ class Output(Protocol[T]):
         ...
 
     def joined(self, parts: Sequence[T]) -> T:
-        """The parts in one."""
+        """The parts as one output."""
         ...
 
     def seconds(self, output: T) -> float:

@@ -1,7 +1,7 @@
-"""A stream cut at any report goes on from its state word for word: text, times, language.
+"""A stream cut at any report continues from its state word for word: text, times, language.
 
-The model of these tests is as unsteady as a real one: of some words it is never sure, others it hears otherwise from
-step to step, and it guesses the language until the stream is told one.
+The model of these tests is as unsteady as a real one: it is never sure of some words, hears others differently from
+step to step, and guesses the language until the stream has one.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _doubted(one: Word, length: int) -> Word:
 def events_of(
     audio: Floats, flush_at: int, saved: RecognizerState | None = None, *, flushed: bool = False
 ) -> list[events.Event]:
-    """What a stream says that is flushed at a sample, as a worker does that begins it or goes on with it."""
+    """The events of a stream that is flushed at a sample, on a worker that begins it or continues it."""
     heard = Recognizer(hear_voice, Tuning(), OPTIONS, saved)
     begin = saved.replay_from if saved else 0
     heard.append_samples(audio[begin : max(begin, flush_at)])

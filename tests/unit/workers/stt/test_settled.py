@@ -1,4 +1,4 @@
-"""A step that fell into the silence after speech has heard it all: the segment ends with it, at no further cost."""
+"""A step in the silence after speech has heard everything: the segment closes with it, at no further cost."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def played(
     run: Callable[[DecodeRequest], Hypothesis] = transcribe,
     state: RecognizerState | None = None,
 ) -> tuple[Recognizer, list[DecodeJob], str]:
-    """Words and silence (0), 0.4 s a number; what was asked, and the final text."""
+    """Recognise words and silence (0), 0.4 s a number; returns the jobs asked for, and the final text."""
     heard = Recognizer(hear_voice, Tuning(), StreamOptions("en", interims=False), state)
     heard.append_samples(speak(*numbers))
     jobs, text = [], []
@@ -119,7 +119,7 @@ def early(request: DecodeRequest) -> Hypothesis:
 
 
 def test_the_rest_of_a_window_cut_behind_its_last_word_is_not_heard_again() -> None:
-    """All 33 words are final at the step in the silence, and the window is cut 0.3 s before the end of the last."""
+    """All 33 words are final at the step in the silence; the window is cut 0.3 s before the end of the last word."""
     heard, jobs, text = played(*range(1, 34), 0, 0, 0, 0, run=early)
     assert heard.counters.trims == 1
     assert {job.purpose for job in jobs} == {Purpose.STEP}

@@ -1,4 +1,4 @@
-"""A window worked out again from the frames that a client was sent, by formulas of its own."""
+"""A window worked out again from the frames that a client was sent, by separate formulas."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def spread(numbers: Sequence[float]) -> float | None:
 
 
 def check_window(sent: Sequence[analysis_pb2.Analysis], window: analysis_pb2.WindowSignals) -> None:
-    """Assert that a window says what its frames say, to the last bit, and null where they say nothing."""
+    """Assert that a window says what its frames say, to the last bit, and is absent where they say nothing."""
     results = inside(sent, window)
     frames = [result.frame for result in results]
     assert window.frames == len(frames)

@@ -1,4 +1,4 @@
-"""Events on clips whose edges are known: told, and dated within 300 ms of what the pictures show."""
+"""Events on clips whose edges are known: reported, and dated within 300 ms of what the pictures show."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.model
 
 EDGE_MS = 300
 REST_FRAMES = 45
-"""At 10 frames per second: what is measured against the rest is told after it."""
+"""At 10 frames per second: what is measured against the resting position is reported after it is known."""
 
 
 def placed(scale: float, shift: float = 0.0) -> Picture:

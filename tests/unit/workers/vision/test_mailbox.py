@@ -1,4 +1,4 @@
-"""The mailbox: the newest chunk wins, and every frame is counted exactly once, in order."""
+"""The mailbox: frames of the newest chunk replace older ones, and every frame is counted exactly once, in order."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ async def collect(session: VisionSession) -> list[task_pb2.TaskResult]:
 
 
 async def run(session: VisionSession, chunks: list[media_pb2.Chunk], *, wait: bool) -> list[task_pb2.TaskResult]:
-    """Feed all; with `wait` each chunk is dealt with before the next, without nothing is read before the end."""
+    """Send all; with `wait`, each chunk is analysed before the next; without, nothing is read before the end."""
     reading = asyncio.ensure_future(collect(session)) if wait else None
     for chunk in chunks:
         await session.accept(chunk_of(chunk))
@@ -165,7 +165,7 @@ async def test_the_newest_frame_wins(engine: VisionEngine) -> None:
 
 
 async def test_a_stream_takes_its_newest_frame_when_its_turn_comes(engine: VisionEngine) -> None:
-    """Not the one that was there when it began to wait: with many streams a turn is long in coming."""
+    """Not the one that was there when it began to wait: with many streams a turn takes long to come."""
     runner = engine._runner
     assert runner is not None
     elsewhere = await runner.acquire()  # the only set of networks, as if another stream had it

@@ -72,7 +72,7 @@ class InProcessChild:
 
 
 class InProcessSource:
-    """Hands out the children of a script, one after the other; the last one lives for ever."""
+    """Hands out the children of a script, one after the other; the last one never dies."""
 
     def __init__(self, children: Iterable[InProcessChild] = (), last: InProcessChild | None = None) -> None:
         self._coming = [*children, last or InProcessChild()]
@@ -116,7 +116,7 @@ def reference(chunks: list[bytes]) -> NDArray[np.float32]:
 
 
 async def transcode(stream: DecoderStream, chunks: list[bytes], commits: dict[int, float]) -> NDArray[np.float32]:
-    """Feed and finish; after chunk n, commit the fraction `commits[n]` of what was given out but not committed."""
+    """Decode all and finish; after chunk n, commit `commits[n]` (0 to 1) of what was given out but not committed."""
     parts, committed = [], 0
     for at, chunk in enumerate(chunks):
         parts.append(await stream.decode(Chunk(at, chunk)))
@@ -231,7 +231,7 @@ async def test_bad_media_end_the_stream_but_not_its_past() -> None:
     assert (await stream.checkpoint(2)).replay_from_sequence in {1, 2}
 
 
-async def test_a_cancelled_feed_has_not_happened() -> None:
+async def test_a_cancelled_decode_has_not_happened() -> None:
     source = InProcessSource()
     stream = new_stream(source)
     await stream.decode(Chunk(0, b"aa"))
