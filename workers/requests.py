@@ -59,8 +59,8 @@ def check_start(request: task_pb2.TaskRequest, service_type: task_pb2.ServiceTyp
 class RequestChecker:
     """Checks the messages after the first: same stream, chunks in order.
 
-    Chunk sequences rise by one, lost ones declared in `missing_before`; for pictures, which a sender may leave out
-    under load, they need only rise.
+    The sequence of chunks rises by one, apart from lost ones declared in `missing_before`. Of pictures, which a sender
+    may leave out under load, it need only rise.
     """
 
     def __init__(self, task: Task) -> None:
@@ -92,7 +92,7 @@ class RequestChecker:
         if last is None:
             return
         if chunk.sequence <= last:
-            raise _bad("chunk.sequence", f"{chunk.sequence} after {last}: sequences rise")
+            raise _bad("chunk.sequence", f"{chunk.sequence} after {last}: sequences must rise")
         if self._contiguous and chunk.sequence != last + 1 + chunk.missing_before:
             raise _bad("chunk.sequence", f"{chunk.sequence} after {last} with {chunk.missing_before} declared missing")
 

@@ -78,7 +78,7 @@ class WorkerServer:
         reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
 
     async def start(self) -> int:
-        """Listen, not serving yet; returns the port. Raises SettingError when the port cannot be bound."""
+        """Start to listen, without serving yet; returns the port. Raises SettingError when the port cannot be bound."""
         await self._set_health(serving=False)
         address = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
         address = f"{address}:{self._config.port}"

@@ -74,7 +74,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
         except TimeoutError:
-            _log.warning("streams left at the end of the drain", streams=len(self._streams))
+            _log.warning("streams still running at the end of the drain", streams=len(self._streams))
 
     async def Describe(  # noqa: N802 (the contract's name)
         self,
@@ -128,7 +128,9 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
                 error_pb2.ERROR_CODE_BAD_MESSAGE, "the first message must carry start", field="start"
             ) from None
         except TimeoutError:
-            raise RefusedError(error_pb2.ERROR_CODE_DEADLINE_EXCEEDED, "no first message came", field="start") from None
+            raise RefusedError(
+                error_pb2.ERROR_CODE_DEADLINE_EXCEEDED, "no first message in time", field="start"
+            ) from None
         return check_start(request, self._engine.service_type)
 
     async def _serve(self, task: Task, requests: AsyncIterator[task_pb2.TaskRequest], context: _Context) -> None:

@@ -155,7 +155,7 @@ class Stream:
                 for helper in helpers:
                     helper.cancel()
         except TimeoutError:
-            return EngineError(error_pb2.ERROR_CODE_DEADLINE_EXCEEDED, "the stream's time is over")
+            return EngineError(error_pb2.ERROR_CODE_DEADLINE_EXCEEDED, "the stream has reached its longest duration")
         except ExceptionGroup as group:
             return _cause(group)
         return None

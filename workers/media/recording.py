@@ -170,7 +170,7 @@ class Recording:
     def _choose(self, demuxer: Demuxer) -> Track:
         track = next((track for track in demuxer.tracks.values() if track.codec.is_audio), None)
         if track is None:
-            raise MediaError("the recording has no audio track that is read here")
+            raise MediaError("the recording has no audio track in a supported codec")
         self._track = track
         self._decoder = open_decoder(track)
         return track

@@ -202,7 +202,7 @@ class VideoDecoder:
     def _choose(self, demuxer: Demuxer) -> Track:
         track = next((track for track in demuxer.tracks.values() if track.codec.is_video), None)
         if track is None:
-            raise MediaError("the recording has no video track that is read here")
+            raise MediaError("the recording has no video track in a supported codec")
         self._track = track
         self._decoder = VideoPacketDecoder(track)
         return track

@@ -1,4 +1,4 @@
-"""The speech engine as a worker process serves it: weights by name, the device's settings, decoders of its own."""
+"""The speech engine of a worker process: the model by name, settings for the device, and its decoder children."""
 
 from __future__ import annotations
 

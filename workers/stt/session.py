@@ -1,7 +1,7 @@
 """One stream of the speech engine: chunks in, results out, all of its state inside.
 
-`accept`, `flush` and `end` decode and queue audio; `results` drives the recogniser: while nobody reads, no
-work is done, and when too much audio is queued, `accept` waits. A session has no tasks of its own.
+`accept`, `flush` and `end` decode and queue audio; `results` drives the recogniser. While nobody reads, no work is
+done, and while too much audio is queued, `accept` waits. A session has no tasks of its own.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ class VisionEngine:
             except MediaError as error:
                 raise EngineError(error_pb2.ERROR_CODE_BUSY, str(error), retryable=True) from error
         raise EngineError(
-            error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "JPEG, WebP, WebM and MP4 are read here", field="start.format"
+            error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "supported: JPEG, WebP, WebM and MP4", field="start.format"
         )
 
     def _load(self) -> tuple[list[FaceNets], int]:

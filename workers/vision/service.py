@@ -1,4 +1,4 @@
-"""The vision engine as a worker process serves it: weights by name, decoders of its own."""
+"""The vision engine of a worker process: the networks by name, and its decoder children."""
 
 from __future__ import annotations
 

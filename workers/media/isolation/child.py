@@ -2,7 +2,7 @@
 
 `process.py` beside it starts `python -m workers.media.isolation.child` with its socket as descriptor 0. It imports
 and warms up the decoder, locks itself in, says `Ready` and then answers requests in the order of their arrival; each
-stream has at most one under way, so this order is fair. It ends with its socket. Descriptor 2 leads nowhere once
+stream has at most one pending, so this order is fair. It ends with its socket. Descriptor 2 leads nowhere once
 media may arrive: facts travel as messages, and nothing that a codec prints leaves the process.
 """
 

@@ -79,7 +79,7 @@ class ChildSource(Protocol):
     """Where the stream's children come from."""
 
     async def child(self) -> Child:
-        """The living child, waited for. Raises MediaError when none comes up in time."""
+        """The living child; waits for one. Raises MediaError when none starts in time."""
         ...
 
     def leave(self, stream_id: int) -> None:
@@ -142,13 +142,13 @@ class DecoderStream(Generic[T]):
         """The samples or frames that this chunk completes, possibly none.
 
         Waits while the child is replaced, and while the stream is decoded faster than its pace. Raises MediaError for
-        media that cannot be decoded further, then for every later chunk; ValueError for a sequence that does not rise.
+        media that cannot be decoded further, then for every later chunk; ValueError unless the sequence rises.
         """
         sequence = chunk.sequence
         async with self._turn:
             self._check_open()
             if sequence < self._next_sequence:
-                raise ValueError("the sequence does not rise")
+                raise ValueError("the sequence must rise")
             if len(chunk.payload) > self._limits.max_payload_bytes:
                 self._fail("a chunk is larger than allowed")
             if not self._memory.has_room_for(chunk):

@@ -39,7 +39,7 @@ class PoolFullError(MediaError):
 class PoolLimits:
     """Bounds of the pool.
 
-    `startup_seconds` for a child to come up (0.3 s on an idle core) and for a stream to wait for one; `max_streams`
+    `startup_seconds` for a child to start (0.3 s on an idle core) and for a stream to wait for one; `max_streams`
     over all children; from one chunk `max_chunk_seconds` of audio, or `max_chunk_frames` of video with
     `max_chunk_pixels` in all; `address_space_bytes` of one child.
     """
@@ -135,7 +135,7 @@ class DecoderPool(Generic[T]):
         return DecoderStream(self._last_id, fmt, state, terms=self._terms, source=place, clock=clock)
 
     async def close(self) -> None:
-        """End every child; calls under way raise MediaError. May be called twice."""
+        """End every child; pending calls raise MediaError. May be called twice."""
         await asyncio.gather(*(place.close() for place in self._places))
 
 

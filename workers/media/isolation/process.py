@@ -186,7 +186,7 @@ class ChildProcess(asyncio.Protocol):
         return await asyncio.shield(self._gone)
 
     async def close(self) -> None:
-        """End the child at once and reap it; requests under way raise ChildGoneError."""
+        """End the child at once and reap it; pending requests raise ChildGoneError."""
         self._end(Ending.DIED)
         if self._transport is None and self._reaping is None:
             self._reaping = asyncio.get_running_loop().create_task(self._reap())

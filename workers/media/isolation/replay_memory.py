@@ -42,7 +42,7 @@ class ReplayMemory:
         if not self.has_room_for(chunk):
             raise ValueError("no room for the chunk")
         if self._chunks and chunk.sequence <= self._chunks[-1].sequence:
-            raise ValueError("the sequence does not rise")
+            raise ValueError("the sequence must rise")
         self._chunks.append(chunk)
         self._bytes += cost_of(chunk)
 
