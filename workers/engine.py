@@ -21,7 +21,7 @@ from workers.chunk import Chunk
 
 @dataclass(frozen=True, slots=True)
 class StreamContext:
-    """Who a session works for.
+    """The stream that a session works for.
 
     `deadline` is on the clock of `asyncio.get_running_loop().time()`, seconds; None: no deadline.
     """
@@ -66,7 +66,7 @@ class EngineSession(Protocol):
         ...
 
     async def flush(self, flush_id: int) -> None:
-        """Make everything received so far final; `flushed` follows the last final it covers."""
+        """Make everything received so far final; `flushed` follows the last final it covers, before later results."""
         ...
 
     async def end(self) -> None:

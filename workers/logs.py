@@ -43,7 +43,7 @@ def place_errors(_logger: object, _method: str, event: MutableMapping[str, objec
 def configure(level: str, log_format: str) -> None:
     """Set up structlog and the standard library's logging of this process, `level` as in the settings.
 
-    Libraries are heard from warnings on, and their lines look like our own.
+    Libraries log from warnings up, in the same format.
     """
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,

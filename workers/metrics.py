@@ -41,7 +41,7 @@ class WorkerMetrics:
         self._slots_free.set(slots.free)
 
     def serving(self, serving: bool) -> None:
-        """Note whether new streams are welcome."""
+        """Note whether new streams are accepted."""
         self._serving.set(int(serving))
 
     def refused(self, code: str) -> None:
@@ -77,7 +77,7 @@ class MetricsPort:
     """Serves the registry over HTTP, in a thread of the library's own, until closed."""
 
     def __init__(self, metrics: WorkerMetrics, host: str, port: int) -> None:
-        """Listen at once. Raises OSError when the port cannot be had."""
+        """Listen at once. Raises OSError when the port cannot be bound."""
         self._server, self._thread = start_http_server(port, addr=host, registry=metrics.registry)
 
     @property

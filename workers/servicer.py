@@ -66,7 +66,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         return total
 
     async def drain(self, seconds: float) -> None:
-        """Admit nothing more, tell the running streams, and wait for them to be gone, `seconds` at most."""
+        """Admit no more streams, tell the running ones, and wait until they have ended, at most `seconds`."""
         self._draining = True
         for stream in self._streams:
             stream.drain(round(seconds * 1000))
@@ -74,7 +74,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
         except TimeoutError:
-            _log.warning("streams left at the end of the drain", streams=len(self._streams))
+            _log.warning("streams still running at the end of the drain", streams=len(self._streams))
 
     async def Describe(  # noqa: N802 (the contract's name)
         self,
@@ -115,7 +115,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
 
     def _check_open(self) -> None:
         if self._draining:
-            raise RefusedError(error_pb2.ERROR_CODE_NO_WORKER, "this worker is going", retryable=True)
+            raise RefusedError(error_pb2.ERROR_CODE_NO_WORKER, "this worker is draining", retryable=True)
         if not self._loaded:
             raise RefusedError(error_pb2.ERROR_CODE_NO_WORKER, "the model is not loaded yet", retryable=True)
 
@@ -128,7 +128,9 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
                 error_pb2.ERROR_CODE_BAD_MESSAGE, "the first message must carry start", field="start"
             ) from None
         except TimeoutError:
-            raise RefusedError(error_pb2.ERROR_CODE_DEADLINE_EXCEEDED, "no first message came", field="start") from None
+            raise RefusedError(
+                error_pb2.ERROR_CODE_DEADLINE_EXCEEDED, "no first message in time", field="start"
+            ) from None
         return check_start(request, self._engine.service_type)
 
     async def _serve(self, task: Task, requests: AsyncIterator[task_pb2.TaskRequest], context: _Context) -> None:
@@ -207,7 +209,7 @@ def worker_version() -> str:
 
 
 async def _close(session: EngineSession) -> None:
-    """Free a session; a close that hangs is given up after a bound, the slot is free already."""
+    """Close a session, or give up if that hangs; the slot is free already."""
     try:
         async with asyncio.timeout(_CLOSE_SECONDS):
             await session.close()

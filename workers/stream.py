@@ -1,4 +1,4 @@
-"""One admitted stream: the feed loop and the results loop between a call and an engine session.
+"""One admitted stream between a call and an engine session: one loop forwards requests, another sends results.
 
 Requests go to the session in order, results come back in order, and the two never wait for each other except through
 the session's own backpressure. Whatever ends the stream first ends both loops.
@@ -85,11 +85,11 @@ class _Writer:
         """Raises RefusedError when the caller does not read for too long."""
         async with self._turn:
             if self._in_flight is not None:
-                await self._settle(self._in_flight)
+                await self._wait_written(self._in_flight)
             self._in_flight = asyncio.ensure_future(self._write(result))
-            await self._settle(self._in_flight)
+            await self._wait_written(self._in_flight)
 
-    async def _settle(self, write: asyncio.Future[None]) -> None:
+    async def _wait_written(self, write: asyncio.Future[None]) -> None:
         done, _ = await asyncio.wait({write}, timeout=self._timeout)
         if not done:
             raise RefusedError(error_pb2.ERROR_CODE_DEADLINE_EXCEEDED, "the caller does not read its results")
@@ -101,7 +101,7 @@ class _Writer:
 
 
 class Stream:
-    """Runs one stream to its end. While it runs, `drain` may be called and `superseded` be set from outside."""
+    """Runs one stream to its end. While it runs, others may call `drain` and set `superseded`."""
 
     def __init__(
         self,
@@ -149,17 +149,18 @@ class Stream:
         deadline = asyncio.timeout_at(self._limits.deadline)
         try:
             async with deadline, asyncio.TaskGroup() as loops:
-                helpers = [loops.create_task(part) for part in (self._feed(), self._tell_drain(), self._obey())]
+                parts = (self._forward_requests(), self._send_drain(), self._stop_when_superseded())
+                helpers = [loops.create_task(part) for part in parts]
                 await self._deliver()
                 for helper in helpers:
                     helper.cancel()
         except TimeoutError:
-            return EngineError(error_pb2.ERROR_CODE_DEADLINE_EXCEEDED, "the stream's time is over")
+            return EngineError(error_pb2.ERROR_CODE_DEADLINE_EXCEEDED, "the stream has reached its longest duration")
         except ExceptionGroup as group:
             return _cause(group)
         return None
 
-    async def _feed(self) -> None:
+    async def _forward_requests(self) -> None:
         """Pass requests to the session. A caller that half-closes without `end` ends the stream."""
         checker = RequestChecker(self._task)
         async for request in self._requests:
@@ -181,10 +182,10 @@ class Stream:
             if result.WhichOneof("result") == "error" and result.error.fatal:
                 return
 
-    async def _tell_drain(self) -> None:
+    async def _send_drain(self) -> None:
         await self._send(task_pb2.TaskResult(drain=task_pb2.Drain(deadline_ms=await self._drain)))
 
-    async def _obey(self) -> Never:
+    async def _stop_when_superseded(self) -> Never:
         await self._superseded.wait()
         raise RefusedError(error_pb2.ERROR_CODE_SUPERSEDED, "a newer attempt of the stream runs here", field="attempt")
 

@@ -93,7 +93,7 @@ class Player:
     def _note(self) -> None:
         """Words are committed where the report behind them was made, which may be long before the next request."""
         fresh = 0
-        for event in self._recognizer.take_events():
+        for event in self._recognizer.pop_events():
             if isinstance(event, events.Final):
                 self.played.words += event.words
                 fresh += len(event.words)

@@ -1,38 +1,93 @@
 """The engines that the conformance suite checks against the contract, each with its own media.
 
-To add an engine: append an EngineCase to ENGINE_CASES (with its pytest marks). `media` is one recording in pieces that
-contain enough for at least two finals.
+To add an engine, append an EngineCase to ENGINE_CASES. A test that cannot apply to it is named in `not_applicable`,
+with the reason.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import pytest
 from talkup.v1 import media_pb2, task_pb2
 
+from tests.unit.workers.media.video_material import filmed, timeslices
+from tests.unit.workers.vision import faces
+from workers import models
 from workers.engine import Engine
 from workers.fake.engine import FakeEngine, FakeScript
+from workers.media.isolation.outputs import AUDIO
+from workers.media.isolation.pool import DecoderPool
+from workers.stt.config import SttConfig
+from workers.stt.service import FORMATS, SttService
+from workers.stt.tuning import Tuning
+from workers.vision.service import create_engine
+from workers.vision.settings import VisionSettings
 
-FAKE_START = task_pb2.StreamStart(
-    kind=media_pb2.MEDIA_KIND_AUDIO,
-    format=media_pb2.MediaFormat(mime_type="audio/webm;codecs=opus", container=media_pb2.CONTAINER_WEBM),
-)
+Results = Iterable[task_pb2.TaskResult]
+
+_SPEECH = Path(__file__).parents[1] / "data" / "speech" / "interview.ogg"
+_MODEL_CACHE = Path(".cache/models")
+
+
+def finals(results: Results) -> list[str]:
+    """What a speech stream says for good: the texts of its finals."""
+    return [r.transcript.text for r in results if r.WhichOneof("result") == "transcript" and r.transcript.is_final]
+
+
+def frames(results: Results) -> list[str]:
+    """What a picture stream says for good: the frames analysed, with their times and numbers of faces."""
+    return [
+        f"frame {r.analysis.frame_seq} at {r.analysis.media_time_ms} ms: {r.analysis.frame.face_count}"
+        for r in results
+        if r.WhichOneof("result") == "analysis" and r.analysis.HasField("frame")
+    ]
 
 
 @dataclass(frozen=True)
 class EngineCase:
-    """One engine under test. `make` returns a new engine, not loaded yet."""
+    """One engine under test.
+
+    `make` gives a fresh engine, unloaded. `media` is one recording in at least 8 chunks that give two outputs or more;
+    `outputs` picks them from the results. `paced`: the engine drops what comes too fast, so a flush, which waits, is
+    sent after each chunk. `held_back`: a flush may leave so many chunks at the end uncommitted, because the page or
+    frame in them is not complete. `not_applicable`: reasons, by the names of tests.
+    """
 
     name: str
     make: Callable[[], Engine]
     start: task_pb2.StreamStart
     media: Callable[[], list[bytes]]
     refused_start: task_pb2.StreamStart
+    outputs: Callable[[Results], list[str]] = finals
+    service_type: task_pb2.ServiceType = task_pb2.SERVICE_TYPE_STT
+    paced: bool = False
+    held_back: int = 0
     seconds: float = 5.0
+    not_applicable: Mapping[str, str] = field(default_factory=dict)
     marks: tuple[Any, ...] = field(default=())
+
+
+def _start(kind: media_pb2.MediaKind, container: media_pb2.Container, mime_type: str = "") -> task_pb2.StreamStart:
+    return task_pb2.StreamStart(kind=kind, format=media_pb2.MediaFormat(container=container, mime_type=mime_type))
+
+
+_WEBM_SPEECH = _start(media_pb2.MEDIA_KIND_AUDIO, media_pb2.CONTAINER_WEBM, "audio/webm;codecs=opus")
+_OGG_SPEECH = _start(media_pb2.MEDIA_KIND_AUDIO, media_pb2.CONTAINER_OGG, "audio/ogg;codecs=opus")
+_PICTURES = _start(media_pb2.MEDIA_KIND_IMAGE, media_pb2.CONTAINER_JPEG, "image/jpeg")
+_VIDEO = _start(media_pb2.MEDIA_KIND_VIDEO, media_pb2.CONTAINER_WEBM, "video/webm")
+_PICTURES_AS_SPEECH = _start(media_pb2.MEDIA_KIND_AUDIO, media_pb2.CONTAINER_JPEG)
+_SPEECH_AS_PICTURES = _start(media_pb2.MEDIA_KIND_VIDEO, media_pb2.CONTAINER_OGG)
+
+_NO_TRANSCRIPTS = {
+    "test_segments_rise_and_finals_never_change": "pictures have no transcripts",
+    "test_interims_and_word_times_can_be_switched_off": "pictures have no transcripts",
+}
+_ONE_PICTURE_A_CHUNK = {"test_chunk_boundaries_do_not_matter": "a chunk is one whole picture"}
 
 
 def fake_media() -> list[bytes]:
@@ -41,17 +96,92 @@ def fake_media() -> list[bytes]:
     return [rng.randbytes(size) for size in (1, 1500, 900, 0, 2600, 333) * 4][:23]
 
 
-_PICTURE = task_pb2.StreamStart(
-    kind=media_pb2.MEDIA_KIND_AUDIO, format=media_pb2.MediaFormat(container=media_pb2.CONTAINER_JPEG)
-)
+def speech() -> list[bytes]:
+    """The first 6 pages of Ogg Opus, 4 s of speech, in 10 chunks."""
+    return timeslices(_SPEECH.read_bytes()[:13_318], 10)
+
+
+def jpegs() -> list[bytes]:
+    """8 pictures of one face."""
+    return [faces.jpeg(faces.portrait(), quality) for quality in range(82, 90)]
+
+
+def video() -> list[bytes]:
+    """6 frames of one face, every second one a key frame, WebM with VP8, in 10 chunks."""
+    return timeslices(filmed([faces.portrait()] * 6, fps=2), 10)
+
+
+def speech_engine() -> Engine:
+    """tiny.en at the least effort, so that the text does not depend on how busy the machine is."""
+    model = models.resolve("tiny.en", _MODEL_CACHE)
+    config = SttConfig(
+        model=model.name,
+        path=model.path,
+        sha256=model.sha256,
+        encode_batch=1,
+        decode_batch=1,
+        formats=FORMATS,
+        tuning=Tuning(beam=1, stretched_step=1.5),
+    )
+    return SttService(config, DecoderPool(children=1, output=AUDIO))
+
+
+def vision_engine() -> Engine:
+    """The carried networks on one thread; its clock stands still, so that no frame is stale on a busy machine."""
+    return create_engine(VisionSettings(model_cache=_MODEL_CACHE, threads=1, decoders=1, nice=0), clock=lambda: 0.0)
+
+
+def fake_vision_engine() -> Engine:
+    """The scripted engine as a vision worker."""
+    return FakeEngine(FakeScript(service_type=task_pb2.SERVICE_TYPE_VISION))
+
 
 ENGINE_CASES = [
-    EngineCase("fake", FakeEngine, FAKE_START, fake_media, _PICTURE),
+    EngineCase("fake", FakeEngine, _WEBM_SPEECH, fake_media, _PICTURES_AS_SPEECH),
     EngineCase(
         "fake, replay from the first uncommitted chunk",
         lambda: FakeEngine(FakeScript(replay_behind=0, words_per_final=1)),
-        FAKE_START,
+        _WEBM_SPEECH,
         fake_media,
-        _PICTURE,
+        _PICTURES_AS_SPEECH,
+    ),
+    EngineCase(
+        "fake, pictures",
+        fake_vision_engine,
+        _PICTURES,
+        jpegs,
+        _SPEECH_AS_PICTURES,
+        outputs=frames,
+        service_type=task_pb2.SERVICE_TYPE_VISION,
+        paced=True,
+        not_applicable=_NO_TRANSCRIPTS | _ONE_PICTURE_A_CHUNK,
+    ),
+    EngineCase(
+        "speech", speech_engine, _OGG_SPEECH, speech, _PICTURES_AS_SPEECH, held_back=1, marks=(pytest.mark.model,)
+    ),
+    EngineCase(
+        "vision, pictures",
+        vision_engine,
+        _PICTURES,
+        jpegs,
+        _SPEECH_AS_PICTURES,
+        outputs=frames,
+        service_type=task_pb2.SERVICE_TYPE_VISION,
+        paced=True,
+        not_applicable=_NO_TRANSCRIPTS | _ONE_PICTURE_A_CHUNK,
+        marks=(pytest.mark.model,),
+    ),
+    EngineCase(
+        "vision, video",
+        vision_engine,
+        _VIDEO,
+        video,
+        _SPEECH_AS_PICTURES,
+        outputs=frames,
+        service_type=task_pb2.SERVICE_TYPE_VISION,
+        paced=True,
+        held_back=2,
+        not_applicable=_NO_TRANSCRIPTS,
+        marks=(pytest.mark.model,),
     ),
 ]

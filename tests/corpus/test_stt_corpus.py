@@ -53,7 +53,7 @@ def recognise(model: tuple[Transcriber, SileroVad], path: Path) -> tuple[str, Re
     finals = []
     while (job := recognizer.advance(Effort(tuning.step, tuning.beam, extra_interims=False))) is not None:
         recognizer.apply(job, transcriber.run([job.request])[0])
-        finals += [join_words(event.words) for event in recognizer.take_events() if isinstance(event, events.Final)]
+        finals += [join_words(event.words) for event in recognizer.pop_events() if isinstance(event, events.Final)]
     return join_finals(finals, "en"), recognizer
 
 

@@ -55,10 +55,10 @@ def words_of(payload: bytes) -> str:
 
 
 class FakeGateway:
-    """Serves on loopback. The connection is torn at each of `drop_after_chunks` and at the first `drop_at_statuses`,
+    """Serves on loopback. The connection is cut at each of `drop_after_chunks` and at the first `drop_at_statuses`,
     `drop_at_starts`, `drop_at_flushes` and `drop_at_ends`; `end_after_chunks`: the gateway ends streams by itself;
-    `busy_connections` and `full_starts` are turned away at first; no start is answered while `may_accept` is clear;
-    `decodes` false: no bytes are media to it."""
+    the first `busy_connections` and `full_starts` are refused; no start is answered while `may_accept` is clear;
+    `decodes` false: it can decode no media."""
 
     def __init__(
         self,

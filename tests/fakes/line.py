@@ -12,7 +12,7 @@ _READ_BYTES = 65_536
 
 
 class Line:
-    """Cut by `cut`, or by itself, once, after so many bytes from the client (`cut_after`). New connections work."""
+    """Cut by `cut`, or once by itself after `cut_after` bytes from the client. New connections work."""
 
     def __init__(self, target_port: int, cut_after: int | None = None) -> None:
         self._target = target_port

@@ -1,4 +1,4 @@
-"""The examples of the README and of other pages, by the name in the comment that stands before each."""
+"""The examples of the README and of other pages, by the name in the comment before each."""
 
 from __future__ import annotations
 

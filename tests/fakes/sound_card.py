@@ -1,4 +1,4 @@
-"""A sound card for tests: what the library `sounddevice` offers, with devices that play files to a thread of their own.
+"""A sound card for tests: the interface of `sounddevice`, with devices that play files on a thread of their own.
 
 sys.modules["sounddevice"] = SoundCard({"desk": Path("samples.raw")})
 """
@@ -17,7 +17,7 @@ class PortAudioError(Exception):
 
 
 class SoundCard(ModuleType):
-    """Devices by name; the first is the default. `rates`: what the driver takes; others are refused."""
+    """Devices by name; the first is the default. `rates`: those that the driver accepts."""
 
     PortAudioError = PortAudioError
 
@@ -51,7 +51,7 @@ class SoundCard(ModuleType):
 
 
 class Player:
-    """Plays a file, slice by slice and without waiting, to the callback, in a thread as PortAudio does.
+    """Plays a file, slice by slice and without waiting, to the callback, on a thread as PortAudio does.
 
     After the file the device is gone.
     """

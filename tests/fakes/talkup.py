@@ -1,4 +1,4 @@
-"""The `talkup` command as a process of its own, and the messages that it wrote on standard error."""
+"""The `talkup` command as a process, and the messages that it writes to standard error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CODE = "import sys; from talkup_client.cli import main; sys.exit(main())"
 
 
 class Command:
-    """A running command. What it says is read as it comes."""
+    """A running command. Its messages are read as they come."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -89,7 +89,7 @@ async def run(*arguments: str | Path, **environment: str) -> tuple[int, str, str
 
 
 def at(stack: Stack) -> tuple[str, ...]:
-    """The options that lead to a gateway."""
+    """The options that name a gateway."""
     return ("--url", stack.ws_url, "--key", stack.key)
 
 

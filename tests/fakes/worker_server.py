@@ -58,7 +58,7 @@ class Seen:
 
 
 def word(chunk: media_pb2.Chunk) -> str:
-    """The one word that a chunk says."""
+    """The one word that stands for a chunk."""
     return f"w{chunk.sequence}:{zlib.crc32(chunk.payload):08x}"
 
 
@@ -106,7 +106,7 @@ class WorkerServer(worker_service_pb2_grpc.WorkerServiceServicer):
         await self._health.set(SERVICE, status.SERVING if serving else status.NOT_SERVING)
 
     async def kill(self) -> None:
-        """Tear every connection now."""
+        """Cut every connection now."""
         if self._server is not None:
             await self._server.stop(None)
 

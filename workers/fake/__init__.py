@@ -1,1 +1,1 @@
-"""A scripted engine for tests, demos and drills: deterministic words from the bytes it receives, no model."""
+"""A scripted engine for tests, demos and failures on demand: words from the bytes received, no model."""

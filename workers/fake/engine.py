@@ -1,11 +1,11 @@
 """A scripted engine without a model: deterministic results from the bytes received, with failures on demand.
 
 Word k is a function of bytes [k*N, (k+1)*N) of the stream alone, so a lost, doubled or swapped byte shows in the words
-from there on, and `expected_words` tells any test or drill what a faultless way would have brought. A new recording, a
-declared loss, a flush and the end close the block under way, however short it is.
+from there on. `expected_words` gives the words of a stream that lost nothing. A new recording, a declared loss, a flush
+and the end close the current block, however short it is.
 
 The engine obeys the contract as a real one does: interims, finals, speech events, progress in the message of the final
-that it belongs to, and a `resume_state` with which another fake worker goes on word for word.
+that it belongs to, and a `resume_state` with which another fake worker continues word for word.
 """
 
 from __future__ import annotations
@@ -36,6 +36,14 @@ _LANGUAGES: Final = ("en", "fr")
 _AUDIO: Final = ("audio/webm", "audio/ogg", "audio/mp4", "audio/mpeg", "audio/flac", "audio/wav", "audio/L16")
 _VIDEO: Final = ("image/jpeg", "image/webp", "video/webm", "video/mp4")
 _PICTURES: Final = (media_pb2.CONTAINER_JPEG, media_pb2.CONTAINER_WEBP)
+_SOUNDS: Final = (
+    media_pb2.CONTAINER_OGG,
+    media_pb2.CONTAINER_MP3,
+    media_pb2.CONTAINER_FLAC,
+    media_pb2.CONTAINER_WAV,
+    media_pb2.CONTAINER_PCM,
+    media_pb2.CONTAINER_OPUS_PACKETS,
+)
 
 
 def _crash() -> None:
@@ -71,9 +79,14 @@ class FakeEngine:
                 error_pb2.ERROR_CODE_BUSY, "scripted to refuse every stream", retryable=True, retry_after_ms=500
             )
         faults = Faults(self._script, self._sleep, self._crash)
+        container = start.format.container
         if self._vision:
+            if container in _SOUNDS:
+                raise EngineError(
+                    error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "sound holds no picture", field="start.format.container"
+                )
             return VisionSession(start, faults)
-        if start.format.container in _PICTURES:
+        if container in _PICTURES:
             raise EngineError(
                 error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "pictures hold no speech", field="start.format.container"
             )

@@ -21,11 +21,12 @@ Sleep = Callable[[float], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class FakeScript:
-    """A script. The `*_after` numbers count the chunks that one attempt takes before the failure; None: no failure.
+    """A script. The `*_after` numbers count the chunks that one attempt accepts before the failure; None: no failure.
 
     `replay_behind`: a replay begins this many chunks before the first uncommitted one, as with a container's restart
-    points. `delay_ms` and `slow_factor` (of the chunk's duration) are waited per chunk. `mute_after`: takes chunks,
-    says nothing more. `poison`: a chunk that holds these bytes kills whichever process it reaches.
+    points. `delay_ms` and `slow_factor` (of the chunk's duration) are the delay per chunk. After `mute_after`
+    chunks, a session accepts chunks but sends no more results. `poison`: a chunk that contains these bytes crashes the
+    process that receives it.
     """
 
     service_type: task_pb2.ServiceType = task_pb2.SERVICE_TYPE_STT
@@ -54,11 +55,11 @@ class Faults:
 
     @property
     def muted(self) -> bool:
-        """Whether results are swallowed from now on."""
+        """Whether results are dropped from now on."""
         return self._due(self._script.mute_after)
 
     async def on_chunk(self, chunk: Chunk) -> None:
-        """What befalls a chunk on arrival. Raises EngineError, crashes or never returns, as scripted."""
+        """Apply the script to an arriving chunk: raises EngineError, crashes or never returns."""
         script = self._script
         if self._due(script.crash_after) or (script.poison and script.poison in chunk.payload):
             self._crash()
@@ -69,7 +70,7 @@ class Faults:
         self._chunks += 1
 
     async def pace(self, media_ms: int) -> None:
-        """Take the scripted time for a chunk of that duration."""
+        """Wait the scripted time for a chunk of that duration."""
         wait = (self._script.delay_ms + self._script.slow_factor * media_ms) / 1000
         if wait > 0:
             await self._sleep(wait)

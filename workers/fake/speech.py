@@ -76,13 +76,13 @@ class Outbox:
                 self._changed.notify_all()
 
     async def finish(self) -> None:
-        """Nothing comes after what is in it now."""
+        """End the results after what is in the outbox now."""
         async with self._changed:
             self._finished = True
             self._changed.notify_all()
 
     async def close(self) -> None:
-        """Drop everything and let go of whoever waits."""
+        """Drop everything and release whoever waits."""
         async with self._changed:
             self._closed = True
             self._results.clear()
@@ -133,7 +133,7 @@ class SpeechSession:
         if not self._speaking:
             self._speaking = True
             await self._say_event(transcript_pb2.SPEECH_EVENT_TYPE_SPEECH_STARTED, self._offset - len(fresh))
-        words = self._cutter.take(fresh)
+        words = self._cutter.push_bytes(fresh)
         self._pending += words
         while len(self._pending) >= self._script.words_per_final:
             await self._say_final(self._script.words_per_final)
@@ -169,7 +169,7 @@ class SpeechSession:
         await self._outbox.close()
 
     def _note(self, chunk: Chunk) -> bytes:
-        """Book a chunk; returns those of its bytes that no final covers yet."""
+        """Record a chunk; returns the part of it that no final covers yet."""
         if not self._seen and chunk.sequence != self._state.replay_from:
             self._offset = max(self._offset, self._cutter.edge)  # the replay starts later: nothing of it is covered
         begin, end = self._offset, self._offset + len(chunk.payload)

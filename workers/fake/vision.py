@@ -33,10 +33,11 @@ class VisionState(msgspec.Struct, frozen=True, array_like=True):
     bytes: _Count = 0
     missing: _Count = 0
     first_capture_ms: int | None = None
+    media_ms: _Count = 0
 
 
 class VisionSession:
-    """EngineSession over pictures; frames are worked on by whoever reads `results`."""
+    """EngineSession over pictures; the reader of `results` analyses the frames."""
 
     def __init__(self, start: task_pb2.StreamStart, faults: Faults) -> None:
         """Raises EngineError for a resume_state that no fake engine made."""
@@ -46,7 +47,7 @@ class VisionSession:
         self._last_sequence: int | None = None
         self._flushes: list[int] = []
         self._analyzed = self._state.analyzed
-        self._media_ms = 0
+        self._media_ms = self._state.media_ms
         self._ending = False
         self._closed = False
         self._changed = asyncio.Condition()
@@ -92,15 +93,16 @@ class VisionSession:
                 flushes, self._flushes = self._flushes, []
                 last = self._ending and frame is None
                 self._changed.notify_all()
+            for flush_id in flushes:  # what came before a flush is analysed, so its answer comes before this frame
+                yield task_pb2.TaskResult(flushed=task_pb2.Flushed(flush_id=flush_id))
             if frame is not None:
                 await self._faults.pace(FRAME_MS)
                 for result in self._analyze(*frame):
                     if not self._faults.muted:
                         yield result
-            for flush_id in flushes:
-                yield task_pb2.TaskResult(flushed=task_pb2.Flushed(flush_id=flush_id))
             if last and not self._closed and not self._faults.muted:
-                yield self._window()
+                if self._analyzed:
+                    yield self._window()
                 yield self._ended()
                 return
 
@@ -114,7 +116,7 @@ class VisionSession:
         )
         if chunk.capture_ms is not None:
             analysis.captured_at_unix_ms = chunk.capture_ms
-        covered = msgspec.structs.replace(state, analyzed=self._analyzed)
+        covered = msgspec.structs.replace(state, analyzed=self._analyzed, media_ms=self._media_ms)
         progress = task_pb2.Progress(
             committed_sequence=chunk.sequence,
             committed_media_ms=self._media_ms,
@@ -157,7 +159,7 @@ def _dropped(count: int) -> list[task_pb2.DropCount]:
 
 
 def _signals(digest: int) -> analysis_pb2.FrameSignals:
-    """Made of a picture's checksum: one or two faces, the first of them near the middle, looking about."""
+    """Made of a picture's checksum: one or two faces, the first near the middle, looking around."""
 
     def measure(value: float) -> analysis_pb2.Measure:
         return analysis_pb2.Measure(value=value, confidence=1.0)

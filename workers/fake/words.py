@@ -19,7 +19,7 @@ def word_of(block: bytes) -> str:
 
 
 def expected_words(payload: bytes, *, word_bytes: int = WORD_BYTES, breaks: Iterable[int] = ()) -> list[str]:
-    """The words a faultless worker finds in `payload`, the concatenated chunks of a stream that was ended.
+    """The words that a correct worker finds in `payload`, the concatenated chunks of a stream that was ended.
 
     `breaks` are the byte offsets at which blocks are closed early: flushes, recordings after the first, losses.
     """
@@ -47,8 +47,8 @@ class WordCutter:
     edge: int = 0
     _block: bytearray = field(default_factory=bytearray)
 
-    def take(self, payload: bytes) -> list[PlacedWord]:
-        """Add bytes; the words they completed."""
+    def push_bytes(self, payload: bytes) -> list[PlacedWord]:
+        """Add bytes; returns the words that they complete."""
         self._block += payload
         words = []
         while len(self._block) >= self.word_bytes:
@@ -56,7 +56,7 @@ class WordCutter:
         return words
 
     def seal(self) -> list[PlacedWord]:
-        """Close the block under way; its word, if it holds anything."""
+        """Close the current block; returns its word, if it holds any bytes."""
         return [self._cut(len(self._block))] if self._block else []
 
     def _cut(self, size: int) -> PlacedWord:

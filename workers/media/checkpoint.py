@@ -1,4 +1,4 @@
-"""Restart points: what a successor needs to go on at an exact sample, and its compact form on the wire."""
+"""Restart points: what a successor needs to continue at an exact sample, and its compact form on the wire."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class _Given:
 
 
 def resumed_point(state: DecoderState) -> RestartPoint:
-    """The restart point that a state was made from, right for all samples a decoder resumed there hands out."""
+    """The restart point that a state was made from, valid for all samples that a decoder resumed there hands out."""
     clock = (state.base, state.rate, state.trim, state.position, state.pts_base)
     source = _Given(state.container, state.prefix) if state.container else None
     return RestartPoint(0, state.sequence, clock, source, skip=state.skip, chunks=state.chunks)
@@ -129,7 +129,7 @@ def resumed_point(state: DecoderState) -> RestartPoint:
 class History:
     """The restart points that a checkpoint may still name, oldest first.
 
-    When 4096 have gathered without a checkpoint every other one goes: a successor then replays a little more.
+    Beyond 4096 points without a checkpoint every other one is dropped: a successor then replays a little more.
     """
 
     def __init__(self) -> None:
@@ -145,7 +145,7 @@ class History:
             self._points = deque(point for index, point in enumerate(self._points) if index % 2 == 0)
 
     def latest(self, sample: int) -> RestartPoint:
-        """The last point that is right for `sample`; forgets those before it, as samples only rise."""
+        """The last point that is valid for `sample`; forgets those before it, as samples only rise."""
         while len(self._points) > 1 and self._points[1].usable_from <= sample:
             self._points.popleft()
         return self._points[0]

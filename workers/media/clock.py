@@ -1,10 +1,10 @@
 """The media clock of one recording: where a sample stands on the stream's 16 kHz clock, and how much silence is due.
 
-Samples are counted at the codec's rate, from the first one it gives; a recording begins with its first packet of any
-track, a picture's too. What the container says (pts) only ever adds: a
-recording whose pts run more than 40 ms ahead of its samples has lost audio, and silence takes its place, so that words
-keep their time (measured: 70 ms in 12 s of a real recording). Pts that fall back by more than a second, or jump by more
-than two minutes, are a new origin.
+Samples are counted at the codec's rate, from the first decoded one. A recording begins with its first packet of any
+track, pictures included. The container's timestamps (pts) can only add to it: where they run more than 40 ms ahead of
+the samples, audio is lost, and silence takes its place so that words keep their time (measured: 70 ms in 12 s of a real
+recording). A jump of more than two minutes becomes two minutes of silence. Pts that fall back by more than a second
+start a new origin.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ class MediaClock:
         return round(ahead * self.rate / 1000)
 
     def begin_after(self, origin: float | None) -> int:
-        """Samples at 16 kHz for which this track, whose first pts is known, begins after the recording's `origin`.
+        """Delay this track, whose first pts is known, to where it begins after `origin`; returns the 16 kHz samples.
 
-        The track is put that much later, so that what is heard has the time of what is seen; within the tolerance, and
-        beyond what counts as one loss, it stays.
+        Sound then has the time of the pictures. A delay within the tolerance, or longer than one loss may be, is
+        ignored.
         """
         if origin is None or self.pts_base is None:
             return 0
@@ -77,7 +77,7 @@ class MediaClock:
         return samples
 
     def silence_for(self, chunks: int, of: int) -> int:
-        """Samples of silence for `chunks` lost chunks where the `of` before them gave all there is so far."""
+        """Samples of silence for `chunks` lost chunks, each as long as the mean of the `of` chunks before them."""
         if not of:
             return 0
         return min(max(0, self.position - self.trim) * chunks // of, MAX_SILENCE_SECONDS * self.rate)

@@ -128,7 +128,7 @@ class _AvDecoder:
             return []
 
     def _lost(self, data: bytes) -> list[Samples]:
-        if self.rate:  # the first ones after a restart may lean on what came before them
+        if self.rate:  # the first ones after a restart may depend on what came before them
             self.lost_bytes += len(data)
         samples = packet_samples(data) if self._codec is Codec.OPUS else self._last_frame
         return [silence(samples)] if self.rate else []
@@ -175,7 +175,7 @@ class Resampler:
 
 _VIDEO_NAMES = {Codec.VP8: "vp8", Codec.VP9: "vp9", Codec.H264: "h264"}
 _MAX_PIXELS = 4096 * 2304
-"""FFmpeg refuses a frame that says it is larger before it takes memory for it."""
+"""FFmpeg refuses a larger frame before it allocates memory for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +215,7 @@ class VideoPacketDecoder:
             return None
 
     def restart(self) -> list[VideoPicture]:
-        """The pictures that are still held back; what follows must be a key frame and knows nothing of them."""
+        """The pictures that are still held back; a key frame must follow."""
         try:
             held = [self._picture(frame) for frame in self._context.decode(None)]
             self._context.flush_buffers()

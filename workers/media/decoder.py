@@ -28,7 +28,7 @@ _SECONDS_PER_BYTE = 0.01
 class AudioDecoder:
     """One stream's decoder.
 
-    `fmt` is the negotiated format, `state` that of a `Checkpoint` whose chunks are then fed again, from its
+    `fmt` is the negotiated format, `state` that of a `Checkpoint` whose chunks are then decoded again, from its
     `replay_from_sequence` on. `decoded_seconds_limit` bounds what one chunk may decode to, besides 30 s and 10 ms for
     each of its bytes. Raises MediaError for a state that cannot be used.
     """
@@ -63,7 +63,7 @@ class AudioDecoder:
     def decode(self, chunk: Chunk) -> Samples:
         """The 16 kHz mono samples (full scale 1.0, shape (n,)) that this chunk completes.
 
-        Raises MediaError for media that cannot go on; then only a new recording can.
+        Raises MediaError for media that cannot be decoded further; then only a new recording can follow.
         """
         if self._failure is not None and not chunk.new_recording:
             raise MediaError(str(self._failure))
@@ -78,10 +78,10 @@ class AudioDecoder:
         return self._hand_out()
 
     def checkpoint(self, sample: int) -> Checkpoint:
-        """Where a successor starts that goes on at `sample`, a 16 kHz sample of the stream's clock.
+        """Where a successor starts in order to continue at `sample`, a 16 kHz sample of the stream's clock.
 
-        `sample` must have been handed out and never falls from call to call; before the first feed there is nothing to
-        restart from. Raises ValueError otherwise.
+        `sample` must have been handed out and never falls from call to call; before the first chunk there is nothing
+        to restart from. Raises ValueError otherwise.
         """
         if not len(self._history) or not 0 <= sample <= self.position:
             raise ValueError("no such sample has been handed out")

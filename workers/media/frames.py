@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import msgspec
 
 MAX_SIDE: Final = 960
-"""Pictures leave the child no longer than this on either side, and with even sides."""
+"""The longest side of a picture that leaves the child, pixels; both sides are even."""
 
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -38,6 +38,6 @@ class FrameRecord(msgspec.Struct, frozen=True, array_like=True):
 
 
 def is_usable(record: FrameRecord) -> bool:
-    """Whether a record from a child makes sense: its picture is empty or has the size that it claims."""
+    """Whether a record from a child is valid: its picture is empty or has the size that it claims."""
     size = len(record.picture)
     return size == 0 or (size == record.width * record.height * 3 // 2 and max(record.width, record.height) <= MAX_SIDE)

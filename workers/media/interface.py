@@ -18,7 +18,7 @@ class Checkpoint:
     """Where decoding can start again.
 
     A new decoder made from `state` that gets every chunk from `replay_from_sequence` on gives exactly what
-    follows the asked position.
+    follows the requested position.
     """
 
     replay_from_sequence: int
@@ -38,7 +38,7 @@ class RestartPoint(Protocol):
 class Decoder(Protocol[T_co]):
     """A stream's decoder, made by calling a class with `(MediaFormat, state | None)`.
 
-    It gives samples of sound or frames of video. Every method raises MediaError for media that cannot go on.
+    It gives samples of sound or frames of video. Every method raises MediaError for media that it cannot decode.
     """
 
     @property
@@ -48,7 +48,7 @@ class Decoder(Protocol[T_co]):
 
     @property
     def damaged_bytes(self) -> int:
-        """Bytes that made no sense and were passed over since the start or the resume."""
+        """Bytes that could not be decoded and were skipped, since the start or the resume."""
         ...
 
     def decode(self, chunk: Chunk) -> T_co:
@@ -60,5 +60,5 @@ class Decoder(Protocol[T_co]):
         ...
 
     def checkpoint(self, position: int) -> RestartPoint:
-        """The restart point for a position given out before; positions only rise from call to call."""
+        """The restart point for a position given out before; positions never fall from call to call."""
         ...

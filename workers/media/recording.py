@@ -47,9 +47,9 @@ class _ChunkStart:
 
 
 class Recording:
-    """Decodes one recording; notes restart points in `history`; raises MediaError for media that cannot go on.
+    """Decodes one recording; notes restart points in `history`; raises MediaError for media that it cannot decode.
 
-    `state` without a container is the start of a recording, one with a container resumes it: the first chunk fed must
+    `state` without a container is the start of a recording, one with a container resumes it: the first chunk must
     then be the one it names.
     """
 
@@ -89,7 +89,7 @@ class Recording:
 
     @property
     def damaged_bytes(self) -> int:
-        """Bytes passed over because container or codec made no sense of them."""
+        """Bytes that container or codec could not decode and that were skipped."""
         lost = self._decoder.lost_bytes if self._decoder else 0
         return lost + (self._demuxer.damaged if self._demuxer else 0)
 
@@ -108,7 +108,7 @@ class Recording:
             self._sniff(chunk)
         else:
             self._demux(self._demuxer, chunk)
-        return self._take()
+        return self._pop_output()
 
     def finish(self, budget: Budget) -> list[Samples]:
         """No more bytes: the tail of demuxer, codec and resampler."""
@@ -120,7 +120,7 @@ class Recording:
             for samples in self._decoder.flush():
                 self._frame(samples)
         self._drain()
-        return self._take()
+        return self._pop_output()
 
     def lose_start(self) -> None:
         """The chunk that a resumed recording starts with is among the lost ones."""
@@ -170,7 +170,7 @@ class Recording:
     def _choose(self, demuxer: Demuxer) -> Track:
         track = next((track for track in demuxer.tracks.values() if track.codec.is_audio), None)
         if track is None:
-            raise MediaError("the recording has no audio track that is read here")
+            raise MediaError("the recording has no audio track in a supported codec")
         self._track = track
         self._decoder = open_decoder(track)
         return track
@@ -263,13 +263,13 @@ class Recording:
             self._resample(self._resampler)
 
     def _resample(self, resampler: Resampler) -> None:
-        """Resample what a chunk has brought in one piece: a third of the time goes into the calls."""
+        """Resample the samples of a chunk in one piece: a third of the time goes into the calls."""
         if self._pending:
             self._output(resampler.push(np.concatenate(self._pending)))
             self._pending, self._pending_samples = [], 0
 
     def _drain(self) -> None:
-        """End the resampler; by its length alone the output is as long as the input, to the sample."""
+        """End the resampler; its output is cut or padded to the length of the input, to the sample."""
         if self._resampler is None:
             return
         self._resample(self._resampler)
@@ -290,7 +290,7 @@ class Recording:
         self._out.append(fresh)
         self.emitted += len(fresh)
 
-    def _take(self) -> list[Samples]:
+    def _pop_output(self) -> list[Samples]:
         if self._resampler is not None:
             self._resample(self._resampler)
         out, self._out = self._out, []

@@ -107,7 +107,7 @@ class VideoDecoder:
         while len(self._points) > 1 and self._points[1].index <= position:
             self._points.popleft()
         if not self._points or self._points[0].index > position:
-            raise ValueError("no key frame stands before this frame")
+            raise ValueError("there is no key frame at or before this frame")
         point = self._points[0]
         return Checkpoint(point.sequence, msgspec.msgpack.encode(point))
 
@@ -122,7 +122,7 @@ class VideoDecoder:
             raise self._failure from error
 
     def _reset(self) -> None:
-        """Before the first chunk of a recording."""
+        """Set everything to the beginning of a recording."""
         self._demuxer: Demuxer | None = None
         self._unsniffed: list[Chunk] = []
         self._starts: deque[_Start] = deque()
@@ -160,7 +160,7 @@ class VideoDecoder:
             self._demux(self._demuxer, chunk, skip)
 
     def _resume(self, state: VideoState, sequence: int, missing: int) -> tuple[int, int]:
-        """Stand where the state stood; returns bytes to skip and chunks still missing."""
+        """Restore the state; returns bytes to skip and chunks still missing."""
         if sequence != state.sequence and not missing:
             raise MediaError("the replay does not start with the chunk of the checkpoint")
         self._container = state.container
@@ -202,7 +202,7 @@ class VideoDecoder:
     def _choose(self, demuxer: Demuxer) -> Track:
         track = next((track for track in demuxer.tracks.values() if track.codec.is_video), None)
         if track is None:
-            raise MediaError("the recording has no video track that is read here")
+            raise MediaError("the recording has no video track in a supported codec")
         self._track = track
         self._decoder = VideoPacketDecoder(track)
         return track
@@ -235,7 +235,7 @@ class VideoDecoder:
             self._show(picture)
 
     def _note(self, demuxer: Demuxer, packet: Packet) -> None:
-        """Note the restart point at a key frame, if it is the first one that starts to be read at its byte."""
+        """Note the restart point at a key frame, if it is the first one at its byte."""
         if packet.offset == self._key_offset:
             return
         self._key_offset = packet.offset
@@ -284,7 +284,7 @@ class VideoDecoder:
         self._thin_out()
 
     def _thin_out(self) -> None:
-        """Take the picture from the oldest frame of the chunk that still has one beyond the newest few."""
+        """Drop the oldest picture of the chunk once more than the newest few have one."""
         full = [at for at, record in enumerate(self._records) if record.picture]
         if len(full) > MAX_CHUNK_FRAMES:
             old = self._records[full[0]]

@@ -12,7 +12,10 @@ from workers.chunk import Chunk
 
 
 class RestartPoint(Protocol):
-    """A decoder made from `state` that gets every chunk from `replay_from_sequence` on goes on at the asked sample."""
+    """Where decoding can restart.
+
+    A decoder made from `state` that gets every chunk from `replay_from_sequence` on continues at the requested sample.
+    """
 
     @property
     def replay_from_sequence(self) -> int: ...
@@ -29,7 +32,7 @@ class AudioSource(Protocol):
 
     @property
     def damaged_bytes(self) -> int:
-        """Damaged bytes of the chunks so far, which were skipped."""
+        """Bytes of the chunks so far that were damaged and skipped."""
         ...
 
     async def decode(self, chunk: Chunk) -> NDArray[np.float32]:
@@ -37,11 +40,11 @@ class AudioSource(Protocol):
         ...
 
     async def finish(self) -> NDArray[np.float32]:
-        """The samples that only the end of the stream completes; nothing else is called after it but `close`."""
+        """The samples that only the end of the stream completes; only `close` may follow."""
         ...
 
     async def checkpoint(self, sample: int) -> RestartPoint:
-        """Where decoding can start again for `sample` on the media clock; samples only rise from call to call."""
+        """Where decoding can restart for `sample` on the media clock, which never falls from call to call."""
         ...
 
     async def close(self) -> None: ...

@@ -22,11 +22,14 @@ class Cadence:
             self._visible = visible
 
     def shown(self, *, words: bool) -> None:
-        """An interim went out; `words`: it holds some."""
+        """Record that an interim was sent; `words`: whether it has any."""
         self._visible = self._visible or words
 
     def due(self, start: int, end: int, effort: Effort, *, interims: bool) -> Purpose | None:
-        """What is due at `end` in a window that begins at `start`, and counts as done; `interims`: they are welcome."""
+        """What is due at `end` in a window that begins at `start`; what is returned will not be due again.
+
+        `interims`: whether interims may be asked for.
+        """
         since_step = end - max(self.last_step, start)
         step = samples(effort.step)
         if since_step >= step:

@@ -15,7 +15,7 @@ from workers.stt.transcriber import Transcriber
 
 _ROUNDS = 3
 _ROUNDS_SECONDS = 1.5
-"""No further round is begun after this: a slow machine is measured less often rather than started later."""
+"""Seconds after which no new round starts: a slow machine is measured fewer times, not longer."""
 _WORTH_IT = 0.9
 _CANDIDATES = {"cpu": (1, 2, 4), "cuda": (1, 4, 8, 16, 32)}
 _OVERHEAD = 1.3
@@ -36,7 +36,7 @@ class Calibration:
 
 
 def calibrate(transcriber: Transcriber, config: SttConfig) -> Calibration:
-    """Measure; values that `config` sets stay. Leaves the transcriber with the chosen batch sizes."""
+    """Measure what `config` leaves open, and set the chosen batch sizes on the transcriber."""
     clock = time.process_time if config.device == "cpu" else time.perf_counter
     benchmark = transcriber.benchmark(config.tuning)
     benchmark.warm_up()
@@ -58,9 +58,9 @@ def _sizes(wanted: int, device: str) -> Sequence[int]:
 
 
 def _best_size(work: Callable[[int], None], sizes: Sequence[int], clock: Clock) -> tuple[int, float]:
-    """The size with the least cost an item, and that cost; a larger size has to save a tenth to be taken.
+    """The size with the lowest cost per item, and that cost; a larger size must save at least a tenth.
 
-    Sizes are timed in turns, so that a burst of foreign load meets all of them.
+    Sizes are timed in turns, so that a burst of other load affects all of them.
     """
     costs = dict.fromkeys(sizes, float("inf"))
     began = time.monotonic()

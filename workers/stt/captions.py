@@ -1,4 +1,4 @@
-"""Numbers for results: finals and interims as `Transcript` messages, segment ids and revisions strictly rising."""
+"""Finals and interims as `Transcript` messages, with strictly rising segment ids and revisions."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _REVISIONS_PER_ATTEMPT = 1 << 16
 
 
 class Captions:
-    """Every final closes the open segment; interims show what the next one may hold.
+    """Every final closes the open segment; interims show what it may become.
 
-    `attempt` above 1 starts the open segment's revisions higher, so that they rise over those an earlier worker sent
-    after its last report.
+    `attempt` above 1 starts the open segment's revisions higher, so that they are above those that an earlier
+    worker sent after its last report.
     """
 
     def __init__(self, *, word_timestamps: bool, segment_id: int = 1, attempt: int = 1) -> None:
@@ -49,7 +49,7 @@ class Captions:
         return message
 
     def interim(self, event: events.Interim) -> transcript_pb2.Transcript | None:
-        """The open segment as it seems now; None when nothing changed. Empty text takes an earlier interim back."""
+        """The open segment as it seems now; None when nothing changed. Empty text withdraws an earlier interim."""
         text = join_words(event.words)
         if text == self._shown:
             return None

@@ -25,7 +25,7 @@ def place_words(
     """Words with times (samples from the window's start) and probabilities.
 
     `pieces` is the text of each token. `path` is the alignment's list of (token, encoder frame of 20 ms), both rising,
-    whose tokens are those of the groups and the end-of-text token after them; `probabilities` has one value a token.
+    whose tokens are those of the groups and the end-of-text token after them; `probabilities` has one value per token.
     """
     starts = _token_starts(path, len(pieces))
     words = []

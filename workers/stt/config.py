@@ -12,9 +12,9 @@ from workers.stt.tuning import Tuning
 class SttConfig:
     """Model and machine.
 
-    `threads` is the number of model calls at once, one core each. `slots` is how many streams are admitted at most,
-    0: measured at load, as are `encode_batch` and `decode_batch` 0.
-    `max_backlog_s` is audio queued per stream before its sender has to wait, seconds. `formats`: MIME types served.
+    `threads` is the number of model calls at once, one core each. `slots` is the most streams
+    admitted. `slots`, `encode_batch` and `decode_batch` are measured at load where they are 0. `max_backlog_s` is the
+    audio queued per stream, in seconds, before its sender has to wait. `formats`: MIME types served.
     """
 
     model: str

@@ -21,7 +21,7 @@ class StreamOptions:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much work the machine has room for: seconds between steps, beam, and whether extra interims are welcome."""
+    """How much work the machine has room for: seconds between steps, beam, and whether extra interims are allowed."""
 
     step: float
     beam: int
@@ -45,8 +45,8 @@ _CLOSING = frozenset({Purpose.SEGMENT_END, Purpose.FLUSH, Purpose.CUT})
 class DecodeJob:
     """A request for a hypothesis of the audio from `start` to `end`.
 
-    `epoch` tells an interim that came too late; `retry`: the window seemed empty once, now at full encoder length;
-    `settled`: the audio ends in a silence in which the voice detector can be believed.
+    `epoch` identifies an interim that comes too late. `retry`: a second try, at full encoder length, of a window that
+    seemed empty. `ends_in_silence`: the audio ends in silence, in a place quiet enough to trust the voice detector.
     """
 
     purpose: Purpose
@@ -55,7 +55,7 @@ class DecodeJob:
     request: DecodeRequest
     epoch: int
     retry: bool = False
-    settled: bool = False
+    ends_in_silence: bool = False
 
     @property
     def closing(self) -> bool:
@@ -64,12 +64,12 @@ class DecodeJob:
 
 @dataclass(slots=True)
 class Counters:
-    """Facts about a stream's life on this worker; `empty_segments`: speech in which two attempts found no word."""
+    """What a stream did on this worker; `empty_segments`: speech in which two attempts found no word."""
 
     steps: int = 0
     interims: int = 0
     closings: int = 0
-    settled: int = 0
+    closed_by_step: int = 0
     """Windows closed with their last step's hypothesis."""
     rejected: int = 0
     fallbacks: int = 0

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 
 import structlog
-from talkup.v1 import error_pb2, task_pb2, worker_service_pb2
+from talkup.v1 import error_pb2, media_pb2, task_pb2, worker_service_pb2
 
 from workers.engine import EngineError, StreamContext
 from workers.scheduler import Scheduler
@@ -33,6 +33,7 @@ from workers.stt.vad import SileroVad
 _log = structlog.get_logger()
 
 _MAX_RESUMED_AUDIO = 60 * SAMPLE_RATE
+_PICTURES = (media_pb2.CONTAINER_JPEG, media_pb2.CONTAINER_WEBP)
 
 
 class SttEngine:
@@ -56,7 +57,7 @@ class SttEngine:
         return task_pb2.SERVICE_TYPE_STT
 
     async def load(self) -> None:
-        """Load the networks, run them once and measure how many streams this machine carries."""
+        """Load the networks, run them once and measure how many streams this machine can serve."""
         if self._loaded is None:
             transcriber, vad, measured = await asyncio.to_thread(self._load)
             self._slots = self._config.slots or measured.slots
@@ -85,7 +86,7 @@ class SttEngine:
         )
 
     def default_slots(self) -> int:
-        """Streams that the machine carries in real time, measured by `load`."""
+        """Streams that the machine can serve in real time, measured by `load`."""
         return max(1, self._slots)
 
     def totals(self) -> Mapping[str, float]:
@@ -103,6 +104,10 @@ class SttEngine:
     def open(self, start: task_pb2.StreamStart, context: StreamContext) -> SttSession:
         """See `workers.engine.Engine.open`; options of one stream never touch another."""
         transcriber, vad, scheduler = self._parts()
+        if start.format.container in _PICTURES:
+            raise EngineError(
+                error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "pictures hold no speech", field="start.format.container"
+            )
         options = stream_options(start.speech, transcriber.languages, transcriber.encode_hint)
         saved = _resumed(start.resume_state) if start.HasField("resume_state") else None
         tuning = self._config.tuning

@@ -1,4 +1,4 @@
-"""What the recogniser says about a stream, positions in samples on the media clock."""
+"""What the recogniser reports about a stream, positions in samples on the media clock."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Final:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """Media before `position` are done with; it covers the final right before it, if there is one.
+    """Media before `position` are covered by finals or silent; belongs to the final right before it, if there is one.
 
-    `state` is what another worker needs to go on from exactly here.
+    `state` is what another worker needs to continue exactly from here.
     """
 
     position: int

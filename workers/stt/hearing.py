@@ -1,7 +1,7 @@
 """What one stream has heard: its audio, how much voice each frame holds, and how noisy the place is.
 
 Frames are heard in order, one at a time, on media time. The voice detector runs some frames ahead; its memory is saved
-with the frames, so that another worker goes on exactly where this one stands.
+with the frames, so that another worker continues exactly where this one stands.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Hearing:
         return self._vad_saved[0]
 
     def saved(self) -> dict[str, Any]:
-        """The fields of `RecognizerState` with which another worker hears on."""
+        """The fields of `RecognizerState` with which another worker continues."""
         vad_frame, vad = self.saved_vad()
         noise = self.noise
         return {

@@ -19,10 +19,10 @@ class _Entry:
 
 
 class ChunkLedger:
-    """Chunks from the first one that may be replayed on, with the samples that had come out after each.
+    """Chunks that may still be replayed, each with the number of samples decoded by then.
 
-    A codec may hold back the end of a chunk until the next one comes, so a chunk counts as covered when everything
-    that came out with its successor is; `closed` lifts that after the last chunk.
+    A decoder may hold back the end of a chunk until more bytes come, or all of it where an Ogg page is spread over
+    several. So a chunk counts as covered when the next samples that came out after it are; `close` lifts that.
     """
 
     def __init__(self, before: Totals | None = None) -> None:
@@ -37,9 +37,9 @@ class ChunkLedger:
         return self._entries[-1].totals if self._entries else self._before
 
     def add(self, sequence: int, size: int, missing: int, end: int, damaged: int = 0) -> None:
-        """A chunk of `size` bytes, `missing` lost before it, after which the decoder has given `end` samples.
+        """Add a chunk of `size` bytes, with `missing` lost before it; the decoder has now given `end` samples.
 
-        `damaged`: bytes that the decoder passed over with it.
+        `damaged`: bytes of it that could not be decoded and were skipped.
         """
         before = self.totals
         totals = Totals(
@@ -51,7 +51,7 @@ class ChunkLedger:
         self._entries.append(_Entry(sequence, end, totals))
 
     def close(self, damaged: int = 0) -> None:
-        """The last chunk has come, and all its samples; `damaged` more bytes of it made no sense."""
+        """The last chunk and all its samples have come; `damaged` more of its bytes were skipped."""
         self._closed = True
         if self._entries:
             last = self._entries.pop()
@@ -61,10 +61,11 @@ class ChunkLedger:
     def covered(self, committed: int, replay_from: int) -> int | None:
         """The highest sequence covered by samples before `committed`; None while there is none.
 
-        Chunks before `replay_from` are covered too: nobody needs them any more. Never falls.
+        Chunks before `replay_from` are covered too: they are no longer needed. Never falls.
         """
         entries = list(self._entries)
-        reached = [entry.sequence for entry, after in pairwise(entries) if after.end <= committed]
+        last_at = {entry.end: entry.sequence for entry in entries}  # the last chunk at each position, in order
+        reached = [last_at[end] for end, next_end in pairwise(last_at) if next_end <= committed]
         if self._closed and entries and entries[-1].end <= committed:
             reached.append(entries[-1].sequence)
         if entries and replay_from > entries[0].sequence:

@@ -1,4 +1,4 @@
-"""How far speech stands above its background, heard as the stream goes: what tells a noisy place from a quiet one.
+"""How far speech stands above its background, measured as the stream goes: it tells noisy places from quiet ones.
 
 In noise the voice detector loses words in the middle of sentences, and a segment that ends there ends too soon.
 Endpointing of 1.2 s and more where speech is less than 12 dB above its background: 7 errors of 141 words against 16.

@@ -1,4 +1,4 @@
-"""A stream's `SpeechOptions`, checked and turned into what the recogniser wants."""
+"""A stream's `SpeechOptions`, checked and turned into the recogniser's options."""
 
 from __future__ import annotations
 

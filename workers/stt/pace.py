@@ -1,7 +1,7 @@
 """When a stream's work is due, and how much effort the machine can spend on it.
 
-A hypothesis is due when its last sample arrived, yet never sooner after the one before than the media between them
-lasts: a file sent faster than real time does not push live streams aside, and its backlog is not taken for overload.
+A hypothesis is due when its last sample arrives, but not sooner after the one before than the duration of the media
+between them. So a file sent faster than real time does not delay live streams, and its backlog is not overload.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Pace:
     tuning: Tuning
     resumed: bool = False
     lag: float = 0.0
-    """How late the last hypothesis that commits was ready; negative: early."""
+    """How late, in seconds, the last hypothesis that commits was ready; negative: early."""
     _position: int | None = None
     _due: float = 0.0
 
     def begin(self, position: int, now: float) -> None:
-        """The stream's first audio arrives: what follows `position` is due no sooner than it could be spoken."""
+        """Record the arrival of the first audio: what follows `position` is due no sooner than it can be spoken."""
         if self._position is None:
             self._position, self._due = position, now
 
@@ -52,11 +52,11 @@ class Pace:
         return self._due
 
     def done(self, due: float, now: float) -> None:
-        """A hypothesis that commits is ready."""
+        """Record that a hypothesis that commits is ready."""
         self.lag = now - due
 
     def effort(self, *, backlog: int, roomy: bool) -> Effort:
-        """What to spend next: the step stretches to its double and the beam goes before words are late."""
+        """The effort for the next hypothesis: before words are late, the step grows and the beam shrinks to one."""
         step = self.tuning.step + _STRETCH_SLOPE * max(0.0, self.lag - _STRETCH_FROM)
         return Effort(
             step=min(step, self.tuning.stretched_step),

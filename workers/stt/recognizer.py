@@ -55,8 +55,8 @@ class Recognizer:
         self._reported = state.frame * FRAME
         self._first_window = state.first_window
         self._skips = state.skips
-        self._heard_all = state.heard_all
-        self._heard_language = state.heard_language
+        self._heard_all = bool(state.heard_all_language)
+        self._heard_language = state.heard_all_language
         self._language = state.language or options.language
         self._word_floor = state.word_floor
         self._marks: deque[tuple[int, events.Flushed | events.Ended]] = deque()
@@ -121,7 +121,7 @@ class Recognizer:
         self._marks.append((self._hearing.audio.end, events.Ended()))
         self._ending = True
 
-    def take_events(self) -> list[events.Event]:
+    def pop_events(self) -> list[events.Event]:
         """What happened since the last call, in order."""
         taken, self._events = self._events, []
         return taken
@@ -170,7 +170,8 @@ class Recognizer:
             self.counters.rejected += 1
         if self._language is None and not hypothesis.rejected:
             self._consider_language(hypothesis.language)
-        self._heard_all = bool(job.settled and hypothesis.words and not hypothesis.rejected)
+        usable = hypothesis.words and hypothesis.language and not hypothesis.rejected
+        self._heard_all = bool(job.ends_in_silence and usable)
         self._heard_language = hypothesis.language
         if job.closing:
             self._close(job, hypothesis)
@@ -191,8 +192,7 @@ class Recognizer:
             language=self._language,
             word_floor=self._word_floor,
             skips=self._skips,
-            heard_all=self._heard_all,
-            heard_language=self._heard_language,
+            heard_all_language=self._heard_language if self._heard_all else "",
         )
 
     # --- frames
@@ -253,7 +253,7 @@ class Recognizer:
             self._leave_window(purpose, end)
             return None
         if self._heard_all and purpose is not Purpose.CUT:
-            self.counters.settled += 1
+            self.counters.closed_by_step += 1
             self._finalise(self._stable.finish(None), self._heard_language, end)
             self._leave_window(purpose, end)
             return None
@@ -270,9 +270,9 @@ class Recognizer:
             prompt=options.hotwords + (options.initial_prompt if self._first_window else ()),
             align=purpose is not Purpose.INTERIM,
         )
-        quiet = self._hearing.segmenter.silence >= samples(self._tuning.settled) and not self._hearing.noisy
-        settled = purpose is Purpose.STEP and quiet
-        return DecodeJob(purpose, self._start, end, request, self._epoch, settled=settled)
+        quiet = self._hearing.segmenter.silence >= samples(self._tuning.closing_silence) and not self._hearing.noisy
+        silent = purpose is Purpose.STEP and quiet
+        return DecodeJob(purpose, self._start, end, request, self._epoch, ends_in_silence=silent)
 
     def _wait_for(self, job: DecodeJob) -> DecodeJob:
         self._waiting = job

@@ -1,4 +1,4 @@
-"""The speech engine as a worker process serves it: weights by name, the device's settings, decoders of its own."""
+"""The speech engine of a worker process: the model by name, settings for the device, and its decoder children."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DEFAULT: Final = "default"
 
 
 class SttService(SttEngine):
-    """A speech engine that owns its decoder children: they come up with the model and go with it."""
+    """A speech engine that owns its decoder children: they start with the model and stop with it."""
 
     def __init__(self, config: SttConfig, pool: DecoderPool[Samples]) -> None:
         super().__init__(config, pool, MediaError)

@@ -1,7 +1,7 @@
 """One stream of the speech engine: chunks in, results out, all of its state inside.
 
-`accept`, `flush` and `end` decode and queue audio; `results` drives the recogniser, so a reader that does not read
-stops the work, and the work that does not get done stops `feed`. There are no tasks of its own.
+`accept`, `flush` and `end` decode and queue audio; `results` drives the recogniser. While nobody reads, no work is
+done, and while too much audio is queued, `accept` waits. A session has no tasks of its own.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ DecodeScheduler = Scheduler[DecodeRequest, Hypothesis]
 
 @dataclass(frozen=True, slots=True)
 class SessionParts:
-    """The parts of a session; after a resume, `skip` samples of the source are already known."""
+    """The parts of a session; after a resume, the first `skip` samples of the source are already known."""
 
     source: AudioSource
     recognizer: Recognizer
@@ -80,7 +80,7 @@ class SttSession:
 
     @property
     def counters(self) -> Counters:
-        """Facts about this stream, for metrics."""
+        """What this stream did, for metrics."""
         return self._recognizer.counters
 
     async def accept(self, chunk: Chunk) -> None:
@@ -103,7 +103,7 @@ class SttSession:
         end = self._recognizer.received + len(audio)
         damaged, self._damaged = self._parts.source.damaged_bytes - self._damaged, self._parts.source.damaged_bytes
         self._parts.ledger.add(chunk.sequence, len(chunk.payload), chunk.missing_before, end, damaged)
-        await self._take(audio)
+        await self._queue_audio(audio)
 
     async def flush(self, flush_id: int) -> None:
         """See `workers.engine.EngineSession.flush`."""
@@ -125,7 +125,7 @@ class SttSession:
         except self._parts.media_error as error:
             self._fail_media(error)
             return
-        await self._take(self._without_known(rest))
+        await self._queue_audio(self._without_known(rest))
         self._parts.ledger.close(self._parts.source.damaged_bytes - self._damaged)
         self._recognizer.end()
         self._input.set()
@@ -134,14 +134,14 @@ class SttSession:
         """See `workers.engine.EngineSession.results`; read by one reader."""
         while not self._closed:
             self._input.clear()
-            self._take_interim()
+            self._apply_ready_interim()
             job = self._recognizer.advance(self._effort())
             self._make_room()
-            async for result in self._tell():
+            async for result in self._pending_results():
                 yield result
             if job is not None and job.purpose is not Purpose.INTERIM:
                 await self._answer(job)
-                async for result in self._tell():
+                async for result in self._pending_results():
                     yield result
                 for flow in self._flow():
                     yield flow
@@ -167,7 +167,7 @@ class SttSession:
 
     # --- audio in
 
-    async def _take(self, audio: NDArray[np.float32]) -> None:
+    async def _queue_audio(self, audio: NDArray[np.float32]) -> None:
         """Queue samples in slices, each when there is room for it."""
         for first in range(0, len(audio), _SLICE):
             await self._wait_for_room()
@@ -197,7 +197,7 @@ class SttSession:
         return audio[known:]
 
     def _fail_media(self, error: Exception) -> None:
-        """Make what was heard final, then fail: the message of a media error is made for the wire."""
+        """Make what was heard final, then fail: the message of a media error is safe for the wire."""
         self._failure = EngineError(error_pb2.ERROR_CODE_MEDIA_ERROR, str(error) or "media that cannot be decoded")
         self._finished = True
         self._recognizer.end()
@@ -209,7 +209,7 @@ class SttSession:
         return self._parts.pace.effort(backlog=self._backlog(), roomy=self._parts.scheduler.roomy)
 
     async def _answer(self, job: DecodeJob) -> None:
-        """Have a hypothesis made and apply it. Raises EngineError when the deadline passed or the model failed."""
+        """Get the hypothesis of a job and apply it. Raises EngineError when the deadline passed or the model failed."""
         self._drop_interim()
         due = self._parts.pace.due(job.end, self._arrived(job.end))
         rank = Rank.CLOSING if job.closing else Rank.STEP
@@ -238,7 +238,7 @@ class SttSession:
         future.add_done_callback(lambda _: self._input.set())
         self._interim = job, future
 
-    def _take_interim(self) -> None:
+    def _apply_ready_interim(self) -> None:
         """Show a finished interim; skip one that expired or failed, since the next step follows."""
         if self._interim is None or not self._interim[1].done():
             return
@@ -255,10 +255,10 @@ class SttSession:
 
     # --- results out
 
-    async def _tell(self) -> AsyncIterator[task_pb2.TaskResult]:
-        """Results of what happened; the report of a commit rides on the final right before it."""
+    async def _pending_results(self) -> AsyncIterator[task_pb2.TaskResult]:
+        """The results of the recogniser's events; a commit travels with the final right before it."""
         final: transcript_pb2.Transcript | None = None
-        for event in self._recognizer.take_events():
+        for event in self._recognizer.pop_events():
             if final is not None and not isinstance(event, events.Committed):
                 yield task_pb2.TaskResult(transcript=final)
                 final = None
@@ -294,7 +294,7 @@ class SttSession:
                 return
 
     async def _progress(self, event: events.Committed) -> task_pb2.Progress | None:
-        """How far the stream is done with, and what another worker needs to go on; None: nothing was decoded yet."""
+        """How far the stream is committed, and what another worker needs to continue; None: nothing is decoded yet."""
         point = await self._restart_at(event.state.replay_from)
         if point is None:
             return None
@@ -318,14 +318,14 @@ class SttSession:
         return progress
 
     async def _restart_at(self, sample: int) -> tuple[int, RestartPoint] | None:
-        """The decoder's restart point for a sample; after the decoder's end or failure, its last one before, if any."""
+        """The decoder's restart point for a sample; after the decoder's end or failure, the last one before it."""
         async with self._decoding:
             if not self._finished or self._restart is None:
                 await self._save(sample)
             return self._restart
 
     async def _save(self, sample: int) -> None:
-        """Have the decoder name its restart point; it has none before its first chunk, and none once it is given up."""
+        """Ask the decoder for a restart point; it has none before its first chunk or after it was given up."""
         with suppress(self._parts.media_error):
             self._restart = sample, await self._parts.source.checkpoint(sample)
 

@@ -11,7 +11,7 @@ One word that every hypothesis spells differently ("dost", "dust") would hold ba
 is too long for the decoder. So a disputed place of at most two words is passed, in its newest spelling, where at least
 four words in a row agree after it (8.05 to 6.89 points, commit latency p95 3.6 to 3.2 s).
 
-A word need not be heard twice where the model is sure of it and the audio goes on behind it: what is wrong is mostly
+A word need not be heard twice where the model is sure of it and the audio continues after it: what is wrong is mostly
 unsure, or was cut off by the window's end (commit latency p50 2.04 to 1.57 s, 7.61 to 7.45 points).
 """
 
@@ -48,7 +48,7 @@ class LocalAgreement:
         return self._tail
 
     def preview(self, hypothesis: Sequence[Word]) -> Sequence[Word]:
-        """The uncommitted words of a hypothesis, which leaves no trace here."""
+        """The uncommitted words of a hypothesis; changes nothing."""
         return hypothesis[match_committed(self._committed, hypothesis) :]
 
     def skips(self, hypothesis: Sequence[Word]) -> bool:
@@ -76,7 +76,7 @@ class LocalAgreement:
         return fresh[:count]
 
     def finish(self, hypothesis: Sequence[Word] | None) -> list[Word]:
-        """Make the rest of a closing hypothesis final and forget the window; None: the last one is all there is."""
+        """Make the rest of a closing hypothesis final and forget the window; None: that of the last step."""
         fresh = list(self._tail if hypothesis is None else self.preview(hypothesis))
         self._committed.clear()
         self._tail.clear()

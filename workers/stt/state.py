@@ -1,4 +1,4 @@
-"""`resume_state`: what another worker needs to go on with a stream, versioned MessagePack of a few KB.
+"""`resume_state`: what another worker needs to continue a stream, versioned MessagePack of a few KB.
 
 Its parts are the recogniser's memory, the next segment's number, the totals of the chunks that will not be replayed,
 and the decoder's own state. It holds words of the transcript: it never enters a log.
@@ -14,8 +14,13 @@ WordTuple = tuple[str, int, int, float]
 """Text, start and end (samples on the media clock), probability."""
 
 
-class RecognizerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Between two frames of a stream; the defaults are its beginning. Frames are of 512 samples."""
+class RecognizerState(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"heard_all_language": "settled"}
+):
+    """Between two frames of a stream; the defaults are its beginning. A frame has 512 samples.
+
+    `rename` keeps the encoded name of a field, so that workers of two releases read each other's states.
+    """
 
     frame: int = 0
     replay_from: int = 0
@@ -36,17 +41,15 @@ class RecognizerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     language: str | None = None
     word_floor: int = 0
     skips: int = 0
-    """Hypotheses put aside in a row."""
-    heard_all: bool = False
-    """Whether the last hypothesis heard everything said so far."""
-    heard_language: str = ""
-    """The language of that hypothesis."""
+    """Hypotheses in a row that were rejected for leaving words out."""
+    heard_all_language: str = ""
+    """The language of the last hypothesis if it heard everything said so far, else empty."""
     noise: tuple[float, int, float, int] = (0.0, 0, 0.0, 0)
     """Level (dB) and number of frames with a voice, then without."""
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Chunks, their bytes, chunks lost and bytes without sense, from the stream's first chunk on."""
+    """Chunks, their bytes, chunks lost and bytes skipped as damaged, from the stream's first chunk on."""
 
     chunks: int = 0
     size: int = 0

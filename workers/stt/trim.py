@@ -32,9 +32,9 @@ def boundaries(committed: Sequence[Word], hypothesis: Sequence[Word]) -> list[in
 def choose_trim(places: Sequence[int], track: VoiceTrack, start: int, quiet: float | None) -> tuple[int, int] | None:
     """How many committed words to drop and the sample where the window then begins.
 
-    `places` are the boundaries after each committed word. Looked for in the last two thirds of them, at least 1 s
-    after `start`; of two places alike the later one. None if there is no place, or none with a voice probability under
-    `quiet` (None: any will do).
+    `places` are the boundaries after each committed word. Only the last two thirds of them are considered, from 1 s
+    after `start` on; of two equal places the later one is taken. None if there is no place, or none with a voice
+    probability under `quiet` (None: any place will do).
     """
     total = len(places)
     if total < 2:

@@ -1,4 +1,4 @@
-"""The constants of the streaming recogniser: each stands with the measurement that chose it.
+"""The constants of the streaming recogniser: each with the measurement that chose it.
 
 Word error rates in percent, Whisper tiny.en int8, 3,863 words of English; offline reference 6.91.
 """
@@ -40,8 +40,8 @@ class Tuning:
     sure_age: float = 0.4
     """Audio behind such a word."""
 
-    settled: float = 0.25
-    """Silence at a step after which its hypothesis stands for the segment's last one, unless a voice is heard.
+    closing_silence: float = 0.25
+    """Silence at a step after which its hypothesis is the segment's last one, unless a voice is heard later.
 
     Not where it is noisy (`noisy_below`): words that the voice detector misses would be lost.
     """
@@ -53,7 +53,7 @@ class Tuning:
     """Of every hypothesis (greedy: +0.41 [.03, .88])."""
 
     voice_on: float = 0.5
-    """Probability that begins speech; a lower one lets an orchestra in."""
+    """Probability that begins speech; a lower one takes an orchestra for speech."""
 
     voice_off: float = 0.35
     """Probability under which a frame counts as silence while speech lasts."""
@@ -74,7 +74,7 @@ class Tuning:
     """Length from which a window is trimmed at a quiet place between committed words."""
 
     window_slack: float = 3.0
-    """So much later it is trimmed at the best place there is, quiet or not."""
+    """Beyond this much more it is trimmed at the best place there is, quiet or not."""
 
     window_limit: float = 20.0
     """Length at which a window without committed words is cut and decided."""
@@ -104,7 +104,7 @@ class Tuning:
     """Between extra interims while the machine is idle."""
 
     silence_progress: float = 1.0
-    """Between two reports that silence is done with."""
+    """Between two progress reports in silence."""
 
     language_speech: float = 2.0
     """Speech after which a detected language is kept (57 of 58 right on 2 to 3 s)."""

@@ -1,7 +1,7 @@
 """Voice activity by Silero, as a stream: the network's memory is carried from call to call by its owner.
 
-faster-whisper's own wrapper starts the network afresh in every call; carrying `h`, `c` and the last 64 samples gives
-the same output as one call over the whole stream. Cost: 2.5 ms of CPU per second of audio.
+faster-whisper's own wrapper starts the network afresh in every call; carrying `h`, `c` and the last 64 samples over
+gives the same output as one call for the whole stream. Cost: 2.5 ms of CPU per second of audio.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class VoiceDetector(Protocol):
 
 
 class SileroVad:
-    """The network that comes with faster-whisper. Shared by all streams: it holds nothing of any of them."""
+    """The network that comes with faster-whisper. Shared by all streams: it keeps no state of any stream."""
 
     def __init__(self, path: Path | None = None) -> None:
         options = onnxruntime.SessionOptions()

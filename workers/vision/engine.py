@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,11 +64,17 @@ class VisionConfig:
 
 
 class VisionEngine:
-    """Behaviour signals for many live streams; owns the decoder children of its videos."""
+    """Behaviour signals for many live streams; owns the decoder children of its videos.
 
-    def __init__(self, config: VisionConfig, pool: DecoderPool[Frames]) -> None:
+    `clock` gives seconds; by it a frame is stale.
+    """
+
+    def __init__(
+        self, config: VisionConfig, pool: DecoderPool[Frames], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._config = config
         self._pool = pool
+        self._clock = clock
         self._runner: Runner | None = None
         self._slots = config.slots
 
@@ -113,7 +119,7 @@ class VisionEngine:
         options = stream_options(start.vision)
         saved = _saved(start.resume_state) if start.HasField("resume_state") else None
         source = self._source(start, options, restart_of(saved))
-        return VisionSession(source, self._runner, options, saved)
+        return VisionSession(source, self._runner, options, saved, clock=self._clock)
 
     async def close(self) -> None:
         """Stop the threads, then the children."""
@@ -133,7 +139,7 @@ class VisionEngine:
             except MediaError as error:
                 raise EngineError(error_pb2.ERROR_CODE_BUSY, str(error), retryable=True) from error
         raise EngineError(
-            error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "JPEG, WebP, WebM and MP4 are read here", field="start.format"
+            error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "supported: JPEG, WebP, WebM and MP4", field="start.format"
         )
 
     def _load(self) -> tuple[list[FaceNets], int]:

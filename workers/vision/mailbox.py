@@ -1,8 +1,8 @@
-"""The place between a stream's decoder and its analysis: the newest chunk's frames win, drops are counted in order.
+"""Between a stream's decoder and its analysis: frames of the newest chunk replace older ones; drops are counted.
 
-The invariant: what `take` returns counts every frame that came before the one it hands out and after the one handed
-out before, exactly once. So the numbers that go with a result are those of the stream up to its frame, whatever
-arrives meanwhile, and a successor that is fed the frames after it goes on counting without a gap or a double.
+The invariant: the drops that `pop_frame` returns with a frame are all that came between the frame before and this one,
+each counted once. So the numbers sent with a result are those of the stream up to its frame, whatever arrives
+meanwhile, and a successor that receives the frames after it neither misses a frame nor counts one twice.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Mailbox(Generic[Frame]):
 
     @property
     def has_frame(self) -> bool:
-        """Whether `take` returns a frame."""
+        """Whether `pop_frame` returns a frame."""
         return any(not isinstance(entry, Counter) for entry in self._entries)
 
     @property
@@ -74,7 +74,7 @@ class Mailbox(Generic[Frame]):
         self._entries.append(fresh)
         return fresh
 
-    def take(self) -> tuple[Frame | None, Drops]:
+    def pop_frame(self) -> tuple[Frame | None, Drops]:
         """The next frame, None where none waits, and what was dropped before it."""
         dropped: Drops = Counter()
         while self._entries:

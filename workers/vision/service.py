@@ -1,8 +1,10 @@
-"""The vision engine as a worker process serves it: weights by name, decoders of its own."""
+"""The vision engine of a worker process: the networks by name, and its decoder children."""
 
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from typing import Final
 
 from workers import models
@@ -12,13 +14,13 @@ from workers.media.isolation.pool import DecoderPool, PoolLimits
 from workers.vision.engine import VisionConfig, VisionEngine
 from workers.vision.settings import VisionSettings
 
-# A stream's share is in `VideoOutput`: 64 megapixels per second, 60 pictures of 960 x 540 and more, after 4 s at once.
+# A stream decodes at most at the rates of `VideoOutput`, after a burst of 4 s.
 _LIMITS: Final = PoolLimits(
     stream=StreamLimits(max_payload_bytes=4 << 20, max_replay_bytes=48 << 20, max_rate=1.0, burst_seconds=4.0)
 )
 
 
-def create_engine(config: VisionSettings) -> VisionEngine:
+def create_engine(config: VisionSettings, *, clock: Callable[[], float] = time.monotonic) -> VisionEngine:
     """The engine of `python -m workers vision`. Raises models.ModelError."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     names = ("face_detection_full_range", "face_landmark", "iris_landmark")
@@ -39,4 +41,4 @@ def create_engine(config: VisionSettings) -> VisionEngine:
         warm_up="workers.media.isolation.warmup_video:video_clips",
         output=VIDEO,
     )
-    return VisionEngine(vision, pool)
+    return VisionEngine(vision, pool, clock=clock)

@@ -84,7 +84,7 @@ class VisionSession:
         runner.streams += 1
 
     async def accept(self, chunk: Chunk) -> None:
-        """Take one chunk. Raises EngineError for media that cannot go on."""
+        """Accept one chunk. Raises EngineError for media that cannot be decoded further."""
         totals = self._totals.plus(chunk.sequence, len(chunk.payload), chunk.missing_before)
         again = totals is self._totals
         try:
@@ -126,21 +126,21 @@ class VisionSession:
     async def results(self) -> AsyncIterator[task_pb2.TaskResult]:
         """Analyses, flow, flushes, and at the end the whole stream and its totals. Raises EngineError."""
         while not self._closed:
-            nets = await self._wait_for_work()
+            await self._wait_for_work()
+            while self._flushes:  # what came before a flush is dealt with, so its answer comes before later frames
+                yield task_pb2.TaskResult(flushed=task_pb2.Flushed(flush_id=self._flushes.pop(0)))
+            nets = await self._runner.acquire() if self._box.has_frame and not self._closed else None
             self._raise_failure(nets)
-            frame, drops = self._take(nets)
-            flushes, self._flushes = self._flushes, []
+            frame, drops = self._pop_frame(nets)
             last = self._ending and frame is None and self._box.empty
             outcome = await self._analyze(frame, nets) if frame is not None and nets is not None else None
             if self._is_closed():
                 return
-            for result in await self._tell(frame, outcome, drops):
+            for result in await self._results_of(frame, outcome, drops):
                 yield result
-            await self._settle()
-            for flush_id in flushes:
-                yield task_pb2.TaskResult(flushed=task_pb2.Flushed(flush_id=flush_id))
+            await self._mark_idle()
             if last:
-                for result in await self._farewell():
+                for result in await self._closing_results():
                     yield result
                 return
 
@@ -153,26 +153,25 @@ class VisionSession:
                 self._runner.release(nets)
             raise self._failure
 
-    async def _wait_for_work(self) -> FaceNets | None:
-        """Wait until there is something to do; for a frame, until it is this stream's turn, too."""
+    async def _wait_for_work(self) -> None:
+        """Wait until there is something to do. A frame then waits for this stream's turn, too."""
         async with self._changed:
             await self._changed.wait_for(
                 lambda: not self._box.empty or self._flushes or self._ending or self._closed or self._failure
             )
-        return await self._runner.acquire() if self._box.has_frame and not self._closed else None
 
-    def _take(self, nets: FaceNets | None) -> tuple[Frame | None, Drops]:
+    def _pop_frame(self, nets: FaceNets | None) -> tuple[Frame | None, Drops]:
         """What waits at the moment of this stream's turn; from here to the analysis nothing waits."""
         if nets is None and self._box.has_frame:  # it has just arrived: wait for its turn
             return None, Counter()
-        frame, drops = (None, Counter()) if self._closed else self._box.take()
+        frame, drops = (None, Counter()) if self._closed else self._box.pop_frame()
         if frame is None and nets is not None:
             self._runner.release(nets)
         self._busy = True
         self._counts.drop(drops)
         return frame, drops
 
-    async def _settle(self) -> None:
+    async def _mark_idle(self) -> None:
         async with self._changed:
             self._busy = False
             self._changed.notify_all()
@@ -226,7 +225,9 @@ class VisionSession:
         queue_ms, decode_ms, infer_ms = (1000 * seconds for seconds in times)
         return _Outcome(analysis, queue_ms=queue_ms, decode_ms=decode_ms, infer_ms=infer_ms)
 
-    async def _tell(self, frame: Frame | None, outcome: _Outcome | None, drops: Drops) -> list[task_pb2.TaskResult]:
+    async def _results_of(
+        self, frame: Frame | None, outcome: _Outcome | None, drops: Drops
+    ) -> list[task_pb2.TaskResult]:
         """The results of a frame, or of drops without a frame."""
         if frame is None and not drops:
             return []
@@ -292,7 +293,7 @@ class VisionSession:
             progress.committed_sequence = committed
         return progress
 
-    async def _farewell(self) -> list[task_pb2.TaskResult]:
+    async def _closing_results(self) -> list[task_pb2.TaskResult]:
         """The whole stream's window and the totals."""
         results: list[task_pb2.TaskResult] = []
         totals = self._totals

@@ -64,7 +64,7 @@ class Source(Protocol):
     ) -> ChunkTotals:
         """Put a chunk's frames and drops into the mailbox; gives the totals with what was damaged in it.
 
-        `again`: an earlier attempt has counted it. Raises MediaError for media that cannot go on.
+        `again`: an earlier attempt has counted it. Raises MediaError for media that cannot be decoded further.
         """
         ...
 

@@ -26,16 +26,16 @@ def test_slots_always_add_up(steps: list[tuple[str, int, int]], total: int) -> N
             if running.get(lease.key) is lease:
                 del running[lease.key]
             continue
-        told: list[bool] = []
+        calls: list[bool] = []
         older = running.get(key)
         superseded = older is not None and older.attempt >= attempt
         if superseded or (older is None and len(running) == total):
             with pytest.raises(RefusedError) as refused:
-                admission.admit(key, attempt, lambda told=told: told.append(True))
+                admission.admit(key, attempt, lambda calls=calls: calls.append(True))
             wanted = error_pb2.ERROR_CODE_SUPERSEDED if superseded else error_pb2.ERROR_CODE_BUSY
             assert refused.value.code == wanted
             continue
-        lease = admission.admit(key, attempt, lambda told=told: told.append(True))
+        lease = admission.admit(key, attempt, lambda calls=calls: calls.append(True))
         running[key] = lease
         given.append(lease)
         slots = admission.slots()
@@ -45,11 +45,11 @@ def test_slots_always_add_up(steps: list[tuple[str, int, int]], total: int) -> N
 
 def test_the_older_attempt_is_told_once_and_its_release_changes_nothing() -> None:
     admission = Admission(1, retry_after_ms=5)
-    told: list[str] = []
-    old = admission.admit(StreamKey("s", "a"), 1, lambda: told.append("old"))
-    new = admission.admit(StreamKey("s", "a"), 2, lambda: told.append("new"))
+    calls: list[str] = []
+    old = admission.admit(StreamKey("s", "a"), 1, lambda: calls.append("old"))
+    new = admission.admit(StreamKey("s", "a"), 2, lambda: calls.append("new"))
     admission.release(old)
-    assert (told, admission.active) == (["old"], 1)
+    assert (calls, admission.active) == (["old"], 1)
     with pytest.raises(RefusedError) as refused:
         admission.admit(StreamKey("s", "b"), 1, lambda: None)
     assert refused.value.retry_after_ms == 5

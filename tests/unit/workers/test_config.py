@@ -53,7 +53,7 @@ def test_secrets_are_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("argv", "environ", "told"),
+    ("argv", "environ", "message"),
     [
         (["--port", "70000"], {}, "port"),
         (["--no-such-flag"], {}, "--no-such-flag"),
@@ -71,10 +71,10 @@ def test_secrets_are_not_shown() -> None:
         (["--config", "/no/file"], {}, "/no/file"),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_named_in_one_line(argv: list[str], environ: dict, told: str) -> None:
+def test_a_setting_that_cannot_be_used_is_named_in_one_line(argv: list[str], environ: dict, message: str) -> None:
     with pytest.raises(ConfigError) as refused:
         parse("stt", argv, environ)
-    assert told in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 

@@ -1,4 +1,4 @@
-"""What a worker's log tells, whoever writes it, and what it never does."""
+"""What a worker's log shows, whoever writes to it, and what it never shows."""
 
 import json
 import logging

@@ -123,7 +123,7 @@ def test_a_missing_carrier_is_named(packages: Path, tmp_path: Path) -> None:
 
 def test_a_hub_out_of_reach_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelError, match="cannot be had from the hub") as refused:
+    with pytest.raises(ModelError, match="cannot be downloaded: the hub is out of reach") as refused:
         resolve("no-such-model", tmp_path / "cache")
     assert "\n" not in str(refused.value)
     assert "there are tiny.en, base, and at the hub tiny," in str(refused.value)

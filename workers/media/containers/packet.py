@@ -1,4 +1,4 @@
-"""What every demuxer shares: tracks, packets, the push loop, and how bytes that make no sense are left behind.
+"""What every demuxer shares: tracks, packets, the push loop, and how invalid bytes are skipped.
 
 A demuxer is pushed bytes, cut anywhere, and hands out whole coded packets. It never waits and never looks ahead of what
 it needs. Every packet names the byte at which a successor may start reading (`offset`) and the one number (`anchor`)
@@ -152,7 +152,7 @@ class Demuxer(ABC):
 
     @property
     def damaged(self) -> int:
-        """Bytes passed over so far because they break their norm; those behind a gap that was told do not count."""
+        """Bytes skipped so far because they are invalid; those after a declared gap do not count."""
         return self._damaged + (self._open_damage if self.tail_counts else 0)
 
     @property
@@ -195,7 +195,7 @@ class Demuxer(ABC):
         return []
 
     def resynchronise(self) -> None:
-        """Bytes are missing before the next feed: forget what is incomplete and look for the next restart point.
+        """Bytes are missing before the next chunk: forget what is incomplete and look for the next restart point.
 
         Raises MediaError when the header is among what is missing.
         """

@@ -2,7 +2,7 @@
 
 `process.py` beside it starts `python -m workers.media.isolation.child` with its socket as descriptor 0. It imports
 and warms up the decoder, locks itself in, says `Ready` and then answers requests in the order of their arrival; each
-stream has at most one under way, so this order is fair. It ends with its socket. Descriptor 2 leads nowhere once
+stream has at most one pending, so this order is fair. It ends with its socket. Descriptor 2 leads nowhere once
 media may arrive: facts travel as messages, and nothing that a codec prints leaves the process.
 """
 
@@ -57,7 +57,7 @@ class DecoderService:
         self._decoders: dict[int, AnyDecoder] = {}
 
     def answer(self, request: ipc.Request) -> ipc.Answer | None:
-        """Serve one request; None for `Close`. Never raises: behind this door hostile media are handled."""
+        """Serve one request; None for `Close`. Never raises: what it handles is hostile media."""
         try:
             return self._serve(request)
         except MediaError as error:
@@ -69,13 +69,8 @@ class DecoderService:
         match request:
             case ipc.Open():
                 return self._open(request)
-            case ipc.Feed():
-                return self._output(
-                    request.stream,
-                    lambda decoder: decoder.decode(
-                        Chunk(request.sequence, request.payload, request.new_recording, request.missing_before)
-                    ),
-                )
+            case ipc.Decode():
+                return self._output(request.stream, lambda decoder: decoder.decode(request.chunk))
             case ipc.Finish():
                 return self._output(request.stream, lambda decoder: decoder.finish())
             case ipc.Save():
@@ -181,12 +176,12 @@ def _limits(arguments: argparse.Namespace) -> ServiceLimits:
 
 
 def main() -> None:
-    """Run the child; ends the process without the interpreter's farewell, which needs what the lock refuses."""
+    """Run the child; ends the process without the interpreter's shutdown, which needs what the lock refuses."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     arguments = _parse(sys.argv[1:])
     try:
         service = start(arguments)
-    except Exception as error:  # noqa: BLE001 - the one line that says why no child comes up; no media have arrived yet
+    except Exception as error:  # noqa: BLE001 - the one line that says why no child starts; no media have arrived yet
         fact = {"event": "decoder child cannot start", "error": type(error).__name__, "detail": str(error)}
         sys.stderr.write(json.dumps(fact) + "\n")
         sys.stderr.flush()

@@ -6,9 +6,9 @@ chunks again; of what comes out, everything that was given out before is dropped
 the engine asks for a checkpoint, that is, commits: a newer one could no longer answer for the sample that the engine
 commits next.
 
-A death is laid at the door of the stream that the child was working for. A stream whose media end two children by
-themselves (crash, hang) is not tried on a third; a commit past the suspect chunk clears it. A kill from outside is no
-fault of the media, only the number of tries for one call is bounded.
+A death is blamed on the stream that the child was working for. A stream whose media end two children by themselves
+(crash, hang) is not tried on a third; a commit past the suspect chunk clears it. A kill from outside is not the media's
+fault, so only the number of tries per call is bounded.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ class StreamTerms(Generic[T]):
 
 
 class Child(Protocol):
-    """A decoder child as a stream uses it."""
+    """A decoder child, as a stream sees it."""
 
     async def ask(self, request: ipc.Request) -> ipc.Answer:
         """Send a request and wait for its answer. Raises ChildGoneError."""
         ...
 
     def tell(self, request: ipc.Close) -> None:
-        """Send what is not answered."""
+        """Send a request that is not answered."""
         ...
 
     def disown(self) -> None:
@@ -79,7 +79,7 @@ class ChildSource(Protocol):
     """Where the stream's children come from."""
 
     async def child(self) -> Child:
-        """The living child, waited for. Raises MediaError when none comes up in time."""
+        """The living child; waits for one. Raises MediaError when none starts in time."""
         ...
 
     def leave(self, stream_id: int) -> None:
@@ -117,7 +117,7 @@ class DecoderStream(Generic[T]):
         self._turn = asyncio.Lock()
         self._next_sequence = 0
         self._opened_in: Child | None = None
-        self._settled_in: Child | None = None
+        self._caught_up_in: Child | None = None
         self._position = 0
         self._delivered: int | None = None
         self._surplus: list[T] = []
@@ -135,20 +135,20 @@ class DecoderStream(Generic[T]):
 
     @property
     def damaged_bytes(self) -> int:
-        """Bytes that made no sense and were passed over; what is decoded again counts once."""
+        """Bytes that could not be decoded and were skipped; what is decoded again counts once."""
         return self._damaged
 
     async def decode(self, chunk: Chunk) -> T:
         """The samples or frames that this chunk completes, possibly none.
 
         Waits while the child is replaced, and while the stream is decoded faster than its pace. Raises MediaError for
-        media that cannot go on, then for every later chunk; ValueError for a sequence that does not rise.
+        media that cannot be decoded further, then for every later chunk; ValueError unless the sequence rises.
         """
         sequence = chunk.sequence
         async with self._turn:
             self._check_open()
             if sequence < self._next_sequence:
-                raise ValueError("the sequence does not rise")
+                raise ValueError("the sequence must rise")
             if len(chunk.payload) > self._limits.max_payload_bytes:
                 self._fail("a chunk is larger than allowed")
             if not self._memory.has_room_for(chunk):
@@ -177,7 +177,7 @@ class DecoderStream(Generic[T]):
             return self._give_out(answer)
 
     async def checkpoint(self, position: int) -> Checkpoint:
-        """The restart point for a position given out before; positions only rise from call to call.
+        """The restart point for a position given out before; positions never fall from call to call.
 
         Chunks before it are forgotten. Possible after a failed `decode` too, for what came before. Raises MediaError.
         """
@@ -203,25 +203,25 @@ class DecoderStream(Generic[T]):
         self._source.leave(self._id)
 
     async def _call(self, request: ipc.Request, sequence: int) -> ipc.Answer:
-        """Ask the child, as often as children die; `sequence` is where the stream stands."""
+        """Ask the child, and its successor whenever it dies; `sequence` is where the stream stands."""
         kills = 0
         while True:
             child = await self._source.child()
             try:
-                await self._settle_in(child)
+                await self._catch_up(child)
                 return await self._ask(child, request)
             except ChildGoneError as gone:
-                self._settled_in = None
+                self._caught_up_in = None
                 kills += self._judge(gone.death, sequence)
                 if kills > _MAX_KILLS_PER_CALL:
                     raise MediaError("the decoder was ended again and again") from gone
             except asyncio.CancelledError:
-                self._settled_in = None  # its decoder may have had the request: make a new one
+                self._caught_up_in = None  # its decoder may have had the request: make a new one
                 raise
 
-    async def _settle_in(self, child: Child) -> None:
-        """Have a decoder in this child that stands where the stream stands."""
-        if self._settled_in is child:
+    async def _catch_up(self, child: Child) -> None:
+        """Bring a decoder in this child to where the stream stands."""
+        if self._caught_up_in is child:
             return
         self._opened_in = child
         opened = await self._ask(child, ipc.Open(self._id, self._format, self._memory.state))
@@ -236,7 +236,7 @@ class DecoderStream(Generic[T]):
             self._put_aside(await self._ask(child, self._decode_request(chunk)))
         if self._finished:
             self._put_aside(await self._ask(child, ipc.Finish(self._id)))
-        self._settled_in = child
+        self._caught_up_in = child
 
     async def _ask(self, child: Child, request: ipc.Request) -> ipc.Answer:
         if self._closed:
@@ -246,11 +246,11 @@ class DecoderStream(Generic[T]):
             raise MediaError("".join(filter(str.isprintable, answer.message[:_MAX_MESSAGE])))
         return answer
 
-    def _decode_request(self, chunk: Chunk) -> ipc.Feed:
-        return ipc.Feed(self._id, chunk.payload, chunk.sequence, chunk.new_recording, chunk.missing_before)
+    def _decode_request(self, chunk: Chunk) -> ipc.Decode:
+        return ipc.Decode(self._id, chunk)
 
     def _put_aside(self, answer: ipc.Answer) -> float:
-        """Put aside what was not given out before; returns how much of the stream's pace that takes, seconds."""
+        """Keep what was not given out before; returns how much of the stream's pace that takes, seconds."""
         output = self._output.read(answer)
         if output is None or self._delivered is None:
             self._mistrust()
@@ -293,7 +293,7 @@ class DecoderStream(Generic[T]):
         raise self._failure
 
     def _mistrust(self) -> NoReturn:
-        """The child answered what was not asked: it is not trusted with this stream any more."""
+        """Give up on a child whose answer does not fit the request."""
         if self._opened_in is not None:
             self._opened_in.disown()
         self._fail("the decoder gave no usable answer")

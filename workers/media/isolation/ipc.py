@@ -2,8 +2,8 @@
 
 A frame is a little-endian u32, the length of the body, and the body: one message as a msgpack array whose first
 element names its type. The worker sends requests; the child answers each but `Close` in the order in which it
-received them. Both ends hold the other to a greatest body length, and the worker checks every reply as it would a
-stranger's: the child handles hostile media.
+received them. Both ends enforce a maximum body length, and the worker trusts no reply unchecked: the child handles
+hostile media.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Annotated
 
 import msgspec
 
+from workers.chunk import Chunk
 from workers.media.frames import FrameRecord
 
 _LENGTH = struct.Struct("<I")
@@ -36,14 +37,11 @@ class Open(_Message, frozen=True):
     state: bytes | None
 
 
-class Feed(_Message, frozen=True):
+class Decode(_Message, frozen=True):
     """One chunk for the decoder of `stream`."""
 
     stream: Natural
-    payload: bytes
-    sequence: Natural
-    new_recording: bool
-    missing_before: Natural
+    chunk: Chunk
 
 
 class Finish(_Message, frozen=True):
@@ -76,14 +74,14 @@ class Ready(_Message, frozen=True):
 
 
 class Opened(_Message, frozen=True):
-    """The decoder stands; `position` counts the samples or frames that it gave out."""
+    """The decoder is ready; `position` counts the samples or frames that it gave out."""
 
     stream: Natural
     position: Natural
 
 
 class Samples(_Message, frozen=True):
-    """What a `Feed` or `Finish` of sound gave: native-endian float32; `damaged` bytes of it made no sense."""
+    """The output of `Decode` or `Finish` for sound, native-endian float32; `damaged` bytes were skipped."""
 
     stream: Natural
     data: bytes
@@ -91,7 +89,7 @@ class Samples(_Message, frozen=True):
 
 
 class Frames(_Message, frozen=True):
-    """What a `Feed` or `Finish` of a video gave; `damaged` bytes of it made no sense."""
+    """The output of `Decode` or `Finish` for video; `damaged` bytes were skipped."""
 
     stream: Natural
     frames: tuple[FrameRecord, ...]
@@ -113,7 +111,7 @@ class Failed(_Message, frozen=True):
     message: str
 
 
-Request = Open | Feed | Finish | Save | Close
+Request = Open | Decode | Finish | Save | Close
 Answer = Opened | Samples | Frames | Saved | Failed
 Reply = Ready | Answer
 

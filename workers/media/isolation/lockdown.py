@@ -1,8 +1,8 @@
 """Takes from a process everything that decoding media does not need.
 
-Hostile media may find a hole in a codec; what it finds behind it is a process that can compute, read and write its
-one socket, and end. Limits of the kernel (setrlimit(2)), no_new_privs, not dumpable, and the system call filter of
-`seccomp`. Every step is applied where the platform has it and named where it has not: the caller says so at start-up.
+Hostile media may find a hole in a codec; what it finds behind it is a process that can only compute, read and write
+its one socket, and end. Limits of the kernel (setrlimit(2)), no_new_privs, not dumpable, and the system call filter of
+`seccomp`. Every step is applied where the platform has it; steps that it lacks are returned by name, for the log.
 """
 
 from __future__ import annotations

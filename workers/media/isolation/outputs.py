@@ -17,6 +17,15 @@ from workers.media.isolation import ipc
 
 SAMPLE_RATE: Final = 16_000
 
+FRAMES_PER_SECOND: Final = 2_000.0
+"""A stream's share of frames: far above any camera, and a bound for a file of tiny or empty frames."""
+
+PIXELS_PER_SECOND: Final = 64_000_000.0
+"""A stream's share of pixels: 60 pictures per second of the largest size that leaves a child (960 x 960), and more.
+
+What a picture costs to decode, to copy and to keep grows with its pixels.
+"""
+
 T = TypeVar("T")
 Samples = NDArray[np.float32]
 Frames = tuple[FrameRecord, ...]
@@ -38,7 +47,7 @@ class Output(Protocol[T]):
         ...
 
     def joined(self, parts: Sequence[T]) -> T:
-        """The parts in one."""
+        """The parts as one output."""
         ...
 
     def seconds(self, output: T) -> float:
@@ -79,8 +88,8 @@ class AudioOutput:
 class VideoOutput:
     """Frames. A stream's share is a number of frames and a number of pixels per second; both count."""
 
-    frames_per_second: float = 2_000.0
-    pixels_per_second: float = 64_000_000.0
+    frames_per_second: float = FRAMES_PER_SECOND
+    pixels_per_second: float = PIXELS_PER_SECOND
 
     def read(self, answer: ipc.Answer) -> Frames | None:
         """See `Output`."""

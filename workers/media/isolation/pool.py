@@ -1,7 +1,7 @@
 """The pool of decoder children: one per core, many streams each, replaced when they die.
 
-Every child is looked after by one task, which starts it, waits for its end and starts the next. Streams are spread by
-their number; a stream stays with its place in the pool and settles in again whenever the child there is a new one.
+One task looks after each child: it waits for the child's end and starts the next. A new stream gets the place with the
+fewest streams and stays there; when the child of its place is replaced, the stream catches up in the new one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class PoolFullError(MediaError):
 class PoolLimits:
     """Bounds of the pool.
 
-    `startup_seconds` for a child to come up (0.3 s on an idle core) and for a stream to wait for one; `max_streams`
+    `startup_seconds` for a child to start (0.3 s on an idle core) and for a stream to wait for one; `max_streams`
     over all children; from one chunk `max_chunk_seconds` of audio, or `max_chunk_frames` of video with
     `max_chunk_pixels` in all; `address_space_bytes` of one child.
     """
@@ -94,7 +94,7 @@ class DecoderPool(Generic[T]):
 
     @property
     def child_pids(self) -> list[int]:
-        """Process ids of the children that are up."""
+        """Process ids of the living children."""
         return [place.pid for place in self._places if place.pid is not None]
 
     @property
@@ -108,7 +108,7 @@ class DecoderPool(Generic[T]):
         return self._places[0].cold
 
     async def start(self) -> None:
-        """Bring every child up and say once how they are confined. Raises ChildStartError."""
+        """Start every child and log once how they are confined. Raises ChildStartError."""
         try:
             async with asyncio.TaskGroup() as starts:
                 for place in self._places:
@@ -135,12 +135,12 @@ class DecoderPool(Generic[T]):
         return DecoderStream(self._last_id, fmt, state, terms=self._terms, source=place, clock=clock)
 
     async def close(self) -> None:
-        """End every child; calls under way raise MediaError. May be called twice."""
+        """End every child; pending calls raise MediaError. May be called twice."""
         await asyncio.gather(*(place.close() for place in self._places))
 
 
 class _Place:
-    """One place in the pool: its child of the moment, and the task that replaces it."""
+    """One place in the pool: its current child, and the task that replaces it."""
 
     def __init__(self, config: ChildConfig) -> None:
         self.streams: set[int] = set()
@@ -188,7 +188,7 @@ class _Place:
             self._changed.notify_all()
 
     async def _keep(self, child: ChildProcess) -> None:
-        """Bury each child and bring up the next, at once for the first short-lived ones, then after a growing pause."""
+        """Replace each child when it ends, at once for the first short-lived ones, then after a growing pause."""
         clock = asyncio.get_running_loop().time
         short_lives = 0
         while True:

@@ -1,4 +1,4 @@
-"""One decoder child as its worker sees it: started, asked, watched, buried.
+"""One decoder child as its worker sees it: it is started, sent requests, watched and reaped.
 
 Requests go out in order and are answered in order, so the oldest unanswered one is what the child works on: when the
 child dies, the stream of that request is the suspect. The watchdog runs only while an answer is outstanding and
@@ -66,7 +66,7 @@ class Death:
 
     @property
     def self_inflicted(self) -> bool:
-        """Whether the child's own work ended it: it hung, lied, crashed or exited; not killed from outside."""
+        """Whether the child ended by its own work: it hung, broke the protocol, crashed or exited."""
         return self.ending is not Ending.DIED or self.returncode != -signal.SIGKILL
 
 
@@ -79,7 +79,7 @@ class ChildGoneError(Exception):
 
 
 class ChildStartError(Exception):
-    """A child did not come up."""
+    """A child did not start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class ChildProcess(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
-        self._funeral: asyncio.Task[None] | None = None
+        self._reaping: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._late_alarms = 0
         self._ending = Ending.DIED
@@ -154,7 +154,7 @@ class ChildProcess(asyncio.Protocol):
 
     @property
     def ready(self) -> ipc.Ready:
-        """What the child said about itself when it came up."""
+        """What the child reported about itself at its start."""
         return self._ready.result()
 
     async def ask(self, request: ipc.Request) -> ipc.Answer:
@@ -166,8 +166,8 @@ class ChildProcess(asyncio.Protocol):
             raise ChildGoneError(await self.wait())
         assert self._transport is not None
         allowance = self._config.watchdog_seconds
-        if isinstance(request, ipc.Feed):
-            allowance *= 1 + len(request.payload) / _ALLOWANCE_BYTES
+        if isinstance(request, ipc.Decode):
+            allowance *= 1 + len(request.chunk.payload) / _ALLOWANCE_BYTES
         answer: asyncio.Future[ipc.Answer] = asyncio.get_running_loop().create_future()
         self._outstanding.append(_Outstanding(request.stream, allowance, answer))
         if len(self._outstanding) == 1:
@@ -176,7 +176,7 @@ class ChildProcess(asyncio.Protocol):
         return await answer
 
     def tell(self, request: ipc.Close) -> None:
-        """Send what is not answered; nothing happens when the child is gone."""
+        """Send a request that is not answered; does nothing when the child is gone."""
         if self.alive:
             assert self._transport is not None
             self._transport.write(ipc.frame(request))
@@ -186,10 +186,10 @@ class ChildProcess(asyncio.Protocol):
         return await asyncio.shield(self._gone)
 
     async def close(self) -> None:
-        """End the child at once and reap it; requests under way raise ChildGoneError."""
+        """End the child at once and reap it; pending requests raise ChildGoneError."""
         self._end(Ending.DIED)
-        if self._transport is None and self._funeral is None:
-            self._funeral = asyncio.get_running_loop().create_task(self._reap())
+        if self._transport is None and self._reaping is None:
+            self._reaping = asyncio.get_running_loop().create_task(self._reap())
         await self.wait()
 
     def disown(self) -> None:
@@ -202,7 +202,7 @@ class ChildProcess(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the child; anything but the answers that are due ends it."""
+        """Bytes from the child; anything but the answers that are due ends it."""
         try:
             for body in self._reader.push_bytes(data):
                 self._receive(ipc.parse_reply(body))
@@ -210,16 +210,16 @@ class ChildProcess(asyncio.Protocol):
             self._end(Ending.BROKE_PROTOCOL)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The child ended, or was ended, or let go of its socket: make sure of the first."""
+        """The child has ended or has closed its socket: end it for certain, and reap it."""
         if self._ending is Ending.DIED:
             self._read_on()
         self._clear_alarm()
-        self._funeral = asyncio.get_running_loop().create_task(self._reap())
+        self._reaping = asyncio.get_running_loop().create_task(self._reap())
 
     def _read_on(self) -> None:
-        """Take the answers that the child wrote before it ended: who was answered is no suspect.
+        """Read the answers that the child wrote before it ended: a stream that was answered is no suspect.
 
-        The event loop closes without a look at them when it learns of the end by a request that it cannot write.
+        The event loop discards them when a request that it cannot write is its first sign of the end.
         """
         while self._socket is not None:
             try:

@@ -1,8 +1,7 @@
 """What a stream must remember to be decoded again from its last restart point.
 
 Invariant: a decoder made from `state` that decodes `chunks()` in order stands where the lost one stood after the last
-chunk added.
-The memory is bounded in bytes; what the engine commits makes room.
+chunk added. The memory is bounded in bytes; what the engine commits makes room.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class ReplayMemory:
 
     @property
     def size(self) -> int:
-        """Bytes held, the bookkeeping counted in."""
+        """Bytes held, bookkeeping included."""
         return self._bytes
 
     def has_room_for(self, chunk: Chunk) -> bool:
@@ -43,7 +42,7 @@ class ReplayMemory:
         if not self.has_room_for(chunk):
             raise ValueError("no room for the chunk")
         if self._chunks and chunk.sequence <= self._chunks[-1].sequence:
-            raise ValueError("the sequence does not rise")
+            raise ValueError("the sequence must rise")
         self._chunks.append(chunk)
         self._bytes += cost_of(chunk)
 

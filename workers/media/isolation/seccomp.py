@@ -31,7 +31,7 @@ _INSTRUCTION = struct.Struct("<HBBI")
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """One kernel ABI: its audit name (linux/audit.h) and the numbers of the system calls that the filter speaks about.
+    """One kernel ABI: its audit name (linux/audit.h) and the numbers of the system calls that the filter names.
 
     `prot_calls` take a protection as their third argument and are allowed without PROT_EXEC.
     """

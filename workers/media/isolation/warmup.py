@@ -1,7 +1,7 @@
 """A few tens of milliseconds of silence in every codec, made on the spot.
 
 A decoder child decodes them before it locks itself in: whatever a codec loads, binds or allocates at its first use then
-happens while it still may. One clip a codec; the containers differ in pure Python only and need none.
+happens while that is still allowed. One clip a codec; the containers differ in pure Python only and need none.
 """
 
 from __future__ import annotations

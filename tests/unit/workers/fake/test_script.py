@@ -35,38 +35,38 @@ def opened(script: FakeScript, audio: media_pb2.MediaFormat = CODED, waits: list
     return FakeEngine(script, sleep=sleep, crash=crash).open(start, CONTEXT)
 
 
-async def feed(session: EngineSession, *payloads: bytes) -> None:
+async def accept_all(session: EngineSession, *payloads: bytes) -> None:
     for sequence, payload in enumerate(payloads):
         await session.accept(chunk_of(media_pb2.Chunk(sequence=sequence, payload=payload)))
 
 
 async def test_delays_follow_the_chunks_and_their_duration() -> None:
     waits: list[float] = []
-    await feed(opened(FakeScript(delay_ms=20, slow_factor=2.0), PCM, waits), bytes(3200), bytes(6400))
+    await accept_all(opened(FakeScript(delay_ms=20, slow_factor=2.0), PCM, waits), bytes(3200), bytes(6400))
     assert waits == pytest.approx([0.02 + 0.2, 0.02 + 0.4])
 
 
 async def test_failures_come_after_their_number_of_chunks() -> None:
     session = opened(FakeScript(fail_after=2))
-    await feed(session, b"1", b"2")
+    await accept_all(session, b"1", b"2")
     with pytest.raises(EngineError) as failed:
-        await feed(session, b"3")
+        await accept_all(session, b"3")
     assert failed.value.code == error_pb2.ERROR_CODE_MEDIA_ERROR
     with pytest.raises(Crashed):
-        await feed(opened(FakeScript(crash_after=0)), b"1")
+        await accept_all(opened(FakeScript(crash_after=0)), b"1")
 
 
 async def test_poison_kills_whoever_takes_it() -> None:
     session = opened(FakeScript(poison=b"POISON"))
-    await feed(session, b"harmless")
+    await accept_all(session, b"harmless")
     with pytest.raises(Crashed):
-        await feed(session, b"xxPOISONxx")
+        await accept_all(session, b"xxPOISONxx")
 
 
 async def test_a_hanging_stream_stands_still() -> None:
     session = opened(FakeScript(hang_after=1))
-    await feed(session, b"1")
-    hanging = asyncio.ensure_future(feed(session, b"2"))
+    await accept_all(session, b"1")
+    hanging = asyncio.ensure_future(accept_all(session, b"2"))
     done, _ = await asyncio.wait({hanging}, timeout=0.05)
     assert not done
     hanging.cancel()
@@ -74,7 +74,7 @@ async def test_a_hanging_stream_stands_still() -> None:
 
 async def test_a_muted_stream_takes_everything_and_says_nothing() -> None:
     session = opened(FakeScript(mute_after=1))
-    await feed(session, bytes(20_000), bytes(20_000))
+    await accept_all(session, bytes(20_000), bytes(20_000))
     await session.end()
     results = session.results()
     reading = asyncio.ensure_future(anext(results))

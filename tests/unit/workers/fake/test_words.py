@@ -16,7 +16,7 @@ PAYLOADS = st.binary(max_size=400)
 def test_any_cut_gives_the_same_words(payload: bytes, cuts: list[int], word_bytes: int) -> None:
     cutter = WordCutter(word_bytes)
     edges = [0, *sorted(min(cut, len(payload)) for cut in cuts), len(payload)]
-    placed = [word for a, b in itertools.pairwise(edges) for word in cutter.take(payload[a:b])]
+    placed = [word for a, b in itertools.pairwise(edges) for word in cutter.push_bytes(payload[a:b])]
     placed += cutter.seal()
     assert [word.text for word in placed] == expected_words(payload, word_bytes=word_bytes)
     assert [word.begin for word in placed] == list(range(0, len(payload), word_bytes))
@@ -28,7 +28,7 @@ def test_sealing_at_the_breaks_gives_the_words_with_breaks(payload: bytes, break
     words = []
     for at in range(len(payload)):
         words += cutter.seal() if at in breaks else []
-        words += cutter.take(payload[at : at + 1])
+        words += cutter.push_bytes(payload[at : at + 1])
     words += cutter.seal()
     assert [word.text for word in words] == expected_words(payload, word_bytes=50, breaks=breaks)
 

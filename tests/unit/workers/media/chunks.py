@@ -1,4 +1,4 @@
-"""Feeding a decoder: whole, cut anywhere, killed and resumed."""
+"""Ways to decode a recording: whole, cut anywhere, killed and resumed."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ LIVE = {"live": "1", "cluster_time_limit": "200"}
 
 @cache
 def recordings(seconds: float = 1.6) -> dict[str, Recording]:
-    """One recording a container and codec."""
+    """One recording for each container and codec."""
     webm = mux("webm", "libopus", seconds, options=LIVE)
     made = [
         Recording("webm", declared("audio/webm;codecs=opus"), webm, seconds),

@@ -211,7 +211,7 @@ def test_tags_at_the_end_are_no_damage(tag: bytes) -> None:
 @settings(max_examples=6, deadline=None)
 @given(sizes=st.lists(st.integers(1, 900), min_size=1, max_size=4))
 def test_damage_is_counted_whatever_the_cut(name: str, sizes: list[int]) -> None:
-    """All of it, and what is lost with it up to the next place to start again."""
+    """All of the damage, and what is lost with it up to the next restart point."""
     recording = recordings()[name]
     damaged = bytearray(recording.data)
     middle = len(damaged) // 2

@@ -1,4 +1,4 @@
-"""Whatever the bytes, MediaError is all that comes out, soon and with little memory."""
+"""Whatever the bytes, MediaError is all that comes out, quickly and with little memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MAGICS = [
 
 
 def swallow(fmt: media_pb2.MediaFormat, chunks: list[bytes], state: bytes | None = None, gap: int = -1) -> int:
-    """Feed until the decoder gives up; the samples it gave."""
+    """Decode until the decoder gives up; returns the samples it gave."""
     try:
         decoder = AudioDecoder(fmt, state)
         for number, chunk in enumerate(chunks):

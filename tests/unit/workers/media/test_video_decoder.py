@@ -1,4 +1,4 @@
-"""Video to frames: every key frame is a restart point, and nothing but MediaError leaves."""
+"""Video to frames: every key frame is a restart point, and nothing but MediaError comes out."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_after_damage_frames_up_to_the_next_key_are_reported_corrupt(codec: str,
 
 @pytest.mark.parametrize(("codec", "container"), [("libvpx", "webm"), ("libx264", "mp4")])
 def test_recordings_joined_into_one_go_on_in_time(codec: str, container: str) -> None:
-    """As `cat` joins them: no chunk is told to begin anew."""
+    """As `cat` joins them: no chunk says that a new recording begins."""
     data = recording(codec, container) + recording(codec, container)
     chunks = timeslices(data, 23)
     times = [record.media_ms for record in decoded(VideoDecoder(declared(container)), chunks)]

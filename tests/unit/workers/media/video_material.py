@@ -1,4 +1,4 @@
-"""Small video recordings made on the spot with PyAV: a bright square that wanders, or given pictures and sound."""
+"""Small video recordings made on the spot with PyAV: a bright square that moves, or given pictures and sound."""
 
 from __future__ import annotations
 
@@ -88,6 +88,6 @@ def _sound_packets(stream: av.AudioStream, sound: np.ndarray, late_ms: int) -> l
 
 
 def timeslices(data: bytes, pieces: int) -> list[bytes]:
-    """Cut anywhere, into about so many chunks."""
+    """Cut into about this many chunks, anywhere."""
     size = max(1, -(-len(data) // pieces))
     return [data[at : at + size] for at in range(0, len(data), size)]

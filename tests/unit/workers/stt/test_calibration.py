@@ -1,4 +1,4 @@
-"""What start-up makes of the measured costs."""
+"""What start-up concludes from the measured costs."""
 
 from __future__ import annotations
 

@@ -59,6 +59,6 @@ def test_an_interim_of_a_window_that_closed_unheard_is_not_shown_in_the_next() -
         pass
     heard.append_samples(np.full(4_096, 0.5, np.float32))
     assert heard.advance(effort) is None
-    heard.take_events()
+    heard.pop_events()
     heard.apply(late, SOMETHING)
-    assert heard.take_events() == []
+    assert heard.pop_events() == []

@@ -21,7 +21,7 @@ def tone(amplitude: float, seconds: float) -> np.ndarray:
 
 
 def hear_voice(audio: np.ndarray, memory: VadState) -> tuple[np.ndarray, VadState]:
-    """A voice is what is as loud as VOICE."""
+    """Whatever is as loud as VOICE counts as a voice."""
     return (audio.reshape(-1, FRAME).max(axis=1) >= VOICE).astype(np.float32), memory
 
 

@@ -101,6 +101,19 @@ def test_a_chunk_is_covered_when_its_successors_samples_are() -> None:
     assert ledger.totals == Totals(chunks=4, size=40)
 
 
+def test_chunks_that_gave_no_samples_yet_are_not_covered() -> None:
+    """Their bytes are the beginning of a page that ends in a later chunk."""
+    ledger = ChunkLedger()
+    for sequence, end in enumerate((100, 200, 200, 200, 300, 400)):
+        ledger.add(sequence, 10, 0, end)
+    assert ledger.covered(200, 0) == 0
+    assert ledger.covered(299, 0) == 0
+    assert ledger.covered(300, 0) == 3
+    assert ledger.covered(400, 0) == 4
+    ledger.close()
+    assert ledger.covered(400, 0) == 5
+
+
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 2)), min_size=1, max_size=30), st.data())
 def test_coverage_and_totals_never_pass_the_chunks(parts: list[tuple[int, int]], data: st.DataObject) -> None:
     ledger = ChunkLedger()

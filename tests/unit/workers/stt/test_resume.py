@@ -1,7 +1,7 @@
-"""A stream cut at any report goes on from its state word for word: text, times, language.
+"""A stream cut at any report continues from its state word for word: text, times, language.
 
-The model of these tests is as unsteady as a real one: of some words it is never sure, others it hears otherwise from
-step to step, and it guesses the language until the stream is told one.
+The model of these tests is as unsteady as a real one: it is never sure of some words, hears others differently from
+step to step, and guesses the language until the stream has one.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def _doubted(one: Word, length: int) -> Word:
     return replace(one, probability=0.6) if one.text.strip() in UNSURE else one
 
 
-def told(
+def events_of(
     audio: Floats, flush_at: int, saved: RecognizerState | None = None, *, flushed: bool = False
 ) -> list[events.Event]:
-    """What a stream says that is flushed at a sample, as a worker does that begins it or goes on with it."""
+    """The events of a stream that is flushed at a sample, on a worker that begins it or continues it."""
     heard = Recognizer(hear_voice, Tuning(), OPTIONS, saved)
     begin = saved.replay_from if saved else 0
     heard.append_samples(audio[begin : max(begin, flush_at)])
@@ -54,7 +54,7 @@ def told(
     heard.end()
     while (job := heard.advance(EFFORT)) is not None:
         heard.apply(job, unsteadily(job.request))
-    return heard.take_events()
+    return heard.pop_events()
 
 
 def finals(said: Sequence[events.Event]) -> list[events.Final]:
@@ -74,17 +74,17 @@ def test_a_stream_cut_at_any_report_goes_on_word_for_word(stretches: list[tuple[
         said += [*range(len(said) + 1, len(said) + spoken + 1), *[0] * silent]
     audio = speak(*said)
     flush_at = min(flush_at, len(audio))
-    whole = told(audio, flush_at)
+    whole = events_of(audio, flush_at)
     for index, event in enumerate(whole):
         if not isinstance(event, events.Committed):
             continue
         saved = msgspec.msgpack.decode(msgspec.msgpack.encode(event.state), type=RecognizerState)
         flushed = any(isinstance(earlier, events.Flushed) for earlier in whole[:index])
-        rest = told(audio, flush_at, saved, flushed=flushed)
+        rest = events_of(audio, flush_at, saved, flushed=flushed)
         assert finals(whole[:index]) + finals(rest) == finals(whole)
 
 
 def test_words_wait_for_the_language_however_sure_the_model_is() -> None:
     """Until 2 s were spoken the language is a guess; the first step's words are final with the second."""
-    said = finals(told(speak(*[1, 2] * 6), 12 * WORD))
+    said = finals(events_of(speak(*[1, 2] * 6), 12 * WORD))
     assert {final.language for final in said} == {"en"}

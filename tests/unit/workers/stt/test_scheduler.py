@@ -43,7 +43,7 @@ def scheduler(recorder: Recorder, clock: list[float] | None = None, batch: int =
 
 
 async def occupy(made: Scheduler[str, str], recorder: Recorder) -> asyncio.Future[str]:
-    """Keep the only thread busy so that what follows queues up."""
+    """Keep the only thread busy, so that later jobs queue up."""
     first = made.submit("z", rank=Rank.STEP, due=0)
     await asyncio.to_thread(recorder.entered.wait)
     return first

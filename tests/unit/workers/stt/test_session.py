@@ -199,7 +199,7 @@ async def test_undecodable_media_end_the_stream_after_the_words_heard() -> None:
 
 
 async def test_a_stream_without_media_ends_with_its_totals() -> None:
-    """A decoder that was never fed has no restart point: nothing to report, nothing to complain of."""
+    """A decoder that got no chunk has no restart point: that is neither reported nor an error."""
     with ToyEngine() as engine:
         session = engine.open()
         await session.flush(7)
@@ -275,7 +275,7 @@ async def test_eight_streams_at_once_say_what_each_says_alone() -> None:
             assert [f.text for f in finals(results)] == [f.text for f in finals(alone)]
 
 
-async def test_feed_waits_while_nobody_reads() -> None:
+async def test_accept_waits_while_nobody_reads() -> None:
     with ToyEngine() as engine:
         session = engine.open(backlog=16_000)
         feeding = asyncio.ensure_future(session.accept(chunk_of(chunks(speak(*range(1, 20)), 19 * WORD)[0])))

@@ -1,10 +1,11 @@
-"""A step that fell into the silence after speech has heard it all: the segment ends with it, at no further cost."""
+"""A step in the silence after speech has heard everything: the segment closes with it, at no further cost."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from tests.unit.workers.stt.toys import hear_voice, speak, text_of, transcribe
@@ -24,23 +25,23 @@ def played(
     run: Callable[[DecodeRequest], Hypothesis] = transcribe,
     state: RecognizerState | None = None,
 ) -> tuple[Recognizer, list[DecodeJob], str]:
-    """Words and silence (0), 0.4 s a number; what was asked, and the final text."""
+    """Recognise words and silence (0), 0.4 s a number; returns the jobs asked for, and the final text."""
     heard = Recognizer(hear_voice, Tuning(), StreamOptions("en", interims=False), state)
     heard.append_samples(speak(*numbers))
     jobs, text = [], []
     while (job := heard.advance(EFFORT)) is not None:
         jobs.append(job)
         heard.apply(job, run(job.request))
-        text += [event for event in heard.take_events() if isinstance(event, events.Final)]
-    text += [event for event in heard.take_events() if isinstance(event, events.Final)]
+        text += [event for event in heard.pop_events() if isinstance(event, events.Final)]
+    text += [event for event in heard.pop_events() if isinstance(event, events.Final)]
     return heard, jobs, " ".join(join_words(final.words) for final in text)
 
 
 def test_a_step_in_the_silence_is_the_last_hypothesis() -> None:
     heard, jobs, text = played(1, 2, 3, 0, 0, 0, 0)
     assert [job.purpose for job in jobs] == [Purpose.STEP]
-    assert jobs[0].settled
-    assert (heard.counters.settled, heard.counters.closings) == (1, 0)
+    assert jobs[0].ends_in_silence
+    assert (heard.counters.closed_by_step, heard.counters.closings) == (1, 0)
     assert text == text_of([1, 2, 3])
 
 
@@ -49,31 +50,66 @@ def test_a_segment_whose_last_step_was_too_early_is_heard_once_more(said: list[i
     heard, jobs, text = played(*said, 0, 0, 0, 0)
     assert text == text_of(said)
     assert jobs[-1].purpose is Purpose.SEGMENT_END
-    assert (heard.counters.settled, heard.counters.closings) == (0, 1)
+    assert (heard.counters.closed_by_step, heard.counters.closings) == (0, 1)
 
 
 def test_a_voice_after_the_step_unsettles_it() -> None:
     heard, jobs, text = played(1, 2, 3, 0, 5, 0, 0, 0)
     assert [job.purpose for job in jobs] == [Purpose.STEP, Purpose.SEGMENT_END]
-    assert jobs[0].settled
+    assert jobs[0].ends_in_silence
     assert text == text_of([1, 2, 3, 5])
-    assert heard.counters.settled == 0
+    assert heard.counters.closed_by_step == 0
 
 
-def test_another_worker_knows_that_the_segment_is_settled() -> None:
-    voice = speak(1, 2, 3, 0, 0, 0, 0)
+SETTLED_VOICE = speak(1, 2, 3, 0, 0, 0, 0)
+
+
+def settled_state() -> RecognizerState:
+    """A stream after a step in the silence, before the silence ends the segment."""
     first = Recognizer(hear_voice, Tuning(), StreamOptions("en", interims=False))
-    first.append_samples(voice[: int(1.9 * SAMPLE_RATE)])
+    first.append_samples(SETTLED_VOICE[: int(1.9 * SAMPLE_RATE)])
     job = first.advance(EFFORT)
     assert job is not None
     first.apply(job, transcribe(job.request))
     assert first.advance(EFFORT) is None
-    saved = first.snapshot()
-    assert (saved.heard_all, saved.heard_language) == (True, "en")
+    return first.snapshot()
+
+
+def taken_over(wire: bytes) -> Recognizer:
+    """A second worker with the encoded state of a first one, whose last step heard everything, and the rest."""
+    saved = msgspec.msgpack.decode(wire, type=RecognizerState)
     second = Recognizer(hear_voice, Tuning(), StreamOptions("en", interims=False), saved)
-    second.append_samples(voice[saved.replay_from :])
+    second.append_samples(SETTLED_VOICE[saved.replay_from :])
+    return second
+
+
+def test_another_worker_knows_that_the_segment_is_settled() -> None:
+    wire = msgspec.msgpack.encode(settled_state())
+    second = taken_over(wire)
     assert second.advance(EFFORT) is None
-    assert second.counters.settled == 1
+    assert second.counters.closed_by_step == 1
+
+
+def test_states_are_encoded_alike_in_every_release() -> None:
+    """The language of a hypothesis that heard everything is called `settled` on the wire."""
+    wire = msgspec.msgpack.encode(settled_state())
+    fields = msgspec.msgpack.decode(wire)
+    assert fields["settled"] == "en"
+    assert not {"heard_all", "heard_language", "heard_all_language"} & fields.keys()
+    old = msgspec.msgpack.encode({"frame": 5, "settled": "en"})
+    assert msgspec.msgpack.decode(old, type=RecognizerState) == RecognizerState(frame=5, heard_all_language="en")
+    unsettled = taken_over(msgspec.msgpack.encode({**fields, "settled": ""}))
+    job = unsettled.advance(EFFORT)
+    assert job is not None
+    assert job.purpose is Purpose.SEGMENT_END
+
+
+def test_a_hypothesis_without_a_language_settles_nothing() -> None:
+    """A second worker could not know it: the language is what says so on the wire."""
+    heard, jobs, text = played(1, 2, 3, 0, 0, 0, 0, run=lambda request: replace(transcribe(request), language=""))
+    assert [job.purpose for job in jobs] == [Purpose.STEP, Purpose.SEGMENT_END]
+    assert heard.counters.closed_by_step == 0
+    assert text == text_of([1, 2, 3])
 
 
 def early(request: DecodeRequest) -> Hypothesis:
@@ -83,7 +119,7 @@ def early(request: DecodeRequest) -> Hypothesis:
 
 
 def test_the_rest_of_a_window_cut_behind_its_last_word_is_not_heard_again() -> None:
-    """All 33 words are final at the step in the silence, and the window is cut 0.3 s before the end of the last."""
+    """All 33 words are final at the step in the silence; the window is cut 0.3 s before the end of the last word."""
     heard, jobs, text = played(*range(1, 34), 0, 0, 0, 0, run=early)
     assert heard.counters.trims == 1
     assert {job.purpose for job in jobs} == {Purpose.STEP}
@@ -95,5 +131,5 @@ def test_silence_is_not_believed_in_a_noisy_place() -> None:
     noisy = RecognizerState(noise=(-6.0, 60, -12.0, 60))
     _, jobs, text = played(1, 2, 3, 0, 0, 0, 0, 0, 0, state=noisy)
     assert [job.purpose for job in jobs] == [Purpose.STEP, Purpose.SEGMENT_END]
-    assert not jobs[0].settled
+    assert not jobs[0].ends_in_silence
     assert text == text_of([1, 2, 3])

@@ -1,4 +1,4 @@
-"""A hypothesis that leaves out much of the one before it is doubted, yet not for ever: the earlier one may be wrong."""
+"""A hypothesis that leaves out much of the one before is doubted, but not forever: the earlier one may be wrong."""
 
 from __future__ import annotations
 

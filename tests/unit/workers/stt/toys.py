@@ -187,7 +187,7 @@ def chunks(audio: Floats, size: int, first: int = 0) -> list[media_pb2.Chunk]:
 async def run_stream(
     session: SttSession, pieces: Sequence[media_pb2.Chunk], *, flush_after: int | None = None
 ) -> list[task_pb2.TaskResult]:
-    """Feed everything, end, and return every result."""
+    """Send everything, end, and return every result."""
     results: list[task_pb2.TaskResult] = []
 
     async def read() -> None:

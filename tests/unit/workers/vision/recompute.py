@@ -1,4 +1,4 @@
-"""A window worked out again from the frames that a client was told, by formulas of its own."""
+"""A window worked out again from the frames that a client was sent, by separate formulas."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def single(value: float) -> float:
     return analysis_pb2.Measure(value=value).value
 
 
-def inside(told: Iterable[analysis_pb2.Analysis], window: analysis_pb2.WindowSignals) -> list[analysis_pb2.Analysis]:
+def inside(sent: Iterable[analysis_pb2.Analysis], window: analysis_pb2.WindowSignals) -> list[analysis_pb2.Analysis]:
     """The frames of a window."""
     since = window.t0_ms if window.whole_session else window.t1_ms - WINDOW_MS
-    return [each for each in told if each.HasField("frame") and since <= each.media_time_ms <= window.t1_ms]
+    return [each for each in sent if each.HasField("frame") and since <= each.media_time_ms <= window.t1_ms]
 
 
 def values(frames: Sequence[Frame], part: str, name: str) -> list[float]:
@@ -43,9 +43,9 @@ def spread(numbers: Sequence[float]) -> float | None:
     return math.sqrt(max(0.0, sum(number * number for number in numbers) / len(numbers) - middle * middle))
 
 
-def check_window(told: Sequence[analysis_pb2.Analysis], window: analysis_pb2.WindowSignals) -> None:
-    """Assert that a window says what its frames say, to the last bit, and null where they say nothing."""
-    results = inside(told, window)
+def check_window(sent: Sequence[analysis_pb2.Analysis], window: analysis_pb2.WindowSignals) -> None:
+    """Assert that a window says what its frames say, to the last bit, and is absent where they say nothing."""
+    results = inside(sent, window)
     frames = [result.frame for result in results]
     assert window.frames == len(frames)
     span = results[-1].media_time_ms - results[0].media_time_ms

@@ -1,4 +1,4 @@
-"""Events on clips whose edges are known: told, and dated within 300 ms of what the pictures show."""
+"""Events on clips whose edges are known: reported, and dated within 300 ms of what the pictures show."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.model
 
 EDGE_MS = 300
 REST_FRAMES = 45
-"""At 10 frames per second: what is measured against the rest is told after it."""
+"""At 10 frames per second: what is measured against the resting position is reported after it is known."""
 
 
 def placed(scale: float, shift: float = 0.0) -> Picture:
@@ -73,8 +73,8 @@ def scene(name: str) -> tuple[Picture, Picture]:
 def ended(pictures: Iterable[Picture], step_ms: int) -> list[analysis_pb2.VisionEvent]:
     analyzer = Analyzer()
     results = [analyzer.analyze(faces.nets(), picture, i * step_ms, Wanted()) for i, picture in enumerate(pictures)]
-    told = [event for result in [*results, analyzer.finish()] for event in result.events]
-    return [event for event in told if event.HasField("t1_ms")]
+    sent = [event for result in [*results, analyzer.finish()] for event in result.events]
+    return [event for event in sent if event.HasField("t1_ms")]
 
 
 def test_there_is_a_scene_for_every_lasting_event() -> None:
@@ -88,13 +88,13 @@ def test_an_event_is_dated_where_the_pictures_change(name: str, step_ms: int) ->
     quiet, event = scene(name)
     rest = REST_FRAMES if name == "looking_away" else 12
     before, lasting, after = (round(frames * 100 / step_ms) for frames in (rest, 26, 14))
-    told = ended([quiet] * before + [event] * lasting + [quiet] * after, step_ms)
-    found = [(each.t0_ms, each.t1_ms) for each in told if each.type == name]
-    assert len(found) == 1, told
+    sent = ended([quiet] * before + [event] * lasting + [quiet] * after, step_ms)
+    found = [(each.t0_ms, each.t1_ms) for each in sent if each.type == name]
+    assert len(found) == 1, sent
     assert abs(found[0][0] - before * step_ms) <= EDGE_MS
     assert abs(found[0][1] - (before + lasting) * step_ms) <= EDGE_MS
     if name == "face_lost":
-        backs = [each.t0_ms for each in told if each.type == "face_back"]
+        backs = [each.t0_ms for each in sent if each.type == "face_back"]
         assert len(backs) == 1
         assert abs(backs[0] - (before + lasting) * step_ms) <= EDGE_MS
 
@@ -105,9 +105,9 @@ def test_a_nod_is_dated_where_the_head_moves(step_ms: int) -> None:
     begins, moves = REST_FRAMES * 100 // step_ms, 600 // step_ms
     down_and_up = [-round(22 * np.sin(np.pi * i / moves)) for i in range(1, moves)]
     pitches: Sequence[int] = [0] * begins + down_and_up + [0] * 15
-    told = ended([puppet.turned(0, pitch) for pitch in pitches], step_ms)
-    nods = [each for each in told if each.type == "nod"]
-    assert len(nods) == 1, told
+    sent = ended([puppet.turned(0, pitch) for pitch in pitches], step_ms)
+    nods = [each for each in sent if each.type == "nod"]
+    assert len(nods) == 1, sent
     assert abs(nods[0].t0_ms - begins * step_ms) <= EDGE_MS
     assert abs(nods[0].t1_ms - (begins * step_ms + 600)) <= EDGE_MS
 

@@ -194,11 +194,11 @@ def test_a_second_face_is_seen_at_the_next_count(step_ms: int, most_ms: int) -> 
 def test_several_faces_are_dated_within_half_of_the_time_between_two_counts(phase: int) -> None:
     """The whole way from pictures to events, at 10 frames per second: a count every 400 ms."""
     analyzer, shown = Analyzer(), [1] * (12 + phase) + [2] * 21 + [1] * 14
-    told = []
+    sent = []
     for i, count in enumerate(shown):
         picture = faces.pair() if count == 2 else beside(faces.portrait(), wall())
-        told += analyzer.analyze(faces.nets(), picture, i * 100, Wanted()).events
-    (event,) = [event for event in told if event.type == "multiple_faces" and event.HasField("t1_ms")]
+        sent += analyzer.analyze(faces.nets(), picture, i * 100, Wanted()).events
+    (event,) = [event for event in sent if event.type == "multiple_faces" and event.HasField("t1_ms")]
     assert abs(event.t0_ms - (1_150 + 100 * phase)) <= 200
     assert abs(event.t1_ms - (3_250 + 100 * phase)) <= 200
 

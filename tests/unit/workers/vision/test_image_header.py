@@ -1,4 +1,4 @@
-"""Dimensions are known before anything is decoded, and nothing but JPEG and WebP gets further."""
+"""Dimensions are known before anything is decoded; only JPEG and WebP are decoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mailbox: the newest chunk wins, and every frame is counted exactly once, in order."""
+"""The mailbox: frames of the newest chunk replace older ones, and every frame is counted exactly once, in order."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ def test_a_newer_frame_takes_the_place_of_one_that_waits() -> None:
     box: Mailbox[int] = Mailbox()
     box.put([1])
     box.put([2])
-    assert box.take() == (2, Counter({OVERLOAD: 1}))
-    assert box.take() == (None, Counter())
+    assert box.pop_frame() == (2, Counter({OVERLOAD: 1}))
+    assert box.pop_frame() == (None, Counter())
 
 
 def test_frames_of_one_chunk_wait_for_each_other() -> None:
     box: Mailbox[int] = Mailbox()
     box.put([1, Dropped(CORRUPT), 2])
-    assert box.take() == (1, Counter())
-    assert box.take() == (2, Counter({CORRUPT: 1}))
+    assert box.pop_frame() == (1, Counter())
+    assert box.pop_frame() == (2, Counter({CORRUPT: 1}))
 
 
 def test_a_corrupt_frame_displaces_no_good_one() -> None:
     box: Mailbox[int] = Mailbox()
     box.put([1])
     box.put([Dropped(CORRUPT)])
-    assert box.take() == (1, Counter())
-    assert box.take() == (None, Counter({CORRUPT: 1}))
+    assert box.pop_frame() == (1, Counter())
+    assert box.pop_frame() == (None, Counter({CORRUPT: 1}))
     assert box.empty
 
 
@@ -52,11 +52,11 @@ def test_what_is_taken_counts_every_frame_before_it_once(batches: list[list[bool
             number += 1
         box.put(entries)
         if read:
-            frame, drops = box.take()
+            frame, drops = box.pop_frame()
             counted += drops.total() + (frame is not None)
             if frame is not None:
                 assert counted == frame + 1
     while not box.empty:
-        frame, drops = box.take()
+        frame, drops = box.pop_frame()
         counted += drops.total() + (frame is not None)
     assert counted == number

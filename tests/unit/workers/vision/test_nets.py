@@ -1,4 +1,4 @@
-"""The readers of the face networks: what computes other numbers is not used, and each reader gives the same ones."""
+"""The readers of the face networks: networks with other numbers are refused, and all readers give the same numbers."""
 
 from __future__ import annotations
 

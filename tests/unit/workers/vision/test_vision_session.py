@@ -47,6 +47,15 @@ async def engine(config: VisionSettings) -> AsyncIterator[VisionEngine]:
     await engine.close()
 
 
+@pytest.fixture
+async def unhurried_engine(config: VisionSettings) -> AsyncIterator[VisionEngine]:
+    """Its clock stands still, so that no frame is stale however busy the machine is."""
+    engine = create_engine(config, clock=lambda: 0.0)
+    await engine.load()
+    yield engine
+    await engine.close()
+
+
 def image_start(**options: object) -> task_pb2.StreamStart:
     return task_pb2.StreamStart(
         kind=media_pb2.MEDIA_KIND_IMAGE,
@@ -76,7 +85,7 @@ async def collect(session: VisionSession) -> list[task_pb2.TaskResult]:
 
 
 async def run(session: VisionSession, chunks: list[media_pb2.Chunk], *, wait: bool) -> list[task_pb2.TaskResult]:
-    """Feed all; with `wait` each chunk is dealt with before the next, without nothing is read before the end."""
+    """Send all; with `wait`, each chunk is analysed before the next; without, nothing is read before the end."""
     reading = asyncio.ensure_future(collect(session)) if wait else None
     for chunk in chunks:
         await session.accept(chunk_of(chunk))
@@ -156,7 +165,7 @@ async def test_the_newest_frame_wins(engine: VisionEngine) -> None:
 
 
 async def test_a_stream_takes_its_newest_frame_when_its_turn_comes(engine: VisionEngine) -> None:
-    """Not the one that was there when it began to wait: with many streams a turn is long in coming."""
+    """Not the one that was there when it began to wait: with many streams a turn takes long to come."""
     runner = engine._runner
     assert runner is not None
     elsewhere = await runner.acquire()  # the only set of networks, as if another stream had it
@@ -278,12 +287,12 @@ async def test_windows_are_those_of_their_frames_over_a_failover_too(engine: Vis
     start.resume_state = first[at].progress.resume_state
     assert len(start.resume_state) < 25 * 50 + 1_000
     resumed = await run(engine.open(start, StreamContext("session", "stream", 2)), chunks[25:], wait=True)
-    told = analyses(first[: at + 1]) + analyses(resumed)
-    windows = [each.window for each in told if each.HasField("window")]
+    sent = analyses(first[: at + 1]) + analyses(resumed)
+    windows = [each.window for each in sent if each.HasField("window")]
     whole = next(r.analysis.window for r in resumed if r.analysis.window.whole_session)
     assert [(window.t0_ms, window.t1_ms) for window in windows] == [(0, 2_000), (0, 4_000)]
     for window in [*windows, whole]:
-        check_window(told, window)
+        check_window(sent, window)
 
 
 async def test_a_video_gives_its_frames_and_another_worker_goes_on(engine: VisionEngine) -> None:
@@ -426,7 +435,8 @@ async def test_a_stream_timed_otherwise_goes_on_from_where_it_is(engine: VisionE
     assert times == [*range(900, 1_400, 50), *range(1_350, 1_600, 25)]
 
 
-async def test_damage_of_a_video_is_counted_once_though_it_moves(engine: VisionEngine) -> None:
+async def test_damage_of_a_video_is_counted_once_though_it_moves(unhurried_engine: VisionEngine) -> None:
+    engine = unhurried_engine
     data = recording("libvpx", "webm", frames=48)
     middle = len(data) * 9 // 16
     chunks = [

@@ -1,4 +1,4 @@
-"""The demuxers against libavformat, and the corners of their norms."""
+"""The demuxers against libavformat, and the corner cases of their standards."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Input: bytes, each the difference to the sample before, cut anywhere; a sample takes two bytes. Output: the running sum
 modulo 1000, scaled by 1/1000. A lost, doubled or swapped byte changes every later sample. A chunk that starts with `!`
-is an order to misbehave.
+commands a failure.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class DeltaDecoder:
 
 
 def misbehave(order: bytes) -> None:
-    """Do what a codec with a hole might."""
+    """Do what a codec with a vulnerability might do."""
     match order[1:].partition(b" ")[0]:
         case b"crash":
             ctypes.string_at(0)

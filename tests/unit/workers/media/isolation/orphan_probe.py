@@ -1,4 +1,4 @@
-"""Run as a process: bring a pool up, make one child spin, print the children's process ids, and wait to be killed."""
+"""Run as a process: start a pool, make one child spin, print the children's process ids, and wait to be killed."""
 
 from __future__ import annotations
 

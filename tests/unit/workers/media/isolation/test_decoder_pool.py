@@ -131,7 +131,7 @@ async def test_poison_is_quarantined_and_its_neighbours_go_on(pool: DecoderPool,
 
 
 async def test_who_was_answered_before_the_child_ended_is_no_suspect(pool: DecoderPool) -> None:
-    """Though the worker learns of the end by a request that it cannot write, before it has read that answer."""
+    """Even if a failed write is the first sign of the end, before the worker has read that answer."""
     healthy, other = pool.open(FORMAT), pool.open(FORMAT)
     chunks = random_chunks(1, 4)
     parts = [await healthy.decode(Chunk(0, chunks[0]))]

@@ -8,6 +8,7 @@ from talkup.v1 import media_pb2
 
 from tests.unit.workers.media.isolation import delta_decoder
 from tests.unit.workers.media.isolation.delta_decoder import DeltaDecoder
+from workers.chunk import Chunk
 from workers.media.isolation import child, ipc
 
 FORMAT = media_pb2.MediaFormat(mime_type="test/delta").SerializeToString()
@@ -18,14 +19,14 @@ def service() -> child.DecoderService:
     return child.DecoderService(DeltaDecoder, child.ServiceLimits(2, 1000, 10, 1000))
 
 
-def feed(stream: int, payload: bytes, sequence: int = 0) -> ipc.Feed:
-    return ipc.Feed(stream, payload, sequence, False, 0)
+def decode_request(stream: int, payload: bytes) -> ipc.Decode:
+    return ipc.Decode(stream, Chunk(0, payload))
 
 
 def test_a_stream_from_open_to_close(service: child.DecoderService) -> None:
     assert service.answer(ipc.Open(1, FORMAT, None)) == ipc.Opened(1, 0)
     expected = np.array([0.001, 0.003], dtype=np.float32).tobytes()
-    assert service.answer(feed(1, b"\x01\x00\x02\x00\x03")) == ipc.Samples(1, expected)
+    assert service.answer(decode_request(1, b"\x01\x00\x02\x00\x03")) == ipc.Samples(1, expected)
     saved = service.answer(ipc.Save(1, 1))
     assert isinstance(saved, ipc.Saved)
     assert saved.replay_from_sequence == 0
@@ -37,7 +38,7 @@ def test_a_stream_from_open_to_close(service: child.DecoderService) -> None:
 
 def test_opening_again_replaces(service: child.DecoderService) -> None:
     service.answer(ipc.Open(1, FORMAT, None))
-    service.answer(feed(1, b"\x01\x00"))
+    service.answer(decode_request(1, b"\x01\x00"))
     assert service.answer(ipc.Open(1, FORMAT, None)) == ipc.Opened(1, 0)
 
 
@@ -51,7 +52,7 @@ def test_the_table_is_bounded(service: child.DecoderService) -> None:
 
 def test_output_is_bounded(service: child.DecoderService) -> None:
     service.answer(ipc.Open(1, FORMAT, None))
-    assert service.answer(feed(1, bytes(2002))) == ipc.Failed(1, "one chunk holds too much media")
+    assert service.answer(decode_request(1, bytes(2002))) == ipc.Failed(1, "one chunk holds too much media")
 
 
 @pytest.mark.parametrize(
@@ -60,8 +61,8 @@ def test_output_is_bounded(service: child.DecoderService) -> None:
         (ipc.Open(1, b"\xff", None), "the media format cannot be read"),
         (ipc.Open(1, FORMAT, b"hostile"), "the state cannot be read"),
         (ipc.Open(1, media_pb2.MediaFormat(mime_type="test/bomb").SerializeToString(), None), None),
-        (feed(7, b"!bad"), "these media are bad"),
-        (feed(7, b"!raise"), None),
+        (decode_request(7, b"!bad"), "these media are bad"),
+        (decode_request(7, b"!raise"), None),
         (ipc.Save(7, 99), "no such sample"),
     ],
 )

@@ -72,7 +72,7 @@ class InProcessChild:
 
 
 class InProcessSource:
-    """Hands out the children of a script, one after the other; the last one lives for ever."""
+    """Hands out the children of a script, one after the other; the last one never dies."""
 
     def __init__(self, children: Iterable[InProcessChild] = (), last: InProcessChild | None = None) -> None:
         self._coming = [*children, last or InProcessChild()]
@@ -93,7 +93,9 @@ def _over_the_wire(request: ipc.Request) -> ipc.Request:
     return ipc.parse_request(memoryview(ipc.frame(request))[4:])
 
 
-def new_stream(home: InProcessSource, limits: StreamLimits | None = None, state: bytes | None = None) -> DecoderStream:
+def new_stream(
+    source: InProcessSource, limits: StreamLimits | None = None, state: bytes | None = None
+) -> DecoderStream:
     async def no_sleep(seconds: float) -> None:
         raise AssertionError("the pace was held up")
 
@@ -102,7 +104,7 @@ def new_stream(home: InProcessSource, limits: StreamLimits | None = None, state:
         media_pb2.MediaFormat(),
         state,
         terms=StreamTerms(AUDIO, limits or StreamLimits()),
-        source=home,
+        source=source,
         clock=lambda: 0.0,
         sleep=no_sleep,
     )
@@ -114,7 +116,7 @@ def reference(chunks: list[bytes]) -> NDArray[np.float32]:
 
 
 async def transcode(stream: DecoderStream, chunks: list[bytes], commits: dict[int, float]) -> NDArray[np.float32]:
-    """Feed and finish; after chunk n, commit the fraction `commits[n]` of what was given out but not committed."""
+    """Decode all and finish; after chunk n, commit `commits[n]` (0 to 1) of what was given out but not committed."""
     parts, committed = [], 0
     for at, chunk in enumerate(chunks):
         parts.append(await stream.decode(Chunk(at, chunk)))
@@ -139,8 +141,8 @@ deaths = st.sampled_from([KILLED, KILLED_ELSEWHERE])
 def test_no_sample_is_lost_or_doubled(
     chunks: list[bytes], children: list[tuple[int, bool, Death]], commits: dict[int, float]
 ) -> None:
-    home = InProcessSource(InProcessChild(at, late=late, death=death) for at, late, death in children)
-    stream = new_stream(home)
+    source = InProcessSource(InProcessChild(at, late=late, death=death) for at, late, death in children)
+    stream = new_stream(source)
     result = asyncio.run(transcode(stream, chunks, commits))
     assert np.array_equal(result, reference(chunks))
     assert stream.damaged_bytes == sum(chunk.count(DAMAGED) for chunk in chunks)
@@ -155,8 +157,8 @@ def test_a_state_goes_on_in_another_pool(chunks: list[bytes], split: float, frac
             await first.decode(Chunk(at, chunk))
         committed = int(first.position * fraction)
         point = await first.checkpoint(committed)
-        home = InProcessSource([InProcessChild(2), InProcessChild(3)])
-        second = new_stream(home, state=point.state)
+        source = InProcessSource([InProcessChild(2), InProcessChild(3)])
+        second = new_stream(source, state=point.state)
         parts = [await second.decode(Chunk(at, chunks[at])) for at in range(point.replay_from_sequence, len(chunks))]
         return committed, np.concatenate([*parts, await second.finish()])
 
@@ -165,44 +167,44 @@ def test_a_state_goes_on_in_another_pool(chunks: list[bytes], split: float, frac
 
 
 async def test_a_checkpoint_forgets_older_chunks() -> None:
-    home = InProcessSource([InProcessChild(12)])
-    stream = new_stream(home)
+    source = InProcessSource([InProcessChild(12)])
+    stream = new_stream(source)
     for at in range(10):
         await stream.decode(Chunk(at, b"aa"))
     assert (await stream.checkpoint(8)).replay_from_sequence == 8
     await stream.decode(Chunk(10, b"aa"))
-    replayed = [request.sequence for request in home.now.asked if isinstance(request, ipc.Feed)]
+    replayed = [request.chunk.sequence for request in source.now.asked if isinstance(request, ipc.Decode)]
     assert replayed == [8, 9, 10]
 
 
 async def test_checkpoints_still_work_after_the_end() -> None:
-    home = InProcessSource([InProcessChild(3)])
-    stream = new_stream(home)
+    source = InProcessSource([InProcessChild(3)])
+    stream = new_stream(source)
     await stream.decode(Chunk(0, b"aabb"))
     await stream.finish()
     assert (await stream.checkpoint(1)).replay_from_sequence == 0
-    assert home.now.asked[0] == ipc.Open(STREAM, b"", None)
+    assert source.now.asked[0] == ipc.Open(STREAM, b"", None)
     with pytest.raises(MediaError, match="finished"):
         await stream.decode(Chunk(1, b"aa"))
 
 
 @pytest.mark.parametrize("death", [CRASHED, HUNG, Death(7, Ending.DIED, suspect=STREAM)])
 async def test_the_second_death_is_the_last(death: Death) -> None:
-    home = InProcessSource([InProcessChild(2, death=death), InProcessChild(2, death=death)])
-    stream = new_stream(home)
+    source = InProcessSource([InProcessChild(2, death=death), InProcessChild(2, death=death)])
+    stream = new_stream(source)
     assert (await stream.decode(Chunk(0, b"aa"))).size == 1
     with pytest.raises(MediaError, match="ended the decoder twice"):
         await stream.decode(Chunk(1, b"bb"))
-    survivor = home.now
+    survivor = source.now
     for call in (stream.decode(Chunk(2, b"cc")), stream.finish(), stream.checkpoint(0)):
         with pytest.raises(MediaError, match="ended the decoder twice"):
             await call
-    assert home.now is survivor
+    assert source.now is survivor
 
 
 async def test_a_commit_past_the_suspect_clears_it() -> None:
-    home = InProcessSource([InProcessChild(2, death=CRASHED), InProcessChild(4, death=CRASHED)])
-    stream = new_stream(home)
+    source = InProcessSource([InProcessChild(2, death=CRASHED), InProcessChild(4, death=CRASHED)])
+    stream = new_stream(source)
     await stream.decode(Chunk(0, b"aa"))
     await stream.decode(Chunk(1, b"bb"))
     await stream.checkpoint(2)
@@ -210,14 +212,14 @@ async def test_a_commit_past_the_suspect_clears_it() -> None:
 
 
 async def test_kills_from_outside_are_bounded_for_one_call() -> None:
-    home = InProcessSource(InProcessChild(1) for _ in range(20))
+    source = InProcessSource(InProcessChild(1) for _ in range(20))
     with pytest.raises(MediaError, match="again and again"):
-        await new_stream(home).decode(Chunk(0, b"aa"))
+        await new_stream(source).decode(Chunk(0, b"aa"))
 
 
 async def test_a_neighbours_poison_is_not_counted() -> None:
-    home = InProcessSource(InProcessChild(1, death=Death(-11, Ending.DIED, suspect=9)) for _ in range(20))
-    assert (await new_stream(home).decode(Chunk(0, b"aa"))).size == 1
+    source = InProcessSource(InProcessChild(1, death=Death(-11, Ending.DIED, suspect=9)) for _ in range(20))
+    assert (await new_stream(source).decode(Chunk(0, b"aa"))).size == 1
 
 
 async def test_bad_media_end_the_stream_but_not_its_past() -> None:
@@ -229,17 +231,17 @@ async def test_bad_media_end_the_stream_but_not_its_past() -> None:
     assert (await stream.checkpoint(2)).replay_from_sequence in {1, 2}
 
 
-async def test_a_cancelled_feed_has_not_happened() -> None:
-    home = InProcessSource()
-    stream = new_stream(home)
+async def test_a_cancelled_decode_has_not_happened() -> None:
+    source = InProcessSource()
+    stream = new_stream(source)
     await stream.decode(Chunk(0, b"aa"))
-    home.now.hold = asyncio.Event()
+    source.now.hold = asyncio.Event()
     task = asyncio.create_task(stream.decode(Chunk(1, b"bbcc")))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    home.now.hold = None
+    source.now.hold = None
     again = await stream.decode(Chunk(1, b"bbcc"))
     assert np.array_equal(again, reference([b"aabbcc"])[1:])
 
@@ -291,22 +293,22 @@ async def test_a_fast_stream_is_held_to_its_pace() -> None:
 async def test_a_lying_child_is_disowned() -> None:
     class Liar(InProcessChild):
         async def ask(self, request: ipc.Request) -> ipc.Answer:
-            return ipc.Samples(STREAM, b"odd") if isinstance(request, ipc.Feed) else ipc.Opened(STREAM, 0)
+            return ipc.Samples(STREAM, b"odd") if isinstance(request, ipc.Decode) else ipc.Opened(STREAM, 0)
 
-    home = InProcessSource([Liar()])
+    source = InProcessSource([Liar()])
     with pytest.raises(MediaError, match="no usable answer"):
-        await new_stream(home).decode(Chunk(0, b"aa"))
-    assert home.now.disowned
+        await new_stream(source).decode(Chunk(0, b"aa"))
+    assert source.now.disowned
 
 
 async def test_close_frees_everything_and_may_come_twice() -> None:
-    home = InProcessSource()
-    stream = new_stream(home)
+    source = InProcessSource()
+    stream = new_stream(source)
     await stream.decode(Chunk(0, b"aa"))
     await stream.close()
     await stream.close()
-    assert home.left == [STREAM]
-    assert home.now.asked[-1] == ipc.Close(STREAM)
+    assert source.left == [STREAM]
+    assert source.now.asked[-1] == ipc.Close(STREAM)
     for call in (stream.decode(Chunk(1, b"aa")), stream.finish(), stream.checkpoint(0)):
         with pytest.raises(MediaError, match="closed"):
             await call

@@ -9,13 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workers.chunk import Chunk
 from workers.media.frames import FrameRecord
 from workers.media.isolation import ipc
 
 natural = st.integers(0, 2**63 - 1)
+chunks = st.builds(
+    Chunk, natural, st.binary(max_size=300), st.booleans(), natural, st.none() | natural, st.none() | natural
+)
 requests = st.one_of(
     st.builds(ipc.Open, natural, st.binary(max_size=20), st.none() | st.binary(max_size=20)),
-    st.builds(ipc.Feed, natural, st.binary(max_size=300), natural, st.booleans(), natural),
+    st.builds(ipc.Decode, natural, chunks),
     st.builds(ipc.Finish, natural),
     st.builds(ipc.Save, natural, natural),
     st.builds(ipc.Close, natural),

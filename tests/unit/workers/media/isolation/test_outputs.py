@@ -55,7 +55,7 @@ def test_sound_is_paced_in_seconds() -> None:
 def test_a_chunk_with_too_many_frames_or_pixels_is_refused(limits: tuple[int, int]) -> None:
     service = child.DecoderService(VideoDecoder, child.ServiceLimits(1, 0, *limits))
     assert isinstance(service.answer(ipc.Open(1, WEBM.SerializeToString(), None)), ipc.Opened)
-    answer = service.answer(ipc.Feed(1, recording("libvpx", "webm"), 0, False, 0))
+    answer = service.answer(ipc.Decode(1, Chunk(0, recording("libvpx", "webm"))))
     assert answer == ipc.Failed(1, "one chunk holds too much media")
 
 
