@@ -262,7 +262,7 @@ async def _speaker(stack: Stack, delays: list[float], later: float) -> None:
 
 
 async def _watchers(stack: Stack, cameras: int, stop: asyncio.Event) -> list[tuple[float, float]]:
-    """Cameras of 10 frames per second through the gateway: age of each result, and how much of it passed outside the worker."""
+    """Cameras of 10 frames per second through the gateway: ages of results, and their parts outside the worker."""
     ages: list[tuple[float, float]] = []
     rng = random.Random(cameras)
     data = [jpeg(placed(x)) for x in (-30, 0, 30)]

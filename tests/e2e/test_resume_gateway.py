@@ -117,7 +117,7 @@ async def test_a_frozen_gateway_that_comes_back_has_no_say(pair: Cluster) -> Non
         first.program.signal(signal.SIGSTOP)
         assert client._transport is not None
         client._transport.abort()
-        client.gateways.turn()
+        client.gateways.rotate()
         await speaker.say(speaker.chunks // 4)
         await speaker.hear(35)
         first.program.signal(signal.SIGCONT)
