@@ -1,4 +1,4 @@
-"""Live streams into one server, more and more of them: words, delays, the end, and what it costs."""
+"""Increasing numbers of live streams into one server: word errors, delays and CPU."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _POINTS = 3.0
 _FAILURES = 2
 _SAMPLE_S = 0.2
 _PATIENCE_S = 90.0
-"""How long past its audio a stream may take before it counts as failed."""
+"""How long after its audio a stream may take before it counts as failed."""
 _WARM_CHUNKS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """One stream as it went; monotonic seconds."""
+    """The results of one stream; times are monotonic seconds."""
 
     line: Line
     screen: Screen
@@ -45,13 +45,13 @@ class Take:
 
 @dataclass(slots=True)
 class Trial:
-    """This many streams at a time on one server."""
+    """This many parallel streams on one server."""
 
     streams: int
     takes: list[Take] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     samples: list[tuple[float, float]] = field(default_factory=list)
-    """Times and the CPU seconds that the server had spent by then."""
+    """Times, each with the CPU seconds that the server had used by then."""
     other: float = float("nan")
     """CPU of the machine that neither the server nor this process used, as a share of all cores."""
 
@@ -78,7 +78,7 @@ class Trial:
         }
 
     def _cpu(self) -> float:
-        """CPU from the first chunk to the last new word, which is when a client of the protocol could go."""
+        """CPU from the first chunk to the last new word, after which a client could disconnect."""
         if not self.takes or not self.samples:
             return float("nan")
         done = max(max(take.ended, take.screen.changed_at if take.screen.text else 0.0) for take in self.takes)
@@ -87,7 +87,7 @@ class Trial:
 
 
 def live(peer: Peer, model: Path, material: Material, sizes: Sequence[int], say: Callable[[str], None]) -> Findings:
-    """The sizes in turn, each on a server of its own, until two in a row do not keep up."""
+    """Try the sizes in order, each on a new server, until two in a row do not keep up."""
     found = Findings()
     alone = float("nan")
     failures, largest = 0, 0
@@ -115,7 +115,7 @@ def keeps_up(figures: dict[str, Any], alone: float) -> bool:
 
 
 async def warm(peer: Peer, port: int, media: Media, chunks: Sequence[bytes]) -> None:
-    """A short session that nobody counts: some servers load their model at the first one. Raises PeerError."""
+    """Run a session that is not counted, since some servers load their model at the first one. Raises PeerError."""
     session = await peer.open(port, media)
     try:
         for chunk in chunks:
@@ -127,7 +127,7 @@ async def warm(peer: Peer, port: int, media: Media, chunks: Sequence[bytes]) -> 
 
 
 async def play(peer: Peer, port: int, line: Line, ending: str = "", at: float = 0.0) -> Take:
-    """One stream in real time, from `at` on; its chunks each when its last sample was spoken. Raises PeerError."""
+    """Run one stream in real time from `at`; send each chunk when its last sample was spoken. Raises PeerError."""
     session = await peer.open(port, "pcm")
     try:
         await asyncio.sleep(max(0.0, at - time.monotonic()))

@@ -1,4 +1,4 @@
-"""Capacity on the wall clock: paced streams of nearly continuous speech into a real worker, more and more of them."""
+"""Capacity in real time: increasing numbers of streams of nearly continuous speech into a real worker."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _STAGGER_SECONDS = 4.0
 _LATEST = 2.0
 _STEP = 2
 _LONGEST_TAKE = 30.0
-"""Seconds: streams begun in time are played to their end, and every trial waits for them."""
+"""Seconds; bounds a trial, which waits for all streams that started in time."""
 _MOST = 48
 _AUDIO_KEPT = 30 * 16_000 * 4
 """Bytes that a stream's window and backlog may take: 30 s of float32."""
@@ -47,7 +47,7 @@ class Take:
 
 @dataclass(slots=True)
 class Trial:
-    """What came of `streams` streams at a time. `calls` holds the finished ones with what they played."""
+    """The results of `streams` parallel streams. `calls` holds the finished ones with what they played."""
 
     streams: int
     calls: list[tuple[Take, Call]] = field(default_factory=list)
@@ -110,15 +110,15 @@ def capacity(bench: Bench) -> Findings:
     found.check(f"a. commit latency p50 at {ASKED} streams, s", figures["commit_p50"], "<=", 2.1)
     found.check(f"a. commit latency p95 at {ASKED} streams, s", figures["commit_p95"], "<=", 3.6)
     allowed = 1.3 * alone.memory + 16 * _AUDIO_KEPT
-    found.check("g. memory of 16 streams against 1.3 x one and the audio kept", sixteen.memory / allowed, "<=", 1)
+    found.check("g. memory of 16 streams, relative to 1.3 x one plus the audio kept", sixteen.memory / allowed, "<=", 1)
     share = found.figures["slots_by_worker"] / largest if largest else float("nan")
-    found.check("own slots of measured capacity, least", share, ">=", 0.7)
-    found.check("own slots of measured capacity, most", share, "<=", 1.1)
+    found.check("slots by own measurement, share of capacity, least", share, ">=", 0.7)
+    found.check("slots by own measurement, share of capacity, most", share, "<=", 1.1)
     return found
 
 
 def _largest(bench: Bench, found: Findings, worker: Worker, takes: Sequence[Take], passed: Trial | None) -> int:
-    """The largest number of streams that keeps up: steps of four up or down from 20, then the one between."""
+    """The largest number of streams that keeps up: in steps of four up or down from 20, then halfway between."""
     good, bad = (ASKED, _MOST) if passed is not None else (0, ASKED)
     while bad - good > _STEP and bench.left > 3 * _TRIAL_SECONDS:
         near = good + 4 if good else bad - 4
@@ -191,7 +191,7 @@ async def _keep_playing(
 
 
 def _interims(found: Findings, alone: Trial) -> None:
-    """How soon and how often one stream alone is shown something."""
+    """How soon and how often a single stream gets interims."""
     firsts: list[float] = []
     gaps: list[float] = []
     for take, made in alone.calls:
