@@ -1,6 +1,7 @@
-"""Takes the pictures of docs/screenshots: python -m tests.browser.screenshots (needs Chromium and the weights).
+"""Takes the screenshots in docs/screenshots: python -m tests.browser.screenshots (needs Chromium and the weights).
 
-The microphone hears the test recording, the camera sees a drawing of a person; the real models read both.
+The microphone plays the test recording, the camera shows a drawing of a person, and the real models process both. Use
+an idle machine, since the pictures show delays.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ INTERIM = "() => document.getElementById('interim').innerText.length > 12"
 
 
 def draw_camera(path: Path) -> None:
-    """A drawn person in front of a wall, 640x480, as one looping Y4M frame."""
+    """Draw a person in front of a wall, 640x480, as a looping Y4M file."""
     picture = np.zeros((480, 640, 3), np.uint8)
     picture[:] = (np.linspace(205, 150, 640)[None, :, None] * np.array([1.0, 0.96, 0.9])).astype(np.uint8)
     shapes: list[tuple[tuple[int, int], tuple[int, int], tuple[int, int, int]]] = [
@@ -44,7 +45,7 @@ def draw_camera(path: Path) -> None:
 
 
 async def take(visit: Visit, name: str, *, full: bool = False) -> None:
-    """Save what is on the screen. Raises ValueError for a picture that is too large for the repository."""
+    """Save a screenshot. Raises ValueError if it is too large for the repository."""
     path = FOLDER / f"{name}.png"
     await visit.page.screenshot(path=path, full_page=full)
     if path.stat().st_size > MAX_BYTES:
@@ -62,7 +63,7 @@ async def begin(visit: Visit, stack: Stack, *, camera: bool = False) -> None:
 
 
 async def main(stack: Stack, microphone: Path, drawing: Path) -> None:
-    """All pictures, one after the other."""
+    """Take all screenshots, one after the other."""
     url = f"http://localhost:{stack.http_port}/"
     FOLDER.mkdir(exist_ok=True)
     async with visiting(url, microphone, color_scheme="light") as visit:

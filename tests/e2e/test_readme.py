@@ -1,4 +1,4 @@
-"""What the README shows is run: the Python example against a gateway on the scripted engine."""
+"""Runs the README's Python example against a gateway on the scripted engine."""
 
 from __future__ import annotations
 

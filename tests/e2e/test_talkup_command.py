@@ -1,4 +1,4 @@
-"""The `talkup` command against real gateways on the scripted engine: what it prints, says, and ends with."""
+"""The `talkup` command against real gateways on the scripted engine: its output, messages and exit statuses."""
 
 from __future__ import annotations
 
