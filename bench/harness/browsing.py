@@ -100,7 +100,7 @@ class Visit:
         """Record requests, errors and media frames."""
         self.page.on("request", self._note_request)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.on("console", self._hear)
+        self.page.on("console", self._note_console)
         self.page.on("websocket", self._watch_socket)
 
     def audio(self, handle: int = 1) -> bytes:
@@ -144,7 +144,7 @@ class Visit:
     async def until_state(self, state: str) -> None:
         await self.until("state => document.getElementById('connection').dataset.state === state", state)
 
-    def _hear(self, message: ConsoleMessage) -> None:
+    def _note_console(self, message: ConsoleMessage) -> None:
         (self.problems if message.type == "error" else self.said).append(message.text)
         self._news.set()
 

@@ -99,7 +99,7 @@ async def speak(stack: Stack, clip: Clip, folder: Path, *, detect: bool = False)
         meter = Meter()
         await visit.page.click("#toggle")
         await visit.page.wait_for_timeout(1000 * (clip.seconds + SILENCE_S))
-        await heard_out(visit)
+        await until_silent(visit)
         text = await visit.finals()
         times: dict[str, Any] = await visit.page.evaluate("window.probe")
         if visit.problems:
@@ -107,20 +107,20 @@ async def speak(stack: Stack, clip: Clip, folder: Path, *, detect: bool = False)
         return Run(clip, {name: float(value) for name, value in times.items()}, text, meter.other_share())
 
 
-async def heard_out(visit: Visit) -> None:
+async def until_silent(visit: Visit) -> None:
     """Wait until the page shows neither speech nor an interim."""
     await visit.until("() => document.getElementById('speech').dataset.on === 'false'")
     await visit.until("() => document.getElementById('interim').textContent === ''")
 
 
-def chosen(bench: Bench, count: int) -> list[Clip]:
+def choose_clips(bench: Bench, count: int) -> list[Clip]:
     """Clips of at least 3 s from all over the material, made equally loud, since the probe has a fixed threshold."""
     clips = [clip for clip in bench.spoken() if clip.seconds >= SHORTEST_S]
     picked = [clips[round(place)] for place in np.linspace(0, len(clips) - 1, min(count, len(clips)))]
     return [replace(clip, audio=clip.audio * (LOUDNESS / np.percentile(np.abs(clip.audio), 99))) for clip in picked]
 
 
-def held(runs: Sequence[Run], offline: Sequence[str]) -> tuple[dict[str, Any], list[checks.Check]]:
+def summarize(runs: Sequence[Run], offline: Sequence[str]) -> tuple[dict[str, Any], list[checks.Check]]:
     """The figures of all runs, and the checks against bounds."""
     each = [run.figures() for run in runs]
     figures: dict[str, Any] = {"other_cpu_share": {run.clip.name: run.other_cpu_share for run in runs}}
@@ -147,7 +147,7 @@ def main(argv: Sequence[str]) -> int:
     """Run; return exit status 1 when a bound is broken."""
     arguments = _arguments(argv)
     bench = Bench(arguments.corpus, 60.0, lambda line: print(f"  {line}", flush=True))
-    clips = chosen(bench, arguments.clips)
+    clips = choose_clips(bench, arguments.clips)
     settings = {"WORKER_MODEL": arguments.model, "WORKER_SLOTS": "4"}
     runs = []
     with (
@@ -158,7 +158,7 @@ def main(argv: Sequence[str]) -> int:
             runs.append(asyncio.run(speak(stack, clip, Path(folder), detect=arguments.detect)))
             shown = {name: round(value) for name, value in runs[-1].figures().items()}
             print(clip.name, shown, f"other {runs[-1].other_cpu_share:.2f}", flush=True)
-    figures, kept = held(runs, bench.offline(arguments.model).texts(clips))
+    figures, kept = summarize(runs, bench.offline(arguments.model).texts(clips))
     figures["machine"] = {
         "cores": bench.threads,
         "processor": platform.machine(),

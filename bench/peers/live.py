@@ -28,7 +28,7 @@ _WARM_CHUNKS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
+class Played:
     """The results of one stream; times are monotonic seconds."""
 
     line: Line
@@ -48,7 +48,7 @@ class Trial:
     """This many parallel streams on one server."""
 
     streams: int
-    takes: list[Take] = field(default_factory=list)
+    played: list[Played] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     samples: list[tuple[float, float]] = field(default_factory=list)
     """Times, each with the CPU seconds that the server had used by then."""
@@ -57,13 +57,13 @@ class Trial:
 
     def figures(self) -> dict[str, Any]:
         """For the results file: percents, seconds, CPU seconds per second of audio."""
-        errors = total(word_errors(take.line.text, take.screen.text, "en") for take in self.takes)
-        parts = [delays(take.line.words, take.screen.states, take.began) for take in self.takes]
+        errors = total(word_errors(stream.line.text, stream.screen.text, "en") for stream in self.played)
+        parts = [delays(stream.line.words, stream.screen.states, stream.began) for stream in self.played]
         shown, final = _pooled(parts, lambda part: part.shown), _pooled(parts, lambda part: part.final)
         words = sum(part.words for part in parts)
-        last = percentiles([take.to_last_text for take in self.takes], 50, 95)
+        last = percentiles([stream.to_last_text for stream in self.played], 50, 95)
         return {
-            "word_error_percent": errors.percent if self.takes else float("nan"),
+            "word_error_percent": errors.percent if self.played else float("nan"),
             "words": errors.words,
             "shown_p50_s": percentiles(shown, 50)[0],
             "shown_p95_s": percentiles(shown, 95)[0],
@@ -72,16 +72,16 @@ class Trial:
             "words_ever_final_percent": 100 * len(final) / max(1, words),
             "end_to_last_text_p50_s": last[0],
             "end_to_last_text_p95_s": last[1],
-            "cpu_per_audio_second": self._cpu() / max(1e-9, sum(take.line.seconds for take in self.takes)),
+            "cpu_per_audio_second": self._cpu() / max(1e-9, sum(stream.line.seconds for stream in self.played)),
             "streams_failed": len(self.refused),
             "other_cpu_share": self.other,
         }
 
     def _cpu(self) -> float:
         """CPU from the first chunk to the last new word, after which a client could disconnect."""
-        if not self.takes or not self.samples:
+        if not self.played or not self.samples:
             return float("nan")
-        done = max(max(take.ended, take.screen.changed_at if take.screen.text else 0.0) for take in self.takes)
+        done = max(max(stream.ended, stream.screen.changed_at if stream.screen.text else 0.0) for stream in self.played)
         after = [spent for at, spent in self.samples if at >= done] or [self.samples[-1][1]]
         return after[0] - self.samples[0][1]
 
@@ -126,7 +126,7 @@ async def warm(peer: Peer, port: int, media: Media, chunks: Sequence[bytes]) -> 
         await session.close()
 
 
-async def play(peer: Peer, port: int, line: Line, ending: str = "", at: float = 0.0) -> Take:
+async def play(peer: Peer, port: int, line: Line, ending: str = "", at: float = 0.0) -> Played:
     """Run one stream in real time from `at`; send each chunk when its last sample was spoken. Raises PeerError."""
     session = await peer.open(port, "pcm")
     try:
@@ -142,7 +142,7 @@ async def play(peer: Peer, port: int, line: Line, ending: str = "", at: float = 
         raise PeerError("took too long") from None
     finally:
         await session.close()
-    return Take(line, session.screen, began, ended)
+    return Played(line, session.screen, began, ended)
 
 
 async def _trial(peer: Peer, serving: Serving, material: Material, size: int) -> Trial:
@@ -157,7 +157,7 @@ async def _trial(peer: Peer, serving: Serving, material: Material, size: int) ->
     async def one(number: int) -> None:
         await asyncio.sleep(_STAGGER_S * number / size)
         try:
-            trial.takes.append(await play(peer, serving.port, lines[number], at=start + _STAGGER_S * number / size))
+            trial.played.append(await play(peer, serving.port, lines[number], at=start + _STAGGER_S * number / size))
         except PeerError as error:
             trial.refused.append(str(error))
 

@@ -123,13 +123,13 @@ class WhisperLiveSession:
         closed = "the server closed the connection"
         try:
             async for message in self._socket:
-                self._take(json.loads(message))
+                self._handle(json.loads(message))
         except ConnectionClosed as error:
             closed = f"the connection was lost: {error}"
         self._problem = self._problem or closed
         self._ready.set()
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         if message.get("message") == "SERVER_READY":
             self._ready.set()
         elif message.get("status") in {"WAIT", "ERROR"}:

@@ -108,7 +108,7 @@ class WhisperLiveKitSession:
             try:
                 async for message in self._socket:
                     attempt = 0
-                    self._take(json.loads(message))
+                    self._handle(json.loads(message))
             except ConnectionClosed:
                 pass
             self._socket = None
@@ -122,7 +122,7 @@ class WhisperLiveKitSession:
             except PeerError:
                 continue
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         if message.get("type") == "ready_to_stop":
             self._over.set()
         elif "lines" in message:

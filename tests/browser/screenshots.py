@@ -44,7 +44,7 @@ def draw_camera(path: Path) -> None:
     write_camera(path, [cv2.cvtColor(cv2.GaussianBlur(picture, (3, 3), 0), cv2.COLOR_BGR2RGB)] * 20, fps=20)
 
 
-async def take(visit: Visit, name: str, *, full: bool = False) -> None:
+async def save_screenshot(visit: Visit, name: str, *, full: bool = False) -> None:
     """Save a screenshot. Raises ValueError if it is too large for the repository."""
     path = FOLDER / f"{name}.png"
     await visit.page.screenshot(path=path, full_page=full)
@@ -67,12 +67,12 @@ async def main(stack: Stack, microphone: Path, drawing: Path) -> None:
     url = f"http://localhost:{stack.http_port}/"
     FOLDER.mkdir(exist_ok=True)
     async with visiting(url, microphone, color_scheme="light") as visit:
-        await take(visit, "first-run")
+        await save_screenshot(visit, "first-run")
         await begin(visit, stack)
         await visit.until(WORDS, 26)
         await visit.until(INTERIM)
         await visit.page.locator("#finals .word").nth(5).hover()
-        await take(visit, "captions")
+        await save_screenshot(visit, "captions")
     async with visiting(url, microphone, camera=drawing, color_scheme="light") as visit:
         await begin(visit, stack, camera=True)
         await visit.until(MEASURED)
@@ -82,18 +82,18 @@ async def main(stack: Stack, microphone: Path, drawing: Path) -> None:
         await visit.page.click("#plug")
         await visit.until_state("open")
         await visit.until(INTERIM)
-        await take(visit, "overlay", full=True)
+        await save_screenshot(visit, "overlay", full=True)
     async with visiting(url, microphone, camera=drawing, color_scheme="dark") as visit:
         await begin(visit, stack, camera=True)
         await visit.until(MEASURED)
         await visit.until(WORDS, 26)
         await visit.until(INTERIM)
-        await take(visit, "dark")
+        await save_screenshot(visit, "dark")
     async with visiting(url, microphone, color_scheme="light", viewport=PHONE, device_scale_factor=2) as visit:
         await begin(visit, stack)
         await visit.until(WORDS, 26)
         await visit.page.locator("#captions-title").scroll_into_view_if_needed()
-        await take(visit, "phone")
+        await save_screenshot(visit, "phone")
 
 
 if __name__ == "__main__":

@@ -194,14 +194,14 @@ class Heard:
 async def _captions(client: Client, clip: MediaFile) -> Finding:
     try:
         async with asyncio.timeout(_CLIP_DEADLINE_S):
-            return captions_finding(await _hear(client, clip, asyncio.get_running_loop().time))
+            return captions_finding(await _play_clip(client, clip, asyncio.get_running_loop().time))
     except RefusedError as refused:
         return captions_finding(Heard(problem=refused))
     except TimeoutError:
         return Finding(Level.FAIL, "captions", f"none within {_CLIP_DEADLINE_S:g} s", "look at the workers' logs")
 
 
-async def _hear(client: Client, clip: MediaFile, now: Callable[[], float]) -> Heard:
+async def _play_clip(client: Client, clip: MediaFile, now: Callable[[], float]) -> Heard:
     """Send the clip to the gateway in real time, like a person speaking."""
     heard = Heard()
     async with client.stream(format=clip.format, services=("stt",), language="en") as stream:

@@ -12,7 +12,7 @@ import pytest
 
 from bench.checks import Check, flattened, table, write
 from bench.corpus import OWN_CLIPS, SAMPLE_RATE, Clip, joined, load
-from bench.page.__main__ import Run, held
+from bench.page.__main__ import Run, summarize
 from bench.scoring import area_under_curve, matched, percentiles, total, word_errors
 from bench.stt.replay import Player
 from bench.vision import chain
@@ -96,7 +96,7 @@ def test_the_page_is_held_to_its_worst_times_and_to_offline() -> None:
         Run(clip, {**times, "firstInterim": 1300.0, "lastFinal": 2300.0}, "so it was said", 0.1),
         Run(clip, {**times, "firstInterim": 2400.0, "lastFinal": 3000.0}, "so it was", 0.2),
     ]
-    figures, kept = held(runs, ["so it was said"] * 2)
+    figures, kept = summarize(runs, ["so it was said"] * 2)
     assert figures["first_interim_ms"] == {"p50": 1550.0, "max": 2100.0}
     assert [(check.value, check.verdict) for check in kept] == [(2100, "FAIL"), (1700, "pass"), (12.5, "FAIL")]
 
