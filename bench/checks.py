@@ -1,4 +1,4 @@
-"""Figures of a benchmark and the bounds they are held to: a table for people, a file for programs."""
+"""Figures of a benchmark and their bounds, as a table to read and a file for programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, "==": op
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One bound: `value` of what `name` says, `bound` to keep; a value of nan could not be measured."""
+    """One bound: `value` is what `name` describes, `bound` is its limit. A value of nan was not measured."""
 
     name: str
     value: float
@@ -30,20 +30,20 @@ class Check:
         return "pass" if _COMPARISONS[self.comparison](round(self.value, 6), self.bound) else "FAIL"
 
     def row(self) -> tuple[str, str, str, str]:
-        """The check as a line of the table."""
+        """The check as a row of the table."""
         value = "-" if math.isnan(self.value) else f"{self.value:.4g}"
         return self.name, value, f"{self.comparison} {self.bound:g}", self.verdict
 
 
 @dataclass(slots=True)
 class Findings:
-    """What a part found: figures by name, and those held to a bound."""
+    """The results of a part: figures by name, and checks against bounds."""
 
     figures: dict[str, Any] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
 
     def check(self, name: str, value: float, comparison: str, bound: float) -> None:
-        """Hold a figure to its bound."""
+        """Add a check of a figure against its bound."""
         self.checks.append(Check(name, float(value), comparison, bound))
 
 
@@ -55,7 +55,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def flattened(figures: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested figures as lines of a table, their names joined by dots."""
+    """Nested figures as rows of a table, with names joined by dots."""
     lines: list[tuple[str, str]] = []
     for name, value in figures.items():
         if isinstance(value, Mapping):
@@ -66,7 +66,7 @@ def flattened(figures: Mapping[str, Any], prefix: str = "") -> list[tuple[str, s
 
 
 def write(path: Path, figures: Mapping[str, Any], checks: Sequence[Check]) -> None:
-    """The results as JSON, what could not be measured as null."""
+    """Write the results as JSON; what was not measured is null."""
     document = {
         **figures,
         "checks": [

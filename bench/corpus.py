@@ -1,4 +1,4 @@
-"""The material a benchmark runs on: a folder with `manifest.jsonl`, or the clips that the test suite makes itself.
+"""The material of a benchmark: a folder with `manifest.jsonl`, or the test suite's own clips.
 
 A manifest row has `file`, `kind` ("speech", "long-speech", "noisy-speech", "nonspeech", …), `lang` and `text`.
 """
@@ -21,7 +21,7 @@ OWN_CLIPS = Path(__file__).parents[1] / "tests" / "data" / "speech"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
-    """16 kHz mono float32 audio and what is said in it."""
+    """16 kHz mono float32 audio and its text."""
 
     name: str
     kind: str
@@ -29,7 +29,7 @@ class Clip:
     audio: NDArray[np.float32]
     text: str
     parts: tuple[tuple[str, float], ...] = ()
-    """Name and beginning (seconds) of each clip that it was joined from."""
+    """Name and start (seconds) of each clip that was joined."""
 
     @property
     def seconds(self) -> float:
@@ -37,7 +37,7 @@ class Clip:
 
 
 def read_audio(path: Path) -> NDArray[np.float32]:
-    """A sound file of any kind as 16 kHz mono."""
+    """Read any sound file as 16 kHz mono."""
     if path.suffix in {".flac", ".wav"} and soundfile.info(path).samplerate == SAMPLE_RATE:
         audio, _ = soundfile.read(path, dtype="float32", always_2d=True)
         return np.ascontiguousarray(audio.mean(axis=1))
@@ -45,7 +45,7 @@ def read_audio(path: Path) -> NDArray[np.float32]:
 
 
 def load(folder: Path, kind: str, language: str | None = None) -> list[Clip]:
-    """The clips of one kind, in the manifest's order; those of a folder without a manifest are the suite's own."""
+    """The clips of one kind, in the manifest's order. A folder without a manifest holds the test suite's own clips."""
     return list(_rows(folder, kind, language))
 
 
@@ -64,7 +64,7 @@ def _rows(folder: Path, kind: str, language: str | None) -> Iterator[Clip]:
 
 
 def joined(clips: list[Clip], *, group: int = 8, seed: int = 3) -> list[Clip]:
-    """Clips joined with gaps of 0.15 to 0.6 s of faint noise: long unbroken speech."""
+    """Join clips with gaps of 0.15 to 0.6 s of faint noise into long unbroken speech."""
     rng = np.random.default_rng(seed)
     made = []
     for first in range(0, len(clips), group):

@@ -1,4 +1,4 @@
-"""Virtual environments of what is measured beside ours: it needs other versions of the same packages."""
+"""Virtual environments of the products that we compare with: they need other versions of the same packages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def prepared(folder: Path, requirements: str) -> bool:
-    """Whether `folder` holds what deploy/requirements/REQUIREMENTS.txt pins; installed now if it does not yet."""
+    """Install what deploy/requirements/REQUIREMENTS.txt pins into `folder` if it is not there; return whether it is."""
     pinned = ROOT / "deploy" / "requirements" / f"{requirements}.txt"
     complete = folder / ".complete"
     if complete.exists() and complete.read_text() == pinned.read_text():

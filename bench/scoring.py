@@ -15,7 +15,7 @@ _BASIC: Callable[[str], str] = BasicTextNormalizer()
 
 
 def normalise(text: str, language: str) -> list[str]:
-    """Words as Whisper's own normaliser writes them; an apostrophe divides words in other languages than English."""
+    """Words as Whisper's normaliser writes them. In languages other than English, an apostrophe separates words."""
     if language == "en":
         return _ENGLISH(text).split()
     return _BASIC(text.replace("'", " ").replace("’", " ")).split()
@@ -46,7 +46,7 @@ def total(parts: Iterable[Errors]) -> Errors:
 
 
 def matched(left: Sequence[str], right: Sequence[str]) -> list[tuple[int, int]]:
-    """Index pairs of the words that an alignment of two word lists leaves equal."""
+    """Index pairs of the equal words in an alignment of two word lists."""
     pairs = []
     for block in Levenshtein.opcodes(list(left), list(right)):
         if block.tag == "equal":
@@ -57,12 +57,12 @@ def matched(left: Sequence[str], right: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def percentiles(values: Sequence[float], *ranks: float) -> tuple[float, ...]:
-    """nan where there are no values."""
+    """The percentiles at `ranks`; nan if there are no values."""
     return tuple(float(np.percentile(values, rank)) if values else float("nan") for rank in ranks)
 
 
 def area_under_curve(scores: Sequence[float], right: Sequence[bool]) -> float:
-    """How often a right word has a higher score than a wrong one; 0.5: no better than chance. nan if one kind lacks."""
+    """How often a right word has a higher score than a wrong one (0.5 is chance); nan if there are no such pairs."""
     values, truth = np.asarray(scores), np.asarray(right, dtype=bool)
     positive, negative = int(truth.sum()), int((~truth).sum())
     if not positive or not negative:

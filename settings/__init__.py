@@ -1,4 +1,4 @@
-"""Settings of a process, each declared once; gateway and workers share this package, which imports neither.
+"""Settings of a process, each declared once. Gateway and workers share this package; it imports neither.
 
-`declaration` holds what a settings class is made of, `command_line` reads one from flags, environment and file.
+`declaration` defines settings classes; `command_line` reads their values from flags, environment and file.
 """

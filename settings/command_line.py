@@ -1,4 +1,4 @@
-"""Where settings come from: flags win over the environment, that over the settings file, that over defaults."""
+"""Reads settings: flags override the environment, which overrides the settings file, which overrides defaults."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _add(parser: _Parser, cls: type[Settings], declared: Declared) -> None:
 
 
 def _unknown(words: Iterable[str]) -> str:
-    """Name unknown flags and keys without what follows them: a mistyped name may stand before a secret."""
+    """Name unknown flags and keys without their values: a mistyped name may be followed by a secret."""
     flags = [word.partition("=")[0] for word in words if word.startswith("--")]
     if not flags:
         return "unexpected argument"

@@ -1,4 +1,4 @@
-"""Settings declared as fields of a frozen dataclass; flag, variable, key, help and range check follow from the field.
+"""Settings, declared as fields of a frozen dataclass. Flag, variable, key, help and range check derive from the field.
 
 A field is written `port: Annotated[int, Setting("port to listen on", 0, 65535)] = 8080`.
 """
@@ -16,9 +16,9 @@ from settings.kinds import Kind, kind_of
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a field says beside its type and default: a line of help and, for numbers, bounds (both inclusive).
+    """Describes a field: a line of help and, for numbers, bounds (both inclusive).
 
-    `positional`: the words of the command line that follow no flag; it has neither flag nor variable.
+    `positional`: the arguments without a flag; such a setting has neither flag nor variable.
     """
 
     help: str
@@ -44,7 +44,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A setting as a class declares it."""
+    """A declared setting: its name, description, type and default."""
 
     name: str
     setting: Setting
@@ -54,7 +54,7 @@ class Declared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Base of a process's settings. Making one checks bounds and choices, then what `check` adds.
+    """Base class of a process's settings. The constructor checks bounds and choices, then calls `check`.
 
     Raises SettingError. Paths may begin with `~`.
     """
@@ -73,7 +73,7 @@ class Settings:
         self.check()
 
     def check(self) -> None:
-        """Check settings against each other; a class with such rules overrides this. Raises SettingError."""
+        """Check settings against each other. Subclasses may override this. Raises SettingError."""
 
     @classmethod
     def invalid(cls, name: str, problem: str) -> SettingError:
@@ -101,7 +101,7 @@ def env_of(cls: type[Settings], name: str) -> str:
 
 
 def from_values(cls: type[S], values: Mapping[str, str | Sequence[str] | None]) -> S:
-    """Parse and check texts by setting name; settings without a text take their defaults. Raises SettingError."""
+    """Parse and check texts by setting name; a setting without text gets its default. Raises SettingError."""
     known: dict[str, Any] = {}
     for declared in settings_of(cls):
         text = values.get(declared.name)

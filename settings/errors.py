@@ -1,10 +1,10 @@
-"""What is wrong with a process's settings, as one line that never repeats a secret value."""
+"""Errors in a process's settings. Each message is one line and never repeats a secret value."""
 
 from __future__ import annotations
 
 
 class ConfigError(ValueError):
-    """The command line, the environment or the settings file cannot be used."""
+    """The command line, the environment or the settings file is invalid."""
 
 
 class SettingError(ConfigError):

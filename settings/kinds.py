@@ -1,4 +1,4 @@
-"""Types of settings: how each is parsed from text and shown in help."""
+"""Types of settings: how to parse each from text, and how to show it in help."""
 
 from __future__ import annotations
 

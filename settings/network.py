@@ -1,4 +1,4 @@
-"""Network addresses in settings: ports, and whether an address is on this machine only."""
+"""Network addresses in settings: ports, and whether only this machine can reach an address."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ MAX_PORT = 65535
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`. Names other than localhost count as reachable from outside."""
+    """Whether only this machine can reach `host`. Names other than localhost count as reachable from outside."""
     if host == "localhost":
         return True
     try:

@@ -1,7 +1,8 @@
-"""What becomes of streams when workers, sockets and clients fail or fall behind: words, seconds, bytes.
+"""Measures words, seconds and bytes when workers, sockets or clients fail or fall behind.
 
-Real gateway and worker processes on loopback, the fake engine for exact words. Every drill of tests/chaos in its long
-form; `python -m bench.gateway --only kill --kills 100` runs one. Writes bench/results/gateway.json.
+Gateway and workers are real processes on loopback; the fake engine's words are exact. These are the drills of
+tests/chaos in their long form. `python -m bench.gateway --only kill --kills 100` runs one. Writes
+bench/results/gateway.json.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=25)
     parser.add_argument("--stops", type=int, default=10)
     parser.add_argument("--cuts", type=int, default=100)
-    parser.add_argument("--away-seconds", type=float, default=10.0, help="longest absence of a cut client")
+    parser.add_argument(
+        "--away-seconds", type=float, default=10.0, help="longest time that a disconnected client stays away"
+    )
     parser.add_argument("--outage-seconds", type=float, default=20.0)
     parser.add_argument("--envoy-kills", type=int, default=5)
     parser.add_argument("--pressure-seconds", type=float, default=12.0, help="length of a phase")
@@ -57,9 +60,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rolling-rounds", type=int, default=1)
     parser.add_argument("--gateway-kills", type=int, default=10)
     parser.add_argument("--talkup-cuts", type=int, default=50)
-    parser.add_argument("--engine-ms", type=int, default=0, help="what a chunk takes the engine under pressure")
+    parser.add_argument(
+        "--engine-ms",
+        type=int,
+        default=0,
+        help="time that the engine takes per chunk in the drills slow, deaf and admission",
+    )
     parser.add_argument("--real-losses", type=int, default=10)
-    parser.add_argument("--real-speed", type=float, default=2.0, help="times real time")
+    parser.add_argument(
+        "--real-speed", type=float, default=2.0, help="speed of the recording in `real`, times real time"
+    )
     parser.add_argument("--corpus", type=Path, help="a folder with manifest.jsonl, for `real`")
     return parser.parse_args()
 

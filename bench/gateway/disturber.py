@@ -1,8 +1,8 @@
-"""Clients that disturb others, in a process of their own, so that only the gateway feels them.
+"""Clients that disturb others, in a separate process, so that only the gateway is affected.
 
-Told what to do by lines on stdin, each answered by one on stdout: `go` begins, `stop` ends every session at once, `end`
-answers with the figures as JSON. Kinds: `slow` (streams that their worker cannot keep up with), `deaf` (clients that
-read nothing), `knock` (clients that find every slot taken, and ask again when they were told to).
+The process reads commands from stdin and answers each with a line on stdout: `go` starts the clients, `stop` ends all
+their sessions at once, `end` prints the figures as JSON. Kinds: `slow` (streams that their worker cannot keep up with),
+`deaf` (clients that read nothing), `knock` (clients that find every slot taken and retry when `retry_after_ms` allows).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SMALL_BUFFER_BYTES = 16_384
 
 
 class Disturbance(Protocol):
-    """One kind. `run` goes on until it is cancelled."""
+    """One kind of disturbance. `run` continues until it is cancelled."""
 
     async def run(self) -> None: ...
 
@@ -43,7 +43,7 @@ class Disturbance(Protocol):
 
 
 class Slow:
-    """Speakers at real time; how far behind they were told to be."""
+    """Speakers in real time; reports the largest `behind_ms` that they received."""
 
     def __init__(self, url: str, http_url: str, clients: int) -> None:
         self._url = url
@@ -63,7 +63,7 @@ class Slow:
             await speaker.speak()
 
     async def calm(self) -> None:
-        """Delete the sessions: their workers drop what they have not come to yet."""
+        """Delete the sessions, so that their workers drop the backlog."""
         for speaker in self._speakers:
             flows = [flow.behind_ms for flow in speaker.heard.flows]
             self._behind_ms = max([self._behind_ms, *flows])
@@ -107,7 +107,7 @@ class Deaf:
 
 
 class Knock:
-    """Clients that ask for a stream; seconds until each refusal, and what else came."""
+    """Clients that ask for a stream; measures the seconds until each refusal, and counts the error codes."""
 
     def __init__(self, port: int, clients: int) -> None:
         self._port = port
@@ -148,7 +148,7 @@ class Knock:
 
 @asynccontextmanager
 async def _connected(port: int, **options: Any) -> AsyncIterator[ClientConnection]:
-    """A bare connection, dropped at the end without a farewell."""
+    """A bare connection, dropped at the end without a close frame."""
     settings: dict[str, Any] = {"additional_headers": _HEADERS, "max_size": None, "compression": None, **options}
     connection = await connect(f"ws://127.0.0.1:{port}/ws", close_timeout=0.2, ping_interval=None, **settings)
     try:
@@ -158,7 +158,7 @@ async def _connected(port: int, **options: Any) -> AsyncIterator[ClientConnectio
 
 
 def _small_socket(port: int) -> socket.socket:
-    """A connection with little room in the kernel, so that the gateway soon notices who does not read."""
+    """A connection with a small kernel buffer, so that the gateway soon notices a client that does not read."""
     made = socket.socket()
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_BUFFER_BYTES)
     made.connect(("127.0.0.1", port))
@@ -166,7 +166,7 @@ def _small_socket(port: int) -> socket.socket:
     return made
 
 
-async def _obey(disturbance: Disturbance) -> None:
+async def _run_commands(disturbance: Disturbance) -> None:
     running: asyncio.Task[None] | None = None
     while (line := (await asyncio.to_thread(sys.stdin.readline)).strip()) in ("go", "stop"):
         if line == "go":
@@ -190,11 +190,13 @@ def main() -> None:
     port, clients = given.ws_port, given.clients
     match given.kind:
         case "slow":
-            asyncio.run(_obey(Slow(f"ws://127.0.0.1:{port}/ws", f"http://127.0.0.1:{given.http_port}", clients)))
+            asyncio.run(
+                _run_commands(Slow(f"ws://127.0.0.1:{port}/ws", f"http://127.0.0.1:{given.http_port}", clients))
+            )
         case "deaf":
-            asyncio.run(_obey(Deaf(port, clients)))
+            asyncio.run(_run_commands(Deaf(port, clients)))
         case _:
-            asyncio.run(_obey(Knock(port, clients)))
+            asyncio.run(_run_commands(Knock(port, clients)))
 
 
 if __name__ == "__main__":

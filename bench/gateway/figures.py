@@ -1,4 +1,4 @@
-"""What the drills of bench/gateway share: figures, and how a process's memory grows."""
+"""Shared by the drills of bench/gateway: figures, and the memory growth of a process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIB = 1024 * 1024
 
 
 def words(heard: Iterable[Heard]) -> Figures:
-    """What was lost and doubled over all streams."""
+    """Words lost and doubled over all streams."""
     every = list(heard)
     losses = [each.losses() for each in every]
     return {
@@ -32,7 +32,7 @@ def rounded(seconds: float) -> float:
 
 
 class Memory:
-    """How much a process grows inside the block, looked at twice a second."""
+    """How much a process grows inside the block, sampled twice per second."""
 
     def __init__(self, program: Program) -> None:
         self._program = program

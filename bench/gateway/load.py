@@ -1,4 +1,4 @@
-"""Very many clients, and very long: everybody comes back, and nothing stays behind."""
+"""Many clients and long runs: every client recovers, and no resources leak."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def storm(arguments: argparse.Namespace) -> Figures:
 
 
 async def restart(arguments: argparse.Namespace) -> Figures:
-    """g. The gateway is killed under as many clients and begun again on its file; 60 of them hold streams."""
+    """g. The gateway of as many clients is killed and restarted on its file; 60 of them hold streams."""
     count = arguments.reconnects
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -82,7 +82,7 @@ async def restart(arguments: argparse.Namespace) -> Figures:
 
 
 async def _until_answered(client: Client) -> None:
-    """Ping until the gateway answers: a session may still be on its way back."""
+    """Ping until the gateway answers, since a session may still be resuming."""
     while True:
         try:
             await client.ping()
@@ -93,7 +93,7 @@ async def _until_answered(client: Client) -> None:
 
 
 async def soak(arguments: argparse.Namespace) -> Figures:
-    """g. Streams come, lose their socket or their worker, and go, for minutes."""
+    """g. For minutes, streams start, lose their socket or their worker, and end."""
     rng = random.Random(4)
     seconds = 60 * arguments.soak_minutes
     samples: list[tuple[float, int]] = []
@@ -130,7 +130,7 @@ async def soak(arguments: argparse.Namespace) -> Figures:
 
 
 async def _until_sessions_are_over(stack: Stack) -> None:
-    """Wait for the end of every session's grace time."""
+    """Wait until the grace time of every session is over."""
     while await metric(stack, "gateway_sessions"):
         await asyncio.sleep(0.2)
 

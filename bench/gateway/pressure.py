@@ -1,8 +1,8 @@
-"""Slow workers, clients that read nothing, clients that find no room: what others beside them feel.
+"""How slow workers, clients that read nothing, and clients that find no free slot affect other clients.
 
-Quiet and disturbed phases take turns in one run, so that both see the same machine; the disturbing clients are a
-process of their own (disturber.py). `floor` is the same ratio between every other quiet phase: what the machine
-moves by itself.
+Quiet and disturbed phases alternate in one run, so that both see the same machine. The disturbing clients run in a
+separate process (disturber.py). `floor` is the same ratio between alternate quiet phases: how much the machine itself
+varies.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from bench.harness.speaker import REAL_TIME, Speaker
 from bench.harness.stack import HOST, ROOT, Stack, child_environment, free_port, running_stack, start
 
 _TURNS = 3
-# After the end of a disturbance nothing is counted for so long, seconds.
-_SETTLE_S = 1.0
+# Seconds after a disturbance in which nothing is counted.
+_PAUSE_S = 1.0
 
 
 class Disturber:
-    """The other process, as the drill sees it."""
+    """Controls the disturbing process."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def tell(self, word: str) -> str:
-        """Say a word and wait for the answer to it."""
+    async def command(self, word: str) -> str:
+        """Send a command and wait for its answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{word}\n".encode())
@@ -44,7 +44,7 @@ class Disturber:
 
 @asynccontextmanager
 async def disturber(kind: str, stack: Stack, clients: int) -> AsyncIterator[Disturber]:
-    """A process that disturbs when told to."""
+    """Start a disturbing process, and kill it at the end of the block."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "bench.gateway.disturber", kind, "--clients", str(clients)),
@@ -65,7 +65,7 @@ async def disturber(kind: str, stack: Stack, clients: int) -> AsyncIterator[Dist
 
 @dataclass
 class Phases:
-    """Latencies (seconds) of the clients beside, phase by phase."""
+    """Latencies (seconds) of the measured clients, by phase."""
 
     quiet: list[list[float]] = field(default_factory=list)
     disturbed: list[list[float]] = field(default_factory=list)
@@ -85,53 +85,53 @@ class Phases:
         }
 
 
-async def take_turns(beside: Sequence[Speaker], other: Disturber, seconds: float) -> Phases:
-    """Quiet and disturbed phases of `seconds` each, in turn."""
+async def alternate(measured: Sequence[Speaker], other: Disturber, seconds: float) -> Phases:
+    """Alternate quiet and disturbed phases of `seconds` each."""
     phases = Phases()
     for _ in range(_TURNS):
-        await asyncio.sleep(_SETTLE_S)
-        phases.quiet.append(await _listen(beside, seconds - _SETTLE_S))
-        await other.tell("go")
-        phases.disturbed.append(await _listen(beside, seconds))
-        await other.tell("stop")
+        await asyncio.sleep(_PAUSE_S)
+        phases.quiet.append(await _listen(measured, seconds - _PAUSE_S))
+        await other.command("go")
+        phases.disturbed.append(await _listen(measured, seconds))
+        await other.command("stop")
     return phases
 
 
-async def _listen(beside: Sequence[Speaker], seconds: float) -> list[float]:
-    for speaker in beside:
+async def _listen(measured: Sequence[Speaker], seconds: float) -> list[float]:
+    for speaker in measured:
         speaker.heard.latencies.clear()
     await asyncio.sleep(seconds)
-    return [latency for speaker in beside for latency in speaker.heard.latencies]
+    return [latency for speaker in measured for latency in speaker.heard.latencies]
 
 
 def _engine(arguments: argparse.Namespace) -> dict[str, str]:
-    """A final for each chunk of real-time speech: many latencies in a short time."""
+    """One final per chunk of real-time speech, for many latencies in a short time."""
     return {"WORKER_WORDS_PER_FINAL": "3", "WORKER_DELAY_MS": str(arguments.engine_ms)}
 
 
-def _beside(stack: Stack, count: int) -> list[Speaker]:
+def _speakers(stack: Stack, count: int) -> list[Speaker]:
     return [Speaker(stack.ws_url, seed, pace=REAL_TIME) for seed in range(count)]
 
 
 async def slow(arguments: argparse.Namespace) -> Figures:
-    """e. Four streams on a worker at 0.3 times real time; four clients beside them, on a worker of their own."""
+    """e. Four streams on a worker at 0.3 times real time; four measured clients on another worker."""
     ports = [free_port(), free_port()]
     targets = {"GATEWAY_STT_WORKERS": ",".join(f"{HOST}:{port}" for port in ports)}
     fast = {"WORKER_SLOTS": "4", **_engine(arguments)}
     late = {"WORKER_PORT": str(ports[1]), "WORKER_SLOTS": "4", "WORKER_SLOW_FACTOR": "3.33"}
     with running_stack(worker_ports=ports[:1], worker_settings=fast, gateway_settings=targets) as stack:
-        beside = _beside(stack, 4)
-        async with speaking(beside) as tasks, disturber("slow", stack, 4) as other:
+        measured = _speakers(stack, 4)
+        async with speaking(measured) as tasks, disturber("slow", stack, 4) as other:
             worker = start("slow", ("-m", "workers", "fake"), late, stack.folder)
             try:
-                await _until_workers(beside[0], 2)
+                await _until_workers(measured[0], 2)
                 async with Memory(stack.gateway) as memory:
-                    phases = await take_turns(beside, other, arguments.pressure_seconds)
-                told = json.loads(await other.tell("end"))
+                    phases = await alternate(measured, other, arguments.pressure_seconds)
+                results = json.loads(await other.command("end"))
             finally:
                 worker.stop()
         return {
-            **told,
+            **results,
             "gateway_growth_mib": memory.growth_mib,
             **words(task.result() for task in tasks),
             **phases.figures(),
@@ -139,18 +139,18 @@ async def slow(arguments: argparse.Namespace) -> Figures:
 
 
 async def deaf(arguments: argparse.Namespace) -> Figures:
-    """e. Four clients that read nothing until they are closed at the bound, and come again; four beside them."""
+    """e. Four clients that read nothing until the bound closes them, and reconnect; four measured clients."""
     bound = 1 * MIB
     bounds = {"GATEWAY_OUTBOX_BYTES": str(bound)}
     with running_stack(worker_settings=_engine(arguments), gateway_settings=bounds) as stack:
-        beside = _beside(stack, 4)
-        async with speaking(beside) as tasks, disturber("deaf", stack, 4) as other:
+        measured = _speakers(stack, 4)
+        async with speaking(measured) as tasks, disturber("deaf", stack, 4) as other:
             async with Memory(stack.gateway) as memory:
-                phases = await take_turns(beside, other, arguments.pressure_seconds)
+                phases = await alternate(measured, other, arguments.pressure_seconds)
             closed = await metric(stack, "gateway_outbox_overflows_total")
-            told = json.loads(await other.tell("end"))
+            results = json.loads(await other.command("end"))
         return {
-            **told,
+            **results,
             "closed_at_the_bound": closed,
             "bound_mib": bound / MIB,
             "gateway_growth_mib": memory.growth_mib,
@@ -163,13 +163,13 @@ async def admission(arguments: argparse.Namespace) -> Figures:
     """f. 16 streams on 16 slots; 64 more clients connect and retry as often as the answers allow."""
     settings = {"WORKER_SLOTS": "8", **_engine(arguments)}
     with running_stack(workers=2, worker_settings=settings) as stack:
-        beside = _beside(stack, 16)
-        async with speaking(beside) as tasks, disturber("knock", stack, 64) as other:
-            phases = await take_turns(beside, other, arguments.pressure_seconds)
-            told: dict[str, Any] = json.loads(await other.tell("end"))
-        seconds = told.pop("refusal_seconds")
+        measured = _speakers(stack, 16)
+        async with speaking(measured) as tasks, disturber("knock", stack, 64) as other:
+            phases = await alternate(measured, other, arguments.pressure_seconds)
+            results: dict[str, Any] = json.loads(await other.command("end"))
+        seconds = results.pop("refusal_seconds")
         return {
-            **told,
+            **results,
             "refusal_p50_ms": round(1000 * percentile(seconds, 0.5), 1),
             "refusal_p95_ms": round(1000 * percentile(seconds, 0.95), 1),
             "refusal_max_ms": round(1000 * max(seconds), 1),

@@ -1,4 +1,4 @@
-"""The serving worker killed or stopped under the real model: word errors of one long recording, disturbed or not."""
+"""Word errors of one long recording with the real model, undisturbed and while the serving worker is lost."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SLOTS = "8"
 
 @dataclass
 class Reader:
-    """Sends the recording, again and again, and keeps what comes back."""
+    """Sends the recording repeatedly and keeps the results."""
 
     stack: Stack
     clip: Clip
@@ -39,7 +39,7 @@ class Reader:
     ids_in_order: bool = True
 
     async def read(self) -> None:
-        """Whole passes until `enough`; one at least."""
+        """Make whole passes until `enough` is set, at least one."""
         while not self.passes or not self.enough.is_set():
             text = await self._one_pass()
             self.passes.append(word_errors(self.clip.text, text, self.clip.language))
@@ -79,7 +79,7 @@ async def real(arguments: argparse.Namespace) -> Figures:
     """a. The serving worker is lost repeatedly, with the real model; the same recording undisturbed for comparison."""
     [clip, *_] = load(arguments.corpus or OWN_CLIPS, "long-speech", "en") or load(OWN_CLIPS, "speech", "en")
     with ExitStack() as exits:
-        # Starting blocks: all are there before the first word.
+        # All streams are open before the first word.
         stacks = [exits.enter_context(_stack(workers)) for workers in (1, 2, 2)]
         readers = [Reader(stack, clip, arguments.real_speed) for stack in stacks]
         readers[0].enough.set()
@@ -139,7 +139,7 @@ async def _lose(how: str, stack: Stack, reader: Reader) -> float:
 
 
 async def _eventually_serving(stack: Stack) -> None:
-    """Until every worker is counted as serving."""
+    """Wait until every worker counts as serving."""
     async with Client(stack.ws_url, key=KEY) as client:
         while (await client.status()).data["services"][0]["workers_serving"] < len(stack.worker_ports):
             await asyncio.sleep(0.2)

@@ -1,7 +1,7 @@
-"""TalkUp's web app as it is: it reconnects with a restarted recorder and never sends twice.
+"""TalkUp's unchanged web app: it reconnects with a restarted recorder and never resends.
 
-What had not left its socket is lost with it: nobody has it any more. So the words expected are those of what arrived,
-which is a beginning of each recording, with the stale chunk that comes first on the next socket behind it.
+Whatever had not left the old socket is lost with it. So the drill expects the words of what arrived: the beginning of
+each recording, followed by the stale chunk that arrives first on the next socket.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _STALE = ("none", "next_chunk", "late_blob")
 
 @dataclass
 class Call:
-    """One interview: what was recorded, and what the page was told."""
+    """One interview: what was recorded, and what the page received."""
 
     rng: random.Random
     recordings: list[list[bytes]] = field(default_factory=list)
@@ -47,11 +47,11 @@ class Call:
         head = _HEADER if header else b""
         return head + self.rng.randbytes(_CHUNK_BYTES - len(head))
 
-    def take(self, message: dict[str, Any]) -> None:
+    def handle(self, message: dict[str, Any]) -> None:
         data = message["data"]
         match message["type"]:
             case "transcript_update" if data["is_final"]:
-                # A final may come again on a new socket: the page shows it in the place of the first.
+                # A new socket may repeat a final: the page replaces the first one.
                 self.doubled += self.finals.get(data["segment_id"], data["text"]) != data["text"]
                 self.finals[data["segment_id"]] = data["text"]
             case "error":
@@ -78,7 +78,7 @@ async def talkup(arguments: argparse.Namespace) -> Figures:
 
 
 async def _interview(stack: Stack, seed: int, cuts: int) -> tuple[Call, list[str]]:
-    """A call with this many cuts, and the words that were kept."""
+    """Make a call with this many cuts; return it with the words of the transcript."""
     call = Call(random.Random(seed))
     minted = await asyncio.to_thread(_post, f"{stack.http_url}/v1/sessions")
     async with fault_proxy(stack.ws_port) as proxy:
@@ -119,7 +119,7 @@ async def _socket(
 
 
 def _stale(call: Call, slices: list[bytes]) -> list[tuple[int, bytes]]:
-    """What of the old recording may come first on the new socket, and under which number."""
+    """Chunks of the old recording that may arrive first on the new socket, with their sequence numbers."""
     kind = call.rng.choice(_STALE)
     if kind == "none":
         return []
@@ -130,7 +130,7 @@ def _stale(call: Call, slices: list[bytes]) -> list[tuple[int, bytes]]:
 async def _listen(call: Call, connection: ClientConnection) -> None:
     try:
         async for message in connection:
-            call.take(json.loads(message))
+            call.handle(json.loads(message))
     except ConnectionClosed:
         return
 
@@ -177,7 +177,7 @@ def _seen(call: Call) -> list[str]:
 
 
 def _words_lost(call: Call, kept: list[str]) -> int:
-    """Words of finals that the page was shown and that are not in the transcript in their order."""
+    """The number of words that the page showed as final but the transcript lacks, or has in another order."""
     rest = iter(kept)
     return sum(word not in rest for word in _seen(call))
 

@@ -1,1 +1,1 @@
-"""Real stacks to start, hurt and measure: what benches and tests share."""
+"""Starts real stacks, injects faults and measures; shared by benchmarks and tests."""

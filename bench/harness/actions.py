@@ -1,6 +1,6 @@
-"""Drills: what is done to a running stack, and what is measured meanwhile. The tests and bench/gateway share them.
+"""Drills: faults in a running stack, and what is measured meanwhile. Tests and bench/gateway share them.
 
-A drill returns seconds and counts; what must hold is asserted by the caller through `Heard.check`.
+A drill returns seconds and counts; callers assert correctness with `Heard.check`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ PATIENCE_S = 45.0
 
 
 def percentile(values: Iterable[float], share: float) -> float:
-    """The nearest-rank percentile; NaN of nothing."""
+    """The nearest-rank percentile; NaN if there are no values."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
 
 
 async def eventually(what: str, condition: Callable[[], object]) -> None:
-    """Look again and again until `condition` holds. Raises AssertionError naming `what` after a while."""
+    """Poll until `condition` holds. Raises AssertionError naming `what` after a while."""
     try:
         async with asyncio.timeout(PATIENCE_S):
             while not condition():
@@ -43,7 +43,7 @@ async def eventually(what: str, condition: Callable[[], object]) -> None:
 
 
 async def describe(port: int) -> worker_service_pb2.DescribeResponse:
-    """A worker's own account of itself. Raises grpc.aio.AioRpcError where nobody listens."""
+    """The worker's answer to `Describe`. Raises grpc.aio.AioRpcError if nothing listens there."""
     async with grpc.aio.insecure_channel(f"{HOST}:{port}") as channel:
         stub = worker_service_pb2_grpc.WorkerServiceStub(channel)
         request = worker_service_pb2.DescribeRequest()
@@ -65,7 +65,7 @@ async def loads(stack: Stack) -> list[int]:
 
 
 async def settled_loads(stack: Stack, streams: int) -> list[int]:
-    """Streams on each speech worker, once these are all: one that stood still counts streams that have long left it."""
+    """Streams on each speech worker, once they add up to `streams`: a worker that was stopped counts old ones."""
     async with asyncio.timeout(PATIENCE_S):
         while sum(served := await loads(stack)) != streams:
             await asyncio.sleep(POLL_S)
@@ -96,7 +96,7 @@ async def until_serving(stack: Stack, speaker: Speaker, count: int) -> None:
 
 @asynccontextmanager
 async def speaking(speakers: Sequence[Speaker], chunks: int | None = None) -> AsyncIterator[list[asyncio.Task[Heard]]]:
-    """All speak inside the block; at its end they have said enough, and are heard out."""
+    """Run speakers inside the block; at its end they stop speaking, and their last words are awaited."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(speaker.speak(chunks)) for speaker in speakers]
         await asyncio.gather(*(_spoken(speaker, task) for speaker, task in zip(speakers, tasks, strict=True)))
@@ -106,7 +106,7 @@ async def speaking(speakers: Sequence[Speaker], chunks: int | None = None) -> As
 
 
 async def _spoken(speaker: Speaker, task: asyncio.Task[Heard]) -> None:
-    """The speaker has begun, or failed to."""
+    """Wait until the speaker has started, or failed to."""
     begun = asyncio.create_task(speaker.speaking.wait())
     await asyncio.wait({begun, task}, return_when=asyncio.FIRST_COMPLETED)
     begun.cancel()
@@ -114,16 +114,16 @@ async def _spoken(speaker: Speaker, task: asyncio.Task[Heard]) -> None:
 
 @dataclass
 class Losses:
-    """Rounds in which a worker was lost; seconds until its streams had final text again."""
+    """Rounds in which a worker was lost, and seconds until its streams had final text again."""
 
     rounds: int = 0
     recoveries: list[float] = field(default_factory=list)
 
 
 async def lose_workers(stack: Stack, speakers: Sequence[Speaker], *, how: str, rounds: int, seed: int) -> Losses:
-    """Kill (`how` "kill") or stop ("stop") the worker that serves most, at random moments, again and again.
+    """Repeatedly kill (`how` "kill") or stop ("stop") the worker with the most streams, at random moments.
 
-    Every stream has text first: one whose worker is lost before it took the stream finds another without a word.
+    It waits until every stream has text: the gateway silently replaces a worker lost before it accepts one.
     """
     rng = random.Random(seed)
     losses = Losses()
@@ -155,7 +155,7 @@ async def lose_workers(stack: Stack, speakers: Sequence[Speaker], *, how: str, r
 
 
 async def _moved(speakers: Sequence[Speaker], before: list[int], count: int) -> list[Speaker]:
-    """The `count` speakers whose streams go on with another worker, once they do."""
+    """Wait until `count` streams have moved to another worker; return their speakers."""
 
     def found() -> list[Speaker]:
         return [s for s, had in zip(speakers, before, strict=True) if len(s.heard.failovers) > had]
@@ -170,7 +170,7 @@ async def _moved(speakers: Sequence[Speaker], before: list[int], count: int) -> 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What a process holds: descriptors, threads, resident memory (bytes)."""
+    """Resources of a process: descriptors, threads, resident memory (bytes)."""
 
     descriptors: int
     threads: int
@@ -184,5 +184,5 @@ def footprint(program: Program) -> Footprint:
 
 
 async def probe_latency(url: str, seed: int, chunks: int) -> Heard:
-    """An undisturbed stream at real-time pace beside whatever else goes on; its latencies tell."""
+    """Run one normal stream in real time during a drill, for its latencies."""
     return await Speaker(url, seed, pace=Pace(1600, 0.05)).speak(chunks)

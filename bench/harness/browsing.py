@@ -1,4 +1,4 @@
-"""A real Chromium for the tests beside: with a WAV as its microphone, and nobody to talk to but this machine."""
+"""A real Chromium for tests and benchmarks: its microphone plays a WAV file, and it reaches only this machine."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _HEADER_BYTES = 8
 
 
 def chromium() -> str:
-    """The browser's path: its absence is a failure, never a skip."""
+    """The browser's path. If there is none, the test fails; it is never skipped."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     assert path, "chromium is not installed: make test installs it, or apt-get install chromium"
     return path
 
 
 def write_wav(path: Path, samples: bytes, rate: int = RATE) -> None:
-    """16-bit mono."""
+    """Write 16-bit mono samples."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -47,19 +47,19 @@ def write_wav(path: Path, samples: bytes, rate: int = RATE) -> None:
 
 
 def write_samples(path: Path, samples: NDArray[np.float32], rate: int, *, silence_s: float) -> None:
-    """Samples between -1 and 1 as the fake microphone, with silence after them."""
+    """Write samples between -1 and 1 for the fake microphone, followed by silence."""
     whole = np.concatenate([samples, np.zeros(round(silence_s * rate), np.float32)])
     write_wav(path, (np.clip(whole, -1, 1) * 32_767).astype("<i2").tobytes(), rate)
 
 
 def write_tone(path: Path, seconds: int = 4) -> None:
-    """A wavering tone, as the fake microphone."""
+    """Write a wavering tone for the fake microphone."""
     samples = (int(9000 * math.sin(i * (0.03 + 0.01 * math.sin(i / 9000)))) for i in range(RATE * seconds))
     write_wav(path, b"".join(struct.pack("<h", sample) for sample in samples))
 
 
 def write_speech(path: Path, recording: Path, silence_s: float = 3.0) -> float:
-    """A recording as the fake microphone, with silence after it; returns its length in seconds."""
+    """Write a recording for the fake microphone, followed by silence; return its length in seconds."""
     pcm = io.BytesIO()
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
     with av.open(str(recording)) as container:
@@ -72,7 +72,7 @@ def write_speech(path: Path, recording: Path, silence_s: float = 3.0) -> float:
 
 
 def write_camera(path: Path, pictures: Sequence[NDArray[np.uint8]], fps: int) -> None:
-    """RGB pictures of one size with even sides as the fake camera, which begins again at the end."""
+    """Write RGB pictures, all of one size with even sides, for the fake camera, which repeats them."""
     height, width, _ = pictures[0].shape
     with path.open("wb") as file:
         file.write(f"YUV4MPEG2 W{width} H{height} F{fps}:1 Ip A1:1 C420jpeg\n".encode())
@@ -83,7 +83,7 @@ def write_camera(path: Path, pictures: Sequence[NDArray[np.uint8]], fps: int) ->
 
 @dataclass
 class Visit:
-    """A page in the browser, and what it did."""
+    """A page in the browser, with a record of what it did."""
 
     page: Page
     base_url: str
@@ -97,10 +97,10 @@ class Visit:
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def watch(self) -> None:
-        """Take note of requests, faults and media frames."""
+        """Record requests, errors and media frames."""
         self.page.on("request", self._note_request)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.on("console", self._hear)
+        self.page.on("console", self._note_console)
         self.page.on("websocket", self._watch_socket)
 
     def audio(self, handle: int = 1) -> bytes:
@@ -110,14 +110,14 @@ class Visit:
         return b"".join(chunks[number] for number in sorted(chunks))
 
     async def when(self, happened: Callable[[], bool], patience_s: float = PATIENCE_MS / 1000) -> None:
-        """Wait until a condition holds, looked at after each frame of the socket and each word on the console."""
+        """Wait until a condition holds; it is checked after each socket frame and each console message."""
         async with asyncio.timeout(patience_s):
             while not happened():
                 self._news.clear()
                 await self._news.wait()
 
     async def until_spoken(self, seconds: float) -> None:
-        """Wait until the page has sent so much of its microphone, as PCM at 16 kHz."""
+        """Wait until the page has sent this many seconds of its microphone, as PCM at 16 kHz."""
         wanted = 2 * SPEECH_RATE * seconds
         sent = self.chunks.setdefault(1, {})
         await self.when(lambda: sum(map(len, sent.values())) >= wanted, seconds + PATIENCE_MS / 1000)
@@ -128,7 +128,7 @@ class Visit:
         return [result["frame"]["face_count"] for result in results if result["frame"]]
 
     def outside(self) -> list[str]:
-        """Requests to anywhere but the gateway's own page."""
+        """Requests to anything but the gateway."""
         own = (self.base_url, "blob:", "data:")
         return [request.url for request in self.requests if not request.url.startswith(own)]
 
@@ -144,7 +144,7 @@ class Visit:
     async def until_state(self, state: str) -> None:
         await self.until("state => document.getElementById('connection').dataset.state === state", state)
 
-    def _hear(self, message: ConsoleMessage) -> None:
+    def _note_console(self, message: ConsoleMessage) -> None:
         (self.problems if message.type == "error" else self.said).append(message.text)
         self._news.set()
 
@@ -162,7 +162,7 @@ class Visit:
         self._news.set()
         try:
             checked(message)
-        except AssertionError as fault:  # raised in a callback, it would be lost
+        except AssertionError as fault:  # an exception in a callback would be lost
             self.problems.append(str(fault))
 
     def _watch_frame(self, frame: str | bytes) -> None:
@@ -180,7 +180,7 @@ class Visit:
 async def visiting(
     url: str, microphone: Path, *, once: bool = False, camera: Path | None = None, script: str = "", **options: Any
 ) -> AsyncIterator[Visit]:
-    """Open a page; `once`: the microphone is silent after the end of its file, else it begins again.
+    """Open a page. The microphone repeats its file; with `once` it is silent after the end.
 
     `camera` is a Y4M file; without it the camera shows Chromium's test picture. `script` runs before the page's own.
     """

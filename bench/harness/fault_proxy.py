@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that misbehaves on demand: late, slow, black hole, reset, half-open."""
+"""A TCP proxy on loopback that injects faults on demand: delay, low bandwidth, black hole, reset, half-open."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager
 HOST = "127.0.0.1"
 _READ_BYTES = 16 * 1024
 _BACKLOG = 4096
-# SO_LINGER on with no time to linger: closing sends RST (socket(7)).
+# With SO_LINGER on and a timeout of 0, closing sends RST (socket(7)).
 _RESET = struct.pack("ii", 1, 0)
 
 
 class _Link:
-    """One client's connection and the one made for it."""
+    """A client's connection and its connection to the target."""
 
     def __init__(self, near: asyncio.StreamWriter, far: asyncio.StreamWriter) -> None:
         self.near = near
@@ -34,7 +34,7 @@ class _Link:
 class FaultProxy:
     """Passes bytes between its own port and `target_port`; faults can be set at any moment.
 
-    `delay_s` is waited before each piece is passed on; `bytes_per_second` bounds each direction, None is no bound.
+    `delay_s` delays each piece; `bytes_per_second` bounds each direction (None: no bound).
     """
 
     def __init__(self, target_port: int) -> None:
@@ -52,7 +52,7 @@ class FaultProxy:
 
     @property
     def connections(self) -> int:
-        """Connections passed on now."""
+        """The number of open connections."""
         return len(self._links)
 
     async def start(self) -> None:
@@ -69,27 +69,27 @@ class FaultProxy:
         await self._server.wait_closed()
 
     def black_hole(self) -> None:
-        """From now on nothing is passed in either direction; connections stay, new ones are accepted."""
+        """Pass nothing in either direction from now on; connections stay open, and new ones are accepted."""
         self._open.clear()
 
     def refuse(self) -> None:
-        """From now on new connections are reset at once."""
+        """Reset new connections at once from now on."""
         self._refusing = True
 
     def heal(self) -> None:
-        """Pass everything again, what was held back too."""
+        """Pass everything again, including what was held back."""
         self.delay_s, self.bytes_per_second, self._refusing = 0.0, None, False
         self._open.set()
 
     def reset(self) -> int:
-        """Reset every connection on both sides; how many there were."""
+        """Reset every connection on both sides; return how many there were."""
         links, self._links = self._links, set()
         for link in links:
             link.reset()
         return len(links)
 
     def half_open(self) -> int:
-        """The far side is gone and the near one is not told: its bytes go nowhere; how many there were."""
+        """Close the far sides without telling the clients, whose bytes are then dropped; return how many there were."""
         for link in self._links:
             link.deaf = True
             link.far.transport.abort()
@@ -127,7 +127,7 @@ class FaultProxy:
             far.close()
 
     async def _pass(self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One direction, until its source ends or the link is broken by `reset`."""
+        """Pass one direction until its source ends or `reset` breaks the link."""
         try:
             while data := await reader.read(_READ_BYTES):
                 await self._open.wait()

@@ -1,4 +1,4 @@
-"""The manifest's clips, and the ways in which their bytes reach a gateway."""
+"""The manifest's clips, and the ways to cut their bytes into chunks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OTHERS = BasicTextNormalizer()
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A file, the MIME type that it is declared with, and what is said in it where that is known."""
+    """A file, its declared MIME type, and its text if known."""
 
     path: Path
     mime: str
@@ -61,7 +61,7 @@ def clips(folder: Path, kind: str) -> list[Clip]:
 
 
 def recordings(folder: Path) -> list[Clip]:
-    """The recordings of Chromium, declared with the type that the recorder was asked for."""
+    """The recordings of Chromium, with the MIME type that was requested from the recorder."""
     where, found = folder / "chromium-mediarecorder", []
     said = (where / "say.txt").read_text(encoding="utf-8")
     for name in RECORDINGS:
@@ -72,7 +72,7 @@ def recordings(folder: Path) -> list[Clip]:
 
 
 def opus_packets(data: bytes) -> list[bytes]:
-    """The packets of a .pkts file: big-endian lengths of 16 bits before each."""
+    """The packets of a .pkts file; each follows its length (16 bits, big-endian)."""
     packets, at = [], 0
     while at < len(data):
         (size,) = struct.unpack_from(">H", data, at)
@@ -82,7 +82,7 @@ def opus_packets(data: bytes) -> list[bytes]:
 
 
 def slices(path: Path, seconds: float | None) -> list[bytes]:
-    """The clip in its recorded slices of 100 ms, or in as many equal parts as it has of these."""
+    """The clip in its recorded slices of 100 ms, or in the same number of equal parts."""
     data = path.read_bytes()
     if path.suffix == ".pkts":
         return opus_packets(data)

@@ -1,4 +1,4 @@
-"""A real Redis on a free port of loopback, in a folder of its own."""
+"""A real Redis on a free loopback port, in its own folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PAUSE_S = 0.025
 
 @contextmanager
 def running_redis(folder: Path) -> Iterator[str]:
-    """The URL of a server that lives as long as the block. Raises StackError where none is installed."""
+    """The URL of a server that runs inside the block. Raises StackError if no server is installed."""
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
         raise StackError("no redis-server or valkey-server on this machine: make test installs one")

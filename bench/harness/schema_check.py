@@ -1,4 +1,4 @@
-"""Holds every message that a test receives against the published JSON Schema, closed: a field not in it is a fault."""
+"""Checks every message that a test receives against the published JSON Schema; undocumented fields are errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.schemas import schema
 
 
 def closed(document: dict[str, Any]) -> dict[str, Any]:
-    """The same schema with no room for undocumented fields."""
+    """The same schema, without undocumented fields allowed."""
     document = deepcopy(document)
     for definition in document["$defs"].values():
         if "properties" in definition:
@@ -54,7 +54,7 @@ def spoken(type_name: str, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _completed(part: dict[str, Any], value: Any, definitions: dict[str, Any]) -> Any:
-    """`value` with the required fields that it lacks, at any depth."""
+    """`value` with its missing required fields added, at any depth."""
     part = _resolved(part, definitions)
     if isinstance(value, list) and "items" in part:
         return [_completed(part["items"], item, definitions) for item in value]
@@ -69,7 +69,7 @@ def _completed(part: dict[str, Any], value: Any, definitions: dict[str, Any]) ->
 
 
 def _empty(part: dict[str, Any], definitions: dict[str, Any]) -> Any:
-    """The least value that a part of a schema allows."""
+    """The smallest value that a part of a schema allows."""
     part = _resolved(part, definitions)
     if "enum" in part:
         return part["enum"][0]
@@ -97,14 +97,14 @@ def _resolved(part: dict[str, Any], definitions: dict[str, Any]) -> dict[str, An
 
 
 class Ledger:
-    """Holds every message against the specification as it comes in: against the classes that the schemas are made of
-    each one, against the schemas themselves each of a new shape."""
+    """Checks every message against the specification as it arrives: each one against the classes that generate the
+    schemas, and each new structure against the schemas themselves."""
 
     def __init__(self) -> None:
         self.faults: list[str] = []
 
     def enter(self, text: str) -> None:
-        """Note what is wrong with a server message."""
+        """Check a server message and record any error."""
         try:
             msgspec.json.decode(text, type=ServerMessage)
             message = json.loads(text)
@@ -120,7 +120,7 @@ _KNOWN: set[object] = set()
 
 
 def _shape(value: Any) -> object:
-    """What a message is made of: types and names, the kinds of a list's items, not its length."""
+    """The structure of a message: types, field names and the kinds of list items, but not the length of lists."""
     match value:
         case dict():
             kind = value.get("type")
@@ -132,7 +132,7 @@ def _shape(value: Any) -> object:
 
 
 def checked(message: dict[str, Any]) -> dict[str, Any]:
-    """The message itself, once it is what the specification says. Raises AssertionError with the faults."""
+    """Return the message if it conforms to the specification. Raises AssertionError with the errors."""
     validator = _validators().get(message.get("type", ""))
     assert validator is not None, f"no schema for {message.get('type')!r}"
     faults = [f"{error.json_path}: {error.message}" for error in validator.iter_errors(message)]

@@ -1,7 +1,7 @@
-"""A client that speaks known bytes and keeps what it hears: the words tell of every byte lost or doubled.
+"""A client that sends known bytes and keeps the results: the words show every byte that is lost or doubled.
 
-Speakers use the Python client as any program does. `Heard.check` states what holds in every scenario: each word once,
-in order, segment ids without a hole, and books that agree.
+Speakers use the Python client as any program does. `Heard.check` states what holds in every scenario: each word once
+and in order, segment ids without gaps, and consistent totals.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FORMAT = "audio/pcm;rate=16000"
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How a speaker speaks: bytes per chunk, seconds between two chunks."""
+    """The pace of a speaker: bytes per chunk, seconds between chunks."""
 
     chunk_bytes: int = 1600
     interval_s: float = 0.02
@@ -37,7 +37,7 @@ REAL_TIME = Pace(3200, 0.1)
 
 @dataclass
 class Heard:
-    """What one stream brought. Times are seconds of `time.monotonic`."""
+    """The results of one stream. Times are seconds of `time.monotonic`."""
 
     payload: bytearray = field(default_factory=bytearray)
     chunks: int = 0
@@ -47,7 +47,7 @@ class Heard:
     notices: list[Notice] = field(default_factory=list)
     errors: list[TalkupError] = field(default_factory=list)
     ended: StreamEnded | None = None
-    # Seconds from a chunk that completed a final's last word to that final.
+    # Seconds from the chunk that completes a final's last word to that final.
     latencies: list[float] = field(default_factory=list)
     sent_at: list[tuple[int, float]] = field(default_factory=list)
 
@@ -64,11 +64,11 @@ class Heard:
         return lost, doubled
 
     def first_final_after(self, moment: float) -> float | None:
-        """When the first final after a moment came."""
+        """When the first final after a moment arrived."""
         return next((at for at, _ in self.finals if at > moment), None)
 
     def check(self, expected: list[str] | None = None) -> None:
-        """Nothing lost, nothing doubled, in order, told as it was. Raises AssertionError."""
+        """Check that no word is lost, doubled or out of order, and that the totals agree. Raises AssertionError."""
         assert [(error.code, error.message) for error in self.errors] == []
         assert self.words == (expected_words(bytes(self.payload)) if expected is None else expected)
         assert [final.segment_id for _, final in self.finals] == list(range(1, len(self.finals) + 1))
@@ -76,7 +76,7 @@ class Heard:
         assert self.ended.text.split() == self.words
         totals = self.ended.totals
         assert totals["chunks"] == self.chunks
-        # A `flow` on its way to a socket that breaks is not repeated.
+        # A `flow` that is lost with the socket is not repeated.
         assert totals["failovers"] >= len(self.failovers)
         if expected is None:
             assert self.notices == []
@@ -97,9 +97,9 @@ class Speaker:
         self._changed = asyncio.Event()
 
     async def speak(self, chunks: int | None = None) -> Heard:
-        """Speak `chunks` chunks, or until `enough` is set; then end, and hear everything out.
+        """Speak `chunks` chunks, or until `enough` is set; then end and wait for the last words.
 
-        A stream that is not accepted ends here, with that error heard.
+        If the stream is refused, return with the error in `heard`.
         """
         try:
             return await self._speak(chunks)
@@ -128,7 +128,7 @@ class Speaker:
         return self.heard
 
     async def until_final_after(self, moment: float) -> float:
-        """Wait for a final that came after a moment; when it came."""
+        """Wait for a final after a moment; return when it arrived."""
         while (at := self.heard.first_final_after(moment)) is None:
             assert self.heard.ended is None, self.heard.errors
             self._changed.clear()
@@ -145,7 +145,7 @@ class Speaker:
             await self._changed.wait()
 
     async def until_flow(self) -> Flow:
-        """Wait for the report of how far behind the stream is."""
+        """Wait for a `flow` that says how far behind the stream is."""
         while True:
             for flow in self.heard.flows:
                 if flow.behind_ms:
@@ -163,10 +163,10 @@ class Speaker:
             except TalkupError as error:
                 self.heard.errors.append(error)
             else:
-                self._take(event, time.monotonic())
+                self._record(event, time.monotonic())
             self._changed.set()
 
-    def _take(self, event: StreamEvent, now: float) -> None:
+    def _record(self, event: StreamEvent, now: float) -> None:
         match event:
             case TranscriptUpdate(is_final=True):
                 self.heard.finals.append((now, event))
@@ -181,7 +181,7 @@ class Speaker:
                 self.heard.ended = event
 
     def _note_latency(self, final: TranscriptUpdate, now: float) -> None:
-        """A final of the fake engine is due when the chunk that holds its last byte has gone out."""
+        """The fake engine can make a final once the chunk with its last byte has been sent."""
         covered = final.end_ms * 32
         sent = self.heard.sent_at
         while sent and sent[0][0] < covered:

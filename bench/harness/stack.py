@@ -1,4 +1,4 @@
-"""The real processes on free ports of loopback: fake workers, gateway. For every end-to-end and browser test.
+"""Starts the real processes on free loopback ports: fake workers and a gateway. For all end-to-end and browser tests.
 
 with running_stack() as stack:
     stack.ws_url, stack.http_url, stack.key
@@ -29,18 +29,18 @@ STOP_TIMEOUT_S = 12.0
 
 
 class StackError(AssertionError):
-    """A process ended or did not get ready; the message holds the end of its log."""
+    """A process ended or did not become ready; the message contains the end of its log."""
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """A port that is free now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
 def child_environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without anybody's own GATEWAY_* and WORKER_* settings, plus `settings`."""
+    """This process's environment without the user's GATEWAY_* and WORKER_* settings, plus `settings`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "WORKER_"))}
     paths = [str(ROOT), str(ROOT / "generated"), str(ROOT / "clients" / "python")]
     if cache := os.environ.get("WORKER_MODEL_CACHE"):
@@ -50,7 +50,7 @@ def child_environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass
 class Program:
-    """A running `python -m …`; `log` is the file that holds what it says."""
+    """A running `python -m …`; `log` is the file with its output."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -65,20 +65,20 @@ class Program:
         self.process.send_signal(number)
 
     def kill(self) -> None:
-        """SIGKILL, and wait for the end."""
+        """Send SIGKILL and wait for the end."""
         self.process.kill()
         self.process.wait()
 
     def freeze(self) -> None:
-        """SIGSTOP: the process stands still, its sockets stay open."""
+        """Send SIGSTOP: the process freezes, its sockets stay open."""
         self.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """SIGCONT."""
+        """Send SIGCONT."""
         self.signal(signal.SIGCONT)
 
     def stop(self) -> int:
-        """SIGTERM, then SIGKILL; the exit status."""
+        """Send SIGTERM, then SIGKILL; return the exit status."""
         if self.process.poll() is None:
             self.process.terminate()
             self.thaw()
@@ -92,7 +92,7 @@ class Program:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     def wait_for_log(self, text: str) -> None:
-        """Block until the log holds `text`. Raises StackError when the process ends before, or after a minute."""
+        """Block until the log contains `text`. Raises StackError when the process ends first, or after a minute."""
         pause = threading.Event()
         for _ in range(int(READY_TIMEOUT_S / POLL_S)):
             if text in self.log_text():
@@ -118,11 +118,11 @@ class Stack:
     worker_ports: list[int]
     key: str = KEY
     folder: Path = field(default_factory=Path)
-    # Starts a speech worker: (name, port) -> the process, which the stack stops at its end.
+    # Starts a speech worker: (name, port) -> the process; the stack stops it at the end.
     start_worker: Callable[[str, int], Program] | None = None
 
     def restart_worker(self, index: int) -> Program:
-        """Start speech worker `index` again on its port, after its end. Does not wait for it to serve."""
+        """Restart speech worker `index` on its port after it has ended. Does not wait until it serves."""
         assert self.start_worker is not None
         self.workers[index] = self.start_worker(f"stt-{index + 1}", self.worker_ports[index])
         return self.workers[index]
@@ -157,7 +157,7 @@ def start(name: str, arguments: Sequence[str], settings: Mapping[str, str], fold
 
 
 def wait_until_ready(program: Program, http_port: int, others: Sequence[Program] = ()) -> None:
-    """Wait for 200 from /readyz. Raises StackError when a process ends before, or after a minute."""
+    """Wait for 200 from /readyz. Raises StackError when a process ends first, or after a minute."""
     pause = threading.Event()
     for _ in range(int(READY_TIMEOUT_S / POLL_S)):
         for each in (program, *others):
@@ -182,9 +182,9 @@ def running_stack(
     folder: Path | None = None,
     worker_ports: Sequence[int] = (),
 ) -> Iterator[Stack]:
-    """Speech workers (`python -m workers WORKER_ARGUMENTS`), with `vision` a vision worker, and a gateway.
+    """Run a gateway and speech workers (`python -m workers WORKER_ARGUMENTS`), and a vision worker with `vision`.
 
-    `worker_ports` gives the speech workers' ports, and so their number.
+    `worker_ports` sets the speech workers' ports, and so their number.
     """
     with ExitStack() as exits:
         where = folder or Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="talkup-test-")))

@@ -1,11 +1,11 @@
-"""The demo page as a person meets it: speech into Chromium's microphone, the real model, words on the screen.
+"""Delays on the demo page: speech into Chromium's microphone, the real model, words on the screen.
 
 python -m bench.page [--corpus dir] [--model base] [--clips 5] [--detect]
 
-For each clip: how long after the first sound of speech the page shows a word, how long after the last sound the
-last final stands there, and the word errors beside those of offline faster-whisper on the same audio. The
-microphone's own level, as the page gets it, says when speech begins and ends; all times are of the page's clock.
-`other_cpu_share` is what the rest of the machine was busy with: far from zero, the times say little.
+For each clip it measures the time from the first sound of speech to the first word on the page, the time from the last
+sound to the last final, and the word error, compared with offline faster-whisper on the same audio. The level of the
+page's own microphone says when speech begins and ends; all times are on the page's clock. `other_cpu_share` is the
+share of the machine that other programs used: unless it is near zero, the times say little.
 Prints a table and writes bench/results/page.json.
 """
 
@@ -44,7 +44,7 @@ LOUDNESS = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One clip spoken to the page. Times in ms of the page's clock; `text` is what the page shows at the end."""
+    """One clip spoken to the page. Times are ms on the page's clock; `text` is what the page shows at the end."""
 
     clip: Clip
     times: dict[str, float]
@@ -56,7 +56,7 @@ class Run:
         return self.times[last] - self.times[first]
 
     def figures(self) -> dict[str, float]:
-        """What the table shows of it."""
+        """The figures for the table."""
         return {
             "first_interim_ms": self.between("speechBegan", "firstInterim"),
             "last_final_ms": self.between("speechEnded", "lastFinal"),
@@ -67,7 +67,7 @@ class Run:
 
 
 class Meter:
-    """How busy the machine is with what is not this program's: as a share of all cores, since it was made."""
+    """The share of all cores that other programs have used since this object was created."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -86,9 +86,9 @@ class Meter:
 
 
 async def speak(stack: Stack, clip: Clip, folder: Path, *, detect: bool = False) -> Run:
-    """Let the page hear the clip, and silence after it, until the last final has come.
+    """Play the clip and then silence to the page until the last final has arrived.
 
-    `detect`: the page is not told the language.
+    `detect`: leave the language to the worker.
     """
     microphone = folder / "microphone.wav"
     write_samples(microphone, clip.audio, SAMPLE_RATE, silence_s=60.0)
@@ -99,7 +99,7 @@ async def speak(stack: Stack, clip: Clip, folder: Path, *, detect: bool = False)
         meter = Meter()
         await visit.page.click("#toggle")
         await visit.page.wait_for_timeout(1000 * (clip.seconds + SILENCE_S))
-        await heard_out(visit)
+        await until_silent(visit)
         text = await visit.finals()
         times: dict[str, Any] = await visit.page.evaluate("window.probe")
         if visit.problems:
@@ -107,21 +107,21 @@ async def speak(stack: Stack, clip: Clip, folder: Path, *, detect: bool = False)
         return Run(clip, {name: float(value) for name, value in times.items()}, text, meter.other_share())
 
 
-async def heard_out(visit: Visit) -> None:
-    """Wait until nothing is being heard any more."""
+async def until_silent(visit: Visit) -> None:
+    """Wait until the page shows neither speech nor an interim."""
     await visit.until("() => document.getElementById('speech').dataset.on === 'false'")
     await visit.until("() => document.getElementById('interim').textContent === ''")
 
 
-def chosen(bench: Bench, count: int) -> list[Clip]:
-    """Clips of some length from all over the material, made equally loud: the probe's threshold is a fixed one."""
+def choose_clips(bench: Bench, count: int) -> list[Clip]:
+    """Clips of at least 3 s from all over the material, made equally loud, since the probe has a fixed threshold."""
     clips = [clip for clip in bench.spoken() if clip.seconds >= SHORTEST_S]
     picked = [clips[round(place)] for place in np.linspace(0, len(clips) - 1, min(count, len(clips)))]
     return [replace(clip, audio=clip.audio * (LOUDNESS / np.percentile(np.abs(clip.audio), 99))) for clip in picked]
 
 
-def held(runs: Sequence[Run], offline: Sequence[str]) -> tuple[dict[str, Any], list[checks.Check]]:
-    """The figures of all runs, and those with a bound."""
+def summarize(runs: Sequence[Run], offline: Sequence[str]) -> tuple[dict[str, Any], list[checks.Check]]:
+    """The figures of all runs, and the checks against bounds."""
     each = [run.figures() for run in runs]
     figures: dict[str, Any] = {"other_cpu_share": {run.clip.name: run.other_cpu_share for run in runs}}
     for name in each[0]:
@@ -144,10 +144,10 @@ def _points(here: Errors, there: Errors) -> float:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run; exit status 1 when a bound is broken."""
+    """Run; return exit status 1 when a bound is broken."""
     arguments = _arguments(argv)
     bench = Bench(arguments.corpus, 60.0, lambda line: print(f"  {line}", flush=True))
-    clips = chosen(bench, arguments.clips)
+    clips = choose_clips(bench, arguments.clips)
     settings = {"WORKER_MODEL": arguments.model, "WORKER_SLOTS": "4"}
     runs = []
     with (
@@ -158,7 +158,7 @@ def main(argv: Sequence[str]) -> int:
             runs.append(asyncio.run(speak(stack, clip, Path(folder), detect=arguments.detect)))
             shown = {name: round(value) for name, value in runs[-1].figures().items()}
             print(clip.name, shown, f"other {runs[-1].other_cpu_share:.2f}", flush=True)
-    figures, kept = held(runs, bench.offline(arguments.model).texts(clips))
+    figures, kept = summarize(runs, bench.offline(arguments.model).texts(clips))
     figures["machine"] = {
         "cores": bench.threads,
         "processor": platform.machine(),
@@ -175,7 +175,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.page", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--corpus", type=Path, default=OWN_CLIPS, help="folder with manifest.jsonl")
     parser.add_argument("--model", default="base", help="weights of the speech worker")
-    parser.add_argument("--clips", type=int, default=5, help="how many clips are spoken")
+    parser.add_argument("--clips", type=int, default=5, help="how many clips to speak")
     parser.add_argument("--detect", action="store_true", help="leave the language to the worker")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the figures are written")
     return parser.parse_args(argv)

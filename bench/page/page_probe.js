@@ -1,4 +1,4 @@
-// Looks on while the demo page works: when the microphone hears speech, when the page shows it. Times of one clock.
+// Observes the demo page: when the microphone hears speech, and when the page shows it. All times are on one clock.
 
 (() => {
   const LOUD = 0.03;

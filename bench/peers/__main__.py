@@ -1,7 +1,7 @@
-"""`make bench-peers`: the same speech in real time through comparable servers and through ours, on the same weights.
+"""`make bench-peers`: plays the same speech in real time to comparable servers and to ours, with the same weights.
 
-Each server runs alone, in an environment of its own, and is spoken to as its own client does. Prints a table for each
-part and writes bench/results/peers.json; what a server cannot do stands there as its answer. No bounds are held.
+Each server runs alone, in its own environment, and the bench behaves like that server's own client. Prints a table per
+part and writes bench/results/peers.json, which also records what a server cannot do. There are no bounds.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _LIVE_COLUMNS = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the parts, server by server; exit status 1 only when none of the others could be run."""
+    """Run the parts, server by server; return exit status 1 only when no other server could be run."""
     arguments = _arguments(argv)
     model = resolved(ENGLISH).path
     long, short = Material(arguments.corpus, arguments.seconds), Material(arguments.corpus, _FAULT_SECONDS)
@@ -85,7 +85,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _measured(part: Part, peer: Peer, model: Path, material: Material) -> dict[str, Any]:
-    """What a part found, or why it could not be run."""
+    """The results of a part, or why it could not be run."""
     began = time.monotonic()
     try:
         figures = part(peer, model, material).figures
@@ -122,8 +122,8 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--corpus", type=Path, default=OWN_CLIPS, help="folder with manifest.jsonl")
     parser.add_argument("--only", default=",".join(PARTS), help="parts, comma-separated: " + ", ".join(PARTS))
     parser.add_argument("--peers", default=",".join(PEERS), help="servers, comma-separated: " + ", ".join(PEERS))
-    parser.add_argument("--streams", default="1,2,4,8,16", help="how many streams at a time, one after the other")
-    parser.add_argument("--seconds", type=float, default=40.0, help="the least audio of a live stream")
+    parser.add_argument("--streams", default="1,2,4,8,16", help="numbers of parallel streams to try, in order")
+    parser.add_argument("--seconds", type=float, default=40.0, help="minimum audio of a live stream")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the figures are written")
     arguments = parser.parse_args(argv)
     arguments.streams = [int(size) for size in arguments.streams.split(",")]

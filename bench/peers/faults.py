@@ -1,4 +1,4 @@
-"""What is left of a stream that ends in a word, loses its socket, loses its server, or is a browser's recording."""
+"""What survives of a stream that stops right after a word, loses its socket or server, or is a browser recording."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PATIENCE_S = 90.0
 
 
 def last(peer: Peer, model: Path, material: Material) -> Findings:
-    """Clips that stop with their last word, ended in each way that the protocol has."""
+    """Clips that stop with their last word, ended in each way that the protocol offers."""
     found = Findings()
     lines = material.ending_with_the_last_word(_CLIPS)
     with peer.start(model, "pcm") as serving:
@@ -37,7 +37,7 @@ def last(peer: Peer, model: Path, material: Material) -> Findings:
 
 
 def loss(peer: Peer, model: Path, material: Material) -> Findings:
-    """The middle of a stream loses its socket, then another's its server; both against the same stream undisturbed.
+    """One stream loses its socket halfway, another its server; both are compared with the undisturbed stream.
 
     The socket is reset, and comes back as that client can. SIGKILL goes to the process that recognises speech; a
     second one is there where the product has that notion.
@@ -54,7 +54,7 @@ def loss(peer: Peer, model: Path, material: Material) -> Findings:
 
 
 def webm(peer: Peer, model: Path, material: Material) -> Findings:
-    """A browser's recording, sent as the recorder gives it."""
+    """A browser's recording, sent as the recorder delivers it."""
     found = Findings()
     recording = material.recording()
     if recording is None:
@@ -93,17 +93,17 @@ async def _killed(peer: Peer, serving: Serving, line: Line) -> tuple[Screen, str
     loop = asyncio.get_running_loop()
     killing: list[asyncio.Future[None]] = []
 
-    def strike(number: int) -> None:
+    def kill_halfway(number: int) -> None:
         if number == len(line.chunks) // 2:
             killing.append(loop.run_in_executor(None, serving.kill))
 
-    told = await _sent(peer, serving.port, line, "pcm", strike)
+    result = await _sent(peer, serving.port, line, "pcm", kill_halfway)
     await asyncio.gather(*killing)
-    return told
+    return result
 
 
 async def _sent(peer: Peer, port: int, line: Line, media: Media, before: Callable[[int], None]) -> tuple[Screen, str]:
-    """A stream in real time with something done `before` each chunk; what is shown at the end, and the error met."""
+    """Run a stream in real time, calling `before` before each chunk; return the final text and the error, if any."""
     screen, problem = Screen(), ""
     try:
         session = await peer.open(port, media)

@@ -1,4 +1,4 @@
-"""Live streams into one server, more and more of them: words, delays, the end, and what it costs."""
+"""Increasing numbers of live streams into one server: word errors, delays and CPU."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _POINTS = 3.0
 _FAILURES = 2
 _SAMPLE_S = 0.2
 _PATIENCE_S = 90.0
-"""How long past its audio a stream may take before it counts as failed."""
+"""How long after its audio a stream may take before it counts as failed."""
 _WARM_CHUNKS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
-    """One stream as it went; monotonic seconds."""
+class Played:
+    """The results of one stream; times are monotonic seconds."""
 
     line: Line
     screen: Screen
@@ -45,25 +45,25 @@ class Take:
 
 @dataclass(slots=True)
 class Trial:
-    """This many streams at a time on one server."""
+    """This many parallel streams on one server."""
 
     streams: int
-    takes: list[Take] = field(default_factory=list)
+    played: list[Played] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     samples: list[tuple[float, float]] = field(default_factory=list)
-    """Times and the CPU seconds that the server had spent by then."""
+    """Times, each with the CPU seconds that the server had used by then."""
     other: float = float("nan")
     """CPU of the machine that neither the server nor this process used, as a share of all cores."""
 
     def figures(self) -> dict[str, Any]:
         """For the results file: percents, seconds, CPU seconds per second of audio."""
-        errors = total(word_errors(take.line.text, take.screen.text, "en") for take in self.takes)
-        parts = [delays(take.line.words, take.screen.states, take.began) for take in self.takes]
+        errors = total(word_errors(stream.line.text, stream.screen.text, "en") for stream in self.played)
+        parts = [delays(stream.line.words, stream.screen.states, stream.began) for stream in self.played]
         shown, final = _pooled(parts, lambda part: part.shown), _pooled(parts, lambda part: part.final)
         words = sum(part.words for part in parts)
-        last = percentiles([take.to_last_text for take in self.takes], 50, 95)
+        last = percentiles([stream.to_last_text for stream in self.played], 50, 95)
         return {
-            "word_error_percent": errors.percent if self.takes else float("nan"),
+            "word_error_percent": errors.percent if self.played else float("nan"),
             "words": errors.words,
             "shown_p50_s": percentiles(shown, 50)[0],
             "shown_p95_s": percentiles(shown, 95)[0],
@@ -72,22 +72,22 @@ class Trial:
             "words_ever_final_percent": 100 * len(final) / max(1, words),
             "end_to_last_text_p50_s": last[0],
             "end_to_last_text_p95_s": last[1],
-            "cpu_per_audio_second": self._cpu() / max(1e-9, sum(take.line.seconds for take in self.takes)),
+            "cpu_per_audio_second": self._cpu() / max(1e-9, sum(stream.line.seconds for stream in self.played)),
             "streams_failed": len(self.refused),
             "other_cpu_share": self.other,
         }
 
     def _cpu(self) -> float:
-        """CPU from the first chunk to the last new word, which is when a client of the protocol could go."""
-        if not self.takes or not self.samples:
+        """CPU from the first chunk to the last new word, after which a client could disconnect."""
+        if not self.played or not self.samples:
             return float("nan")
-        done = max(max(take.ended, take.screen.changed_at if take.screen.text else 0.0) for take in self.takes)
+        done = max(max(stream.ended, stream.screen.changed_at if stream.screen.text else 0.0) for stream in self.played)
         after = [spent for at, spent in self.samples if at >= done] or [self.samples[-1][1]]
         return after[0] - self.samples[0][1]
 
 
 def live(peer: Peer, model: Path, material: Material, sizes: Sequence[int], say: Callable[[str], None]) -> Findings:
-    """The sizes in turn, each on a server of its own, until two in a row do not keep up."""
+    """Try the sizes in order, each on a new server, until two in a row do not keep up."""
     found = Findings()
     alone = float("nan")
     failures, largest = 0, 0
@@ -115,7 +115,7 @@ def keeps_up(figures: dict[str, Any], alone: float) -> bool:
 
 
 async def warm(peer: Peer, port: int, media: Media, chunks: Sequence[bytes]) -> None:
-    """A short session that nobody counts: some servers load their model at the first one. Raises PeerError."""
+    """Run a session that is not counted, since some servers load their model at the first one. Raises PeerError."""
     session = await peer.open(port, media)
     try:
         for chunk in chunks:
@@ -126,8 +126,8 @@ async def warm(peer: Peer, port: int, media: Media, chunks: Sequence[bytes]) -> 
         await session.close()
 
 
-async def play(peer: Peer, port: int, line: Line, ending: str = "", at: float = 0.0) -> Take:
-    """One stream in real time, from `at` on; its chunks each when its last sample was spoken. Raises PeerError."""
+async def play(peer: Peer, port: int, line: Line, ending: str = "", at: float = 0.0) -> Played:
+    """Run one stream in real time from `at`; send each chunk when its last sample was spoken. Raises PeerError."""
     session = await peer.open(port, "pcm")
     try:
         await asyncio.sleep(max(0.0, at - time.monotonic()))
@@ -142,7 +142,7 @@ async def play(peer: Peer, port: int, line: Line, ending: str = "", at: float = 
         raise PeerError("took too long") from None
     finally:
         await session.close()
-    return Take(line, session.screen, began, ended)
+    return Played(line, session.screen, began, ended)
 
 
 async def _trial(peer: Peer, serving: Serving, material: Material, size: int) -> Trial:
@@ -157,7 +157,7 @@ async def _trial(peer: Peer, serving: Serving, material: Material, size: int) ->
     async def one(number: int) -> None:
         await asyncio.sleep(_STAGGER_S * number / size)
         try:
-            trial.takes.append(await play(peer, serving.port, lines[number], at=start + _STAGGER_S * number / size))
+            trial.played.append(await play(peer, serving.port, lines[number], at=start + _STAGGER_S * number / size))
         except PeerError as error:
             trial.refused.append(str(error))
 

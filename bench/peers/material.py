@@ -1,4 +1,4 @@
-"""What every server hears: sentences joined with pauses, in another order for each stream, and their words' times."""
+"""The material for every server: sentences joined with pauses, in a different order per stream, and word times."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LEAST_WORDS = 8
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One stream's audio as PCM chunks of 100 ms, what is said in it, and when by an offline pass."""
+    """One stream's audio as PCM chunks of 100 ms, its text, and word times by an offline pass."""
 
     chunks: list[bytes]
     text: str
@@ -42,7 +42,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A browser's recording in its slices, sent one each 100 ms."""
+    """A browser's recording in slices, one per 100 ms."""
 
     name: str
     chunks: list[bytes]
@@ -50,7 +50,7 @@ class Recording:
 
 
 class Material:
-    """The corpus folder's English clips, of which `seconds` are taken."""
+    """English clips of the corpus folder, `seconds` of them."""
 
     def __init__(self, folder: Path, seconds: float) -> None:
         self._folder = folder
@@ -62,7 +62,7 @@ class Material:
         self._words = {clip.name: words for clip, words in zip(self.clips, timed, strict=True)}
 
     def line(self, number: int) -> Line:
-        """Stream `number`: the same clips as every other, begun with another one, and other pauses."""
+        """Stream `number`: the same clips as every other, but starting with a different one and with other pauses."""
         first = number % len(self.clips)
         return self._joined([*self.clips[first:], *self.clips[:first]], random.Random(number))
 
@@ -77,7 +77,7 @@ class Material:
         return lines
 
     def recording(self) -> Recording | None:
-        """An English recording of a browser; None where the corpus has none."""
+        """An English recording of a browser; None if the corpus has none."""
         manifest = self._folder / "manifest.jsonl"
         rows = [json.loads(line) for line in manifest.read_text().splitlines()] if manifest.exists() else []
         for row in rows:

@@ -1,4 +1,4 @@
-"""What a speech server is to bench/peers: a process to start, and a session that shows text while audio goes in."""
+"""A speech server as bench/peers sees it: a process to start, and sessions that show text while audio is sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Media = Literal["pcm", "webm"]
 
 
 class PeerError(Exception):
-    """A server does not come up, refuses a session or gives it up; the message is what it said."""
+    """A server does not start, refuses a session or drops it; the message is the server's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Screen:
     states: list[Shown] = field(default_factory=list)
 
     def show(self, final: str, interim: str = "") -> None:
-        """The client now shows `final` and behind it `interim`; a state like the last one is not kept."""
+        """The client now shows `final` followed by `interim`; a repeated state is not recorded."""
         text = " ".join(f"{final} {interim}".split())
         final = " ".join(final.split())
         if not self.states or (self.states[-1].text, self.states[-1].final) != (text, final):
@@ -59,12 +59,12 @@ class Screen:
 
 
 class Session(Protocol):
-    """One stream of one client, with its server's protocol and the manners of that server's own client."""
+    """One stream, with the server's protocol and the behaviour of that server's own client."""
 
     screen: Screen
 
     async def send(self, data: bytes) -> None:
-        """Send the next piece; what cannot be sent is dropped or kept, as that client would. Raises PeerError."""
+        """Send the next piece. If it cannot be sent, drop or keep it as that client would. Raises PeerError."""
         ...
 
     async def end(self, ending: str) -> None:
@@ -72,7 +72,7 @@ class Session(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of the connection, whatever its state."""
+        """Close the connection, whatever its state."""
         ...
 
 
@@ -105,7 +105,7 @@ def _tree(root: psutil.Process) -> list[psutil.Process]:
 
 
 class Peer(Protocol):
-    """A product. `endings` are the ways to end a stream, its own client's last; `spares` is whether it fails over."""
+    """A product. `endings`: the ways to end a stream, its own client's last. `spares`: whether it can fail over."""
 
     name: str
     version: str
@@ -117,5 +117,5 @@ class Peer(Protocol):
         ...
 
     async def open(self, port: int, media: Media) -> Session:
-        """A session that may begin to send. Raises PeerError."""
+        """Open a session that is ready for audio. Raises PeerError."""
         ...

@@ -1,4 +1,4 @@
-"""A peer's environment, made in .cache the first time, and its server: a process that ends with the block."""
+"""A peer's environment, created in .cache on first use, and its server process, which ends with the block."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def served(
     ready: Callable[[int], bool],
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[Serving]:
-    """`python ARGUMENTS` in the peer's environment, once `ready`; nothing is fetched from a model hub.
+    """Run `python ARGUMENTS` in the peer's environment and wait until it is `ready`, without access to a model hub.
 
-    Raises PeerError with the end of its log when it ends, or takes longer than a minute.
+    Raises PeerError with the end of its log when it ends, or is not ready after a minute.
     """
     folder = environment(name)
     home = _FOLDER / "home"
@@ -75,7 +75,7 @@ def answers(port: int, path: str) -> bool:
 
 
 def listens(port: int) -> bool:
-    """Whether connections are taken there."""
+    """Whether a TCP server accepts connections there."""
     try:
         socket.create_connection((HOST, port), timeout=2).close()
     except OSError:

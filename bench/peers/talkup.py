@@ -1,4 +1,4 @@
-"""Ours: a gateway and speech workers, and the Python client as any program uses it."""
+"""Our server: a gateway and speech workers; and our Python client, used like in any program."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ANSWER_S = 60.0
 
 
 class TalkUp:
-    """The processes of `make run` with their own settings: slots as the worker measures them at its start."""
+    """The processes of `make run` with their default settings; the worker measures its slots at start-up."""
 
     name = "talkup"
     version = "this repository"
@@ -49,7 +49,7 @@ class TalkUp:
 
 
 class TalkUpSession:
-    """The Python client: it resumes by itself, and sends again what was not committed."""
+    """The Python client: it resumes by itself and resends what was not committed."""
 
     def __init__(self, port: int, media: Media) -> None:
         self.screen = Screen()
@@ -111,6 +111,6 @@ class TalkUpSession:
 
 
 def _kill_serving(stack: Stack) -> None:
-    """SIGKILL to the speech worker that has the stream."""
+    """Send SIGKILL to the speech worker that has the stream."""
     served = asyncio.run(loads(stack))
     stack.workers[served.index(max(served))].kill()

@@ -36,7 +36,7 @@ TranscriptionServer().run(
 
 
 class WhisperLive:
-    """The server as its start script runs it with a model of one's own: one model and one lock for all clients."""
+    """The server as its start script runs a custom model: one model and one lock for all clients."""
 
     name = "whisperlive"
     version = "WhisperLive 0.10.0"
@@ -45,7 +45,7 @@ class WhisperLive:
 
     @contextmanager
     def start(self, model: Path, media: Media, processes: int = 1) -> Iterator[Serving]:
-        """The server; it has one way to take audio whatever the media."""
+        """Start the server; it accepts audio in one form only."""
         port = free_port()
         with served("whisperlive", ["-c", _RUN, HOST, str(port), model], port, listens) as serving:
             yield serving
@@ -58,7 +58,7 @@ class WhisperLive:
 
 
 class WhisperLiveSession:
-    """Its client. A lost connection is an error to it, so it never connects again, even with `max_retries`."""
+    """Its client. It treats a lost connection as an error and does not reconnect, even with `max_retries`."""
 
     def __init__(self, port: int, media: Media) -> None:
         self.screen = Screen()
@@ -123,13 +123,13 @@ class WhisperLiveSession:
         closed = "the server closed the connection"
         try:
             async for message in self._socket:
-                self._take(json.loads(message))
+                self._handle(json.loads(message))
         except ConnectionClosed as error:
             closed = f"the connection was lost: {error}"
         self._problem = self._problem or closed
         self._ready.set()
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         if message.get("message") == "SERVER_READY":
             self._ready.set()
         elif message.get("status") in {"WAIT", "ERROR"}:
@@ -139,7 +139,7 @@ class WhisperLiveSession:
             self._draw(segments)
 
     def _draw(self, segments: list[dict[str, Any]]) -> None:
-        """Completed segments are kept where they begin after the last one kept; the newest may still change."""
+        """Keep completed segments that begin after the last one kept; the newest may still change."""
         for segment in segments:
             if not segment.get("completed"):
                 self._last = segment

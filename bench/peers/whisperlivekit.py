@@ -1,4 +1,4 @@
-"""WhisperLiveKit: a WebSocket that receives the whole text again and again; an empty message ends the audio."""
+"""WhisperLiveKit: a WebSocket that receives the whole text with every update; an empty message ends the audio."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _JITTER_S = 0.25
 
 
 class WhisperLiveKit:
-    """LocalAgreement on faster-whisper: its own choice, SimulStreaming, wants PyTorch weights. Its Silero VAD is on."""
+    """LocalAgreement on faster-whisper; its default, SimulStreaming, needs PyTorch weights. Its Silero VAD is on."""
 
     name = "whisperlivekit"
     version = "WhisperLiveKit 0.2.26"
@@ -57,7 +57,7 @@ class WhisperLiveKit:
 
 
 class WhisperLiveKitSession:
-    """Its web page: it draws what it was told last, connects again after a loss, and drops what is heard meanwhile."""
+    """Its web page: it shows the last update, reconnects after a loss, and drops audio recorded meanwhile."""
 
     def __init__(self, port: int) -> None:
         self.screen = Screen()
@@ -108,7 +108,7 @@ class WhisperLiveKitSession:
             try:
                 async for message in self._socket:
                     attempt = 0
-                    self._take(json.loads(message))
+                    self._handle(json.loads(message))
             except ConnectionClosed:
                 pass
             self._socket = None
@@ -122,7 +122,7 @@ class WhisperLiveKitSession:
             except PeerError:
                 continue
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         if message.get("type") == "ready_to_stop":
             self._over.set()
         elif "lines" in message:
@@ -131,7 +131,7 @@ class WhisperLiveKitSession:
 
 
 def _provide_ffmpeg(folder: Path) -> None:
-    """The ffmpeg of a package under the name that the server looks for, where the machine has none."""
+    """A packaged ffmpeg under the name that the server looks for, if the machine has none."""
     if shutil.which("ffmpeg") is None:
         [program] = folder.glob("lib/python*/site-packages/imageio_ffmpeg/binaries/ffmpeg-*")
         link = folder / "bin" / "ffmpeg"

@@ -1,4 +1,4 @@
-"""What became of the words: when each was shown, which were lost, which came twice. Pure, on normalised words."""
+"""When each word was shown, which words were lost and which came twice. Pure, on normalised words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.scoring import matched, normalise
 from bench.stt.offline import TimedWord
 
 _NEAR = 15
-"""Words to both sides of an addition among which its first telling is looked for."""
+"""Words on each side of an addition that are searched for its first occurrence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Delays:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A text against the one that it should be: words without a counterpart, told twice, told differently."""
+    """Differences from the expected text: words lost, doubled and changed."""
 
     lost: int
     doubled: int
@@ -87,7 +87,7 @@ def damage(wanted: str, got: str, language: str = "en") -> Damage:
 
 @functools.lru_cache(maxsize=4096)
 def _words(text: str, language: str) -> tuple[str, ...]:
-    """The final part of a text stays the same from state to state, and the normaliser is slow."""
+    """Normalised words, cached: the final part of a text repeats in each state, and the normaliser is slow."""
     return tuple(normalise(text, language))
 
 

@@ -1,4 +1,4 @@
-"""wyoming-faster-whisper: JSON lines and payloads over TCP; one utterance a connection, one text when it has ended."""
+"""wyoming-faster-whisper: JSON lines and payloads over TCP; one utterance per connection, one text at its end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PCM = {"rate": SAMPLE_RATE, "width": 2, "channels": 1}
 
 
 class Wyoming:
-    """The server with its model given as a folder, beam 5 as it chooses itself, two threads."""
+    """The server with its model in a folder, its default beam of 5, and two threads."""
 
     name = "wyoming"
     version = "wyoming-faster-whisper 3.8.1"
@@ -28,7 +28,7 @@ class Wyoming:
 
     @contextmanager
     def start(self, model: Path, media: Media, processes: int = 1) -> Iterator[Serving]:
-        """The server; it has one way to take audio whatever the media."""
+        """Start the server; it accepts audio in one form only."""
         port = free_port()
         arguments: list[str | Path] = ["-m", "wyoming_faster_whisper", "--uri", f"tcp://{HOST}:{port}"]
         arguments += ["--model", model, "--data-dir", model.parent, "--stt-library", "faster-whisper"]
@@ -37,14 +37,14 @@ class Wyoming:
             yield serving
 
     async def open(self, port: int, media: Media) -> WyomingSession:
-        """A connection on which an utterance has begun."""
+        """Open a connection and begin an utterance."""
         session = WyomingSession(port)
         await session.begin()
         return session
 
 
 class WyomingSession:
-    """An utterance. When its connection breaks, all of it is lost, and what comes then is an utterance of its own."""
+    """An utterance. If its connection breaks, all of it is lost, and later audio starts a new utterance."""
 
     def __init__(self, port: int) -> None:
         self.screen = Screen()
@@ -81,7 +81,7 @@ class WyomingSession:
     async def close(self) -> None:
         if self._answer is not None:
             self._answer.cancel()
-            await asyncio.gather(self._answer, return_exceptions=True)  # its error was that of the connection
+            await asyncio.gather(self._answer, return_exceptions=True)  # its error is the connection's error
         if self._writer is not None:
             self._writer.close()
 

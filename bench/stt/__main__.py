@@ -1,6 +1,6 @@
-"""`make bench-stt`: the speech engine's accuracy, latency and capacity, held to the bounds the project promises.
+"""`make bench-stt`: accuracy, latency and capacity of the speech engine, compared with the project's bounds.
 
-Parts can be chosen (`--only`); the whole run keeps to `--minutes`. Prints a table, writes bench/results/stt.json.
+`--only` chooses parts; `--minutes` limits the whole run. Prints tables and writes bench/results/stt.json.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ PARTS: dict[str, Callable[[Bench], Findings]] = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the parts; exit status 1 when a bound is broken on a corpus (one short clip is no ground for bounds)."""
+    """Run the parts; return 1 when a bound is broken on a corpus (the project's own clip is too short for bounds)."""
     arguments = _arguments(argv)
     bench = Bench(arguments.corpus, arguments.minutes, lambda line: print(f"  {line}", flush=True))
     figures: dict[str, object] = {"machine": {"cores": bench.threads, "processor": platform.machine()}}
     kept: list[checks.Check] = []
     for name in arguments.only:
         if bench.left < 0:
-            print(f"{name}: left out, the time is over", flush=True)
+            print(f"{name}: skipped, no time left", flush=True)
             continue
         print(f"{name} ({bench.left / 60:.0f} min left)", flush=True)
         began = time.monotonic()

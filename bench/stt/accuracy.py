@@ -1,5 +1,5 @@
 """Accuracy on a virtual clock: word error against the reference and offline, latency in media time, word times,
-confidence, what is said where nobody speaks, and the order of what is sent."""
+confidence, words in silence, and the order of messages."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def english(bench: Bench) -> Findings:
 
 
 def french(bench: Bench) -> Findings:
-    """The multilingual model on French, told the language, as offline is, and not."""
+    """The multilingual model on French, with the language given (as for offline), and detected."""
     found = Findings()
     clips = [*bench.clips("speech", "fr"), *bench.clips("long-speech", "fr")]
     if clips:
@@ -76,7 +76,7 @@ def noisy(bench: Bench) -> Findings:
 
 
 def silence(bench: Bench) -> Findings:
-    """Nothing is said where nobody speaks, before, between or instead of speech."""
+    """No words may appear where nobody speaks: before, between or instead of speech."""
     found = Findings()
     options = StreamOptions(language="en", interims=False)
     quiet = bench.clips("nonspeech") or _made_noise()
@@ -102,7 +102,7 @@ def silence(bench: Bench) -> Findings:
 
 
 def _compare(found: Findings, name: str, played: Sequence[Played], references: Sequence[str]) -> float:
-    """Word error of both against the reference text; returns the difference in points."""
+    """Record the word error of both against the reference text; return the difference in points."""
     ours = [word_errors(run.clip.text, run.text, run.clip.language) for run in played]
     theirs = [word_errors(run.clip.text, text, run.clip.language) for run, text in zip(played, references, strict=True)]
     low, high = _interval(ours, theirs)
@@ -121,7 +121,7 @@ def _compare(found: Findings, name: str, played: Sequence[Played], references: S
 
 
 def _worst(played: Sequence[Played], ours: Sequence[Errors], theirs: Sequence[Errors]) -> str:
-    """The three clips on which streaming makes most errors more than offline."""
+    """The three clips on which streaming has the most errors beyond offline."""
     surplus = [(a.errors - b.errors, run.clip.name) for run, a, b in zip(played, ours, theirs, strict=True)]
     return ", ".join(f"{name} {errors:+d}" for errors, name in sorted(surplus, reverse=True)[:3])
 
@@ -138,7 +138,7 @@ def _interval(ours: Sequence[Errors], theirs: Sequence[Errors]) -> tuple[float, 
 
 
 def _latency(found: Findings, played: Sequence[Played], aligned: Sequence[list[TimedWord]]) -> None:
-    """From the end of a word, by offline alignment, to the media at which it was committed; and word time errors."""
+    """Media latency, from the end of a word by offline alignment to its commit; and errors of word times."""
     late: list[float] = []
     starts: list[float] = []
     ends: list[float] = []
@@ -158,7 +158,7 @@ def _latency(found: Findings, played: Sequence[Played], aligned: Sequence[list[T
 
 def _order(found: Findings, played: Sequence[Played]) -> None:
     found.check("d. retractions of final text", sum(run.retractions for run in played), "==", 0)
-    found.check("d. segment ids or revisions that do not rise", sum(run.out_of_order for run in played), "==", 0)
+    found.check("d. segment ids or revisions that do not increase", sum(run.out_of_order for run in played), "==", 0)
     backwards = 0
     for run in played:
         times = [time for word in run.words for time in (word.start, word.end)]
@@ -167,7 +167,7 @@ def _order(found: Findings, played: Sequence[Played]) -> None:
 
 
 def _joins(found: Findings, played: Sequence[Played], references: Sequence[str]) -> None:
-    """Reference words missing within two words of a place where a window was cut, and not missing offline too."""
+    """Reference words that are missing within two words of a window cut, but that offline has."""
     lost = joins = 0
     for run, text in zip(played, references, strict=True):
         language = run.clip.language
@@ -184,14 +184,14 @@ def _joins(found: Findings, played: Sequence[Played], references: Sequence[str])
 
 
 def _missing(wanted: Sequence[str], heard: Sequence[str]) -> dict[int, int]:
-    """Places of reference words that were not heard, and where in what was heard they lack."""
+    """Indexes of missing reference words, and where they are missing in the hypothesis."""
     return {
         edit.src_pos: edit.dest_pos for edit in Levenshtein.editops(list(wanted), list(heard)) if edit.tag == "delete"
     }
 
 
 def _confidence(found: Findings, played: Sequence[Played]) -> None:
-    """Whether right words have higher probabilities than wrong ones; right: every normalised token in its place."""
+    """Whether right words have higher probabilities than wrong ones. A word is right if all its tokens are in place."""
     scores: list[float] = []
     right: list[bool] = []
     for run in played:
@@ -221,7 +221,7 @@ def _with_silence(first: Clip, second: Clip) -> Clip:
 
 
 def _made_noise() -> list[Clip]:
-    """Silence and hiss for a corpus without clips of that kind."""
+    """Silence and hiss, for a corpus without non-speech clips."""
     rng = np.random.default_rng(0)
     hiss = rng.normal(0, 1, 20 * SAMPLE_RATE).astype(np.float32)
     return [Clip(f"hiss {level}", "nonspeech", "en", hiss * np.float32(level), "") for level in (0, 0.003, 0.02)]

@@ -1,4 +1,4 @@
-"""What the parts of the speech benchmark share: material, models, the time there is."""
+"""Shared by the parts of the speech benchmark: material, models, and the time left."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Bench:
 
     @property
     def left(self) -> float:
-        """Seconds that are left of the run."""
+        """Seconds left of the run."""
         return self._ends - time.monotonic()
 
     def clips(self, kind: str, language: str | None = None) -> list[corpus.Clip]:
@@ -47,13 +47,13 @@ class Bench:
         return _model(name, self.threads)
 
     def offline(self, name: str) -> Offline:
-        """The yardstick with the same weights."""
+        """The offline reference with the same weights."""
         found = resolved(name)
         return _offline(found.path, found.sha256, self.threads)
 
 
 def resolved(name: str) -> models.ResolvedModel:
-    """Weights by name, out of the folder named by WORKER_MODEL_CACHE."""
+    """Weights by name, from the folder that WORKER_MODEL_CACHE names."""
     cache = os.environ.get("WORKER_MODEL_CACHE", "~/.cache/talkup/models")
     return models.resolve(name, Path(cache).expanduser())
 

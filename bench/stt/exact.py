@@ -1,4 +1,4 @@
-"""What must be the same: a stream beside others and alone, a stream cut and resumed elsewhere and whole."""
+"""Equality: a stream with and without others at the same time, and a stream resumed elsewhere and uninterrupted."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def parity(bench: Bench) -> Findings:
         alone, together = asyncio.run(_alone_and_together(worker, wanted))
     differing = sum(_said(a) != _said(b) for a, b in zip(alone, together, strict=True))
     found.figures["streams"] = len(wanted)
-    found.check("e. streams of eight that differ from themselves alone", differing, "==", 0)
+    found.check("e. of eight streams, those whose results differ from running alone", differing, "==", 0)
     return found
 
 
 def resume(bench: Bench) -> Findings:
-    """A stream cut at every commit goes on from its state on another worker: words lost or doubled."""
+    """Cut a stream at every commit and continue on another worker: words lost or doubled."""
     found = Findings()
     clip = joined(bench.spoken()[:4], group=4)[0]
     with worker_process(ENGLISH) as first, worker_process(ENGLISH) as second:

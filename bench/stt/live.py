@@ -1,4 +1,4 @@
-"""Capacity on the wall clock: paced streams of nearly continuous speech into a real worker, more and more of them."""
+"""Capacity in real time: increasing numbers of streams of nearly continuous speech into a real worker."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _ALONE_SECONDS = 40.0
 _STAGGER_SECONDS = 4.0
 _LATEST = 2.0
 _STEP = 2
-_LONGEST_TAKE = 30.0
-"""Seconds: streams begun in time are played to their end, and every trial waits for them."""
+_LONGEST_TRACK = 30.0
+"""Seconds; bounds a trial, which waits for all streams that started in time."""
 _MOST = 48
 _AUDIO_KEPT = 30 * 16_000 * 4
 """Bytes that a stream's window and backlog may take: 30 s of float32."""
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
+class Track:
     """What a stream plays, and the words in it by offline alignment."""
 
     chunks: list[bytes]
@@ -47,10 +47,10 @@ class Take:
 
 @dataclass(slots=True)
 class Trial:
-    """What came of `streams` streams at a time. `calls` holds the finished ones with what they played."""
+    """The results of `streams` parallel streams. `calls` holds the finished ones with what they played."""
 
     streams: int
-    calls: list[tuple[Take, Call]] = field(default_factory=list)
+    calls: list[tuple[Track, Call]] = field(default_factory=list)
     failed: int = 0
     cpu: float = 0.0
     memory: int = 0
@@ -63,10 +63,10 @@ class Trial:
     def commit(self) -> list[float]:
         """Seconds from the end of each word to the arrival of its final."""
         late = []
-        for take, made in self.calls:
+        for track, made in self.calls:
             words = [(at, word.text) for at, final in made.finals() for word in final.words]
-            pairs = matched([word_key(w.text) for w in take.words], [word_key(text) for _, text in words])
-            late += [words[right][0] - made.began - take.words[left].end for left, right in pairs]
+            pairs = matched([word_key(w.text) for w in track.words], [word_key(text) for _, text in words])
+            late += [words[right][0] - made.began - track.words[left].end for left, right in pairs]
         return late
 
     def figures(self) -> dict[str, Any]:
@@ -93,15 +93,15 @@ class Trial:
 def capacity(bench: Bench) -> Findings:
     """One stream (interims, memory), 16, 20, then as many as keep up."""
     found = Findings()
-    takes = _takes(bench)
+    tracks = _tracks(bench)
     with worker_process(ENGLISH) as worker:
         found.figures["slots_by_worker"] = worker.own_slots
     with worker_process(ENGLISH, slots=_MANY) as worker:
-        alone = _trial(bench, found, worker, takes, 1, _ALONE_SECONDS)
+        alone = _trial(bench, found, worker, tracks, 1, _ALONE_SECONDS)
         _interims(found, alone)
-        sixteen = _trial(bench, found, worker, takes, 16, _TRIAL_SECONDS)
-        asked = _trial(bench, found, worker, takes, ASKED, _TRIAL_SECONDS)
-        largest = _largest(bench, found, worker, takes, asked if asked.keeps_up else None)
+        sixteen = _trial(bench, found, worker, tracks, 16, _TRIAL_SECONDS)
+        asked = _trial(bench, found, worker, tracks, ASKED, _TRIAL_SECONDS)
+        largest = _largest(bench, found, worker, tracks, asked if asked.keeps_up else None)
     figures = asked.figures()
     per_core = largest / bench.threads
     found.figures["largest"] = largest
@@ -110,30 +110,32 @@ def capacity(bench: Bench) -> Findings:
     found.check(f"a. commit latency p50 at {ASKED} streams, s", figures["commit_p50"], "<=", 2.1)
     found.check(f"a. commit latency p95 at {ASKED} streams, s", figures["commit_p95"], "<=", 3.6)
     allowed = 1.3 * alone.memory + 16 * _AUDIO_KEPT
-    found.check("g. memory of 16 streams against 1.3 x one and the audio kept", sixteen.memory / allowed, "<=", 1)
+    found.check("g. memory of 16 streams, relative to 1.3 x one plus the audio kept", sixteen.memory / allowed, "<=", 1)
     share = found.figures["slots_by_worker"] / largest if largest else float("nan")
-    found.check("own slots of measured capacity, least", share, ">=", 0.7)
-    found.check("own slots of measured capacity, most", share, "<=", 1.1)
+    found.check("slots by own measurement, share of capacity, least", share, ">=", 0.7)
+    found.check("slots by own measurement, share of capacity, most", share, "<=", 1.1)
     return found
 
 
-def _largest(bench: Bench, found: Findings, worker: Worker, takes: Sequence[Take], passed: Trial | None) -> int:
-    """The largest number of streams that keeps up: steps of four up or down from 20, then the one between."""
+def _largest(bench: Bench, found: Findings, worker: Worker, tracks: Sequence[Track], passed: Trial | None) -> int:
+    """The largest number of streams that keeps up: in steps of four up or down from 20, then halfway between."""
     good, bad = (ASKED, _MOST) if passed is not None else (0, ASKED)
     while bad - good > _STEP and bench.left > 3 * _TRIAL_SECONDS:
         near = good + 4 if good else bad - 4
         streams = near if good == 0 or bad == _MOST else (good + bad) // 2
         if streams <= 0:
             break
-        if _trial(bench, found, worker, takes, streams, _TRIAL_SECONDS).keeps_up:
+        if _trial(bench, found, worker, tracks, streams, _TRIAL_SECONDS).keeps_up:
             good = streams
         else:
             bad = streams
     return good
 
 
-def _trial(bench: Bench, found: Findings, worker: Worker, takes: Sequence[Take], streams: int, seconds: float) -> Trial:
-    trial = asyncio.run(_play(worker, takes, streams, seconds))
+def _trial(
+    bench: Bench, found: Findings, worker: Worker, tracks: Sequence[Track], streams: int, seconds: float
+) -> Trial:
+    trial = asyncio.run(_play(worker, tracks, streams, seconds))
     figures = trial.figures()
     found.figures[f"streams_{streams}"] = figures
     shown = {name: round(value, 2) for name, value in figures.items()}
@@ -141,14 +143,14 @@ def _trial(bench: Bench, found: Findings, worker: Worker, takes: Sequence[Take],
     return trial
 
 
-async def _play(worker: Worker, takes: Sequence[Take], streams: int, seconds: float) -> Trial:
+async def _play(worker: Worker, tracks: Sequence[Track], streams: int, seconds: float) -> Trial:
     """Keep this many streams going for this long; streams that start in time play to their end."""
     trial = Trial(streams)
     rng = random.Random(streams)
     until = time.monotonic() + _STAGGER_SECONDS + seconds
     async with connected(worker) as stub, asyncio.TaskGroup() as group:
         places = [
-            group.create_task(_keep_playing(stub, trial, takes, f"{streams}-{place}", rng, until))
+            group.create_task(_keep_playing(stub, trial, tracks, f"{streams}-{place}", rng, until))
             for place in range(streams)
         ]
         await asyncio.sleep(_STAGGER_SECONDS)
@@ -173,32 +175,32 @@ async def _measure(worker: Worker, trial: Trial, until: float) -> None:
 
 
 async def _keep_playing(
-    stub: Stub, trial: Trial, takes: Sequence[Take], name: str, rng: random.Random, until: float
+    stub: Stub, trial: Trial, tracks: Sequence[Track], name: str, rng: random.Random, until: float
 ) -> None:
     await asyncio.sleep(rng.uniform(0, _STAGGER_SECONDS))
     options = transcript_pb2.SpeechOptions(language="en", interim_results=True)
     number = 0
     while time.monotonic() < until:
-        take = rng.choice(takes)
+        track = rng.choice(tracks)
         number += 1
         try:
-            made = await call(stub, f"{name}-{number}", take.chunks, options)
+            made = await call(stub, f"{name}-{number}", track.chunks, options)
         except (grpc.aio.AioRpcError, TimeoutError):
             trial.failed += 1
             return
-        trial.calls.append((take, made))
+        trial.calls.append((track, made))
         await asyncio.sleep(rng.uniform(0, 0.5))
 
 
 def _interims(found: Findings, alone: Trial) -> None:
-    """How soon and how often one stream alone is shown something."""
+    """How soon and how often a single stream gets interims."""
     firsts: list[float] = []
     gaps: list[float] = []
-    for take, made in alone.calls:
-        if not take.words:
+    for track, made in alone.calls:
+        if not track.words:
             continue
         shown = [at - made.began for at, result in made.results if result.HasField("transcript")]
-        first, last = take.words[0].start, take.words[-1].end
+        first, last = track.words[0].start, track.words[-1].end
         inside = [at for at in shown if at <= last]
         firsts += [at - first for at in inside[:1]]
         gaps += [after - before for before, after in pairwise(inside) if after - before > 0.02]
@@ -213,18 +215,18 @@ def _interims(found: Findings, alone: Trial) -> None:
     found.check("g. speech between interims, mean, s", float(np.mean(gaps)) if gaps else float("nan"), "<=", 0.7)
 
 
-def _takes(bench: Bench) -> list[Take]:
+def _tracks(bench: Bench) -> list[Track]:
     """Clips of 6 s and more and groups of three, with their words' times."""
     clips = bench.spoken()
     known = dict(zip((clip.name for clip in clips), bench.offline(ENGLISH).words(clips), strict=True))
     groups = joined(clips, group=3)
     played = [*(clip for clip in clips if clip.seconds > 6), *groups]
-    return [_take(clip, known) for clip in played if clip.seconds <= _LONGEST_TAKE] or [_take(clips[0], known)]
+    return [_track(clip, known) for clip in played if clip.seconds <= _LONGEST_TRACK] or [_track(clips[0], known)]
 
 
-def _take(clip: Clip, known: dict[str, list[TimedWord]]) -> Take:
+def _track(clip: Clip, known: dict[str, list[TimedWord]]) -> Track:
     parts = clip.parts or ((clip.name, 0.0),)
     words = [
         TimedWord(word.text, word.start + offset, word.end + offset) for name, offset in parts for word in known[name]
     ]
-    return Take(pcm(clip.audio), words)
+    return Track(pcm(clip.audio), words)

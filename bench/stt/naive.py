@@ -1,4 +1,4 @@
-"""The naive server beside ours, step by step in one process: the same audio, the same steps, CPU time of each.
+"""CPU time of ours and of a naive server, in the same steps of the same audio, in one process.
 
 Naive: one lock, `WhisperModel.transcribe` (greedy) over the growing buffer at every step.
 """
@@ -25,13 +25,13 @@ _STREAMS = 4
 _SECONDS = 60.0
 _GROUP = 12
 _ONE_WINDOW = 30.0
-"""Seconds that Whisper takes in one piece."""
+"""The longest audio, in seconds, that Whisper decodes at once."""
 _EVERY = 4
-"""Naive steps are measured at every fourth place: they cost minutes."""
+"""Only every fourth naive step is measured, since they take minutes."""
 
 
 def compare(bench: Bench) -> Findings:
-    """CPU seconds of a stream's step, ours (four streams in batches) and naive, taken in turns."""
+    """CPU seconds of a stream's step, alternating ours (four streams in batches) and naive."""
     found = Findings()
     clips = _streams(bench)
     transcriber = bench.model(ENGLISH).transcriber
@@ -66,7 +66,7 @@ def compare(bench: Bench) -> Findings:
 
 
 def _our_step(transcriber: Transcriber, players: list[Player], requests: list[DecodeRequest | None]) -> float:
-    """CPU seconds of one hypothesis for every stream, what it asks next included; equal lengths run together."""
+    """CPU seconds of one hypothesis per stream, including its next request; equal lengths run in one batch."""
     began = time.process_time()
     keys = {request.batch_key for request in requests if request is not None}
     for key in keys:
@@ -79,7 +79,7 @@ def _our_step(transcriber: Transcriber, players: list[Player], requests: list[De
 
 
 def _streams(bench: Bench) -> list[Clip]:
-    """Unbroken speech, each stream another stretch of it."""
+    """Unbroken speech; each stream gets a different part."""
     clips = bench.spoken()
     groups = [clip for clip in joined(clips, group=_GROUP) if clip.seconds >= _SECONDS][:_STREAMS]
     return groups or joined(clips * _STREAMS, group=_STREAMS)[:1]

@@ -1,6 +1,6 @@
-"""The yardstick: faster-whisper's own `transcribe` on whole files (beam 5, voice filter), kept from run to run.
+"""The offline reference: faster-whisper's own `transcribe` on whole files (beam 5, voice filter).
 
-Answers are kept in the temporary folder under the audio's and the model's fingerprints: they do not depend on this
+Results are cached in the temporary folder under fingerprints of audio and model, since they do not depend on this
 project's code.
 """
 
@@ -77,7 +77,7 @@ class Offline:
 
 
 def growing_buffer(model: faster_whisper.WhisperModel, audio: NDArray[np.float32]) -> str:
-    """What a naive server does every step: the whole buffer through `transcribe`, greedy."""
+    """One step of a naive server: `transcribe` the whole buffer, greedy."""
     segments, _ = model.transcribe(audio, language="en", beam_size=1)
     return " ".join(segment.text.strip() for segment in segments)
 
@@ -87,7 +87,7 @@ def _fingerprint(clip: Clip) -> str:
 
 
 def _keep(path: Path, text: str) -> None:
-    """Write whole or not at all."""
+    """Write the file completely or not at all."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
         file.write(text)
     Path(file.name).replace(path)

@@ -1,7 +1,7 @@
-"""Streams on a virtual clock: the recogniser driven directly, many clips at a time, no waiting for real time.
+"""Streams on a virtual clock: drives the recogniser directly, many clips in parallel, faster than real time.
 
-What is committed depends on the media alone, so accuracy and latencies in media time are those of a live stream that
-the machine keeps up with.
+Commits depend on the media alone, so accuracy and latency in media time equal those of a live stream on a machine that
+keeps up.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _STREAMS_PER_THREAD = 12
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A loaded network with the voice detector, and how its calls are spread."""
+    """A loaded network with the voice detector, and the distribution of its calls."""
 
     transcriber: Transcriber
     vad: VoiceDetector
@@ -56,7 +56,7 @@ class Played:
 
 
 class Player:
-    """One stream: gives its next request, takes the hypothesis."""
+    """One stream: returns its next request and accepts the hypothesis."""
 
     def __init__(self, clip: Clip, vad: VoiceDetector, tuning: Tuning, options: StreamOptions) -> None:
         self.played = Played(clip)
@@ -70,7 +70,7 @@ class Player:
         self._job: DecodeJob | None = None
 
     def request(self) -> DecodeRequest | None:
-        """What the stream wants to know next; None at its end."""
+        """The stream's next request; None at its end."""
         self._job = self._recognizer.advance(self._effort)
         self._note()
         if self._job is None:
@@ -79,7 +79,7 @@ class Player:
         return self._job.request
 
     def answer(self, hypothesis: Hypothesis) -> None:
-        """Take the hypothesis that was asked for, and note what became of it."""
+        """Process the requested hypothesis and record the results."""
         assert self._job is not None
         trims, cuts = self._recognizer.counters.trims, self._recognizer.counters.cuts
         closing = self._job.closing
@@ -91,7 +91,7 @@ class Player:
             self.played.joins.append(len(self.played.words))
 
     def _note(self) -> None:
-        """Words are committed where the report behind them was made, which may be long before the next request."""
+        """Record commits at the time of their report, which may be long before the next request."""
         fresh = 0
         for event in self._recognizer.pop_events():
             if isinstance(event, events.Final):
@@ -105,7 +105,7 @@ class Player:
                 self._check(self._captions.interim(event), final=False)
 
     def _check(self, message: transcript_pb2.Transcript | None, *, final: bool) -> None:
-        """Count messages that change what was final, or whose numbers do not rise."""
+        """Count messages that change final text, or whose numbers do not increase."""
         if message is None:
             return
         segment, revision, text = message.segment_id, message.revision, message.text
@@ -118,7 +118,7 @@ class Player:
 
 
 def replay(model: Model, clips: Sequence[Clip], options: StreamOptions, tuning: Tuning | None = None) -> list[Played]:
-    """Play clips to their ends, in their order; raises what a thread raised."""
+    """Play clips to their ends; results are in the order of the clips. Raises what a thread raised."""
     waiting = deque(sorted(enumerate(clips), key=lambda item: -len(item[1].audio)))
     done: dict[int, Played] = {}
     failures: list[Exception] = []
@@ -146,7 +146,7 @@ def _drain(
     options: StreamOptions,
     tuning: Tuning,
 ) -> None:
-    """Play waiting clips, several side by side, their requests in batches."""
+    """Play waiting clips, several in parallel, with requests in batches."""
     live: list[tuple[int, Player, DecodeRequest]] = []
     while True:
         while len(live) < _STREAMS_PER_THREAD:

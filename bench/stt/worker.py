@@ -1,4 +1,4 @@
-"""A real worker process and live callers: what goes to and fro over gRPC, with the times at which it did."""
+"""A real worker process and live callers over gRPC, with the time of each result."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Usage:
 
 @dataclass(slots=True)
 class Worker:
-    """A running worker: where it listens, its process, the slots that it gave itself."""
+    """A running worker: its address, its process, and the slots by its own measurement."""
 
     target: str
     process: psutil.Process
@@ -63,7 +63,7 @@ class Worker:
 
 @dataclass(slots=True)
 class Call:
-    """One stream: results with the time each came, and when the end was sent; seconds on the monotonic clock."""
+    """One stream: results with their times of arrival, and when the end was sent; seconds on the monotonic clock."""
 
     began: float = 0.0
     ended_at: float = 0.0
@@ -74,14 +74,14 @@ class Call:
 
     @property
     def finalisation(self) -> float:
-        """Seconds from the end of the audio to `ended`; inf where that never came."""
+        """Seconds from the end of the audio to `ended`; inf if that never arrived."""
         ended = [at for at, result in self.results if result.HasField("ended")]
         return ended[-1] - self.ended_at if ended else float("inf")
 
 
 @contextmanager
 def worker_process(model: str, *, slots: int = 0) -> Iterator[Worker]:
-    """`python -m workers stt` on a free port, stopped at the end; `slots` 0: its own number."""
+    """Run `python -m workers stt` on a free port; with `slots` 0, the worker decides the number."""
     with tempfile.TemporaryFile("w+") as log:
         port = free_port()
         command = [sys.executable, "-m", "workers", "stt", "--model", model, "--port", str(port)]
@@ -123,7 +123,7 @@ async def call(
     first: int = 0,
     resume: bytes | None = None,
 ) -> Call:
-    """One stream from start to `ended`, its chunks each when its last sample would have been spoken.
+    """Run one stream from start to `ended`; each chunk is sent when its last sample would have been spoken.
 
     `first` is the sequence of the first chunk; `resume` is an earlier stream's state. Raises grpc.aio.AioRpcError for
     a refusal and TimeoutError when the answer takes longer than a minute after the end.

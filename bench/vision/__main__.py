@@ -1,7 +1,7 @@
-"""`make bench-vision`: what a vision worker costs, how well it measures, and what becomes of it under too much load.
+"""`make bench-vision`: CPU cost, accuracy and behaviour under overload of a vision worker.
 
-Parts can be chosen (`--only`): `stages` and `chain` are CPU time, `overload` and `beside` wall time (for a quiet
-machine), `accuracy` needs a corpus. Prints a table, writes bench/results/vision.json.
+`--only` chooses parts. `stages` and `chain` measure CPU time; `overload` and `speech` measure elapsed time and need an
+idle machine; `accuracy` needs a corpus. Prints tables and writes bench/results/vision.json.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "vision.json"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: the worker's settings, a corpus or none, seconds of a load, cameras beside speech."""
+    """One run: the worker's settings, the corpus if any, seconds of overload, cameras while somebody speaks."""
 
     config: VisionSettings
     corpus: Path | None
@@ -57,7 +57,7 @@ def accuracy(run: Run) -> Findings:
             picture = decode_image(file.read_bytes())
             right += follower.read(nets, picture, 200 * number).count == row["labels"][0]["faces"]
     found.figures["frames"] = total
-    found.check("a. number of faces right", right / max(1, total), ">=", 0.95)
+    found.check("a. pictures with the right number of faces", right / max(1, total), ">=", 0.95)
     return found
 
 
@@ -65,7 +65,7 @@ PARTS: dict[str, Callable[[Run], Findings]] = {
     "stages": lambda run: vision_chain.stages(run.config.model_cache),
     "chain": lambda run: vision_chain.compare(run.config.model_cache),
     "overload": lambda run: asyncio.run(vision_load.overload(run.config, run.seconds)),
-    "beside": lambda run: asyncio.run(vision_load.beside(run.config, run.cameras)),
+    "speech": lambda run: asyncio.run(vision_load.speech_under_load(run.config, run.cameras)),
     "accuracy": accuracy,
 }
 
@@ -95,9 +95,9 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.vision", description=__doc__)
     parser.add_argument("--corpus", type=Path, help="folder with manifest.jsonl")
     parser.add_argument("--only", default=",".join(PARTS), help="parts, comma-separated (%(default)s)")
-    parser.add_argument("--nets", choices=("opencv", "litert"), default="opencv", help="reader of the networks")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of the overload (%(default)s)")
-    parser.add_argument("--cameras", type=int, default=20, help="beside speech (%(default)s)")
+    parser.add_argument("--nets", choices=("opencv", "litert"), default="opencv", help="library that runs the networks")
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of the part `overload` (%(default)s)")
+    parser.add_argument("--cameras", type=int, default=20, help="cameras in the part `speech` (%(default)s)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the figures are written")
     arguments = parser.parse_args(argv)
     for name in arguments.only.split(","):

@@ -1,4 +1,4 @@
-"""What a frame costs: each stage, the whole chain by both readers of the networks, and others' beside them."""
+"""What a frame costs: each stage, the whole chain with OpenCV and with LiteRT, and other projects' face trackers."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ from workers.vision.signals import measure
 PORTRAIT = ROOT / "tests" / "data" / "faces" / "astronaut.jpg"
 NAMES = ("face_detection_full_range", "face_landmark", "iris_landmark")
 PEERS = ("facemesh", "facemesh-irises", "facemesh-irises-count", "haar")
+CHILD = Path(__file__).with_name("peers.py")
 DESIGN_CHAIN_MS = 18.0
-"""The chain's dearest frame in the trial that led to this design; the yardstick where MediaPipe does not install."""
+"""The chain's most expensive frame in the design trial; the baseline where MediaPipe cannot be installed."""
 
-FRAME = "a frame, 10 a second, detector and irises by their turns"
+FRAME = "a frame at 10 frames per second"
 REPEATS = 30
 PICTURES = 30
 ROUNDS = 9
 TURNS = 12
-"""Frames of which a mean is taken: the detector's and the eyes' turns come round three times."""
+"""Frames that `FRAME` averages over: the cycle of detector and eyes repeats three times."""
 
 STEPS_MS = {f"{fps} frames per second": round(1000 / fps) for fps in (30, 15, 10, 5)}
 
@@ -57,20 +58,20 @@ def jpeg(picture: Picture) -> bytes:
 
 
 def moving() -> list[Picture]:
-    """A face that sways by 40 pixels; the last picture leads on to the first."""
+    """A face that sways by 40 pixels; the last picture continues into the first."""
     turns = [2 * np.pi * i / PICTURES for i in range(PICTURES)]
     return [placed(40 * np.sin(turn), 15 * np.cos(turn)) for turn in turns]
 
 
 def nets_of(name: str, cache: Path) -> FaceNets | None:
-    """The networks as one reader has them; None where it is not installed."""
+    """The networks, loaded with OpenCV or LiteRT; None if that library is not installed."""
     if name == "litert" and importlib.util.find_spec("ai_edge_litert") is None:
         return None
     return FaceNets(*(models.resolve(weights, cache).path for weights in NAMES), reader(name))
 
 
 def stages(cache: Path) -> Findings:
-    """CPU of each stage on one picture, milliseconds, by each reader."""
+    """CPU of each stage on one picture, milliseconds, with each library."""
     found = Findings()
     for name in ("opencv", "litert"):
         nets = nets_of(name, cache)
@@ -94,7 +95,7 @@ def _stages(nets: FaceNets) -> dict[str, float]:
         "detector": lambda: nets.detector.detect(picture),
         "mesh": lambda: nets.mesh.read(picture, region),
         "irises, both": lambda: nets.eyes.read(picture, mesh, 0),
-        "irises, by turns": lambda: nets.eyes.read(picture, mesh, 0, eyes),
+        "irises, alternating": lambda: nets.eyes.read(picture, mesh, 0, eyes),
         "pose": lambda: solve(mesh.points, 640, 480),
         "signals": lambda: measure(picture, reading, baseline, 0, before),
         FRAME: lambda: [analyzer.analyze(nets, picture, next(clock), Wanted()) for _ in range(TURNS)],
@@ -114,7 +115,7 @@ def cpu_ms(work: Callable[[], object]) -> float:
 
 
 def compare(cache: Path) -> Findings:
-    """The face chain (detector, mesh, irises, pose) and MediaPipe's by turns over the same pictures, in one run."""
+    """The face chain (detector, mesh, irises, pose) and MediaPipe's, alternating over the same pictures in one run."""
     found = Findings()
     pictures = moving()
     ours = {
@@ -134,25 +135,25 @@ def compare(cache: Path) -> Findings:
                 rounds[name].append(ask(name))  # type: ignore[misc]
     costs = {name: statistics.median(times) for name, times in rounds.items()}
     found.figures["cpu_ms"] = costs
-    found.figures["yardstick"] = "MediaPipe FaceMesh with irises, beside" if names else "the design trial's 18 ms"
-    # Slower frames have both eyes read: dearer each, cheaper a second. They are reported, and miss the bound.
+    found.figures["yardstick"] = "MediaPipe FaceMesh with irises, in this run" if names else "the design trial's 18 ms"
+    # At lower rates both eyes are read on each frame: a frame costs more, a second less. Those rates have no bound.
     yardstick = costs.get("facemesh-irises", DESIGN_CHAIN_MS)
     for name, bound in (("opencv", 3.0), ("litert", 1.5)):
         for rate in (rate for rate, step_ms in STEPS_MS.items() if 1000 / step_ms >= TURNS_FPS):
             ratio = costs.get(f"{name}, {rate}", float("nan")) / yardstick
-            found.check(f"e. face chain ({name}, {rate}) of FaceMesh's CPU", ratio, "<=", bound if names else 1.0)
+            found.check(f"e. face chain ({name}, {rate}), times FaceMesh's CPU", ratio, "<=", bound if names else 1.0)
     if names:
-        found.figures["of FaceMesh that counts two faces"] = {
+        found.figures["times FaceMesh that looks for two faces"] = {
             name: costs[name] / costs["facemesh-irises-count"] for name in ours if "without" not in name
         }
-        found.figures["without irises, of FaceMesh without"] = {
+        found.figures["without irises, times FaceMesh without irises"] = {
             name: costs[name] / costs["facemesh"] for name in ours if "without" in name
         }
     return found
 
 
 def _chain(nets: FaceNets, pictures: list[Picture], step_ms: int, *, irises: bool) -> Callable[[], float]:
-    """One round over the pictures, CPU milliseconds each over all threads; the follower goes on from round to round."""
+    """Runs one round: CPU milliseconds per picture, over all threads. The follower keeps its state between rounds."""
     follower, times = FaceFollower(), iter(range(0, 1 << 30, step_ms))
 
     def run() -> float:
@@ -167,7 +168,7 @@ def _chain(nets: FaceNets, pictures: list[Picture], step_ms: int, *, irises: boo
 
 @contextmanager
 def _peers(pictures: list[Picture]) -> Iterator[Callable[[str], float] | None]:
-    """Asks the child for a round of one of `PEERS`; None where MediaPipe cannot be had for this Python."""
+    """A function that runs one round of one of `PEERS` in a child; None where MediaPipe cannot be installed."""
     folder = ROOT / ".cache" / "vision-peers"
     if not prepared(folder, "vision-peers"):
         yield None
@@ -175,7 +176,7 @@ def _peers(pictures: list[Picture]) -> Iterator[Callable[[str], float] | None]:
     with tempfile.NamedTemporaryFile(suffix=".npy") as file:
         np.save(file, np.array(pictures))
         file.flush()
-        command = [str(folder / "bin" / "python"), str(Path(__file__).with_name("vision_peers.py")), file.name]
+        command = [str(folder / "bin" / "python"), str(CHILD), file.name]
         child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={}
         )

@@ -1,4 +1,4 @@
-"""A vision worker with too much to do: how old results are, what memory does, and what speech beside it feels."""
+"""An overloaded vision worker: age of results, memory growth, and the effect on speech on the same machine."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MEGABYTE = 1 << 20
 
 @dataclass(slots=True)
 class Load:
-    """What came of streams of pictures: ages of results in seconds, counts, resident bytes over time."""
+    """Results of picture streams: their ages in seconds, the flow reports, resident bytes over time."""
 
     ages: list[float] = field(default_factory=list)
     flows: list[task_pb2.Flow] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Load:
 
     @property
     def growth_mb(self) -> float:
-        """Resident memory of the last quarter over that of the second, megabytes."""
+        """How much more memory was resident in the last quarter than in the second, megabytes."""
         quarter = len(self.memory) // 4
         second, last = self.memory[quarter : 2 * quarter], self.memory[-quarter:]
         return (statistics.median(last) - statistics.median(second)) / MEGABYTE if quarter else float("nan")
@@ -65,7 +65,7 @@ class Load:
 
 
 async def overload(config: VisionSettings, seconds: float) -> Findings:
-    """One thread at twice what it does: as many cameras of 10 frames per second as that takes, and one fast camera."""
+    """One thread at twice its capacity: first many cameras of 10 frames per second, then one fast camera."""
     found = Findings()
     engine = create_engine(config)
     await engine.load()
@@ -80,14 +80,14 @@ async def overload(config: VisionSettings, seconds: float) -> Findings:
     found.figures |= {
         "capacity, frames per second": capacity,
         "capacity after the run": after,
-        "own slots": engine.default_slots(),
+        "slots by its own measurement": engine.default_slots(),
         "cameras": cameras,
-        "results a second": len(crowd.ages) / seconds,
+        "results per second": len(crowd.ages) / seconds,
         "age p50, ms": 1000 * statistics.median(crowd.ages),
         "age p95, ms": 1000 * crowd.p95(),
         "one camera: frame interval, ms": 500 / capacity,
         "one camera: age p95, ms": 1000 * single.p95(),
-        "one camera: age p95 in the time of one analysis": single.p95() * capacity,
+        "one camera: age p95, in units of one analysis": single.p95() * capacity,
     }
     found.check(f"d. age p95 in frame intervals, {cameras} cameras on one thread", crowd.p95() * FPS, "<=", 2)
     found.check("d. memory growth over the run, MB", crowd.growth_mb, "<=", 5)
@@ -96,7 +96,7 @@ async def overload(config: VisionSettings, seconds: float) -> Findings:
 
 
 async def _capacity(engine: VisionEngine, seconds: float) -> float:
-    """Frames a second where each waits for the one before, 100 ms of media apart: nothing is dropped or given up."""
+    """Frames per second if each waits for the previous one; 100 ms of media apart, so that nothing is dropped."""
     session, data = engine.open(start_of(), StreamContext("bench", "capacity", 1)), [jpeg(placed(x)) for x in (-30, 30)]
     reading = asyncio.create_task(_drained(session))
     began, sequence = time.monotonic(), 0
@@ -115,7 +115,7 @@ async def _capacity(engine: VisionEngine, seconds: float) -> float:
 
 
 async def _drained(session: VisionSession) -> task_pb2.Flow:
-    """Reads a stream to its end; its last numbers."""
+    """Read a stream to its end; return its last flow report."""
     flow = task_pb2.Flow()
     async for result in session.results():
         flow = result.flow if result.WhichOneof("result") == "flow" else flow
@@ -129,7 +129,7 @@ def start_of() -> task_pb2.StreamStart:
 
 
 async def _load(engine: VisionEngine, cameras: int, interval: float, seconds: float) -> Load:
-    """Cameras side by side, begun at moments of their own."""
+    """Run cameras in parallel, started at random moments."""
     load, data = Load(), [jpeg(placed(x)) for x in (-30, 0, 30)]
     rng = random.Random(cameras)
     gc.collect()
@@ -175,8 +175,8 @@ async def _camera(
     await session.close()
 
 
-async def beside(config: VisionSettings, cameras: int) -> Findings:
-    """Speech through a gateway with tiny.en, by turns alone and beside more cameras than a worker can follow."""
+async def speech_under_load(config: VisionSettings, cameras: int) -> Findings:
+    """Speech through a gateway with tiny.en: alternately alone, and while more cameras run than a worker can follow."""
     found = Findings()
     settings = {"WORKER_MODEL_CACHE": str(config.model_cache)}
     with ExitStack() as exits:
@@ -197,7 +197,7 @@ async def beside(config: VisionSettings, cameras: int) -> Findings:
                 gateway_settings={"GATEWAY_VISION_WORKERS": f"{HOST}:{port}", "GATEWAY_MAX_SESSIONS_PER_KEY": "500"},
             )
         )
-        delays: dict[str, list[float]] = {"alone": [], "beside": []}
+        delays: dict[str, list[float]] = {"alone": [], "with_cameras": []}
         ages: list[tuple[float, float]] = []
         await _speakers(stack, 2)
         for _ in range(ROUNDS):
@@ -205,7 +205,7 @@ async def beside(config: VisionSettings, cameras: int) -> Findings:
             stop = asyncio.Event()
             watching = asyncio.create_task(_watchers(stack, cameras, stop))
             await asyncio.sleep(2)
-            delays["beside"] += await _speakers(stack, SPEAKERS)
+            delays["with_cameras"] += await _speakers(stack, SPEAKERS)
             stop.set()
             ages += await watching
     p50 = {name: float(np.percentile(values, 50)) for name, values in delays.items()}
@@ -218,17 +218,19 @@ async def beside(config: VisionSettings, cameras: int) -> Findings:
         "word spoken to final, p50, s": p50,
         "word spoken to final, p95, s": p95,
         "word spoken to final, mean, s": mean,
-        "results a second": len(ages) / (ROUNDS * (soundfile.info(SPEECH).duration + 2)),
+        "results per second": len(ages) / (ROUNDS * (soundfile.info(SPEECH).duration + 2)),
         "results, p95 age through the gateway, ms": 1000 * age_p95,
-        "of it on the way to the worker and back, p95, ms": 1000 * way_p95,
+        "outside the worker, p95, ms": 1000 * way_p95,
     }
-    found.check("d. speech beside vision, mean delay over alone", mean["beside"] / mean["alone"], "<=", 1.1)
+    found.check(
+        "d. speech while cameras run, mean delay relative to alone", mean["with_cameras"] / mean["alone"], "<=", 1.1
+    )
     found.check("d. age p95 through the gateway, frame intervals", age_p95 * FPS, "<=", 2)
     return found
 
 
 async def _speakers(stack: Stack, count: int) -> list[float]:
-    """The clip by several speakers in real time; seconds from the end of each word to its final's arrival."""
+    """Several speakers say the clip in real time; seconds from the end of each word to the arrival of its final."""
     delays: list[float] = []
     async with asyncio.TaskGroup() as group:
         for number in range(count):
@@ -260,7 +262,7 @@ async def _speaker(stack: Stack, delays: list[float], later: float) -> None:
 
 
 async def _watchers(stack: Stack, cameras: int, stop: asyncio.Event) -> list[tuple[float, float]]:
-    """Cameras of 10 frames per second through the gateway; results' ages, and how much of them was not the worker's."""
+    """Cameras of 10 frames per second through the gateway: ages of results, and their parts outside the worker."""
     ages: list[tuple[float, float]] = []
     rng = random.Random(cameras)
     data = [jpeg(placed(x)) for x in (-30, 0, 30)]

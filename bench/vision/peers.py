@@ -1,8 +1,8 @@
-"""The face meshes that others make of the same pictures: a child of bench/vision/chain.py in an environment of its own.
+"""Other projects' face trackers on the same pictures: a child process of bench/vision/chain.py.
 
-Reads lines `NAME COUNT` and answers each with the CPU milliseconds a picture, over all threads of this process. The
-pictures, an array of shape (n, 480, 640, 3), RGB, are in the file that is named on the command line. Imports nothing of
-the project: MediaPipe and it need different versions of the same packages.
+It reads lines `NAME COUNT` and answers each with CPU milliseconds per picture, over all its threads, and the share of
+pictures with a face. The command line names the file with the pictures, an array of shape (n, 480, 640, 3), RGB. It
+runs in its own environment and imports nothing of the project, since MediaPipe needs other versions of its packages.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 
 def face_mesh(faces, irises):
-    """MediaPipe's tracker; with more faces than there are it looks for more on every picture."""
+    """MediaPipe's tracker. If `faces` exceeds the faces present, it looks for more on every picture."""
     made = mediapipe.solutions.face_mesh.FaceMesh(max_num_faces=faces, refine_landmarks=irises)
 
     def read(picture):

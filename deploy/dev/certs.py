@@ -1,8 +1,8 @@
 """A private CA and the certificates it signs, for `make run` and docker-compose.yml. Not for production.
 
-Run as a program: `python certs.py DIRECTORY NAME[=SAN,SAN...]...` makes `NAME.pem` and `NAME-key.pem` beside `ca.pem`;
-what is there and still valid is kept. A certificate serves both ends of a connection (serverAuth and clientAuth), as
-mutual TLS between gateway and workers needs.
+Run as a program: `python certs.py DIRECTORY NAME[=SAN,SAN...]...` writes `NAME.pem` and `NAME-key.pem` next to `ca.pem`
+and keeps certificates that are still valid. Each certificate works for both ends of a connection (serverAuth and
+clientAuth), as mutual TLS between gateway and workers requires.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class Identity:
 
 
 def identity(directory: Path, name: str) -> Identity:
-    """Where the identity `name` lies in `directory`, made or not."""
+    """The paths of the identity `name` in `directory`, whether it exists or not."""
     return Identity(directory / f"{name}.pem", directory / f"{name}-key.pem", directory / "ca.pem")
 
 
 def ensure(directory: Path, names: Mapping[str, Sequence[str]], now: dt.datetime) -> dict[str, Identity]:
-    """Have a valid certificate for every name, with its alternative names (DNS names or IP addresses).
+    """Ensure a valid certificate for every name, with its alternative names (DNS names or IP addresses).
 
     The CA's key is never written. If a certificate is missing or about to expire, a new CA issues all of them again.
     """
@@ -56,13 +56,13 @@ def ensure(directory: Path, names: Mapping[str, Sequence[str]], now: dt.datetime
         certificate, key = _make_leaf(name, sans, now, authority, authority_key)
         _write(found[name].key, _private_bytes(key), mode=0o600)
         _write(found[name].certificate, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
-    # Last, so that an interrupted run is seen as unfinished: the old CA did not sign the new certificates.
+    # Written last: after an interrupted run, the old CA does not match the new certificates, and they are issued again.
     _write(directory / "ca.pem", authority.public_bytes(serialization.Encoding.PEM), mode=0o644)
     return found
 
 
 def token_secret(directory: Path) -> str:
-    """The secret that signs session tokens, made once: so that sessions resume over a restart of the gateway."""
+    """The secret that signs session tokens; created once, so that sessions survive a restart of the gateway."""
     path = directory / "token-secret"
     if not path.exists():
         directory.mkdir(parents=True, exist_ok=True, mode=0o755)
@@ -176,7 +176,7 @@ def _write(path: Path, content: bytes, *, mode: int) -> None:
 
 
 def parse_names(arguments: Sequence[str]) -> dict[str, list[str]]:
-    """`NAME` (its own alternative name, beside the loopback names) or `NAME=SAN,SAN`."""
+    """`NAME` (alternative names: its own and the loopback names) or `NAME=SAN,SAN`."""
     names: dict[str, list[str]] = {}
     for argument in arguments:
         name, separator, sans = argument.partition("=")
@@ -185,7 +185,7 @@ def parse_names(arguments: Sequence[str]) -> dict[str, list[str]]:
 
 
 def main() -> int:
-    """Make what is missing; exit status 0."""
+    """Create what is missing; return exit status 0."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("directory", type=Path)
     parser.add_argument("names", nargs="+", metavar="NAME[=SAN,SAN]")

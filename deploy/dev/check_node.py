@@ -1,4 +1,4 @@
-"""Tells by exit status 0 or 1 whether there is a Node.js with npm that the TypeScript client can be built with."""
+"""Exits with 0 if a Node.js with npm is installed that can build the TypeScript client, else with 1."""
 
 import re
 import shutil
@@ -9,13 +9,13 @@ OLDEST = 20
 
 
 def major(said: str) -> int:
-    """The major version in what `node --version` says; 0 for anything else."""
+    """The major version in the output of `node --version`; 0 for anything else."""
     found = re.match(r"v(\d+)\.", said)
     return int(found.group(1)) if found else 0
 
 
 def main() -> int:
-    """Exit status."""
+    """Return the exit status."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         return 1

@@ -1,4 +1,4 @@
-"""Says, before anything is installed, whether this Python can carry the project. Runs on any Python 3."""
+"""Checks, before anything is installed, whether this Python can run the project. Works on any Python 3."""
 
 import importlib.util
 import sys
@@ -7,7 +7,7 @@ MINIMUM = (3, 11)
 
 
 def problem(version: "tuple[int, int]", has_venv: bool) -> str:
-    """What stands in the way, in one line; empty when nothing does."""
+    """The problem in one line; empty if there is none."""
     if version < MINIMUM:
         needed = f"Python {MINIMUM[0]}.{MINIMUM[1]} or newer is needed"
         return f"{needed}, this is {version[0]}.{version[1]}: make PYTHON=python3.11 setup"
@@ -17,7 +17,7 @@ def problem(version: "tuple[int, int]", has_venv: bool) -> str:
 
 
 def main() -> int:
-    """Print the problem, if any; exit status 1 with one."""
+    """Print the problem, if any; return exit status 1 for a problem, else 0."""
     has_venv = all(importlib.util.find_spec(name) is not None for name in ("venv", "ensurepip"))
     found = problem(sys.version_info[:2], has_venv)
     if found:

@@ -1,4 +1,4 @@
-"""Makes sure that the programs are there which tests drive, a browser and a Redis: no test is skipped without."""
+"""Ensures that the programs that tests need are installed, a browser and a Redis, so that no test is skipped."""
 
 import os
 import shutil
@@ -6,16 +6,16 @@ import subprocess
 import sys
 
 PROGRAMS = {"chromium": ("chromium", "chromium-browser"), "redis-server": ("redis-server", "valkey-server")}
-"""Debian's package, and the names under which the program may be installed already."""
+"""Debian's package, and the names of programs that serve the same purpose."""
 
 
 def missing() -> "list[str]":
-    """The packages none of whose programs is found."""
+    """The packages of which no program is installed."""
     return [package for package, names in PROGRAMS.items() if not any(map(shutil.which, names))]
 
 
 def install_commands(packages: "list[str]", is_root: bool, has_apt: bool, has_sudo: bool) -> "list[list[str]]":
-    """The commands that install packages; none where this user cannot."""
+    """The commands that install packages; none if this user cannot install any."""
     if not has_apt or not (is_root or has_sudo):
         return []
     prefix = [] if is_root else ["sudo", "-n"]
@@ -24,7 +24,7 @@ def install_commands(packages: "list[str]", is_root: bool, has_apt: bool, has_su
 
 
 def main() -> int:
-    """Exit status 0 with every program, 1 without."""
+    """Install what is missing; return exit status 0 if every program is installed, else 1."""
     wanted = missing()
     if not wanted:
         return 0

@@ -11,7 +11,7 @@ from deploy.dev.settings import DevSettings
 
 API_KEY = "dev-key"
 HOST = "127.0.0.1"
-# The two follow each other; together they stay under the 10 s that ^C may take.
+# One drains after the other; together they take less than the 10 s allowed for ^C.
 GATEWAY_DRAIN_S = 4.0
 WORKER_DRAIN_S = 2.0
 
@@ -61,7 +61,7 @@ def gateway(
         "GATEWAY_HTTP_PORT": str(settings.http_port),
         "GATEWAY_WS_PORT": str(settings.ws_port),
         "GATEWAY_WSS_PORT": str(settings.wss_port),
-        # Browsers do not trust the development CA: they are sent to the plain port.
+        # Browsers do not trust the development CA, so sessions point to the port without TLS.
         "GATEWAY_PUBLIC_URL": f"ws://localhost:{settings.ws_port}/ws",
         "GATEWAY_TLS_CERT": str(certificate.certificate),
         "GATEWAY_TLS_KEY": str(certificate.key),

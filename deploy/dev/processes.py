@@ -1,4 +1,4 @@
-"""Child processes of the development stack: started in order, watched, drained in reverse, none left behind."""
+"""Child processes of the development stack: starting, watching, draining and killing them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def log_tail(path: Path, lines: int = LOG_TAIL_LINES) -> str:
 
 
 def _dies_with_parent() -> Callable[[], None] | None:
-    """What a child runs before exec so that the kernel ends it when this process is killed outright; Linux only."""
+    """A function for a child to run before exec: the kernel then kills it when this process dies. Linux only."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None, use_errno=True).prctl
@@ -66,7 +66,7 @@ class Child:
             hurried = asyncio.ensure_future(hurry.wait())
             await asyncio.wait({ended, hurried}, timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
             hurried.cancel()
-        # The group outlives its leader when a decoder of it is still there.
+        # The group outlives its leader while a decoder process still runs.
         self._signal_group(signal.SIGKILL)
         await self._process.wait()
         self._pid_file.unlink(missing_ok=True)
@@ -83,9 +83,9 @@ class Child:
 async def start(
     program: Program, run_dir: Path, root: Path, environment: Mapping[str, str], *, again: bool = False
 ) -> Child:
-    """Start a program in a session of its own: a ^C in the terminal reaches only the parent, which then drains.
+    """Start a program in its own session, so that ^C in the terminal reaches only the parent, which then drains.
 
-    `again`: its log goes on.
+    `again`: append to its log.
     """
     log = run_dir / f"{program.name}.log"
     with log.open("ab" if again else "wb") as sink:

@@ -1,7 +1,7 @@
 """`make run`: gateway and workers on loopback as child processes; ^C or SIGTERM drains them, the gateway first.
 
-Once everything serves, a process that ends is started again, as a container platform would: streams outlive that. Until
-then, and when one keeps ending, all of it ends with the last lines of that process's log.
+Once everything serves, it restarts a process that ends, as a container platform would; streams survive that. If a
+process ends earlier, or keeps ending, everything stops, and it prints the last lines of that process's log.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ GATEWAY_GRACE_S = plan.GATEWAY_DRAIN_S + 1.5
 WORKER_GRACE_S = plan.WORKER_DRAIN_S + 1.0
 READY_TIMEOUT_S = 300.0  # a large model on a cold disk
 READY_POLL_S = 0.2
-AGAIN_S = 0.5
+RESTART_DELAY_S = 0.5
 MAX_ENDS = 5
-"""This many ends of one process within `ENDS_S` seconds end the run."""
+"""If one process ends this often within `ENDS_S` seconds, everything stops."""
 
 ENDS_S = 60.0
 
 
 class StackError(Exception):
-    """The stack cannot come up or stay up; the message is for the terminal."""
+    """The stack cannot start or keep running; the message is for the terminal."""
 
 
 def busy_ports(settings: DevSettings) -> list[tuple[str, int]]:
-    """Ports of the stack that somebody listens on, with the variable that changes each."""
+    """Ports of the stack that are already in use, with the variable that changes each."""
     return [(name, port) for name, port in settings.ports() if not _is_free(port)]
 
 
@@ -70,7 +70,7 @@ def is_ready(port: int) -> bool:
 
 
 class Stack:
-    """The running processes. `say` takes lines for the person at the terminal."""
+    """The running processes. `say` prints lines for the user."""
 
     def __init__(self, settings: DevSettings, run_dir: Path, say: Callable[[str], None], *, has_vision: bool) -> None:
         self._settings = settings
@@ -90,7 +90,7 @@ class Stack:
         self._interrupted.set()
 
     async def run(self, environment: dict[str, str]) -> None:
-        """Serve until interrupted. Raises StackError when it does not come up, or a process cannot be kept up."""
+        """Serve until interrupted. Raises StackError when it does not start, or when a process keeps ending."""
         identity = certs.ensure(self._run_dir / "tls", {"localhost": certs.LOOPBACK_NAMES}, dt.datetime.now(dt.UTC))[
             "localhost"
         ]
@@ -101,11 +101,11 @@ class Stack:
             gateway = plan.gateway(self._settings, identity, self._run_dir, secret, has_vision=self._has_vision)
             self._gateway = await self._start(gateway, environment)
             if (ended := await self._end_before(self._until_ready())) is not None:
-                raise StackError(_obituary(ended))
+                raise StackError(_describe_end(ended))
             if not self._interrupted.is_set():
                 talkup = str(Path(sys.executable).parent / "talkup")
                 self._say(plan.banner(self._settings, identity, has_vision=self._has_vision, talkup=_short(talkup)))
-                await self._keep_up(environment)
+                await self._restart_ended(environment)
         finally:
             await self._stop()
 
@@ -113,17 +113,17 @@ class Stack:
         self._programs[program.name] = program
         return await processes.start(program, self._run_dir, ROOT, environment, again=again)
 
-    async def _keep_up(self, environment: dict[str, str]) -> None:
-        """Start again what ends, until interrupted. Raises StackError for a process that keeps ending."""
+    async def _restart_ended(self, environment: dict[str, str]) -> None:
+        """Restart processes that end, until interrupted. Raises StackError for a process that keeps ending."""
         ends: dict[str, deque[float]] = {}
         while (ended := await self._end_before(asyncio.Event().wait())) is not None:
             times = ends.setdefault(ended.name, deque(maxlen=MAX_ENDS))
             times.append(time.monotonic())
             if len(times) == MAX_ENDS and times[-1] - times[0] < ENDS_S:
-                raise StackError(f"{_obituary(ended)}\nit ended {MAX_ENDS} times within {ENDS_S:.0f} s")
-            self._say(f"{ended.name} ended with status {ended.returncode}: started again")
+                raise StackError(f"{_describe_end(ended)}\nit ended {MAX_ENDS} times within {ENDS_S:.0f} s")
+            self._say(f"{ended.name} ended with status {ended.returncode}: restarted")
             await ended.stop(0, self._hurry)  # what is left of its group
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(RESTART_DELAY_S)
             child = await self._start(self._programs[ended.name], environment, again=True)
             if ended is self._gateway:
                 self._gateway = child
@@ -136,10 +136,10 @@ class Stack:
                 while not await asyncio.to_thread(is_ready, self._settings.http_port):  # noqa: ASYNC110 - another process
                     await asyncio.sleep(READY_POLL_S)
         except TimeoutError:
-            raise StackError(f"not ready after {READY_TIMEOUT_S:.0f} s; logs lie in {self._run_dir}") from None
+            raise StackError(f"not ready after {READY_TIMEOUT_S:.0f} s; the logs are in {self._run_dir}") from None
 
     async def _end_before(self, goal: Coroutine[Any, Any, object]) -> Child | None:
-        """The process that ends before `goal` is reached; None: it was reached, or this was interrupted before."""
+        """The process that ends before `goal` is done; None if `goal` was done or this was interrupted first."""
         assert self._gateway is not None
         goal_task = asyncio.ensure_future(goal)
         interrupted = asyncio.ensure_future(self._interrupted.wait())
@@ -159,7 +159,7 @@ class Stack:
 
     async def _stop(self) -> None:
         if self._interrupted.is_set():
-            self._say("stopping: running streams come to their last words (^C again: at once) …")
+            self._say("stopping: waiting for the last words of running streams (^C again stops at once) …")
         if self._gateway is not None:
             await processes.stop_all([self._gateway], GATEWAY_GRACE_S, self._hurry)
         await processes.stop_all(self._workers, WORKER_GRACE_S, self._hurry)
@@ -167,9 +167,9 @@ class Stack:
             self._say("stopped")
 
 
-def _obituary(child: Child) -> str:
+def _describe_end(child: Child) -> str:
     tail = processes.log_tail(child.log)
-    return f"{child.name} ended with status {child.returncode}; the end of {_short(str(child.log))}:\n{tail}"
+    return f"{child.name} ended with status {child.returncode}; last lines of {_short(str(child.log))}:\n{tail}"
 
 
 def _short(path: str) -> str:
@@ -196,7 +196,7 @@ async def serve(settings: DevSettings, environment: dict[str, str]) -> int:
 
 
 def main(environment: dict[str, str]) -> int:
-    """Check settings and ports, then serve; exit status 2 for settings that cannot be used."""
+    """Check settings and ports, then serve; exit status 2 for invalid settings."""
     try:
         settings = from_environment(environment)
     except SettingsError as error:
@@ -204,7 +204,7 @@ def main(environment: dict[str, str]) -> int:
         return 2
     if busy := busy_ports(settings):
         listed = ", ".join(f"{port} (change it with {name})" for name, port in busy)
-        sys.stderr.write(f"run: in use on {plan.HOST}: {listed}\n")
+        sys.stderr.write(f"run: these ports are in use on {plan.HOST}: {listed}\n")
         return 2
     RUN_DIR.mkdir(exist_ok=True)
     return asyncio.run(serve(settings, environment))

@@ -1,4 +1,4 @@
-"""Writes what the clients know of the protocol: JSON Schemas, from which types are made, and the table of errors."""
+"""Generates the clients' view of the protocol: JSON Schemas, from which types are generated, and the error table."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin talkup
 WORKDIR /app
 
-# One-shot: the private CA and the certificates for mutual TLS between gateway and workers.
+# Runs once: writes the private CA and the certificates for mutual TLS between gateway and workers.
 FROM base AS certs
 COPY deploy/requirements/tls.txt ./requirements.txt
 RUN pip install --require-hashes -r requirements.txt && install -d -o talkup -g talkup /tls

@@ -1,4 +1,4 @@
-# The speech worker, on the processor or on an NVIDIA GPU. Build from the project's root:
+# The speech worker, for CPU or NVIDIA GPU. Build from the project's root:
 #   docker build -f deploy/docker/stt-worker.Dockerfile --target cpu -t talkup-stt-worker .
 #   docker build -f deploy/docker/stt-worker.Dockerfile --target cuda -t talkup-stt-worker:cuda .
 ARG PYTHON=3.11-slim-bookworm

@@ -1,4 +1,4 @@
-# The vision worker, on the processor. Build from the project's root:
+# The vision worker, for CPU. Build from the project's root:
 #   docker build -f deploy/docker/vision-worker.Dockerfile -t talkup-vision-worker .
 ARG PYTHON=3.11-slim-bookworm
 

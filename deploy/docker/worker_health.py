@@ -1,6 +1,6 @@
-"""Asks the worker of this container whether it serves: grpc.health.v1, over TLS when the worker has certificates.
+"""Health check of a worker's container: grpc.health.v1, over TLS if the worker has certificates.
 
-It reads the worker's own settings, so that one file fits every container. Exit status 0 when SERVING.
+It reads the worker's own settings, so one file works for every container. Exits with 0 if the worker is SERVING.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TIMEOUT_S = 4.0
 
 
 def channel(environment: Mapping[str, str]) -> grpc.Channel:
-    """A channel to the worker on this host, with its own certificate as the client's."""
+    """A channel to the worker on this host; the worker's own certificate also serves as the client's."""
     target = f"localhost:{environment.get('WORKER_PORT', '50051')}"
     certificate, key = environment.get("WORKER_TLS_CERT"), environment.get("WORKER_TLS_KEY")
     if not certificate or not key:

@@ -474,7 +474,7 @@ class FlowMessage(ServerBase, frozen=True, kw_only=True, tag="flow"):
 
 
 class StreamEndedData(Struct, frozen=True, kw_only=True):
-    """Totals. `missing_chunks` are lost for good, in `gaps` holes; `text_id` names the stored transcript.
+    """Totals. `missing_chunks` were lost, in `gaps` gaps; `text_id` names the stored transcript.
 
     `damaged_bytes` of the media could not be decoded and were skipped: words or frames may be missing there.
     """

@@ -1,4 +1,4 @@
-// The demo page: media in, captions and signals out. One call at a time; everything it shows comes over the protocol.
+// The demo page: media in, captions and signals out. One call at a time. Everything it shows arrives over the protocol.
 
 import { Captions } from "./captions.js";
 import { Meter } from "./meter.js";
@@ -13,12 +13,12 @@ const STATES = {
   idle: "not connected",
   connecting: "connecting",
   open: "connected",
-  reconnecting: "connecting again",
-  suspended: "unplugged",
+  reconnecting: "reconnecting",
+  suspended: "network cut",
   closed: "call ended",
 };
 
-// How long an event without an end is drawn.
+// The shortest length at which an event is drawn.
 const MOMENT_MS = 200;
 
 const captions = new Captions({ box: $("captions"), finals: $("finals"), interim: $("interim"), empty: $("empty"), tip: $("tip") });
@@ -29,12 +29,12 @@ const meter = new Meter($("meter"));
 let call = null;
 let ticket = null;
 
-function tell(message) {
+function showNotice(message) {
   $("notice").textContent = message;
   $("notice").hidden = !message;
 }
 
-async function mintSession() {
+async function createSession() {
   const headers = { Authorization: `Bearer ${$("key").value}` };
   const response = await fetch("v1/sessions", { method: "POST", headers });
   const body = await response.json();
@@ -46,7 +46,7 @@ async function mintSession() {
 // --- a call ---
 
 class Call {
-  client = new TalkupClient({ session: mintSession });
+  client = new TalkupClient({ session: createSession });
   #source;
   #audio;
   #camera;
@@ -61,8 +61,8 @@ class Call {
 
   async start(open) {
     this.client.on("state", (state) => this.#showState(state));
-    this.client.on("error", (error) => tell(error.message));
-    // The session opens while the browser asks for the microphone; what is said before it is open waits in the client.
+    this.client.on("error", (error) => showNotice(error.message));
+    // The session opens while the browser asks for the microphone; until then the client keeps what is said.
     const source = open((slice) => this.#send(slice), () => void this.stop());
     await Promise.all([this.client.connect(), source.then((opened) => this.#begin(opened))]);
     await this.#audio?.accepted;
@@ -72,9 +72,9 @@ class Call {
     this.#source = source;
     if (this.#stopping) return source.stop();
     this.#audio = this.client.stream({ format: source.format, kind: "audio", language: $("language").value });
-    this.#audio.on("transcript", (segment) => this.#transcribed(segment));
-    this.#audio.on("speech", (event) => this.#heard(event));
-    this.#audio.on("error", (error) => this.#refused(error));
+    this.#audio.on("transcript", (segment) => this.#showSegment(segment));
+    this.#audio.on("speech", (event) => this.#showSpeechEvent(event));
+    this.#audio.on("error", (error) => this.#handleError(error));
     this.#audio.on("flow", ({ failover }) => failover && this.#mark(this.#mediaMs(), "another worker took over"));
     if (source.hasPicture) this.#startPicture();
     await source.start();
@@ -86,7 +86,7 @@ class Call {
     return this.#stopping;
   }
 
-  // A second wish to stop: what is still owed is not waited for.
+  // The second click on Stop does not wait for the last captions.
   stopOrLeave() {
     if (this.#stopping) this.client.close();
     else void this.stop();
@@ -96,7 +96,7 @@ class Call {
     if (this.#stopping) return;
     this.#stopping = true;
     show("finishing");
-    // What was said while the plug was out is still owed its captions.
+    // Captions for what was said while disconnected must still arrive.
     this.client.restore();
     meter.stop();
     this.#camera?.stop();
@@ -106,7 +106,7 @@ class Call {
       await Promise.allSettled(ends);
     } finally {
       this.client.close();
-      this.#leavePicture();
+      this.#hidePicture();
       showSpeech(false);
       if (call === this) call = null;
       show("idle");
@@ -117,7 +117,7 @@ class Call {
     try {
       if (!this.#audio.over) this.#audio.send(slice);
     } catch (error) {
-      tell(error.message);
+      showNotice(error.message);
       void this.stop();
     }
   }
@@ -133,7 +133,7 @@ class Call {
     video.parentElement.classList.toggle("mirrored", this.#source.mirrored);
     this.#camera = new CameraSource(video, (picture, takenAt) => this.#sendPicture(picture, takenAt));
     this.#pictures = this.client.stream({ format: this.#camera.format, kind: "image", live: true });
-    this.#pictures.on("analysis", (result) => this.#seen(result));
+    this.#pictures.on("analysis", (result) => this.#showAnalysis(result));
     this.#pictures.on("flow", (flow) => this.#camera.adapt(flow));
     this.#pictures.on("error", (error) => timeline.note(this.#mediaMs(), `picture: ${error.message}`));
     this.#pictures.accepted.then(() => this.#camera.start(), () => undefined);
@@ -143,20 +143,20 @@ class Call {
     if (!this.#pictures.over && this.client.state === "open") this.#pictures.send(picture, takenAt);
   }
 
-  #leavePicture() {
+  #hidePicture() {
     $("video").srcObject = null;
     $("picture-card").hidden = true;
     overlay.clear();
   }
 
-  // --- what comes back ---
+  // --- results ---
 
   #mediaMs() {
     return Date.now() - this.#startedAt;
   }
 
-  #transcribed(segment) {
-    if (this.#waiting) tell("");
+  #showSegment(segment) {
+    if (this.#waiting) showNotice("");
     this.#waiting = false;
     captions.show(segment);
     summary.segment(segment, this.#mediaMs());
@@ -166,7 +166,7 @@ class Call {
     else timeline.reach(segment.end_ms);
   }
 
-  #heard({ event, media_time_ms }) {
+  #showSpeechEvent({ event, media_time_ms }) {
     const speaking = event === "speech_started";
     if (!speaking) summary.speechEnded(media_time_ms);
     showSpeech(speaking);
@@ -175,17 +175,17 @@ class Call {
     else if (this.#spoken) timeline.close(this.#spoken, media_time_ms);
   }
 
-  #seen(result) {
+  #showAnalysis(result) {
     overlay.show(result);
-    // The pictures' clock begins with the first of them, the timeline's with the sound.
+    // The clock of the pictures starts with the first picture, that of the timeline with the sound.
     if (result.captured_at !== null) this.#picturesBegan ??= result.captured_at - result.media_time_ms;
     const offset = (this.#picturesBegan ?? this.#startedAt) - this.#startedAt;
     if (result.window) summary.seen(result.window);
-    for (const event of result.events) this.#happened(event, offset);
+    for (const event of result.events) this.#showEvent(event, offset);
   }
 
-  // An event is told when it begins, without an end, and again when it is over.
-  #happened({ type, t0_ms, t1_ms }, offset) {
+  // The gateway reports an event when it begins, without an end, and again when it is over.
+  #showEvent({ type, t0_ms, t1_ms }, offset) {
     const name = `${type} ${t0_ms}`;
     const end = t1_ms === null ? undefined : offset + Math.max(t1_ms, t0_ms + MOMENT_MS);
     const begun = this.#happening.get(name);
@@ -195,9 +195,9 @@ class Call {
     if (end !== undefined) this.#happening.delete(name);
   }
 
-  #refused(error) {
+  #handleError(error) {
     if (error.code === "gap") return timeline.note(this.#mediaMs(), error.message);
-    tell(error.message);
+    showNotice(error.message);
     if (error.code === "no_worker" && error.retryAfterMs !== undefined) {
       if (!this.#waiting) this.#mark(this.#mediaMs(), "waiting for a worker");
       this.#waiting = true;
@@ -215,13 +215,13 @@ class Call {
     $("connection").dataset.state = state;
     $("connection").textContent = STATES[state];
     $("plug").disabled = state !== "open" && state !== "suspended" && state !== "reconnecting";
-    $("plug").textContent = state === "suspended" ? "Plug back in" : "Pull the plug";
-    if (state === "suspended") this.#mark(this.#mediaMs(), "the plug was pulled");
+    $("plug").textContent = state === "suspended" ? "Restore network" : "Cut network";
+    if (state === "suspended") this.#mark(this.#mediaMs(), "the network was cut");
     if (state === "reconnecting" || state === "suspended") this.#away = true;
     if (state === "open" && this.#away) {
       this.#away = false;
       summary.resumed();
-      this.#mark(this.#mediaMs(), "connected again");
+      this.#mark(this.#mediaMs(), "reconnected");
     }
     if (state === "closed" && !this.#stopping) void this.stop();
   }
@@ -231,7 +231,7 @@ class Call {
 
 function show(state) {
   $("toggle").dataset.on = state !== "idle";
-  $("toggle").textContent = { idle: "Start microphone", live: "Stop", finishing: "Finishing: leave now" }[state];
+  $("toggle").textContent = { idle: "Start microphone", live: "Stop", finishing: "Finishing (click to leave now)" }[state];
   for (const id of ["camera", "language", "key", "file"]) $(id).disabled = state !== "idle";
   for (const button of document.querySelectorAll("[data-format]")) button.disabled = !ticket;
 }
@@ -244,7 +244,7 @@ function showSpeech(speaking) {
 async function begin(open) {
   if (call) return;
   for (const part of [captions, timeline, summary, overlay]) part.clear();
-  tell("");
+  showNotice("");
   const begun = (call = new Call());
   show("live");
   if (matchMedia("(max-width: 52rem)").matches) $("captions-title").scrollIntoView();
@@ -252,7 +252,7 @@ async function begin(open) {
     await begun.start(open);
     if (!begun.stopping) show("live");
   } catch (error) {
-    tell(error.message);
+    showNotice(error.message);
     await begun.stop();
   }
 }
@@ -262,7 +262,7 @@ const beginFile = (file) => file && begin((onSlice, onEnd) => openFile(file, $("
 async function download(format) {
   const path = `v1/sessions/${encodeURIComponent(ticket.session_id)}/transcript?format=${format}`;
   const response = await fetch(path, { headers: { Authorization: `Bearer ${ticket.token}` } });
-  if (!response.ok) return tell((await response.json()).error.message);
+  if (!response.ok) return showNotice((await response.json()).error.message);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(await response.blob());
   link.download = `transcript.${format}`;

@@ -1,4 +1,4 @@
-// The transcript on screen: finals as spans a word, tinted by confidence; the open segment in grey.
+// The transcript on screen: one span per final word, tinted by confidence; the open segment in grey.
 
 // A silence at least this long on the media clock begins a new paragraph.
 const PAUSE_MS = 1500;
@@ -22,7 +22,7 @@ function wordSpan({ word, start_ms, end_ms, confidence }) {
   return span;
 }
 
-// A final's words with single spaces between and after, so that finals read on as one text.
+// The words of a final with a space after each, so that finals form one text.
 function segmentSpan(segment) {
   const place = document.createElement("span");
   place.dataset.segment = segment.segment_id;
@@ -31,7 +31,7 @@ function segmentSpan(segment) {
   return place;
 }
 
-// One floating label for all words: inside the scrolling text it would be cut off at the edges.
+// One floating label for all words: inside the scrolling box, labels would be cut off at the edges.
 function watchHover(box, tip) {
   box.addEventListener("pointerover", ({ target }) => {
     tip.hidden = !target.dataset?.tip;

@@ -1,4 +1,4 @@
-// How loud it is, from the sound that is being sent.
+// Shows the level of the sound that is being sent.
 
 const FLOOR_DB = -60;
 

@@ -1,4 +1,4 @@
-// What the vision service saw, over the picture: the face's box, where the head points, and the signals in words.
+// Draws vision results over the picture: the face's box and the direction of the head; lists the signals as text.
 
 const HINTS = {
   too_dark: "more light, please",
@@ -22,7 +22,7 @@ function words(frame) {
   const chips = [chip(`${frame.face_count} ${frame.face_count === 1 ? "face" : "faces"}`)];
   const facing = frame.gaze?.facing_camera;
   if (facing) chips.push(chip(`facing camera ${Math.round(facing.value * 100)} %`));
-  if (frame.head && !frame.head.relative) chips.push(chip("learning how your head rests"));
+  if (frame.head && !frame.head.relative) chips.push(chip("measuring your resting position"));
   for (const name of ["yaw", "pitch", "roll"]) {
     const measured = frame.head?.[name];
     if (measured) chips.push(chip(`${name} ${Math.round(measured.value)}°`));
@@ -65,7 +65,7 @@ export class Overlay {
     pen.roundRect(x, y, w, h, Math.min(w, h) * 0.12);
     pen.stroke();
     if (!head?.yaw || !head.pitch) return;
-    // The nose's direction, foreshortened: a unit vector turned by yaw and pitch, seen from the front.
+    // The direction of the nose: a unit vector, turned by yaw and pitch, seen from the front.
     const [middleX, middleY, reach] = [x + w / 2, y + h / 2, h * 1.5];
     pen.strokeStyle = "#5fd6a0";
     pen.beginPath();

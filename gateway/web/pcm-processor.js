@@ -1,5 +1,5 @@
-// Made from clients/typescript by `npm run page`.
-// 16-bit PCM in slices, out of the audio thread.
+// Generated from clients/typescript by `npm run page`.
+// Posts slices of 16-bit PCM from the audio thread.
 registerProcessor("talkup-pcm", class extends AudioWorkletProcessor {
   constructor({ processorOptions: { samples } }) {
     super();
@@ -9,7 +9,7 @@ registerProcessor("talkup-pcm", class extends AudioWorkletProcessor {
     this.ended = false;
     this.port.onmessage = () => {
       this.ended = true;
-      if (this.filled) this.hand(this.slice.buffer.slice(0, 2 * this.filled));
+      if (this.filled) this.postSlice(this.slice.buffer.slice(0, 2 * this.filled));
       this.port.postMessage(null);
     };
   }
@@ -18,13 +18,13 @@ registerProcessor("talkup-pcm", class extends AudioWorkletProcessor {
       const level = Math.max(-1, Math.min(1, sample));
       this.slice.setInt16(2 * this.filled++, level * 32767, true);
       if (this.filled < this.samples) continue;
-      this.hand(this.slice.buffer);
+      this.postSlice(this.slice.buffer);
       this.slice = new DataView(new ArrayBuffer(2 * this.samples));
       this.filled = 0;
     }
     return !this.ended;
   }
-  hand(buffer) {
+  postSlice(buffer) {
     this.port.postMessage(buffer, [buffer]);
   }
 });

@@ -1,12 +1,12 @@
-// Where media comes from: the microphone and camera, or a file that plays while it is sent. Each source has `media`
-// (what to measure and show), `format`, `start`, `stop`, and ends with `onEnd`.
+// Sources of media: the microphone and camera, or a file that plays while it is sent. Each source has `media` (to
+// measure and show), `format`, `start` and `stop`, and calls `onEnd` when it ends.
 
 import { PcmSource, RecorderSource } from "./talkup-client.js";
 
 const SLICE_BYTES = 8192;
 const LEAD_S = 0.5;
 const PACE_MS = 100;
-// Sent as they are; anything else is played and recorded again, in a format that can be streamed.
+// These are sent unchanged. The page plays anything else and records it in a format that can be streamed.
 const STREAMED = { wav: "audio/wav", mp3: "audio/mpeg", ogg: "audio/ogg", opus: "audio/ogg", flac: "audio/flac", weba: "audio/webm" };
 
 const REFUSALS = {
@@ -15,8 +15,8 @@ const REFUSALS = {
   NotReadableError: "another program uses the microphone or the camera",
 };
 
-async function ask(wanted) {
-  if (!navigator.mediaDevices) throw new Error("browsers give the microphone only to pages over https or on localhost");
+async function requestMedia(wanted) {
+  if (!navigator.mediaDevices) throw new Error("browsers allow the microphone only on pages over https or on localhost");
   try {
     return await navigator.mediaDevices.getUserMedia(wanted);
   } catch (error) {
@@ -24,7 +24,7 @@ async function ask(wanted) {
   }
 }
 
-// Lets the microphone go where nothing can be heard of it.
+// Releases the microphone if recording cannot start.
 async function listenTo(media, onSlice) {
   try {
     return PcmSource.supported
@@ -36,13 +36,13 @@ async function listenTo(media, onSlice) {
   }
 }
 
-// `onEnd`: the device was unplugged, or the permission taken back.
+// `onEnd`: the device was unplugged, or the permission was revoked.
 export async function openMicrophone(withCamera, onSlice, onEnd) {
-  const media = await ask({
+  const media = await requestMedia({
     audio: { channelCount: 1, echoCancellation: true },
     video: withCamera && { width: 640, height: 480 },
   });
-  const letGo = () => media.getTracks().forEach((track) => track.stop());
+  const release = () => media.getTracks().forEach((track) => track.stop());
   for (const track of media.getTracks()) track.onended = onEnd;
   const sound = await listenTo(media, onSlice);
   return {
@@ -53,7 +53,7 @@ export async function openMicrophone(withCamera, onSlice, onEnd) {
     start: () => sound.start(),
     async stop() {
       await sound.stop();
-      letGo();
+      release();
     },
   };
 }
@@ -88,7 +88,7 @@ export async function openFile(file, player, onSlice, onEnd) {
   };
 }
 
-// The file's own bytes, kept half a second ahead of what is being played.
+// Sends the file's own bytes, half a second ahead of playback.
 class FileSender {
   #file;
   #player;
@@ -130,7 +130,7 @@ class FileSender {
   }
 }
 
-// Sound tracks of a playing element appear once it plays: the recorder is made then.
+// The sound tracks of an element appear once it plays, so the recorder is created then.
 class LateRecorder {
   format = "audio/webm;codecs=opus";
   #player;

@@ -1,4 +1,4 @@
-// The figures of a session, counted from what comes in.
+// The figures of a session, computed from its messages.
 
 import { clock } from "./timeline.js";
 
@@ -35,13 +35,13 @@ export class Summary {
     this.#show();
   }
 
-  // What the camera's pictures of the last seconds, at the end those of the whole call, come to.
+  // Sums over the last seconds of pictures; at the end, over the whole call.
   seen(window) {
     this.#window = window;
     this.#show();
   }
 
-  // `now` is when it came, on the media clock.
+  // `now` is the time of arrival on the media clock.
   segment({ is_final, text, confidence, start_ms, end_ms }, now) {
     this.#endMs = Math.max(this.#endMs, end_ms);
     this.#measure(is_final ? "final" : "interim", now - end_ms);
@@ -63,7 +63,7 @@ export class Summary {
     this.#show();
   }
 
-  // The end of speech and the final that holds its last word come in either order.
+  // The end of speech and the final with its last word may arrive in either order.
   #pair() {
     if (this.#lastSpeech === undefined || Math.abs(this.#lastFinal.end - this.#lastSpeech) > NEAR_MS) return;
     this.#measure("end", this.#lastFinal.came - this.#lastSpeech);
@@ -85,7 +85,7 @@ export class Summary {
     const minutes = this.#spokenMs / 60_000;
     const figures = {
       words: this.#words,
-      "words a minute": minutes > 0.05 ? Math.round(this.#words / minutes) : "–",
+      "words per minute": minutes > 0.05 ? Math.round(this.#words / minutes) : "–",
       length: clock(this.#endMs).slice(0, 5),
       confidence: this.#words ? `${Math.round((this.#confidence / this.#words) * 100)} %` : "–",
       "final captions": this.#finals,

@@ -1,4 +1,4 @@
-// Made from clients/typescript by `npm run page`.
+// Generated from clients/typescript by `npm run page`.
 
 // dist/camera.js
 var CameraSource = class {
@@ -17,9 +17,9 @@ var CameraSource = class {
     this.#width = options.width ?? 640;
     this.#quality = options.quality ?? 0.8;
   }
-  /** For `stream_start`. */
+  /** The format for `stream_start`. */
   format = "image/jpeg";
-  /** Takes up what a `flow` message suggests. */
+  /** Follows the suggestions of a `flow` message. */
   adapt(suggested) {
     if (suggested.suggested_fps)
       this.#fps = Math.min(30, Math.max(1, suggested.suggested_fps));
@@ -28,13 +28,13 @@ var CameraSource = class {
   }
   start() {
     this.#running = true;
-    void this.#take();
+    void this.#capture();
   }
   stop() {
     this.#running = false;
     clearTimeout(this.#timer);
   }
-  async #take() {
+  async #capture() {
     const begun = performance.now();
     const { videoWidth, videoHeight } = this.#video;
     if (videoWidth > 0 && !this.#video.paused) {
@@ -51,7 +51,7 @@ var CameraSource = class {
     }
     if (!this.#running)
       return;
-    this.#timer = setTimeout(() => void this.#take(), Math.max(0, 1e3 / this.#fps - (performance.now() - begun)));
+    this.#timer = setTimeout(() => void this.#capture(), Math.max(0, 1e3 / this.#fps - (performance.now() - begun)));
   }
 };
 
@@ -85,22 +85,22 @@ var ChunkBuffer = class {
     this.#bytes += payload.length;
     return chunk;
   }
-  /** The gateway has everything up to `received`, and has done for good with everything up to `committed`. */
+  /** The gateway has everything up to `received`, and will never ask again for anything up to `committed`. */
   acknowledge(received, committed) {
     this.#received = Math.max(this.#received, received);
     while ((this.#kept[0]?.sequence ?? Infinity) <= committed)
       this.#forgetOldest();
   }
-  /** The chunks that are kept from `sequence` on. */
+  /** The kept chunks from `sequence` on. */
   from(sequence) {
     return this.#kept.filter((chunk) => chunk.sequence >= sequence);
   }
-  /** The chunks to send again to a gateway, perhaps another one by now, that has none from `sequence` on. */
+  /** The chunks to resend to a gateway, perhaps another one, that has none from `sequence` on. */
   rewind(sequence) {
     this.#received = sequence - 1;
     return this.from(sequence);
   }
-  /** Forgets everything: the stream is over, or its past is of no use. Numbers go on from `next`. */
+  /** Forgets all chunks. Numbering continues at `next`. */
   clear(next = this.#next) {
     this.#kept = [];
     this.#bytes = 0;
@@ -121,7 +121,7 @@ function delayMs(attempt, random) {
 // dist/emitter.js
 var Emitter = class {
   #listeners = /* @__PURE__ */ new Map();
-  /** Listens; returns the function that stops it. */
+  /** Adds a listener; returns a function that removes it. */
   on(name, listener) {
     const known = this.#listeners.get(name) ?? /* @__PURE__ */ new Set();
     this.#listeners.set(name, known.add(listener));
@@ -202,7 +202,7 @@ function base64(bytes) {
 }
 var TalkupStream = class extends Emitter {
   id;
-  /** Resolves once the gateway takes the stream; rejects with TalkupError. */
+  /** Resolves once the gateway accepts the stream; rejects with TalkupError. */
   accepted;
   /** Resolves with the totals after the last caption; rejects when the stream is lost. */
   ended;
@@ -232,21 +232,21 @@ var TalkupStream = class extends Emitter {
     for (const promise of [this.accepted, this.ended])
       promise.catch(() => void 0);
   }
-  /** The highest final segment that has come. */
+  /** The highest final segment that has arrived. */
   get lastSegmentId() {
     return this.#lastSegmentId;
   }
-  /** Bytes sent, or waiting to be, that the gateway might still need from here. */
+  /** Bytes, sent or waiting, that the gateway may still ask for. */
   get uncommittedBytes() {
     return this.#chunks.bytes;
   }
-  /** Whether nothing more comes of this stream. */
+  /** Whether the stream is over: no more events will arrive. */
   get over() {
     return this.#over;
   }
   /**
-   * Sends the next chunk; without a connection it waits in the buffer. `capturedAt`: when it was recorded, UNIX
-   * milliseconds. Throws TalkupError: `bad_state` after `end`, `buffer_full` when too much is uncommitted.
+   * Sends the next chunk; without a connection, the chunk waits in the buffer. `capturedAt` is the time of recording in
+   * UNIX milliseconds. Throws TalkupError `bad_state` after `end`, and `buffer_full` if too much is uncommitted.
    */
   send(payload, capturedAt) {
     if (this.#ending || this.#over)
@@ -264,7 +264,7 @@ var TalkupStream = class extends Emitter {
     if (this.#live)
       this.#chunks.clear();
   }
-  /** Makes everything sent so far final text now; resolves once it is. Rejects when the stream is lost before. */
+  /** Resolves once everything sent so far is final text. Rejects when the stream is lost first. */
   flush() {
     if (this.#ending || this.#over)
       return this.ended.then(() => void 0);
@@ -275,7 +275,7 @@ var TalkupStream = class extends Emitter {
       this.#sendFlush(flush_id);
     return done;
   }
-  /** No more chunks; resolves with the totals once the last caption has come. */
+  /** Says that no more chunks will follow; resolves with the totals after the last caption. */
   end() {
     if (!this.#ending && !this.#over) {
       this.#ending = true;
@@ -284,13 +284,13 @@ var TalkupStream = class extends Emitter {
     }
     return this.ended;
   }
-  // What the client tells the stream.
-  /** Asks for the stream. */
+  // The client calls the following methods.
+  /** Sends `stream_start`. */
   open() {
     const { keepBytes: _bytes, live: _live, ...start } = this.#options;
     this.#link.sendText({ ...start, type: "stream_start", stream_id: this.id, framing: "tagged" });
   }
-  /** A message about this stream. */
+  /** Handles a message about this stream. */
   receive(message) {
     switch (message.type) {
       case "acknowledge":
@@ -311,7 +311,7 @@ var TalkupStream = class extends Emitter {
         return;
     }
   }
-  /** The session goes on over a new socket, where the gateway knows the stream like this, or not at all. */
+  /** Continues over a new socket; `state` is the stream's state at the gateway, undefined if it does not know it. */
   resumed(state) {
     if (this.#over)
       return;
@@ -323,9 +323,9 @@ var TalkupStream = class extends Emitter {
       return;
     if (this.#live)
       this.#chunks.clear(state.next_sequence);
-    this.#goOn(state.next_sequence);
+    this.#resend(state.next_sequence);
   }
-  /** The session is gone. */
+  /** The session is lost. */
   lost(reason) {
     if (this.#over)
       return;
@@ -337,15 +337,15 @@ var TalkupStream = class extends Emitter {
     if (data.handle !== void 0 && this.#handle === void 0) {
       this.#handle = data.handle;
       this.#accept(data);
-      this.#goOn(data.next_sequence);
+      this.#resend(data.next_sequence);
     }
     this.#chunks.acknowledge(data.received, data.committed);
     if (data.flush_id !== void 0)
       this.#flushed(data.flush_id);
     this.emit("acknowledge", data);
   }
-  /** Says what the gateway has not been told, or has not answered. */
-  #goOn(nextSequence) {
+  /** Resends what the gateway has not received or not answered. */
+  #resend(nextSequence) {
     for (const chunk of this.#chunks.rewind(nextSequence))
       this.#transmit(chunk);
     for (const flush_id of this.#flushes.keys())
@@ -418,7 +418,7 @@ var TalkupClient = class extends Emitter {
   #socket;
   #abandoned;
   #state = "idle";
-  // Whether streams may use the socket: not before the gateway has said where each of them goes on.
+  // Whether streams may send: not until the gateway has said where each of them continues.
   #linked = false;
   #attempt = 0;
   #lostAt;
@@ -439,15 +439,15 @@ var TalkupClient = class extends Emitter {
   get state() {
     return this.#state;
   }
-  /** The session as the gateway told it last. */
+  /** The session, as in the gateway's last `session` message. */
   get session() {
     return this.#session;
   }
-  /** The token this session was opened with: good for its transcript over HTTP. */
+  /** The token that opened this session; it also gives access to the transcript over HTTP. */
   get token() {
     return this.#ticket?.token;
   }
-  /** Bytes that wait in the socket for the network. */
+  /** Bytes in the socket that the network has not yet taken. */
   get bufferedBytes() {
     return this.#socket?.bufferedAmount ?? 0;
   }
@@ -466,7 +466,7 @@ var TalkupClient = class extends Emitter {
     this.#open();
     return opened;
   }
-  /** Starts a stream at once: chunks may be sent before the gateway has accepted it (`stream.accepted`). */
+  /** Starts a stream at once. You may send chunks before the gateway has accepted it (`stream.accepted`). */
   stream(options) {
     if (this.#state === "closed")
       throw new TalkupError("bad_state", "the client is closed");
@@ -482,13 +482,13 @@ var TalkupClient = class extends Emitter {
       stream.open();
     return stream;
   }
-  /** How gateway, session and services are. */
+  /** The status of gateway, session and services. */
   status() {
     if (!this.#sendText({ type: "status" }))
       return Promise.reject(lost("there is no connection"));
     return new Promise((resolve, reject) => this.#statusWaiters.push({ resolve, reject }));
   }
-  /** Behaves as if the network were gone, until `restore`: for demonstrations and tests. */
+  /** Simulates a network failure until `restore`; for demonstrations and tests. */
   suspend() {
     if (this.#state !== "open" && this.#state !== "reconnecting")
       return;
@@ -496,14 +496,14 @@ var TalkupClient = class extends Emitter {
     this.#abandon();
     this.#become("suspended");
   }
-  /** Ends what `suspend` began: connects again at once. */
+  /** Ends what `suspend` started: reconnects at once. */
   restore() {
     if (this.#state !== "suspended")
       return;
     this.#become("reconnecting");
     this.#open();
   }
-  /** Closes the session: streams that were not ended end as if they had been. */
+  /** Closes the session. Streams that are still open end as by `end`. */
   close() {
     if (this.#state === "closed")
       return;
@@ -519,7 +519,7 @@ var TalkupClient = class extends Emitter {
     try {
       socket = new this.#options.webSocket(address, [SUBPROTOCOL, ...credential]);
     } catch {
-      return this.#finish("the gateway's address is not one of a WebSocket");
+      return this.#finish("the gateway's address is not a WebSocket URL");
     }
     this.#socket = socket;
     this.#heardAt = this.#options.now();
@@ -587,15 +587,15 @@ var TalkupClient = class extends Emitter {
     }
     this.#become("open");
     this.emit("session", data);
-    this.#beat();
+    this.#startHeartbeat();
     this.#opening?.resolve(data);
     this.#opening = void 0;
   }
   /**
-   * A socket can be dead without having been closed: silence in spite of pings ends it. Timers of hidden tabs and of
-   * machines that slept come late: silence before which nothing was asked says nothing.
+   * A socket can be dead without being closed, so the client drops it when pings remain unanswered. Timers of hidden
+   * tabs and of machines that slept fire late; silence counts only after a ping.
    */
-  #beat() {
+  #startHeartbeat() {
     clearInterval(this.#heart);
     this.#heart = setInterval(() => {
       const now = this.#options.now();
@@ -618,7 +618,7 @@ var TalkupClient = class extends Emitter {
     this.#become("reconnecting");
     this.#retry = setTimeout(() => this.#open(), delayMs(this.#attempt++, this.#options.random));
   }
-  /** Lets go of the socket without closing it, as a broken network does: a close would end the streams. */
+  /** Abandons the socket without closing it, like a broken network: a close would end the streams. */
   #abandon() {
     this.#abandoned = this.#socket ?? this.#abandoned;
     clearTimeout(this.#retry);
@@ -667,7 +667,7 @@ function withoutToken(url) {
 var RATE = 16e3;
 var SLICE_MS = 100;
 var TAIL_MS = 500;
-var PCM_PROCESSOR = `// 16-bit PCM in slices, out of the audio thread.
+var PCM_PROCESSOR = `// Posts slices of 16-bit PCM from the audio thread.
 registerProcessor("talkup-pcm", class extends AudioWorkletProcessor {
   constructor({ processorOptions: { samples } }) {
     super();
@@ -677,7 +677,7 @@ registerProcessor("talkup-pcm", class extends AudioWorkletProcessor {
     this.ended = false;
     this.port.onmessage = () => {
       this.ended = true;
-      if (this.filled) this.hand(this.slice.buffer.slice(0, 2 * this.filled));
+      if (this.filled) this.postSlice(this.slice.buffer.slice(0, 2 * this.filled));
       this.port.postMessage(null);
     };
   }
@@ -686,13 +686,13 @@ registerProcessor("talkup-pcm", class extends AudioWorkletProcessor {
       const level = Math.max(-1, Math.min(1, sample));
       this.slice.setInt16(2 * this.filled++, level * 32767, true);
       if (this.filled < this.samples) continue;
-      this.hand(this.slice.buffer);
+      this.postSlice(this.slice.buffer);
       this.slice = new DataView(new ArrayBuffer(2 * this.samples));
       this.filled = 0;
     }
     return !this.ended;
   }
-  hand(buffer) {
+  postSlice(buffer) {
     this.port.postMessage(buffer, [buffer]);
   }
 });
@@ -715,39 +715,39 @@ var PcmSource = class _PcmSource {
       this.#processor.port.onmessage = ({ data }) => data ? onSlice(data) : resolve();
     });
   }
-  /** Whether this browser has an AudioWorklet (pages over plain http, other than localhost, have none). */
+  /** Whether this page has an AudioWorklet; over plain HTTP only localhost has one. */
   static get supported() {
     return typeof AudioWorkletNode !== "undefined";
   }
   /**
-   * Makes a source of a stream's sound; `onSlice` is given each slice after `start`. Throws TalkupError
-   * `unsupported_format` where there is no sound, no AudioWorklet, or the processor may not be loaded.
+   * Creates a source from a stream's sound; after `start`, it calls `onSlice` with each slice. Throws TalkupError
+   * `unsupported_format` if there is no sound, no AudioWorklet, or the processor cannot be loaded.
    */
   static async open(stream, onSlice, options = {}) {
     if (!_PcmSource.supported)
-      throw new TalkupError("unsupported_format", "this browser has no AudioWorklet here");
+      throw new TalkupError("unsupported_format", "this page has no AudioWorklet");
     const tracks = stream.getAudioTracks();
     if (tracks.length === 0)
       throw new TalkupError("unsupported_format", "the stream has no sound");
-    const [context, microphone] = listen(new MediaStream(tracks));
+    const [context, microphone] = openContext(new MediaStream(tracks));
     try {
-      await load(context, options.processorUrl);
+      await loadProcessor(context, options.processorUrl);
       return new _PcmSource(context, microphone, onSlice, options.sliceMs ?? SLICE_MS);
     } catch {
       void context.close();
       throw new TalkupError("unsupported_format", "the audio processor cannot be loaded: pass processorUrl");
     }
   }
-  /** For `stream_start`. */
+  /** The format for `stream_start`. */
   get format() {
     return `audio/pcm;rate=${this.#context.sampleRate};channels=1;encoding=s16le`;
   }
-  /** Resolves once sound is being taken. A context made without a click of the user's waits for one. */
+  /** Resolves once recording has begun. A context created without a user gesture waits for one. */
   async start() {
     await this.#context.resume();
     this.#microphone.connect(this.#processor);
   }
-  /** Resolves once the last slice was handed over. */
+  /** Resolves once `onSlice` has received the last slice. */
   async stop() {
     if (this.#context.state === "closed")
       return;
@@ -758,7 +758,7 @@ var PcmSource = class _PcmSource {
     await this.#context.close();
   }
 };
-function listen(sound) {
+function openContext(sound) {
   const wanted = new AudioContext({ sampleRate: RATE, latencyHint: "interactive" });
   try {
     return [wanted, wanted.createMediaStreamSource(sound)];
@@ -768,7 +768,7 @@ function listen(sound) {
     return [own, own.createMediaStreamSource(sound)];
   }
 }
-async function load(context, url) {
+async function loadProcessor(context, url) {
   if (url !== void 0)
     return context.audioWorklet.addModule(url);
   const blob = URL.createObjectURL(new Blob([PCM_PROCESSOR], { type: "text/javascript" }));
@@ -785,25 +785,25 @@ var RecorderSource = class {
   #recorder;
   #sliceMs;
   #tail = Promise.resolve();
-  /** Throws TalkupError `unsupported_format` where the browser records nothing that the gateway takes. */
+  /** Throws TalkupError `unsupported_format` if the browser records no format that the gateway accepts. */
   constructor(stream, onSlice, options = {}) {
     const mimeType = TYPES.find((type) => MediaRecorder.isTypeSupported(type));
     if (!mimeType)
-      throw new TalkupError("unsupported_format", "this browser records no audio that the gateway takes");
+      throw new TalkupError("unsupported_format", "this browser records no audio format that the gateway accepts");
     this.#sliceMs = options.sliceMs ?? 250;
     this.#recorder = new MediaRecorder(new MediaStream(stream.getAudioTracks()), { mimeType });
     this.#recorder.ondataavailable = ({ data }) => {
       this.#tail = this.#tail.then(async () => onSlice(await data.arrayBuffer()));
     };
   }
-  /** For `stream_start`. */
+  /** The format for `stream_start`. */
   get format() {
     return this.#recorder.mimeType;
   }
   start() {
     this.#recorder.start(this.#sliceMs);
   }
-  /** Resolves once the last slice was handed over. */
+  /** Resolves once `onSlice` has received the last slice. */
   async stop() {
     if (this.#recorder.state !== "inactive") {
       const stopped = new Promise((resolve) => this.#recorder.addEventListener("stop", resolve, { once: true }));

@@ -1,4 +1,4 @@
-// Speech, captions and events on one media clock: a picture, and the same as a list.
+// Speech, captions and events on one media clock, as a drawing and as a list.
 
 const SVG = "http://www.w3.org/2000/svg";
 const ROWS = { spoken: [14, 14], caption: [32, 10], seen: [46, 10] };
@@ -39,7 +39,7 @@ export class Timeline {
     this.#draw();
   }
 
-  // A stretch of the media clock; without an end it lasts until `close`. Rows: spoken, caption, seen, line.
+  // A span of media time; without an end it lasts until `close`. Rows: spoken, caption, seen, line.
   span(row, from, to) {
     const added = { row, from, to };
     this.#spans.push(added);
@@ -53,7 +53,7 @@ export class Timeline {
     this.reach(to);
   }
 
-  // The clock stands at least here.
+  // Extends the timeline to at least this time.
   reach(ms) {
     this.#end = Math.max(this.#end, ms);
     if (this.#wanted) return;
@@ -67,7 +67,7 @@ export class Timeline {
     const time = item.appendChild(document.createElement("time"));
     time.textContent = clock(ms);
     item.append(text);
-    // Newest first; what comes late finds its place.
+    // Newest first; late entries are inserted in order.
     const older = [...this.#list.children].find((other) => Number(other.dataset.ms) <= ms);
     this.#list.insertBefore(item, older ?? null);
     if (this.#list.children.length > MAX_LISTED) this.#list.lastChild.remove();

@@ -1,6 +1,7 @@
-"""Takes the pictures of docs/screenshots: python -m tests.browser.screenshots (needs Chromium and the weights).
+"""Takes the screenshots in docs/screenshots: python -m tests.browser.screenshots (needs Chromium and the weights).
 
-The microphone hears the test recording, the camera sees a drawing of a person; the real models read both.
+The microphone plays the test recording, the camera shows a drawing of a person, and the real models process both. Use
+an idle machine, since the pictures show delays.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ INTERIM = "() => document.getElementById('interim').innerText.length > 12"
 
 
 def draw_camera(path: Path) -> None:
-    """A drawn person in front of a wall, 640x480, as one looping Y4M frame."""
+    """Draw a person in front of a wall, 640x480, as a looping Y4M file."""
     picture = np.zeros((480, 640, 3), np.uint8)
     picture[:] = (np.linspace(205, 150, 640)[None, :, None] * np.array([1.0, 0.96, 0.9])).astype(np.uint8)
     shapes: list[tuple[tuple[int, int], tuple[int, int], tuple[int, int, int]]] = [
@@ -43,8 +44,8 @@ def draw_camera(path: Path) -> None:
     write_camera(path, [cv2.cvtColor(cv2.GaussianBlur(picture, (3, 3), 0), cv2.COLOR_BGR2RGB)] * 20, fps=20)
 
 
-async def take(visit: Visit, name: str, *, full: bool = False) -> None:
-    """Save what is on the screen. Raises ValueError for a picture that is too large for the repository."""
+async def save_screenshot(visit: Visit, name: str, *, full: bool = False) -> None:
+    """Save a screenshot. Raises ValueError if it is too large for the repository."""
     path = FOLDER / f"{name}.png"
     await visit.page.screenshot(path=path, full_page=full)
     if path.stat().st_size > MAX_BYTES:
@@ -62,16 +63,16 @@ async def begin(visit: Visit, stack: Stack, *, camera: bool = False) -> None:
 
 
 async def main(stack: Stack, microphone: Path, drawing: Path) -> None:
-    """All pictures, one after the other."""
+    """Take all screenshots, one after the other."""
     url = f"http://localhost:{stack.http_port}/"
     FOLDER.mkdir(exist_ok=True)
     async with visiting(url, microphone, color_scheme="light") as visit:
-        await take(visit, "first-run")
+        await save_screenshot(visit, "first-run")
         await begin(visit, stack)
         await visit.until(WORDS, 26)
         await visit.until(INTERIM)
         await visit.page.locator("#finals .word").nth(5).hover()
-        await take(visit, "captions")
+        await save_screenshot(visit, "captions")
     async with visiting(url, microphone, camera=drawing, color_scheme="light") as visit:
         await begin(visit, stack, camera=True)
         await visit.until(MEASURED)
@@ -81,18 +82,18 @@ async def main(stack: Stack, microphone: Path, drawing: Path) -> None:
         await visit.page.click("#plug")
         await visit.until_state("open")
         await visit.until(INTERIM)
-        await take(visit, "overlay", full=True)
+        await save_screenshot(visit, "overlay", full=True)
     async with visiting(url, microphone, camera=drawing, color_scheme="dark") as visit:
         await begin(visit, stack, camera=True)
         await visit.until(MEASURED)
         await visit.until(WORDS, 26)
         await visit.until(INTERIM)
-        await take(visit, "dark")
+        await save_screenshot(visit, "dark")
     async with visiting(url, microphone, color_scheme="light", viewport=PHONE, device_scale_factor=2) as visit:
         await begin(visit, stack)
         await visit.until(WORDS, 26)
         await visit.page.locator("#captions-title").scroll_into_view_if_needed()
-        await take(visit, "phone")
+        await save_screenshot(visit, "phone")
 
 
 if __name__ == "__main__":

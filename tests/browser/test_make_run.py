@@ -1,4 +1,4 @@
-"""What `make run` starts, met by a browser that knows nothing of the development CA: the page works as it is."""
+"""The stack of `make run` in a browser that does not know the development CA: the page still works."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The npm package as others get it: packed, installed into a Vite project, compiled strictly, used in Chromium."""
+"""The published npm package: packed, installed into a Vite project, compiled strictly, used in Chromium."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TYPES = {".html": "text/html", ".js": "text/javascript"}
 
 
 def npm(folder: Path, *arguments: str) -> None:
-    """Run npm in a folder. Fails the test with what it says."""
+    """Run npm in a folder. If it fails, fail the test with its output."""
     command = ["npm", *arguments]
     result = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=90)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -42,7 +42,7 @@ def readme_examples() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The empty project, the packed client installed into it, the examples as its sources; built."""
+    """A built project: the packed client is installed, and the examples are its sources."""
     assert (EMPTY / "node_modules").is_dir(), "the npm packages are not installed: make test does it, or npm ci"
     folder = tmp_path_factory.mktemp("project") / "captions"
     shutil.copytree(EMPTY, folder, symlinks=True)
@@ -66,7 +66,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @asynccontextmanager
 async def opened(project: Path, stack: Stack, page: str, folder: Path) -> AsyncIterator[Visit]:
-    """A page of the developer's own site, which mints sessions too, in the browser."""
+    """A page of a developer's site, which also creates sessions, in the browser."""
 
     async def session(_: web.Request) -> web.Response:
         return web.json_response(await asyncio.to_thread(mint_session, stack))

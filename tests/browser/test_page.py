@@ -117,7 +117,7 @@ async def test_nothing_is_lost_when_the_plug_is_pulled(stack: Stack, tone: Path)
 
 
 async def hang_up(visit: Visit) -> list[str]:
-    """End the call; the words on the page, none of which may lack or be doubled."""
+    """End the call; return the words on the page, after checking that none is missing or doubled."""
     await visit.page.click("#toggle")
     await visit.until_state("closed")
     words = (await visit.finals()).split()
@@ -173,7 +173,7 @@ async def test_a_second_stop_leaves_without_the_last_words(tone: Path, tmp_path:
 
 
 async def test_captions_come_over_tls_alone(tone: Path, tmp_path: Path) -> None:
-    """The browser does not know the authority of these certificates, and is told not to ask."""
+    """The browser does not know the CA of these certificates, so it ignores certificate errors."""
     made = certs.ensure(tmp_path / "tls", {"localhost": certs.LOOPBACK_NAMES}, dt.datetime.now(dt.UTC))["localhost"]
     settings = {
         "GATEWAY_TLS_CERT": str(made.certificate),

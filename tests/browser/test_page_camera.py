@@ -1,4 +1,4 @@
-"""The demo page's picture, read by the real vision worker: one face is one face, and nobody is nobody."""
+"""The camera of the demo page with the real vision worker: it shows one face, or none."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def tone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def look(stack: Stack, tone: Path, camera: Path, *, face: bool) -> tuple[list[int], list[int] | None, list[str]]:
-    """Show the camera to the page: face counts, the drawing's edges (left, top, right, bottom), the signals."""
+    """Open the page with a camera; return face counts, the drawing's edges (left, top, right, bottom), and signals."""
     async with visiting(f"http://localhost:{stack.http_port}/", tone, camera=camera) as visit:
         await visit.page.fill("#key", stack.key)
         await visit.page.check("#camera")
@@ -101,7 +101,7 @@ async def test_nobody_is_nobody(stack: Stack, tone: Path, tmp_path: Path) -> Non
 
 
 async def test_a_face_that_goes_is_noted_once(stack: Stack, tone: Path, tmp_path: Path) -> None:
-    """An event is told twice, when it begins and when it is over: the page shows one."""
+    """The gateway reports an event twice, when it begins and when it is over; the page shows it once."""
     portrait, wall = faces.portrait(), faces.empty()
     write_camera(tmp_path / "camera.y4m", [portrait] * 2 * FPS + [wall] * 2 * FPS, FPS)
 

@@ -1,4 +1,4 @@
-"""Speech into the demo page's microphone, with the real model: what was said is what is read."""
+"""Speech into the demo page's microphone, with the real model: the page shows what was said."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MIN_SECONDS = 5.0
 
 
 def offline(clips: list[Clip]) -> list[str]:
-    """What faster-whisper makes of the same audio as files."""
+    """The transcripts of the same audio as files by faster-whisper."""
     return Bench(OWN_CLIPS, 1.0, lambda _: None).offline("tiny.en").texts(clips)
 
 
@@ -37,7 +37,7 @@ async def begin(visit: Visit, stack: Stack) -> None:
 
 
 async def finish(visit: Visit, clip: Clip) -> str:
-    """Hear the clip out, hang up; the page's text."""
+    """Wait for the end of the clip and stop the call; return the page's text."""
     await visit.until_spoken(clip.seconds + SILENCE_S)
     await visit.page.click("#toggle")
     await visit.until_state("closed")
@@ -68,7 +68,7 @@ async def test_what_is_said_is_read(model_stack: Stack, tmp_path: Path) -> None:
 
 
 async def test_a_pulled_plug_changes_no_word(model_stack: Stack, tmp_path: Path) -> None:
-    """The page's text is that of an undisturbed stream of the very samples that its microphone gave."""
+    """The page's text equals that of an undisturbed stream of the same microphone samples."""
     [clip] = load(OWN_CLIPS, "speech")
     async with visiting(address(model_stack), microphone_of(clip, tmp_path), once=True) as visit:
         await begin(visit, model_stack)

@@ -33,7 +33,7 @@ PACKETS = 3
 
 
 def initialize(stack: Stack, port: int) -> str:
-    """What TalkUp's backend does: one POST, a URL in the answer; here with the line's port in it."""
+    """Like TalkUp's backend: one POST, a URL in the answer; here with the port of the test's network."""
     body = json.dumps({"key": stack.key, "type": "initialization", "format": "text", "data": ""}).encode()
     request = urllib.request.Request(f"{stack.http_url}/process/initialization", data=body, method="POST")
     with urllib.request.urlopen(request, timeout=10) as answer:
@@ -43,7 +43,7 @@ def initialize(stack: Stack, port: int) -> str:
 
 @asynccontextmanager
 async def website(url: str) -> AsyncIterator[str]:
-    """TalkUp's site: the page, the app, the call that gives the WebSocket's URL."""
+    """TalkUp's site: the page, the app, and the call that returns the WebSocket URL."""
     bundle = node("scripts/bundle.mjs", str(APP))
     bodies = {"/": (PAGE, "text/html"), "/app.js": (bundle, "text/javascript")}
 

@@ -24,7 +24,7 @@ PAGE = (
 
 
 def mint_session(stack: Stack) -> dict[str, str]:
-    """What the developer's own server does: POST /v1/sessions, then a URL that a browser can use."""
+    """Like a developer's server: POST /v1/sessions, then return a URL that a browser can use."""
     request = urllib.request.Request(
         f"{stack.http_url}/v1/sessions", method="POST", headers={"Authorization": f"Bearer {stack.key}"}
     )
@@ -36,7 +36,7 @@ def mint_session(stack: Stack) -> dict[str, str]:
 
 @pytest.fixture
 async def site(fake_stack: Stack) -> AsyncIterator[str]:
-    """The developer's own site: the page, the example, the endpoint that mints a session."""
+    """A developer's site: the page, the example, and the endpoint that creates a session."""
 
     async def session(_: web.Request) -> web.Response:
         return web.json_response(await asyncio.to_thread(mint_session, fake_stack))

@@ -1,4 +1,4 @@
-"""The TypeScript client: its types are the specification's, it compiles strictly, and it loses nothing in Node."""
+"""The TypeScript client: its types match the specification, it compiles strictly, and it loses nothing in Node."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NODE_TIMEOUT_S = 90
 
 
 def node(*arguments: str, given: str | None = None) -> str:
-    """Run Node in the client's folder; its standard output. Fails the test with what it says."""
+    """Run Node in the client's folder and return its standard output. If it fails, fail the test with its output."""
     assert (CLIENT / "node_modules").is_dir(), "the npm packages are not installed: make test does it, or npm ci"
     result = subprocess.run(
         ["node", *arguments],
@@ -60,7 +60,7 @@ def test_its_parts(built: Path) -> None:
 
 
 def converse(stack: Stack, *port: str) -> dict[str, Any]:
-    """Send AUDIO_BYTES from Node; what came of them, every word of which was checked."""
+    """Send AUDIO_BYTES from Node, check every word, and return the results."""
     arguments = ("test/session.mjs", stack.http_url, stack.key, str(AUDIO_BYTES), *port)
     told: dict[str, Any] = json.loads(node("--experimental-websocket", "--no-warnings", *arguments))
     audio = bytes((index * 31 + (index >> 8)) & 255 for index in range(AUDIO_BYTES))

@@ -1,4 +1,4 @@
-"""Workers behind a real Envoy, which tells the loss of a worker in mid-stream as RST_STREAM (INTERNAL)."""
+"""Workers behind a real Envoy, which reports the loss of a worker in mid-stream as RST_STREAM (INTERNAL)."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""A client's socket is lost in every way a network knows; the session goes on with nothing lost or doubled."""
+"""A client's socket is lost in every possible way; the session continues with nothing lost or doubled."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ def through(proxy: FaultProxy) -> str:
 
 
 async def cut(proxy: FaultProxy, speaker: Speaker, how: str, away_s: float) -> None:
-    """Lose the socket, stay away, come back, and wait until text comes again."""
+    """Lose the socket, stay away, come back, and wait for the next text."""
     before = proxy.accepted
     match how:
         case "reset":
@@ -73,7 +73,7 @@ async def test_a_slow_and_late_line_loses_nothing(fake_stack: Stack) -> None:
 
 
 async def test_hundreds_of_reconnects_at_once(fake_stack: Stack) -> None:
-    """The default worker has 64 slots: as many streams come back together with 140 sessions that have none."""
+    """The default worker has 64 slots; 64 streams come back together with 140 sessions that have no stream."""
     async with fault_proxy(fake_stack.ws_port) as proxy:
         speakers = [Speaker(through(proxy), seed, pace=Pace(1600, 0.25)) for seed in range(60)]
         idle = [Speaker(through(proxy), 100 + seed).client for seed in range(140)]

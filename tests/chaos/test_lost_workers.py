@@ -1,4 +1,4 @@
-"""Workers are killed, stopped, all gone, or draining: streams go on word for word."""
+"""Workers are killed, stopped, all down, or draining; streams continue without losing or doubling a word."""
 
 import asyncio
 import time
@@ -47,7 +47,7 @@ async def test_with_every_worker_down_the_client_is_told_and_nothing_is_lost() -
 
 
 async def test_workers_that_go_one_after_the_other_cost_no_stream() -> None:
-    """The second is killed as soon as it has streams of the first, before any of them gets further."""
+    """The second worker is killed as soon as it has streams of the first, before any of them makes progress."""
     with running_stack(workers=2) as stack:
         speakers = [Speaker(stack.ws_url, seed) for seed in range(6)]
         async with asyncio.timeout(60), speaking(speakers) as tasks:

@@ -1,4 +1,4 @@
-"""Many streams on several workers: spread evenly, a lost worker's streams shared out, a returned one used; no leaks."""
+"""Many streams on several workers: even spread, also after a worker is lost or returns, and no leaks."""
 
 import asyncio
 import itertools
@@ -17,7 +17,7 @@ CHURN_S = 170.0
 
 
 def quiet(stack: Stack, seeds: range) -> list[Speaker]:
-    """Speakers at half of real time: thirty of them leave the machine to the drill."""
+    """Speakers at half of real time, so that thirty of them leave CPU for the drill."""
     return [Speaker(stack.ws_url, seed, pace=Pace(3200, 0.2)) for seed in seeds]
 
 
@@ -53,9 +53,9 @@ async def test_thirty_streams_spread_over_three_workers_and_over_a_returned_one(
 
 @pytest.mark.timeout(CHURN_S + 180)
 async def test_churn_leaves_nothing_behind() -> None:
-    """Streams come, lose their socket or their worker, and go, for three minutes; then everything is as it was.
+    """For three minutes, streams start, lose their socket or their worker, and end; then no resources have leaked.
 
-    Sessions are kept for 5 s, so that their number is soon even.
+    The gateway keeps sessions for only 5 s, so that their number soon levels off.
     """
     with running_stack(workers=2, gateway_settings={"GATEWAY_SESSION_GRACE_S": "5"}) as stack:
         rng = random.Random(8)

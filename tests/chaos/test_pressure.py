@@ -1,4 +1,4 @@
-"""Too slow, too many, never reading: every bound holds, is told, and is felt by nobody else."""
+"""Slow workers, too many streams, clients that never read: bounds hold and are reported; no other client suffers."""
 
 import asyncio
 import json
@@ -66,7 +66,7 @@ async def test_streams_beyond_the_slots_are_refused_at_once() -> None:
 
 
 async def test_what_falls_out_of_the_replay_buffer_is_declared() -> None:
-    """A worker that commits nothing holds 20 MiB when it is lost; 16 MiB are kept for another."""
+    """A worker that has committed nothing is lost with 20 MiB; the gateway keeps 16 MiB for another."""
     chunk = 64_000
     settings = {"WORKER_WORD_BYTES": str(chunk), "WORKER_WORDS_PER_FINAL": "100000"}
     with running_stack(workers=2, worker_settings=settings) as stack:

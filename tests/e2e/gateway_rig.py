@@ -1,4 +1,4 @@
-"""A gateway on loopback with scripted workers behind it, and a client that speaks to it; for the tests beside."""
+"""A gateway on loopback with scripted workers, and a client of it; for the tests in this folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def settings(workers: list[WorkerServer], **values: str) -> GatewayConfig:
 
 @dataclass
 class Rig:
-    """What a test holds: the gateway, its worker, an HTTP client."""
+    """The gateway, its worker and an HTTP client, for a test."""
 
     gateway: Gateway
     worker: WorkerServer
@@ -88,7 +88,7 @@ class Rig:
 
 
 async def eventually(look: Callable[[], Awaitable[Any]], until: Callable[[Any], bool]) -> Any:
-    """Look again and again until what is seen will do."""
+    """Poll until the value is as expected."""
     async with asyncio.timeout(PATIENCE_S):
         while not until(seen := await look()):
             await asyncio.sleep(0.01)
@@ -96,7 +96,7 @@ async def eventually(look: Callable[[], Awaitable[Any]], until: Callable[[Any], 
 
 
 class Client:
-    """A WebSocket client that remembers what came."""
+    """A WebSocket client that remembers what it received."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
@@ -116,7 +116,7 @@ class Client:
         return await self.get("acknowledge")
 
     async def get(self, kind: str, **expected: Any) -> dict[str, Any]:
-        """The next message of a type (and with these data), and what comes before it into `seen`."""
+        """The next message of a type (and with these data); earlier ones go to `seen`."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 message = checked(json.loads(await self.socket.recv()))
@@ -148,7 +148,7 @@ class Client:
 async def rig(
     script: Script | None = None, *, more_workers: list[WorkerServer] | None = None, **values: str
 ) -> AsyncIterator[Rig]:
-    """A gateway with a worker of its own (and others), ready to be used."""
+    """A gateway with its own worker (and others), ready to use."""
     worker = await WorkerServer(script).start()
     try:
         async with (

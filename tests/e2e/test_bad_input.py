@@ -1,4 +1,4 @@
-"""Every kind of bad input has an error of its own, and a healthy stream on the same socket does not feel it."""
+"""Every kind of bad input gets its own error and does not affect a healthy stream on the same socket."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_bad_input_beside_a_healthy_stream(
 
 
 async def closes_with(stack: Stack, code: int, *sent: str | bytes, key: str | None = KEY) -> list[dict[str, Any]]:
-    """What the gateway says before it closes with `code`."""
+    """What the gateway sends before it closes with `code`."""
     seen: list[dict[str, Any]] = []
     async with open_wire(stack.ws_url, key=key) as wire:
         for frame in sent:

@@ -1,4 +1,4 @@
-"""The Python wheel as others get it: built, installed into an empty environment with what it declares and no more."""
+"""The published Python wheel: built, and installed into an empty environment with its declared dependencies only."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def command(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess
 
 
 def needed(names: list[str]) -> Iterator[metadata.Distribution]:
-    """The distributions of this environment that some requirements come down to."""
+    """The installed distributions that the requirements resolve to."""
     waiting, known = list(names), set[str]()
     while waiting:
         requirement = Requirement(waiting.pop())

@@ -1,4 +1,4 @@
-"""docs/clients.md says what is: its examples run, and its tables name every command, status and code."""
+"""docs/clients.md is correct: its examples run, and its tables name every command, status and code."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ def test_every_name_of_the_package_is_told() -> None:
 
 
 INNER = {
-    # Types that are told by what they hold.
+    # Types that the page describes by their contents.
     *("Change", "Status", "StreamEvent", "Word"),
-    # What client, stream and command say to each other.
+    # Used between client, stream and command.
     *("deliver", "accepted", "acknowledged_bytes", "end_on_resumption", "fail", "leave"),
     *("has_repeated", "receive", "receive_acknowledge", "receive_error", "resumed", "started_again", "wait_accepted"),
 }

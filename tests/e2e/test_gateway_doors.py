@@ -1,4 +1,4 @@
-"""Who is let in, over WebSocket and HTTP, and what the HTTP port answers."""
+"""Access over WebSocket and HTTP, and the answers of the HTTP port."""
 
 import json
 import ssl

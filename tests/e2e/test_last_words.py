@@ -1,4 +1,4 @@
-"""A client that just closes loses nothing: the audio received is transcribed to its last word and can be read."""
+"""A client that simply closes loses nothing: all received audio is transcribed and can be read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workers.fake.engine import expected_words
 
 
 async def read_transcript(stack: Stack, session_id: str, last_word: str) -> str:
-    """Poll the transcript until it holds `last_word` (the text is still being made when the socket is gone)."""
+    """Poll the transcript until it contains `last_word` (recognition continues after the socket has closed)."""
     headers = {"Authorization": f"Bearer {stack.key}"}
     url = f"{stack.http_url}/v1/sessions/{session_id}/transcript?format=txt"
     text = ""

@@ -1,4 +1,4 @@
-"""A transcript that is asked for while it grows: told at once when it changes, 304 when it does not."""
+"""Long polling of a growing transcript: the answer comes as soon as it changes, and is 304 if it does not."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def both_services(folder: Path) -> Iterator[Stack]:
 
 
 def voice(path: Path = SPEECH) -> np.ndarray:
-    """Silence up to the moment, then four seconds of speech from its first sound on; 48 kHz."""
+    """Silence up to a moment, then four seconds of speech that begin with a sound; 48 kHz."""
     spoken, rate = soundfile.read(path, dtype="float32")
     loud = np.abs(spoken) > 0.1 * np.abs(spoken).max()
     spoken = spoken[int(np.flatnonzero(loud)[0]) :][: 4 * rate]
@@ -74,7 +74,7 @@ def smile_of(messages: list[Message]) -> int:
 
 
 async def first_word_and_smile(stack: Stack, recorded: bytes) -> tuple[int, int]:
-    """When the first word and the first smile began, ms, as told of one recording sent to both services.
+    """Start of the first word and of the first smile, ms, for one recording that is sent to both services.
 
     The camera's stream waits for each of its chunks, so that no frame is dropped however slow the machine is.
     """

@@ -1,4 +1,4 @@
-"""What the README shows is run: the Python example against a gateway on the scripted engine."""
+"""Runs the README's Python example against a gateway on the scripted engine."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_python_client_of_the_readme_says_when_a_file_is_no_recording(fake_s
         timeout=60,
     )
     assert result.returncode == 1
-    assert "NoMediaError: nothing of what was sent could be decoded" in result.stderr
+    assert "NoMediaError: nothing that was sent could be decoded" in result.stderr
 
 
 def test_the_command_transcribes_and_shows_status(fake_stack: Stack, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A gateway that dies or goes takes no words with it: its clients go on at its successor, word for word."""
+"""No words are lost when a gateway dies or shuts down: its clients continue at its successor."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def kept_words(url: str, session_id: str) -> list[str]:
 
 
 async def test_a_killed_gateway_is_started_again_on_its_file(alone: Cluster) -> None:
-    """Twice: the second death meets a stream that was taken up before."""
+    """Twice, so that the second kill hits a stream that was resumed before."""
     seat, spoken = alone.seats[0], media(1)
     async with asyncio.timeout(PATIENCE_S), speaking([seat.ws_url], spoken) as (client, speaker):
         session_id = client.session_id
@@ -107,7 +107,7 @@ async def test_a_drained_gateway_leaves_its_streams_to_the_other(pair: Cluster) 
 
 
 async def test_a_frozen_gateway_that_comes_back_has_no_say(pair: Cluster) -> None:
-    """The client goes on elsewhere; what the frozen gateway still knows is refused by the store."""
+    """The client continues elsewhere; the store refuses later writes of the frozen gateway."""
     first, second = pair.seats
     spoken = media(5)
     async with asyncio.timeout(PATIENCE_S), speaking(pair.urls(), spoken) as (client, speaker):
@@ -117,7 +117,7 @@ async def test_a_frozen_gateway_that_comes_back_has_no_say(pair: Cluster) -> Non
         first.program.signal(signal.SIGSTOP)
         assert client._transport is not None
         client._transport.abort()
-        client.gateways.turn()
+        client.gateways.rotate()
         await speaker.say(speaker.chunks // 4)
         await speaker.hear(35)
         first.program.signal(signal.SIGCONT)

@@ -1,6 +1,6 @@
-"""TalkUp's web app as it is reconnects to the same URL with a recorder that begins anew; it never sends twice.
+"""TalkUp's unchanged web app reconnects to the same URL with a restarted recorder; it never resends.
 
-Whatever happened to the gateway meanwhile, no committed word is lost or doubled, and what is lost is told.
+Whatever happens to the gateway meanwhile, no committed word is lost or doubled, and every loss is reported.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def send(wire: Wire, number: int, chunk: bytes) -> None:
 
 
 class Call:
-    """What TalkUp's backend holds: the session and its token, good at every gateway."""
+    """What TalkUp's backend has: the session and its token, valid at every gateway."""
 
     def __init__(self, session_id: str, token: str) -> None:
         self.session_id = session_id
@@ -111,7 +111,7 @@ async def test_a_lost_socket_loses_nothing(alone: Cluster) -> None:
 
 @pytest.mark.parametrize("stale", ["none", "later_chunk", "late_blob"])
 async def test_a_killed_gateway_loses_no_committed_word(alone: Cluster, stale: str) -> None:
-    """What was not yet committed was nowhere but in that gateway: its loss is declared."""
+    """Only that gateway had the uncommitted media; its loss is reported."""
     seat, first, second = alone.seats[0], recording(3, 9), recording(4, 7)
     blob = random.Random(5).randbytes(CHUNK)
     call = await Call.begin(seat)
@@ -139,7 +139,7 @@ async def test_a_killed_gateway_loses_no_committed_word(alone: Cluster, stale: s
 
 
 async def test_a_drained_gateway_has_made_text_of_everything(tmp_path: Path) -> None:
-    """Before it goes: a client that never sends twice loses nothing to a restart."""
+    """A client that never resends loses nothing when the gateway restarts."""
     with running_redis(tmp_path) as store, cluster(tmp_path, store, gateways=2) as found:
         seat, other = found.seats
         first, second = recording(6, 9), recording(7, 7)

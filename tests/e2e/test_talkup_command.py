@@ -1,4 +1,4 @@
-"""The `talkup` command against real gateways on the scripted engine: what it prints, says, and ends with."""
+"""The `talkup` command against real gateways on the scripted engine: its output, messages and exit statuses."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def test_an_interrupted_microphone_gives_the_last_words(fake_stack: Stack,
     [
         ("/dev/no-such-microphone", "there is no such device"),
         (__file__, "it is a file"),
-        ("-", "cannot be listened to"),
+        ("-", "cannot be used as a microphone"),
     ],
 )
 async def test_what_is_no_microphone_is_named(fake_stack: Stack, device: str, complaint: str) -> None:
@@ -196,7 +196,10 @@ async def test_doctor_names_what_is_wrong(tls_stack: tuple[Stack, int, Path], tr
         case "key":
             key, expected = "wrong", ("websocket", "TALKUP_API_KEY")
         case "plain":
-            url, expected = f"wss://localhost:{stack.ws_port}/ws", ("websocket", "reached by ws://")
+            url, expected = (
+                f"wss://localhost:{stack.ws_port}/ws",
+                ("websocket", "if the port does not use TLS, use ws://"),
+            )
         case "http":
             http_url, expected = f"http://{HOST}:{stack.ws_port}", ("http", "--http-url")
         case _:
@@ -230,7 +233,7 @@ async def test_a_gateway_that_was_stopped_is_told_and_given_up(tmp_path: Path) -
                 await command.line()
                 await asyncio.to_thread(stack.gateway.stop)
                 await command.until_said(
-                    "connection lost (the gateway restarts or was stopped), retrying for up to 1 s"
+                    "connection lost (the gateway is restarting or was stopped), retrying for up to 1 s"
                 )
                 status, _ = await command.ended()
     assert status == 1
@@ -273,7 +276,7 @@ async def test_a_gateway_that_comes_back_loses_no_word(tmp_path: Path) -> None:
             await asyncio.to_thread(seat.kill)
             await command.until_said("connection lost (the connection broke), retrying")
             await asyncio.to_thread(seat.begin)
-            await command.until_said("connected again after")
+            await command.until_said("reconnected after")
             status, out = await command.ended()
     assert status == 0, command.said
     assert words_of(out) == expected_words(recording.read_bytes())

@@ -1,4 +1,4 @@
-"""Video through the real gateway and the real vision worker: what a browser gets to see."""
+"""Video through the real gateway and the real vision worker, as a browser receives it."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ async def talkup_analyze(stack: Stack, file: Path) -> tuple[int, str, str]:
 
 
 async def test_talkup_analyze_leaves_out_no_frame(vision_stack: Stack, tmp_path: Path) -> None:
-    """Sent as fast as the worker takes it: at 60 frames per second of playing time one waits for another."""
+    """Sent as fast as the worker accepts it: at 60 frames per second of playing time, frames wait for each other."""
     film = tmp_path / "film.webm"
     film.write_bytes(recording("libvpx", "webm", frames=120, key_every=30, fps=60))
     code, out, err = await talkup_analyze(vision_stack, film)

@@ -1,4 +1,4 @@
-"""A bare WebSocket conversation for the end-to-end tests: text and bytes as they stand, no client library between."""
+"""A bare WebSocket connection for the end-to-end tests: raw text and bytes, without a client library."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Wire:
         return message
 
     async def until(self, wanted: str | Callable[[Message], bool], wait_seconds: float = 60.0) -> Message:
-        """Read on until a message of that type (or one that the predicate likes) comes."""
+        """Read until a message of that type arrives, or one for which the predicate is true."""
         matches = wanted if callable(wanted) else lambda message: message["type"] == wanted
         async with asyncio.timeout(wait_seconds):
             while True:

@@ -1,4 +1,4 @@
-"""A recording through the vision service: its events as they come, and a summary of the whole at the end."""
+"""Analysis of a recording by the vision service: events as they arrive, then a summary of the whole recording."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ROWS = (
     ("facing the camera as at rest", "facing_camera_ratio", 100, "%"),
     ("smile", "smile_ratio", 100, "%"),
     ("nods", "nods", 1, ""),
-    ("blinks a minute", "blinks_per_minute", 1, ""),
+    ("blinks per minute", "blinks_per_minute", 1, ""),
     ("motion", "motion", 100, "%"),
     ("yaw spread", "yaw_spread_degrees", 1, " degrees"),
     ("brightness", "luma", 1, " of 255"),
@@ -32,59 +32,63 @@ _ROWS = (
 
 
 async def analyze(
-    client: Client, media: MediaFile, tell: Callable[[str], None], findings: Findings | None = None
+    client: Client, media: MediaFile, print_line: Callable[[str], None], findings: Findings | None = None
 ) -> list[str]:
-    """Have every frame of a recording analysed; tell each event and then the summary, line by line.
+    """Have every frame of a recording analysed; print each event and then the summary, line by line.
 
-    A slice is sent when the one before is dealt with, so frames are not left out because others wait. Of slices with
-    many frames, where hardly anything moves, some may be (from 16 on, or half a second of work), and are counted. With
-    `findings` everything is kept there, with mesh points, and with captions if the recording has sound. A busy gateway
-    is asked again within the client's patience. Gives a line for each kind of loss. Raises TalkupError when the stream
-    is refused or fails, UnreadableFileError.
+    Each slice waits until the previous one is analysed, so a queue never makes the worker skip frames. If hardly
+    anything moves, a slice may hold so many frames that the worker skips some (beyond 16, or half a second of work);
+    the totals count them. With `findings`, everything is also kept there: mesh points, and captions if the recording
+    has sound. The client retries a busy gateway for `busy_s` seconds.
+
+    Returns a line for each kind of loss. Raises TalkupError when the stream is refused or fails, and
+    UnreadableFileError.
     """
     try:
         async with asyncio.TaskGroup() as group:
-            seen = group.create_task(_watch(client, media, tell, findings))
-            heard = None
+            pictures = group.create_task(_analyze_pictures(client, media, print_line, findings))
+            sound = None
             if findings is not None and has_sound(media):
-                heard = group.create_task(_listen(client, media, findings))
+                sound = group.create_task(_transcribe_sound(client, media, findings))
     except* TalkupError as errors:
         raise errors.exceptions[0] from None
-    return list(dict.fromkeys([*seen.result(), *(heard.result() if heard else ())]))
+    return list(dict.fromkeys([*pictures.result(), *(sound.result() if sound else ())]))
 
 
-async def _watch(client: Client, media: MediaFile, tell: Callable[[str], None], findings: Findings | None) -> list[str]:
-    """The pictures: their events and summary, as lines; gives the losses."""
+async def _analyze_pictures(
+    client: Client, media: MediaFile, print_line: Callable[[str], None], findings: Findings | None
+) -> list[str]:
+    """Print the events and the summary of the pictures; return the losses."""
     signals = () if findings is None else ("landmarks",)
 
-    def take(event: StreamEvent) -> None:
+    def handle(event: StreamEvent) -> None:
         if isinstance(event, AnalysisResult):
             if findings is not None:
                 findings.add(event)
             for line in lines_of(event.data):
-                tell(line)
+                print_line(line)
 
     async with client.stream(
         format=media.format, services=("vision",), signals=signals, patience=client.patience()
     ) as stream:
-        return await _converse(stream, media, take, in_step=True)
+        return await _run_stream(stream, media, handle, in_step=True)
 
 
-async def _listen(client: Client, media: MediaFile, findings: Findings) -> list[str]:
-    """The sound: its captions; gives the losses."""
+async def _transcribe_sound(client: Client, media: MediaFile, findings: Findings) -> list[str]:
+    """Keep the captions of the sound in `findings`; return the losses."""
 
-    def take(event: StreamEvent) -> None:
+    def handle(event: StreamEvent) -> None:
         if isinstance(event, TranscriptUpdate):
             findings.add(event)
 
     async with client.stream(format=media.format, services=("stt",), patience=client.patience()) as stream:
-        return await _converse(stream, media, take, in_step=False)
+        return await _run_stream(stream, media, handle, in_step=False)
 
 
-async def _converse(
-    stream: Stream, media: MediaFile, take: Callable[[StreamEvent], None], *, in_step: bool
+async def _run_stream(
+    stream: Stream, media: MediaFile, handle: Callable[[StreamEvent], None], *, in_step: bool
 ) -> list[str]:
-    """One stream to its end; `in_step`: each slice waits until the one before is dealt with. Gives the losses."""
+    """Run one stream to its end and return the losses. `in_step`: each slice waits until the previous one is done."""
 
     async def send() -> None:
         async for piece in slices(media):
@@ -106,7 +110,7 @@ async def _converse(
                         ended = event
                         break
                     case _:
-                        take(event)
+                        handle(event)
             sender.cancel()
     except* TalkupError as errors:
         raise errors.exceptions[0] from None
@@ -115,7 +119,7 @@ async def _converse(
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A recording to be copied with its findings drawn into it."""
+    """A copy of a recording, still to be made, with its findings drawn into it."""
 
     media: MediaFile
     output: Path
@@ -123,12 +127,12 @@ class Drawing:
     findings: Findings = field(default_factory=Findings)
 
     def write(self) -> str:
-        """Draw; what was done, for a person. Raises UnsupportedFileError, OSError."""
+        """Write the copy; return a line for the user. Raises UnsupportedFileError, OSError."""
         return f"{self.annotate(self.media.path, self.findings, self.output)} frames drawn into {self.output}"
 
 
 def drawing_of(media: MediaFile, output: Path | None) -> Drawing | None:
-    """What will draw, made before anything is sent. Raises SettingError where its libraries or folder are missing."""
+    """Prepare the drawing before anything is sent. Raises SettingError when its libraries or its folder are missing."""
     if output is None:
         return None
     if not output.parent.is_dir():
@@ -139,14 +143,14 @@ def drawing_of(media: MediaFile, output: Path | None) -> Drawing | None:
         module = importlib.import_module("talkup_client.annotate")
     except ModuleNotFoundError as error:
         raise SettingError(
-            f"--annotate needs the extra `annotate` (pip install 'talkup-client[annotate]'): no {error.name} here",
+            f"--annotate needs the extra `annotate` (pip install 'talkup-client[annotate]'): {error.name} is missing",
             field="--annotate",
         ) from None
     return Drawing(media, output, cast("Callable[[Path, Findings, Path], int]", module.annotate))
 
 
 def lines_of(data: Mapping[str, Any]) -> list[str]:
-    """What an `analysis_result` has to tell: events that ended, and the whole session's numbers."""
+    """An `analysis_result` as lines of text: events that ended, and the figures of the whole session."""
     lines = [
         f"{event['t0_ms'] / 1000:8.2f} s to {event['t1_ms'] / 1000:8.2f} s  {event['type']}"
         for event in data.get("events") or ()

@@ -1,6 +1,6 @@
-"""A recording with what was found drawn into it, as an MP4 file: boxes, mesh, pose, signals, events, captions.
+"""Draws findings into a copy of a recording, an MP4 file: boxes, mesh, pose, signals, events, captions.
 
-Needs the extra `annotate` (PyAV, OpenCV); nothing else of the client does, so this module is loaded on demand only.
+Only this module needs the extra `annotate` (PyAV, OpenCV), so it is loaded on demand.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _FONT = cv2.FontFace("sans")
 
 
 def annotate(recording: Path, findings: Findings, output: Path) -> int:
-    """Copy a recording with the findings of each frame drawn into it; gives the number of frames.
+    """Copy a recording with the findings of each frame drawn into it; return the number of frames.
 
     Times count from the recording's first packet of any track, as the gateway's do. Raises UnsupportedFileError for a
-    recording without pictures or one that FFmpeg cannot read, OSError where `output` cannot be written.
+    recording without pictures or one that FFmpeg cannot read, and OSError when `output` cannot be written.
     """
     timeline = findings.timeline()
     try:
         with av.open(str(recording)) as source:
             if not source.streams.video:
-                raise UnsupportedFileError(f"{recording.name} holds no pictures")
+                raise UnsupportedFileError(f"{recording.name} contains no pictures")
             with av.open(str(output), "w", format="mp4") as sink:
                 return _copy(source, sink, timeline)
     except FFmpegError as error:
@@ -49,7 +49,7 @@ def annotate(recording: Path, findings: Findings, output: Path) -> int:
 
 
 def _copy(source: av.container.InputContainer, sink: av.container.OutputContainer, timeline: Timeline) -> int:
-    """Every picture drawn upon and encoded, the sound as it is."""
+    """Draw on each picture and encode it; copy the sound unchanged."""
     pictures = source.streams.video[0]
     encoder = sink.add_stream("libx264", rate=pictures.guessed_rate or 25, options={"preset": "veryfast", "crf": "20"})
     encoder.width, encoder.height = pictures.width & ~1, pictures.height & ~1
@@ -87,7 +87,7 @@ def _drawn(frame: av.VideoFrame, moment: Moment, width: int, height: int) -> av.
 
 
 def draw(picture: Picture, moment: Moment) -> None:
-    """Draw what is known into a picture of shape (height, width, 3), BGR."""
+    """Draw a moment's findings into a picture of shape (height, width, 3), BGR."""
     height, width = picture.shape[:2]
     size = max(10, height // 24)
     frame = moment.frame
@@ -104,7 +104,7 @@ def draw(picture: Picture, moment: Moment) -> None:
 
 
 def _face(picture: Picture, face: Mapping[str, Any], head: Mapping[str, Any] | None, size: int) -> None:
-    """The box, the mesh where the result has it, and the way the head points."""
+    """Draw the box, the mesh if the result has one, and the direction of the head."""
     height, width = picture.shape[:2]
     box = face["box"]
     left, top = round(box["x"] * width), round(box["y"] * height)
@@ -125,7 +125,7 @@ def _face(picture: Picture, face: Mapping[str, Any], head: Mapping[str, Any] | N
 
 
 def _axes(yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
-    """Where a head's left, its top and its nose point in the picture, shape (3, 2), y down; angles in radians."""
+    """Directions of a head's left, top and nose in the picture, shape (3, 2), y down; angles in radians."""
     turn = np.array([[math.cos(yaw), 0, math.sin(yaw)], [0, 1, 0], [-math.sin(yaw), 0, math.cos(yaw)]])
     nod = np.array([[1, 0, 0], [0, math.cos(pitch), -math.sin(pitch)], [0, math.sin(pitch), math.cos(pitch)]])
     tilt = np.array([[math.cos(roll), -math.sin(roll), 0], [math.sin(roll), math.cos(roll), 0], [0, 0, 1]])
@@ -153,7 +153,7 @@ def _wrapped(text: str, columns: int) -> list[str]:
 
 
 def _text(picture: Picture, text: str, where: tuple[int, int], size: int, colour: tuple[int, int, int]) -> None:
-    """Text that is legible on any ground: a dark rim below it."""
+    """Draw text with a dark outline, so that it is legible on any background."""
     for shift in ((-1, -1), (1, -1), (-1, 1), (1, 1)):
         cv2.putText(picture, text, (where[0] + shift[0], where[1] + shift[1]), _BLACK, _FONT, size, 600)
     cv2.putText(picture, text, where, colour, _FONT, size, 600)

@@ -13,7 +13,7 @@ Segments = Sequence[TranscriptUpdate]
 
 
 def as_txt(segments: Segments) -> str:
-    """One line a sentence."""
+    """One line per sentence."""
     return _lines(sentence.text for sentence in sentences(segments))
 
 
@@ -61,7 +61,7 @@ def _segment(segment: TranscriptUpdate) -> dict[str, object]:
 
 
 def _escape(text: str) -> str:
-    """A cue's text holds no markup of its own."""
+    """Escape WebVTT markup in a cue's text."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -1,4 +1,4 @@
-"""What a client tells its program about its connection, so that a person does not wait without knowing why."""
+"""Changes of the connection that a client reports to its program, so that users know why they are waiting."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ConnectionBroken:
-    """The connection is gone and is being made again, for at most `retry_s` seconds. `reason` is for a person."""
+    """The connection broke; the client tries to reconnect for at most `retry_s` seconds. `reason` is for the user."""
 
     reason: str
     retry_s: float
@@ -16,14 +16,14 @@ class ConnectionBroken:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRestored:
-    """The session was taken up where it stood, `away_s` seconds after the connection had gone."""
+    """The client has reconnected and resumed the session, `away_s` seconds after the connection broke."""
 
     away_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayBusy:
-    """The gateway takes nothing new at the moment (`reason`); the client retries in `wait_s` seconds."""
+    """The gateway has no room at the moment (`reason`); the client retries in `wait_s` seconds."""
 
     reason: str
     wait_s: float
@@ -34,4 +34,4 @@ Listener = Callable[[Change], None]
 
 
 def ignore(_change: Change) -> None:
-    """For programs that do not want to know."""
+    """The default listener: does nothing."""

@@ -1,8 +1,8 @@
-"""The chunks that the gateway may ask for again, and how many it has not yet taken.
+"""The chunks that the gateway may ask for again, and the bytes that it has not received yet.
 
-A chunk is *in flight* until `acknowledge.received` covers it and *kept* until `acknowledge.committed` covers it: final
-text of it was sent, so it is never needed again. Invariant: the kept chunks are consecutive, and every chunk in flight
-is kept.
+A chunk is *in flight* until `acknowledge.received` covers it. It is *kept* until `acknowledge.committed` covers it: by
+then its final text has been sent, and nobody needs the chunk again. Invariant: the kept chunks are consecutive, and
+every chunk in flight is kept.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class UncommittedChunks:
 
     @property
     def in_flight_bytes(self) -> int:
-        """Bytes of the chunks that the gateway has not said to have."""
+        """Bytes of the chunks whose arrival the gateway has not acknowledged."""
         return self._in_flight_bytes
 
     @property
@@ -53,7 +53,7 @@ class UncommittedChunks:
         return chunk
 
     def acknowledge(self, received: int, committed: int) -> None:
-        """Take the gateway's word for what it has (`received`) and what is done for good (`committed`)."""
+        """Record what the gateway has (`received`) and what it will never ask for again (`committed`)."""
         received = min(received, self._next - 1)
         if received > self._received:
             self._in_flight_bytes -= sum(
@@ -65,7 +65,7 @@ class UncommittedChunks:
         self._forget_beyond_bound()
 
     def rewind(self, next_sequence: int) -> Iterator[Chunk]:
-        """The chunks to send again when the gateway expects `next_sequence`: those and all after it are in flight."""
+        """The chunks to resend when the gateway expects `next_sequence`; they count as in flight again."""
         self._received = min(next_sequence - 1, self._next - 1)
         again = [chunk for chunk in self._kept if chunk.sequence > self._received]
         self._in_flight_bytes = sum(len(chunk.payload) for chunk in again)
@@ -78,6 +78,6 @@ class UncommittedChunks:
         self.forgotten_bytes += size
 
     def _forget_beyond_bound(self) -> None:
-        """Speech may be long in coming, memory is not endless: the gateway holds the chunks it has received itself."""
+        """Bound the memory when no final comes for a long time: the gateway holds the chunks that it has received."""
         while self._kept_bytes > self._keep_bytes and self._kept and self._kept[0].sequence <= self._received:
             self._forget_oldest()

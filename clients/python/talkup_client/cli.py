@@ -87,7 +87,7 @@ def _key(arguments: argparse.Namespace, environment: Mapping[str, str]) -> str |
 
 
 def make_client(arguments: argparse.Namespace, environment: Mapping[str, str], terminal: Terminal) -> Client:
-    """A client by the options common to all commands. Raises SettingError."""
+    """A client with the options that all commands share. Raises SettingError."""
     return Client(
         arguments.url,
         key=_key(arguments, environment),
@@ -100,7 +100,7 @@ def make_client(arguments: argparse.Namespace, environment: Mapping[str, str], t
 
 
 def make_api(arguments: argparse.Namespace, environment: Mapping[str, str]) -> HttpApi:
-    """The gateway's HTTP port, by the same options. Raises SettingError."""
+    """The gateway's HTTP port, with the same options. Raises SettingError."""
     url = arguments.http_url or environment.get("TALKUP_HTTP_URL") or http_url_of(arguments.url)
     return HttpApi(url, credential=arguments.token or _key(arguments, environment), ca_file=arguments.ca)
 
@@ -114,7 +114,7 @@ async def run_status(client: Client) -> int:
 
 
 async def run_analyze(client: Client, arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Have a recording analysed and print its events and its summary; draw them on demand."""
+    """Have a recording analysed, print its events and its summary, and draw them if asked."""
     media = identify(arguments.file)
     drawing = drawing_of(media, arguments.annotate)
     async with client:
@@ -127,7 +127,7 @@ async def run_analyze(client: Client, arguments: argparse.Namespace, terminal: T
 
 
 async def run_token(api: HttpApi, arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Print a token for a new session, or everything that goes with it."""
+    """Print a token for a new session; with `--json`, everything about the session."""
     minted = (await api.post("/v1/sessions")).checked().body
     if not isinstance(minted, dict) or not {"session_id", "url", "token", "expires_at"} <= minted.keys():
         raise BadAnswerError("the answer does not describe a session")
@@ -140,8 +140,7 @@ async def run_token(api: HttpApi, arguments: argparse.Namespace, terminal: Termi
 
 
 async def run_watch(api: HttpApi, arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Print the finals of a session as they come, until its streams have ended; ^C ends it as well."""
-
+    """Print the finals of a session as they arrive, until its streams have ended or ^C is pressed."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     loop.add_signal_handler(signal.SIGINT, task.cancel)
@@ -161,7 +160,7 @@ async def run_watch(api: HttpApi, arguments: argparse.Namespace, terminal: Termi
 
 
 async def run_doctor(client: Client, api: HttpApi) -> int:
-    """Print the findings; failed when one of them is."""
+    """Print the findings; the status says whether one of them failed."""
     code = EXIT_OK
     async for finding in examine(client, api):
         _out(f"{finding}\n")
@@ -176,7 +175,7 @@ def _out(text: str) -> None:
 
 
 async def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Carry out a command line; its exit status."""
+    """Run a command line; return its exit status."""
     options = parser().parse_args(arguments)
     terminal = Terminal()
     try:
@@ -201,7 +200,7 @@ async def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         terminal.say(status.described(error))
         return EXIT_FAILED
     except BrokenPipeError:
-        # Whoever read standard output has enough (`| head`); Python must not try to flush the rest at its end.
+        # The reader of standard output has closed it (`| head`); Python must not try to flush the rest on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except OSError as error:

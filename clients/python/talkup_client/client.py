@@ -1,4 +1,4 @@
-"""A session with a gateway: one connection that is made again when it breaks, and the streams that run on it."""
+"""A session with a gateway: a connection that reconnects after a failure, and the streams that run on it."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ _ASK_AGAIN_S = 0.05
 class Client:
     """An async context manager. `key` is an API key, `token` a session token; give one of them.
 
-    `url` may be several: gateways that share their sessions, tried in turn. A lost connection is made again for up to
-    `resume_s` seconds and the session taken up where it stood, at whichever gateway answers: the program notices
-    nothing but the delay. `busy_s` bounds the waiting for a gateway that takes nothing new. `on_change` is told of
-    both, on the event loop. Credentials go over `ws://` to loopback only, unless `allow_plaintext`.
-    Raises SettingError for parameters that cannot be used.
+    `url` may be a list of gateways that share their sessions; the client tries them in turn. If the connection breaks,
+    the client tries for up to `resume_s` seconds to reconnect, and resumes the session at whichever gateway answers.
+    Your program notices nothing but the delay. `busy_s` bounds how long it waits for a busy gateway. The client reports
+    both through `on_change`, which it calls on the event loop. It sends credentials over `ws://` to loopback only,
+    unless you set `allow_plaintext`. Raises SettingError for invalid parameters.
     """
 
     def __init__(
@@ -103,17 +103,17 @@ class Client:
 
     @property
     def online(self) -> bool:
-        """Whether there is a connection at this moment."""
+        """Whether the client is connected now."""
         return self._online.is_set() and self._failure is None
 
     def patience(self) -> Patience:
-        """The waiting for a busy gateway, within `busy_s`."""
-        return Patience(self._busy_s, self._tell, self._sleep, self._rng)
+        """Retries a busy gateway for up to `busy_s` seconds; for the parameter of `stream`."""
+        return Patience(self._busy_s, self._notify, self._sleep, self._rng)
 
     async def __aenter__(self) -> Self:
         """Connect. Raises AuthenticationError, RefusedError, ConnectionLostError, SettingError or BadAnswerError."""
         first = partial(self.gateways.open_any, self._dispatch)
-        self._transport, self._session = await self.patience().until_taken(first)
+        self._transport, self._session = await self.patience().until_accepted(first)
         self._online.set()
         self._reader = asyncio.create_task(self._read_until_closed())
         return self
@@ -124,7 +124,7 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection: streams that were not ended end as if they had been. Safe to call twice."""
+        """Close the connection. Streams that are still open end as by `end`. Safe to call twice."""
         self._closing = True
         if self._transport is not None:
             await self._transport.close()
@@ -133,7 +133,7 @@ class Client:
             with suppress(asyncio.CancelledError):
                 await self._reader
         if self._transport is not None:
-            self._transport.abort()  # one that the reader made meanwhile
+            self._transport.abort()  # the reader may have opened a new one meanwhile
         self._fail(self._failure or ConnectionLostError("the client was closed"))
 
     @asynccontextmanager
@@ -156,10 +156,9 @@ class Client:
     ) -> AsyncIterator[Stream]:
         """Start a stream; leaving the block ends it. `format` is a MIME type of docs/protocol.md.
 
-        `max_fps`: frames per second that vision analyses at most, 1 to 60; None: all that it can.
-
-        A gateway without a free worker is asked again while `patience` lasts, at once refused without one. Raises
-        RefusedError with `code` and `field` when the gateway will not have it.
+        `max_fps` limits the frames per second that vision analyses (1 to 60; None: as many as it can). With `patience`,
+        the client retries while the gateway has no free worker; without it, the refusal is raised at once. Raises
+        RefusedError, with `code` and `field`, when the gateway refuses the stream.
         """
         options = messages.StreamOptions(
             format=format,
@@ -176,7 +175,7 @@ class Client:
             max_fps=max_fps,
         )
         begin = partial(self._begin, options)
-        stream = await (patience.until_taken(begin) if patience else begin())
+        stream = await (patience.until_accepted(begin) if patience else begin())
         try:
             yield stream
         except BaseException:
@@ -186,7 +185,7 @@ class Client:
         await self._leave(stream, wait=True)
 
     async def _begin(self, options: messages.StreamOptions) -> Stream:
-        """A stream that the gateway accepted. Raises RefusedError, BadAnswerError, or what ended the session."""
+        """Start a stream and wait for its acceptance. Raises RefusedError, BadAnswerError, or the session's end."""
         stream = Stream(f"py-{secrets.token_hex(6)}", options, self)
         self._streams.add(stream)
         try:
@@ -194,7 +193,7 @@ class Client:
             async with asyncio.timeout(self._open_timeout_s + self._resume_s):
                 await stream.wait_accepted()
         except BaseException as error:
-            # The gateway may have taken it, or may yet: a stream that nobody ends keeps a worker's slot.
+            # The gateway may still accept the stream, and a stream that nobody ends keeps a worker's slot.
             with suppress(TalkupError):
                 await self._leave(stream, wait=self.online)
             if isinstance(error, TimeoutError):
@@ -203,9 +202,9 @@ class Client:
         return stream
 
     async def _leave(self, stream: Stream, *, wait: bool) -> None:
-        """The program is done with a stream. It stays in the books until it has ended: a resumption repeats its end.
+        """End a stream that the program has left; it stays registered until the gateway confirms the end.
 
-        `wait` until the end is sent, or leave that to the resumption. Raises what ended the session meanwhile.
+        `wait` until the end is sent, or leave sending to the next resumption. Raises what ended the session meanwhile.
         """
         stream.leave()
         if stream.finished or self._failure is not None:
@@ -216,7 +215,7 @@ class Client:
             stream.end_on_resumption()
 
     async def status(self) -> Status:
-        """How gateway, session and services are."""
+        """The status of gateway, session and services."""
         answer = await self._ask(Status, messages.text("status", {}))
         assert isinstance(answer, Status)
         return answer
@@ -239,7 +238,7 @@ class Client:
         return there / 1000 - (asked + time.time()) / 2
 
     async def deliver(self, stream: Stream, message: str | Chunk) -> None:
-        """Send for a stream: the streams' way out, not for programs. A chunk stays with its stream until committed.
+        """Send a message of a stream; for `Stream`, not for programs. The stream keeps a chunk until it is committed.
 
         Raises TalkupError when the session is lost.
         """
@@ -253,13 +252,13 @@ class Client:
                 if stream.has_repeated(message):
                     return
                 assert self._transport is not None
-                # A message lost with the connection is sent again by the resumption, from the stream's own books.
+                # If the message is lost with the connection, the resumption sends it again.
                 with suppress(TransportClosedError):
                     await self._transport.send(on_the_wire(stream, message))
                 return
 
     async def _ask(self, kind: type[Answer], message: str) -> Answer:
-        """The answer to a question; it is put again when the connection breaks before the answer has come."""
+        """Ask and return the answer; ask again if the connection breaks first."""
         try:
             async with asyncio.timeout(self._open_timeout_s):
                 while True:
@@ -269,7 +268,7 @@ class Client:
             raise ConnectionLostError("the gateway does not answer", retryable=True) from None
 
     async def _ask_once(self, kind: type[Answer], message: str) -> Answer | None:
-        """The answer; None when the connection broke. Raises what ended the session."""
+        """Ask once; None when the connection broke. Raises what ended the session."""
         await self._online.wait()
         answer: asyncio.Future[Answer] | None = None
         try:
@@ -281,7 +280,7 @@ class Client:
                 await self._transport.send(message)
             return await answer
         except TransportClosedError:
-            await asyncio.sleep(_ASK_AGAIN_S)  # the reader has yet to notice
+            await asyncio.sleep(_ASK_AGAIN_S)  # let the reader notice the loss
             return None
         except ConnectionLostError:
             if self._failure is not None:
@@ -298,12 +297,12 @@ class Client:
                     assert self._transport is not None
                     self._dispatch(parse(await self._transport.receive()))
                 except TransportClosedError as closed:
-                    await self._after_loss(closed)
+                    await self._reconnect_after(closed)
         except TalkupError as error:
             self._fail(error)
 
-    async def _after_loss(self, closed: TransportClosedError) -> None:
-        """Take the session up again. Raises TalkupError when that cannot be."""
+    async def _reconnect_after(self, closed: TransportClosedError) -> None:
+        """Reconnect and resume the session after a close. Raises TalkupError when that is impossible."""
         self._online.clear()
         self._questions.fail(ConnectionLostError("the connection broke", retryable=True))
         if self._closing:
@@ -315,12 +314,12 @@ class Client:
             raise ConnectionLostError(reason)
         clock = asyncio.get_running_loop().time
         broken_at = clock()
-        self._tell(ConnectionBroken(reason, self._resume_s))
+        self._notify(ConnectionBroken(reason, self._resume_s))
         await self._resume(reason)
-        self._tell(ConnectionRestored(clock() - broken_at))
+        self._notify(ConnectionRestored(clock() - broken_at))
 
     async def _resume(self, reason: str) -> None:
-        """Connect and take the session up, within `resume_s`. Raises ConnectionLostError, or the gateway's refusal."""
+        """Connect and resume within `resume_s`. Raises ConnectionLostError, or the gateway's refusal."""
         self._problem = reason
         try:
             async with asyncio.timeout(self._resume_s):
@@ -343,7 +342,7 @@ class Client:
                     raise
                 continue
             try:
-                await self._take_up(self._transport)
+                await self._resume_over(self._transport)
             except (ConnectionLostError, TransportClosedError, TimeoutError):
                 self._transport.abort()
                 continue
@@ -354,7 +353,7 @@ class Client:
                 continue
             return
 
-    async def _take_up(self, transport: Transport) -> None:
+    async def _resume_over(self, transport: Transport) -> None:
         session = self._opened()
         points = self._streams.points()
         await transport.send(messages.session_resume(session.session_id, session.resume_token, points))
@@ -387,14 +386,14 @@ class Client:
             self._streams.receive_error(error)
 
     def _fail(self, error: TalkupError) -> None:
-        """The session is over: whoever waits for something hears of it."""
+        """The session is over: raise `error` wherever something waits."""
         self._failure = self._failure or error
         self._streams.fail(self._failure)
         self._questions.fail(self._failure)
         self._online.set()
 
-    def _tell(self, change: Change) -> None:
-        """From outside of every task of this client: a listener that fails spoils nothing."""
+    def _notify(self, change: Change) -> None:
+        """Call the listener outside this client's tasks, so that its errors cannot stop them."""
         asyncio.get_running_loop().call_soon(self._on_change, change)
 
     def _opened(self) -> SessionOpened:

@@ -1,4 +1,4 @@
-"""Finals put together for a reader: sentences, and caption cues of at most two lines. Pure."""
+"""Finals grouped into sentences, and into caption cues of at most two lines. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Cue(NamedTuple):
 
 
 def joined(segments: Iterable[TranscriptUpdate]) -> str:
-    """The whole text: no space between two finals of languages that write none, one everywhere else."""
+    """The whole text, with a space between finals unless both languages write none."""
     text, before_unspaced = "", False
     for segment in segments:
         if not (stripped := " ".join(segment.text.split())):
@@ -38,12 +38,12 @@ def joined(segments: Iterable[TranscriptUpdate]) -> str:
 
 
 def sentences(segments: Iterable[TranscriptUpdate]) -> list[Cue]:
-    """One a sentence; a pause ends one too."""
+    """One cue per sentence; a pause also ends a sentence."""
     return [_cue(group) for group in _groups(segments, captions=False)]
 
 
 def cues(segments: Iterable[TranscriptUpdate]) -> list[Cue]:
-    """The same, each at most CUE_CHARS and CUE_MS long; a segment that alone is longer stays whole."""
+    """The same, each at most CUE_CHARS and CUE_MS long; a longer single segment stays whole."""
     return [_cue(group) for group in _groups(segments, captions=True)]
 
 

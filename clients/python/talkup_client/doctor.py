@@ -1,7 +1,7 @@
-"""`talkup doctor`: an installation looked over from a client's place, one finding a check, each with a hint.
+"""`talkup doctor`: checks an installation from a client's machine; each check yields a finding, if need be with a hint.
 
-The checks go from the outside in, and those that cannot be made any more are left out: HTTP port, readiness, TLS,
-WebSocket and credential, workers and models, clock, round trip, and the captions of a built-in clip of speech.
+The checks go from the outside in: HTTP port, readiness, TLS, WebSocket and credential, workers and models, clock, round
+trip, and captions of a built-in clip of speech. If one fails, the checks that depend on it are skipped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from talkup_client.transport import Certificate, read_certificate
 
 CLIP_WORDS = frozenset(
     {"name", "alice", "have", "worked", "software", "engineer", "for", "seven", "years"}
-)  # of clip.ogg, those that any model hears
+)  # the words of clip.ogg that every model recognises
 _SPEECH_BEGINS_S = 0.3
 _SPEECH_ENDS_S = 4.85
 _EXPIRES_SOON_DAYS = 30
@@ -46,7 +46,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: what was looked at, how it is, and what to do about it where it is not well."""
+    """One line: what was checked, the result, and what to do if something is wrong."""
 
     level: Level
     subject: str
@@ -59,7 +59,7 @@ class Finding:
 
 
 async def examine(client: Client, api: HttpApi) -> AsyncIterator[Finding]:
-    """The findings, as they are made. `client` was not entered yet."""
+    """Yield findings as the checks finish. `client` must not be entered yet."""
     async for finding in _http(api):
         yield finding
     for url in client.gateways.urls:
@@ -84,10 +84,10 @@ _HINTS: Mapping[str, str] = {
 
 
 async def _inside(client: Client) -> AsyncIterator[Finding]:
-    """What a session shows. Raises TalkupError when the connection is lost."""
+    """Checks within a session. Raises TalkupError when the connection is lost."""
     status = (await client.status()).data
     if status.get("state") == "draining":
-        yield Finding(Level.WARN, "gateway", "is being stopped", "wait for its restart")
+        yield Finding(Level.WARN, "gateway", "is shutting down", "wait until it has restarted")
     services = status.get("services") or []
     for finding in workers(services):
         yield finding
@@ -132,7 +132,7 @@ async def _tls(client: Client, url: str) -> Finding:
 
 
 def certificate_finding(certificate: Certificate | None) -> Finding:
-    """What is to be said about a certificate that was checked; None: the port speaks none (loopback)."""
+    """The finding for a valid certificate; None: the port uses no TLS (loopback)."""
     if certificate is None:
         return Finding(Level.OK, "tls", "none: plain text on this machine")
     days = int(certificate.seconds_left // 86_400)
@@ -165,7 +165,7 @@ def workers(services: list[Mapping[str, Any]]) -> Iterator[Finding]:
 
 
 def clock(offset_s: float) -> Finding:
-    """`offset_s`: how far the gateway's clock is ahead of this one."""
+    """The finding for the clocks; `offset_s` is how far the gateway's is ahead of this one."""
     text = f"the gateway's is {abs(offset_s):.1f} s {'ahead of' if offset_s > 0 else 'behind'} this machine's"
     if abs(offset_s) > _CLOCK_SLACK_S:
         return Finding(Level.WARN, "clock", text, "tokens may expire early or late: synchronise both (NTP)")
@@ -173,7 +173,7 @@ def clock(offset_s: float) -> Finding:
 
 
 def round_trip(seconds: float) -> Finding:
-    """The median time to the gateway and back."""
+    """The finding for the median time to the gateway and back."""
     text = f"{seconds * 1000:.1f} ms"
     if seconds > _SLOW_ROUND_TRIP_S:
         return Finding(Level.WARN, "round trip", text, "captions arrive that much later: use a nearby gateway")
@@ -182,7 +182,7 @@ def round_trip(seconds: float) -> Finding:
 
 @dataclass(slots=True)
 class Heard:
-    """What came of the clip; times in s after the beginning of the stream, None before they are known."""
+    """Captions of the clip; times are seconds since the stream began, None until known."""
 
     first_s: float | None = None
     last_final_s: float | None = None
@@ -194,15 +194,15 @@ class Heard:
 async def _captions(client: Client, clip: MediaFile) -> Finding:
     try:
         async with asyncio.timeout(_CLIP_DEADLINE_S):
-            return captions_finding(await _hear(client, clip, asyncio.get_running_loop().time))
+            return captions_finding(await _play_clip(client, clip, asyncio.get_running_loop().time))
     except RefusedError as refused:
         return captions_finding(Heard(problem=refused))
     except TimeoutError:
         return Finding(Level.FAIL, "captions", f"none within {_CLIP_DEADLINE_S:g} s", "look at the workers' logs")
 
 
-async def _hear(client: Client, clip: MediaFile, now: Callable[[], float]) -> Heard:
-    """Play the clip to the gateway as somebody would speak it."""
+async def _play_clip(client: Client, clip: MediaFile, now: Callable[[], float]) -> Heard:
+    """Send the clip to the gateway in real time, like a person speaking."""
     heard = Heard()
     async with client.stream(format=clip.format, services=("stt",), language="en") as stream:
         began = now()
@@ -231,7 +231,7 @@ async def _hear(client: Client, clip: MediaFile, now: Callable[[], float]) -> He
 
 
 def captions_finding(heard: Heard) -> Finding:
-    """What is to be said about the clip's captions."""
+    """The finding for the clip's captions."""
     if heard.problem is not None:
         hint = _HINTS.get(heard.problem.code, "look at the workers' logs")
         return Finding(Level.FAIL, "captions", heard.problem.message, hint)

@@ -1,4 +1,4 @@
-"""How long a media file plays, read from its container without decoding: for --realtime and for times on the bar."""
+"""Playing time of a media file, read from its container without decoding; for --realtime and the progress bar."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MP3_BITRATES = {  # kbit/s by version (1, or 2 and 2.5) for layer III, ISO/IEC 
 
 
 def seconds(media: MediaFile) -> float | None:
-    """Playing time in seconds; None when the container does not tell."""
+    """Playing time in seconds; None when the container does not say."""
     head, tail = _ends(media.path, media.size_bytes)
     try:
         match media.format.partition(";")[0]:
@@ -59,7 +59,7 @@ def _wav(head: bytes, size: int) -> float | None:
     bytes_per_second = struct.unpack_from("<I", head, at + 16)[0]
     declared: int = struct.unpack_from("<I", head, data + 4)[0]
     here = size - data - 8
-    # Tags may stand behind the samples; a recorder that did not come back to its header left 0 or all ones there.
+    # Tags may follow the samples. A recorder that did not finish its header left 0 or all ones there.
     return (min(declared, here) or here) / int(bytes_per_second)
 
 
@@ -106,7 +106,7 @@ def _xing_frames(frame: bytes) -> int | None:
 
 
 def _last_cluster(media: MediaFile) -> bytes:
-    """The end of the file, far enough back for a Cluster to begin in it: one with a key frame may be large."""
+    """The end of the file, long enough to contain the start of a Cluster; one with a key frame may be large."""
     size = _TAIL_BYTES
     while True:
         _, tail = _ends(media.path, media.size_bytes, size)
@@ -116,7 +116,7 @@ def _last_cluster(media: MediaFile) -> bytes:
 
 
 def _webm(head: bytes, tail: bytes) -> float | None:
-    """Time of the last Cluster plus the largest relative time of a SimpleBlock in it, at 1 ms a tick (RFC 9559)."""
+    """Time of the last Cluster plus the largest relative time of a SimpleBlock in it, at 1 ms per tick (RFC 9559)."""
     cluster = tail.rfind(b"\x1f\x43\xb6\x75")
     if cluster < 0:
         cluster, tail = head.rfind(b"\x1f\x43\xb6\x75"), head
@@ -141,7 +141,7 @@ def _last_block_ms(data: bytes, at: int) -> int:
 def _mp4(media: MediaFile) -> float | None:
     """The latest end of a fragment (ISO/IEC 14496-12 8.8): its decode time and its samples' durations.
 
-    The length that the header may tell is that of what stands before the fragments, usually nothing.
+    A length in the header counts only the media before the fragments, usually none.
     """
     tracks: dict[int, _Mp4Track] = {}
     end = 0.0
@@ -160,7 +160,7 @@ def _mp4(media: MediaFile) -> float | None:
 
 @dataclass(slots=True)
 class _Mp4Track:
-    """Units a second, and the duration of a sample that does not tell its own."""
+    """Units per second, and the default duration of a sample."""
 
     timescale: int = 1
     duration: int = 0

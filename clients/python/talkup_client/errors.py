@@ -1,4 +1,4 @@
-"""What can go wrong, as exceptions with the code, field and advice that the gateway gave."""
+"""Exceptions, with the code, field and retry advice that the gateway sent."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from talkup_client.error_codes import ERROR_CODES
 class TalkupError(Exception):
     """Base of everything this package raises.
 
-    `code` is one of the protocol's closed list, or one of this package's own: `connection_lost`, `client_too_slow`,
-    `bad_answer`, `unsupported_file`, `unreadable_file`, `no_media`, `no_microphone`, `bad_setting`. `field` is the path
-    of the offending field, `retry_after_ms` when to come back.
+    `code` is an error code of the protocol, or one of this package: `connection_lost`, `client_too_slow`, `bad_answer`,
+    `unsupported_file`, `unreadable_file`, `no_media`, `no_microphone`, `bad_setting`. `field` is the path of the
+    offending field. `retry_after_ms` says how long to wait before you retry.
     """
 
     code = "internal"
@@ -43,25 +43,25 @@ class RefusedError(TalkupError):
 
 
 class AuthenticationError(RefusedError):
-    """No credential, a wrong one, or one that does not allow this."""
+    """The credential is missing, wrong, or does not allow this."""
 
     code = "unauthenticated"
 
 
 class SessionLostError(TalkupError):
-    """The session cannot be taken up again: it expired, or another connection took it over."""
+    """The session cannot be resumed: it expired, or another connection took it over."""
 
     code = "session_expired"
 
 
 class ConnectionLostError(TalkupError):
-    """No connection to the gateway, and none could be made again in time."""
+    """The client could not connect, or could not reconnect in time."""
 
     code = "connection_lost"
 
 
 class SlowReaderError(TalkupError):
-    """Events came faster than the program read them, up to the bound."""
+    """The program left so many events unread that the bound was reached."""
 
     code = "client_too_slow"
 
@@ -79,25 +79,25 @@ class UnsupportedFileError(TalkupError):
 
 
 class UnreadableFileError(UnsupportedFileError):
-    """A file that is missing, a folder, or not to be read by this user; the message says which."""
+    """A missing file, a folder, or a file without read permission; the message says which."""
 
     code = "unreadable_file"
 
 
 class NoMediaError(TalkupError):
-    """The stream is over, and nothing of what was sent was a recording that can be decoded."""
+    """The stream is over, and nothing that was sent could be decoded."""
 
     code = "no_media"
 
 
 class MicrophoneError(TalkupError):
-    """No sound can be had from a microphone; the message says what is missing."""
+    """No microphone is available, or its library is missing; the message says which."""
 
     code = "no_microphone"
 
 
 class SettingError(TalkupError):
-    """A parameter that cannot be used."""
+    """An invalid parameter."""
 
     code = "bad_setting"
 

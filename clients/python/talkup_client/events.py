@@ -1,4 +1,4 @@
-"""What the gateway says, as frozen values. Times in `*_ms` are milliseconds on the stream's media clock."""
+"""Messages from the gateway as frozen values. Times in `*_ms` are milliseconds on the stream's media clock."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """The stream goes on: after a loss (`gap`, `orphan_chunk`), or while it waits for a worker (`no_worker`)."""
+    """The stream continues after a loss (`gap`, `orphan_chunk`), or waits for a worker (`no_worker`)."""
 
     stream_id: str
     code: str
@@ -75,7 +75,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class StreamEnded:
-    """Nothing more comes. `totals` holds every figure the gateway gave."""
+    """The last event of a stream. `totals` holds all figures that the gateway sent."""
 
     stream_id: str
     text: str
@@ -85,7 +85,7 @@ class StreamEnded:
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """Where a stream stands in a session that is taken up again."""
+    """The state of a stream in a resumed session."""
 
     stream_id: str
     state: str
@@ -108,7 +108,7 @@ class SessionOpened:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
-    """Sequences are -1 for none; `handle` and `accepted` come with the answer to a start, `flush_id` with a flush."""
+    """A sequence of -1 means none. The answer to a start has `handle` and `accepted`, that to a flush `flush_id`."""
 
     stream_id: str
     received: int
@@ -128,7 +128,7 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How gateway, session and services are; `data` as in the protocol."""
+    """The status of gateway, session and services; `data` as in the protocol."""
 
     data: Mapping[str, Any]
 
@@ -146,7 +146,7 @@ Message = StreamEvent | SessionOpened | Acknowledge | Pong | Status | ErrorRecei
 
 
 def parse(text: str | bytes) -> Message | None:
-    """Read one message of the gateway; None for a type that this version does not know.
+    """Parse one message of the gateway; None for a type that this version does not know.
 
     Raises BadAnswerError for anything that is not such a message.
     """

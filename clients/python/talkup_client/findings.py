@@ -1,4 +1,4 @@
-"""What came back for a recording, kept by time: the results, events and captions of any moment. Pure."""
+"""Results, events and captions of a recording, looked up by time. Pure."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from talkup_client.cues import Cue, cues
 from talkup_client.events import AnalysisResult, TranscriptUpdate
 
 HOLD_MS = 500
-"""A result is shown for so long at most where no newer one comes: older frames say nothing of this one."""
+"""How long a result is shown if no newer one arrives."""
 
 FRAME_SLACK_MS = 20
-"""Half a frame at 25 a second: times are rounded on their way."""
+"""Half a frame at 25 frames per second, since times are rounded in transit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What is known of a frame: the signals of the newest result (None: nothing fresh), events under way, a caption."""
+    """The findings for one frame: the newest result (None: none recent enough), current events, the caption."""
 
     frame: Mapping[str, Any] | None
     events: tuple[str, ...]
@@ -28,13 +28,13 @@ class Moment:
 
 @dataclass(slots=True)
 class Findings:
-    """Results and finals as they come; `moment` asks about a time of the media clock once all are there."""
+    """Collects results and finals as they arrive; once all are there, `timeline` makes them available by time."""
 
     results: list[AnalysisResult] = field(default_factory=list)
     finals: list[TranscriptUpdate] = field(default_factory=list)
 
     def add(self, event: AnalysisResult | TranscriptUpdate) -> None:
-        """Keep an event; interims are not kept."""
+        """Keep a result or a final; ignore interims."""
         match event:
             case AnalysisResult():
                 self.results.append(event)
@@ -42,7 +42,7 @@ class Findings:
                 self.finals.append(event)
 
     def timeline(self) -> Timeline:
-        """All of it in order."""
+        """All findings, in order of time."""
         return Timeline(self)
 
 
@@ -58,7 +58,7 @@ class Timeline:
         self._cues: list[Cue] = cues(findings.finals)
 
     def at(self, media_ms: float) -> Moment:
-        """What is known of the frame at a time."""
+        """The findings for the frame at a time."""
         place = bisect_right(self._times, media_ms + FRAME_SLACK_MS) - 1
         fresh = place >= 0 and media_ms - self._times[place] <= HOLD_MS
         events = (name for name, start, end in self._events if start <= media_ms + FRAME_SLACK_MS and media_ms < end)
@@ -67,7 +67,7 @@ class Timeline:
 
 
 def _spans(results: list[AnalysisResult]) -> list[tuple[str, float, float]]:
-    """Events that ended, with a moment's length for those that are one."""
+    """Events that ended, as (type, start, end); each lasts at least `HOLD_MS`."""
     return [
         (event["type"], event["t0_ms"], max(event["t1_ms"], event["t0_ms"] + HOLD_MS))
         for result in results

@@ -1,4 +1,4 @@
-"""The gateways of a client, as places to connect to: tried in turn, the one that answered first of all."""
+"""The gateways that a client may connect to, tried in turn; the last one that answered comes first."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ FINAL_CLOSES: dict[int, type[TalkupError]] = {
     **{close: SESSION_ENDS[code] for code, (close, _, ends) in ERROR_CODES.items() if ends and close is not None},
     1008: ConnectionLostError,
 }
-"""Close codes after which connecting again makes no sense: those of errors that end the session, and policy."""
-_LOSSES = {1006: "the connection broke", 1012: "the gateway restarts or was stopped"}
+"""Close codes after which reconnecting cannot help: those of errors that end the session, and policy violation."""
+_LOSSES = {1006: "the connection broke", 1012: "the gateway is restarting or was stopped"}
 
 Dispatch = Callable[[Message | None], None]
 
 
 class Gateways:
-    """Gateways that share their sessions. Raises SettingError for URLs, files and credentials that cannot be used."""
+    """Gateways that share sessions. Raises SettingError for an invalid URL or file, or a credential in plain text."""
 
     def __init__(
         self,
@@ -59,12 +59,12 @@ class Gateways:
         """The TLS settings for one of `urls`; None for ws://."""
         return self._tls[url]
 
-    def turn(self) -> None:
-        """Have the next attempt go to the next gateway."""
+    def rotate(self) -> None:
+        """Make the next gateway the current one."""
         self._urls.append(self._urls.pop(0))
 
     async def open_any(self, dispatch: Dispatch) -> tuple[Transport, SessionOpened]:
-        """A new session at the first gateway that answers. Raises what the last one did when none does."""
+        """Open a session at the first gateway that answers. Raises the last one's error when none does."""
         for _ in self._urls[1:]:
             with suppress(ConnectionLostError):
                 return await self.open(dispatch)
@@ -73,10 +73,10 @@ class Gateways:
     async def open(self, dispatch: Dispatch) -> tuple[Transport, SessionOpened]:
         """Open a session at the current gateway; if that fails, the next attempt goes to the next gateway.
 
-        `dispatch` is given what comes before the session. Raises ConnectionLostError, or the gateway's refusal.
+        `dispatch` receives messages that arrive before `session`. Raises ConnectionLostError, or the gateway's refusal.
         """
         url = self._urls[0]
-        self.turn()
+        self.rotate()
         transport = await open_transport(url, self._headers, self._tls[url], timeout_s=self._timeout_s)
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -94,7 +94,7 @@ class Gateways:
 
 
 async def await_session(transport: Transport, dispatch: Dispatch) -> SessionOpened:
-    """Read up to `session`; what comes before goes to `dispatch`. Raises the gateway's error in its place."""
+    """Read until `session`; earlier messages go to `dispatch`. Raises the gateway's error if one arrives instead."""
     while True:
         try:
             message = parse(await transport.receive())
@@ -110,7 +110,7 @@ async def await_session(transport: Transport, dispatch: Dispatch) -> SessionOpen
 
 
 def why_closed(closed: TransportClosedError) -> str:
-    """The reason of a close, for a person."""
+    """The reason of a close, for the user."""
     return _LOSSES.get(closed.code) or closed.reason or f"the gateway closed the connection ({closed.code})"
 
 
@@ -119,4 +119,4 @@ def _check_url(url: str, *, may_be_plain: bool) -> None:
     if parts.scheme not in ("ws", "wss") or not parts.hostname:
         raise SettingError("not a WebSocket URL: expected ws://host:port/ws or wss://host/ws", field="url")
     if parts.scheme == "ws" and not may_be_plain and not is_loopback(url):
-        raise SettingError("a credential would travel unprotected: use wss://", field="url")
+        raise SettingError("a credential would travel unencrypted: use wss://", field="url")

@@ -1,4 +1,4 @@
-"""The gateway's HTTP port: sessions, transcripts, health. Standard library alone; a request waits in a thread."""
+"""The gateway's HTTP port: sessions, transcripts, health. Uses only the standard library, with a thread per request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DEV_WS_PORTS = (8081, 8443)
 
 
 def http_url_of(ws_url: str) -> str:
-    """Where a gateway's HTTP port is likely to be: `make run` has it on 8080, a proxy serves both at one place."""
+    """The likely URL of a gateway's HTTP port: `make run` uses 8080, and a proxy serves both at the same address."""
     parts = parts_of(ws_url)
     if is_loopback(ws_url) and parts.port in _DEV_WS_PORTS:
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
@@ -33,31 +33,31 @@ def http_url_of(ws_url: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response; `body` is its JSON value, None where it has none."""
+    """A response; `body` is its JSON value, or None if it has none."""
 
     status: int
     headers: Mapping[str, str]
     body: Any = field(repr=False)
 
     def checked(self) -> Answer:
-        """The same. Raises the gateway's error, as a TalkupError, for a status of 400 and above."""
+        """Return this answer. Raises the gateway's error, as a TalkupError, for a status of 400 or more."""
         if self.status < HTTPStatus.BAD_REQUEST:
             return self
         error = self.body.get("error") if isinstance(self.body, dict) else None
         if not isinstance(error, dict):
             problem = f"HTTP {self.status}, not from a gateway (--http-url names its HTTP port)"
-            raise BadAnswerError(problem, retryable=self._may_pass)
-        raise from_error_data({"retryable": self._may_pass, **error})
+            raise BadAnswerError(problem, retryable=self._is_server_error)
+        raise from_error_data({"retryable": self._is_server_error, **error})
 
     @property
-    def _may_pass(self) -> bool:
+    def _is_server_error(self) -> bool:
         return self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 class HttpApi:
-    """One gateway. `credential` is an API key or a session token; it goes over http:// to loopback only.
+    """One gateway. `credential` is an API key or a session token; it is sent over http:// to loopback only.
 
-    Raises SettingError for a URL that cannot be used.
+    Raises SettingError for an invalid URL.
     """
 
     def __init__(
@@ -67,18 +67,18 @@ class HttpApi:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise SettingError("not an HTTP URL: expected http://host:port or https://host", field="http_url")
         if parts.scheme == "http" and credential and not is_loopback(url):
-            raise SettingError("a credential would travel unprotected: use https://", field="http_url")
+            raise SettingError("a credential would travel unencrypted: use https://", field="http_url")
         self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._tls = ssl_context(self.url, ca_file)
         self._headers = {"Authorization": f"Bearer {credential}"} if credential else {}
         self._timeout_s = timeout_s
 
     async def get(self, path: str, *, headers: Mapping[str, str] | None = None, wait_s: float = 0.0) -> Answer:
-        """Ask; `wait_s` is added to the time allowed. Raises ConnectionLostError or BadAnswerError."""
+        """Send a GET request; `wait_s` extends the timeout. Raises ConnectionLostError or BadAnswerError."""
         return await self._request("GET", path, dict(headers or {}), wait_s)
 
     async def post(self, path: str) -> Answer:
-        """Ask for something new. Raises ConnectionLostError or BadAnswerError."""
+        """Send a POST request. Raises ConnectionLostError or BadAnswerError."""
         return await self._request("POST", path, {}, 0.0)
 
     async def _request(self, method: str, path: str, headers: dict[str, str], wait_s: float) -> Answer:
@@ -92,7 +92,7 @@ class HttpApi:
         try:
             return await asyncio.to_thread(_exchange, connection, method, path, {**self._headers, **headers})
         except asyncio.CancelledError:
-            # The thread comes back at once, and does not hold up the end of the program.
+            # Make the thread return at once, so that it does not delay the end of the program.
             if connection.sock is not None:
                 with suppress(OSError):
                     connection.sock.shutdown(socket.SHUT_RDWR)
@@ -104,12 +104,12 @@ class HttpApi:
         match error:
             case http.client.HTTPException() if not isinstance(error, OSError):
                 return BadAnswerError(
-                    f"what answers at {self.url} is not HTTP (--http-url names the gateway's HTTP port)"
+                    f"the server at {self.url} does not speak HTTP (--http-url names the gateway's HTTP port)"
                 )
             case TimeoutError():
                 why = "no answer in time"
             case socket.gaierror():
-                why = "this host name is not known"
+                why = "unknown host name"
             case ConnectionRefusedError():
                 why = "nobody listens there; is the gateway running, and is this its HTTP port (--http-url)?"
             case _:

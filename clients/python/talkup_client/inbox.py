@@ -1,4 +1,4 @@
-"""Events of one stream on their way to the program: bounded, and a newer interim replaces the unread older one."""
+"""A bounded queue of one stream's events for the program. A newer interim replaces an unread older one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Inbox:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more will be put in."""
+        """Whether the last entry has been added."""
         return self._finished
 
     def put(self, entry: StreamEvent | TalkupError) -> None:
@@ -30,14 +30,14 @@ class Inbox:
         if self._entries and _replaces(entry, self._entries[-1]):
             self._entries.pop()
         if len(self._entries) >= self._limit:
-            self.finish(SlowReaderError(f"{self._limit} events of this stream were not read"))
+            self.finish(SlowReaderError(f"the program left {self._limit} events of this stream unread"))
             return
         self._entries.append(entry)
         self._finished = isinstance(entry, StreamEnded)
         self._changed.set()
 
     def finish(self, error: TalkupError | None) -> None:
-        """Nothing more comes, after `error` if there is one."""
+        """Close the queue, with `error` as its last entry if there is one."""
         if not self._finished:
             if error is not None:
                 self._entries.append(error)
@@ -45,7 +45,7 @@ class Inbox:
             self._changed.set()
 
     async def get(self) -> StreamEvent | None:
-        """The next event; None after the last. Raises the errors that were put in, in their order."""
+        """The next event; None after the last. Raises errors in their place among the events."""
         while not self._entries:
             if self._finished:
                 return None

@@ -1,6 +1,6 @@
-"""Whether a recording is whole, as far as its container shows: WebM (RFC 9559), Ogg (RFC 3533), MP4 (ISO/IEC 14496-12).
+"""Finds damage in a recording by its container: WebM (RFC 9559), Ogg (RFC 3533), MP4 (ISO/IEC 14496-12).
 
-A damaged recording is decoded around its damage, so its transcript lacks words without looking so.
+The gateway decodes around damage, so nothing in the transcript itself shows that words are missing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def damage(media: MediaFile) -> str:
-    """A line for a person about the first damage; empty when none shows, as in formats that carry no sign of it."""
+    """A line for the user about the first damage; empty if there is none, or if the format cannot show it."""
     match media.format.partition(";")[0]:
         case "audio/webm" | "video/webm":
             at = _webm(media.path, media.size_bytes)
@@ -46,9 +46,9 @@ def damage(media: MediaFile) -> str:
 
 
 def _webm(path: Path, size: int) -> int | None:
-    """Where the first element stands that does not belong there; a recorder that began again begins a new document.
+    """Offset of the first unexpected element. A recorder that restarts begins a new document, which is no damage.
 
-    The beginning of a further element at the end is no damage: Chrome 57 cuts its slices there and drops the last.
+    Neither is an incomplete element header at the end: Chrome 57 cuts its slices there and drops the last.
     """
     at = 0
     with path.open("rb") as file:
@@ -63,7 +63,7 @@ def _webm(path: Path, size: int) -> int | None:
                 return at
             body = at + width + length_width
             if identifier in _ENTERED:
-                at = body  # of known size or not, its children follow
+                at = body  # its children follow, whether its size is known or not
             elif length is None or body + length > size:
                 return at
             else:
@@ -87,7 +87,7 @@ def _length(head: bytes) -> tuple[int | None, int]:
 
 
 def _ogg(path: Path, size: int) -> int | None:
-    """Offset of the first page that is invalid, altered, or out of order."""
+    """Offset of the first page that is invalid, has a wrong checksum, or is out of order."""
     expected: dict[int, int] = {}
     at = 0
     with path.open("rb") as file:
@@ -112,7 +112,7 @@ def _mp4(path: Path, size: int) -> int | None:
             found = next(boxes(file, at, at + _MAX_BOX_BYTES), None)
             if found is None or not _BOX_TYPE.fullmatch(found.kind):
                 return at
-            if found.end == at + _MAX_BOX_BYTES:  # of no size: it reaches to the end
+            if found.end == at + _MAX_BOX_BYTES:  # without a size: it extends to the end
                 return None
             if found.end > size:
                 return at
@@ -130,6 +130,6 @@ def _page(file: BinaryIO) -> bytes | None:
 
 
 def _checksum(page: bytes) -> int:
-    """RFC 3533 6: a CRC-32 that takes the highest bit first, so zlib's of mirrored bytes, mirrored."""
+    """RFC 3533 6: a CRC-32 with the highest bit first, hence zlib's over mirrored bytes, mirrored."""
     plain = page[:22] + bytes(4) + page[26:]
     return int(f"{zlib.crc32(plain.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF:032b}"[::-1], 2)

@@ -1,4 +1,4 @@
-"""A microphone through the gateway, its captions shown while they are spoken."""
+"""Live captions of a microphone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def listen(
     language: str = "auto",
     stop: asyncio.Event,
 ) -> None:
-    """Stream a source that was entered until it ends or `stop` is set, and collect its finals in `transcript`.
+    """Stream an open source until it ends or `stop` is set, and collect its finals in `transcript`.
 
     Raises as `transcribe.caption` does.
     """

@@ -1,4 +1,4 @@
-"""What did not become text although it was sent: read from the gateway's notices and totals. Pure."""
+"""What was sent but lost, according to the gateway's notices and totals. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from talkup_client import duration
 from talkup_client.events import Notice, StreamEnded
 from talkup_client.media_file import MediaFile
 
-# Formats that tell their duration exactly. MP3 often has only a mean rate; WebM and MP4 may begin at any time.
+# Formats that state their duration exactly. MP3 often has only a mean rate; WebM and MP4 may begin at any time.
 _EXACT_FORMATS = frozenset({"audio/wav", "audio/flac", "audio/ogg", "audio/pcm"})
 _SLACK_S = 0.5
 _SLACK_RATIO = 0.02
 
 
 def losses(notices: Sequence[Notice], ended: StreamEnded | None) -> list[str]:
-    """A line for a person for each kind of loss that the gateway told; none when nothing was lost."""
+    """A line for the user for each kind of loss that the gateway reported."""
     found = [notice.message for notice in notices if notice.code in ("gap", "orphan_chunk")]
     if ended is None:
         return found
@@ -29,12 +29,12 @@ def losses(notices: Sequence[Notice], ended: StreamEnded | None) -> list[str]:
         if corrupt := _count(dropped.get("corrupt")):
             found.append(f"{corrupt} pictures were damaged")
         if late := _count(dropped.get("overload")) + _count(dropped.get("stale")):
-            found.append(f"{late} pictures were skipped: the worker had no time for them")
+            found.append(f"{late} pictures were skipped: the worker could not keep up")
     return list(dict.fromkeys(found))
 
 
 def shortfall(media: MediaFile, ended: StreamEnded | None) -> str:
-    """A line about a recording of which less was decoded than it says to hold; empty when all was, or who knows."""
+    """A line about a recording that is longer than what was decoded; empty if it is not, or if nobody can tell."""
     if ended is None or media.format.partition(";")[0] not in _EXACT_FORMATS:
         return ""
     playing_s = duration.seconds(media)

@@ -38,7 +38,7 @@ class Box:
 
 
 def identify(path: Path) -> MediaFile:
-    """Look into a file. Raises UnsupportedFileError or UnreadableFileError, with a message for a person."""
+    """Identify a file by its first bytes. Raises UnsupportedFileError or UnreadableFileError; users see the message."""
     try:
         if path.is_dir():
             raise UnreadableFileError(f"{path} is a folder: name the files in it")
@@ -75,7 +75,7 @@ def _format(path: Path, file: BinaryIO, size: int) -> str:
 
 
 def has_sound(media: MediaFile) -> bool:
-    """Whether a WebM or MP4 recording says in its header that it has a track of sound."""
+    """Whether the header of a WebM or MP4 recording names a sound track."""
     with media.path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     return b"A_OPUS" in head or b"soun" in head
@@ -99,13 +99,13 @@ def _mp4_format(path: Path, file: BinaryIO, size: int) -> str:
         if box.kind == b"mdat":
             break
     raise UnsupportedFileError(
-        f"{path.name} is an MP4 whose index is one block, so it cannot be read as it comes in; "
-        f"make a fragmented one of it: {_REMUX}"
+        f"{path.name} is an MP4 with its index in one block, so it cannot be streamed; "
+        f"convert it to a fragmented MP4: {_REMUX}"
     )
 
 
 def boxes(file: BinaryIO, start: int, end: int) -> Iterator[Box]:
-    """The boxes between two offsets of a file, in order; stops at the first that is broken."""
+    """The boxes between two offsets of a file, in order; stops at the first invalid one."""
     while start + 8 <= end:
         file.seek(start)
         header = file.read(16)

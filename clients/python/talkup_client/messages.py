@@ -1,4 +1,4 @@
-"""What this client says to the gateway: JSON text, and tagged binary frames for media."""
+"""Messages to the gateway: JSON text, and tagged binary frames for media."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _VERSION = 0x01
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """What a stream is to be. `language` is a BCP-47 tag or `auto`; None leaves the choice to the gateway."""
+    """Options of `stream_start`. `language` is a BCP-47 tag or `auto`; None means the gateway's default."""
 
     format: str
     kind: str | None = None
@@ -40,7 +40,7 @@ def text(type_: str, data: Mapping[str, Any]) -> str:
 
 
 def stream_start(stream_id: str, options: StreamOptions) -> str:
-    """Begin a stream whose chunks come as tagged frames."""
+    """Start a stream whose chunks are sent as tagged frames."""
     data: dict[str, Any] = {
         "stream_id": stream_id,
         "format": options.format,
@@ -57,17 +57,17 @@ def stream_start(stream_id: str, options: StreamOptions) -> str:
 
 
 def stream_flush(stream_id: str, flush_id: int) -> str:
-    """Ask for final text of everything sent so far."""
+    """Request final text for everything sent so far."""
     return text("stream_flush", {"stream_id": stream_id, "flush_id": flush_id})
 
 
 def stream_end(stream_id: str) -> str:
-    """No more chunks."""
+    """Say that no more chunks will follow."""
     return text("stream_end", {"stream_id": stream_id})
 
 
 def session_resume(session_id: str, token: str, last_segments: Iterable[tuple[str, int]]) -> str:
-    """Take up a session; `last_segments` names the highest final segment held of each stream (0: none)."""
+    """Resume a session; `last_segments` names the highest final segment received of each stream (0: none)."""
     streams = [{"stream_id": stream_id, "last_segment_id": segment_id} for stream_id, segment_id in last_segments]
     return text("session_resume", {"session_id": session_id, "token": token, "streams": streams})
 

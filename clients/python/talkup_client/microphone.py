@@ -1,7 +1,7 @@
-"""A microphone as a source of media: mono samples of 16 bits. The only module that knows the `sounddevice` library.
+"""A microphone as a source of media: mono 16-bit samples. The only module that imports the `sounddevice` library.
 
-What PortAudio hears is handed over in slices of 100 ms. Samples from elsewhere (a FIFO, a character device, standard
-input: `arecord -t raw -f S16_LE -r 16000 | talkup transcribe --microphone --device -`) are read as they come.
+PortAudio delivers slices of 100 ms. Samples from elsewhere are read as they arrive: from a FIFO, a character device or
+standard input (`arecord -t raw -f S16_LE -r 16000 | talkup transcribe --microphone --device -`).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from talkup_client.errors import MicrophoneError
 
 RATE_HZ = 16_000
 SLICE_MS = 100
-_KEPT_SLICES = 600  # a minute, for the time that a connection may be away
+_KEPT_SLICES = 600  # a minute of sound, for while the connection is down
 _INSTALL = "pip install 'talkup-client[microphone]'"
 
 
 class Source(Protocol):
-    """Live media. `format` is a MIME type of docs/protocol.md; `lost_ms` was heard and not taken in time."""
+    """Live media. `format` is a MIME type of docs/protocol.md; `lost_ms` counts sound that nobody read in time."""
 
     format: str
     lost_ms: int
@@ -35,19 +35,19 @@ class Source(Protocol):
     async def __aexit__(self, *_: object) -> None: ...
 
     def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Slices as they are heard, from now on; ends with the source."""
+        """Yield slices from now on, as they are recorded, until the source ends."""
         ...
 
 
 def open_microphone(device: str | None = None) -> Source:
-    """A source: the default microphone, one by name or number, a path to read samples from, or `-`."""
+    """The default microphone, one by name or number, or samples from a path or standard input (`-`)."""
     if device is not None and (device == "-" or "/" in device):
         return SampleSource(device)
     return Microphone(int(device) if device is not None and device.isdecimal() else device)
 
 
 class Microphone:
-    """A microphone of this machine. Entering the context raises MicrophoneError when there is none to be had."""
+    """A microphone of this machine. Entering the context raises MicrophoneError when none is available."""
 
     def __init__(self, device: str | int | None = None) -> None:
         self.format = _pcm(RATE_HZ)
@@ -79,7 +79,7 @@ class Microphone:
             await self.__aexit__()
             which = "no microphone was found" if self._device is None else f"no microphone is named {self._device}"
             known = ", ".join(_names(library)) or "none"
-            raise MicrophoneError(f"{which}, or it is in use; there are: {known} (--device)") from None
+            raise MicrophoneError(f"{which}, or it is in use; available (--device): {known}") from None
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -98,13 +98,13 @@ class Microphone:
             await self._more.wait()
 
     def _on_slice(self, samples: Any, _frames: int, _time: object, _status: object) -> None:  # noqa: ANN401
-        """In PortAudio's thread."""
+        """Called in PortAudio's thread."""
         assert self._loop is not None
-        with suppress(RuntimeError):  # the loop is gone: so is whoever listened
-            self._loop.call_soon_threadsafe(self._take, bytes(samples))
+        with suppress(RuntimeError):  # the event loop has closed: nobody listens any more
+            self._loop.call_soon_threadsafe(self._store, bytes(samples))
 
     def _on_finished(self) -> None:
-        """In PortAudio's thread: the device was unplugged, or closed here."""
+        """Called in PortAudio's thread when the device was unplugged or closed."""
         assert self._loop is not None
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._finish)
@@ -113,7 +113,7 @@ class Microphone:
         self._closed = True
         self._more.set()
 
-    def _take(self, samples: bytes) -> None:
+    def _store(self, samples: bytes) -> None:
         if len(self._heard) == _KEPT_SLICES:
             self._heard.popleft()
             self.lost_ms += SLICE_MS
@@ -141,11 +141,11 @@ class SampleSource:
         except FileNotFoundError:
             raise MicrophoneError(f"{self._path}: there is no such device") from None
         except (OSError, ValueError):
-            raise MicrophoneError(f"{self._path} cannot be listened to") from None
-        if not _can_be_waited_for(pipe):
+            raise MicrophoneError(f"{self._path} cannot be used as a microphone") from None
+        if not _can_be_polled(pipe):
             pipe.close()
             advice = ": it is a file (talkup transcribe FILE)" if self._is_file else ""
-            raise MicrophoneError(f"{self._path} cannot be listened to{advice}")
+            raise MicrophoneError(f"{self._path} cannot be used as a microphone{advice}")
         reader = self._reader = asyncio.StreamReader()
         self._transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), pipe
@@ -168,12 +168,12 @@ class SampleSource:
                 return
 
 
-# A FIFO is opened without waiting for its writer, and read once there is one (Linux: epoll says nothing before).
+# Open a FIFO without waiting for its writer. Reading begins once there is one (on Linux, epoll reports nothing before).
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
 
 
 def _open(path: str) -> int:
-    """A descriptor. Raises OSError, ValueError for a terminal or where there is no standard input."""
+    """Open a path and return its descriptor. Raises OSError, or ValueError for a terminal or closed standard input."""
     if path != "-":
         return os.open(path, _READ)
     if sys.stdin.isatty():
@@ -181,8 +181,8 @@ def _open(path: str) -> int:
     return os.dup(sys.stdin.fileno())
 
 
-def _can_be_waited_for(pipe: BinaryIO) -> bool:
-    """Whether the event loop can tell when there is something to read: not of files, nor of /dev/null."""
+def _can_be_polled(pipe: BinaryIO) -> bool:
+    """Whether the event loop can wait for data; it cannot for regular files or /dev/null."""
     with selectors.DefaultSelector() as selector:
         try:
             selector.register(pipe, selectors.EVENT_READ)
@@ -196,9 +196,9 @@ def _pcm(rate: int) -> str:
 
 
 def _library() -> Any:  # noqa: ANN401 - the library carries no types
-    """Raises MicrophoneError where the package or the system's PortAudio is missing."""
+    """Import sounddevice. Raises MicrophoneError when the package or the system's PortAudio is missing."""
     try:
-        import sounddevice  # noqa: PLC0415 (only for those who speak)
+        import sounddevice  # noqa: PLC0415 (only microphones need it)
     except ImportError:
         raise MicrophoneError(f"a microphone needs the package sounddevice: {_INSTALL}") from None
     except OSError:
@@ -207,7 +207,7 @@ def _library() -> Any:  # noqa: ANN401 - the library carries no types
 
 
 def _rate(library: Any, device: str | int | None) -> int:  # noqa: ANN401
-    """16 kHz, or what the device has where its driver does not convert."""
+    """16 kHz, or the device's own rate if its driver does not convert."""
     try:
         library.check_input_settings(device=device, channels=1, dtype="int16", samplerate=RATE_HZ)
     except library.PortAudioError:

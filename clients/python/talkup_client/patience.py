@@ -1,4 +1,4 @@
-"""How long a program puts up with a busy gateway: as long as it is asked to come again, up to a bound."""
+"""Retries while the gateway is busy, up to a total waiting time."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from talkup_client import backoff
 from talkup_client.changes import GatewayBusy, Listener
 from talkup_client.errors import RefusedError, TalkupError
 
-Taken = TypeVar("Taken")
+Result = TypeVar("Result")
 
 
 class Patience:
-    """For one attempt after the other at the same thing; `total_s` bounds the seconds waited in all."""
+    """Repeats an attempt that a busy gateway refuses; `total_s` bounds the total seconds of waiting."""
 
     def __init__(
         self,
         total_s: float,
-        tell: Listener,
+        notify: Listener,
         sleep: Callable[[float], Awaitable[object]],
         rng: Callable[[], float],
     ) -> None:
         self._left_s = total_s
-        self._tell = tell
+        self._notify = notify
         self._sleep = sleep
         self._rng = rng
         self._attempt = 0
 
-    async def until_taken(self, attempt: Callable[[], Awaitable[Taken]]) -> Taken:
-        """What `attempt` gives, made again while it is refused for want of room. Raises what `bide` does."""
+    async def until_accepted(self, attempt: Callable[[], Awaitable[Result]]) -> Result:
+        """Call `attempt` until the gateway accepts it; return its result. Raises as `wait` does."""
         while True:
             try:
                 return await attempt()
             except RefusedError as refused:
-                await self.bide(refused)
+                await self.wait(refused)
 
-    async def bide(self, refused: TalkupError) -> None:
-        """Wait before the next attempt. Raises the refusal itself when it is not for want of room, or time is up."""
+    async def wait(self, refused: TalkupError) -> None:
+        """Wait before the next attempt. Raises the refusal if its code is not `busy`, or if too little time is left."""
         wait_s = self._wait_s(refused)
         if wait_s is None or wait_s > self._left_s:
             raise refused
         self._attempt += 1
         self._left_s -= wait_s
-        self._tell(GatewayBusy(refused.message, wait_s))
+        self._notify(GatewayBusy(refused.message, wait_s))
         await self._sleep(wait_s)
 
     def _wait_s(self, refused: TalkupError) -> float | None:

@@ -1,4 +1,4 @@
-"""Questions to the gateway that one message answers: `ping` and `status`, each kind answered in its order."""
+"""Pending `ping` and `status` requests; the gateway answers each kind in order."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ Answer = Pong | Status
 
 
 class Questions:
-    """Those that wait for their answer on this connection."""
+    """The requests of this connection that still wait for an answer."""
 
     def __init__(self) -> None:
         self._waiting: dict[type[Answer], deque[asyncio.Future[Answer]]] = {Pong: deque(), Status: deque()}
 
     def put(self, kind: type[Answer]) -> asyncio.Future[Answer]:
-        """The answer to a question that is about to be sent."""
+        """Register a request that is about to be sent; return its future answer."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[kind].append(answer)
         return answer
 
     def answer(self, message: Answer) -> None:
-        """Hand an answer to whoever has waited longest; one that gave up keeps its turn."""
+        """Give an answer to the oldest request, even if its caller has given up: answers come in order."""
         waiting = self._waiting[type(message)]
         if waiting and not (first := waiting.popleft()).done():
             first.set_result(message)
 
     def fail(self, error: TalkupError) -> None:
-        """The connection is gone: no answer comes."""
+        """The connection is lost: fail all pending requests."""
         for waiting in self._waiting.values():
             while waiting:
                 if not (answer := waiting.popleft()).done():

@@ -1,4 +1,4 @@
-"""Recordings as sources, as fast as they are taken or as a live source gives them; and how any source is stopped."""
+"""Recordings as sources of chunks, as fast as possible or in real time; and how to stop a source."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from talkup_client.media_file import MediaFile
 
 REALTIME_SLICE_S = 0.1
 _FRAME_SLICE_S = 0.02
-"""Less than a frame at the mean rate: a worker takes 16 frames at once, and a quiet scene has many in few bytes."""
+"""Less than a frame on average: a worker accepts 16 frames at once, and a quiet scene has many frames in few bytes."""
 
 _SLICE_BYTES = 256
 
@@ -25,7 +25,7 @@ async def chunks(media: MediaFile, size: int) -> AsyncGenerator[bytes, None]:
 
 
 async def slices(media: MediaFile) -> AsyncGenerator[bytes, None]:
-    """A file in slices of about 20 ms of playing time, or of 256 bytes where it does not tell its duration.
+    """A file in slices of about 20 ms of playing time, or of 256 bytes if it does not state its duration.
 
     Raises UnreadableFileError.
     """
@@ -34,14 +34,14 @@ async def slices(media: MediaFile) -> AsyncGenerator[bytes, None]:
 
 
 async def paced(media: MediaFile, sleep: Callable[[float], Awaitable[object]]) -> AsyncGenerator[bytes, None]:
-    """A slice every 100 ms of playing time, at the file's mean rate.
+    """Yield a slice for every 100 ms of playing time, at the file's mean rate.
 
-    Raises UnsupportedFileError when the file does not tell its duration, UnreadableFileError.
+    Raises UnsupportedFileError when the file does not state its duration, and UnreadableFileError.
     """
     playing_s = _playing_s(media)
     size = _slice_bytes(media, playing_s, REALTIME_SLICE_S)
     if not playing_s or not size:
-        raise UnsupportedFileError(f"{media.path.name} does not tell its duration: it cannot be paced in real time")
+        raise UnsupportedFileError(f"{media.path.name} does not state its duration, so it cannot be sent in real time")
     clock = asyncio.get_running_loop().time
     begin, sent = clock(), 0
     async for chunk in chunks(media, size):
@@ -68,11 +68,11 @@ def _readable(media: MediaFile) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UnreadableFileError(f"{media.path} cannot be read any more: {error.strerror}") from None
+        raise UnreadableFileError(f"{media.path} can no longer be read: {error.strerror}") from None
 
 
 async def until(stop: asyncio.Event, slices: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
-    """What a source gives until it ends or `stop` is set, be it that nothing comes of it."""
+    """Yield from a source until it ends or `stop` is set, even while the source yields nothing."""
     stopped = asyncio.ensure_future(stop.wait())
     async with aclosing(slices):
         step: asyncio.Future[bytes | None] | None = None

@@ -1,4 +1,4 @@
-"""How the command ends: exit statuses, and errors and changes in words."""
+"""Exit statuses of the command, and texts for errors and changes of the connection."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ INTERRUPTED: Final = 130
 
 
 def described(error: TalkupError) -> str:
-    """An error for a person, with the code that a program would see."""
+    """An error as text for the user, with its code."""
     field = f", field {error.field}" if error.field else ""
     return f"{error.message} ({error.code}{field})"
 
 
 def in_words(change: Change) -> str:
-    """What happened to the connection."""
+    """A change of the connection as text for the user."""
     match change:
         case ConnectionBroken(reason, retry_s):
             return f"connection lost ({reason}), retrying for up to {retry_s:g} s; ^C gives up"
         case ConnectionRestored(away_s):
-            return f"connected again after {away_s:.1f} s"
+            return f"reconnected after {away_s:.1f} s"
         case GatewayBusy(reason, wait_s):
             return f"the gateway is busy ({reason.rstrip('.')}), retrying in {wait_s:.1f} s"

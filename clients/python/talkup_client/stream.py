@@ -29,18 +29,18 @@ _NOTICES = frozenset({"gap", "orphan_chunk"})
 
 
 class Link(Protocol):
-    """What a stream needs of its client: the way out."""
+    """What a stream needs from its client: a way to send."""
 
     async def deliver(self, stream: Stream, message: str | Chunk) -> None:
-        """Send now, or hold on until the session is taken up again. Raises TalkupError when it cannot be."""
+        """Send now, or wait until the session is resumed. Raises TalkupError when the session is lost."""
         ...
 
 
 class Stream:
-    """One media stream; made by `Client.stream`. Iterating gives its events and stops after `StreamEnded`.
+    """One media stream, created by `Client.stream`. Iterating yields its events and stops after `StreamEnded`.
 
-    An error of the gateway about this stream is raised by the iteration, in its place among the events; iterating may
-    go on after it, since other services of the stream may still have something to say.
+    The iterator raises errors of this stream in their place among the events. You may continue to iterate after one,
+    since other services of the stream may still send events.
     """
 
     def __init__(self, stream_id: str, options: StreamOptions, link: Link) -> None:
@@ -69,26 +69,26 @@ class Stream:
 
     @property
     def finished(self) -> bool:
-        """Whether the last event has come in."""
+        """Whether the last event has arrived."""
         return self._inbox.finished
 
     @property
     def accepted(self) -> bool:
-        """Whether the gateway has answered the start with yes."""
+        """Whether the gateway has accepted the stream."""
         return self._accepted.done() and self._accepted.exception() is None
 
     @property
     def decoded_nothing(self) -> bool:
-        """Whether the stream is over and nothing of what was sent could be decoded."""
+        """Whether the stream is over and nothing that was sent could be decoded."""
         return self._has_sent and self.ended is not None and not self.ended.media_seconds
 
     @property
     def acknowledged_bytes(self) -> int:
-        """Bytes that the gateway has done with for good."""
+        """Bytes that the gateway will never ask for again."""
         return self._chunks.forgotten_bytes
 
     async def send(self, payload: bytes) -> None:
-        """Send the next chunk. Waits while the gateway takes no more, and while the session is being taken up again.
+        """Send the next chunk. Waits while the gateway is too far behind, and while the connection is down.
 
         Raises TalkupError when the stream has failed, SettingError after `end`.
         """
@@ -106,9 +106,9 @@ class Stream:
         self._update_room()
 
     async def flush(self) -> None:
-        """Have everything sent so far become final text; returns when it has.
+        """Return once everything sent so far is final text.
 
-        Raises TalkupError when the session is lost, or the stream ends with an error before.
+        Raises TalkupError when the session is lost, or when the stream ends with an error first.
         """
         if self._failure is not None:
             raise self._failure
@@ -120,19 +120,19 @@ class Stream:
         await done
 
     async def end(self) -> None:
-        """Say that no more chunks come; the remaining events and `StreamEnded` follow."""
+        """Say that no more chunks will follow; the remaining events and `StreamEnded` still arrive."""
         if not self._end_sent and not self.finished:
             self.end_on_resumption()
             await self._link.deliver(self, self._end_message)
 
     def end_on_resumption(self) -> None:
-        """End without a connection: the resumption says so."""
+        """End while the connection is down: the next resumption sends the end."""
         if not self._end_sent:
             self._end_sent = True
             self._end_message = messages.stream_end(self.stream_id)
 
     def leave(self) -> None:
-        """Nobody reads the events any more: what still comes is dropped."""
+        """The program reads no more events: drop those that still arrive."""
         self.left = True
 
     def __aiter__(self) -> Self:
@@ -145,24 +145,24 @@ class Stream:
         return event
 
     async def finals(self) -> AsyncIterator[TranscriptUpdate]:
-        """The final segments alone, as they come.
+        """Yield only the final segments.
 
-        Raises what iterating raises, and at the end NoMediaError when nothing of what was sent could be decoded.
+        Raises what iterating raises, and at the end NoMediaError when nothing that was sent could be decoded.
         """
         async for event in self:
             if isinstance(event, TranscriptUpdate) and event.is_final:
                 yield event
         if self.decoded_nothing:
-            raise NoMediaError("nothing of what was sent could be decoded: it is no recording of the announced format")
+            raise NoMediaError("nothing that was sent could be decoded: it is not a recording in the announced format")
 
-    # What the client's reader tells the stream. None of it waits.
+    # The client's reader calls the following methods. Only `wait_accepted` waits.
 
     async def wait_accepted(self) -> None:
-        """Wait for the answer to the start. Raises RefusedError when it is no."""
-        await asyncio.shield(self._accepted)  # who gives up waiting decides nothing
+        """Wait for the answer to the start. Raises RefusedError when the gateway refuses."""
+        await asyncio.shield(self._accepted)  # a caller that gives up must not cancel it for others
 
     def receive(self, event: StreamEvent) -> None:
-        """Take an event in; a final that was sent again after a resumption is not shown twice."""
+        """Pass on an event; skip a final that a resumption repeats."""
         if isinstance(event, TranscriptUpdate) and event.is_final:
             if event.segment_id <= self.last_segment_id:
                 return
@@ -174,7 +174,7 @@ class Stream:
             self._release()
 
     def receive_acknowledge(self, acknowledge: Acknowledge) -> None:
-        """Take the gateway's word for what it has, and the answer to a start or a flush."""
+        """Handle an acknowledgement, which may also answer a start or a flush."""
         if acknowledge.handle is not None:
             self.handle = acknowledge.handle
         if acknowledge.accepted:
@@ -186,22 +186,22 @@ class Stream:
             flush.set_result(None)
 
     def receive_error(self, error: ErrorReceived) -> None:
-        """Take an error about this stream in."""
+        """Handle an error about this stream."""
         problem = from_error_data(error.data)
         if not self._accepted.done():
             self._refuse(problem)
             self._inbox.finish(None)
-        elif problem.code in _NOTICES or _goes_on(problem):
+        elif problem.code in _NOTICES or _is_wait(problem):
             self._put(Notice(self.stream_id, problem.code, problem.message))
         else:
             self._error = problem
             self._put(problem)
 
     def resumed(self, state: StreamState) -> Iterator[str | Chunk]:
-        """What to send again after a resumption, in order: chunks, unanswered flushes, the end."""
+        """What to resend after a resumption, in order: chunks, unanswered flushes, the end."""
         self.handle = state.handle
-        self._accept(state.next_sequence)  # the answer to the start may be lost with the connection
-        self._end_repeated = self._end_sent  # or the gateway knows already
+        self._accept(state.next_sequence)  # the answer to the start may have been lost with the connection
+        self._end_repeated = self._end_sent  # unless the gateway knows it already
         if state.state == "open":
             yield from self._chunks.rewind(state.next_sequence)
             yield from (messages.stream_flush(self.stream_id, flush_id) for flush_id in sorted(self._flushes))
@@ -210,18 +210,18 @@ class Stream:
                 yield messages.stream_end(self.stream_id)
 
     def started_again(self) -> str:
-        """The start once more, for a gateway that does not know the stream."""
+        """The start message again, for a gateway that does not know the stream."""
         self._start_repeated = True
         return self.start_message
 
     def has_repeated(self, message: str | Chunk) -> bool:
-        """Whether a resumption sent a message that was waiting for it. Repeated chunks and flushes do no harm."""
+        """Whether a resumption has already sent this start or end. Repeated chunks and flushes do no harm."""
         if message is self.start_message:
             return self._start_repeated
         return self._end_repeated and message is self._end_message
 
     def fail(self, error: TalkupError) -> None:
-        """The session is lost: nothing more comes."""
+        """The session is lost: end the stream with `error`."""
         if not self._accepted.done():
             self._refuse(error)
         if not self.finished:
@@ -236,7 +236,7 @@ class Stream:
 
     def _refuse(self, error: TalkupError) -> None:
         self._accepted.set_exception(error)
-        self._accepted.exception()  # somebody may have given up waiting: then nobody else looks at it
+        self._accepted.exception()  # mark it as retrieved, in case nobody waits any more
 
     def _update_room(self) -> None:
         if self._chunks.in_flight_bytes < IN_FLIGHT_BYTES or self.finished:
@@ -249,7 +249,7 @@ class Stream:
             self._inbox.put(entry)
 
     def _release(self) -> None:
-        """Nothing more comes: whoever waits goes on, or hears why not."""
+        """The stream is over: wake everything that waits, with the error if there is one."""
         self._room.set()
         problem = self._failure or self._error
         for flush in self._flushes.values():
@@ -259,10 +259,10 @@ class Stream:
                 flush.set_result(None)
             else:
                 flush.set_exception(problem)
-                flush.exception()  # its waiter may be gone: then nobody else looks at it
+                flush.exception()  # mark it as retrieved, in case nobody waits any more
         self._flushes.clear()
 
 
-def _goes_on(problem: TalkupError) -> bool:
-    """Whether the stream only waits for a worker: one that ends for want of a worker is not told when to come again."""
+def _is_wait(problem: TalkupError) -> bool:
+    """Whether the stream only waits for a worker. If it had ended, the error would have no `retry_after_ms`."""
     return problem.code == "no_worker" and problem.retry_after_ms is not None

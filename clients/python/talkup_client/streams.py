@@ -1,4 +1,4 @@
-"""The streams of a session: which of them a message is for, and what all of them say again after a resumption."""
+"""The streams of a session: routes messages to them, and collects what they resend after a resumption."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from talkup_client.stream import Stream
 
 
 class Streams:
-    """The books of a client. A stream that the program left stays in them until it has ended."""
+    """The registered streams of a client. A stream that the program left stays registered until it has ended."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, Stream] = {}
 
     def add(self, stream: Stream) -> None:
-        """A stream that is about to begin."""
+        """Register a stream that is about to start."""
         self._by_id[stream.stream_id] = stream
 
     def forget(self, stream: Stream) -> None:
-        """A stream that nothing more is to be said about."""
+        """Remove a stream for which no more messages will come."""
         self._by_id.pop(stream.stream_id, None)
 
     def receive(self, message: StreamEvent | Acknowledge) -> None:
-        """Hand a message to its stream; one of a stream that is not known is passed over."""
+        """Pass a message to its stream; ignore it if the stream is unknown."""
         if (stream := self._by_id.get(message.stream_id)) is None:
             return
         if isinstance(message, Acknowledge):
@@ -36,7 +36,7 @@ class Streams:
             self._forget_if_over(stream)
 
     def receive_error(self, error: ErrorReceived) -> None:
-        """An error of one stream; one that names none is for those that wait for the answer to their start."""
+        """Pass an error to its stream. Without a stream id, it goes to all streams that are not accepted yet."""
         if error.stream_id is None:
             for waiting in self._by_id.values():
                 if not waiting.accepted:
@@ -46,11 +46,11 @@ class Streams:
             self._forget_if_over(stream)
 
     def points(self) -> list[tuple[str, int]]:
-        """Of each stream, the highest final segment that has come."""
+        """The highest final segment that has arrived, for each stream."""
         return [(stream.stream_id, stream.last_segment_id) for stream in self._by_id.values()]
 
     def resumed(self, states: Mapping[str, StreamState]) -> Iterator[str | bytes]:
-        """What is to be sent, in this order, to a gateway that knows the streams like this."""
+        """What to send after a resumption, in order, given the states that the gateway reported."""
         for stream in list(self._by_id.values()):
             if (state := states.get(stream.stream_id)) is not None:
                 yield from (on_the_wire(stream, message) for message in stream.resumed(state))
@@ -60,10 +60,10 @@ class Streams:
             elif stream.left:
                 self.forget(stream)
             else:
-                yield stream.started_again()  # it was lost with its start
+                yield stream.started_again()  # its start was lost with the connection
 
     def fail(self, error: TalkupError) -> None:
-        """The session is over: whoever waits for a stream hears of it."""
+        """The session is over: end all streams with `error`."""
         for stream in self._by_id.values():
             stream.fail(error)
 
@@ -73,7 +73,7 @@ class Streams:
 
 
 def on_the_wire(stream: Stream, message: str | Chunk) -> str | bytes:
-    """A message of a stream as it is sent."""
+    """A stream's message as sent over the WebSocket."""
     if isinstance(message, Chunk):
         return messages.tagged_frame(stream.handle, message.sequence, message.payload)
     return message

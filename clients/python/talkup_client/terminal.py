@@ -1,4 +1,4 @@
-"""What a person sees while a command works: messages, a bar, live captions. The only module that knows `rich`."""
+"""What the user sees while a command runs: messages, a bar, live captions. The only module that imports `rich`."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ _REFRESH_HZ = 8
 
 
 class Meter(Protocol):
-    """Is told how far a file is."""
+    """Shows the progress of a file."""
 
     def update(self, sent_bytes: int, captioned_ms: int) -> None:
-        """`sent_bytes` of the file have gone out, finals reach to `captioned_ms` on the media clock."""
+        """`sent_bytes` of the file are sent; finals reach up to `captioned_ms` on the media clock."""
         ...
 
 
 class Captions(Protocol):
-    """Is told what is being said."""
+    """Shows captions."""
 
     def interim(self, text: str) -> None:
-        """The words that may still change, in the place of those told before."""
+        """Show words that may still change, in place of the previous ones."""
         ...
 
     def final(self, start_ms: int, text: str) -> None:
-        """Words that will not change; `start_ms` on the media clock."""
+        """Show words that will not change; `start_ms` on the media clock."""
         ...
 
 
 class Silent:
-    """For output that nobody watches: a Meter and Captions."""
+    """A Meter and Captions that show nothing."""
 
     def update(self, sent_bytes: int, captioned_ms: int) -> None:
-        """Nobody looks."""
+        """Do nothing."""
 
     def interim(self, text: str) -> None:
-        """Nobody looks."""
+        """Do nothing."""
 
     def final(self, start_ms: int, text: str) -> None:
-        """Nobody looks."""
+        """Do nothing."""
 
 
 class _Bar:
@@ -58,13 +58,13 @@ class _Bar:
 
 
 class _Lines:
-    """Finals alone, a line each: for pipes and files."""
+    """Prints only finals, one per line: for pipes and files."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def interim(self, text: str) -> None:
-        """Would have to be taken back."""
+        """Do nothing: what is printed cannot be taken back."""
 
     def final(self, start_ms: int, text: str) -> None:
         """Print."""
@@ -72,7 +72,7 @@ class _Lines:
 
 
 class _Screen:
-    """Finals scroll up with their time; what may still change stands below, dimmed."""
+    """Finals scroll up with their time; the interim stays below, dimmed."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
@@ -82,21 +82,21 @@ class _Screen:
         self._live.update(Text(text, style="dim italic"))
 
     def final(self, start_ms: int, text: str) -> None:
-        """Print above, for good."""
+        """Print above the interim."""
         self._live.update(Text(""), refresh=True)  # else the interim would be drawn once more below
         minutes, seconds = divmod(max(0, start_ms) // 1000, 60)
         self._live.console.print(Text.assemble((f"{minutes:02}:{seconds:02}  ", "dim"), text))
 
 
 class Terminal:
-    """Standard output for text, standard error for everything about it."""
+    """Text goes to standard output, everything else to standard error."""
 
     def __init__(self) -> None:
         self._out = Console(highlight=False)
         self._err = Console(stderr=True, highlight=False)
 
     def say(self, text: str) -> None:
-        """A line about the work, on standard error; a bar or captions in work stay below it."""
+        """Print a message on standard error, above any bar or captions."""
         self._err.print(Text(f"talkup: {text}"), soft_wrap=True)
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Media through the gateway, and what comes back of it gathered: finals, losses, errors."""
+"""Sends media to the gateway and collects the results: finals, losses, errors."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Watch = Callable[[StreamEvent], None]
 
 @dataclass(slots=True)
 class Transcript:
-    """What has come back so far: finals by rising segment id, notices, errors; `ended` once the stream has.
+    """What has arrived so far: finals by segment id, notices, errors; `ended` once the stream has ended.
 
-    `losses` are lines for a person about what was sent in vain.
+    `losses` are lines for the user about media that was lost.
     """
 
     segments: list[TranscriptUpdate] = field(default_factory=list)
@@ -36,12 +36,12 @@ class Transcript:
 
     @property
     def complete(self) -> bool:
-        """Whether the last word has come."""
+        """Whether the last word has arrived."""
         return self.ended is not None
 
     @property
     def refused_for_now(self) -> TalkupError | None:
-        """The gateway's word that it has no room, if that is all that came back."""
+        """The gateway's refusal for lack of room, if there is no text."""
         return next((error for error in self.errors if error.code == "busy"), None) if not self.segments else None
 
 
@@ -56,11 +56,11 @@ async def transcribe(
     stop: asyncio.Event | None = None,
     watch: Watch | None = None,
 ) -> None:
-    """Stream a file and collect its finals in `transcript`, which holds what is there also when this is cut short.
+    """Stream a file and collect its finals in `transcript`, which stays usable if this call is cancelled.
 
-    `stop` ends the stream early: what was sent is transcribed to its last word. A busy gateway is asked again within
-    the client's patience. Raises TalkupError when the stream is refused or the session lost, UnsupportedFileError when
-    a file does not tell its duration to `realtime`, NoMediaError when nothing of it could be decoded.
+    `stop` ends the stream early, after the last word of what was sent. The client retries a busy gateway for `busy_s`
+    seconds. Raises TalkupError when the stream is refused or the session is lost, UnsupportedFileError when `realtime`
+    needs a duration that the file does not state, and NoMediaError when nothing in the file could be decoded.
     """
     stop = stop or asyncio.Event()
 
@@ -90,18 +90,17 @@ async def caption(
     stop: asyncio.Event,
     watch: Watch | None = None,
 ) -> None:
-    """Send what `slices` gives until it ends or `stop` is set, and collect what comes back in `transcript`.
+    """Send what `slices` yields until it ends or `stop` is set, and collect the results in `transcript`.
 
-    `slices` is called again when the gateway was busy and is asked again. `watch` is shown every event. Raises as
-    `transcribe` does.
+    Each retry of a busy gateway calls `slices` again. `watch` receives every event. Raises as `transcribe` does.
     """
     patience = client.patience()
     while True:
         async with client.stream(format=format_, services=("stt",), language=language, patience=patience) as stream:
-            await _converse(stream, slices(), transcript, stop, watch)
+            await _run_stream(stream, slices(), transcript, stop, watch)
         if (busy := transcript.refused_for_now) is None or stop.is_set():
             break
-        await patience.bide(busy)
+        await patience.wait(busy)
         transcript.errors.clear()
         transcript.notices.clear()
         transcript.ended = None
@@ -111,19 +110,19 @@ async def caption(
 
 
 async def _is_scripted(client: Client) -> bool:
-    """Whether the scripted engine answers (ENGINE=fake): it decodes nothing, and its clock says nothing of a file."""
+    """Whether the scripted engine answers (ENGINE=fake): it decodes nothing, so its times say nothing of the file."""
     services = (await client.status()).data.get("services") or ()
     return any(SCRIPTED_MODEL in service.get("models", ()) for service in services)
 
 
-async def _converse(
+async def _run_stream(
     stream: Stream,
     slices: AsyncGenerator[bytes, None],
     transcript: Transcript,
     stop: asyncio.Event,
     watch: Watch | None,
 ) -> None:
-    """One stream to its end."""
+    """Run one stream to its end."""
     try:
         async with asyncio.TaskGroup() as group:
             sender = group.create_task(_send(stream, slices, stop))

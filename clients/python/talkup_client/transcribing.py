@@ -1,4 +1,4 @@
-"""`talkup transcribe`: recordings or a microphone to text, and what has to be said about it."""
+"""`talkup transcribe`: turns recordings or a microphone into text, and reports problems."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run_transcribe(client: Client, arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Transcribe every file, one after the other, or a microphone; the first ^C ends the stream.
+    """Transcribe files one after the other, or a microphone; the first ^C ends the stream.
 
-    Raises SettingError for options that do not go together, UnsupportedFileError before anything is sent.
+    Raises SettingError for options that exclude each other, UnsupportedFileError before anything is sent.
     """
     _check(arguments)
     media = [identify(path) for path in arguments.files]
@@ -66,7 +66,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 class _Work:
-    """What one command line has come to so far."""
+    """One run of the command: its texts and its status so far."""
 
     def __init__(self, client: Client, arguments: argparse.Namespace, terminal: Terminal) -> None:
         self.stop = asyncio.Event()
@@ -77,10 +77,10 @@ class _Work:
         self._texts: list[str] = []
 
     async def transcribe(self, media: MediaFile) -> None:
-        """One file."""
+        """Transcribe one file."""
         transcript = Transcript()
         arguments = self._arguments
-        async with self._judged(media.path.name, transcript):
+        async with self._reported(media.path.name, transcript):
             with self._terminal.meter(media.path.name, media.size_bytes) as bar:
                 await transcribe(
                     self._client,
@@ -94,12 +94,12 @@ class _Work:
         self._texts.append(captions.FORMATS[arguments.format](transcript.segments))
 
     async def listen(self) -> None:
-        """The microphone, until ^C or its end. Text on standard output comes as it is spoken."""
+        """Transcribe the microphone until ^C or its end. Plain text appears on standard output as you speak."""
         transcript = Transcript()
         arguments = self._arguments
         at_once = arguments.format == "txt" and arguments.output is None
         source = open_microphone(arguments.device)
-        async with self._judged("microphone", transcript), source:
+        async with self._reported("microphone", transcript), source:
             self._terminal.say(f"listening, ^C ends (to follow it elsewhere: talkup watch {self._client.session_id})")
             with self._terminal.captions(on_stdout=at_once) as view:
                 await listen(self._client, source, transcript, view, language=arguments.language, stop=self.stop)
@@ -107,7 +107,7 @@ class _Work:
             self._texts.append(captions.FORMATS[arguments.format](transcript.segments))
 
     def write(self) -> None:
-        """The texts, where they were asked for."""
+        """Write the texts to standard output or the `--output` file."""
         text = "".join(self._texts)
         if self._arguments.output is None:
             sys.stdout.write(text)
@@ -116,14 +116,14 @@ class _Work:
             self._arguments.output.write_text(text, encoding="utf-8")
 
     @asynccontextmanager
-    async def _judged(self, name: str, transcript: Transcript) -> AsyncIterator[None]:
-        """Say what went wrong, and remember it for the exit status."""
+    async def _reported(self, name: str, transcript: Transcript) -> AsyncIterator[None]:
+        """Print what went wrong, and record it in the exit status."""
         try:
             yield
         except asyncio.CancelledError:
             if not self.stop.is_set():
                 raise
-            self.status = status.INTERRUPTED  # twice, or without a connection: what is there is printed
+            self.status = status.INTERRUPTED  # second ^C, or ^C while offline: print the text so far
             return
         except TalkupError as error:
             transcript.errors.insert(0, error)

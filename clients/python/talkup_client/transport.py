@@ -1,4 +1,4 @@
-"""One WebSocket connection: the only module that knows the `websockets` library."""
+"""One WebSocket connection. The only module that imports the `websockets` library."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _AUTHENTICATION_STATUSES = (401, 403)
 
 
 class TransportClosedError(Exception):
-    """The connection is gone. `code` as in RFC 6455 7.4; 1006 when no close frame came."""
+    """The connection is closed. `code` as in RFC 6455 7.4; 1006 without a close frame."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"closed with {code}")
@@ -35,17 +35,17 @@ class TransportClosedError(Exception):
 
 
 def parts_of(url: str) -> SplitResult:
-    """A URL taken apart. Raises SettingError for one that cannot be, or whose port is none."""
+    """The parts of a URL. Raises SettingError for an invalid URL or port."""
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise SettingError(f"the URL cannot be read: {url.rpartition('@')[2]}", field="url") from None
+        raise SettingError(f"invalid URL: {url.rpartition('@')[2]}", field="url") from None
     return parts
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL names this machine. Raises SettingError for one that cannot be read."""
+    """Whether a URL names this machine. Raises SettingError for an invalid URL."""
     host = parts_of(url).hostname or ""
     if host == "localhost":
         return True
@@ -56,7 +56,7 @@ def is_loopback(url: str) -> bool:
 
 
 def ssl_context(url: str, ca_file: Path | None) -> ssl.SSLContext | None:
-    """TLS settings for a URL; `ca_file` adds a private CA. Raises SettingError for a file that is no certificate."""
+    """TLS settings for a URL; `ca_file` adds a private CA. Raises SettingError for a file without a certificate."""
     if urlsplit(url).scheme not in ("wss", "https"):
         return None
     context = ssl.create_default_context()
@@ -64,18 +64,18 @@ def ssl_context(url: str, ca_file: Path | None) -> ssl.SSLContext | None:
         try:
             context.load_verify_locations(cafile=ca_file)
         except (OSError, ssl.SSLError):
-            raise SettingError(f"{ca_file} holds no certificate that can be read") from None
+            raise SettingError(f"{ca_file} contains no readable certificate") from None
     return context
 
 
 class Transport:
-    """Text and bytes both ways; made by `open_transport`."""
+    """Sends and receives text and bytes; created by `open_transport`."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
 
     async def send(self, message: str | bytes) -> None:
-        """Send a message; waits while the other end does not read. Raises TransportClosedError."""
+        """Send a message; wait while the other end does not read. Raises TransportClosedError."""
         try:
             await self._connection.send(message)
         except ConnectionClosed as error:
@@ -106,8 +106,8 @@ async def open_transport(
 ) -> Transport:
     """Connect.
 
-    Raises AuthenticationError when the handshake is refused for want of a right credential, SettingError for a URL that
-    is none, ConnectionLostError for everything else.
+    Raises AuthenticationError when the gateway refuses the credential, SettingError for an invalid URL or an untrusted
+    certificate, and ConnectionLostError for everything else.
     """
     try:
         connection = await connect(
@@ -133,14 +133,14 @@ async def open_transport(
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a TLS port shows, checked: the names that it stands for, and the time until it expires."""
+    """The verified certificate of a TLS port: its names, and the time until it expires."""
 
     names: tuple[str, ...]
     seconds_left: float
 
 
 async def read_certificate(url: str, tls: ssl.SSLContext | None, *, timeout_s: float = 10.0) -> Certificate | None:
-    """The certificate of a wss:// URL, None for ws://. Raises SettingError for one not trusted, ConnectionLostError."""
+    """The certificate of a wss:// URL, None for ws://. Raises SettingError if it is untrusted, ConnectionLostError."""
     if tls is None:
         return None
     parts = urlsplit(url)
@@ -171,7 +171,7 @@ def place(url: str) -> str:
 
 
 def _refused(url: str, status: int) -> AuthenticationError | ConnectionLostError:
-    """What an HTTP status in the place of a WebSocket means."""
+    """The error for an HTTP status that refuses the WebSocket."""
     if status in _AUTHENTICATION_STATUSES:
         return AuthenticationError("the gateway refuses this credential")
     if status == HTTPStatus.NOT_FOUND and urlsplit(url).path != WS_PATH:
@@ -179,30 +179,30 @@ def _refused(url: str, status: int) -> AuthenticationError | ConnectionLostError
     elif status == HTTPStatus.NOT_FOUND:
         hint = "this port serves no WebSockets (`make run`: 8081 for ws://, 8443 for wss://; 8080 is HTTP)"
     elif status == HTTPStatus.SERVICE_UNAVAILABLE:
-        hint = "the gateway restarts"
+        hint = "the gateway is restarting"
     elif status == HTTPStatus.TOO_MANY_REQUESTS:
         hint = "too many wrong credentials came from this address"
     else:
-        hint = f"the handshake was answered with HTTP {status}"
+        hint = f"the server answered the handshake with HTTP {status}"
     return ConnectionLostError(f"no connection to {place(url)}: {hint}", retryable=True)
 
 
 def _why(url: str, error: Exception, timeout_s: float) -> str:
-    """The likely cause of a failed connection, for a person."""
+    """The likely cause of a failed connection, for the user."""
     match error:
         case TimeoutError():
             return f"no answer within {timeout_s:g} s"
         case socket.gaierror():
-            return "this host name is not known"
+            return "unknown host name"
         case InvalidMessage():
-            return "what answers there is no WebSocket; a port with TLS is reached by wss://"
+            return "the server there does not speak WebSocket; if the port uses TLS, use wss://"
         case OSError() if _is_refusal(error):
             return "nobody listens there; is the gateway running, and is this its WebSocket port?"
         case OSError() if urlsplit(url).scheme == "wss":
-            return "TLS cannot be agreed on; a port without TLS is reached by ws://"
+            return "the TLS handshake failed; if the port does not use TLS, use ws://"
     return "the connection broke"
 
 
 def _is_refusal(error: OSError) -> bool:
-    """Whether a connection was refused, by one address or by all that a name has (asyncio joins their texts)."""
+    """Whether the connection was refused: by one address, or by all addresses of a name (asyncio joins their texts)."""
     return error.errno == errno.ECONNREFUSED or (error.errno is None and f"Errno {errno.ECONNREFUSED}]" in str(error))

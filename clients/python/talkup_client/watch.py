@@ -1,7 +1,7 @@
-"""Following another client's session: its final captions, read from the transcript as it grows.
+"""Follows another client's session: reads its final captions from the transcript as it grows.
 
-The gateway holds a request back until the transcript has changed (`If-None-Match` with `Prefer: wait`, RFC 7240 4.3);
-one that does not do so is asked once a second.
+The gateway holds a request until the transcript has changed (`If-None-Match` with `Prefer: wait`, RFC 7240 4.3). If a
+gateway does not hold requests, the client asks once per second.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ _ASK_AGAIN_S = 1.0
 
 @dataclass(slots=True)
 class Followed:
-    """What is known of a session: of each stream, in their order, the last final shown; `ended` when all have."""
+    """The state of a followed session: the last final shown of each stream, and whether all streams have ended."""
 
     shown: dict[int, int] = field(default_factory=dict)
     ended: bool = False
 
-    def take(self, transcript: object) -> Iterator[tuple[int, str]]:
-        """Start (ms on the stream's clock) and text of each final that is new. Raises BadAnswerError."""
+    def new_finals(self, transcript: object) -> Iterator[tuple[int, str]]:
+        """Start (ms on the stream's clock) and text of each new final. Raises BadAnswerError."""
         try:
             streams = transcript["streams"]  # type: ignore[index]  # checked by the except below
             self.ended = bool(streams) and all(stream["ended"] for stream in streams)
             for place, stream in enumerate(streams):
-                yield from self._new(place, stream["segments"])
+                yield from self._new_of_stream(place, stream["segments"])
         except (LookupError, TypeError, ValueError):
             raise BadAnswerError("the answer is not a transcript") from None
 
-    def _new(self, place: int, segments: list[Mapping[str, Any]]) -> Iterator[tuple[int, str]]:
+    def _new_of_stream(self, place: int, segments: list[Mapping[str, Any]]) -> Iterator[tuple[int, str]]:
         for segment in segments:
             if segment["segment_id"] > self.shown.get(place, 0):
                 self.shown[place] = int(segment["segment_id"])
@@ -52,32 +52,32 @@ async def watch(
     api: HttpApi,
     session_id: str,
     captions: Captions,
-    tell: Listener,
+    notify: Listener,
     *,
     retry_s: float,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     rng: Callable[[], float],
 ) -> None:
-    """Show finals until every stream of the session has ended and none began for five seconds.
+    """Show finals until every stream of the session has ended and no new one has started for five seconds.
 
-    Raises the gateway's refusal (SessionLostError for a session that is unknown or expired), and ConnectionLostError
-    when there is no connection at first, or none again for `retry_s` seconds. A status of 500 and above, as a proxy
-    gives while its gateway restarts, counts as no connection.
+    Raises the gateway's refusal: SessionLostError for a session that is unknown or expired. Raises ConnectionLostError
+    if the first connection fails, or if reconnecting fails for `retry_s` seconds. A status of 500 or more, as a proxy
+    sends while its gateway restarts, counts as a lost connection.
     """
     followed = Followed()
-    source = _Source(api, session_id, tell, retry_s=retry_s, sleep=sleep, rng=rng)
+    source = _Source(api, session_id, notify, retry_s=retry_s, sleep=sleep, rng=rng)
     clock = asyncio.get_running_loop().time
     while True:
         asked = clock()
         had_ended = followed.ended
         wait_s = LINGER_S if had_ended else WAIT_S
         transcript = await source.changed(wait_s)
-        news = [] if transcript is None else list(followed.take(transcript))
+        news = [] if transcript is None else list(followed.new_finals(transcript))
         for start_ms, text in news:
             captions.final(start_ms, text)
         if news or (followed.ended and not had_ended):
             continue
-        left_s = wait_s - (clock() - asked)  # of the time that a gateway which holds requests back would have taken
+        left_s = wait_s - (clock() - asked)  # of the time for which the gateway should have held the request
         if left_s > 0:
             await sleep(left_s if followed.ended else min(_ASK_AGAIN_S, left_s))
         if followed.ended:
@@ -85,13 +85,13 @@ async def watch(
 
 
 class _Source:
-    """A session's transcript, asked for again and again."""
+    """Polls the transcript of a session."""
 
     def __init__(
         self,
         api: HttpApi,
         session_id: str,
-        tell: Listener,
+        notify: Listener,
         *,
         retry_s: float,
         sleep: Callable[[float], Awaitable[object]],
@@ -99,7 +99,7 @@ class _Source:
     ) -> None:
         self._api = api
         self._path = f"/v1/sessions/{quote(session_id, safe='')}/transcript?format=json"
-        self._tell = tell
+        self._notify = notify
         self._retry_s = retry_s
         self._sleep = sleep
         self._rng = rng
@@ -107,7 +107,7 @@ class _Source:
         self._etag = ""
 
     async def changed(self, wait_s: int) -> object | None:
-        """The transcript; None when it has not changed. Asked again while there is no connection, or no gateway."""
+        """The transcript; None when it has not changed. Retries while the gateway cannot be reached."""
         clock = asyncio.get_running_loop().time
         broken_at: float | None = None
         attempt = 0
@@ -116,17 +116,17 @@ class _Source:
                 transcript = await self._ask(wait_s)
             except TalkupError as error:
                 if not self._reached or not error.retryable:
-                    raise  # a wrong address is no outage
+                    raise  # a first failure means a wrong address, not an outage
                 if broken_at is None:
                     broken_at = clock()
-                    self._tell(ConnectionBroken(error.message, self._retry_s))
+                    self._notify(ConnectionBroken(error.message, self._retry_s))
                 if clock() - broken_at >= self._retry_s:
                     raise
                 await self._sleep(backoff.delay_s(attempt, self._rng))
                 attempt += 1
                 continue
             if broken_at is not None:
-                self._tell(ConnectionRestored(clock() - broken_at))
+                self._notify(ConnectionRestored(clock() - broken_at))
             return transcript
 
     async def _ask(self, wait_s: int) -> object | None:

@@ -1,4 +1,4 @@
-// Live captions in React: a hook over the client, and a component that uses it.
+// Live captions in React: a hook, and a component that uses it.
 
 import { useCallback, useEffect, useRef, useState } from "react";
 import { RecorderSource, TalkupClient, type ConnectionState, type SessionTicket, type TranscriptData } from "talkup-client";
@@ -12,7 +12,7 @@ export interface LiveCaptions {
   stop: () => Promise<void>;
 }
 
-/** `session` asks your server, which holds the API key, for `{ url, token }`. */
+/** `session` fetches `{ url, token }` from your server, which holds the API key. */
 export function useLiveCaptions(session: () => Promise<SessionTicket>, language = "auto"): LiveCaptions {
   const [state, setState] = useState<ConnectionState>("idle");
   const [finals, setFinals] = useState<readonly TranscriptData[]>([]);
@@ -51,7 +51,7 @@ export function useLiveCaptions(session: () => Promise<SessionTicket>, language 
         client.close();
       };
       recorder.start();
-      await client.connect(); // what is said meanwhile waits in the client
+      await client.connect(); // the client keeps what is said meanwhile
     } catch (problem) {
       setError(problem instanceof Error ? problem.message : String(problem));
       client.close();

@@ -1,4 +1,4 @@
-// Reads an AsyncAPI document on stdin; says what is wrong with it and exits 1, or says nothing.
+// Checks the AsyncAPI document on stdin: prints its errors and exits with 1, or prints nothing.
 import { Parser } from "@asyncapi/parser";
 import { text } from "node:stream/consumers";
 

@@ -1,4 +1,4 @@
-// Bundles a browser module that lives elsewhere with this folder's packages, to standard output: bundle.mjs FILE
+// Bundles a browser module from another folder with this folder's packages; writes to standard output: bundle.mjs FILE
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 

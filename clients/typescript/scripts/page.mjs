@@ -1,5 +1,5 @@
-// Writes what the demo page takes from dist/ into gateway/web, or into the folder that is named: the client as one
-// module, and the audio thread's half of it.
+// Writes two files for the demo page into gateway/web, or into the given folder: the client from dist/ as one module,
+// and the part that runs in the audio thread.
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -8,7 +8,7 @@ import { PCM_PROCESSOR } from "../dist/index.js";
 
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 const folder = process.argv[2] ?? path("../../../gateway/web");
-const origin = "// Made from clients/typescript by `npm run page`.";
+const origin = "// Generated from clients/typescript by `npm run page`.";
 await build({
   absWorkingDir: path(".."),
   entryPoints: ["dist/index.js"],

@@ -1,4 +1,4 @@
-// Writes src/messages.ts from schema/*.json; with --stdout to standard output instead.
+// Writes src/messages.ts from schema/*.json, or to standard output with --stdout.
 import { readFile, writeFile } from "node:fs/promises";
 import { compile } from "json-schema-to-typescript";
 
@@ -11,7 +11,7 @@ const $defs = {
   ClientMessage: { description: client.title, anyOf: client.anyOf },
   ServerMessage: { description: server.title, anyOf: server.anyOf },
 };
-// Named types are wanted for messages and their parts, not for every string and number with a description.
+// Name only messages and their parts, not every string and number that has a description.
 const root = {
   type: "object",
   properties: { client: { $ref: "#/$defs/ClientMessage" }, server: { $ref: "#/$defs/ServerMessage" } },

@@ -1,4 +1,4 @@
-// A video element as a series of JPEG pictures, at the pace that the gateway suggests.
+// Turns a video element into JPEG pictures, at the rate that the gateway suggests.
 
 export interface CameraOptions {
   fps?: number;
@@ -6,7 +6,7 @@ export interface CameraOptions {
   quality?: number;
 }
 
-/** `onPicture` is given each picture with the moment it was taken, UNIX milliseconds. Browsers only. */
+/** Calls `onPicture` with each picture and the time it was taken, in UNIX milliseconds. Browsers only. */
 export class CameraSource {
   readonly #video: HTMLVideoElement;
   readonly #onPicture: (picture: ArrayBuffer, capturedAt: number) => void;
@@ -29,10 +29,10 @@ export class CameraSource {
     this.#quality = options.quality ?? 0.8;
   }
 
-  /** For `stream_start`. */
+  /** The format for `stream_start`. */
   readonly format = "image/jpeg";
 
-  /** Takes up what a `flow` message suggests. */
+  /** Follows the suggestions of a `flow` message. */
   adapt(suggested: { suggested_fps?: number; suggested_size?: { width: number } }): void {
     if (suggested.suggested_fps) this.#fps = Math.min(30, Math.max(1, suggested.suggested_fps));
     if (suggested.suggested_size) this.#width = Math.max(160, suggested.suggested_size.width);
@@ -40,7 +40,7 @@ export class CameraSource {
 
   start(): void {
     this.#running = true;
-    void this.#take();
+    void this.#capture();
   }
 
   stop(): void {
@@ -48,7 +48,7 @@ export class CameraSource {
     clearTimeout(this.#timer);
   }
 
-  async #take(): Promise<void> {
+  async #capture(): Promise<void> {
     const begun = performance.now();
     const { videoWidth, videoHeight } = this.#video;
     if (videoWidth > 0 && !this.#video.paused) {
@@ -63,6 +63,6 @@ export class CameraSource {
       if (this.#running && picture) this.#onPicture(picture, capturedAt);
     }
     if (!this.#running) return;
-    this.#timer = setTimeout(() => void this.#take(), Math.max(0, 1000 / this.#fps - (performance.now() - begun)));
+    this.#timer = setTimeout(() => void this.#capture(), Math.max(0, 1000 / this.#fps - (performance.now() - begun)));
   }
 }

@@ -1,8 +1,9 @@
-// The chunks that the gateway may still ask for. A chunk is kept until it is committed: covered by final captions.
+// The chunks that the gateway may still ask for. A chunk is kept until it is committed, that is, until final captions
+// cover it.
 //
-// Invariant: the chunks kept are a gapless run that ends with the last one appended, and none that the gateway has not
-// received is ever given up. Memory is bounded: over the bound, chunks that the gateway has received are forgotten
-// first (it keeps its own copy), and if that is not enough, nothing more is taken in.
+// Invariant: the kept chunks have no gaps and end with the last one appended; a chunk that the gateway has not received
+// is never dropped. Memory is bounded: over the bound, the buffer first forgets chunks that the gateway has received,
+// since it keeps its own copy. If that is not enough, `append` accepts nothing more.
 
 export interface Chunk {
   readonly sequence: number;
@@ -43,24 +44,24 @@ export class ChunkBuffer {
     return chunk;
   }
 
-  /** The gateway has everything up to `received`, and has done for good with everything up to `committed`. */
+  /** The gateway has everything up to `received`, and will never ask again for anything up to `committed`. */
   acknowledge(received: number, committed: number): void {
     this.#received = Math.max(this.#received, received);
     while ((this.#kept[0]?.sequence ?? Infinity) <= committed) this.#forgetOldest();
   }
 
-  /** The chunks that are kept from `sequence` on. */
+  /** The kept chunks from `sequence` on. */
   from(sequence: number): readonly Chunk[] {
     return this.#kept.filter((chunk) => chunk.sequence >= sequence);
   }
 
-  /** The chunks to send again to a gateway, perhaps another one by now, that has none from `sequence` on. */
+  /** The chunks to resend to a gateway, perhaps another one, that has none from `sequence` on. */
   rewind(sequence: number): readonly Chunk[] {
     this.#received = sequence - 1;
     return this.from(sequence);
   }
 
-  /** Forgets everything: the stream is over, or its past is of no use. Numbers go on from `next`. */
+  /** Forgets all chunks. Numbering continues at `next`. */
   clear(next = this.#next): void {
     this.#kept = [];
     this.#bytes = 0;

@@ -1,4 +1,4 @@
-// A session with a gateway: one socket that is made again when it breaks, and the streams that run on it.
+// A session with a gateway: a connection that reconnects after a failure, and the streams that run on it.
 
 import { delayMs } from "./backoff.js";
 import { Emitter } from "./emitter.js";
@@ -7,7 +7,7 @@ import { TalkupError } from "./errors.js";
 import type { ServerMessage, SessionData, StatusData } from "./messages.js";
 import { TalkupStream, type StreamOptions } from "./stream.js";
 
-/** What `POST /v1/sessions` answers; asked for by your server, which holds the API key. */
+/** The answer of `POST /v1/sessions`. Your server requests it, since it holds the API key. */
 export interface SessionTicket {
   url: string;
   token?: string;
@@ -22,10 +22,10 @@ export interface ClientEvents {
   error: TalkupError;
 }
 
-/** `WebSocket` of browsers and of Node 22; anything of that shape will do. */
+/** The `WebSocket` of browsers and Node 22, or any class with the same interface. */
 export type WebSocketConstructor = new (url: string, protocols?: string[]) => WebSocket;
 
-/** Times in milliseconds. `resumeMs`: how long a lost connection is tried to be made again. */
+/** Times are milliseconds. `resumeMs`: how long the client tries to reconnect after the connection broke. */
 export interface ClientOptions {
   session: () => Promise<SessionTicket>;
   resumeMs?: number;
@@ -40,7 +40,7 @@ type StatusWaiter = { resolve: (data: StatusData) => void; reject: (error: Talku
 
 const SUBPROTOCOL = "talkup.v1";
 const FINAL_ERRORS = new Set(Object.keys(ERROR_CODES).filter((code) => ERROR_CODES[code]?.endsSession));
-// Closes after which a retry cannot help: those of the errors above, and policy.
+// Close codes after which reconnecting cannot help: those of the errors above, and policy violation.
 const FINAL_CLOSES = new Set([1008, ...[...FINAL_ERRORS].map((code) => ERROR_CODES[code]?.closeCode)]);
 
 export class TalkupClient extends Emitter<ClientEvents> {
@@ -51,7 +51,7 @@ export class TalkupClient extends Emitter<ClientEvents> {
   #socket: WebSocket | undefined;
   #abandoned: WebSocket | undefined;
   #state: ConnectionState = "idle";
-  // Whether streams may use the socket: not before the gateway has said where each of them goes on.
+  // Whether streams may send: not until the gateway has said where each of them continues.
   #linked = false;
   #attempt = 0;
   #lostAt: number | undefined;
@@ -75,17 +75,17 @@ export class TalkupClient extends Emitter<ClientEvents> {
     return this.#state;
   }
 
-  /** The session as the gateway told it last. */
+  /** The session, as in the gateway's last `session` message. */
   get session(): SessionData | undefined {
     return this.#session;
   }
 
-  /** The token this session was opened with: good for its transcript over HTTP. */
+  /** The token that opened this session; it also gives access to the transcript over HTTP. */
   get token(): string | undefined {
     return this.#ticket?.token;
   }
 
-  /** Bytes that wait in the socket for the network. */
+  /** Bytes in the socket that the network has not yet taken. */
   get bufferedBytes(): number {
     return this.#socket?.bufferedAmount ?? 0;
   }
@@ -105,7 +105,7 @@ export class TalkupClient extends Emitter<ClientEvents> {
     return opened;
   }
 
-  /** Starts a stream at once: chunks may be sent before the gateway has accepted it (`stream.accepted`). */
+  /** Starts a stream at once. You may send chunks before the gateway has accepted it (`stream.accepted`). */
   stream(options: StreamOptions): TalkupStream {
     if (this.#state === "closed") throw new TalkupError("bad_state", "the client is closed");
     const id = options.stream_id ?? `stream-${++this.#streamNumber}`;
@@ -120,13 +120,13 @@ export class TalkupClient extends Emitter<ClientEvents> {
     return stream;
   }
 
-  /** How gateway, session and services are. */
+  /** The status of gateway, session and services. */
   status(): Promise<StatusData> {
     if (!this.#sendText({ type: "status" })) return Promise.reject(lost("there is no connection"));
     return new Promise((resolve, reject) => this.#statusWaiters.push({ resolve, reject }));
   }
 
-  /** Behaves as if the network were gone, until `restore`: for demonstrations and tests. */
+  /** Simulates a network failure until `restore`; for demonstrations and tests. */
   suspend(): void {
     if (this.#state !== "open" && this.#state !== "reconnecting") return;
     this.#lostAt ??= this.#options.now();
@@ -134,14 +134,14 @@ export class TalkupClient extends Emitter<ClientEvents> {
     this.#become("suspended");
   }
 
-  /** Ends what `suspend` began: connects again at once. */
+  /** Ends what `suspend` started: reconnects at once. */
   restore(): void {
     if (this.#state !== "suspended") return;
     this.#become("reconnecting");
     this.#open();
   }
 
-  /** Closes the session: streams that were not ended end as if they had been. */
+  /** Closes the session. Streams that are still open end as by `end`. */
   close(): void {
     if (this.#state === "closed") return;
     this.#abandon();
@@ -151,20 +151,20 @@ export class TalkupClient extends Emitter<ClientEvents> {
 
   #open(): void {
     const { url = "", token } = this.#ticket ?? {};
-    // A session is taken up again by a message with its own token: the handshake then carries none.
+    // `session_resume` carries the token of a known session, so the handshake then carries none.
     const credential = token !== undefined && !this.#session ? [`bearer.${token}`] : [];
     const address = this.#session ? withoutToken(url) : url;
     let socket: WebSocket;
     try {
       socket = new this.#options.webSocket(address, [SUBPROTOCOL, ...credential]);
     } catch {
-      return this.#finish("the gateway's address is not one of a WebSocket");
+      return this.#finish("the gateway's address is not a WebSocket URL");
     }
     this.#socket = socket;
     this.#heardAt = this.#options.now();
     this.#deadline = setTimeout(() => this.#dropped(1006), this.#options.openMs);
     socket.binaryType = "arraybuffer";
-    // One that opens after it was given up would stay open for nobody.
+    // Close a socket that opens after the client has given up on it.
     socket.onopen = () => (socket === this.#socket ? this.#resume() : socket.close(1000));
     socket.onmessage = ({ data }) => {
       if (socket !== this.#socket || typeof data !== "string") return;
@@ -204,7 +204,7 @@ export class TalkupClient extends Emitter<ClientEvents> {
 
   #opened(data: SessionData): void {
     const first = !this.#session;
-    // A gateway without credentials opens a session of its own before it takes up ours.
+    // A gateway that needs no credential opens a new session before it resumes ours.
     if (this.#session && data.session_id !== this.#session.session_id) return;
     this.#session = data;
     this.#attempt = 0;
@@ -216,19 +216,19 @@ export class TalkupClient extends Emitter<ClientEvents> {
       if (first) stream.open();
       else stream.resumed(known.get(stream.id));
     }
-    // Listeners may begin, feed and end streams: those there were are in order by now.
+    // Listeners may start and end streams, so notify them only after the existing streams have resumed.
     this.#become("open");
     this.emit("session", data);
-    this.#beat();
+    this.#startHeartbeat();
     this.#opening?.resolve(data);
     this.#opening = undefined;
   }
 
   /**
-   * A socket can be dead without having been closed: silence in spite of pings ends it. Timers of hidden tabs and of
-   * machines that slept come late: silence before which nothing was asked says nothing.
+   * A socket can be dead without being closed, so the client drops it when pings remain unanswered. Timers of hidden
+   * tabs and of machines that slept fire late; silence counts only after a ping.
    */
-  #beat(): void {
+  #startHeartbeat(): void {
     clearInterval(this.#heart);
     this.#heart = setInterval(() => {
       const now = this.#options.now();
@@ -249,7 +249,7 @@ export class TalkupClient extends Emitter<ClientEvents> {
     this.#retry = setTimeout(() => this.#open(), delayMs(this.#attempt++, this.#options.random));
   }
 
-  /** Lets go of the socket without closing it, as a broken network does: a close would end the streams. */
+  /** Abandons the socket without closing it, like a broken network: a close would end the streams. */
   #abandon(): void {
     this.#abandoned = this.#socket ?? this.#abandoned;
     clearTimeout(this.#retry);

@@ -2,11 +2,11 @@
 
 export type Listener<T> = (value: T) => void;
 
-/** `Events` maps an event's name to what its listeners are given. */
+/** `Events` maps the name of an event to the value that its listeners receive. */
 export class Emitter<Events extends object> {
   readonly #listeners = new Map<keyof Events, Set<Listener<never>>>();
 
-  /** Listens; returns the function that stops it. */
+  /** Adds a listener; returns a function that removes it. */
   on<Name extends keyof Events>(name: Name, listener: Listener<Events[Name]>): () => void {
     const known = this.#listeners.get(name) ?? new Set();
     this.#listeners.set(name, known.add(listener as Listener<never>));

@@ -1,4 +1,4 @@
-// What can go wrong, in one family.
+// The error class of this package.
 
 import type { ErrorData } from "./messages.js";
 
@@ -10,7 +10,7 @@ interface Details {
 
 /**
  * `code` is one of the protocol's error codes, or `connection_lost`, `timeout`, `buffer_full`, `bad_state`. `no_worker`
- * with `retryAfterMs` on a running stream: it waits for a worker and goes on by itself.
+ * with `retryAfterMs` on a running stream means that it waits for a worker and then continues by itself.
  */
 export class TalkupError extends Error {
   readonly code: string;

@@ -504,7 +504,7 @@ stream_id: string
 data: StreamEndedData
 }
 /**
- * Totals. `missing_chunks` are lost for good, in `gaps` holes; `text_id` names the stored transcript.
+ * Totals. `missing_chunks` were lost, in `gaps` gaps; `text_id` names the stored transcript.
  * 
  *     `damaged_bytes` of the media could not be decoded and were skipped: words or frames may be missing there.
  */

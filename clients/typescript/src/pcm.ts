@@ -1,20 +1,20 @@
-// The microphone (or any MediaStream with sound) as raw 16-bit samples, straight from the audio thread: no encoder
-// stands between a word and its first caption. The AudioContext resamples to the rate that speech models hear.
+// Raw 16-bit samples of a microphone, or of any MediaStream with sound, straight from the audio thread: no encoder
+// delays the captions. The AudioContext resamples to the rate that speech models use.
 
 import { TalkupError } from "./errors.js";
 
-// 16 kHz: the rate of the recogniser; a browser that cannot resample a microphone (Firefox) sends its own rate.
+// 16 kHz is the recogniser's rate. A browser that cannot resample a microphone (Firefox) sends its own rate.
 const RATE = 16_000;
 const SLICE_MS = 100;
-// What the audio thread still holds is asked for at the end; a closed context never answers.
+// How long `stop` waits for the audio thread's last samples; a closed context never answers.
 const TAIL_MS = 500;
 
 /**
- * The audio thread's half, as the text of an AudioWorklet module: collects `samples` at a time, little-endian, and
- * posts them; asked by any message, it posts what is left and then null. Serve it yourself and pass `processorUrl`
- * where a Content-Security-Policy forbids scripts from `blob:`.
+ * The part that runs in the audio thread, as the source of an AudioWorklet module. It collects `samples` samples at a
+ * time, little-endian, and posts them. After any message it posts the rest, and then null. If a
+ * Content-Security-Policy forbids scripts from `blob:`, serve this text as a file and pass its URL as `processorUrl`.
  */
-export const PCM_PROCESSOR = `// 16-bit PCM in slices, out of the audio thread.
+export const PCM_PROCESSOR = `// Posts slices of 16-bit PCM from the audio thread.
 registerProcessor("talkup-pcm", class extends AudioWorkletProcessor {
   constructor({ processorOptions: { samples } }) {
     super();
@@ -24,7 +24,7 @@ registerProcessor("talkup-pcm", class extends AudioWorkletProcessor {
     this.ended = false;
     this.port.onmessage = () => {
       this.ended = true;
-      if (this.filled) this.hand(this.slice.buffer.slice(0, 2 * this.filled));
+      if (this.filled) this.postSlice(this.slice.buffer.slice(0, 2 * this.filled));
       this.port.postMessage(null);
     };
   }
@@ -33,19 +33,19 @@ registerProcessor("talkup-pcm", class extends AudioWorkletProcessor {
       const level = Math.max(-1, Math.min(1, sample));
       this.slice.setInt16(2 * this.filled++, level * 32767, true);
       if (this.filled < this.samples) continue;
-      this.hand(this.slice.buffer);
+      this.postSlice(this.slice.buffer);
       this.slice = new DataView(new ArrayBuffer(2 * this.samples));
       this.filled = 0;
     }
     return !this.ended;
   }
-  hand(buffer) {
+  postSlice(buffer) {
     this.port.postMessage(buffer, [buffer]);
   }
 });
 `;
 
-/** `processorUrl`: where `PCM_PROCESSOR` is served, if not from a blob. */
+/** `processorUrl`: the URL at which you serve `PCM_PROCESSOR`; without it, the client loads it from a blob. */
 export interface PcmOptions {
   sliceMs?: number;
   processorUrl?: string;
@@ -76,26 +76,26 @@ export class PcmSource {
     });
   }
 
-  /** Whether this browser has an AudioWorklet (pages over plain http, other than localhost, have none). */
+  /** Whether this page has an AudioWorklet; over plain HTTP only localhost has one. */
   static get supported(): boolean {
     return typeof AudioWorkletNode !== "undefined";
   }
 
   /**
-   * Makes a source of a stream's sound; `onSlice` is given each slice after `start`. Throws TalkupError
-   * `unsupported_format` where there is no sound, no AudioWorklet, or the processor may not be loaded.
+   * Creates a source from a stream's sound; after `start`, it calls `onSlice` with each slice. Throws TalkupError
+   * `unsupported_format` if there is no sound, no AudioWorklet, or the processor cannot be loaded.
    */
   static async open(
     stream: MediaStream,
     onSlice: (slice: ArrayBuffer) => void,
     options: PcmOptions = {},
   ): Promise<PcmSource> {
-    if (!PcmSource.supported) throw new TalkupError("unsupported_format", "this browser has no AudioWorklet here");
+    if (!PcmSource.supported) throw new TalkupError("unsupported_format", "this page has no AudioWorklet");
     const tracks = stream.getAudioTracks();
     if (tracks.length === 0) throw new TalkupError("unsupported_format", "the stream has no sound");
-    const [context, microphone] = listen(new MediaStream(tracks));
+    const [context, microphone] = openContext(new MediaStream(tracks));
     try {
-      await load(context, options.processorUrl);
+      await loadProcessor(context, options.processorUrl);
       return new PcmSource(context, microphone, onSlice, options.sliceMs ?? SLICE_MS);
     } catch {
       void context.close();
@@ -103,18 +103,18 @@ export class PcmSource {
     }
   }
 
-  /** For `stream_start`. */
+  /** The format for `stream_start`. */
   get format(): string {
     return `audio/pcm;rate=${this.#context.sampleRate};channels=1;encoding=s16le`;
   }
 
-  /** Resolves once sound is being taken. A context made without a click of the user's waits for one. */
+  /** Resolves once recording has begun. A context created without a user gesture waits for one. */
   async start(): Promise<void> {
     await this.#context.resume();
     this.#microphone.connect(this.#processor);
   }
 
-  /** Resolves once the last slice was handed over. */
+  /** Resolves once `onSlice` has received the last slice. */
   async stop(): Promise<void> {
     if (this.#context.state === "closed") return;
     this.#microphone.disconnect();
@@ -125,8 +125,8 @@ export class PcmSource {
   }
 }
 
-/** A context at the recogniser's rate, or at the microphone's own where the browser cannot join the two. */
-function listen(sound: MediaStream): [AudioContext, MediaStreamAudioSourceNode] {
+/** A context at the recogniser's rate, or at the microphone's own rate if the browser cannot resample. */
+function openContext(sound: MediaStream): [AudioContext, MediaStreamAudioSourceNode] {
   const wanted = new AudioContext({ sampleRate: RATE, latencyHint: "interactive" });
   try {
     return [wanted, wanted.createMediaStreamSource(sound)];
@@ -137,7 +137,7 @@ function listen(sound: MediaStream): [AudioContext, MediaStreamAudioSourceNode] 
   }
 }
 
-async function load(context: AudioContext, url?: string): Promise<void> {
+async function loadProcessor(context: AudioContext, url?: string): Promise<void> {
   if (url !== undefined) return context.audioWorklet.addModule(url);
   const blob = URL.createObjectURL(new Blob([PCM_PROCESSOR], { type: "text/javascript" }));
   try {

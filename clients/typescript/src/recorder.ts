@@ -1,4 +1,4 @@
-// The microphone (or any MediaStream with sound) as a series of container slices, in order, as they come.
+// Records a microphone, or any MediaStream with sound, in slices of a container format, delivered in order.
 
 import { TalkupError } from "./errors.js";
 
@@ -8,25 +8,25 @@ export interface RecorderOptions {
   sliceMs?: number;
 }
 
-/** `onSlice` is given each slice; MediaRecorder exists in browsers only. */
+/** Calls `onSlice` with each slice. Browsers only, since it uses MediaRecorder. */
 export class RecorderSource {
   readonly #recorder: MediaRecorder;
   readonly #sliceMs: number;
   #tail: Promise<void> = Promise.resolve();
 
-  /** Throws TalkupError `unsupported_format` where the browser records nothing that the gateway takes. */
+  /** Throws TalkupError `unsupported_format` if the browser records no format that the gateway accepts. */
   constructor(stream: MediaStream, onSlice: (slice: ArrayBuffer) => void, options: RecorderOptions = {}) {
     const mimeType = TYPES.find((type) => MediaRecorder.isTypeSupported(type));
-    if (!mimeType) throw new TalkupError("unsupported_format", "this browser records no audio that the gateway takes");
+    if (!mimeType) throw new TalkupError("unsupported_format", "this browser records no audio format that the gateway accepts");
     this.#sliceMs = options.sliceMs ?? 250;
     this.#recorder = new MediaRecorder(new MediaStream(stream.getAudioTracks()), { mimeType });
-    // Blobs are read one after the other: read at once, a later slice can overtake an earlier one.
+    // Read blobs one after the other: in parallel, a later slice could overtake an earlier one.
     this.#recorder.ondataavailable = ({ data }) => {
       this.#tail = this.#tail.then(async () => onSlice(await data.arrayBuffer()));
     };
   }
 
-  /** For `stream_start`. */
+  /** The format for `stream_start`. */
   get format(): string {
     return this.#recorder.mimeType;
   }
@@ -35,7 +35,7 @@ export class RecorderSource {
     this.#recorder.start(this.#sliceMs);
   }
 
-  /** Resolves once the last slice was handed over. */
+  /** Resolves once `onSlice` has received the last slice. */
   async stop(): Promise<void> {
     if (this.#recorder.state !== "inactive") {
       const stopped = new Promise((resolve) => this.#recorder.addEventListener("stop", resolve, { once: true }));

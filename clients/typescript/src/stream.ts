@@ -1,4 +1,4 @@
-// One media stream: chunks go out numbered and are kept until committed, captions and signals come back as events.
+// One media stream. It sends numbered chunks and keeps them until committed; captions and signals arrive as events.
 
 import { ChunkBuffer, type Chunk } from "./chunks.js";
 import { Emitter } from "./emitter.js";
@@ -16,7 +16,7 @@ import type {
   TranscriptData,
 } from "./messages.js";
 
-/** `keepBytes` bounds the memory for chunks that are not committed. `live`: what was missed is not sent again. */
+/** `keepBytes` bounds the memory for uncommitted chunks. A `live` stream never resends what the gateway missed. */
 export interface StreamOptions extends Omit<StreamStart, "type" | "timestamp" | "framing"> {
   keepBytes?: number;
   live?: boolean;
@@ -35,7 +35,7 @@ export interface StreamEvents {
 /** `handle` names the stream in binary frames. */
 export type Acceptance = Pick<StreamState, "next_sequence" | "stream_id"> & { handle?: number };
 
-/** The way to the socket. Both report whether there is one now. */
+/** Sends over the socket. Both methods return whether the client is connected. */
 export interface Link {
   sendText(message: object): boolean;
   sendBinary(frame: Uint8Array<ArrayBuffer>): boolean;
@@ -44,7 +44,7 @@ export interface Link {
 const KEEP_BYTES = 16 * 1024 * 1024;
 const HEADER_BYTES = 8;
 
-/** A binary frame: the eight bytes that name stream and number, then the payload. */
+/** A binary frame: eight bytes with the stream's handle and the sequence, then the payload. */
 export function taggedFrame(handle: number, sequence: number, payload: Uint8Array): Uint8Array<ArrayBuffer> {
   const frame = new Uint8Array(HEADER_BYTES + payload.length);
   const head = new DataView(frame.buffer);
@@ -64,7 +64,7 @@ function base64(bytes: Uint8Array): string {
 
 export class TalkupStream extends Emitter<StreamEvents> {
   readonly id: string;
-  /** Resolves once the gateway takes the stream; rejects with TalkupError. */
+  /** Resolves once the gateway accepts the stream; rejects with TalkupError. */
   readonly accepted: Promise<Acceptance>;
   /** Resolves with the totals after the last caption; rejects when the stream is lost. */
   readonly ended: Promise<StreamEndedData>;
@@ -95,24 +95,24 @@ export class TalkupStream extends Emitter<StreamEvents> {
     for (const promise of [this.accepted, this.ended]) promise.catch(() => undefined);
   }
 
-  /** The highest final segment that has come. */
+  /** The highest final segment that has arrived. */
   get lastSegmentId(): number {
     return this.#lastSegmentId;
   }
 
-  /** Bytes sent, or waiting to be, that the gateway might still need from here. */
+  /** Bytes, sent or waiting, that the gateway may still ask for. */
   get uncommittedBytes(): number {
     return this.#chunks.bytes;
   }
 
-  /** Whether nothing more comes of this stream. */
+  /** Whether the stream is over: no more events will arrive. */
   get over(): boolean {
     return this.#over;
   }
 
   /**
-   * Sends the next chunk; without a connection it waits in the buffer. `capturedAt`: when it was recorded, UNIX
-   * milliseconds. Throws TalkupError: `bad_state` after `end`, `buffer_full` when too much is uncommitted.
+   * Sends the next chunk; without a connection, the chunk waits in the buffer. `capturedAt` is the time of recording in
+   * UNIX milliseconds. Throws TalkupError `bad_state` after `end`, and `buffer_full` if too much is uncommitted.
    */
   send(payload: Uint8Array | ArrayBuffer, capturedAt?: number): void {
     if (this.#ending || this.#over) throw new TalkupError("bad_state", "the stream was ended");
@@ -125,7 +125,7 @@ export class TalkupStream extends Emitter<StreamEvents> {
     if (this.#live) this.#chunks.clear();
   }
 
-  /** Makes everything sent so far final text now; resolves once it is. Rejects when the stream is lost before. */
+  /** Resolves once everything sent so far is final text. Rejects when the stream is lost first. */
   flush(): Promise<void> {
     if (this.#ending || this.#over) return this.ended.then(() => undefined);
     const flush_id = this.#nextFlush++;
@@ -135,7 +135,7 @@ export class TalkupStream extends Emitter<StreamEvents> {
     return done;
   }
 
-  /** No more chunks; resolves with the totals once the last caption has come. */
+  /** Says that no more chunks will follow; resolves with the totals after the last caption. */
   end(): Promise<StreamEndedData> {
     if (!this.#ending && !this.#over) {
       this.#ending = true;
@@ -144,15 +144,15 @@ export class TalkupStream extends Emitter<StreamEvents> {
     return this.ended;
   }
 
-  // What the client tells the stream.
+  // The client calls the following methods.
 
-  /** Asks for the stream. */
+  /** Sends `stream_start`. */
   open(): void {
     const { keepBytes: _bytes, live: _live, ...start } = this.#options;
     this.#link.sendText({ ...start, type: "stream_start", stream_id: this.id, framing: "tagged" });
   }
 
-  /** A message about this stream. */
+  /** Handles a message about this stream. */
   receive(message: ServerMessage): void {
     switch (message.type) {
       case "acknowledge":
@@ -174,7 +174,7 @@ export class TalkupStream extends Emitter<StreamEvents> {
     }
   }
 
-  /** The session goes on over a new socket, where the gateway knows the stream like this, or not at all. */
+  /** Continues over a new socket; `state` is the stream's state at the gateway, undefined if it does not know it. */
   resumed(state: StreamState | undefined): void {
     if (this.#over) return;
     if (!state) return this.#handle === undefined ? this.open() : this.lost("the gateway no longer knows this stream");
@@ -182,10 +182,10 @@ export class TalkupStream extends Emitter<StreamEvents> {
     this.#accept(state);
     if (state.state !== "open") return;
     if (this.#live) this.#chunks.clear(state.next_sequence);
-    this.#goOn(state.next_sequence);
+    this.#resend(state.next_sequence);
   }
 
-  /** The session is gone. */
+  /** The session is lost. */
   lost(reason: string): void {
     if (this.#over) return;
     const error = new TalkupError("connection_lost", reason);
@@ -197,15 +197,15 @@ export class TalkupStream extends Emitter<StreamEvents> {
     if (data.handle !== undefined && this.#handle === undefined) {
       this.#handle = data.handle;
       this.#accept(data);
-      this.#goOn(data.next_sequence);
+      this.#resend(data.next_sequence);
     }
     this.#chunks.acknowledge(data.received, data.committed);
     if (data.flush_id !== undefined) this.#flushed(data.flush_id);
     this.emit("acknowledge", data);
   }
 
-  /** Says what the gateway has not been told, or has not answered. */
-  #goOn(nextSequence: number): void {
+  /** Resends what the gateway has not received or not answered. */
+  #resend(nextSequence: number): void {
     for (const chunk of this.#chunks.rewind(nextSequence)) this.#transmit(chunk);
     for (const flush_id of this.#flushes.keys()) this.#sendFlush(flush_id);
     if (this.#ending) this.#sendEnd();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 
 from bench.checks import Check, flattened, table, write
 from bench.corpus import OWN_CLIPS, SAMPLE_RATE, Clip, joined, load
-from bench.page.__main__ import Run, held
+from bench.page.__main__ import Run, summarize
 from bench.scoring import area_under_curve, matched, percentiles, total, word_errors
 from bench.stt.replay import Player
+from bench.vision import chain
 from workers.stt.decode_job import StreamOptions
 from workers.stt.hypothesis import Hypothesis
 from workers.stt.tuning import Tuning
@@ -94,6 +96,16 @@ def test_the_page_is_held_to_its_worst_times_and_to_offline() -> None:
         Run(clip, {**times, "firstInterim": 1300.0, "lastFinal": 2300.0}, "so it was said", 0.1),
         Run(clip, {**times, "firstInterim": 2400.0, "lastFinal": 3000.0}, "so it was", 0.2),
     ]
-    figures, kept = held(runs, ["so it was said"] * 2)
+    figures, kept = summarize(runs, ["so it was said"] * 2)
     assert figures["first_interim_ms"] == {"p50": 1550.0, "max": 2100.0}
     assert [(check.value, check.verdict) for check in kept] == [(2100, "FAIL"), (1700, "pass"), (12.5, "FAIL")]
+
+
+def test_the_child_of_the_vision_benchmark_knows_every_peer() -> None:
+    module = ast.parse(chain.CHILD.read_text(encoding="utf-8"))
+    [peers] = [
+        node.value
+        for node in module.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PEERS" and isinstance(node.value, ast.Dict)
+    ]
+    assert [ast.literal_eval(key) for key in peers.keys if key is not None] == list(chain.PEERS)

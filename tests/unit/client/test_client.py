@@ -339,7 +339,7 @@ async def test_nobody_listening_is_a_connection_error() -> None:
     [
         ("ws", "/other", "the path of a gateway's WebSocket is /ws"),
         ("ws", "", "the path of a gateway's WebSocket is /ws"),
-        ("wss", "/ws", "a port without TLS is reached by ws://"),
+        ("wss", "/ws", "if the port does not use TLS, use ws://"),
     ],
 )
 async def test_a_wrong_url_is_explained(scheme: str, path: str, hint: str) -> None:
@@ -355,7 +355,10 @@ async def test_what_is_no_gateway_is_explained() -> None:
         writer.close()
 
     http = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
-    for words, hint in ((b"\x15\x03\x03\x00\x02\x02\x32", "reached by wss://"), (http, "serves no WebSockets")):
+    for words, hint in (
+        (b"\x15\x03\x03\x00\x02\x02\x32", "if the port uses TLS, use wss://"),
+        (http, "serves no WebSockets"),
+    ):
         async with await asyncio.start_server(partial(say, words), "127.0.0.1", 0) as server:
             url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws"
             with pytest.raises(ConnectionLostError, match=hint):

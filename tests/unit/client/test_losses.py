@@ -25,7 +25,7 @@ def test_every_kind_of_loss_is_a_line() -> None:
         "2 chunks were lost on the way",
         "70 bytes of the recording are damaged: words or pictures may be missing there",
         "3 pictures were damaged",
-        "5 pictures were skipped: the worker had no time for them",
+        "5 pictures were skipped: the worker could not keep up",
     ]
     assert losses([Notice("s", "gap", "chunks 3 to 4 are missing")], None) == ["chunks 3 to 4 are missing"]
     assert losses([], ended(missing_chunks=0, dropped={"corrupt": 0})) == []

@@ -161,10 +161,10 @@ async def test_a_lost_session_ends_the_watching() -> None:
 
 def test_a_later_stream_is_told_beside_the_first() -> None:
     followed = Followed()
-    assert list(followed.take(transcript((False, [" a "])))) == [(1000, "a")]
-    assert list(followed.take(transcript((True, ["a", "b"]), (False, ["c"])))) == [(2000, "b"), (1000, "c")]
+    assert list(followed.new_finals(transcript((False, [" a "])))) == [(1000, "a")]
+    assert list(followed.new_finals(transcript((True, ["a", "b"]), (False, ["c"])))) == [(2000, "b"), (1000, "c")]
     assert not followed.ended
-    assert list(followed.take(transcript((True, ["a", "b"]), (True, ["c"])))) == []
+    assert list(followed.new_finals(transcript((True, ["a", "b"]), (True, ["c"])))) == []
     assert followed.ended
 
 
