@@ -1,8 +1,12 @@
-"""What a client hears over the socket about the format it declares, and what the worker gets to know of it."""
+"""What clients write in their own way: names of formats, Base64 in lines, JSON in binary frames."""
+
+import base64
+import json
+import zlib
 
 from talkup.v1 import media_pb2
 
-from tests.e2e.gateway_rig import KEY, eventually, rig
+from tests.e2e.gateway_rig import KEY, PCM, eventually, rig
 
 
 async def test_names_that_recorders_and_telephone_gateways_give_over_one_socket() -> None:
@@ -36,4 +40,33 @@ async def test_names_that_recorders_and_telephone_gateways_give_over_one_socket(
             192_000,
         )
         assert declared["av1"].container == media_pb2.CONTAINER_MP4
+        await client.socket.close()
+
+
+async def test_base64_in_lines_is_the_chunk_and_with_a_space_it_is_an_error() -> None:
+    async with rig() as at:
+        client = await at.connect(key=KEY)
+        await client.start()
+        media = bytes(range(256))
+        await client.send("stream_chunk", stream_id="abc", data=base64.encodebytes(media).decode())
+        assert await client.finals(1) == [f"w0:{zlib.crc32(media):08x}"]
+        spaced = base64.b64encode(media).decode().replace("+", " ")
+        await client.send("stream_chunk", stream_id="abc", data=spaced)
+        assert "space" in (await client.get("error", code="bad_payload"))["data"]["message"]
+        await client.socket.close()
+
+
+async def test_a_client_that_sends_json_as_binary_frames_comes_to_its_end() -> None:
+    async with rig() as at:
+        client = await at.connect()
+        messages = [
+            {"type": "auth", "token": KEY},
+            {"type": "stream_start", "stream_id": "abc", "format": PCM},
+            {"type": "stream_chunk", "stream_id": "abc", "data": "e30="},
+            {"type": "stream_end", "stream_id": "abc"},
+        ]
+        for message in messages:
+            await client.socket.send(json.dumps(message).encode())
+        ended = (await client.get("stream_ended"))["data"]
+        assert (ended["chunks"], ended["bytes"]) == (1, 2)
         await client.socket.close()
