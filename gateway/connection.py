@@ -15,13 +15,14 @@ import structlog
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from gateway.auth import Audience, AuthError, FailureLimiter, Principal
+from gateway.auth import Audience, AuthError, Principal
 from gateway.credentials import Credential
 from gateway.outbox import Closing, Outbox
 from gateway.protocol.actions import CloseSocket, ResumeSession, SendMessage
 from gateway.protocol.codec import utf8_bytes
 from gateway.protocol.errors import Code
 from gateway.protocol.replies import refusal
+from gateway.refusals import CredentialFailures
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import DirectoryFullError, SessionDirectory, SessionOverError
 from gateway.sessions.runner import SessionRunner
@@ -39,7 +40,11 @@ class Connection:
     """A socket from its handshake to its close; attached to one session at a time."""
 
     def __init__(
-        self, socket: ServerConnection, context: GatewayContext, directory: SessionDirectory, failures: FailureLimiter
+        self,
+        socket: ServerConnection,
+        context: GatewayContext,
+        directory: SessionDirectory,
+        failures: CredentialFailures,
     ) -> None:
         self.outbox = Outbox(context.config.outbox_messages, context.config.outbox_bytes, context.clock)
         self._socket = socket
@@ -160,8 +165,7 @@ class Connection:
         known.attach(self, request.last_segment_ids)
 
     def _count_auth_failure(self, door: str) -> None:
-        self._context.metrics.auth_failures.labels(door).inc()
-        self._failures.record_failure(remote_host(self._socket))
+        self._failures.record(door, remote_host(self._socket))
 
     def _refuse(self, code: Code, message: str) -> None:
         """Refuse a socket that belongs to no session."""

@@ -12,9 +12,10 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from gateway.auth import Audience, AuthError, FailureLimiter, Minted, Principal, bearer, new_session_id
+from gateway.auth import Audience, AuthError, Minted, Principal, bearer, new_session_id
 from gateway.long_poll import LongPolls, preferred_wait_s
 from gateway.metrics import CONTENT_TYPE
+from gateway.refusals import CredentialFailures
 from gateway.schemas import SCHEMA_NAMES, asyncapi, schema
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import SessionDirectory
@@ -56,6 +57,7 @@ class RefusalError(Exception):
     code: str
     message: str
     field: str | None = None
+    retry_after_s: int | None = None
 
 
 class Initialization(msgspec.Struct, kw_only=True):
@@ -74,7 +76,7 @@ class Api:
         self,
         context: GatewayContext,
         directory: SessionDirectory,
-        failures: FailureLimiter,
+        failures: CredentialFailures,
         *,
         ready: Callable[[], bool],
         ws_url: Callable[[str], str],
@@ -262,11 +264,11 @@ class Api:
         return session_id
 
     def _count_auth_failure(self, request: web.Request) -> None:
-        self._context.metrics.auth_failures.labels("http").inc()
         address = request.remote or "unknown"
-        if not self._failures.allowed(address):
-            raise RefusalError(429, "rate_limited", "too many invalid credentials")
-        self._failures.record_failure(address)
+        retry_after_s = self._failures.retry_after_s(address)
+        self._failures.record("http", address)
+        if retry_after_s is not None:
+            raise RefusalError(429, "rate_limited", "too many invalid credentials", retry_after_s=retry_after_s)
 
 
 def _unknown_session() -> RefusalError:
@@ -294,4 +296,6 @@ def _refused(refusal: RefusalError) -> web.Response:
     response = _json(body, status=refusal.status)
     if refusal.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
+    if refusal.retry_after_s is not None:
+        response.headers["Retry-After"] = str(refusal.retry_after_s)
     return response

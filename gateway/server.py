@@ -19,7 +19,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.typing import Origin, Subprotocol
 
-from gateway.auth import Authenticator, AuthError, FailureLimiter
+from gateway.auth import Authenticator, AuthError
 from gateway.config import GatewayConfig
 from gateway.connection import Connection, remote_host
 from gateway.credentials import SUBPROTOCOL, Credential, of_handshake
@@ -27,6 +27,7 @@ from gateway.http import Api
 from gateway.metrics import Metrics
 from gateway.protocol.errors import CloseCode
 from gateway.protocol.limits import Limits
+from gateway.refusals import CredentialFailures
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import SessionDirectory
 from gateway.sessions.retention import RetentionSweeper
@@ -45,15 +46,14 @@ _READ_AHEAD: Final = (16, 4)
 # Connections that the kernel holds until they are accepted; the smaller of this and net.core.somaxconn applies. With
 # asyncio's 100, a third of a thousand clients that reconnect together is dropped and retries after 1, 3 and 7 seconds.
 _BACKLOG: Final = 4096
-_FAILURE_BURST: Final = 20
-_FAILURE_REFILL_S: Final = 3.0
-_FAILURE_ADDRESSES: Final = 10_000
 _CERTIFICATE_CHECK_S: Final = 10.0
 # Messages up to this multiple of the limit are read and refused with an error; larger ones only close the socket.
 _REFUSED_MESSAGES: Final = 2
 # What remains of the ten seconds of a shutdown after the streams' share.
 _CLOSE_SOCKETS_S: Final = 1.5
 _UPSTREAM_GRACE_S: Final = 0.2
+# What a client is asked to wait for while the gateway restarts.
+_RESTART_S: Final = 5
 
 
 def upstream_config(config: GatewayConfig) -> UpstreamConfig:
@@ -106,7 +106,7 @@ class Gateway:
         metrics = Metrics()
         self._upstream = Upstream(upstream_config(config), metrics=metrics)
         self._store = store
-        self._failures = FailureLimiter(_FAILURE_BURST, _FAILURE_REFILL_S, _FAILURE_ADDRESSES, time.monotonic)
+        self._failures = CredentialFailures(metrics, time.monotonic)
         self._context = GatewayContext(
             config=config,
             limits=protocol_limits(config),
@@ -202,19 +202,24 @@ class Gateway:
         if urlsplit(request.path).path != WS_PATH:
             return _plain(HTTPStatus.NOT_FOUND, "WebSockets are served at /ws")
         if self._directory.draining:
-            return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is restarting")
-        if not self._failures.allowed(remote_host(socket)) and not self._has_valid_credential(request):
-            return _plain(HTTPStatus.TOO_MANY_REQUESTS, "too many invalid credentials")
+            return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is restarting", _RESTART_S)
+        # A credential that comes as a message is heard in any case: `max_unauthenticated` bounds who waits for it.
+        retry_after_s = self._failures.retry_after_s(remote_host(socket))
+        if retry_after_s is not None and self._has_invalid_credential(request):
+            self._failures.record("handshake", remote_host(socket))
+            return _plain(HTTPStatus.TOO_MANY_REQUESTS, "too many invalid credentials", retry_after_s)
         return None
 
-    def _has_valid_credential(self, request: Request) -> bool:
-        """Whether a handshake carries a valid credential, so that others' failures behind its proxy do not count."""
+    def _has_invalid_credential(self, request: Request) -> bool:
+        """Whether a handshake carries a credential that is not valid."""
         credential = _credential(request)
+        if credential.text is None:
+            return False
         try:
             self._context.authenticator.check(credential.text, keys_allowed=credential.may_be_key)
         except AuthError:
-            return False
-        return True
+            return True
+        return False
 
     async def _serve_socket(self, socket: ServerConnection) -> None:
         assert socket.request is not None
@@ -261,13 +266,13 @@ def _choose_subprotocol(_socket: ServerConnection, offered: Sequence[Subprotocol
     return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None
 
 
-def _plain(status: HTTPStatus, text: str) -> Response:
+def _plain(status: HTTPStatus, text: str, retry_after_s: int | None = None) -> Response:
     body = f"{text}\n".encode()
     headers = Headers(
         {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(body)), "Connection": "close"}
     )
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = "5"
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(retry_after_s)
     return Response(status, status.phrase, headers, body)
 
 

@@ -77,11 +77,42 @@ async def test_many_wrong_credentials_get_no_further_hearing_but_right_ones_do()
         for _ in range(40):
             status, _, _ = await at.request("GET", "/v1/sessions/x/transcript", credential="wrong")
         assert status == 429
-        with pytest.raises(InvalidStatus, match="429"):
+        with pytest.raises(InvalidStatus, match="429") as caught:
             await at.connect(key="wrong")
+        assert 1 <= int(caught.value.response.headers["Retry-After"]) <= 3
         client = await at.connect(key=KEY)
         await client.get("session")
         await client.socket.close()
+
+
+async def test_wrong_credentials_of_one_client_keep_no_other_of_its_address_away(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As behind a proxy: one guesses, the others connect, resume and ask over HTTP with good credentials."""
+    async with rig() as at:
+        lost = await at.connect(key=KEY)
+        session = (await lost.get("session"))["data"]
+        for _ in range(25):
+            status, _, headers = await at.request("POST", "/v1/sessions", credential="a wrong key")
+        assert status == 429
+        assert 1 <= int(headers["Retry-After"]) <= 3
+        lost.socket.transport.abort()
+        back = await at.connect()
+        await back.send("session_resume", session_id=session["session_id"], token=session["resume_token"], streams={})
+        assert (await back.get("session"))["data"]["resumed"] is True
+        fresh = await at.connect()
+        await fresh.send("auth", token=KEY)
+        await fresh.get("session")
+        assert (await at.mint())["token"]
+        guess = await at.connect()
+        await guess.send("auth", token="a wrong key")
+        assert await guess.closed() == 4401
+        for client in (back, fresh):
+            await client.socket.close()
+    lines = [line for line in capsys.readouterr().out.splitlines() if "too many invalid credentials" in line]
+    assert len(lines) == 1
+    assert "127.0.0.1" in lines[0]
+    assert "a wrong key" not in lines[0]
 
 
 @pytest.mark.parametrize("leaves", [True, False], ids=["leaves", "times out"])
@@ -97,7 +128,7 @@ async def test_sockets_that_show_no_credential_count_as_failures(leaves: bool) -
                 assert await client.closed() == 4401
         await at.until_metric('gateway_auth_failures_total{door="absent"} 20.0')
         with pytest.raises(InvalidStatus, match="429"):
-            await at.connect()
+            await at.connect(key="wrong")
         await at.until_metric("gateway_sessions 1.0")
         again = await at.connect(key=KEY)
         await again.get("session")
