@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from settings.command_line import load as load_settings
 from settings.declaration import Setting, Settings
 from settings.kinds import LogLevel
-from settings.network import MAX_PORT, is_loopback
+from settings.network import MAX_PORT, browser_origin, is_loopback
 
 STORE_SCHEMES = ("memory", "sqlite", "redis", "rediss")
 
@@ -43,7 +43,10 @@ class GatewayConfig(Settings):
         str, Setting("WebSocket URL that clients connect to, e.g. wss://host/ws (empty: from the request)")
     ] = ""
     allowed_origins: Annotated[
-        tuple[str, ...], Setting("browser origins that may connect, comma-separated (empty: any)")
+        tuple[str, ...],
+        Setting(
+            "origins of pages that may connect from browsers, such as https://app.example, comma-separated (empty: any)"
+        ),
     ] = ()
     api_keys: Annotated[tuple[str, ...], Setting("API keys of internal callers, comma-separated")] = field(
         default=(), repr=False
@@ -108,6 +111,7 @@ class GatewayConfig(Settings):
         _check_tls(self)
         _check_exposure(self)
         _check_store(self)
+        _check_origins(self)
         if self.store.startswith("redis") and self.api_keys and not self.token_secret:
             raise self.invalid("token_secret", "must be set to the same value on all gateways that share a redis store")
         if not self.ws_enabled and self.tls_cert is None:
@@ -148,6 +152,14 @@ def _check_exposure(config: GatewayConfig) -> None:
             raise config.invalid("api_keys", f"must be set unless {name} is a loopback address")
         if plaintext and not config.allow_plaintext:
             raise config.invalid(name, "plaintext beyond loopback needs --allow-plaintext")
+
+
+def _check_origins(config: GatewayConfig) -> None:
+    for origin in config.allowed_origins:
+        try:
+            browser_origin(origin)
+        except ValueError as error:
+            raise config.invalid("allowed_origins", str(error)) from None
 
 
 def _check_store(config: GatewayConfig) -> None:

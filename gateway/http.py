@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from aiohttp import web
 from gateway.auth import Audience, AuthError, Minted, Principal, bearer, new_session_id
 from gateway.long_poll import LongPolls, preferred_wait_s
 from gateway.metrics import CONTENT_TYPE
+from gateway.origins import Origins, preflight_headers
 from gateway.refusals import CredentialFailures
 from gateway.schemas import SCHEMA_NAMES, asyncapi, schema
 from gateway.sessions.context import GatewayContext
@@ -31,6 +32,10 @@ _ASSETS: Final[Mapping[str, str]] = {
     ".css": "text/css",
     ".svg": "image/svg+xml",
 }
+_TRANSCRIPT: Final = "/v1/sessions/{session_id}/transcript"
+_SESSION: Final = "/v1/sessions/{session_id}"
+# What pages of other origins may call, and how.
+_FOR_PAGES: Final[Mapping[str, Sequence[str]]] = {_TRANSCRIPT: ("GET", "HEAD"), _SESSION: ("DELETE",)}
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -77,6 +82,7 @@ class Api:
         context: GatewayContext,
         directory: SessionDirectory,
         failures: CredentialFailures,
+        origins: Origins,
         *,
         ready: Callable[[], bool],
         ws_url: Callable[[str], str],
@@ -84,6 +90,7 @@ class Api:
         self._context = context
         self._directory = directory
         self._failures = failures
+        self._origins = origins
         self._long_polls = LongPolls(directory)
         self._ready = ready
         self._ws_url = ws_url
@@ -98,8 +105,10 @@ class Api:
         app.router.add_get("/metrics", self.metrics)
         app.router.add_post("/v1/sessions", self.create_session)
         app.router.add_post("/process/initialization", self.initialize)
-        app.router.add_get("/v1/sessions/{session_id}/transcript", self.transcript)
-        app.router.add_delete("/v1/sessions/{session_id}", self.delete_session)
+        app.router.add_get(_TRANSCRIPT, self.transcript)
+        app.router.add_delete(_SESSION, self.delete_session)
+        app.router.add_options(_TRANSCRIPT, self.preflight)
+        app.router.add_options(_SESSION, self.preflight)
         app.router.add_get("/asyncapi.json", self.asyncapi)
         app.router.add_get("/schema/{name}", self.schema)
         app.router.add_get("/", self.asset)
@@ -124,6 +133,8 @@ class Api:
             log.exception("request failed")
             response = _refused(RefusalError(500, "internal", "internal error"))
         response.headers.update(_HEADERS)
+        if _path_of(request) in _FOR_PAGES:
+            response.headers.update(self._origins.response_headers(request.headers.get("Origin"), request.host))
         return response
 
     # --- health
@@ -239,6 +250,10 @@ class Api:
             raise RefusalError(404, "bad_message", "no such page")
         return web.Response(body=path.read_bytes(), content_type=_ASSETS[path.suffix], charset="utf-8")
 
+    async def preflight(self, request: web.Request) -> web.Response:
+        """A browser asks whether a page of another origin may send a request."""
+        return web.Response(status=204, headers=preflight_headers(_FOR_PAGES[_path_of(request)]))
+
     # --- credentials
 
     def _new_session(self) -> tuple[str, Minted]:
@@ -273,6 +288,12 @@ class Api:
 
 def _unknown_session() -> RefusalError:
     return RefusalError(404, "session_expired", "unknown or expired session")
+
+
+def _path_of(request: web.Request) -> str:
+    """The route of a request as it is declared; empty for one that does not exist."""
+    resource = request.match_info.route.resource
+    return "" if resource is None else resource.canonical
 
 
 def _host(request: web.Request) -> str:

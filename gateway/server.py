@@ -17,7 +17,7 @@ from talkup.v1 import task_pb2
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
-from websockets.typing import Origin, Subprotocol
+from websockets.typing import Subprotocol
 
 from gateway.auth import Authenticator, AuthError
 from gateway.config import GatewayConfig
@@ -25,6 +25,7 @@ from gateway.connection import Connection, remote_host
 from gateway.credentials import SUBPROTOCOL, Credential, of_handshake
 from gateway.http import Api
 from gateway.metrics import Metrics
+from gateway.origins import Origins
 from gateway.protocol.errors import CloseCode
 from gateway.protocol.limits import Limits
 from gateway.refusals import CredentialFailures
@@ -107,6 +108,7 @@ class Gateway:
         self._upstream = Upstream(upstream_config(config), metrics=metrics)
         self._store = store
         self._failures = CredentialFailures(metrics, time.monotonic)
+        self._origins = Origins(config.allowed_origins, time.monotonic)
         self._context = GatewayContext(
             config=config,
             limits=protocol_limits(config),
@@ -162,7 +164,14 @@ class Gateway:
         return f"{scheme}://{name}:{port}{WS_PATH}"
 
     async def _start_http(self, stack: AsyncExitStack) -> int:
-        api = Api(self._context, self._directory, self._failures, ready=self._upstream.ready, ws_url=self.ws_url)
+        api = Api(
+            self._context,
+            self._directory,
+            self._failures,
+            self._origins,
+            ready=self._upstream.ready,
+            ws_url=self.ws_url,
+        )
         runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=0.5, handle_signals=False)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -173,15 +182,11 @@ class Gateway:
 
     async def _start_ws(self, stack: AsyncExitStack, host: str, port: int, tls: ssl.SSLContext | None) -> int:
         config = self._config
-        origins: Sequence[Origin | None] | None = None
-        if config.allowed_origins:
-            origins = [None, *(Origin(origin) for origin in config.allowed_origins)]
         server = await serve(
             self._serve_socket,
             host,
             port,
             ssl=tls,
-            origins=origins,
             process_request=self._admit,
             select_subprotocol=_choose_subprotocol,
             # Encoded audio does not compress further; a compression context per connection would cost memory.
@@ -201,6 +206,8 @@ class Gateway:
         """Refuse requests that cannot become connections; credentials are checked later (see gateway.connection)."""
         if urlsplit(request.path).path != WS_PATH:
             return _plain(HTTPStatus.NOT_FOUND, "WebSockets are served at /ws")
+        if not all(self._origins.allows(origin) for origin in request.headers.get_all("Origin")):
+            return _plain(HTTPStatus.FORBIDDEN, "pages of this origin may not connect; see allowed_origins")
         if self._directory.draining:
             return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is restarting", _RESTART_S)
         # A credential that comes as a message is heard in any case: `max_unauthenticated` bounds who waits for it.

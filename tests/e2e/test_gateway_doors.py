@@ -327,3 +327,35 @@ async def test_the_specification_is_served() -> None:
             assert status == 200
             assert schema["$defs"]
         assert (await found.request("GET", "/schema/other.json", credential=None))[0] == 404
+
+
+async def test_a_page_of_an_allowed_origin_reads_its_transcript_and_no_other_does() -> None:
+    async with rig(allowed_origins="HTTPS://App.Example:443/") as at:
+        minted = await at.mint()
+        client = await at.connect(key=minted["token"], origin="https://app.example")
+        await client.start()
+        await client.socket.send(b"one1")
+        await client.finals(1)
+        path = f"/v1/sessions/{minted['session_id']}/transcript"
+        asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "GET"}
+        async with at.http.options(at.url(path), headers=asked) as answer:
+            assert answer.status == 204
+            assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example"
+            assert "Authorization" in answer.headers["Access-Control-Allow-Headers"]
+            assert "GET" in answer.headers["Access-Control-Allow-Methods"]
+        for token, status in ((minted["token"], 200), ("wrong", 401)):
+            headers = {"Origin": "https://app.example", "Authorization": f"Bearer {token}"}
+            async with at.http.get(at.url(path), headers=headers) as answer:
+                assert answer.status == status
+                assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example"
+                assert answer.headers["Vary"] == "Origin"
+        for origin in ("https://evil.example", "null"):
+            headers = {"Origin": origin, "Authorization": f"Bearer {minted['token']}"}
+            async with at.http.get(at.url(path), headers=headers) as answer:
+                assert "Access-Control-Allow-Origin" not in answer.headers
+            with pytest.raises(InvalidStatus, match="403"):
+                await at.connect(key=minted["token"], origin=origin)
+        own = {"Origin": "https://app.example", "Authorization": f"Bearer {KEY}"}
+        async with at.http.post(at.url("/v1/sessions"), headers=own) as answer:
+            assert "Access-Control-Allow-Origin" not in answer.headers
+        await client.socket.close()
