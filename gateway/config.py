@@ -62,6 +62,9 @@ class GatewayConfig(Settings):
     worker_key: Annotated[Path | None, Setting("PEM private key of worker_cert")] = None
     worker_token: Annotated[str, Setting("bearer token sent to workers")] = field(default="", repr=False)
     worker_plaintext: Annotated[bool, Setting("allow plaintext gRPC to workers beyond loopback")] = False
+    worker_proxy: Annotated[
+        bool, Setting("reach workers beyond loopback through the proxy that https_proxy or http_proxy names")
+    ] = False
     worker_connect_s: Annotated[float, Setting("time for one worker's first response", 0.1, 600)] = 3.0
     worker_admit_s: Annotated[float, Setting("time to find a worker for a new stream", 0.1, 600)] = 8.0
     worker_recover_s: Annotated[float, Setting("time to find another worker for a running stream", 0.1, 3600)] = 60.0

@@ -66,6 +66,7 @@ def upstream_config(config: GatewayConfig) -> UpstreamConfig:
         },
         tls=TlsSettings(config.worker_ca, config.worker_cert, config.worker_key, config.worker_plaintext),
         worker_token=config.worker_token or None,
+        use_proxy=config.worker_proxy,
         deadlines=Deadlines(
             connect=config.worker_connect_s,
             admit=config.worker_admit_s,
