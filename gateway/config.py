@@ -13,6 +13,7 @@ from settings.declaration import Setting, Settings
 from settings.kinds import LogLevel
 from settings.network import MAX_PORT, browser_origin, is_loopback
 
+MIN_SECRET_BYTES = 32  # RFC 7518 3.2: HS256 keys
 STORE_SCHEMES = ("memory", "sqlite", "redis", "rediss")
 
 
@@ -51,9 +52,9 @@ class GatewayConfig(Settings):
     api_keys: Annotated[tuple[str, ...], Setting("API keys of internal callers, comma-separated")] = field(
         default=(), repr=False
     )
-    token_secret: Annotated[str, Setting("secret that signs session tokens (empty: random at each start)")] = field(
-        default="", repr=False
-    )
+    token_secret: Annotated[
+        str, Setting("secret that signs session tokens (empty: made once and kept beside a sqlite store)")
+    ] = field(default="", repr=False)
     token_ttl_s: Annotated[float, Setting("lifetime of a session token", 1, 31536000)] = 43200.0
     stt_workers: Annotated[tuple[str, ...], Setting("speech workers: host:port,... or dns:///name:port")] = ()
     vision_workers: Annotated[tuple[str, ...], Setting("vision workers: host:port,... or dns:///name:port")] = ()
@@ -119,8 +120,8 @@ class GatewayConfig(Settings):
             raise self.invalid("token_secret", "must be set to the same value on all gateways that share a redis store")
         if not self.ws_enabled and self.tls_cert is None:
             raise self.invalid("ws_enabled", "false leaves no WebSocket port: set tls_cert as well")
-        if self.token_secret and len(self.token_secret.encode()) < 32:
-            raise self.invalid("token_secret", "must be at least 32 bytes long")  # RFC 7518 3.2: HS256 keys
+        if self.token_secret and len(self.token_secret.encode()) < MIN_SECRET_BYTES:
+            raise self.invalid("token_secret", f"must be at least {MIN_SECRET_BYTES} bytes long")
         if self.public_url and urlsplit(self.public_url).scheme not in {"ws", "wss"}:
             raise self.invalid("public_url", "must begin with ws:// or wss://")
 

@@ -15,7 +15,7 @@ import structlog
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from gateway.auth import Audience, AuthError, Principal
+from gateway.auth import AuthError, Principal
 from gateway.credentials import Credential
 from gateway.outbox import Closing, Outbox
 from gateway.protocol.actions import CloseSocket, ResumeSession, SendMessage
@@ -139,7 +139,7 @@ class Connection:
         runner = self._runner
         assert runner is not None
         try:
-            principal = self._context.authenticator.check_token(request.token, Audience.RESUME, Audience.SESSION)
+            principal = self._context.authenticator.check(request.token)
             if not principal.may_use(request.session_id):
                 self._count_auth_failure("resume")
                 runner.refuse(Code.PERMISSION_DENIED, "the token belongs to another session")

@@ -36,6 +36,7 @@ from gateway.status import StatusSource
 from gateway.store.base import Store
 from gateway.store.factory import open_store
 from gateway.tls import ServerTls
+from gateway.token_secret import TokenSecret, token_secret
 from gateway.upstream.config import BufferBounds, Deadlines, Probing, RetryPolicy, TlsSettings, UpstreamConfig
 from gateway.upstream.pool import Upstream
 
@@ -103,8 +104,11 @@ def protocol_limits(config: GatewayConfig) -> Limits:
 class Gateway:
     """A running gateway, created by `running`. Its ports are the bound ones, even if the settings are 0."""
 
-    def __init__(self, config: GatewayConfig, store: Store, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, config: GatewayConfig, store: Store, secret: TokenSecret, clock: Callable[[], float] = time.time
+    ) -> None:
         self._config = config
+        self._secret_origin = secret.origin
         metrics = Metrics()
         self._upstream = Upstream(upstream_config(config), metrics=metrics)
         self._store = store
@@ -116,7 +120,7 @@ class Gateway:
             upstream=self._upstream,
             store=store,
             metrics=metrics,
-            authenticator=Authenticator(config.api_keys, config.token_secret, config.token_ttl_s, clock),
+            authenticator=Authenticator(config.api_keys, secret.value, config.token_ttl_s, clock),
             status=StatusSource(self._upstream, clock()),
             clock=clock,
         )
@@ -145,7 +149,13 @@ class Gateway:
             stack.push_async_callback(_cancel, asyncio.create_task(_renew_certificate(tls)))
         sweeper = asyncio.create_task(RetentionSweeper(self._context, self._directory).run())
         stack.push_async_callback(_cancel, sweeper)
-        log.info("gateway listening", http_port=self.http_port, ws_port=self.ws_port, wss_port=self.wss_port)
+        log.info(
+            "gateway listening",
+            http_port=self.http_port,
+            ws_port=self.ws_port,
+            wss_port=self.wss_port,
+            tokens_signed_by=self._secret_origin,
+        )
 
     async def drain(self) -> None:
         """Refuse new work, let streams finish within the drain time, then close every socket with 1012."""
@@ -250,9 +260,10 @@ class Gateway:
 async def running(config: GatewayConfig) -> AsyncIterator[Gateway]:
     """Run a gateway inside the block; it is drained and closed at the end.
 
-    Raises OSError if a port cannot be opened, StoreError if the store cannot, ssl.SSLError for a bad certificate.
+    Raises OSError if a port or the secret cannot be opened, StoreError if the store cannot, ssl.SSLError for a bad
+    certificate.
     """
-    gateway = Gateway(config, open_store(config))
+    gateway = Gateway(config, open_store(config), token_secret(config))
     async with AsyncExitStack() as stack:
         await gateway.start(stack)
         try:

@@ -187,6 +187,25 @@ async def test_a_resume_with_a_wrong_token_leaves_the_session_as_it_is() -> None
         await other.socket.close()
 
 
+async def test_a_key_resumes_any_session_where_the_resume_token_is_no_longer_valid() -> None:
+    async with rig() as at:
+        client = await at.connect(key=KEY)
+        opened = (await client.get("session"))["data"]
+        await client.start()
+        await client.socket.send(b"one1")
+        (text,) = await client.finals(1)
+        client.socket.transport.abort()
+        back = await at.connect()
+        resume = {"session_id": opened["session_id"], "streams": {"abc": 0}}
+        await back.send("session_resume", token="a.b.c", **resume)
+        assert await back.closed() == 4401
+        again = await at.connect()
+        await again.send("session_resume", token=KEY, **resume)
+        assert (await again.get("session"))["data"]["resumed"] is True
+        assert await again.finals(1) == [text]
+        await again.socket.close()
+
+
 async def test_after_the_grace_time_streams_end_and_stay_readable() -> None:
     async with rig(Script(commit_every=100), session_grace_s="0.05") as at:
         minted = await at.mint()
