@@ -32,6 +32,8 @@ _ASSETS: Final[Mapping[str, str]] = {
     ".css": "text/css",
     ".svg": "image/svg+xml",
 }
+HEALTHZ: Final = "/healthz"
+READYZ: Final = "/readyz"
 _TRANSCRIPT: Final = "/v1/sessions/{session_id}/transcript"
 _SESSION: Final = "/v1/sessions/{session_id}"
 # What pages of other origins may call, and how.
@@ -100,8 +102,8 @@ class Api:
         app = web.Application(
             client_max_size=self._context.config.max_http_body_bytes, middlewares=[self._finish_response]
         )
-        app.router.add_get("/healthz", self.healthz)
-        app.router.add_get("/readyz", self.readyz)
+        app.router.add_get(HEALTHZ, self.healthz)
+        app.router.add_get(READYZ, self.readyz)
         app.router.add_get("/metrics", self.metrics)
         app.router.add_post("/v1/sessions", self.create_session)
         app.router.add_post("/process/initialization", self.initialize)

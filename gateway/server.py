@@ -23,7 +23,8 @@ from gateway.auth import Authenticator, AuthError
 from gateway.config import GatewayConfig
 from gateway.connection import Connection, remote_host
 from gateway.credentials import SUBPROTOCOL, Credential, of_handshake
-from gateway.http import Api
+from gateway.http import HEALTHZ, READYZ, Api
+from gateway.listening import BACKLOG, listening
 from gateway.metrics import Metrics
 from gateway.origins import Origins
 from gateway.protocol.errors import CloseCode
@@ -43,11 +44,9 @@ from gateway.upstream.pool import Upstream
 log = structlog.get_logger()
 
 WS_PATH: Final = "/ws"
+_HEALTH_PATHS: Final = frozenset({HEALTHZ, READYZ})
 # Frames read ahead of the protocol core, per socket: with more than the first number the socket is not read.
 _READ_AHEAD: Final = (16, 4)
-# Connections that the kernel holds until they are accepted; the smaller of this and net.core.somaxconn applies. With
-# asyncio's 100, a third of a thousand clients that reconnect together is dropped and retries after 1, 3 and 7 seconds.
-_BACKLOG: Final = 4096
 _CERTIFICATE_CHECK_S: Final = 10.0
 # Messages up to this multiple of the limit are read and refused with an error; larger ones only close the socket.
 _REFUSED_MESSAGES: Final = 2
@@ -186,7 +185,12 @@ class Gateway:
         runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=0.5, handle_signals=False)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, self._config.http_host, self._config.http_port, backlog=_BACKLOG)
+        where = listening(self._config.http_host, self._config.http_port)
+        site = (
+            web.SockSite(runner, where["sock"], backlog=BACKLOG)
+            if "sock" in where
+            else web.TCPSite(runner, where["host"], where["port"], backlog=BACKLOG)
+        )
         await site.start()
         port: int = runner.addresses[0][1]
         return port
@@ -195,8 +199,7 @@ class Gateway:
         config = self._config
         server = await serve(
             self._serve_socket,
-            host,
-            port,
+            **listening(host, port),
             ssl=tls,
             process_request=self._admit,
             select_subprotocol=_choose_subprotocol,
@@ -207,7 +210,7 @@ class Gateway:
             ping_interval=None,
             close_timeout=config.close_timeout_s,
             server_header=None,
-            backlog=_BACKLOG,
+            backlog=BACKLOG,
         )
         stack.push_async_callback(_close_server, server)
         bound: int = server.sockets[0].getsockname()[1]
@@ -215,7 +218,10 @@ class Gateway:
 
     def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
         """Refuse requests that cannot become connections; credentials are checked later (see gateway.connection)."""
-        if urlsplit(request.path).path != WS_PATH:
+        path = urlsplit(request.path).path
+        if path in _HEALTH_PATHS:
+            return self._health(path, request.method)
+        if path != WS_PATH:
             return _plain(HTTPStatus.NOT_FOUND, "WebSockets are served at /ws")
         if not all(self._origins.allows(origin) for origin in request.headers.get_all("Origin")):
             return _plain(HTTPStatus.FORBIDDEN, "pages of this origin may not connect; see allowed_origins")
@@ -227,6 +233,15 @@ class Gateway:
             self._failures.record("handshake", remote_host(socket))
             return _plain(HTTPStatus.TOO_MANY_REQUESTS, "too many invalid credentials", retry_after_s)
         return None
+
+    def _health(self, path: str, method: str) -> Response:
+        """Health, for load balancers that probe the port which they send connections to."""
+        serving = path == HEALTHZ or (self._upstream.ready() and not self._directory.draining)
+        status = HTTPStatus.OK if serving else HTTPStatus.SERVICE_UNAVAILABLE
+        response = _plain(status, "ok" if serving else "not ready")
+        if method == "HEAD":
+            response.body = b""
+        return response
 
     def _has_invalid_credential(self, request: Request) -> bool:
         """Whether a handshake carries a credential that is not valid."""
