@@ -59,6 +59,27 @@ async def test_talkup_packets_end_with_close_1000_and_lose_nothing() -> None:
         assert kept["text"].split() == said(*(b"%d!" % number for number in range(5)))
 
 
+@pytest.mark.parametrize(
+    ("code", "is_the_end"), [(1000, True), (1001, True), (4000, True), (1011, False), (1002, False)]
+)
+async def test_a_close_by_the_client_ends_its_streams_unless_it_says_that_something_failed(
+    code: int, is_the_end: bool
+) -> None:
+    """1001 is what a browser sends whose tab closes or goes to another page."""
+    async with rig() as at:
+        client = await at.connect(key=KEY)
+        opened = (await client.get("session"))["data"]
+        await client.start()
+        await client.socket.send(b"one1")
+        await client.finals(1)
+        await client.socket.close(code)
+        back = await at.connect()
+        await back.send("session_resume", session_id=opened["session_id"], token=opened["resume_token"], streams=[])
+        (stream,) = (await back.get("session"))["data"]["streams"]
+        assert (stream["state"] == "open") is not is_the_end
+        await back.socket.close()
+
+
 async def test_bad_input_does_not_disturb_a_stream() -> None:
     async with rig() as at:
         client = await at.connect(key=KEY)
