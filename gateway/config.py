@@ -107,9 +107,11 @@ class GatewayConfig(Settings):
     outbox_messages: Annotated[int, Setting("messages waiting for a client that does not read", 8, 1000000)] = 1024
     outbox_bytes: Annotated[int, Setting("bytes waiting for a client that does not read", 4096, 1073741824)] = 8388608
     close_timeout_s: Annotated[float, Setting("time for a client to answer a close frame", 0.05, 60)] = 1.0
-    drain_s: Annotated[float, Setting("time for streams to finish after SIGTERM", 0, 3600)] = 7.0
+    drain_s: Annotated[
+        float, Setting("time for streams to finish after SIGTERM", 0, 3600, aliases=("drain_seconds",))
+    ] = 7.0
     log_level: Annotated[LogLevel, Setting("least severe level that is logged")] = "info"
-    log_format: Annotated[Literal["json", "console"], Setting("format of log lines")] = "json"
+    log_format: Annotated[Literal["json", "text", "console"], Setting("format of log lines (console: text)")] = "json"
 
     def check(self) -> None:
         _check_tls(self)

@@ -267,7 +267,9 @@ class Api:
         if authenticator.open_access or (credential and authenticator.check_key(credential)):
             return
         self._count_auth_failure(request)
-        raise RefusalError(401, "unauthenticated", "an API key is needed, as Authorization: Bearer")
+        if not credential:
+            raise RefusalError(401, "unauthenticated", "an API key is needed, as Authorization: Bearer")
+        raise RefusalError(401, "unauthenticated", "the API key is not valid; a token cannot do this")
 
     def _authorized_session(self, request: web.Request) -> str:
         session_id = request.match_info["session_id"]
