@@ -83,8 +83,7 @@ class Connection:
                 return
             await self._join(self._context.authenticator.check(credential.text, keys_allowed=credential.may_be_key))
         except AuthError as error:
-            self._count_auth_failure("handshake")
-            self._refuse(Code.UNAUTHENTICATED, str(error))
+            self._refuse(Code.UNAUTHENTICATED, str(error), self._count_auth_failure("handshake"))
         except DirectoryFullError:
             self._refuse(*_FULL)
         except SessionOverError:
@@ -121,8 +120,7 @@ class Connection:
         try:
             await self._join(self._context.authenticator.check(token))
         except AuthError as error:
-            self._count_auth_failure("message")
-            runner.refuse(Code.UNAUTHENTICATED, str(error))
+            runner.refuse(Code.UNAUTHENTICATED, str(error), self._count_auth_failure("message"))
         except DirectoryFullError:
             runner.refuse(*_FULL)
         except SessionOverError:
@@ -145,8 +143,7 @@ class Connection:
                 runner.refuse(Code.PERMISSION_DENIED, "the token belongs to another session")
                 return
         except AuthError as error:
-            self._count_auth_failure("resume")
-            runner.refuse(Code.UNAUTHENTICATED, str(error))
+            runner.refuse(Code.UNAUTHENTICATED, str(error), self._count_auth_failure("resume"))
             return
         try:
             known = await self._directory.find(request.session_id)
@@ -164,13 +161,17 @@ class Connection:
         self._switch_to(known)
         known.attach(self, request.last_segment_ids)
 
-    def _count_auth_failure(self, door: str) -> None:
-        self._failures.record(door, remote_host(self._socket))
+    def _count_auth_failure(self, door: str) -> int | None:
+        """Count an invalid credential; returns the milliseconds until the address may fail again, None for now."""
+        host = remote_host(self._socket)
+        self._failures.record(door, host)
+        retry_after_s = self._failures.retry_after_s(host)
+        return None if retry_after_s is None else 1000 * retry_after_s
 
-    def _refuse(self, code: Code, message: str) -> None:
+    def _refuse(self, code: Code, message: str, retry_after_ms: int | None = None) -> None:
         """Refuse a socket that belongs to no session."""
         self._context.metrics.errors.labels(code).inc()
-        for action in refusal(code, message):
+        for action in refusal(code, message, retry_after_ms):
             match action:
                 case SendMessage(error):
                     self.outbox.put(error)

@@ -99,8 +99,8 @@ _INSTEAD: Final[Mapping[Medium, str]] = {
     Medium.PICTURES: "video/webm;codecs=vp8,opus or video/mp4;codecs=avc1 (H.264)",
 }
 _NOT_NEEDED: Final[Mapping[Medium, str]] = {
-    Medium.SOUND: 'services ["vision"] needs no sound',
-    Medium.PICTURES: 'services ["stt"] needs no pictures and takes this recording',
+    Medium.SOUND: 'with services ["vision"] alone, its pictures are taken',
+    Medium.PICTURES: 'with services ["stt"] alone, its sound is taken',
 }
 
 
@@ -125,12 +125,17 @@ def refusal_of(codecs: Collection[str], container: media_pb2.Container, wanted: 
         if not _holds(container, codec.medium):
             return f"a recording of this format holds no {codec.medium.value}"
         if codec.medium in wanted:
-            where = "in this format " if codec.containers else ""
-            return (
-                f"the {codec.medium.value} codec {codec.label} is not decoded {where}here: ask the recorder for "
-                f"{_INSTEAD[codec.medium]}; {_NOT_NEEDED[codec.medium]}"
-            )
+            where = "in this format" if codec.containers else "here"
+            advice = f"ask the recorder for {_INSTEAD[codec.medium]}"
+            rest = f"; {_NOT_NEEDED[codec.medium]}" if _has_another(codecs, container, codec.medium) else ""
+            return f"the {codec.medium.value} codec {codec.label} is not decoded {where}: {advice}{rest}"
     return None
+
+
+def _has_another(codecs: Collection[str], container: media_pb2.Container, medium: Medium) -> bool:
+    """Whether a codec of the other medium is named and decoded."""
+    named = [codec_named(name) for name in codecs]
+    return any(codec and codec.medium is not medium and container in codec.containers for codec in named)
 
 
 def _holds(container: media_pb2.Container, medium: Medium) -> bool:

@@ -144,9 +144,11 @@ class Session:
         opening = m.SessionMessage(data=data)
         return [StoreSession(), SendMessage(opening), *(SendMessage(message) for message in missed)]
 
-    def refused(self, *, code: Code = Code.UNAUTHENTICATED, message: str = "") -> list[Action]:
+    def refused(
+        self, *, code: Code = Code.UNAUTHENTICATED, message: str = "", retry_after_ms: int | None = None
+    ) -> list[Action]:
         """The credential of `Authenticate` or `ResumeSession` was refused; an open session continues."""
-        answer = self._report(Problem(code, message or "the credential is invalid"))
+        answer = self._report(Problem(code, message or "the credential is invalid", retry_after_ms=retry_after_ms))
         close = ERRORS[code].close or CloseCode.UNAUTHENTICATED
         return [answer] if self.phase is SessionPhase.OPEN else [answer, CloseSocket(int(close), str(code))]
 

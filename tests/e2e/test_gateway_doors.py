@@ -107,6 +107,8 @@ async def test_wrong_credentials_of_one_client_keep_no_other_of_its_address_away
         guess = await at.connect()
         await guess.send("auth", token="a wrong key")
         assert await guess.closed() == 4401
+        error = guess.seen[-1]["data"]
+        assert (error["code"], 1000 <= error["retry_after_ms"] <= 3000) == ("unauthenticated", True)
         for client in (back, fresh):
             await client.socket.close()
     lines = [line for line in capsys.readouterr().out.splitlines() if "too many invalid credentials" in line]

@@ -82,6 +82,12 @@ def test_codecs_that_are_not_decoded_are_refused_by_name_with_what_to_record(
     assert instead in problem.message
 
 
+def test_a_service_that_would_take_the_recording_is_named_only_if_there_is_one() -> None:
+    silent = negotiate(StreamStart(format="video/mp4;codecs=hvc1.1.6.L186.B0", services=VISION), "s")
+    assert isinstance(silent, Problem)
+    assert "stt" not in silent.message
+
+
 HEADERLESS = [
     ("audio/l16;rate=16000;channels=1", "S16BE", 16_000, 1),
     ("audio/L16; Rate=44100; Channels=2", "S16BE", 44_100, 2),
