@@ -269,7 +269,7 @@ class Api:
         self._count_auth_failure(request)
         if not credential:
             raise RefusalError(401, "unauthenticated", "an API key is needed, as Authorization: Bearer")
-        raise RefusalError(401, "unauthenticated", "the API key is not valid; a token cannot do this")
+        raise RefusalError(401, "unauthenticated", "the API key is invalid; a session token is not accepted here")
 
     def _authorized_session(self, request: web.Request) -> str:
         session_id = request.match_info["session_id"]

@@ -213,13 +213,13 @@ async def test_sessions_need_a_key() -> None:
 
 async def test_a_wrong_key_is_called_wrong_and_a_missing_one_missing() -> None:
     async with rig() as at:
-        for credential, words in ((None, "is needed"), ("wrong", "is not valid")):
+        for credential, words in ((None, "is needed"), ("wrong", "is invalid")):
             _, body, _ = await at.request("POST", "/v1/sessions", credential=credential)
             assert words in body["error"]["message"]
         _, body, _ = await at.request("POST", "/process/initialization", credential=None, json={"key": "wrong"})
-        assert "is not valid" in body["error"]["message"]
+        assert "is invalid" in body["error"]["message"]
         path = "/v1/sessions/x/transcript"
-        assert "not valid" in (await at.request("GET", path, credential="wrong"))[1]["error"]["message"]
+        assert "is invalid" in (await at.request("GET", path, credential="wrong"))[1]["error"]["message"]
 
 
 async def test_talkup_initialization() -> None:
