@@ -131,6 +131,7 @@ def test_help_shows_variable_default_bound_and_choices(capsys: pytest.CaptureFix
         "[env EXAMPLE_CONFIG; default none]",
     ):
         assert line in shown
+    assert "://" not in shown  # the library would add an address of its own
 
 
 @pytest.mark.parametrize(

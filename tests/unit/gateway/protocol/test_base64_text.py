@@ -52,6 +52,8 @@ REFUSED = {
     "too much padding": "QUJD=",
     "padding in the middle": "QQ==QQ==",
     "one digit too many": "QUJDR",
+    "cut off in its last byte": "QUJDREV",
+    "cut off in its last byte but one": "QUJDRE",
     "a space for a plus": "QUJD QUJ",
     "a space for a plus at the start": base64.b64encode(b"\xfb\xff\xfe").decode().replace("+", " "),
     "a space for a plus at the end": "QUI ",
