@@ -358,7 +358,7 @@ class Client:
             try:
                 self._session = await self._request_resume(transport, self._opened().resume_token)
             except AuthenticationError:
-                # The token has expired, or the gateway signs with another secret now: the credential may still be valid.
+                # The token has expired, or the gateway's secret has changed: the credential may still be valid.
                 if (credential := self.gateways.credential) is None:
                     raise
                 self._session = await self._request_resume(transport, credential)
