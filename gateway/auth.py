@@ -137,14 +137,18 @@ class FailureLimiter:
         return min(float(self._burst), level + (self._clock() - since) / self._refill_s)
 
     def allowed(self, address: str) -> bool:
-        """Whether an address may try to authenticate."""
+        """Whether an address may fail to authenticate once more."""
         return self._level(address) >= 1.0
+
+    def wait_s(self, address: str) -> float:
+        """Seconds until `allowed`; 0 if it is."""
+        return max(0.0, 1.0 - self._level(address)) * self._refill_s
 
     def record_failure(self, address: str) -> None:
         """Count a failure: an invalid credential, or a socket that closed without sending one."""
-        level = self._level(address) - 1.0
+        level = self._level(address)
         self._buckets.pop(address, None)
-        self._buckets[address] = (max(0.0, level), self._clock())
+        self._buckets[address] = (level - 1.0 if level >= 1.0 else level, self._clock())
         while len(self._buckets) > self._bound:
             del self._buckets[next(iter(self._buckets))]
 

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 from settings.command_line import load as load_settings
 from settings.declaration import Setting, Settings
 from settings.kinds import LogLevel
-from settings.network import MAX_PORT, is_loopback
+from settings.network import MAX_PORT, browser_origin, is_loopback
 
+MIN_SECRET_BYTES = 32  # RFC 7518 3.2: HS256 keys
 STORE_SCHEMES = ("memory", "sqlite", "redis", "rediss")
 
 
@@ -43,14 +44,17 @@ class GatewayConfig(Settings):
         str, Setting("WebSocket URL that clients connect to, e.g. wss://host/ws (empty: from the request)")
     ] = ""
     allowed_origins: Annotated[
-        tuple[str, ...], Setting("browser origins that may connect, comma-separated (empty: any)")
+        tuple[str, ...],
+        Setting(
+            "origins of pages that may connect from browsers, such as https://app.example, comma-separated (empty: any)"
+        ),
     ] = ()
     api_keys: Annotated[tuple[str, ...], Setting("API keys of internal callers, comma-separated")] = field(
         default=(), repr=False
     )
-    token_secret: Annotated[str, Setting("secret that signs session tokens (empty: random at each start)")] = field(
-        default="", repr=False
-    )
+    token_secret: Annotated[
+        str, Setting("secret that signs session tokens (empty: made once and kept beside a sqlite store)")
+    ] = field(default="", repr=False)
     token_ttl_s: Annotated[float, Setting("lifetime of a session token", 1, 31536000)] = 43200.0
     stt_workers: Annotated[tuple[str, ...], Setting("speech workers: host:port,... or dns:///name:port")] = ()
     vision_workers: Annotated[tuple[str, ...], Setting("vision workers: host:port,... or dns:///name:port")] = ()
@@ -59,6 +63,9 @@ class GatewayConfig(Settings):
     worker_key: Annotated[Path | None, Setting("PEM private key of worker_cert")] = None
     worker_token: Annotated[str, Setting("bearer token sent to workers")] = field(default="", repr=False)
     worker_plaintext: Annotated[bool, Setting("allow plaintext gRPC to workers beyond loopback")] = False
+    worker_proxy: Annotated[
+        bool, Setting("reach workers beyond loopback through the proxy that https_proxy or http_proxy names")
+    ] = False
     worker_connect_s: Annotated[float, Setting("time for one worker's first response", 0.1, 600)] = 3.0
     worker_admit_s: Annotated[float, Setting("time to find a worker for a new stream", 0.1, 600)] = 8.0
     worker_recover_s: Annotated[float, Setting("time to find another worker for a running stream", 0.1, 3600)] = 60.0
@@ -100,20 +107,23 @@ class GatewayConfig(Settings):
     outbox_messages: Annotated[int, Setting("messages waiting for a client that does not read", 8, 1000000)] = 1024
     outbox_bytes: Annotated[int, Setting("bytes waiting for a client that does not read", 4096, 1073741824)] = 8388608
     close_timeout_s: Annotated[float, Setting("time for a client to answer a close frame", 0.05, 60)] = 1.0
-    drain_s: Annotated[float, Setting("time for streams to finish after SIGTERM", 0, 3600)] = 7.0
+    drain_s: Annotated[
+        float, Setting("time for streams to finish after SIGTERM", 0, 3600, aliases=("drain_seconds",))
+    ] = 7.0
     log_level: Annotated[LogLevel, Setting("least severe level that is logged")] = "info"
-    log_format: Annotated[Literal["json", "console"], Setting("format of log lines")] = "json"
+    log_format: Annotated[Literal["json", "text", "console"], Setting("format of log lines (console: text)")] = "json"
 
     def check(self) -> None:
         _check_tls(self)
         _check_exposure(self)
         _check_store(self)
+        _check_origins(self)
         if self.store.startswith("redis") and self.api_keys and not self.token_secret:
             raise self.invalid("token_secret", "must be set to the same value on all gateways that share a redis store")
         if not self.ws_enabled and self.tls_cert is None:
             raise self.invalid("ws_enabled", "false leaves no WebSocket port: set tls_cert as well")
-        if self.token_secret and len(self.token_secret.encode()) < 32:
-            raise self.invalid("token_secret", "must be at least 32 bytes long")  # RFC 7518 3.2: HS256 keys
+        if self.token_secret and len(self.token_secret.encode()) < MIN_SECRET_BYTES:
+            raise self.invalid("token_secret", f"must be at least {MIN_SECRET_BYTES} bytes long")
         if self.public_url and urlsplit(self.public_url).scheme not in {"ws", "wss"}:
             raise self.invalid("public_url", "must begin with ws:// or wss://")
 
@@ -148,6 +158,14 @@ def _check_exposure(config: GatewayConfig) -> None:
             raise config.invalid("api_keys", f"must be set unless {name} is a loopback address")
         if plaintext and not config.allow_plaintext:
             raise config.invalid(name, "plaintext beyond loopback needs --allow-plaintext")
+
+
+def _check_origins(config: GatewayConfig) -> None:
+    for origin in config.allowed_origins:
+        try:
+            browser_origin(origin)
+        except ValueError as error:
+            raise config.invalid("allowed_origins", str(error)) from None
 
 
 def _check_store(config: GatewayConfig) -> None:

@@ -15,13 +15,14 @@ import structlog
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from gateway.auth import Audience, AuthError, FailureLimiter, Principal
+from gateway.auth import AuthError, Principal
 from gateway.credentials import Credential
 from gateway.outbox import Closing, Outbox
 from gateway.protocol.actions import CloseSocket, ResumeSession, SendMessage
 from gateway.protocol.codec import utf8_bytes
 from gateway.protocol.errors import Code
 from gateway.protocol.replies import refusal
+from gateway.refusals import CredentialFailures
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import DirectoryFullError, SessionDirectory, SessionOverError
 from gateway.sessions.runner import SessionRunner
@@ -39,7 +40,11 @@ class Connection:
     """A socket from its handshake to its close; attached to one session at a time."""
 
     def __init__(
-        self, socket: ServerConnection, context: GatewayContext, directory: SessionDirectory, failures: FailureLimiter
+        self,
+        socket: ServerConnection,
+        context: GatewayContext,
+        directory: SessionDirectory,
+        failures: CredentialFailures,
     ) -> None:
         self.outbox = Outbox(context.config.outbox_messages, context.config.outbox_bytes, context.clock)
         self._socket = socket
@@ -78,8 +83,7 @@ class Connection:
                 return
             await self._join(self._context.authenticator.check(credential.text, keys_allowed=credential.may_be_key))
         except AuthError as error:
-            self._count_auth_failure("handshake")
-            self._refuse(Code.UNAUTHENTICATED, str(error))
+            self._refuse(Code.UNAUTHENTICATED, str(error), self._count_auth_failure("handshake"))
         except DirectoryFullError:
             self._refuse(*_FULL)
         except SessionOverError:
@@ -116,8 +120,7 @@ class Connection:
         try:
             await self._join(self._context.authenticator.check(token))
         except AuthError as error:
-            self._count_auth_failure("message")
-            runner.refuse(Code.UNAUTHENTICATED, str(error))
+            runner.refuse(Code.UNAUTHENTICATED, str(error), self._count_auth_failure("message"))
         except DirectoryFullError:
             runner.refuse(*_FULL)
         except SessionOverError:
@@ -134,14 +137,13 @@ class Connection:
         runner = self._runner
         assert runner is not None
         try:
-            principal = self._context.authenticator.check_token(request.token, Audience.RESUME, Audience.SESSION)
+            principal = self._context.authenticator.check(request.token)
             if not principal.may_use(request.session_id):
                 self._count_auth_failure("resume")
                 runner.refuse(Code.PERMISSION_DENIED, "the token belongs to another session")
                 return
         except AuthError as error:
-            self._count_auth_failure("resume")
-            runner.refuse(Code.UNAUTHENTICATED, str(error))
+            runner.refuse(Code.UNAUTHENTICATED, str(error), self._count_auth_failure("resume"))
             return
         try:
             known = await self._directory.find(request.session_id)
@@ -159,14 +161,17 @@ class Connection:
         self._switch_to(known)
         known.attach(self, request.last_segment_ids)
 
-    def _count_auth_failure(self, door: str) -> None:
-        self._context.metrics.auth_failures.labels(door).inc()
-        self._failures.record_failure(remote_host(self._socket))
+    def _count_auth_failure(self, door: str) -> int | None:
+        """Count an invalid credential; returns the milliseconds until the address may fail again, None for now."""
+        host = remote_host(self._socket)
+        self._failures.record(door, host)
+        retry_after_s = self._failures.retry_after_s(host)
+        return None if retry_after_s is None else 1000 * retry_after_s
 
-    def _refuse(self, code: Code, message: str) -> None:
+    def _refuse(self, code: Code, message: str, retry_after_ms: int | None = None) -> None:
         """Refuse a socket that belongs to no session."""
         self._context.metrics.errors.labels(code).inc()
-        for action in refusal(code, message):
+        for action in refusal(code, message, retry_after_ms):
             match action:
                 case SendMessage(error):
                     self.outbox.put(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,9 +12,11 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from gateway.auth import Audience, AuthError, FailureLimiter, Minted, Principal, bearer, new_session_id
+from gateway.auth import Audience, AuthError, Minted, Principal, bearer, new_session_id
 from gateway.long_poll import LongPolls, preferred_wait_s
 from gateway.metrics import CONTENT_TYPE
+from gateway.origins import Origins, preflight_headers
+from gateway.refusals import CredentialFailures
 from gateway.schemas import SCHEMA_NAMES, asyncapi, schema
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import SessionDirectory
@@ -30,6 +32,12 @@ _ASSETS: Final[Mapping[str, str]] = {
     ".css": "text/css",
     ".svg": "image/svg+xml",
 }
+HEALTHZ: Final = "/healthz"
+READYZ: Final = "/readyz"
+_TRANSCRIPT: Final = "/v1/sessions/{session_id}/transcript"
+_SESSION: Final = "/v1/sessions/{session_id}"
+# What pages of other origins may call, and how.
+_FOR_PAGES: Final[Mapping[str, Sequence[str]]] = {_TRANSCRIPT: ("GET", "HEAD"), _SESSION: ("DELETE",)}
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -56,6 +64,7 @@ class RefusalError(Exception):
     code: str
     message: str
     field: str | None = None
+    retry_after_s: int | None = None
 
 
 class Initialization(msgspec.Struct, kw_only=True):
@@ -74,7 +83,8 @@ class Api:
         self,
         context: GatewayContext,
         directory: SessionDirectory,
-        failures: FailureLimiter,
+        failures: CredentialFailures,
+        origins: Origins,
         *,
         ready: Callable[[], bool],
         ws_url: Callable[[str], str],
@@ -82,6 +92,7 @@ class Api:
         self._context = context
         self._directory = directory
         self._failures = failures
+        self._origins = origins
         self._long_polls = LongPolls(directory)
         self._ready = ready
         self._ws_url = ws_url
@@ -91,13 +102,15 @@ class Api:
         app = web.Application(
             client_max_size=self._context.config.max_http_body_bytes, middlewares=[self._finish_response]
         )
-        app.router.add_get("/healthz", self.healthz)
-        app.router.add_get("/readyz", self.readyz)
+        app.router.add_get(HEALTHZ, self.healthz)
+        app.router.add_get(READYZ, self.readyz)
         app.router.add_get("/metrics", self.metrics)
         app.router.add_post("/v1/sessions", self.create_session)
         app.router.add_post("/process/initialization", self.initialize)
-        app.router.add_get("/v1/sessions/{session_id}/transcript", self.transcript)
-        app.router.add_delete("/v1/sessions/{session_id}", self.delete_session)
+        app.router.add_get(_TRANSCRIPT, self.transcript)
+        app.router.add_delete(_SESSION, self.delete_session)
+        app.router.add_options(_TRANSCRIPT, self.preflight)
+        app.router.add_options(_SESSION, self.preflight)
         app.router.add_get("/asyncapi.json", self.asyncapi)
         app.router.add_get("/schema/{name}", self.schema)
         app.router.add_get("/", self.asset)
@@ -122,6 +135,8 @@ class Api:
             log.exception("request failed")
             response = _refused(RefusalError(500, "internal", "internal error"))
         response.headers.update(_HEADERS)
+        if _path_of(request) in _FOR_PAGES:
+            response.headers.update(self._origins.response_headers(request.headers.get("Origin"), request.host))
         return response
 
     # --- health
@@ -237,6 +252,10 @@ class Api:
             raise RefusalError(404, "bad_message", "no such page")
         return web.Response(body=path.read_bytes(), content_type=_ASSETS[path.suffix], charset="utf-8")
 
+    async def preflight(self, request: web.Request) -> web.Response:
+        """A browser asks whether a page of another origin may send a request."""
+        return web.Response(status=204, headers=preflight_headers(_FOR_PAGES[_path_of(request)]))
+
     # --- credentials
 
     def _new_session(self) -> tuple[str, Minted]:
@@ -248,7 +267,9 @@ class Api:
         if authenticator.open_access or (credential and authenticator.check_key(credential)):
             return
         self._count_auth_failure(request)
-        raise RefusalError(401, "unauthenticated", "an API key is needed, as Authorization: Bearer")
+        if not credential:
+            raise RefusalError(401, "unauthenticated", "an API key is needed, as Authorization: Bearer")
+        raise RefusalError(401, "unauthenticated", "the API key is invalid; a session token is not accepted here")
 
     def _authorized_session(self, request: web.Request) -> str:
         session_id = request.match_info["session_id"]
@@ -262,15 +283,21 @@ class Api:
         return session_id
 
     def _count_auth_failure(self, request: web.Request) -> None:
-        self._context.metrics.auth_failures.labels("http").inc()
         address = request.remote or "unknown"
-        if not self._failures.allowed(address):
-            raise RefusalError(429, "rate_limited", "too many invalid credentials")
-        self._failures.record_failure(address)
+        retry_after_s = self._failures.retry_after_s(address)
+        self._failures.record("http", address)
+        if retry_after_s is not None:
+            raise RefusalError(429, "rate_limited", "too many invalid credentials", retry_after_s=retry_after_s)
 
 
 def _unknown_session() -> RefusalError:
     return RefusalError(404, "session_expired", "unknown or expired session")
+
+
+def _path_of(request: web.Request) -> str:
+    """The route of a request as it is declared; empty for one that does not exist."""
+    resource = request.match_info.route.resource
+    return "" if resource is None else resource.canonical
 
 
 def _host(request: web.Request) -> str:
@@ -294,4 +321,6 @@ def _refused(refusal: RefusalError) -> web.Response:
     response = _json(body, status=refusal.status)
     if refusal.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
+    if refusal.retry_after_s is not None:
+        response.headers["Retry-After"] = str(refusal.retry_after_s)
     return response

@@ -51,10 +51,10 @@ def replace_exceptions(_logger: object, _method: str, event: MutableMapping[str,
 def configure(level: str, log_format: str) -> None:
     """Set up structlog and the standard library's logging for this process, on stderr.
 
-    `level` is debug, info, warning or error; `log_format` is json or console. The loggers of websockets, aiohttp and
-    asyncio log only warnings and above: at lower levels they print frames and request lines, which contain speech and
-    tokens. aiohttp's server logs nothing: it would log the addresses of clients whose requests it cannot parse.
-    gateway.http logs the errors of the handlers.
+    `level` is debug, info, warning or error; `log_format` is json, text or console, which is the same as text. The
+    loggers of websockets, aiohttp and asyncio log only warnings and above: at lower levels they print frames and
+    request lines, which contain speech and tokens. aiohttp's server logs nothing: it would log the addresses of clients
+    whose requests it cannot parse. gateway.http logs the errors of the handlers.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.typing.Processor] = [
@@ -65,7 +65,7 @@ def configure(level: str, log_format: str) -> None:
         redact,
     ]
     renderer: list[structlog.typing.Processor]
-    if log_format == "console":
+    if log_format != "json":
         renderer = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     else:
         renderer = [structlog.processors.JSONRenderer()]

@@ -17,16 +17,19 @@ from talkup.v1 import task_pb2
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
-from websockets.typing import Origin, Subprotocol
+from websockets.typing import Subprotocol
 
-from gateway.auth import Authenticator, AuthError, FailureLimiter
+from gateway.auth import Authenticator, AuthError
 from gateway.config import GatewayConfig
 from gateway.connection import Connection, remote_host
 from gateway.credentials import SUBPROTOCOL, Credential, of_handshake
-from gateway.http import Api
+from gateway.http import HEALTHZ, READYZ, Api
+from gateway.listening import BACKLOG, listening
 from gateway.metrics import Metrics
+from gateway.origins import Origins
 from gateway.protocol.errors import CloseCode
 from gateway.protocol.limits import Limits
+from gateway.refusals import CredentialFailures
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import SessionDirectory
 from gateway.sessions.retention import RetentionSweeper
@@ -34,26 +37,24 @@ from gateway.status import StatusSource
 from gateway.store.base import Store
 from gateway.store.factory import open_store
 from gateway.tls import ServerTls
+from gateway.token_secret import TokenSecret, token_secret
 from gateway.upstream.config import BufferBounds, Deadlines, Probing, RetryPolicy, TlsSettings, UpstreamConfig
 from gateway.upstream.pool import Upstream
 
 log = structlog.get_logger()
 
 WS_PATH: Final = "/ws"
+_HEALTH_PATHS: Final = frozenset({HEALTHZ, READYZ})
 # Frames read ahead of the protocol core, per socket: with more than the first number the socket is not read.
 _READ_AHEAD: Final = (16, 4)
-# Connections that the kernel holds until they are accepted; the smaller of this and net.core.somaxconn applies. With
-# asyncio's 100, a third of a thousand clients that reconnect together is dropped and retries after 1, 3 and 7 seconds.
-_BACKLOG: Final = 4096
-_FAILURE_BURST: Final = 20
-_FAILURE_REFILL_S: Final = 3.0
-_FAILURE_ADDRESSES: Final = 10_000
 _CERTIFICATE_CHECK_S: Final = 10.0
 # Messages up to this multiple of the limit are read and refused with an error; larger ones only close the socket.
 _REFUSED_MESSAGES: Final = 2
 # What remains of the ten seconds of a shutdown after the streams' share.
 _CLOSE_SOCKETS_S: Final = 1.5
 _UPSTREAM_GRACE_S: Final = 0.2
+# What a client is asked to wait for while the gateway restarts.
+_RESTART_S: Final = 5
 
 
 def upstream_config(config: GatewayConfig) -> UpstreamConfig:
@@ -65,6 +66,7 @@ def upstream_config(config: GatewayConfig) -> UpstreamConfig:
         },
         tls=TlsSettings(config.worker_ca, config.worker_cert, config.worker_key, config.worker_plaintext),
         worker_token=config.worker_token or None,
+        use_proxy=config.worker_proxy,
         deadlines=Deadlines(
             connect=config.worker_connect_s,
             admit=config.worker_admit_s,
@@ -101,19 +103,23 @@ def protocol_limits(config: GatewayConfig) -> Limits:
 class Gateway:
     """A running gateway, created by `running`. Its ports are the bound ones, even if the settings are 0."""
 
-    def __init__(self, config: GatewayConfig, store: Store, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, config: GatewayConfig, store: Store, secret: TokenSecret, clock: Callable[[], float] = time.time
+    ) -> None:
         self._config = config
+        self._secret_origin = secret.origin
         metrics = Metrics()
         self._upstream = Upstream(upstream_config(config), metrics=metrics)
         self._store = store
-        self._failures = FailureLimiter(_FAILURE_BURST, _FAILURE_REFILL_S, _FAILURE_ADDRESSES, time.monotonic)
+        self._failures = CredentialFailures(metrics, time.monotonic)
+        self._origins = Origins(config.allowed_origins, time.monotonic)
         self._context = GatewayContext(
             config=config,
             limits=protocol_limits(config),
             upstream=self._upstream,
             store=store,
             metrics=metrics,
-            authenticator=Authenticator(config.api_keys, config.token_secret, config.token_ttl_s, clock),
+            authenticator=Authenticator(config.api_keys, secret.value, config.token_ttl_s, clock),
             status=StatusSource(self._upstream, clock()),
             clock=clock,
         )
@@ -142,7 +148,13 @@ class Gateway:
             stack.push_async_callback(_cancel, asyncio.create_task(_renew_certificate(tls)))
         sweeper = asyncio.create_task(RetentionSweeper(self._context, self._directory).run())
         stack.push_async_callback(_cancel, sweeper)
-        log.info("gateway listening", http_port=self.http_port, ws_port=self.ws_port, wss_port=self.wss_port)
+        log.info(
+            "gateway listening",
+            http_port=self.http_port,
+            ws_port=self.ws_port,
+            wss_port=self.wss_port,
+            tokens_signed_by=self._secret_origin,
+        )
 
     async def drain(self) -> None:
         """Refuse new work, let streams finish within the drain time, then close every socket with 1012."""
@@ -162,26 +174,33 @@ class Gateway:
         return f"{scheme}://{name}:{port}{WS_PATH}"
 
     async def _start_http(self, stack: AsyncExitStack) -> int:
-        api = Api(self._context, self._directory, self._failures, ready=self._upstream.ready, ws_url=self.ws_url)
+        api = Api(
+            self._context,
+            self._directory,
+            self._failures,
+            self._origins,
+            ready=self._upstream.ready,
+            ws_url=self.ws_url,
+        )
         runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=0.5, handle_signals=False)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, self._config.http_host, self._config.http_port, backlog=_BACKLOG)
+        where = listening(self._config.http_host, self._config.http_port)
+        site = (
+            web.SockSite(runner, where["sock"], backlog=BACKLOG)
+            if "sock" in where
+            else web.TCPSite(runner, where["host"], where["port"], backlog=BACKLOG)
+        )
         await site.start()
         port: int = runner.addresses[0][1]
         return port
 
     async def _start_ws(self, stack: AsyncExitStack, host: str, port: int, tls: ssl.SSLContext | None) -> int:
         config = self._config
-        origins: Sequence[Origin | None] | None = None
-        if config.allowed_origins:
-            origins = [None, *(Origin(origin) for origin in config.allowed_origins)]
         server = await serve(
             self._serve_socket,
-            host,
-            port,
+            **listening(host, port),
             ssl=tls,
-            origins=origins,
             process_request=self._admit,
             select_subprotocol=_choose_subprotocol,
             # Encoded audio does not compress further; a compression context per connection would cost memory.
@@ -191,7 +210,7 @@ class Gateway:
             ping_interval=None,
             close_timeout=config.close_timeout_s,
             server_header=None,
-            backlog=_BACKLOG,
+            backlog=BACKLOG,
         )
         stack.push_async_callback(_close_server, server)
         bound: int = server.sockets[0].getsockname()[1]
@@ -199,22 +218,41 @@ class Gateway:
 
     def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
         """Refuse requests that cannot become connections; credentials are checked later (see gateway.connection)."""
-        if urlsplit(request.path).path != WS_PATH:
+        path = urlsplit(request.path).path
+        if path in _HEALTH_PATHS:
+            return self._health(path, request.method)
+        if path != WS_PATH:
             return _plain(HTTPStatus.NOT_FOUND, "WebSockets are served at /ws")
+        if not all(self._origins.allows(origin) for origin in request.headers.get_all("Origin")):
+            return _plain(HTTPStatus.FORBIDDEN, "pages of this origin may not connect; see allowed_origins")
         if self._directory.draining:
-            return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is restarting")
-        if not self._failures.allowed(remote_host(socket)) and not self._has_valid_credential(request):
-            return _plain(HTTPStatus.TOO_MANY_REQUESTS, "too many invalid credentials")
+            return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is restarting", _RESTART_S)
+        # A credential that comes as a message is heard in any case: `max_unauthenticated` bounds who waits for it.
+        retry_after_s = self._failures.retry_after_s(remote_host(socket))
+        if retry_after_s is not None and self._has_invalid_credential(request):
+            self._failures.record("handshake", remote_host(socket))
+            return _plain(HTTPStatus.TOO_MANY_REQUESTS, "too many invalid credentials", retry_after_s)
         return None
 
-    def _has_valid_credential(self, request: Request) -> bool:
-        """Whether a handshake carries a valid credential, so that others' failures behind its proxy do not count."""
+    def _health(self, path: str, method: str) -> Response:
+        """Health, for load balancers that probe the port which they send connections to."""
+        serving = path == HEALTHZ or (self._upstream.ready() and not self._directory.draining)
+        status = HTTPStatus.OK if serving else HTTPStatus.SERVICE_UNAVAILABLE
+        response = _plain(status, "ok" if serving else "not ready")
+        if method == "HEAD":
+            response.body = b""
+        return response
+
+    def _has_invalid_credential(self, request: Request) -> bool:
+        """Whether a handshake carries a credential that is not valid."""
         credential = _credential(request)
+        if credential.text is None:
+            return False
         try:
             self._context.authenticator.check(credential.text, keys_allowed=credential.may_be_key)
         except AuthError:
-            return False
-        return True
+            return True
+        return False
 
     async def _serve_socket(self, socket: ServerConnection) -> None:
         assert socket.request is not None
@@ -237,9 +275,10 @@ class Gateway:
 async def running(config: GatewayConfig) -> AsyncIterator[Gateway]:
     """Run a gateway inside the block; it is drained and closed at the end.
 
-    Raises OSError if a port cannot be opened, StoreError if the store cannot, ssl.SSLError for a bad certificate.
+    Raises OSError if a port or the secret cannot be opened, StoreError if the store cannot, ssl.SSLError for a bad
+    certificate.
     """
-    gateway = Gateway(config, open_store(config))
+    gateway = Gateway(config, open_store(config), token_secret(config))
     async with AsyncExitStack() as stack:
         await gateway.start(stack)
         try:
@@ -261,13 +300,13 @@ def _choose_subprotocol(_socket: ServerConnection, offered: Sequence[Subprotocol
     return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None
 
 
-def _plain(status: HTTPStatus, text: str) -> Response:
+def _plain(status: HTTPStatus, text: str, retry_after_s: int | None = None) -> Response:
     body = f"{text}\n".encode()
     headers = Headers(
         {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(body)), "Connection": "close"}
     )
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = "5"
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(retry_after_s)
     return Response(status, status.phrase, headers, body)
 
 

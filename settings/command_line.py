@@ -28,11 +28,22 @@ def load(
     Raises ConfigError; `--help` prints and raises SystemExit(0).
     """
     parser = _parser(cls, prog, description, config_file=config_file)
-    variables = dict(os.environ if environment is None else environment)
+    variables = _without_aliases(cls, os.environ if environment is None else environment)
     namespace, unknown = parser.parse_known_args(list(arguments), env_vars=variables)
     if unknown:
         raise ConfigError(_unknown(unknown))
     return from_values(cls, vars(namespace))
+
+
+def _without_aliases(cls: type[Settings], environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables, each under its first name. Raises ConfigError where two names of one setting disagree."""
+    variables = dict(environment)
+    for declared in settings_of(cls):
+        name = env_of(cls, declared.name)
+        for other in (env_of(cls, alias) for alias in declared.setting.aliases):
+            if other in variables and variables.setdefault(name, variables[other]) != variables[other]:
+                raise ConfigError(f"{name} and {other} name the same setting, with different values")
+    return variables
 
 
 class _Parser(configargparse.ArgumentParser):  # type: ignore[misc]  # the library carries no types
@@ -92,13 +103,15 @@ def _add(parser: _Parser, cls: type[Settings], declared: Declared) -> None:
         facts.append(f"one of {', '.join(kind.choices)}")
     if setting.bounds:
         facts.append(setting.bounds)
+    facts += [f"also {flag_of(alias)}" for alias in setting.aliases]
     if setting.positional:
         text = f"{setting.help} [{'; '.join(facts)}]".replace("%", "%%")
         parser.add_argument(declared.name, nargs="*", metavar="NAME", help=text)
         return
     variable = env_of(cls, declared.name)
     parser.add_argument(
-        flag_of(declared.name),
+        *(flag_of(name) for name in (declared.name, *setting.aliases)),
+        dest=declared.name,
         env_var=variable,
         help=f"{setting.help} [{'; '.join([f'env {variable}', *facts])}]".replace("%", "%%"),
         **({"nargs": "?", "const": "true", "metavar": "BOOL"} if kind.is_switch else {"metavar": "VALUE"}),

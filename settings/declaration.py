@@ -18,13 +18,15 @@ from settings.kinds import Kind, kind_of
 class Setting:
     """Describes a field: a line of help and, for numbers, bounds (both inclusive).
 
-    `positional`: the arguments without a flag; such a setting has neither flag nor variable.
+    `positional`: the arguments without a flag; such a setting has neither flag nor variable. `aliases`: other names of
+    the setting, as flag, variable and key in a file, for what another process calls differently.
     """
 
     help: str
     low: float | None = None
     high: float | None = None
     positional: bool = False
+    aliases: tuple[str, ...] = ()
 
     @property
     def bounds(self) -> str:

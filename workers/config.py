@@ -51,17 +51,25 @@ class WorkerConfig(Settings):
     threads: Annotated[int, Setting("compute threads (0: the engine chooses)", 0, 1_024)] = 0
     decoders: Annotated[int, Setting("media decoder processes (0: one per core)", 0, 256)] = 0
     slots: Annotated[int, Setting("streams admitted at once (0: the engine measures)", 0, 10_000)] = 0
-    drain_seconds: Annotated[float, Setting("how long running streams may continue after SIGTERM", 0, 3_600)] = 7.0
-    start_seconds: Annotated[float, Setting("how long a call may take to send its first message", 0.1, 600)] = 10.0
-    write_seconds: Annotated[float, Setting("how long a caller may leave a result unread", 0.1, 3_600)] = 30.0
-    stream_seconds: Annotated[float, Setting("longest duration of a stream", 1, 86_400)] = 14_400.0
+    drain_seconds: Annotated[
+        float, Setting("how long running streams may continue after SIGTERM", 0, 3_600, aliases=("drain_s",))
+    ] = 7.0
+    start_seconds: Annotated[
+        float, Setting("how long a call may take to send its first message", 0.1, 600, aliases=("start_s",))
+    ] = 10.0
+    write_seconds: Annotated[
+        float, Setting("how long a caller may leave a result unread", 0.1, 3_600, aliases=("write_s",))
+    ] = 30.0
+    stream_seconds: Annotated[float, Setting("longest duration of a stream", 1, 86_400, aliases=("stream_s",))] = (
+        14_400.0
+    )
     max_message_bytes: Annotated[int, Setting("largest message in either direction", 1 << 16, 64 << 20)] = 4 << 20
     max_calls: Annotated[int, Setting("concurrent calls, health watches included", 8, 100_000)] = 1_000
     metrics_port: Annotated[int, Setting("port of the Prometheus metrics, on `host` (0: off)", 0, MAX_PORT)] = 0
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Setting("least severe level that is logged")] = (
         "info"
     )
-    log_format: Annotated[Literal["text", "json"], Setting("format of log lines")] = "text"
+    log_format: Annotated[Literal["text", "json", "console"], Setting("format of log lines (console: text)")] = "text"
 
     @property
     def tls(self) -> TlsFiles | None:

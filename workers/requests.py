@@ -13,6 +13,9 @@ from workers.errors import RefusedError
 PROTOCOL_VERSIONS: Final = ("1.0",)
 MAX_ID_CHARS: Final = 128
 MAX_RESUME_STATE_BYTES: Final = 1 << 20
+MIN_SAMPLE_RATE: Final = 8_000
+MAX_SAMPLE_RATE: Final = 192_000
+MAX_CHANNELS: Final = 8
 
 _KINDS: Final = {
     task_pb2.SERVICE_TYPE_STT: (media_pb2.MEDIA_KIND_AUDIO, media_pb2.MEDIA_KIND_VIDEO),
@@ -116,10 +119,10 @@ def _check_media(start: task_pb2.StreamStart, service_type: task_pb2.ServiceType
 def _check_pcm(audio: media_pb2.MediaFormat) -> None:
     if audio.pcm_encoding == media_pb2.PCM_ENCODING_UNSPECIFIED:
         raise _bad("start.format.pcm_encoding", "missing")
-    if not 8_000 <= audio.sample_rate <= 48_000:
-        raise _bad("start.format.sample_rate", "8000 to 48000")
-    if not 1 <= audio.channels <= 8:
-        raise _bad("start.format.channels", "1 to 8")
+    if not MIN_SAMPLE_RATE <= audio.sample_rate <= MAX_SAMPLE_RATE:
+        raise _bad("start.format.sample_rate", f"{MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}")
+    if not 1 <= audio.channels <= MAX_CHANNELS:
+        raise _bad("start.format.channels", f"1 to {MAX_CHANNELS}")
 
 
 def _bad(field: str, message: str) -> RefusedError:

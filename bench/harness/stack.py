@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
@@ -159,11 +159,12 @@ def start(name: str, arguments: Sequence[str], settings: Mapping[str, str], fold
 def wait_until_ready(program: Program, http_port: int, others: Sequence[Program] = ()) -> None:
     """Wait for 200 from /readyz. Raises StackError when a process ends first, or after a minute."""
     pause = threading.Event()
+    direct = build_opener(ProxyHandler({}))  # the environment may name a proxy
     for _ in range(int(READY_TIMEOUT_S / POLL_S)):
         for each in (program, *others):
             each.check_alive()
         try:
-            with urlopen(f"http://{HOST}:{http_port}/readyz", timeout=2):
+            with direct.open(f"http://{HOST}:{http_port}/readyz", timeout=2):
                 return
         except (OSError, http.client.HTTPException):
             pause.wait(POLL_S)

@@ -22,10 +22,11 @@ RUN pip install --require-hashes -r requirements.txt && install -d -o talkup -g 
 COPY generated/talkup ./talkup
 COPY settings ./settings
 COPY gateway ./gateway
+COPY deploy/docker/gateway_health.py ./gateway_health.py
 USER 10001
 VOLUME /data
 EXPOSE 8080 8081 8443
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/healthz', timeout=2)"]
+    CMD ["python", "gateway_health.py"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["python", "-m", "gateway"]

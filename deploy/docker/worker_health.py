@@ -14,6 +14,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 TIMEOUT_S = 4.0
+# A proxy that the environment names is for other machines.
+OPTIONS = (("grpc.enable_http_proxy", 0),)
 
 
 def channel(environment: Mapping[str, str]) -> grpc.Channel:
@@ -21,12 +23,12 @@ def channel(environment: Mapping[str, str]) -> grpc.Channel:
     target = f"localhost:{environment.get('WORKER_PORT', '50051')}"
     certificate, key = environment.get("WORKER_TLS_CERT"), environment.get("WORKER_TLS_KEY")
     if not certificate or not key:
-        return grpc.insecure_channel(target)
+        return grpc.insecure_channel(target, options=OPTIONS)
     authority = environment.get("WORKER_TLS_CLIENT_CA", certificate)
     credentials = grpc.ssl_channel_credentials(
         Path(authority).read_bytes(), Path(key).read_bytes(), Path(certificate).read_bytes()
     )
-    return grpc.secure_channel(target, credentials)
+    return grpc.secure_channel(target, credentials, options=OPTIONS)
 
 
 def is_serving(environment: Mapping[str, str]) -> bool:

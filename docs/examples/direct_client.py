@@ -20,7 +20,8 @@ def requests(media: bytes, mime_type: str) -> Iterator[task_pb2.TaskRequest]:
 
 
 def transcribe(path: Path, mime_type: str, target: str) -> Iterator[str]:
-    with grpc.insecure_channel(target) as channel:
+    # Without this option, a variable such as http_proxy would send the call to a proxy, even for localhost.
+    with grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)]) as channel:
         stub = worker_service_pb2_grpc.WorkerServiceStub(channel)
         for result in stub.StreamTask(requests(path.read_bytes(), mime_type)):
             if result.transcript.is_final:

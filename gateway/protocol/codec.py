@@ -6,8 +6,6 @@ Every notation that clients use is normalised here and nowhere else: type-specif
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 import struct
 from collections.abc import Callable, Mapping
@@ -19,6 +17,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from gateway.protocol import messages, version
+from gateway.protocol.base64_text import Base64Error, decode_base64
 from gateway.protocol.errors import Code, Problem
 from gateway.protocol.plain_chunk import PlainChunk, PlainPacket, decode_plain
 
@@ -43,6 +42,12 @@ class TaggedFrame:
     handle: int
     sequence: int
     payload: bytes
+
+
+class _Named(msgspec.Struct):
+    """The one field that tells messages from other JSON."""
+
+    type: str
 
 
 class _RefusedError(Exception):
@@ -87,6 +92,21 @@ def decode_text(text: str, *, max_chunk_bytes: int) -> messages.ClientMessage | 
         return _decode_object(top, max_chunk_bytes)
     except _RefusedError as refusal:
         return replace(refusal.problem, stream_id=_named_stream(top))
+
+
+def message_in_binary(frame: bytes) -> str | None:
+    """The text of a message that was sent as a binary frame; None for anything else.
+
+    Only a whole JSON object whose `type` is a client's message is one, so that no media is taken for a message.
+    """
+    stripped = frame[:16].lstrip()
+    if not stripped.startswith(b"{"):
+        return None
+    try:
+        named = msgspec.json.decode(frame, type=_Named)
+        return frame.decode() if named.type in _READERS else None
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
 
 
 def decode_tagged(frame: bytes) -> TaggedFrame | None:
@@ -343,24 +363,13 @@ def _payload(raw: _Raw) -> tuple[str, bytes]:
         raise _refused(Code.BAD_MESSAGE, "data: the Base64 of the chunk is required", "data")
     if not isinstance(value, str):
         raise _refused(Code.BAD_MESSAGE, f"{path}: a string of Base64 is required", path)
-    if len(value) // 4 * 3 > raw.max_chunk_bytes + 256:
+    try:
+        payload = decode_base64(value)
+    except Base64Error as error:
+        raise _refused(Code.BAD_PAYLOAD, f"{path}: {error}", path) from None
+    if len(payload) > raw.max_chunk_bytes:
         raise _refused(Code.PAYLOAD_TOO_LARGE, f"{path}: at most {raw.max_chunk_bytes} bytes per chunk", path)
-    return path, _base64(path, value)
-
-
-def _base64(path: str, text: str) -> bytes:
-    """Decode Base64 (RFC 4648, standard or URL-safe, padded or not), also in a data URL (RFC 2397)."""
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
-    try:
-        return msgspec.convert(text, bytes)  # the standard alphabet with padding, at a third of the cost
-    except msgspec.ValidationError:
-        pass
-    text = text.rstrip("=").replace("-", "+").replace("_", "/")
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        raise _refused(Code.BAD_PAYLOAD, f"{path}: is not Base64", path) from None
+    return path, payload
 
 
 _READERS: Final[Mapping[str, Callable[[_Raw], messages.ClientMessage]]] = {

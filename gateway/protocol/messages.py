@@ -80,7 +80,7 @@ class StreamStart(ClientBase, frozen=True, kw_only=True, tag="stream_start"):
     hotwords: Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=100)] = []
     initial_prompt: Annotated[str, Meta(max_length=1000)] = ""
     framing: Literal["raw", "tagged"] = "raw"
-    sample_rate: Annotated[int, Meta(ge=8000, le=48000)] | None = None
+    sample_rate: Annotated[int, Meta(ge=8000, le=192_000)] | None = None
     channels: Annotated[int, Meta(ge=1, le=8)] | None = None
     endpointing_ms: Annotated[int, Meta(ge=100, le=10_000)] | None = None
     signals: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=32)] = []

@@ -8,6 +8,7 @@ from typing import Final
 
 from talkup.v1 import analysis_pb2, media_pb2, task_pb2, transcript_pb2
 
+from gateway.protocol.codecs import Medium
 from gateway.protocol.errors import Code, Problem
 from gateway.protocol.formats import kind_of, parse_format
 from gateway.protocol.messages import Kind, Service, StreamStart
@@ -35,6 +36,8 @@ _ALLOWED: Final[Mapping[Kind, tuple[task_pb2.ServiceType, ...]]] = {
     "video": (_VISION, _STT),
     "image": (_VISION,),
 }
+# What a service uses of a recording.
+_WANTED: Final[Mapping[task_pb2.ServiceType, Medium]] = {_STT: Medium.SOUND, _VISION: Medium.PICTURES}
 _KIND_VALUES: Final = {
     "audio": media_pb2.MEDIA_KIND_AUDIO,
     "video": media_pb2.MEDIA_KIND_VIDEO,
@@ -70,15 +73,16 @@ def negotiate(start: StreamStart, stream_id: str, *, packets: bool = False) -> S
     mime = start.format or start.kind
     if mime is None:
         return Problem(Code.BAD_MESSAGE, "format: a MIME type is required", field="format")
-    fmt = parse_format(mime, sample_rate=start.sample_rate, channels=start.channels)
+    named = _KIND_NAMES.get(int(kind_of(mime)))
+    kind = start.kind or named
+    services = () if kind is None else _services(start, kind)
+    wanted = () if isinstance(services, Problem) else [_WANTED[service] for service in services]
+    fmt = parse_format(mime, sample_rate=start.sample_rate, channels=start.channels, wanted=wanted)
     if isinstance(fmt, Problem):
         return fmt
-    named = _KIND_NAMES[int(kind_of(mime))]
-    kind = start.kind or named
     # The sound of a video recording may be sent as audio; no other change of kind is allowed.
-    if kind != named and not (kind == "audio" and named == "video"):
+    if kind is None or (kind != named and not (kind == "audio" and named == "video")):
         return Problem(Code.BAD_MESSAGE, f"kind: {kind} contradicts the format", field="kind")
-    services = _services(start, kind)
     if isinstance(services, Problem):
         return services
     return StreamSpec(

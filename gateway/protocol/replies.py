@@ -10,11 +10,11 @@ from gateway.protocol.errors import ERRORS, CloseCode, Code, Problem
 from gateway.protocol.translate import error_message
 
 
-def refusal(code: Code, message: str) -> list[Action]:
+def refusal(code: Code, message: str, retry_after_ms: int | None = None) -> list[Action]:
     """Send a client the reason why its connection ends, then close it with the code from the error table."""
     close = ERRORS[code].close or CloseCode.POLICY
     return [
-        SendMessage(error_message(Problem(code, message))),
+        SendMessage(error_message(Problem(code, message, retry_after_ms=retry_after_ms))),
         CloseSocket(int(close), str(code)),
     ]
 

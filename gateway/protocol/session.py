@@ -21,7 +21,7 @@ from gateway.protocol.actions import (
     StoreSession,
     TaskKey,
 )
-from gateway.protocol.codec import decode_text, is_longer
+from gateway.protocol.codec import decode_text, is_longer, message_in_binary
 from gateway.protocol.delivery import Backlog
 from gateway.protocol.errors import ERRORS, CloseCode, Code, Problem
 from gateway.protocol.limits import Limits
@@ -144,9 +144,11 @@ class Session:
         opening = m.SessionMessage(data=data)
         return [StoreSession(), SendMessage(opening), *(SendMessage(message) for message in missed)]
 
-    def refused(self, *, code: Code = Code.UNAUTHENTICATED, message: str = "") -> list[Action]:
+    def refused(
+        self, *, code: Code = Code.UNAUTHENTICATED, message: str = "", retry_after_ms: int | None = None
+    ) -> list[Action]:
         """The credential of `Authenticate` or `ResumeSession` was refused; an open session continues."""
-        answer = self._report(Problem(code, message or "the credential is invalid"))
+        answer = self._report(Problem(code, message or "the credential is invalid", retry_after_ms=retry_after_ms))
         close = ERRORS[code].close or CloseCode.UNAUTHENTICATED
         return [answer] if self.phase is SessionPhase.OPEN else [answer, CloseSocket(int(close), str(code))]
 
@@ -248,9 +250,11 @@ class Session:
         return self._answer(self._dispatch(message, now), now, is_charged=not is_free)
 
     def receive_binary(self, payload: bytes, now: float) -> list[Action]:
-        """A binary frame: a tagged chunk, or the next raw chunk of the only open stream."""
+        """A binary frame: a tagged chunk, the next raw chunk of the only open stream, or a message sent as binary."""
         if len(payload) > self._limits.max_message_bytes:
             return self._too_large()
+        if (text := message_in_binary(payload)) is not None:
+            return self.receive_text(text, now)
         if self.phase is not SessionPhase.OPEN:
             return self._answer(_UNAUTHENTICATED, now)
         chunk = self._streams.assign_binary(payload)

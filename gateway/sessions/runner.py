@@ -136,9 +136,9 @@ class SessionRunner:
             loop = asyncio.get_running_loop()
             self._grace = loop.call_later(self._context.config.session_grace_s, self.end_grace)
 
-    def refuse(self, code: Code, message: str) -> None:
+    def refuse(self, code: Code, message: str, retry_after_ms: int | None = None) -> None:
         """Report to the client that the credential of its message was refused."""
-        self.perform(self.session.refused(code=code, message=message))
+        self.perform(self.session.refused(code=code, message=message, retry_after_ms=retry_after_ms))
 
     # --- the end
 

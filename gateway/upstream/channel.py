@@ -125,8 +125,10 @@ class WorkerChannel:
     Raises PlaintextError for a target beyond loopback without TLS, OSError for certificates that cannot be read.
     """
 
-    def __init__(self, address: EndpointAddress, tls: TlsSettings, token: str | None) -> None:
-        self._channel = _connect(address, tls)
+    def __init__(
+        self, address: EndpointAddress, tls: TlsSettings, token: str | None, *, use_proxy: bool = False
+    ) -> None:
+        self._channel = _connect(address, tls, use_proxy=use_proxy)
         self._metadata = (("authorization", f"Bearer {token}"),) if token else None
         self._worker = worker_service_pb2_grpc.WorkerServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
         self._health = health_pb2_grpc.HealthStub(self._channel)
@@ -168,10 +170,13 @@ def certificates_version(tls: TlsSettings) -> tuple[tuple[int, int], ...]:
     return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
 
 
-def _connect(address: EndpointAddress, tls: TlsSettings) -> grpc.aio.Channel:
-    options: list[tuple[str, Any]] = list(CHANNEL_OPTIONS)
+def _connect(address: EndpointAddress, tls: TlsSettings, *, use_proxy: bool) -> grpc.aio.Channel:
+    on_loopback = is_loopback(host_of(address.target))
+    # gRPC sends even calls to 127.0.0.1 to the proxy that https_proxy or http_proxy names, unless this option is 0.
+    proxied = use_proxy and not on_loopback
+    options: list[tuple[str, Any]] = [*CHANNEL_OPTIONS, ("grpc.enable_http_proxy", int(proxied))]
     if tls.root_ca is None:
-        if not tls.insecure and not is_loopback(host_of(address.target)):
+        if not tls.insecure and not on_loopback:
             raise PlaintextError(
                 f"plaintext gRPC to {address.target} is not allowed: set worker_ca, or worker_plaintext"
             )

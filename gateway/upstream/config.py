@@ -104,11 +104,13 @@ class UpstreamConfig:
 
     `endpoints` names each service's workers: `host:port`, `dns:///name:port` (every address is an endpoint, resolved
     again periodically) or `xds:///name` (balanced by gRPC itself). `worker_token` is sent as a bearer token.
+    `use_proxy`: reach workers beyond loopback through the proxy that the environment names.
     """
 
     endpoints: Mapping[task_pb2.ServiceType, tuple[str, ...]]
     tls: TlsSettings = field(default_factory=TlsSettings)
     worker_token: str | None = field(default=None, repr=False)
+    use_proxy: bool = False
     deadlines: Deadlines = field(default_factory=Deadlines)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     buffer: BufferBounds = field(default_factory=BufferBounds)

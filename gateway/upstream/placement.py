@@ -151,7 +151,7 @@ class ServicePlacement:
     def _make(self, address: EndpointAddress, *, balanced_by_grpc: bool) -> Endpoint:
         probing = self._config.probing
         fresh_for = probing.interval + probing.timeout
-        channel = WorkerChannel(address, self._config.tls, self._config.worker_token)
+        channel = WorkerChannel(address, self._config.tls, self._config.worker_token, use_proxy=self._config.use_proxy)
         state = EndpointState(address.target, self._config.retry, fresh_for, balanced_by_grpc=balanced_by_grpc)
         return Endpoint(address, channel, state, probing=probing, clock=self._clock, changed=self._notify)
 

@@ -428,6 +428,8 @@ var TalkupClient = class extends Emitter {
   #heardAt = 0;
   #askedAt = 0;
   #refusal;
+  // Whether the gateway refused the session's own token, so that the one it was opened with is tried.
+  #tokenRefused = false;
   #opening;
   #statusWaiters = [];
   #streamNumber = 0;
@@ -546,7 +548,7 @@ var TalkupClient = class extends Emitter {
     this.#sendText({
       type: "session_resume",
       session_id: this.#session.session_id,
-      token: this.#session.resume_token,
+      token: this.#tokenRefused && this.#ticket?.token || this.#session.resume_token,
       streams: streams.map(({ id, lastSegmentId }) => ({ stream_id: id, last_segment_id: lastSegmentId }))
     });
   }
@@ -563,11 +565,22 @@ var TalkupClient = class extends Emitter {
     if (message.type !== "error" || id !== void 0)
       return;
     const error = TalkupError.from(message.data);
+    if (error.code === "unauthenticated" && this.#state === "reconnecting" && this.#canFallBack())
+      return this.#fallBack();
     if (FINAL_ERRORS.has(error.code))
       this.#refusal = error;
     this.emit("error", error);
     if (this.#refusal && this.#state === "reconnecting")
       this.close();
+  }
+  #canFallBack() {
+    return this.#session !== void 0 && this.#ticket?.token !== void 0 && !this.#tokenRefused;
+  }
+  /** The session's own token has expired, or the gateway signs with another secret: asks again with the first one. */
+  #fallBack() {
+    this.#tokenRefused = true;
+    this.#abandon();
+    this.#open();
   }
   #opened(data) {
     const first = !this.#session;
@@ -576,6 +589,7 @@ var TalkupClient = class extends Emitter {
     this.#session = data;
     this.#attempt = 0;
     this.#refusal = void 0;
+    this.#tokenRefused = false;
     this.#lostAt = void 0;
     this.#linked = true;
     const known = new Map(data.streams.map((state) => [state.stream_id, state]));

@@ -24,14 +24,13 @@ PAGE = (
 
 
 def mint_session(stack: Stack) -> dict[str, str]:
-    """Like a developer's server: POST /v1/sessions, then return a URL that a browser can use."""
+    """Like a developer's server: POST /v1/sessions, then pass the answer on as it is."""
     request = urllib.request.Request(
         f"{stack.http_url}/v1/sessions", method="POST", headers={"Authorization": f"Bearer {stack.key}"}
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
-        session = json.load(answer)
-    url = session["url"]
-    return {"url": url if "token=" in url else f"{url}?token={session['token']}"}
+        session: dict[str, str] = json.load(answer)
+    return session
 
 
 @pytest.fixture
@@ -59,10 +58,22 @@ async def site(fake_stack: Stack) -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-async def test_the_browser_client_of_the_readme_shows_captions(site: str, tmp_path: Path) -> None:
+READ_TRANSCRIPT = """async ([url, token]) => {
+  const answer = await fetch(url, { headers: { Authorization: `Bearer ${token}`, Prefer: "wait=0" } });
+  return [answer.status, answer.headers.get("ETag"), (await answer.json()).text];
+}"""
+
+
+async def test_the_browser_client_of_the_readme_shows_captions_and_may_read_its_transcript(
+    site: str, fake_stack: Stack, tmp_path: Path
+) -> None:
     assert len(example("browser-example").splitlines()) <= 12
     microphone = tmp_path / "microphone.wav"
     write_tone(microphone)
     async with visiting(site, microphone) as visit:
         await visit.until("() => document.body.innerText.trim().length > 0")
+        session = next(message["data"] for message in visit.received if message["type"] == "session")
+        address = f"{fake_stack.http_url}/v1/sessions/{session['session_id']}/transcript"
+        status, tag, text = await visit.page.evaluate(READ_TRANSCRIPT, [address, session["resume_token"]])
+        assert (status, bool(tag), bool(text)) == (200, True, True)
         assert visit.problems == []

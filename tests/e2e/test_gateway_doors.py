@@ -77,11 +77,44 @@ async def test_many_wrong_credentials_get_no_further_hearing_but_right_ones_do()
         for _ in range(40):
             status, _, _ = await at.request("GET", "/v1/sessions/x/transcript", credential="wrong")
         assert status == 429
-        with pytest.raises(InvalidStatus, match="429"):
+        with pytest.raises(InvalidStatus, match="429") as caught:
             await at.connect(key="wrong")
+        assert 1 <= int(caught.value.response.headers["Retry-After"]) <= 3
         client = await at.connect(key=KEY)
         await client.get("session")
         await client.socket.close()
+
+
+async def test_wrong_credentials_of_one_client_keep_no_other_of_its_address_away(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As behind a proxy: one guesses, the others connect, resume and ask over HTTP with good credentials."""
+    async with rig() as at:
+        lost = await at.connect(key=KEY)
+        session = (await lost.get("session"))["data"]
+        for _ in range(25):
+            status, _, headers = await at.request("POST", "/v1/sessions", credential="a wrong key")
+        assert status == 429
+        assert 1 <= int(headers["Retry-After"]) <= 3
+        lost.socket.transport.abort()
+        back = await at.connect()
+        await back.send("session_resume", session_id=session["session_id"], token=session["resume_token"], streams={})
+        assert (await back.get("session"))["data"]["resumed"] is True
+        fresh = await at.connect()
+        await fresh.send("auth", token=KEY)
+        await fresh.get("session")
+        assert (await at.mint())["token"]
+        guess = await at.connect()
+        await guess.send("auth", token="a wrong key")
+        assert await guess.closed() == 4401
+        error = guess.seen[-1]["data"]
+        assert (error["code"], 1000 <= error["retry_after_ms"] <= 3000) == ("unauthenticated", True)
+        for client in (back, fresh):
+            await client.socket.close()
+    lines = [line for line in capsys.readouterr().out.splitlines() if "too many invalid credentials" in line]
+    assert len(lines) == 1
+    assert "127.0.0.1" in lines[0]
+    assert "a wrong key" not in lines[0]
 
 
 @pytest.mark.parametrize("leaves", [True, False], ids=["leaves", "times out"])
@@ -97,7 +130,7 @@ async def test_sockets_that_show_no_credential_count_as_failures(leaves: bool) -
                 assert await client.closed() == 4401
         await at.until_metric('gateway_auth_failures_total{door="absent"} 20.0')
         with pytest.raises(InvalidStatus, match="429"):
-            await at.connect()
+            await at.connect(key="wrong")
         await at.until_metric("gateway_sessions 1.0")
         again = await at.connect(key=KEY)
         await again.get("session")
@@ -176,6 +209,17 @@ async def test_sessions_need_a_key() -> None:
                 "POST", "/process/initialization", credential=credential, json={"key": "no"}
             )
             assert status == 401
+
+
+async def test_a_wrong_key_is_called_wrong_and_a_missing_one_missing() -> None:
+    async with rig() as at:
+        for credential, words in ((None, "is needed"), ("wrong", "is invalid")):
+            _, body, _ = await at.request("POST", "/v1/sessions", credential=credential)
+            assert words in body["error"]["message"]
+        _, body, _ = await at.request("POST", "/process/initialization", credential=None, json={"key": "wrong"})
+        assert "is invalid" in body["error"]["message"]
+        path = "/v1/sessions/x/transcript"
+        assert "is invalid" in (await at.request("GET", path, credential="wrong"))[1]["error"]["message"]
 
 
 async def test_talkup_initialization() -> None:
@@ -296,3 +340,35 @@ async def test_the_specification_is_served() -> None:
             assert status == 200
             assert schema["$defs"]
         assert (await found.request("GET", "/schema/other.json", credential=None))[0] == 404
+
+
+async def test_a_page_of_an_allowed_origin_reads_its_transcript_and_no_other_does() -> None:
+    async with rig(allowed_origins="HTTPS://App.Example:443/") as at:
+        minted = await at.mint()
+        client = await at.connect(key=minted["token"], origin="https://app.example")
+        await client.start()
+        await client.socket.send(b"one1")
+        await client.finals(1)
+        path = f"/v1/sessions/{minted['session_id']}/transcript"
+        asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "GET"}
+        async with at.http.options(at.url(path), headers=asked) as answer:
+            assert answer.status == 204
+            assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example"
+            assert "Authorization" in answer.headers["Access-Control-Allow-Headers"]
+            assert "GET" in answer.headers["Access-Control-Allow-Methods"]
+        for token, status in ((minted["token"], 200), ("wrong", 401)):
+            headers = {"Origin": "https://app.example", "Authorization": f"Bearer {token}"}
+            async with at.http.get(at.url(path), headers=headers) as answer:
+                assert answer.status == status
+                assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example"
+                assert answer.headers["Vary"] == "Origin"
+        for origin in ("https://evil.example", "null"):
+            headers = {"Origin": origin, "Authorization": f"Bearer {minted['token']}"}
+            async with at.http.get(at.url(path), headers=headers) as answer:
+                assert "Access-Control-Allow-Origin" not in answer.headers
+            with pytest.raises(InvalidStatus, match="403"):
+                await at.connect(key=minted["token"], origin=origin)
+        own = {"Origin": "https://app.example", "Authorization": f"Bearer {KEY}"}
+        async with at.http.post(at.url("/v1/sessions"), headers=own) as answer:
+            assert "Access-Control-Allow-Origin" not in answer.headers
+        await client.socket.close()

@@ -59,6 +59,27 @@ async def test_talkup_packets_end_with_close_1000_and_lose_nothing() -> None:
         assert kept["text"].split() == said(*(b"%d!" % number for number in range(5)))
 
 
+@pytest.mark.parametrize(
+    ("code", "is_the_end"), [(1000, True), (1001, True), (4000, True), (1011, False), (1002, False)]
+)
+async def test_a_close_by_the_client_ends_its_streams_unless_it_says_that_something_failed(
+    code: int, is_the_end: bool
+) -> None:
+    """1001 is what a browser sends whose tab closes or goes to another page."""
+    async with rig() as at:
+        client = await at.connect(key=KEY)
+        opened = (await client.get("session"))["data"]
+        await client.start()
+        await client.socket.send(b"one1")
+        await client.finals(1)
+        await client.socket.close(code)
+        back = await at.connect()
+        await back.send("session_resume", session_id=opened["session_id"], token=opened["resume_token"], streams=[])
+        (stream,) = (await back.get("session"))["data"]["streams"]
+        assert (stream["state"] == "open") is not is_the_end
+        await back.socket.close()
+
+
 async def test_bad_input_does_not_disturb_a_stream() -> None:
     async with rig() as at:
         client = await at.connect(key=KEY)
@@ -185,6 +206,25 @@ async def test_a_resume_with_a_wrong_token_leaves_the_session_as_it_is() -> None
         await client.start()
         await client.socket.close()
         await other.socket.close()
+
+
+async def test_a_key_resumes_any_session_where_the_resume_token_is_no_longer_valid() -> None:
+    async with rig() as at:
+        client = await at.connect(key=KEY)
+        opened = (await client.get("session"))["data"]
+        await client.start()
+        await client.socket.send(b"one1")
+        (text,) = await client.finals(1)
+        client.socket.transport.abort()
+        back = await at.connect()
+        resume = {"session_id": opened["session_id"], "streams": {"abc": 0}}
+        await back.send("session_resume", token="a.b.c", **resume)
+        assert await back.closed() == 4401
+        again = await at.connect()
+        await again.send("session_resume", token=KEY, **resume)
+        assert (await again.get("session"))["data"]["resumed"] is True
+        assert await again.finals(1) == [text]
+        await again.socket.close()
 
 
 async def test_after_the_grace_time_streams_end_and_stay_readable() -> None:

@@ -69,6 +69,29 @@ async def test_a_killed_gateway_is_started_again_on_its_file(alone: Cluster) -> 
         assert await kept_words(seat.http_url, session_id) == words
 
 
+async def test_a_gateway_without_token_secret_knows_its_clients_after_a_restart(alone: Cluster) -> None:
+    """The secret lies beside the store; where it was taken away, the key of the client is good enough."""
+    seat, spoken = alone.seats[0], media(7)
+    seat.stop()
+    del seat.settings["GATEWAY_TOKEN_SECRET"]
+    seat.begin()
+    seat.ready()
+    secret = alone.folder / "gateway.db.secret"
+    async with asyncio.timeout(PATIENCE_S), speaking([seat.ws_url], spoken) as (client, speaker):
+        session_id = client.session_id
+        for kept in (True, False):
+            await speaker.say(speaker.chunks // 3)
+            before = secret.read_bytes()
+            seat.kill()
+            if not kept:
+                secret.unlink()
+            seat.begin()
+            await asyncio.to_thread(seat.ready)
+            assert (secret.read_bytes() == before) is kept
+        assert await speaker.finish() == expected_words(spoken)
+        assert client.session_id == session_id
+
+
 async def test_another_gateway_takes_over_from_a_killed_one(pair: Cluster) -> None:
     first, second = pair.seats
     spoken = media(2)

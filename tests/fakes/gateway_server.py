@@ -58,7 +58,7 @@ class FakeGateway:
     """Serves on loopback. The connection is cut at each of `drop_after_chunks` and at the first `drop_at_statuses`,
     `drop_at_starts`, `drop_at_flushes` and `drop_at_ends`; `end_after_chunks`: the gateway ends streams by itself;
     the first `busy_connections` and `full_starts` are refused; no start is answered while `may_accept` is clear;
-    `decodes` false: it can decode no media."""
+    `decodes` false: it can decode no media; `signs_anew`: it refuses its earlier tokens, but not the key."""
 
     def __init__(
         self,
@@ -90,6 +90,7 @@ class FakeGateway:
         self.may_accept.set()
         self.reject = reject
         self.forget_sessions = False
+        self.signs_anew = False
         self.connections = 0
         self.refuse_next_handshakes = 0
         self._server: Server | None = None
@@ -272,6 +273,11 @@ class Peer:
 
     async def _on_session_resume(self, data: dict[str, Any]) -> None:
         session = self._gateway.sessions.get(data["session_id"])
+        if self._gateway.signs_anew and data["token"] != KEY:
+            await self._say("error", code="unauthenticated", message="the token is not valid", retryable=False)
+            return
+        if data["token"] == KEY:
+            data["token"] = f"resume-{data['session_id']}"
         if session is None or self._gateway.forget_sessions or data["token"] != f"resume-{data['session_id']}":
             await self._say("error", code="session_expired", message="the session is over", retryable=False)
             return

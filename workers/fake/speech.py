@@ -23,6 +23,7 @@ from workers.fake.words import PlacedWord, WordCutter
 _CODED_BYTES_PER_SECOND: Final = 4000  # about Opus at 32 kbit/s: the media clock of coded formats
 _SAMPLE_BYTES: Final = {
     media_pb2.PCM_ENCODING_S16LE: 2,
+    media_pb2.PCM_ENCODING_S16BE: 2,
     media_pb2.PCM_ENCODING_F32LE: 4,
     media_pb2.PCM_ENCODING_MULAW: 1,
     media_pb2.PCM_ENCODING_ALAW: 1,

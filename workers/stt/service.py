@@ -16,6 +16,7 @@ from workers.stt.transcriber import cuda_devices
 
 FORMATS: Final = (
     "audio/webm;codecs=opus",
+    "audio/x-matroska",
     "audio/ogg;codecs=opus",
     "audio/opus",
     "audio/mp4",
@@ -24,6 +25,7 @@ FORMATS: Final = (
     "audio/flac",
     "audio/pcm",
     "video/webm",
+    "video/x-matroska",
     "video/mp4",
 )
 _COMPUTE_TYPES: Final = {"cpu": "int8", "cuda": "float16"}

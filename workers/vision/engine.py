@@ -28,7 +28,7 @@ from workers.vision.runner import Runner, session_gives_way
 from workers.vision.session import VisionSession, restart_of
 from workers.vision.sources import ImageSource, Restart, Source, VideoSource
 
-FORMATS: Final = ("image/jpeg", "image/webp", "video/webm", "video/mp4")
+FORMATS: Final = ("image/jpeg", "image/webp", "video/webm", "video/x-matroska", "video/mp4")
 ASSUMED_FPS: Final = 10
 """Frames a second of one stream when slots are counted."""
 

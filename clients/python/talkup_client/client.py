@@ -354,16 +354,24 @@ class Client:
             return
 
     async def _resume_over(self, transport: Transport) -> None:
-        session = self._opened()
-        points = self._streams.points()
-        await transport.send(messages.session_resume(session.session_id, session.resume_token, points))
         async with self._sending:
-            async with asyncio.timeout(self._open_timeout_s):
-                self._session = await await_session(transport, self._dispatch)
+            try:
+                self._session = await self._request_resume(transport, self._opened().resume_token)
+            except AuthenticationError:
+                # The token has expired, or the gateway's secret has changed: the credential may still be valid.
+                if (credential := self.gateways.credential) is None:
+                    raise
+                self._session = await self._request_resume(transport, credential)
             states = {state.stream_id: state for state in self._session.streams}
             for message in self._streams.resumed(states):
                 await transport.send(message)
             self._online.set()
+
+    async def _request_resume(self, transport: Transport, token: str) -> SessionOpened:
+        request = messages.session_resume(self._opened().session_id, token, self._streams.points())
+        await transport.send(request)
+        async with asyncio.timeout(self._open_timeout_s):
+            return await await_session(transport, self._dispatch)
 
     def _dispatch(self, message: Message | None) -> None:
         match message:

@@ -46,9 +46,15 @@ class Gateways:
         for url in urls:
             _check_url(url, may_be_plain=not credential or allow_plaintext)
         self._urls = list(urls)
+        self._credential = credential
         self._headers = {"Authorization": f"Bearer {credential}"} if credential else {}
         self._tls = {url: ssl_context(url, ca_file) for url in urls}
         self._timeout_s = timeout_s
+
+    @property
+    def credential(self) -> str | None:
+        """The key or token that opens sessions."""
+        return self._credential
 
     @property
     def urls(self) -> tuple[str, ...]:

@@ -61,6 +61,8 @@ export class TalkupClient extends Emitter<ClientEvents> {
   #heardAt = 0;
   #askedAt = 0;
   #refusal: TalkupError | undefined;
+  // Whether the gateway refused the session's own token, so that the one it was opened with is tried.
+  #tokenRefused = false;
   #opening: { resolve: (data: SessionData) => void; reject: (error: TalkupError) => void } | undefined;
   #statusWaiters: StatusWaiter[] = [];
   #streamNumber = 0;
@@ -183,7 +185,7 @@ export class TalkupClient extends Emitter<ClientEvents> {
     this.#sendText({
       type: "session_resume",
       session_id: this.#session.session_id,
-      token: this.#session.resume_token,
+      token: (this.#tokenRefused && this.#ticket?.token) || this.#session.resume_token,
       streams: streams.map(({ id, lastSegmentId }) => ({ stream_id: id, last_segment_id: lastSegmentId })),
     });
   }
@@ -197,9 +199,21 @@ export class TalkupClient extends Emitter<ClientEvents> {
     if (stream) return stream.receive(message);
     if (message.type !== "error" || id !== undefined) return;
     const error = TalkupError.from(message.data);
+    if (error.code === "unauthenticated" && this.#state === "reconnecting" && this.#canFallBack()) return this.#fallBack();
     if (FINAL_ERRORS.has(error.code)) this.#refusal = error;
     this.emit("error", error);
     if (this.#refusal && this.#state === "reconnecting") this.close();
+  }
+
+  #canFallBack(): boolean {
+    return this.#session !== undefined && this.#ticket?.token !== undefined && !this.#tokenRefused;
+  }
+
+  /** The session's own token has expired, or the gateway signs with another secret: asks again with the first one. */
+  #fallBack(): void {
+    this.#tokenRefused = true;
+    this.#abandon();
+    this.#open();
   }
 
   #opened(data: SessionData): void {
@@ -209,6 +223,7 @@ export class TalkupClient extends Emitter<ClientEvents> {
     this.#session = data;
     this.#attempt = 0;
     this.#refusal = undefined;
+    this.#tokenRefused = false;
     this.#lostAt = undefined;
     this.#linked = true;
     const known = new Map(data.streams.map((state) => [state.stream_id, state]));

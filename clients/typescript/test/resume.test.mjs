@@ -21,6 +21,7 @@ class Network {
         sockets.push(this);
       }
       send(frame) {
+        if (typeof frame === "string" && JSON.parse(frame).type === "session_resume") this.token = JSON.parse(frame).token;
         this.sent.push(typeof frame === "string" ? JSON.parse(frame).type : `chunk ${new DataView(frame.buffer).getUint32(4)}`);
       }
       close() {
@@ -76,6 +77,35 @@ test("a stream that ends while the session is taken up again ends after its last
   network.last.session([goesOn(1)], true);
   assert.deepEqual(network.last.sent, ["session_resume", "chunk 1", "chunk 2", "stream_end"]);
   network.client.close();
+});
+
+test("a session whose own token is refused is taken up with the one it was opened with", async () => {
+  const network = new Network();
+  await network.connect();
+  const stream = network.client.stream({ stream_id: "a", format: "audio/pcm" });
+  network.last.accept("a");
+  stream.send(new Uint8Array(1));
+  network.client.suspend();
+  network.client.restore();
+  network.last.open();
+  assert.equal(network.last.token, "t");
+  const problem = { code: "unauthenticated", message: "the key or token is not valid", retryable: false };
+  network.last.hear("error", problem);
+  assert.equal(network.sockets.length, 3);
+  network.last.open();
+  assert.equal(network.last.token, "k");
+  network.last.session([goesOn(0)], true);
+  assert.deepEqual(network.last.sent, ["session_resume", "chunk 0"]);
+  assert.equal(network.client.state, "open");
+  network.client.suspend();
+  network.client.restore();
+  network.last.open();
+  assert.equal(network.last.token, "t");
+  network.last.hear("error", problem);
+  network.last.open();
+  network.last.hear("error", problem);
+  assert.equal(network.client.state, "closed");
+  await assert.rejects(stream.ended, { message: problem.message });
 });
 
 test("a flush that was not answered is said again, after the chunks", async () => {

@@ -34,6 +34,7 @@ class PcmEncoding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PCM_ENCODING_F32LE: _ClassVar[PcmEncoding]
     PCM_ENCODING_MULAW: _ClassVar[PcmEncoding]
     PCM_ENCODING_ALAW: _ClassVar[PcmEncoding]
+    PCM_ENCODING_S16BE: _ClassVar[PcmEncoding]
 MEDIA_KIND_UNSPECIFIED: MediaKind
 MEDIA_KIND_AUDIO: MediaKind
 MEDIA_KIND_VIDEO: MediaKind
@@ -55,6 +56,7 @@ PCM_ENCODING_S16LE: PcmEncoding
 PCM_ENCODING_F32LE: PcmEncoding
 PCM_ENCODING_MULAW: PcmEncoding
 PCM_ENCODING_ALAW: PcmEncoding
+PCM_ENCODING_S16BE: PcmEncoding
 
 class MediaFormat(_message.Message):
     __slots__ = ("mime_type", "container", "pcm_encoding", "sample_rate", "channels")

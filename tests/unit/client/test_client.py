@@ -124,6 +124,14 @@ async def finals_of_one_chunk(client: Client) -> list[str]:
         return [final.text async for final in stream.finals()]
 
 
+async def test_a_refused_resume_token_is_followed_by_the_key() -> None:
+    async with FakeGateway(drop_after_chunks=(5,)).serving() as gateway:
+        gateway.signs_anew = True
+        finals, ended = await transcribe(client_for(gateway), CHUNKS)
+    assert gateway.streams()[0].chunks == CHUNKS
+    assert " ".join(finals) == ended.text == expected(CHUNKS)
+
+
 async def test_an_expired_session_is_an_error_for_whoever_waits() -> None:
     async with FakeGateway(drop_after_chunks=(5,)).serving() as gateway:
         gateway.forget_sessions = True

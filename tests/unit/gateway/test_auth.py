@@ -111,6 +111,18 @@ def test_failures_are_limited_and_expire(clock: Clock) -> None:
     assert limiter.allowed("a")
 
 
+def test_a_flood_does_not_put_off_the_moment_when_the_next_failure_is_heard(clock: Clock) -> None:
+    limiter = FailureLimiter(burst=1, refill_s=10.0, addresses=2, clock=clock)
+    assert limiter.wait_s("a") == 0.0
+    for _ in range(10):
+        limiter.record_failure("a")
+        clock.now += 0.5
+    assert limiter.wait_s("a") == pytest.approx(5.0)
+    clock.now += 5.0
+    assert limiter.allowed("a")
+    assert limiter.wait_s("a") == 0.0
+
+
 def test_session_ids_differ() -> None:
     assert len({new_session_id() for _ in range(100)}) == 100
 

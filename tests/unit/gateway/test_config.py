@@ -139,3 +139,10 @@ def test_the_upstream_configuration_follows_the_settings() -> None:
     assert upstream_config(GatewayConfig()) == UpstreamConfig(
         endpoints={task_pb2.SERVICE_TYPE_STT: (), task_pb2.SERVICE_TYPE_VISION: ()}
     )
+
+
+def test_an_origin_that_no_browser_sends_is_refused_and_other_spellings_are_not() -> None:
+    assert load([], {"GATEWAY_ALLOWED_ORIGINS": "HTTPS://App.Example/, http://localhost:5173"}).allowed_origins
+    with pytest.raises(SettingError, match="an origin such as") as caught:
+        load([], {"GATEWAY_ALLOWED_ORIGINS": "app.example"})
+    assert caught.value.setting == "allowed_origins"

@@ -23,7 +23,7 @@ class Example(Settings):
 
     http_port: Annotated[int, Setting("a port", 0, 65535)] = 80
     rate: Annotated[float, Setting("a rate, 100 %", 0.5)] = 1.5
-    limit: Annotated[int | None, Setting("a limit", 0)] = None
+    limit: Annotated[int | None, Setting("a limit", 0, aliases=("most", "max_limit"))] = None
     mode: Annotated[Literal["fast", "exact"], Setting("a mode")] = "fast"
     quiet: Annotated[bool, Setting("a switch")] = False
     file: Annotated[Path | None, Setting("a file")] = None
@@ -122,7 +122,8 @@ def test_help_shows_variable_default_bound_and_choices(capsys: pytest.CaptureFix
     for line in (
         "--http-port VALUE a port [env EXAMPLE_HTTP_PORT; default 80; 0 to 65535]",
         "a rate, 100 % [env EXAMPLE_RATE; default 1.5; at least 0.5]",
-        "a limit [env EXAMPLE_LIMIT; default none; at least 0]",
+        "--limit VALUE, --most VALUE, --max-limit VALUE a limit",
+        "[env EXAMPLE_LIMIT; default none; at least 0; also --most; also --max-limit]",
         "a mode [env EXAMPLE_MODE; default fast; one of fast, exact]",
         "--quiet [BOOL] a switch [env EXAMPLE_QUIET; default false]",
         "a folder [env EXAMPLE_FOLDER; default ~/data]",
@@ -130,6 +131,7 @@ def test_help_shows_variable_default_bound_and_choices(capsys: pytest.CaptureFix
         "[env EXAMPLE_CONFIG; default none]",
     ):
         assert line in shown
+    assert "://" not in shown  # the library would add an address of its own
 
 
 @pytest.mark.parametrize(
@@ -202,3 +204,18 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
         read("--config", str(file))
     with pytest.raises(ConfigError, match=str(tmp_path)):
         read("--config", str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["limit", "most", "max_limit"])
+def test_every_name_of_a_setting_is_taken_everywhere(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "example.conf"
+    file.write_text(f"{name} = 7\n")
+    assert read("--config", str(file)).limit == 7
+    assert read(**{f"EXAMPLE_{name.upper()}": "7"}).limit == 7
+    assert read(f"--{name.replace('_', '-')}", "7", EXAMPLE_LIMIT="3").limit == 7
+
+
+def test_two_names_of_a_setting_must_agree() -> None:
+    assert read(EXAMPLE_LIMIT="7", EXAMPLE_MOST="7").limit == 7
+    with pytest.raises(ConfigError, match="EXAMPLE_LIMIT and EXAMPLE_MOST"):
+        read(EXAMPLE_LIMIT="7", EXAMPLE_MOST="8")

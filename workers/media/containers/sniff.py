@@ -36,6 +36,7 @@ _DECLARED = {
 }
 _PCM = {
     media_pb2.PCM_ENCODING_S16LE: PcmEncoding.S16,
+    media_pb2.PCM_ENCODING_S16BE: PcmEncoding.S16_BIG,
     media_pb2.PCM_ENCODING_F32LE: PcmEncoding.F32,
     media_pb2.PCM_ENCODING_MULAW: PcmEncoding.MULAW,
     media_pb2.PCM_ENCODING_ALAW: PcmEncoding.ALAW,

@@ -33,6 +33,7 @@ def audio_clips() -> Sequence[Clip]:
             Clip(name, _pcm(encoding), (bytes(1024),))
             for name, encoding in (
                 ("pcm_s16le", media_pb2.PCM_ENCODING_S16LE),
+                ("pcm_s16be", media_pb2.PCM_ENCODING_S16BE),
                 ("pcm_f32le", media_pb2.PCM_ENCODING_F32LE),
                 ("mulaw", media_pb2.PCM_ENCODING_MULAW),
                 ("alaw", media_pb2.PCM_ENCODING_ALAW),

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from gateway.protocol.errors import ERRORS
-from gateway.protocol.formats import SUPPORTED_FORMATS
+from gateway.protocol.formats import ALIASES, SUPPORTED_FORMATS
 from gateway.protocol.messages import ClientMessage, ServerMessage, TranscriptUpdate
 from gateway.protocol.states import SESSION_TABLE, STREAM_TABLE, table_markdown
 from tests.unit.gateway.protocol.helpers import T0, open_session, sent
@@ -28,11 +28,19 @@ def errors_markdown() -> str:
     return "\n".join(["| code | gRPC status | close code | retryable |", "|---|---|---|---|", *rows]) + "\n"
 
 
+def aliases_markdown() -> str:
+    others: dict[str, list[str]] = {}
+    for alias, name in ALIASES.items():
+        others.setdefault(name, []).append(f"`{alias}`")
+    return "\n".join(f"- `{name}`: {', '.join(aliases)}" for name, aliases in others.items()) + "\n"
+
+
 TABLES = {
     "errors": errors_markdown(),
     "stream-states": table_markdown(STREAM_TABLE),
     "session-states": table_markdown(SESSION_TABLE),
     "formats": "\n".join(f"- `{name}`" for name in SUPPORTED_FORMATS) + "\n",
+    "format-aliases": aliases_markdown(),
 }
 
 

@@ -180,7 +180,7 @@ def test_format_names(mime: str, container: str, normal: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["s16le", "f32le", "mulaw", "alaw"])
-@pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100, 48000])
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100, 48000, 96000, 192000])
 def test_pcm(encoding: str, rate: int) -> None:
     fmt = parse_format(f"audio/PCM; Channels=2 ;rate={rate};encoding={encoding.upper()}")
     assert isinstance(fmt, media_pb2.MediaFormat)
@@ -206,7 +206,7 @@ def test_pcm_described_by_fields() -> None:
         ("audio/webm;codecs=vorbis", None, "format"),
         ("video/webm;codecs=av01", None, "format"),
         ("audio/pcm;rate=7999", None, "format"),
-        ("audio/pcm;rate=48001", None, "format"),
+        ("audio/pcm;rate=192001", None, "format"),
         ("audio/pcm;rate=fast", None, "format"),
         ("audio/pcm;channels=0", None, "format"),
         ("audio/pcm;encoding=s24le", None, "format"),

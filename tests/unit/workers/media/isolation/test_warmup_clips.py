@@ -7,6 +7,7 @@ import io
 import av
 import numpy as np
 import pytest
+from talkup.v1 import media_pb2
 
 from workers.media.isolation.warmup import Clip, audio_clips
 
@@ -38,4 +39,4 @@ def test_opus_packets_hold_silence() -> None:
 
 def test_every_pcm_encoding_is_there() -> None:
     encodings = {clip.format.pcm_encoding for clip in CLIPS.values()} - {0}
-    assert len(encodings) == 4
+    assert encodings == set(media_pb2.PcmEncoding.values()) - {media_pb2.PCM_ENCODING_UNSPECIFIED}

@@ -1,0 +1,62 @@
+"""Refused clients: counted per network, told when to come back, logged once per minute."""
+
+from __future__ import annotations
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.metrics import Metrics
+from gateway.refusals import BURST, CredentialFailures, OncePerInterval
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_a_line_at_first_then_one_per_interval_with_the_count(clock: Clock) -> None:
+    lines = OncePerInterval(60.0, 2, clock)
+    assert [lines.due("a"), lines.due("a"), lines.due("b")] == [1, None, 1]
+    clock.now += 60.0
+    assert lines.due("a") == 2
+    assert lines.due("c") == 1
+    assert lines.due("b") == 1  # forgotten, as there is room for two
+
+
+def test_failures_above_the_limit_give_a_time_and_one_line(clock: Clock) -> None:
+    failures = CredentialFailures(Metrics(), clock)
+    with capture_logs() as logs:
+        for _ in range(BURST + 10):
+            failures.record("http", "192.0.2.1")
+        assert failures.retry_after_s("192.0.2.1") == 3
+        assert failures.retry_after_s("192.0.2.2") is None
+        assert len(logs) == 1
+        assert logs[0].items() >= {"address": "192.0.2.1", "door": "http", "log_level": "warning"}.items()
+        clock.now += 60.0
+        assert failures.retry_after_s("192.0.2.1") is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_shared"),
+    [
+        ("2001:db8::1", "2001:db8::ffff", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("fe80::1%eth0", "fe80::2%eth1", True),
+        ("::1", "::2", False),
+        ("unknown", "unknown", True),
+    ],
+)
+def test_what_counts_as_one_address(clock: Clock, first: str, second: str, is_shared: bool) -> None:
+    failures = CredentialFailures(Metrics(), clock)
+    for _ in range(BURST):
+        failures.record("http", first)
+    assert (failures.retry_after_s(second) is not None) is is_shared
