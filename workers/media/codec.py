@@ -25,8 +25,24 @@ from workers.media.pcm import Samples, decode_pcm, finite, mix, silence
 OUTPUT_RATE = 16_000
 """Samples a second of all that leaves this package."""
 
-_NAMES = {Codec.OPUS: "opus", Codec.AAC: "aac", Codec.MP3: "mp3float", Codec.FLAC: "flac"}
-_PRE_ROLL = {Codec.OPUS: 0.64, Codec.MP3: 0.25, Codec.AAC: 0.2, Codec.FLAC: 0.02, Codec.PCM: 0.02}
+_NAMES = {
+    Codec.OPUS: "opus",
+    Codec.AAC: "aac",
+    Codec.MP3: "mp3float",
+    Codec.FLAC: "flac",
+    Codec.VORBIS: "vorbis",
+    Codec.ALAC: "alac",
+    Codec.ADPCM_MS: "adpcm_ms",
+    Codec.ADPCM_IMA: "adpcm_ima_wav",
+    Codec.GSM_MS: "gsm_ms",
+    Codec.AMR_NB: "amrnb",
+    Codec.AMR_WB: "amrwb",
+}
+_OPTIONS = {Codec.ADPCM_IMA: {"bits_per_coded_sample": "4"}}
+_PRE_ROLL = {Codec.OPUS: 0.64, Codec.MP3: 0.25, Codec.AAC: 0.2, Codec.GSM_MS: 2.0, Codec.AMR_NB: 2.0, Codec.AMR_WB: 2.0}
+_SHORT_PRE_ROLL = 0.02
+"""For codecs whose packets stand for themselves."""
+
 _DEFAULT_FRAME = {Codec.AAC: 1024, Codec.MP3: 1152}
 _MAX_FRAME = 1 << 16
 _RATES = range(4_000, 192_001)
@@ -34,7 +50,7 @@ _RATES = range(4_000, 192_001)
 
 def pre_roll_seconds(codec: Codec) -> float:
     """How much is decoded and thrown away before a restarted decoder is identical (AAC with PNS: -48 dB)."""
-    return _PRE_ROLL[codec]
+    return _PRE_ROLL.get(codec, _SHORT_PRE_ROLL)
 
 
 def grid(rate: int) -> int:
@@ -101,6 +117,7 @@ class _AvDecoder:
             raise MediaError("the codec of the audio track is not supported")
         self._context = context
         self._context.thread_count = 1
+        self._context.options = _OPTIONS.get(track.codec, {})
         private = without_pre_skip(track.private) if track.codec is Codec.OPUS else track.private
         if private:
             self._context.extradata = private

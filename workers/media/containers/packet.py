@@ -42,6 +42,13 @@ class Codec(StrEnum):
     AAC = "aac"
     MP3 = "mp3"
     FLAC = "flac"
+    VORBIS = "vorbis"
+    ALAC = "alac"
+    ADPCM_MS = "adpcm_ms"
+    ADPCM_IMA = "adpcm_ima"
+    GSM_MS = "gsm_ms"
+    AMR_NB = "amr_nb"
+    AMR_WB = "amr_wb"
     PCM = "pcm"
     VP8 = "vp8"
     VP9 = "vp9"
@@ -57,7 +64,7 @@ class Codec(StrEnum):
     @property
     def is_audio(self) -> bool:
         """Whether packets of this codec are sound."""
-        return self in (Codec.OPUS, Codec.AAC, Codec.MP3, Codec.FLAC, Codec.PCM)
+        return self is not Codec.UNKNOWN and not self.is_video
 
 
 class PcmEncoding(StrEnum):

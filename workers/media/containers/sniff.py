@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from talkup.v1 import media_pb2
 
-from workers.media.containers import flac, mp3, mp4, ogg, opus, wav, webm
+from workers.media.containers import flac, mp3, mp4, ogg, opus, raw, wav, webm
 from workers.media.containers.packet import Demuxer, PcmEncoding
 from workers.media.errors import MediaError
 
@@ -20,6 +20,7 @@ _MAGIC: tuple[tuple[int, bytes, media_pb2.Container], ...] = (
     (0, b"fLaC", media_pb2.CONTAINER_FLAC),
     (0, b"RIFF", media_pb2.CONTAINER_WAV),
     (0, b"RF64", media_pb2.CONTAINER_WAV),
+    (0, b"BW64", media_pb2.CONTAINER_WAV),
     (0, b"ID3", media_pb2.CONTAINER_MP3),
     (4, b"ftyp", media_pb2.CONTAINER_MP4),
     (4, b"moov", media_pb2.CONTAINER_MP4),
@@ -91,5 +92,5 @@ def make_demuxer(container: int, fmt: media_pb2.MediaFormat, *, resumed: bool = 
             return opus.OpusPacketDemuxer(2 if fmt.channels == 2 else 1)
         case media_pb2.CONTAINER_PCM if fmt.pcm_encoding in _PCM:
             rate, channels = fmt.sample_rate or 16_000, fmt.channels or 1
-            return wav.PcmDemuxer(_PCM[fmt.pcm_encoding], rate, channels)
+            return raw.PcmDemuxer(_PCM[fmt.pcm_encoding], rate, channels)
     raise MediaError("the format holds no audio that is read here")
