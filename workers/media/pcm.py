@@ -19,8 +19,14 @@ _INTEGERS = {
     PcmEncoding.S16: ("<i2", 0, 15),
     PcmEncoding.S16_BIG: (">i2", 0, 15),
     PcmEncoding.S32: ("<i4", 0, 31),
+    PcmEncoding.S32_BIG: (">i4", 0, 31),
 }
-_FLOATS = {PcmEncoding.F32: "<f4", PcmEncoding.F64: "<f8"}
+_FLOATS = {
+    PcmEncoding.F32: "<f4",
+    PcmEncoding.F32_BIG: ">f4",
+    PcmEncoding.F64: "<f8",
+    PcmEncoding.F64_BIG: ">f8",
+}
 
 
 def silence(samples: int) -> Samples:
@@ -55,14 +61,14 @@ def _values(data: bytes, encoding: PcmEncoding) -> Samples:
     if encoding in _FLOATS:
         with np.errstate(over="ignore", invalid="ignore"):
             return np.frombuffer(data, _FLOATS[encoding]).astype(np.float32)
-    if encoding is PcmEncoding.S24:
-        return _signed_24(np.frombuffer(data, np.uint8))
+    if encoding in (PcmEncoding.S24, PcmEncoding.S24_BIG):
+        return _signed_24(np.frombuffer(data, np.uint8), big=encoding is PcmEncoding.S24_BIG)
     table = _MULAW if encoding is PcmEncoding.MULAW else _ALAW
     return table[np.frombuffer(data, np.uint8)]
 
 
-def _signed_24(data: NDArray[np.uint8]) -> Samples:
-    parts = data.reshape(-1, 3).astype(np.int32)
+def _signed_24(data: NDArray[np.uint8], *, big: bool) -> Samples:
+    parts = data.reshape(-1, 3)[:, :: -1 if big else 1].astype(np.int32)
     values = parts[:, 0] | parts[:, 1] << 8 | parts[:, 2] << 16
     return ((values ^ 0x800000) - 0x800000).astype(np.float32) / np.float32(1 << 23)
 

@@ -17,7 +17,7 @@ from workers.media.checkpoint import DecoderState, History, RestartPoint
 from workers.media.clock import MediaClock
 from workers.media.codec import OUTPUT_RATE, PacketDecoder, Resampler, grid, open_decoder, pre_roll_seconds
 from workers.media.containers.packet import Demuxer, Packet, Track
-from workers.media.containers.sniff import make_demuxer, recognise
+from workers.media.containers.sniff import Sniffer, make_demuxer
 from workers.media.errors import MediaError
 from workers.media.pcm import Samples, silence
 
@@ -62,7 +62,7 @@ class Recording:
         self._skip = state.skip
         self._chunks = state.chunks
         self._demuxer: Demuxer | None = None
-        self._unsniffed: list[Chunk] = []
+        self._sniffer = Sniffer(fmt)
         self._starts: deque[_ChunkStart] = deque()
         self._origin: float | None = None
         self._track: Track | None = None
@@ -105,7 +105,7 @@ class Recording:
         if self._skip > len(chunk.payload):
             raise MediaError("the decoder state does not fit the chunk")
         if self._demuxer is None:
-            self._sniff(chunk)
+            self._sniff(self._sniffer.push_chunk(chunk))
         else:
             self._demux(self._demuxer, chunk)
         return self._pop_output()
@@ -113,7 +113,11 @@ class Recording:
     def finish(self, budget: Budget) -> list[Samples]:
         """No more bytes: the tail of demuxer, codec and resampler."""
         self._budget = budget
+        if self._demuxer is None:
+            self._sniff(self._sniffer.finish())
         if self._demuxer is not None:
+            if not self._demuxer.tracks and self._demuxer.received:
+                raise MediaError("the recording ends before its header does")
             for packet in self._demuxer.finish():
                 self._packet(packet)
         if self._decoder is not None:
@@ -131,18 +135,14 @@ class Recording:
         if self._demuxer.push_bytes(state.prefix):
             raise MediaError("the decoder state is malformed")
 
-    def _sniff(self, chunk: Chunk) -> None:
-        self._unsniffed.append(chunk)
-        container = recognise(self._format, b"".join(each.payload for each in self._unsniffed))
-        if container is None:
-            if len(self._unsniffed) > _MAX_OPEN_CHUNKS:
-                raise MediaError("the recording has too many empty chunks")
+    def _sniff(self, ready: list[tuple[Chunk, int]]) -> None:
+        """Begin with the chunks that the sniffer lets go of."""
+        if not ready:
             return
-        self.container = container
-        self._demuxer = make_demuxer(container, self._format)
-        for each in self._unsniffed:
-            self._demux(self._demuxer, each)
-        self._unsniffed = []
+        self.container = self._sniffer.container
+        self._demuxer = make_demuxer(self.container, self._format)
+        for chunk, self._skip in ready:
+            self._demux(self._demuxer, chunk)
 
     def _demux(self, demuxer: Demuxer, chunk: Chunk) -> None:
         fed = demuxer.received - self._skip
@@ -159,7 +159,7 @@ class Recording:
 
     def _lose(self, chunks: int) -> None:
         if self._demuxer is None:
-            self._unsniffed.clear()
+            self._sniffer = Sniffer(self._format)
             return
         self._demuxer.resynchronise()
         self._starts.clear()

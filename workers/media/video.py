@@ -22,7 +22,7 @@ from workers.chunk import Chunk
 from workers.media.clock import FALL_BACK_MS
 from workers.media.codec import VideoPacketDecoder, VideoPicture
 from workers.media.containers.packet import Demuxer, Packet, Track
-from workers.media.containers.sniff import make_demuxer, recognise
+from workers.media.containers.sniff import Sniffer, make_demuxer
 from workers.media.errors import MediaError
 from workers.media.frames import FrameFlag, FrameRecord
 from workers.media.interface import Checkpoint
@@ -98,7 +98,7 @@ class VideoDecoder:
     def finish(self) -> Frames:
         """The end of the stream: the frames that the codec still holds."""
         if self._failure is None:
-            self._guard(self._flush)
+            self._guard(self._close)
             self._failure = MediaError("the stream has ended")
         return self._hand_out()
 
@@ -124,7 +124,7 @@ class VideoDecoder:
     def _reset(self) -> None:
         """Set everything to the beginning of a recording."""
         self._demuxer: Demuxer | None = None
-        self._unsniffed: list[Chunk] = []
+        self._sniffer = Sniffer(self._format)
         self._starts: deque[_Start] = deque()
         self._track: Track | None = None
         self._decoder: VideoPacketDecoder | None = None
@@ -155,7 +155,7 @@ class VideoDecoder:
         if skip > len(chunk.payload):
             raise MediaError("the decoder state does not fit the chunk")
         if self._demuxer is None:
-            self._sniff(chunk)
+            self._sniff(self._sniffer.push_chunk(chunk))
         else:
             self._demux(self._demuxer, chunk, skip)
 
@@ -173,18 +173,13 @@ class VideoDecoder:
         self._silent_until_key = True
         return state.skip, 0
 
-    def _sniff(self, chunk: Chunk) -> None:
-        self._unsniffed.append(chunk)
-        container = recognise(self._format, b"".join(each.payload for each in self._unsniffed))
-        if container is None:
-            if len(self._unsniffed) > _MAX_OPEN_CHUNKS:
-                raise MediaError("the recording has too many empty chunks")
-            return
-        self._container = container
-        self._demuxer = make_demuxer(container, self._format)
-        for each in self._unsniffed:
-            self._demux(self._demuxer, each, 0)
-        self._unsniffed = []
+    def _sniff(self, ready: list[tuple[Chunk, int]]) -> None:
+        """Begin with the chunks that the sniffer lets go of."""
+        if ready:
+            self._container = self._sniffer.container
+            self._demuxer = make_demuxer(self._container, self._format)
+            for chunk, skip in ready:
+                self._demux(self._demuxer, chunk, skip)
 
     def _demux(self, demuxer: Demuxer, chunk: Chunk, skip: int) -> None:
         self._starts.append(_Start(demuxer.received - skip, chunk.sequence))
@@ -290,6 +285,14 @@ class VideoDecoder:
             old = self._records[full[0]]
             flags = old.flags | FrameFlag.SKIPPED
             self._records[full[0]] = FrameRecord(old.index, old.media_ms, 0, 0, flags)
+
+    def _close(self) -> None:
+        """The end of the last recording."""
+        if self._demuxer is None:
+            self._sniff(self._sniffer.finish())
+        if self._demuxer is not None and not self._demuxer.tracks and self._demuxer.received:
+            raise MediaError("the recording ends before its header does")
+        self._flush()
 
     def _flush(self) -> None:
         if self._decoder is not None:

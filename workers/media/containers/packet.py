@@ -75,9 +75,13 @@ class PcmEncoding(StrEnum):
     S16 = "s16"
     S16_BIG = "s16be"
     S24 = "s24"
+    S24_BIG = "s24be"
     S32 = "s32"
+    S32_BIG = "s32be"
     F32 = "f32"
+    F32_BIG = "f32be"
     F64 = "f64"
+    F64_BIG = "f64be"
     MULAW = "mulaw"
     ALAW = "alaw"
 
@@ -93,9 +97,13 @@ _PCM_BYTES = {
     PcmEncoding.S16: 2,
     PcmEncoding.S16_BIG: 2,
     PcmEncoding.S24: 3,
+    PcmEncoding.S24_BIG: 3,
     PcmEncoding.S32: 4,
+    PcmEncoding.S32_BIG: 4,
     PcmEncoding.F32: 4,
+    PcmEncoding.F32_BIG: 4,
     PcmEncoding.F64: 8,
+    PcmEncoding.F64_BIG: 8,
     PcmEncoding.MULAW: 1,
     PcmEncoding.ALAW: 1,
 }

@@ -138,10 +138,12 @@ def test_opus_packets_say_how_long_they_are() -> None:
 def test_mp3_headers() -> None:
     assert mp3.parse_header(b"\xff\xfb\x90\x64") == mp3.Mp3Header(417, 44_100, 2)
     assert mp3.parse_header(b"\xff\xf3\x84\xc4") == mp3.Mp3Header(192, 24_000, 1)
+    assert mp3.parse_header(b"\xff\xfd\x90\x64") == mp3.Mp3Header(522, 44_100, 2)  # layer II
+    assert mp3.parse_header(b"\xff\xff\x92\x64") == mp3.Mp3Header(316, 44_100, 2)  # layer I
     for bad in (
         b"\xff\xfb\xf0\x64",
         b"\xff\xfb\x9c\x64",
-        b"\xff\xfd\x90\x64",
+        b"\xff\xf9\x90\x64",
         b"\xff\xeb\x90\x64",
         b"\xfe\xfb\x90\x64",
     ):
