@@ -1,4 +1,4 @@
-"""The door to PyAV: audio packets to mono float32, mono float32 to 16 kHz, video packets to pictures.
+"""The door to PyAV: audio packets to float32 in one or two channels, mono float32 to 16 kHz, video packets to pictures.
 
 The only module that imports `av`. Measured with av 18.1 (FFmpeg 8): the native `opus` decoder is back in step 0.64 s
 after a restart, `libopus` is not after 3 s of SILK; every decoder gives a constant number of samples for a packet; a
@@ -20,7 +20,7 @@ from workers.media.containers.opus import packet_samples, without_pre_skip
 from workers.media.containers.packet import Codec, PcmEncoding, Track
 from workers.media.errors import MediaError
 from workers.media.frames import MAX_SIDE
-from workers.media.pcm import Samples, decode_pcm, finite, mix, silence
+from workers.media.pcm import Samples, decode_pcm, finite, one_or_two, silence
 
 OUTPUT_RATE = 16_000
 """Samples a second of all that leaves this package."""
@@ -72,7 +72,7 @@ class PacketDecoder(Protocol):
         ...
 
     def decode(self, data: bytes) -> list[Samples]:
-        """One packet's samples; a packet that cannot be decoded gives silence of its duration."""
+        """One packet's samples, shape (1 or 2, n); one that cannot be decoded gives silence of its duration."""
         ...
 
     def flush(self) -> list[Samples]:
@@ -135,7 +135,7 @@ class _AvDecoder:
             return self._lost(data)
         decoded = [self._samples(frame) for frame in frames]
         if decoded:
-            self._last_frame = len(decoded[-1])
+            self._last_frame = decoded[-1].shape[1]
         return decoded
 
     def flush(self) -> list[Samples]:
@@ -148,7 +148,7 @@ class _AvDecoder:
         if self.rate:  # the first ones after a restart may depend on what came before them
             self.lost_bytes += len(data)
         samples = packet_samples(data) if self._codec is Codec.OPUS else self._last_frame
-        return [silence(samples)] if self.rate else []
+        return [silence(samples)[None]] if self.rate else []
 
     def _samples(self, frame: av.AudioFrame) -> Samples:
         if frame.sample_rate not in _RATES or frame.samples > _MAX_FRAME:
@@ -158,8 +158,8 @@ class _AvDecoder:
         if not frame.format.is_planar:
             values = values.reshape(-1, frame.layout.nb_channels).T
         if values.dtype.kind == "i":
-            return mix(values / (1 << (8 * values.dtype.itemsize - 1)))
-        return mix(values)
+            return one_or_two(values / (1 << (8 * values.dtype.itemsize - 1)))
+        return one_or_two(values)
 
 
 class Resampler:

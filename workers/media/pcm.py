@@ -1,4 +1,4 @@
-"""PCM samples of every encoding to mono float32."""
+"""PCM samples of every encoding to float32."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from workers.media.containers.packet import PcmEncoding
 from workers.media.errors import MediaError
 
 Samples = NDArray[np.float32]
-"""Mono samples, full scale 1.0."""
+"""Samples of full scale 1.0: of one channel, shape (n,), unless it says (channels, n)."""
 
 _SENSELESS = np.float32(1000)
 
@@ -34,11 +34,11 @@ def silence(samples: int) -> Samples:
     return np.zeros(samples, np.float32)
 
 
-def mix(channels: NDArray[np.generic]) -> Samples:
-    """The mean of the channels; shape (channels, samples) to (samples,)."""
+def one_or_two(channels: NDArray[np.generic]) -> Samples:
+    """One or two channels as they are, the mean of more; shape (channels, samples) to (1 or 2, samples)."""
     values: Samples = channels.astype(np.float32, copy=False)
-    mean: Samples = values[0] if len(values) == 1 else values.mean(axis=0, dtype=np.float32)
-    return mean
+    few: Samples = values if len(values) <= 2 else values.mean(axis=0, dtype=np.float32)[None]
+    return few
 
 
 def finite(samples: Samples) -> Samples:
@@ -47,10 +47,10 @@ def finite(samples: Samples) -> Samples:
 
 
 def decode_pcm(data: bytes, encoding: PcmEncoding, channels: int) -> Samples:
-    """Whole interleaved samples to mono. Raises MediaError when `data` ends inside a sample."""
+    """Whole interleaved samples to one or two channels. Raises MediaError when `data` ends inside a sample."""
     if len(data) % (encoding.sample_bytes * channels):
         raise MediaError("the PCM ends inside a sample")
-    return mix(_values(data, encoding).reshape(-1, channels).T)
+    return one_or_two(_values(data, encoding).reshape(-1, channels).T)
 
 
 def _values(data: bytes, encoding: PcmEncoding) -> Samples:

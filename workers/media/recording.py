@@ -1,7 +1,7 @@
 """One recording of a stream: a chain of bytes with one container header, to 16 kHz mono on the stream's clock.
 
-demuxer -> codec -> media clock -> resampler. All that decides what comes out is a function of the bytes, never of how
-they were cut; a recording resumed at a restart point runs through the same states as one that never stopped.
+demuxer -> codec -> media clock -> mixer -> resampler. All that decides what comes out is a function of the bytes, never
+of how they were cut; a recording resumed at a restart point runs through the same states as one that never stopped.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from workers.media.codec import OUTPUT_RATE, PacketDecoder, Resampler, grid, ope
 from workers.media.containers.packet import Demuxer, Packet, Track
 from workers.media.containers.sniff import Sniffer, make_demuxer
 from workers.media.errors import MediaError
+from workers.media.mixer import MARGIN_SECONDS, Mixing, StereoMixer
 from workers.media.pcm import Samples, silence
 
 _MAX_OPEN_CHUNKS = 65_536
@@ -68,6 +69,8 @@ class Recording:
         self._track: Track | None = None
         self._decoder: PacketDecoder | None = None
         self._resampler: Resampler | None = None
+        self._mixer: StereoMixer | None = None
+        self._given_mixing: Mixing | None = state.mixing
         self._next_output = state.base
         self._last_offset = -1
         self._pending: list[Samples] = []
@@ -194,10 +197,10 @@ class Recording:
         clock, track = self._clock, self._track
         first = packet.offset != self._last_offset
         self._last_offset = packet.offset
-        if not first or not clock.rate or track is None:
+        if not first or not clock.rate or track is None or self._mixer is None:
             return
         start = self._start_of(packet.offset)
-        pre_roll = round(pre_roll_seconds(track.codec) * clock.rate) + grid(clock.rate)
+        pre_roll = round((pre_roll_seconds(track.codec) + MARGIN_SECONDS) * clock.rate) + grid(clock.rate)
         self._history.add(
             RestartPoint(
                 clock.to_output(clock.position + pre_roll),
@@ -207,6 +210,7 @@ class Recording:
                 packet.anchor,
                 packet.offset - start.position,
                 start.before,
+                self._mixer,
             )
         )
 
@@ -241,26 +245,33 @@ class Recording:
     def _silence(self, samples: int) -> None:
         while samples > 0:
             piece = min(samples, self._clock.rate)
-            self._push(silence(piece))
+            self._push(silence(piece)[None])
             samples -= piece
 
-    def _push(self, samples: Samples) -> None:
-        clock = self._clock
-        self._budget.spend(len(samples) / clock.rate)
+    def _push(self, channels: Samples) -> None:
+        clock, size = self._clock, channels.shape[1]
+        self._budget.spend(size / clock.rate)
         start = clock.position
-        clock.position += len(samples)
+        clock.position += size
         cut = max(0, clock.trim - start)
         if self._resampler is None:
             cut += -(start + cut - clock.trim) % grid(clock.rate)
-        if cut >= len(samples):
+        if cut >= size:
             return
-        if self._resampler is None:
+        if self._resampler is None or self._mixer is None:
             self._resampler = Resampler(clock.rate)
+            self._mixer = StereoMixer(clock.rate, start + cut, self._given_mixing)
+            self._given_mixing = None
             self._next_output = clock.to_output(start + cut)
-        self._pending.append(samples[cut:])
-        self._pending_samples += len(samples) - cut
-        if self._pending_samples >= clock.rate:
-            self._resample(self._resampler)
+        self._gather(self._mixer.push(channels[:, cut:]), self._resampler)
+
+    def _gather(self, samples: Samples, resampler: Resampler) -> None:
+        if not len(samples):
+            return
+        self._pending.append(samples)
+        self._pending_samples += len(samples)
+        if self._pending_samples >= self._clock.rate:
+            self._resample(resampler)
 
     def _resample(self, resampler: Resampler) -> None:
         """Resample the samples of a chunk in one piece: a third of the time goes into the calls."""
@@ -270,8 +281,9 @@ class Recording:
 
     def _drain(self) -> None:
         """End the resampler; its output is cut or padded to the length of the input, to the sample."""
-        if self._resampler is None:
+        if self._resampler is None or self._mixer is None:
             return
+        self._gather(self._mixer.flush(), self._resampler)
         self._resample(self._resampler)
         rest = self._resampler.flush()
         due = self.end - self._next_output
@@ -279,7 +291,7 @@ class Recording:
             self._output(rest)
             rest = silence(due - len(rest))
         self._output(rest[:due])
-        self._resampler = None
+        self._resampler = self._mixer = None
 
     def _output(self, samples: Samples) -> None:
         start = self._next_output

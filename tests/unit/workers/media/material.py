@@ -46,8 +46,9 @@ def mux(
     bit_rate: int = 24_000,
     video: bool = False,
     codec_options: dict[str, str] | None = None,
+    invert: bool = False,
 ) -> bytes:
-    """A recording of `tone` written by libavformat."""
+    """A recording of `tone` written by libavformat; `invert`: the right channel is the left one upside down."""
     out = io.BytesIO()
     with av.open(out, "w", format=container, options=options or {}) as file:
         stream = file.add_stream(codec, rate=rate, layout=layout, options=codec_options or {})
@@ -59,7 +60,9 @@ def mux(
         for at in range(0, len(samples), step):
             if pictures:
                 pictures(at / rate)
-            frame = av.AudioFrame.from_ndarray(samples[None, at : at + step].copy(), format="flt", layout="mono")
+            piece = samples[None, at : at + step]
+            piece = np.stack([piece[0], -piece[0]], axis=1).reshape(1, -1) if invert else piece.copy()
+            frame = av.AudioFrame.from_ndarray(piece, format="flt", layout="stereo" if invert else "mono")
             frame.sample_rate, frame.pts = rate, at
             for ready in resampler.resample(frame):
                 file.mux(stream.encode(ready))
