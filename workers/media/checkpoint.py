@@ -10,12 +10,13 @@ import msgspec
 
 from workers.media.clock import MediaClock
 from workers.media.codec import OUTPUT_RATE
+from workers.media.containers.mp4_index import MAX_INDEX_BYTES
 from workers.media.containers.packet import MAX_HEADER_BYTES
 from workers.media.errors import MediaError
 from workers.media.interface import Checkpoint
 from workers.media.mixer import Mixing, StereoMixer
 
-_MAX_STATE_BYTES = MAX_HEADER_BYTES + 1024
+_MAX_STATE_BYTES = MAX_INDEX_BYTES + MAX_HEADER_BYTES
 _VERSION = 1
 _LARGE = 1 << 53
 _MAX_POINTS = 4096

@@ -16,7 +16,7 @@ from workers.chunk import Chunk
 from workers.media.checkpoint import DecoderState, History, RestartPoint
 from workers.media.clock import MediaClock
 from workers.media.codec import OUTPUT_RATE, PacketDecoder, Resampler, grid, open_decoder, pre_roll_seconds
-from workers.media.containers.packet import Demuxer, Packet, Track
+from workers.media.containers.packet import Demuxer, Packet, Track, no_track
 from workers.media.containers.sniff import Sniffer, make_demuxer
 from workers.media.errors import MediaError
 from workers.media.mixer import MARGIN_SECONDS, Mixing, StereoMixer
@@ -173,7 +173,7 @@ class Recording:
     def _choose(self, demuxer: Demuxer) -> Track:
         track = next((track for track in demuxer.tracks.values() if track.codec.is_audio), None)
         if track is None:
-            raise MediaError("the recording has no audio track in a supported codec")
+            raise no_track(demuxer.tracks, "audio")
         self._track = track
         self._decoder = open_decoder(track)
         return track

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -114,7 +115,8 @@ class Track:
     """One track of a recording.
 
     `rate` is in samples per second (0: the codec tells), `delay` the samples at that rate to drop at the start,
-    `private` the codec's own header (OpusHead, AudioSpecificConfig, STREAMINFO, avcC), `pcm` set for PCM alone.
+    `private` the codec's own header (OpusHead, AudioSpecificConfig, STREAMINFO, avcC), `pcm` set for PCM alone, `name`
+    what the container calls a codec that is not read, and `kind` what the track is then (`audio`, `video`).
     """
 
     number: int
@@ -124,6 +126,8 @@ class Track:
     channels: int = 0
     delay: int = 0
     pcm: PcmEncoding | None = None
+    name: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +277,14 @@ class Demuxer(ABC):
     def _pass_over(self) -> None:
         if self._skip:
             self._consume(self._skip)
+
+
+def no_track(tracks: Mapping[int, Track], kind: str) -> MediaError:
+    """The error for a recording without a track of a kind (`audio`, `video`) that is read."""
+    names = ", ".join(sorted({track.name for track in tracks.values() if track.kind == kind}))
+    if names:
+        return MediaError(f"the {kind} track of this recording is {names}, which is not supported")
+    return MediaError(f"the recording has no {kind} track in a supported codec")
 
 
 def check_size(size: int) -> None:

@@ -225,7 +225,7 @@ def make_demuxer(container: int, fmt: media_pb2.MediaFormat, *, resumed: bool = 
         case media_pb2.CONTAINER_OGG:
             return ogg.OggDemuxer(resumed=resumed)
         case media_pb2.CONTAINER_MP4:
-            return mp4.Mp4Demuxer()
+            return mp4.Mp4Demuxer(resumed=resumed)
         case media_pb2.CONTAINER_MP3:
             return mp3.Mp3Demuxer(resumed=resumed)
         case media_pb2.CONTAINER_FLAC:
