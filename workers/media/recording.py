@@ -16,7 +16,7 @@ from workers.chunk import Chunk
 from workers.media.checkpoint import DecoderState, History, RestartPoint
 from workers.media.clock import MediaClock
 from workers.media.codec import OUTPUT_RATE, PacketDecoder, Resampler, grid, open_decoder, pre_roll_seconds
-from workers.media.containers.packet import Demuxer, Packet, Track, no_track
+from workers.media.containers.packet import Codec, Demuxer, Packet, Track, no_track
 from workers.media.containers.sniff import Sniffer, make_demuxer
 from workers.media.errors import MediaError
 from workers.media.mixer import MARGIN_SECONDS, Mixing, StereoMixer
@@ -188,12 +188,16 @@ class Recording:
         if packet.track != track.number or self._decoder is None:
             return
         self._silence(self._clock.silence_before(packet.pts))
-        self._note(packet)
+        primes = track.codec is Codec.VORBIS  # after a restart the first packet gives nothing
+        if not primes:
+            self._note(packet)
         for samples in self._decoder.decode(packet.data):
             self._frame(samples)
+        if primes:
+            self._note(packet)
 
     def _note(self, packet: Packet) -> None:
-        """Note the restart point before a packet, if it is the first one of its place."""
+        """Note the restart point at a packet, if it is the first one of its place."""
         clock, track = self._clock, self._track
         first = packet.offset != self._last_offset
         self._last_offset = packet.offset

@@ -112,4 +112,4 @@ class HeadedPcmDemuxer(PcmDemuxer):
 def other_codec(container: str, name: bytes, send: str) -> MediaError:
     """The error for a codec that is not read in a container."""
     shown = name.decode("ascii", "replace").strip() if name.isalnum() or name.strip().isalnum() else "an unknown codec"
-    return MediaError(f"the sound in this {container} is {shown}, which is not read there: send {send}")
+    return MediaError(f"the sound in this {container} is {shown}, which is not supported there: send {send}")

@@ -108,7 +108,7 @@ def parse_movie(moov: bytes) -> Movie:
                     number, _, duration, size, flags = struct.unpack_from(">5I", trex, 4)
                     defaults.append((number, duration, size, flags))
         elif kind == b"cmov":
-            raise MediaError("the index of this MP4 is compressed, which is not read: send it uncompressed")
+            raise MediaError("the index of this MP4 is compressed, which is not supported: send it uncompressed")
     return Movie(tuple(tracks), timescale, tuple(defaults))
 
 

@@ -56,7 +56,7 @@ def check_magic(start: bytes | bytearray) -> None:
     """Raise MediaError, with its name, for a file that is known and not read."""
     for offset, magic, name in _MAGIC:
         if start.startswith(magic, offset) and (offset != 8 or start.startswith(b"RIFF")):
-            raise MediaError(f"this is {name}, which is not read: {_SEND}")
+            raise MediaError(f"this is {name}, which is not supported: {_SEND}")
 
 
 def refusal(start: bytes | bytearray) -> MediaError:
@@ -65,7 +65,7 @@ def refusal(start: bytes | bytearray) -> MediaError:
         for first in (0, 4):
             places = range(first, min(len(start), first + 4 * packet), packet)
             if len(places) > 1 and all(start[at] == _TS_SYNC for at in places):
-                return MediaError(f"this is an MPEG transport stream (TS), which is not read: {_SEND}")
+                return MediaError(f"this is an MPEG transport stream (TS), which is not supported: {_SEND}")
     if start.startswith(b"\x0b\x77"):
-        return MediaError(f"this is an AC-3 recording, which is not read: {_SEND}")
+        return MediaError(f"this is an AC-3 recording, which is not supported: {_SEND}")
     return MediaError(f"the first bytes are of no known container: {_SEND}")

@@ -250,9 +250,9 @@ class WavDemuxer(PcmDemuxer):
         width = align // channels if channels else 0
         encoding = _ENCODINGS.get((kind, width))
         if kind in _OTHERS:
-            raise MediaError(f"the sound in this WAV is {_OTHERS[kind]}, which is not read: send PCM or ADPCM")
+            raise MediaError(f"the sound in this WAV is {_OTHERS[kind]}, which is not supported: send PCM or ADPCM")
         if encoding is None or align != width * channels or not 0 < bits <= width * 8:
-            raise MediaError("the sound in this WAV is of a kind that is not read: send PCM, A-law, mu-law or ADPCM")
+            raise MediaError("the sound in this WAV is of an unknown kind: send PCM, A-law, mu-law or ADPCM")
         self._set_format(encoding, rate, channels)
 
     def _read_block_format(self, codec: Codec, channels: int, rate: int, align: int) -> None:

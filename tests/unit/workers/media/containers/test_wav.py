@@ -126,7 +126,7 @@ def test_adpcm_is_read(codec: str, layout: str) -> None:
     assert damage_of(data, 200) == 0
 
 
-@pytest.mark.parametrize(("kind", "name"), [(0x55, "MP3"), (0x161, "WMA"), (0x7777, "of a kind that is not read")])
+@pytest.mark.parametrize(("kind", "name"), [(0x55, "MP3"), (0x161, "WMA"), (0x7777, "of an unknown kind")])
 def test_other_codecs_are_named(kind: int, name: str) -> None:
     with pytest.raises(MediaError, match=name):
         decode(FORMAT, [wav(bytes(800), kind, 1, 8000, 8)])
