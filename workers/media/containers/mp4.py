@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from workers.media.containers import mp4_index
 from workers.media.containers.mp4_tracks import boxes, parse_movie
 from workers.media.containers.packet import (
+    Codec,
     DamagedError,
     Demuxer,
     Incomplete,
@@ -207,7 +208,7 @@ class Mp4Demuxer(Demuxer):
         if self._index is not None:
             self._in_index = True
             self.origin = self._index.first_pts
-        elif not self._defaults:
+        elif not self._defaults and any(each.track.codec is not Codec.UNKNOWN for each in movie.tracks):
             raise MediaError("the index of this MP4 names no samples")
         self.tracks = {each.track.number: each.track for each in movie.tracks}
 

@@ -33,8 +33,8 @@ from workers.media.errors import MediaError
 ENOUGH_BYTES = 12
 """With this many bytes the magic no longer changes the answer."""
 
-_SCAN_BYTES = 16 << 10
-"""How far frames are looked for in a stream without a magic."""
+_FIRST_SCAN_BYTES, _SCAN_BYTES = 512, 16 << 10
+"""How far frames are looked for in a stream without a magic, in steps that double."""
 
 _MAX_WAITING_CHUNKS = 65_536
 
@@ -117,6 +117,7 @@ class Sniffer:
         self._tag_bytes = 0  # at the start of the kept chunks
         self._to_pass = 0
         self._tagged = False
+        self._next_scan = _FIRST_SCAN_BYTES
 
     def push_chunk(self, chunk: Chunk) -> list[tuple[Chunk, int]]:
         """The chunks to demux, each with how many of its first bytes are tags; none while the container is not known.
@@ -168,10 +169,16 @@ class Sniffer:
         if not _may_be_frames(self._format):
             return recognise(self._format, head.ljust(ENOUGH_BYTES, b"\0") if end else head)
         container = _by_magic(head) or _by_frame(head)
-        waits = self._format.container == media_pb2.CONTAINER_SNIFF and not end and len(head) < _SCAN_BYTES
-        if container or waits:
-            return container or _by_frames(head) or None
-        return self._fallback(head)
+        if container:
+            return container
+        while self._format.container == media_pb2.CONTAINER_SNIFF and not end and len(head) >= self._next_scan:
+            container = _by_frames(head[: self._next_scan])
+            self._next_scan *= 2
+            if container:
+                return container
+        if self._next_scan <= _SCAN_BYTES and not end and self._format.container == media_pb2.CONTAINER_SNIFF:
+            return None
+        return self._fallback(head[:_SCAN_BYTES])
 
     def _fallback(self, head: bytes) -> int:
         """What a stream without magic is: the frames that are found in it, else its name, else what tags belong to."""
