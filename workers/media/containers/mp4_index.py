@@ -175,7 +175,7 @@ def _blocks(table: _Table) -> list[_Block]:
         packed = zlib.compress(planes, 1)
         blocks.append(_Block(int(ends[at - 1]) if at else 0, dict(before), len(columns[0]), packed))
         tracks, ticks = table.track[part], table.ticks[part]
-        before.update((int(number), int(ticks[tracks == number][-1])) for number in np.unique(tracks))
+        before.update((int(number), int(ticks[tracks == number][-1])) for number in set(tracks.tolist()))
     if sum(len(block.columns) for block in blocks) > MAX_INDEX_BYTES:
         raise too_long()
     return blocks
