@@ -81,6 +81,16 @@ class Recording:
             self._resume(state)
 
     @property
+    def has_sounded(self) -> bool:
+        """Whether the codec gave any samples."""
+        return self._clock.rate > 0
+
+    @property
+    def header_bytes(self) -> int:
+        """Bytes of a header that never became complete."""
+        return self._demuxer.received if self._demuxer and not self._demuxer.tracks else 0
+
+    @property
     def end(self) -> int:
         """The 16 kHz sample of the stream at which this recording ends so far, resampler drained."""
         return self._clock.to_output(self._clock.position)

@@ -15,8 +15,10 @@ from functools import cache
 import av
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.unit.workers.media.chunks import cut
+from tests.unit.workers.media.chunks import assert_same, cut, decode_killed
 from tests.unit.workers.media.material import INDEX_FIRST, LIVE, declared, mux, pcm16, wav, with_serial
 from workers.chunk import Chunk
 from workers.media.decoder import AudioDecoder, MediaError
@@ -214,6 +216,33 @@ def test_the_samples_are_those_of_ffmpeg(row: Row) -> None:
     again, damaged_again = decoded(data, len(data))
     assert np.array_equal(again, heard)
     assert damaged_again == damaged
+
+
+@pytest.mark.parametrize("row", HEARD, ids=lambda row: row.name)
+def test_a_restart_changes_nothing(row: Row) -> None:
+    chunks = cut(row.data(), [max(40, len(row.data()) // 30)])
+    whole, _ = decoded(row.data(), 1000)
+    lossy = any(name in row.name.lower() for name in ("aac", "m4", "mp4 in fragments", "amr", "3gp"))
+    for kills in ([5, 11, 20], [len(chunks) - 1]):
+        assert_same(decode_killed(AUDIO, chunks, kills, 1601), whole, aac=lossy)
+
+
+@pytest.mark.parametrize("row", HEARD, ids=lambda row: row.name)
+@settings(max_examples=5, deadline=None)
+@given(data=st.data())
+def test_mutated_files_end_in_an_error_or_go_on(row: Row, data: st.DataObject) -> None:
+    broken = bytearray(row.data())
+    for _ in range(data.draw(st.integers(1, 8))):
+        at = data.draw(st.integers(0, min(len(broken), data.draw(st.sampled_from([60, 800, len(broken)]))) - 1))
+        if data.draw(st.booleans()):
+            broken[at] = data.draw(st.sampled_from([0, 1, 0x7F, 0x80, 0xFF]) | st.integers(0, 255))
+        else:
+            del broken[at : at + data.draw(st.integers(1, 40))]
+    try:
+        heard, _ = decoded(bytes(broken), 4096)
+    except MediaError:
+        return
+    assert len(heard) < 300 * 16_000
 
 
 @pytest.mark.parametrize(("data", "sentence"), [row[1:] for row in NAMED], ids=[row[0] for row in NAMED])
