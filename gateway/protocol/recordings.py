@@ -54,6 +54,8 @@ class Recordings:
         self._tracked = has_headers(fmt)
         # Opus declared without a container is bare packets: there is no header to wait for.
         self._sniffed = fmt.container == media_pb2.CONTAINER_SNIFF
+        # Under a name that says nothing, the worker knows more formats than begin with a magic, and names the others.
+        self._unnamed = self._sniffed and fmt.mime_type in ("audio", "video")
         self._open = not self._tracked or (self._sniffed and fmt.mime_type.startswith("audio/opus"))
         self._pending: list[Chunk] = []
 
@@ -102,4 +104,7 @@ class Recordings:
         return [Accepted(each, new_recording=index == 0) for index, each in enumerate(chunks)]
 
     def _place(self, chunk: Chunk) -> RecordingEvent:
+        if self._unnamed and not self._open:
+            self._open = True
+            return Accepted(chunk, new_recording=True)
         return Accepted(chunk, new_recording=False) if self._open else Orphan(chunk)

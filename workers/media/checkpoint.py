@@ -9,11 +9,14 @@ from typing import Protocol
 import msgspec
 
 from workers.media.clock import MediaClock
+from workers.media.codec import OUTPUT_RATE
+from workers.media.containers.mp4_index import MAX_INDEX_BYTES
 from workers.media.containers.packet import MAX_HEADER_BYTES
 from workers.media.errors import MediaError
 from workers.media.interface import Checkpoint
+from workers.media.mixer import Mixing, StereoMixer
 
-_MAX_STATE_BYTES = MAX_HEADER_BYTES + 1024
+_MAX_STATE_BYTES = MAX_INDEX_BYTES + MAX_HEADER_BYTES
 _VERSION = 1
 _LARGE = 1 << 53
 _MAX_POINTS = 4096
@@ -25,7 +28,7 @@ class DecoderState(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_
     `container`: as in media.proto; 0: the recording begins here and its bytes decide. `prefix`: what the demuxer is fed
     first. `sequence` and `skip`: the chunk that holds the restart point, and the byte in it. `chunks`: how many chunks
     of the recording lie before that one. `base` to `pts_base`: the `MediaClock` at that point. `emit`: a sample of the
-    stream's 16 kHz clock.
+    stream's 16 kHz clock. `mixing`: the state of the mixer before that sample, of a recording in stereo.
     """
 
     version: int
@@ -40,6 +43,7 @@ class DecoderState(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_
     position: int
     pts_base: float | None
     emit: int
+    mixing: Mixing | None = None
 
     def clock(self) -> MediaClock:
         """The media clock at the restart point."""
@@ -61,6 +65,9 @@ def unpack(data: bytes) -> DecoderState:
     counts = (state.sequence, state.skip, state.chunks, state.base, state.trim, state.position, state.emit)
     if state.version != _VERSION or not all(0 <= count < _LARGE for count in counts):
         raise MediaError("the decoder state is of another version or out of range")
+    mixing = state.mixing
+    if mixing is not None and not all(0 <= value < _LARGE for value in mixing):
+        raise MediaError("the decoder state is out of range")
     timed = state.pts_base is None or abs(state.pts_base) < _LARGE  # NaN fails this
     if not timed or not (state.rate == 0 or 4_000 <= state.rate <= 192_000):
         raise MediaError("the decoder state is out of range")
@@ -85,7 +92,8 @@ class RestartPoint:
     """A place to restart at.
 
     `usable_from`: the first 16 kHz sample that comes out right after it. `source` None: the start of a recording, which
-    needs no prefix. `clock`: base, rate, trim, position and pts_base. The rest as in `DecoderState`.
+    needs no prefix. `clock`: base, rate, trim, position and pts_base. `mixer`: that of the recording from there on. The
+    rest as in `DecoderState`.
     """
 
     usable_from: int
@@ -95,12 +103,22 @@ class RestartPoint:
     anchor: int = 0
     skip: int = 0
     chunks: int = 0
+    mixer: StereoMixer | None = None
+    mixing: Mixing | None = None
 
     def state(self, emit: int) -> DecoderState:
         """This point, for a decoder that hands out audio from 16 kHz sample `emit` on."""
         container = self.source.container if self.source else 0
         prefix = self.source.prefix(self.anchor) if self.source else b""
-        return DecoderState(_VERSION, container, prefix, self.sequence, self.skip, self.chunks, *self.clock, emit)
+        return DecoderState(
+            _VERSION, container, prefix, self.sequence, self.skip, self.chunks, *self.clock, emit, self._mixing(emit)
+        )
+
+    def _mixing(self, emit: int) -> Mixing | None:
+        if self.mixer is None:
+            return self.mixing
+        base, rate, trim = self.clock[:3]
+        return self.mixer.mixing_before(trim + (emit - base) * rate // OUTPUT_RATE)
 
     def checkpoint(self, emit: int) -> Checkpoint:
         """This point, for a successor that hands out audio from 16 kHz sample `emit` on."""
@@ -123,7 +141,7 @@ def resumed_point(state: DecoderState) -> RestartPoint:
     """The restart point that a state was made from, valid for all samples that a decoder resumed there hands out."""
     clock = (state.base, state.rate, state.trim, state.position, state.pts_base)
     source = _Given(state.container, state.prefix) if state.container else None
-    return RestartPoint(0, state.sequence, clock, source, skip=state.skip, chunks=state.chunks)
+    return RestartPoint(0, state.sequence, clock, source, skip=state.skip, chunks=state.chunks, mixing=state.mixing)
 
 
 class History:

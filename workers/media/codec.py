@@ -1,4 +1,4 @@
-"""The door to PyAV: audio packets to mono float32, mono float32 to 16 kHz, video packets to pictures.
+"""The door to PyAV: audio packets to float32 in one or two channels, mono float32 to 16 kHz, video packets to pictures.
 
 The only module that imports `av`. Measured with av 18.1 (FFmpeg 8): the native `opus` decoder is back in step 0.64 s
 after a restart, `libopus` is not after 3 s of SILK; every decoder gives a constant number of samples for a packet; a
@@ -20,13 +20,29 @@ from workers.media.containers.opus import packet_samples, without_pre_skip
 from workers.media.containers.packet import Codec, PcmEncoding, Track
 from workers.media.errors import MediaError
 from workers.media.frames import MAX_SIDE
-from workers.media.pcm import Samples, decode_pcm, finite, mix, silence
+from workers.media.pcm import Samples, decode_pcm, finite, one_or_two, silence
 
 OUTPUT_RATE = 16_000
 """Samples a second of all that leaves this package."""
 
-_NAMES = {Codec.OPUS: "opus", Codec.AAC: "aac", Codec.MP3: "mp3float", Codec.FLAC: "flac"}
-_PRE_ROLL = {Codec.OPUS: 0.64, Codec.MP3: 0.25, Codec.AAC: 0.2, Codec.FLAC: 0.02, Codec.PCM: 0.02}
+_NAMES = {
+    Codec.OPUS: "opus",
+    Codec.AAC: "aac",
+    Codec.MP3: "mp3float",
+    Codec.FLAC: "flac",
+    Codec.VORBIS: "vorbis",
+    Codec.ALAC: "alac",
+    Codec.ADPCM_MS: "adpcm_ms",
+    Codec.ADPCM_IMA: "adpcm_ima_wav",
+    Codec.GSM_MS: "gsm_ms",
+    Codec.AMR_NB: "amrnb",
+    Codec.AMR_WB: "amrwb",
+}
+_OPTIONS = {Codec.ADPCM_IMA: {"bits_per_coded_sample": "4"}}
+_PRE_ROLL = {Codec.OPUS: 0.64, Codec.MP3: 0.25, Codec.AAC: 0.2, Codec.GSM_MS: 2.0, Codec.AMR_NB: 2.0, Codec.AMR_WB: 2.0}
+_SHORT_PRE_ROLL = 0.02
+"""For codecs whose packets stand for themselves."""
+
 _DEFAULT_FRAME = {Codec.AAC: 1024, Codec.MP3: 1152}
 _MAX_FRAME = 1 << 16
 _RATES = range(4_000, 192_001)
@@ -34,7 +50,7 @@ _RATES = range(4_000, 192_001)
 
 def pre_roll_seconds(codec: Codec) -> float:
     """How much is decoded and thrown away before a restarted decoder is identical (AAC with PNS: -48 dB)."""
-    return _PRE_ROLL[codec]
+    return _PRE_ROLL.get(codec, _SHORT_PRE_ROLL)
 
 
 def grid(rate: int) -> int:
@@ -56,7 +72,7 @@ class PacketDecoder(Protocol):
         ...
 
     def decode(self, data: bytes) -> list[Samples]:
-        """One packet's samples; a packet that cannot be decoded gives silence of its duration."""
+        """One packet's samples, shape (1 or 2, n); one that cannot be decoded gives silence of its duration."""
         ...
 
     def flush(self) -> list[Samples]:
@@ -101,6 +117,7 @@ class _AvDecoder:
             raise MediaError("the codec of the audio track is not supported")
         self._context = context
         self._context.thread_count = 1
+        self._context.options = _OPTIONS.get(track.codec, {})
         private = without_pre_skip(track.private) if track.codec is Codec.OPUS else track.private
         if private:
             self._context.extradata = private
@@ -118,7 +135,7 @@ class _AvDecoder:
             return self._lost(data)
         decoded = [self._samples(frame) for frame in frames]
         if decoded:
-            self._last_frame = len(decoded[-1])
+            self._last_frame = decoded[-1].shape[1]
         return decoded
 
     def flush(self) -> list[Samples]:
@@ -131,7 +148,7 @@ class _AvDecoder:
         if self.rate:  # the first ones after a restart may depend on what came before them
             self.lost_bytes += len(data)
         samples = packet_samples(data) if self._codec is Codec.OPUS else self._last_frame
-        return [silence(samples)] if self.rate else []
+        return [silence(samples)[None]] if self.rate else []
 
     def _samples(self, frame: av.AudioFrame) -> Samples:
         if frame.sample_rate not in _RATES or frame.samples > _MAX_FRAME:
@@ -141,8 +158,8 @@ class _AvDecoder:
         if not frame.format.is_planar:
             values = values.reshape(-1, frame.layout.nb_channels).T
         if values.dtype.kind == "i":
-            return mix(values / (1 << (8 * values.dtype.itemsize - 1)))
-        return mix(values)
+            return one_or_two(values / (1 << (8 * values.dtype.itemsize - 1)))
+        return one_or_two(values)
 
 
 class Resampler:

@@ -104,7 +104,7 @@ class AudioDecoder:
             self._resumed = None
         elif recording is None or chunk.new_recording:
             if self._failure is None:
-                self._close()
+                self._close_before_another()
             self._damaged_before = self.damaged_bytes
             recording, missing = self._begin(chunk.sequence), 0
         self._recording, self._failure = recording, None
@@ -136,6 +136,15 @@ class AudioDecoder:
         if self._recording is not None:
             self._ready += self._recording.finish(Budget(self._limit))
             self._produced, self._end = self._recording.emitted, self._recording.end
+
+    def _close_before_another(self) -> None:
+        """End a recording that another follows; one that never began to sound is no reason to refuse the other."""
+        try:
+            self._close()
+        except MediaError:
+            if self._recording is None or self._recording.has_sounded:
+                raise
+            self._damaged_before += self._recording.header_bytes
 
     def _hand_out(self) -> Samples:
         parts, self._ready = self._ready, []

@@ -1,4 +1,4 @@
-"""PCM samples of every encoding to mono float32."""
+"""PCM samples of every encoding to float32."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from workers.media.containers.packet import PcmEncoding
 from workers.media.errors import MediaError
 
 Samples = NDArray[np.float32]
-"""Mono samples, full scale 1.0."""
+"""Samples of full scale 1.0: of one channel, shape (n,), unless it says (channels, n)."""
 
 _SENSELESS = np.float32(1000)
 
@@ -19,8 +19,14 @@ _INTEGERS = {
     PcmEncoding.S16: ("<i2", 0, 15),
     PcmEncoding.S16_BIG: (">i2", 0, 15),
     PcmEncoding.S32: ("<i4", 0, 31),
+    PcmEncoding.S32_BIG: (">i4", 0, 31),
 }
-_FLOATS = {PcmEncoding.F32: "<f4", PcmEncoding.F64: "<f8"}
+_FLOATS = {
+    PcmEncoding.F32: "<f4",
+    PcmEncoding.F32_BIG: ">f4",
+    PcmEncoding.F64: "<f8",
+    PcmEncoding.F64_BIG: ">f8",
+}
 
 
 def silence(samples: int) -> Samples:
@@ -28,11 +34,11 @@ def silence(samples: int) -> Samples:
     return np.zeros(samples, np.float32)
 
 
-def mix(channels: NDArray[np.generic]) -> Samples:
-    """The mean of the channels; shape (channels, samples) to (samples,)."""
+def one_or_two(channels: NDArray[np.generic]) -> Samples:
+    """One or two channels as they are, the mean of more; shape (channels, samples) to (1 or 2, samples)."""
     values: Samples = channels.astype(np.float32, copy=False)
-    mean: Samples = values[0] if len(values) == 1 else values.mean(axis=0, dtype=np.float32)
-    return mean
+    few: Samples = values if len(values) <= 2 else values.mean(axis=0, dtype=np.float32)[None]
+    return few
 
 
 def finite(samples: Samples) -> Samples:
@@ -41,10 +47,10 @@ def finite(samples: Samples) -> Samples:
 
 
 def decode_pcm(data: bytes, encoding: PcmEncoding, channels: int) -> Samples:
-    """Whole interleaved samples to mono. Raises MediaError when `data` ends inside a sample."""
+    """Whole interleaved samples to one or two channels. Raises MediaError when `data` ends inside a sample."""
     if len(data) % (encoding.sample_bytes * channels):
         raise MediaError("the PCM ends inside a sample")
-    return mix(_values(data, encoding).reshape(-1, channels).T)
+    return one_or_two(_values(data, encoding).reshape(-1, channels).T)
 
 
 def _values(data: bytes, encoding: PcmEncoding) -> Samples:
@@ -55,14 +61,14 @@ def _values(data: bytes, encoding: PcmEncoding) -> Samples:
     if encoding in _FLOATS:
         with np.errstate(over="ignore", invalid="ignore"):
             return np.frombuffer(data, _FLOATS[encoding]).astype(np.float32)
-    if encoding is PcmEncoding.S24:
-        return _signed_24(np.frombuffer(data, np.uint8))
+    if encoding in (PcmEncoding.S24, PcmEncoding.S24_BIG):
+        return _signed_24(np.frombuffer(data, np.uint8), big=encoding is PcmEncoding.S24_BIG)
     table = _MULAW if encoding is PcmEncoding.MULAW else _ALAW
     return table[np.frombuffer(data, np.uint8)]
 
 
-def _signed_24(data: NDArray[np.uint8]) -> Samples:
-    parts = data.reshape(-1, 3).astype(np.int32)
+def _signed_24(data: NDArray[np.uint8], *, big: bool) -> Samples:
+    parts = data.reshape(-1, 3)[:, :: -1 if big else 1].astype(np.int32)
     values = parts[:, 0] | parts[:, 1] << 8 | parts[:, 2] << 16
     return ((values ^ 0x800000) - 0x800000).astype(np.float32) / np.float32(1 << 23)
 

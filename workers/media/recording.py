@@ -1,7 +1,7 @@
 """One recording of a stream: a chain of bytes with one container header, to 16 kHz mono on the stream's clock.
 
-demuxer -> codec -> media clock -> resampler. All that decides what comes out is a function of the bytes, never of how
-they were cut; a recording resumed at a restart point runs through the same states as one that never stopped.
+demuxer -> codec -> media clock -> mixer -> resampler. All that decides what comes out is a function of the bytes, never
+of how they were cut; a recording resumed at a restart point runs through the same states as one that never stopped.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from workers.chunk import Chunk
 from workers.media.checkpoint import DecoderState, History, RestartPoint
 from workers.media.clock import MediaClock
 from workers.media.codec import OUTPUT_RATE, PacketDecoder, Resampler, grid, open_decoder, pre_roll_seconds
-from workers.media.containers.packet import Demuxer, Packet, Track
-from workers.media.containers.sniff import make_demuxer, recognise
+from workers.media.containers.packet import Codec, Demuxer, Packet, Track, no_track
+from workers.media.containers.sniff import Sniffer, make_demuxer
 from workers.media.errors import MediaError
+from workers.media.mixer import MARGIN_SECONDS, Mixing, StereoMixer
 from workers.media.pcm import Samples, silence
 
 _MAX_OPEN_CHUNKS = 65_536
@@ -62,12 +63,14 @@ class Recording:
         self._skip = state.skip
         self._chunks = state.chunks
         self._demuxer: Demuxer | None = None
-        self._unsniffed: list[Chunk] = []
+        self._sniffer = Sniffer(fmt)
         self._starts: deque[_ChunkStart] = deque()
         self._origin: float | None = None
         self._track: Track | None = None
         self._decoder: PacketDecoder | None = None
         self._resampler: Resampler | None = None
+        self._mixer: StereoMixer | None = None
+        self._given_mixing: Mixing | None = state.mixing
         self._next_output = state.base
         self._last_offset = -1
         self._pending: list[Samples] = []
@@ -76,6 +79,16 @@ class Recording:
         self._budget = Budget(0)
         if self.container:
             self._resume(state)
+
+    @property
+    def has_sounded(self) -> bool:
+        """Whether the codec gave any samples."""
+        return self._clock.rate > 0
+
+    @property
+    def header_bytes(self) -> int:
+        """Bytes of a header that never became complete."""
+        return self._demuxer.received if self._demuxer and not self._demuxer.tracks else 0
 
     @property
     def end(self) -> int:
@@ -105,7 +118,7 @@ class Recording:
         if self._skip > len(chunk.payload):
             raise MediaError("the decoder state does not fit the chunk")
         if self._demuxer is None:
-            self._sniff(chunk)
+            self._sniff(self._sniffer.push_chunk(chunk))
         else:
             self._demux(self._demuxer, chunk)
         return self._pop_output()
@@ -113,7 +126,11 @@ class Recording:
     def finish(self, budget: Budget) -> list[Samples]:
         """No more bytes: the tail of demuxer, codec and resampler."""
         self._budget = budget
+        if self._demuxer is None:
+            self._sniff(self._sniffer.finish())
         if self._demuxer is not None:
+            if not self._demuxer.tracks and self._demuxer.received:
+                raise MediaError("the recording ends before its header does")
             for packet in self._demuxer.finish():
                 self._packet(packet)
         if self._decoder is not None:
@@ -131,18 +148,14 @@ class Recording:
         if self._demuxer.push_bytes(state.prefix):
             raise MediaError("the decoder state is malformed")
 
-    def _sniff(self, chunk: Chunk) -> None:
-        self._unsniffed.append(chunk)
-        container = recognise(self._format, b"".join(each.payload for each in self._unsniffed))
-        if container is None:
-            if len(self._unsniffed) > _MAX_OPEN_CHUNKS:
-                raise MediaError("the recording has too many empty chunks")
+    def _sniff(self, ready: list[tuple[Chunk, int]]) -> None:
+        """Begin with the chunks that the sniffer lets go of."""
+        if not ready:
             return
-        self.container = container
-        self._demuxer = make_demuxer(container, self._format)
-        for each in self._unsniffed:
-            self._demux(self._demuxer, each)
-        self._unsniffed = []
+        self.container = self._sniffer.container
+        self._demuxer = make_demuxer(self.container, self._format)
+        for chunk, self._skip in ready:
+            self._demux(self._demuxer, chunk)
 
     def _demux(self, demuxer: Demuxer, chunk: Chunk) -> None:
         fed = demuxer.received - self._skip
@@ -159,7 +172,7 @@ class Recording:
 
     def _lose(self, chunks: int) -> None:
         if self._demuxer is None:
-            self._unsniffed.clear()
+            self._sniffer = Sniffer(self._format)
             return
         self._demuxer.resynchronise()
         self._starts.clear()
@@ -170,7 +183,7 @@ class Recording:
     def _choose(self, demuxer: Demuxer) -> Track:
         track = next((track for track in demuxer.tracks.values() if track.codec.is_audio), None)
         if track is None:
-            raise MediaError("the recording has no audio track in a supported codec")
+            raise no_track(demuxer.tracks, "audio")
         self._track = track
         self._decoder = open_decoder(track)
         return track
@@ -185,19 +198,23 @@ class Recording:
         if packet.track != track.number or self._decoder is None:
             return
         self._silence(self._clock.silence_before(packet.pts))
-        self._note(packet)
+        primes = track.codec is Codec.VORBIS  # after a restart the first packet gives nothing
+        if not primes:
+            self._note(packet)
         for samples in self._decoder.decode(packet.data):
             self._frame(samples)
+        if primes:
+            self._note(packet)
 
     def _note(self, packet: Packet) -> None:
-        """Note the restart point before a packet, if it is the first one of its place."""
+        """Note the restart point at a packet, if it is the first one of its place."""
         clock, track = self._clock, self._track
         first = packet.offset != self._last_offset
         self._last_offset = packet.offset
-        if not first or not clock.rate or track is None:
+        if not first or not clock.rate or track is None or self._mixer is None:
             return
         start = self._start_of(packet.offset)
-        pre_roll = round(pre_roll_seconds(track.codec) * clock.rate) + grid(clock.rate)
+        pre_roll = round((pre_roll_seconds(track.codec) + MARGIN_SECONDS) * clock.rate) + grid(clock.rate)
         self._history.add(
             RestartPoint(
                 clock.to_output(clock.position + pre_roll),
@@ -207,6 +224,7 @@ class Recording:
                 packet.anchor,
                 packet.offset - start.position,
                 start.before,
+                self._mixer,
             )
         )
 
@@ -241,26 +259,33 @@ class Recording:
     def _silence(self, samples: int) -> None:
         while samples > 0:
             piece = min(samples, self._clock.rate)
-            self._push(silence(piece))
+            self._push(silence(piece)[None])
             samples -= piece
 
-    def _push(self, samples: Samples) -> None:
-        clock = self._clock
-        self._budget.spend(len(samples) / clock.rate)
+    def _push(self, channels: Samples) -> None:
+        clock, size = self._clock, channels.shape[1]
+        self._budget.spend(size / clock.rate)
         start = clock.position
-        clock.position += len(samples)
+        clock.position += size
         cut = max(0, clock.trim - start)
         if self._resampler is None:
             cut += -(start + cut - clock.trim) % grid(clock.rate)
-        if cut >= len(samples):
+        if cut >= size:
             return
-        if self._resampler is None:
+        if self._resampler is None or self._mixer is None:
             self._resampler = Resampler(clock.rate)
+            self._mixer = StereoMixer(clock.rate, start + cut, self._given_mixing)
+            self._given_mixing = None
             self._next_output = clock.to_output(start + cut)
-        self._pending.append(samples[cut:])
-        self._pending_samples += len(samples) - cut
-        if self._pending_samples >= clock.rate:
-            self._resample(self._resampler)
+        self._gather(self._mixer.push(channels[:, cut:]), self._resampler)
+
+    def _gather(self, samples: Samples, resampler: Resampler) -> None:
+        if not len(samples):
+            return
+        self._pending.append(samples)
+        self._pending_samples += len(samples)
+        if self._pending_samples >= self._clock.rate:
+            self._resample(resampler)
 
     def _resample(self, resampler: Resampler) -> None:
         """Resample the samples of a chunk in one piece: a third of the time goes into the calls."""
@@ -270,8 +295,9 @@ class Recording:
 
     def _drain(self) -> None:
         """End the resampler; its output is cut or padded to the length of the input, to the sample."""
-        if self._resampler is None:
+        if self._resampler is None or self._mixer is None:
             return
+        self._gather(self._mixer.flush(), self._resampler)
         self._resample(self._resampler)
         rest = self._resampler.flush()
         due = self.end - self._next_output
@@ -279,7 +305,7 @@ class Recording:
             self._output(rest)
             rest = silence(due - len(rest))
         self._output(rest[:due])
-        self._resampler = None
+        self._resampler = self._mixer = None
 
     def _output(self, samples: Samples) -> None:
         start = self._next_output

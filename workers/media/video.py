@@ -21,8 +21,8 @@ from talkup.v1 import media_pb2
 from workers.chunk import Chunk
 from workers.media.clock import FALL_BACK_MS
 from workers.media.codec import VideoPacketDecoder, VideoPicture
-from workers.media.containers.packet import Demuxer, Packet, Track
-from workers.media.containers.sniff import make_demuxer, recognise
+from workers.media.containers.packet import Demuxer, Packet, Track, no_track
+from workers.media.containers.sniff import Sniffer, make_demuxer
 from workers.media.errors import MediaError
 from workers.media.frames import FrameFlag, FrameRecord
 from workers.media.interface import Checkpoint
@@ -60,6 +60,15 @@ class _Start:
     sequence: int
 
 
+@dataclass(frozen=True, slots=True)
+class _KeyFrame:
+    """A restart point; `anchor` is for the demuxer, which writes the prefix when it is asked for."""
+
+    demuxer: Demuxer
+    anchor: int
+    state: VideoState
+
+
 class VideoDecoder:
     """One stream's decoder; see `workers.media.interface.Decoder`. Raises MediaError for a state it cannot use."""
 
@@ -70,7 +79,7 @@ class VideoDecoder:
         self._packets = 0
         self._base_ms = self._end_ms = 0.0
         self._failure: MediaError | None = None
-        self._points: deque[VideoState] = deque(maxlen=_MAX_POINTS)
+        self._points: deque[_KeyFrame] = deque(maxlen=_MAX_POINTS)
         self._records: list[FrameRecord] = []
         self._damaged_before = 0
         self._container = 0
@@ -98,18 +107,19 @@ class VideoDecoder:
     def finish(self) -> Frames:
         """The end of the stream: the frames that the codec still holds."""
         if self._failure is None:
-            self._guard(self._flush)
+            self._guard(self._close)
             self._failure = MediaError("the stream has ended")
         return self._hand_out()
 
     def checkpoint(self, position: int) -> Checkpoint:
         """The last key frame at or before a frame given out. Raises ValueError if there is none."""
-        while len(self._points) > 1 and self._points[1].index <= position:
+        while len(self._points) > 1 and self._points[1].state.index <= position:
             self._points.popleft()
-        if not self._points or self._points[0].index > position:
+        if not self._points or self._points[0].state.index > position:
             raise ValueError("there is no key frame at or before this frame")
         point = self._points[0]
-        return Checkpoint(point.sequence, msgspec.msgpack.encode(point))
+        state = msgspec.structs.replace(point.state, prefix=point.demuxer.prefix(point.anchor))
+        return Checkpoint(state.sequence, msgspec.msgpack.encode(state))
 
     def _guard(self, work: Callable[[], None]) -> None:
         try:
@@ -124,7 +134,7 @@ class VideoDecoder:
     def _reset(self) -> None:
         """Set everything to the beginning of a recording."""
         self._demuxer: Demuxer | None = None
-        self._unsniffed: list[Chunk] = []
+        self._sniffer = Sniffer(self._format)
         self._starts: deque[_Start] = deque()
         self._track: Track | None = None
         self._decoder: VideoPacketDecoder | None = None
@@ -155,7 +165,7 @@ class VideoDecoder:
         if skip > len(chunk.payload):
             raise MediaError("the decoder state does not fit the chunk")
         if self._demuxer is None:
-            self._sniff(chunk)
+            self._sniff(self._sniffer.push_chunk(chunk))
         else:
             self._demux(self._demuxer, chunk, skip)
 
@@ -173,23 +183,18 @@ class VideoDecoder:
         self._silent_until_key = True
         return state.skip, 0
 
-    def _sniff(self, chunk: Chunk) -> None:
-        self._unsniffed.append(chunk)
-        container = recognise(self._format, b"".join(each.payload for each in self._unsniffed))
-        if container is None:
-            if len(self._unsniffed) > _MAX_OPEN_CHUNKS:
-                raise MediaError("the recording has too many empty chunks")
-            return
-        self._container = container
-        self._demuxer = make_demuxer(container, self._format)
-        for each in self._unsniffed:
-            self._demux(self._demuxer, each, 0)
-        self._unsniffed = []
+    def _sniff(self, ready: list[tuple[Chunk, int]]) -> None:
+        """Begin with the chunks that the sniffer lets go of."""
+        if ready:
+            self._container = self._sniffer.container
+            self._demuxer = make_demuxer(self._container, self._format)
+            for chunk, skip in ready:
+                self._demux(self._demuxer, chunk, skip)
 
     def _demux(self, demuxer: Demuxer, chunk: Chunk, skip: int) -> None:
         self._starts.append(_Start(demuxer.received - skip, chunk.sequence))
         packets = demuxer.push_bytes(chunk.payload[skip:])
-        if len(packets) > _MAX_PACKETS:
+        if sum(demuxer.tracks[packet.track].codec.is_video for packet in packets) > _MAX_PACKETS:
             raise MediaError("one chunk holds too many frames")
         for packet in packets:
             self._packet(demuxer, packet)
@@ -202,7 +207,7 @@ class VideoDecoder:
     def _choose(self, demuxer: Demuxer) -> Track:
         track = next((track for track in demuxer.tracks.values() if track.codec.is_video), None)
         if track is None:
-            raise MediaError("the recording has no video track in a supported codec")
+            raise no_track(demuxer.tracks, "video")
         self._track = track
         self._decoder = VideoPacketDecoder(track)
         return track
@@ -242,7 +247,7 @@ class VideoDecoder:
         start = self._start_of(packet.offset)
         point = VideoState(
             self._container,
-            demuxer.prefix(packet.anchor),
+            b"",
             packet.offset - start.position,
             start.sequence,
             0,
@@ -251,7 +256,7 @@ class VideoDecoder:
             self._origin,
             self._end_ms,
         )
-        self._points.append(point)
+        self._points.append(_KeyFrame(demuxer, packet.anchor, point))
 
     def _start_of(self, offset: int) -> _Start:
         """The chunk that holds a byte; forgets those before it, as offsets only rise."""
@@ -290,6 +295,14 @@ class VideoDecoder:
             old = self._records[full[0]]
             flags = old.flags | FrameFlag.SKIPPED
             self._records[full[0]] = FrameRecord(old.index, old.media_ms, 0, 0, flags)
+
+    def _close(self) -> None:
+        """The end of the last recording."""
+        if self._demuxer is None:
+            self._sniff(self._sniffer.finish())
+        if self._demuxer is not None and not self._demuxer.tracks and self._demuxer.received:
+            raise MediaError("the recording ends before its header does")
+        self._flush()
 
     def _flush(self) -> None:
         if self._decoder is not None:

@@ -26,6 +26,11 @@ class Container(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CONTAINER_OPUS_PACKETS: _ClassVar[Container]
     CONTAINER_JPEG: _ClassVar[Container]
     CONTAINER_WEBP: _ClassVar[Container]
+    CONTAINER_ADTS: _ClassVar[Container]
+    CONTAINER_AIFF: _ClassVar[Container]
+    CONTAINER_AU: _ClassVar[Container]
+    CONTAINER_CAF: _ClassVar[Container]
+    CONTAINER_AMR: _ClassVar[Container]
 
 class PcmEncoding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -51,6 +56,11 @@ CONTAINER_PCM: Container
 CONTAINER_OPUS_PACKETS: Container
 CONTAINER_JPEG: Container
 CONTAINER_WEBP: Container
+CONTAINER_ADTS: Container
+CONTAINER_AIFF: Container
+CONTAINER_AU: Container
+CONTAINER_CAF: Container
+CONTAINER_AMR: Container
 PCM_ENCODING_UNSPECIFIED: PcmEncoding
 PCM_ENCODING_S16LE: PcmEncoding
 PCM_ENCODING_F32LE: PcmEncoding

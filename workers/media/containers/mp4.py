@@ -1,8 +1,13 @@
-"""Fragmented MP4 (ISO/IEC 14496-12): ftyp, moov, then pairs of moof and mdat.
+"""MP4, QuickTime and 3GP (ISO/IEC 14496-12): in fragments, or in one piece whose index comes first.
 
-A moof is a restart point, made self-describing by its tfdt; the prefix is ftyp and moov. Sample offsets are taken from
-the first byte of the moof, as `default-base-is-moof` says and as writers of an explicit base mean it. A sample leaves
-as soon as its last byte is here, not with the end of its mdat: a file may hold one fragment only.
+In fragments: ftyp, moov, then pairs of moof and mdat. A moof is a restart point, made self-describing by its tfdt; the
+prefix is ftyp and moov. Sample offsets are taken from the first byte of the moof, as `default-base-is-moof` says and as
+writers of an explicit base mean it. A sample leaves as soon as its last byte is here, not with the end of its mdat: a
+file may hold one fragment only.
+
+In one piece: the moov box says where every sample lies (`mp4_index.py`), so the boxes around them do not matter. Every
+sample is a restart point; the prefix is what is left of the index, in a box of our own. Where chunks are lost nobody
+knows how many bytes they had, so such a file cannot be read on.
 """
 
 from __future__ import annotations
@@ -11,37 +16,28 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from workers.media.containers.opus import RATE, pre_skip
+from workers.media.containers import mp4_index
+from workers.media.containers.mp4_tracks import boxes, parse_movie
 from workers.media.containers.packet import (
     Codec,
     DamagedError,
     Demuxer,
     Incomplete,
     Packet,
-    Track,
     check_header,
     check_size,
     check_skip,
 )
+from workers.media.errors import MediaError
+
+_MAX_MOOV_BYTES = 8 << 20
+_CARRIED = b"tkix"
+"""Our box around an index in a prefix."""
+
 
 _MAX_FRAGMENT_SAMPLES = 65_536
 _MIN_MOOF_BYTES = 24
 _NOT_SYNC = 0x10000
-
-_CODECS = {
-    b"Opus": Codec.OPUS,
-    b"mp4a": Codec.AAC,
-    b".mp3": Codec.MP3,
-    b"fLaC": Codec.FLAC,
-    b"avc1": Codec.H264,
-    b"avc3": Codec.H264,
-    b"vp08": Codec.VP8,
-    b"vp09": Codec.VP9,
-    b"av01": Codec.AV1,
-}
-_AUDIO_ENTRY_BYTES = 28
-_VIDEO_ENTRY_BYTES = 78
-_MP3_OBJECT_TYPES = (0x69, 0x6B)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +60,15 @@ class _Defaults:
     flags: int = 0
 
 
-def _boxes(data: bytes, at: int = 0) -> Iterator[tuple[bytes, bytes]]:
-    """The boxes inside a box: type and content."""
-    while at + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        if size < 8 or at + size > len(data):
-            return
-        yield kind, data[at + 8 : at + size]
-        at += size
-
-
-def _field(data: bytes, short: int, long: int) -> int:
-    """A 32-bit field whose place depends on the version of a full box."""
-    return int(struct.unpack_from(">I", data, long if data[0] else short)[0])
-
-
 class Mp4Demuxer(Demuxer):
-    """Bytes of a fragmented MP4 recording to packets of all its tracks."""
+    """Bytes of an MP4 recording to packets of all its tracks; `resumed`: they begin with a prefix."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, resumed: bool = False) -> None:
         super().__init__()
+        self._resumed = resumed
+        self._index: mp4_index.SampleIndex | None = None
+        self._in_index = False
+        self._shift = 0  # from an offset in the file to one of this demuxer
         self._header = b""
         self._timescales: dict[int, int] = {}
         self._edits: dict[int, int] = {}
@@ -99,14 +84,24 @@ class Mp4Demuxer(Demuxer):
         return self._moof_at if self._samples else self.position
 
     def prefix(self, anchor: int) -> bytes:
-        """ftyp and moov."""
-        del anchor
-        return self._header
+        """ftyp and moov, if fragments come; and, with an `anchor` above 0, the index from that sample on."""
+        if self._index is None or not anchor:
+            return self._header
+        carried = self._index.carried(anchor - 1)
+        return self._header + struct.pack(">I4s", 8 + len(carried), _CARRIED) + carried
+
+    def resynchronise(self) -> None:
+        """See `Demuxer`. Raises MediaError for a recording in one piece."""
+        if self._in_index:
+            raise MediaError("a part of this MP4 is lost, and without fragments it cannot be read on")
+        super().resynchronise()
 
     def _forget(self) -> None:
         self._samples = []
 
     def _step(self, packets: list[Packet]) -> int:
+        if self._index is not None and self._in_index:
+            return self._indexed(self._index, packets)
         buffer = self._buffer
         if len(buffer) < 8:
             raise Incomplete
@@ -116,13 +111,19 @@ class Mp4Demuxer(Demuxer):
             if len(buffer) < 16:
                 raise Incomplete
             (size,), head = struct.unpack_from(">Q", buffer, 8), 16
+        if kind == b"mdat" and not self.tracks:
+            raise MediaError(
+                "the index of this MP4 (its moov box) stands at its end: send it first, as `ffmpeg -i IN -c copy "
+                "-movflags +faststart OUT.mp4` writes it, or send the recording in fragments"
+            )
         if size < head or not all(0x20 <= byte < 0x7F or byte == 0xA9 for byte in kind):
             raise DamagedError("not a box")
-        if kind not in (b"ftyp", b"moov", b"moof", b"mdat") or (kind == b"mdat" and not self._samples):
-            if not self.tracks and kind == b"mdat":
-                raise DamagedError("the MP4 is not fragmented")
+        if kind not in self._read_boxes() or (kind == b"mdat" and not self._samples):
             return check_skip(size)
-        check_size(size)
+        if kind == b"moov" and size > _MAX_MOOV_BYTES:
+            raise mp4_index.too_long()
+        if kind != b"moov":
+            check_size(size)
         if kind == b"mdat":
             self._data(size, packets)
         if len(buffer) < size:
@@ -130,8 +131,38 @@ class Mp4Demuxer(Demuxer):
         self._box(kind, bytes(buffer[:size]), head)
         return int(size)
 
+    def _read_boxes(self) -> tuple[bytes, ...]:
+        return (b"ftyp", b"moov", b"moof", b"mdat", _CARRIED) if self._resumed else (b"ftyp", b"moov", b"moof", b"mdat")
+
+    def _indexed(self, index: mp4_index.SampleIndex, packets: list[Packet]) -> int:
+        """The next sample of a recording in one piece, or the bytes before it."""
+        sample = index.peek()
+        if not self._buffer:
+            raise Incomplete
+        if sample is None:
+            if self._defaults:  # the rest is in fragments
+                self._in_index, self._lost = False, 0
+                return 0
+            return len(self._buffer)
+        gap = sample.offset - self._shift - self.position
+        if gap < 0:
+            raise MediaError("the index of this MP4 names bytes that stand before it: send the index first")
+        if gap:
+            return gap
+        if len(self._buffer) < sample.size:
+            raise Incomplete
+        data = bytes(self._buffer[: sample.size])
+        packets.append(Packet(sample.track, data, self.position, sample.pts, sample.key, sample.number + 1))
+        index.advance()
+        return sample.size
+
     def _box(self, kind: bytes, box: bytes, head: int) -> None:
-        if kind == b"moof":
+        if kind == _CARRIED:
+            self._index, self._in_index = mp4_index.restore(box[head:]), True
+            self.tracks = self._index.tracks
+            sample = self._index.peek()
+            self._shift = (sample.offset if sample else 0) - self.position - len(box)
+        elif kind == b"moof":
             if not self.tracks:
                 raise DamagedError("a fragment stands before the moov box")
             self._samples = self._fragment(box, head)
@@ -141,10 +172,10 @@ class Mp4Demuxer(Demuxer):
             self._next_sample = self._unused = 0
         elif kind == b"mdat":
             self._samples = []
-        elif not self.tracks:
+        elif kind == b"ftyp" and not self.tracks:
             self._header = check_header(self._header + box)
-            if kind == b"moov":
-                self._movie(box[head:])
+        elif kind == b"moov" and not self.tracks:
+            self._movie(box, head)
 
     def _data(self, size: int, packets: list[Packet]) -> None:
         """The next samples of the mdat at the start of the buffer, in order, as far as they are here."""
@@ -163,35 +194,32 @@ class Mp4Demuxer(Demuxer):
                 packets.append(Packet(sample.track, data, self._moof_at, pts=sample.pts, key=sample.key))
             self._next_sample += 1
 
-    def _movie(self, moov: bytes) -> None:
-        tracks: dict[int, Track] = {}
-        clock = 1
-        for kind, content in _boxes(moov):
-            if kind == b"mvhd":
-                clock = _field(content, 12, 20) or 1
-            elif kind == b"trak":
-                track, timescale, edit = _parse_track(content)
-                tracks[track.number] = track
-                self._timescales[track.number] = timescale
-                skipped = edit.start if track.codec.is_video else 0  # audio is trimmed by its decoder
-                self._edits[track.number] = skipped - edit.wait * timescale // clock
-            elif kind == b"mvex":
-                for inner, trex in _boxes(content):
-                    if inner == b"trex":
-                        number, _, duration, size, flags = struct.unpack_from(">5I", trex, 4)
-                        self._defaults[number] = _Defaults(duration, size, flags)
-        if not self._defaults:
-            raise DamagedError("the MP4 is not fragmented")
-        self.tracks = tracks
+    def _movie(self, moov: bytes, head: int) -> None:
+        movie = parse_movie(moov[head:])
+        for each in movie.tracks:
+            self._timescales[each.track.number] = each.timescale
+            self._edits[each.track.number] = mp4_index.shift(each, movie.timescale)
+        for number, duration, size, flags in movie.fragment_defaults:
+            self._defaults[number] = _Defaults(duration, size, flags)
+        if self._defaults:
+            self._header = check_header(self._header + moov)
+        if not self._resumed:
+            self._index = mp4_index.build(movie)
+        if self._index is not None:
+            self._in_index = True
+            self.origin = self._index.first_pts
+        elif not self._defaults and any(each.track.codec is not Codec.UNKNOWN for each in movie.tracks):
+            raise MediaError("the index of this MP4 names no samples")
+        self.tracks = {each.track.number: each.track for each in movie.tracks}
 
     def _fragment(self, moof: bytes, head: int) -> list[_Sample]:
         samples: list[_Sample] = []
-        for kind, traf in _boxes(moof, head):
+        for kind, traf in boxes(moof, head):
             if kind != b"traf":
                 continue
             number, decode_time, offset = 0, 0, len(moof) + 8
             defaults = _Defaults()
-            for inner, content in _boxes(traf):
+            for inner, content in boxes(traf):
                 if inner == b"tfhd":
                     number = struct.unpack_from(">I", content, 4)[0]
                     defaults = _header_defaults(content, self._defaults.get(number, defaults))
@@ -280,101 +308,3 @@ def _header_defaults(tfhd: bytes, defaults: _Defaults) -> _Defaults:
             (values[index],) = struct.unpack_from(">I", tfhd, at)
             at += 4
     return _Defaults(*values)
-
-
-@dataclass(frozen=True, slots=True)
-class _Edit:
-    """When a presentation begins, in the movie's timescale, and where in the media, in the track's."""
-
-    wait: int = 0
-    start: int = 0
-
-
-def _parse_track(trak: bytes) -> tuple[Track, int, _Edit]:
-    """A track, its timescale (units a second), and its edit."""
-    boxes = dict(_boxes(trak))
-    number = _field(boxes[b"tkhd"], 12, 20)
-    media = dict(_boxes(boxes[b"mdia"]))
-    timescale = _field(media[b"mdhd"], 12, 20)
-    if not timescale:
-        raise DamagedError("a track has no timescale")
-    table = dict(_boxes(dict(_boxes(media[b"minf"]))[b"stbl"]))[b"stsd"]
-    size, kind = struct.unpack_from(">I4s", table, 8)
-    track = _sample_entry(number, _CODECS.get(kind, Codec.UNKNOWN), table[16 : 8 + size])
-    edit = _edit(boxes.get(b"edts", b""))
-    started = edit.start * track.rate // timescale
-    delay = max(track.delay, started) if started <= track.rate else track.delay
-    return Track(number, track.codec, track.private, track.rate, track.channels, delay), timescale, edit
-
-
-def _edit(edts: bytes) -> _Edit:
-    """The edit list (ISO/IEC 14496-12 8.6.6): an empty edit waits, the first other one says where the media starts.
-
-    That is the encoder's priming, or room for B-frames.
-    """
-    elst = dict(_boxes(edts)).get(b"elst", b"")
-    if len(elst) < 20:
-        return _Edit()
-    wait = 0
-    layout, step = (">Qq", 20) if elst[0] else (">Ii", 12)
-    for at in range(8, len(elst) - step + 1, step):
-        duration, start = struct.unpack_from(layout, elst, at)
-        if start >= 0:
-            return _Edit(wait, start)
-        wait += duration
-    return _Edit(wait)
-
-
-def _sample_entry(number: int, codec: Codec, entry: bytes) -> Track:
-    if codec.is_video:
-        private = dict(_boxes(entry, _VIDEO_ENTRY_BYTES)).get(b"avcC", b"")
-        return Track(number, codec, private)
-    if codec is Codec.UNKNOWN:
-        return Track(number, codec)
-    (channels,) = struct.unpack_from(">H", entry, 16)
-    rate = struct.unpack_from(">I", entry, 24)[0] >> 16
-    inner = dict(_boxes(entry, _AUDIO_ENTRY_BYTES))
-    private = b""
-    match codec:
-        case Codec.OPUS:
-            private = _opus_head(inner[b"dOps"])
-            return Track(number, codec, private, RATE, channels, pre_skip(private))
-        case Codec.AAC:
-            object_type, private = _decoder_config(inner[b"esds"])
-            codec = Codec.MP3 if object_type in _MP3_OBJECT_TYPES else codec
-        case Codec.FLAC:
-            private = inner[b"dfLa"][8:42]
-    return Track(number, codec, private, rate, channels)
-
-
-def _opus_head(box: bytes) -> bytes:
-    """OpusSpecificBox (big-endian) as the OpusHead of RFC 7845 (little-endian)."""
-    skip, rate, gain = struct.unpack_from(">HIh", box, 2)
-    return b"OpusHead\x01" + box[1:2] + struct.pack("<HIh", skip, rate, gain) + box[10:]
-
-
-def _decoder_config(esds: bytes) -> tuple[int, bytes]:
-    """Object type and DecoderSpecificInfo of an elementary stream descriptor (ISO/IEC 14496-1, 7.2.6)."""
-    at = _descriptor(esds, 4, 3)[0]
-    flags = esds[at + 2]
-    at += 3 + (2 if flags & 0x80 else 0) + (2 if flags & 0x20 else 0)
-    if flags & 0x40:
-        at += 1 + esds[at]
-    config, _ = _descriptor(esds, at, 4)
-    object_type = esds[config]
-    if object_type in _MP3_OBJECT_TYPES:
-        return object_type, b""
-    start, size = _descriptor(esds, config + 13, 5)
-    return object_type, esds[start : start + size]
-
-
-def _descriptor(data: bytes, at: int, tag: int) -> tuple[int, int]:
-    """Where a descriptor's content starts, and its size."""
-    if data[at] != tag:
-        raise DamagedError("the codec's configuration is missing")
-    size = 0
-    for index in range(at + 1, at + 5):
-        size = size << 7 | data[index] & 0x7F
-        if not data[index] & 0x80:
-            return index + 1, size
-    raise DamagedError("the codec's configuration is missing")

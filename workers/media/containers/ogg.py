@@ -1,12 +1,13 @@
-"""Ogg pages (RFC 3533) that carry Opus (RFC 7845).
+"""Ogg pages (RFC 3533) that carry Opus (RFC 7845), Vorbis (Vorbis I, appendix A) or FLAC (RFC 9639, 10.1).
 
-A restart point is a page on which a packet begins; its prefix is a new page with the OpusHead. The time of
+A restart point is a page on which a packet begins; its prefix is a new page with the headers. The time of
 a page's packets comes from its granule position, which is where the last packet that ends on it ends. The end trim of
-RFC 7845, 4.4 is not applied: at most one packet of padding follows the speech.
+RFC 7845, 4.4 is not applied: at most one packet of padding follows the speech. How long a Vorbis packet lasts its
+decoder knows alone, so Vorbis goes without times.
 
-A page that begins an Opus stream once the streams of a link have begun begins the next link of a chain (RFC 3533, 4); a
-radio stream has one for each title. All links are read; one decoder goes on from link to link, so the pre-skip of later
-ones is heard.
+A page that begins a stream of sound once the streams of a link have begun begins the next link of a chain (RFC 3533,
+4); a radio stream has one for each title. All links are read; one decoder goes on from link to link, so the pre-skip of
+later ones is heard.
 """
 
 from __future__ import annotations
@@ -15,38 +16,34 @@ import struct
 from collections import deque
 from dataclasses import dataclass
 
-from workers.media.containers.opus import RATE, packet_samples, pre_skip
+from workers.media.containers.ogg_mapping import AUDIO_HEADS, Mapping, begin_mapping, other_name
 from workers.media.containers.packet import (
     MAX_ELEMENT_BYTES,
-    Codec,
     DamagedError,
     Demuxer,
     Incomplete,
     Packet,
-    Track,
     check_header,
 )
 from workers.media.errors import MediaError
 
 _PAGE_HEAD = 27
-_HEAD = b"OpusHead"
 _CONTINUED = 0x01
 _BEGINS = 0x02
-_TRACK = 1
 _MAX_LINKS = 64
 """Links whose header is remembered: restart points lie in the last ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """One logical stream of the chain; `head` is its OpusHead."""
+    """One logical stream of the chain."""
 
     serial: int
-    head: bytes
+    mapping: Mapping
 
 
 class OggDemuxer(Demuxer):
-    """Bytes of an Ogg Opus recording to its packets; other streams multiplexed into it are passed over."""
+    """Bytes of an Ogg recording to the packets of its sound; other streams multiplexed into it are passed over."""
 
     def __init__(self, *, resumed: bool = False) -> None:
         """`resumed`: the prefix is followed by the middle of a link, or by the next one."""
@@ -55,6 +52,7 @@ class OggDemuxer(Demuxer):
         self._serial: int | None = None
         self._links: deque[_Link] = deque(maxlen=_MAX_LINKS)
         self._link = -1
+        self._others: list[str] = []
         self._begun = False
         self._parts: list[bytes] = []
         self._part_bytes = 0
@@ -66,7 +64,7 @@ class OggDemuxer(Demuxer):
         return self._part_offset if self._parts else self.position
 
     def prefix(self, anchor: int) -> bytes:
-        """The first page of the link number `anchor`: begin of stream, OpusHead, no checksum (none is checked).
+        """The first page of the link number `anchor`: begin of stream, its headers, no checksum (none is checked).
 
         Raises MediaError for one that is long past.
         """
@@ -74,8 +72,10 @@ class OggDemuxer(Demuxer):
         if not 0 <= back < len(self._links):
             raise MediaError("the recording has too many links to go on in this one")
         link = self._links[-1 - back]
-        page = struct.pack("<4sBBqIIIB", b"OggS", 0, _BEGINS, 0, link.serial, 0, 0, 1)
-        return page + bytes([len(link.head)]) + link.head
+        packets = link.mapping.headers()
+        lacing = b"".join(b"\xff" * (len(packet) // 255) + bytes([len(packet) % 255]) for packet in packets)
+        page = struct.pack("<4sBBqIIIB", b"OggS", 0, _BEGINS, 0, link.serial, 0, 0, len(lacing))
+        return page + lacing + b"".join(packets)
 
     def _forget(self) -> None:
         self._parts.clear()
@@ -94,25 +94,42 @@ class OggDemuxer(Demuxer):
         if len(buffer) < end:
             raise Incomplete
         flags, granule, serial = struct.unpack_from("<BqI", buffer, 5)
-        follows = self._begun and flags & _BEGINS and buffer[body : body + len(_HEAD)] == _HEAD
-        if self._serial is None or follows:
-            self._serial, self._begun = serial, self._resumed
-        elif not flags & _BEGINS:
+        if flags & _BEGINS:
+            self._begin(bytes(buffer[body:end]), serial)
+        elif self._serial is None:
+            raise self._no_sound()
+        else:
             self._begun = True  # all streams of a link begin before any goes on (RFC 3533, 4)
         if serial == self._serial:
             self._page(bytes(buffer[:end]), body, granule, packets, continued=bool(flags & _CONTINUED))
         return end
+
+    def _begin(self, head: bytes, serial: int) -> None:
+        """A stream begins: the first one of sound is that of its link."""
+        if not head.startswith(AUDIO_HEADS):
+            self._others += [other_name(head)] if len(self._others) < _MAX_LINKS else []
+        elif self._serial is None or self._begun:
+            self._serial, self._begun = serial, self._resumed
+
+    def _no_sound(self) -> MediaError:
+        if not self._others:
+            return DamagedError("it does not begin with the header of a stream")
+        names = ", ".join(sorted(set(self._others)))
+        return MediaError(f"this Ogg recording holds {names}, which is not supported: send Opus, Vorbis or FLAC")
 
     def _page(self, page: bytes, body: int, granule: int, packets: list[Packet], *, continued: bool) -> None:
         if not continued:
             self._forget()
         whole = self._assemble(page, body, tail_only=continued and not self._parts)
         audio = [(data, offset) for data, offset in whole if self._is_audio(data)]
-        at = granule - sum(packet_samples(data) for data, _ in audio)
+        if not audio:
+            return
+        mapping = self._links[-1].mapping
+        at = granule - sum(mapping.samples(data) for data, _ in audio)
         for data, offset in audio:
-            pts = at * 1000 / RATE if granule >= 0 else None
-            packets.append(Packet(_TRACK, data, offset, pts=pts, anchor=self._link))
-            at += packet_samples(data)
+            pts = at * 1000 / mapping.rate if granule >= 0 and self.has_pts else None
+            packets.append(Packet(mapping.track.number, data, offset, pts=pts, anchor=self._link))
+            at += mapping.samples(data)
 
     def _assemble(self, page: bytes, body: int, *, tail_only: bool) -> list[tuple[bytes, int]]:
         """The packets that end on this page, each with the page it began on.
@@ -144,15 +161,24 @@ class OggDemuxer(Demuxer):
         self._part_offset = offset
 
     def _is_audio(self, data: bytes) -> bool:
-        """Whether a packet is audio rather than one of the two headers."""
-        if self._links and not data.startswith(_HEAD):
-            return not data.startswith(b"OpusTags")
-        if not data.startswith(_HEAD) or not 19 <= len(data) < 255:
-            raise DamagedError("the stream is not Opus")
-        self._links.append(_Link(self._serial or 0, check_header(data)))
-        self._link += 1
-        self.tracks = {_TRACK: Track(_TRACK, Codec.OPUS, data, RATE, data[9], pre_skip(data))}
-        return False
+        """Whether a packet goes to the decoder rather than being a header of the first link."""
+        if data.startswith(AUDIO_HEADS):
+            later = self._link >= 0
+            mapping = begin_mapping(data)
+            if later and self._links[-1].mapping.track.codec is not mapping.track.codec:
+                raise DamagedError("the codec changes from link to link")
+            self._links.append(_Link(self._serial or 0, mapping))
+            self._link += 1
+        elif not self._links:
+            raise DamagedError("the stream has no header")
+        mapping = self._links[-1].mapping
+        if not mapping.read_header(data):
+            return True
+        if mapping.is_complete:
+            check_header(b"".join(mapping.headers()))
+            self.tracks = self.tracks or {mapping.track.number: mapping.track}
+            self.has_pts = mapping.has_pts
+        return self._link > 0 and mapping.headers_in_band
 
     def _seek(self) -> int:
         at = self._buffer.find(b"OggS")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -42,6 +43,13 @@ class Codec(StrEnum):
     AAC = "aac"
     MP3 = "mp3"
     FLAC = "flac"
+    VORBIS = "vorbis"
+    ALAC = "alac"
+    ADPCM_MS = "adpcm_ms"
+    ADPCM_IMA = "adpcm_ima"
+    GSM_MS = "gsm_ms"
+    AMR_NB = "amr_nb"
+    AMR_WB = "amr_wb"
     PCM = "pcm"
     VP8 = "vp8"
     VP9 = "vp9"
@@ -57,7 +65,7 @@ class Codec(StrEnum):
     @property
     def is_audio(self) -> bool:
         """Whether packets of this codec are sound."""
-        return self in (Codec.OPUS, Codec.AAC, Codec.MP3, Codec.FLAC, Codec.PCM)
+        return self is not Codec.UNKNOWN and not self.is_video
 
 
 class PcmEncoding(StrEnum):
@@ -68,9 +76,13 @@ class PcmEncoding(StrEnum):
     S16 = "s16"
     S16_BIG = "s16be"
     S24 = "s24"
+    S24_BIG = "s24be"
     S32 = "s32"
+    S32_BIG = "s32be"
     F32 = "f32"
+    F32_BIG = "f32be"
     F64 = "f64"
+    F64_BIG = "f64be"
     MULAW = "mulaw"
     ALAW = "alaw"
 
@@ -86,9 +98,13 @@ _PCM_BYTES = {
     PcmEncoding.S16: 2,
     PcmEncoding.S16_BIG: 2,
     PcmEncoding.S24: 3,
+    PcmEncoding.S24_BIG: 3,
     PcmEncoding.S32: 4,
+    PcmEncoding.S32_BIG: 4,
     PcmEncoding.F32: 4,
+    PcmEncoding.F32_BIG: 4,
     PcmEncoding.F64: 8,
+    PcmEncoding.F64_BIG: 8,
     PcmEncoding.MULAW: 1,
     PcmEncoding.ALAW: 1,
 }
@@ -99,7 +115,8 @@ class Track:
     """One track of a recording.
 
     `rate` is in samples per second (0: the codec tells), `delay` the samples at that rate to drop at the start,
-    `private` the codec's own header (OpusHead, AudioSpecificConfig, STREAMINFO, avcC), `pcm` set for PCM alone.
+    `private` the codec's own header (OpusHead, AudioSpecificConfig, STREAMINFO, avcC), `pcm` set for PCM alone, `name`
+    what the container calls a codec that is not read, and `kind` what the track is then (`audio`, `video`).
     """
 
     number: int
@@ -109,6 +126,8 @@ class Track:
     channels: int = 0
     delay: int = 0
     pcm: PcmEncoding | None = None
+    name: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +277,14 @@ class Demuxer(ABC):
     def _pass_over(self) -> None:
         if self._skip:
             self._consume(self._skip)
+
+
+def no_track(tracks: Mapping[int, Track], kind: str) -> MediaError:
+    """The error for a recording without a track of a kind (`audio`, `video`) that is read."""
+    names = ", ".join(sorted({track.name for track in tracks.values() if track.kind == kind}))
+    if names:
+        return MediaError(f"the {kind} track of this recording is {names}, which is not supported")
+    return MediaError(f"the recording has no {kind} track in a supported codec")
 
 
 def check_size(size: int) -> None:

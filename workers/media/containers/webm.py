@@ -54,7 +54,11 @@ _MAX_STEP_MS = 60_000
 _CODECS = {
     b"A_OPUS": Codec.OPUS,
     b"A_FLAC": Codec.FLAC,
+    b"A_MPEG/L1": Codec.MP3,
+    b"A_MPEG/L2": Codec.MP3,
     b"A_MPEG/L3": Codec.MP3,
+    b"A_VORBIS": Codec.VORBIS,
+    b"A_ALAC": Codec.ALAC,
     b"A_AAC": Codec.AAC,
     b"A_PCM/INT/LIT": Codec.PCM,
     b"A_PCM/INT/BIG": Codec.PCM,
@@ -73,6 +77,20 @@ _PCM = {
     (b"A_PCM/FLOAT/IEEE", 32): PcmEncoding.F32,
     (b"A_PCM/FLOAT/IEEE", 64): PcmEncoding.F64,
 }
+
+_KINDS = {1: "video", 2: "audio"}
+_NAMES = {
+    "A_AC3": "AC-3",
+    "A_EAC3": "E-AC-3",
+    "A_DTS": "DTS",
+    "A_TRUEHD": "TrueHD",
+    "A_MS/ACM": "an ACM codec",
+    "V_MPEGH/ISO/HEVC": "HEVC (H.265)",
+    "V_MPEG4/ISO/ASP": "MPEG-4 Part 2",
+    "V_THEORA": "Theora",
+}
+_HEADER_STRIPPING = 3
+_MAX_STRIPPED_BYTES = 64
 
 _Bytes = bytes | bytearray
 
@@ -133,10 +151,12 @@ def _float(data: bytes, default: float) -> float:
     return default
 
 
-def _track(entry: bytes) -> Track:
+def _track(entry: bytes) -> tuple[Track, bytes]:
+    """A track, and the bytes that were stripped from the front of each of its frames."""
     fields = dict(_children(entry))
     audio = dict(_children(fields.get(0xE1, b"")))
     name = fields.get(0x86, b"").rstrip(b"\0")
+    number, kind = _unsigned(fields[0xD7]), _KINDS.get(_unsigned(fields.get(0x83, b"")), "")
     codec = _CODECS.get(name, Codec.UNKNOWN)
     rate = _float(audio.get(0xB5, b""), 8000.0)
     channels = _unsigned(audio.get(0x9F, b"\x01"))
@@ -148,12 +168,35 @@ def _track(entry: bytes) -> Track:
         delay = pre_skip(private)
     if codec is Codec.FLAC:
         private = private[8:42] if private[:4] == b"fLaC" else private
+    if codec is Codec.ALAC:
+        private = struct.pack(">I4s4x", 12 + len(private), b"alac") + private
     if not 0 <= rate <= 768_000:  # NaN fails this too
         raise DamagedError("a sample rate is out of range")
     pcm = _PCM.get((name, _unsigned(audio.get(0x6264, b""))))
-    if codec is Codec.PCM and pcm is None:
+    stripped = _stripped(fields.get(0x6D80, b""))
+    if stripped is None or (codec is Codec.PCM and pcm is None):
         codec = Codec.UNKNOWN
-    return Track(_unsigned(fields[0xD7]), codec, private, int(rate), channels, delay, pcm)
+    if codec is Codec.UNKNOWN:
+        shown = _shown(name) if stripped is not None else "compressed or encrypted"
+        return Track(number, codec, name=shown, kind=kind), b""
+    return Track(number, codec, private, int(rate), channels, delay, pcm), stripped or b""
+
+
+def _stripped(encodings: bytes) -> bytes | None:
+    """What header stripping (RFC 9559, 5.1.4.1.31) took from the frames; None: they are packed in another way."""
+    stripped = b""
+    for _, encoding in _children(encodings):
+        fields = dict(_children(encoding))
+        compression = dict(_children(fields.get(0x5034, b"")))
+        if 0x5035 in fields or _unsigned(compression.get(0x4254, b"\0")) != _HEADER_STRIPPING:
+            return None
+        stripped = compression.get(0x4255, b"") + stripped
+    return stripped if len(stripped) <= _MAX_STRIPPED_BYTES else None
+
+
+def _shown(name: bytes) -> str:
+    text = name.decode("ascii", "replace")
+    return _NAMES.get(text, text if text.replace("/", "").replace("_", "").isalnum() else "of an unknown codec")
 
 
 def _frames(data: bytes, lacing: int) -> list[bytes]:
@@ -196,6 +239,7 @@ class WebmDemuxer(Demuxer):
         self._scale = 1.0
         self._in_clusters = False
         self._last_pts = 0.0
+        self._stripped: dict[int, bytes] = {}
 
     def prefix(self, anchor: int) -> bytes:
         """EBML, Segment, Info, Tracks and a Cluster whose Timestamp is `anchor`."""
@@ -261,7 +305,8 @@ class WebmDemuxer(Demuxer):
             self._scale = (_unsigned(dict(_children(data)).get(_TIMESTAMP_SCALE, b"")) or 1_000_000) / 1e6
         elif element == _TRACKS:
             tracks = [_track(entry) for number, entry in _children(data) if number == _TRACK_ENTRY]
-            self.tracks = {track.number: track for track in tracks}
+            self.tracks = {track.number: track for track, _ in tracks}
+            self._stripped = {track.number: stripped for track, stripped in tracks if stripped}
 
     def _cluster_child(self, element: int, data: bytes, packets: list[Packet]) -> None:
         if element == _TIMESTAMP:
@@ -276,7 +321,8 @@ class WebmDemuxer(Demuxer):
         """The frames of a block; only the first of several has a time of its own."""
         track, length = _vint(data, 0)
         relative, flags = struct.unpack_from(">hB", data, length)
-        frames = _frames(data[length + 3 :], flags & _LACING)
+        stripped = self._stripped.get(track or 0, b"")
+        frames = [stripped + frame for frame in _frames(data[length + 3 :], flags & _LACING)]
         self._last_pts = (self._timestamp + relative) * self._scale
         return [
             Packet(

@@ -29,6 +29,11 @@ def audio_clips() -> Sequence[Clip]:
         Clip("mp3", _format("audio/mpeg", media_pb2.CONTAINER_MP3), (_MP3_FRAME * 4,)),
         Clip("flac", _format("audio/flac", media_pb2.CONTAINER_FLAC), (_flac(frames=3),)),
         Clip("aac", _format("audio/mp4", media_pb2.CONTAINER_MP4), (_mp4_header(), _mp4_fragment(frames=3))),
+        Clip("aac in one piece", _format("audio/mp4", media_pb2.CONTAINER_MP4), (_mp4_in_one_piece(frames=3),)),
+        Clip("adpcm_ms", _format("audio/wav", media_pb2.CONTAINER_WAV), (_wav(0x02, _ADPCM_MS, bytes(256)),)),
+        Clip("adpcm_ima", _format("audio/wav", media_pb2.CONTAINER_WAV), (_wav(0x11, _ADPCM_IMA, bytes(256)),)),
+        Clip("gsm_ms", _format("audio/wav", media_pb2.CONTAINER_WAV), (_wav(0x31, _GSM, bytes(65) * 3),)),
+        Clip("amr_nb", _format("audio/amr", media_pb2.CONTAINER_AMR), (b"#!AMR\n" + _AMR_FRAME * 3,)),
         *(
             Clip(name, _pcm(encoding), (bytes(1024),))
             for name, encoding in (
@@ -69,6 +74,21 @@ _AAC_FRAME_SAMPLES = 1024
 _RATE = 44100
 
 
+_AMR_FRAME = b"\x3c" + bytes(31)  # RFC 4867 section 5.3: 12.2 kbit/s, 20 ms
+
+# The ends of WAV format chunks (RFC 2361): bytes a block, bits a sample, extra bytes, samples a block, coefficients.
+_ADPCM_IMA = struct.pack("<HHHH", 256, 4, 2, 505)
+_ADPCM_MS = struct.pack("<HHHHH14h", 256, 4, 32, 500, 7, 256, 0, 512, -256, 0, 0, 192, 64, 240, 0, 460, -208, 392, -232)
+_GSM = struct.pack("<HHHH", 65, 0, 2, 320)
+
+
+def _wav(kind: int, end: bytes, samples: bytes) -> bytes:
+    """RIFF WAVE, mono at 8 kHz."""
+    head = struct.pack("<HHII", kind, 1, 8_000, 4_096) + end
+    body = b"WAVEfmt " + struct.pack("<I", len(head)) + head + b"data" + struct.pack("<I", len(samples)) + samples
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
 def _flac(frames: int) -> bytes:
     """RFC 9639: STREAMINFO, then frames of 192 samples in one constant subframe each."""
     rate_channels_bits = (_RATE << 44) | (0 << 41) | (15 << 36)
@@ -102,10 +122,30 @@ _MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 
 def _mp4_header() -> bytes:
     """ftyp and moov of a fragmented file with one AAC track."""
+    tables = b"".join(_box(name, bytes(8)) for name in (b"stts", b"stsc", b"stco")) + _box(b"stsz", bytes(12))
+    extends = _box(b"mvex", _box(b"trex", struct.pack(">4xIIIII", 1, 1, _AAC_FRAME_SAMPLES, 0, 0)))
+    return _movie(tables, extends)
+
+
+def _mp4_in_one_piece(frames: int) -> bytes:
+    """The same track with all its samples in one chunk, the index in front."""
+
+    def header(offset: int) -> bytes:
+        return _movie(
+            _box(b"stts", struct.pack(">4xIII", 1, frames, _AAC_FRAME_SAMPLES))
+            + _box(b"stsc", struct.pack(">4xIIII", 1, 1, frames, 1))
+            + _box(b"stco", struct.pack(">4xII", 1, offset))
+            + _box(b"stsz", struct.pack(">4xII", len(_AAC_FRAME), frames))
+        )
+
+    return header(len(header(0)) + 8) + _box(b"mdat", _AAC_FRAME * frames)
+
+
+def _movie(tables: bytes, extends: bytes = b"") -> bytes:
+    """ftyp and moov with one AAC track."""
     sample_entry = _box(
         b"mp4a", struct.pack(">6xH8xHHIHH", 1, 1, 16, 0, _RATE, 0), _box(b"esds", bytes(4), _elementary_stream())
     )
-    tables = b"".join(_box(name, bytes(8)) for name in (b"stts", b"stsc", b"stco"))
     media = _box(
         b"mdia",
         _box(b"mdhd", struct.pack(">12xIIHH", _RATE, 0, 0x55C4, 0)),
@@ -114,14 +154,13 @@ def _mp4_header() -> bytes:
             b"minf",
             _box(b"smhd", bytes(8)),
             _box(b"dinf", _box(b"dref", struct.pack(">4xI", 1), _box(b"url ", b"\x00\x00\x00\x01"))),
-            _box(b"stbl", _box(b"stsd", struct.pack(">4xI", 1), sample_entry), tables, _box(b"stsz", bytes(12))),
+            _box(b"stbl", _box(b"stsd", struct.pack(">4xI", 1), sample_entry), tables),
         ),
     )
     track = _box(b"tkhd", b"\x00\x00\x00\x07", struct.pack(">8xI4xI8xHHHH", 1, 0, 0, 0, 0x0100, 0), _MATRIX, bytes(8))
     movie = _box(
         b"mvhd", struct.pack(">12xIIIH10x", _RATE, 0, 0x10000, 0x0100), _MATRIX, bytes(24), b"\x00\x00\x00\x02"
     )
-    extends = _box(b"mvex", _box(b"trex", struct.pack(">4xIIIII", 1, 1, _AAC_FRAME_SAMPLES, 0, 0)))
     return _box(b"ftyp", b"iso5", bytes(4), b"iso5", b"mp41") + _box(
         b"moov", movie, _box(b"trak", track, media), extends
     )

@@ -630,6 +630,18 @@ def test_headerless_bytes_without_a_recording_are_reported_as_orphan_once() -> N
     assert over.ended.data.orphan_chunks == 2
 
 
+@pytest.mark.parametrize("fmt", ["audio", "video"])
+def test_under_a_name_that_says_nothing_the_worker_sees_every_byte(fmt: str) -> None:
+    """It knows more formats than begin with a magic, and names those that it does not read."""
+    session = open_session()
+    started(session, format=fmt, services=["stt"])
+    for number, payload in enumerate([BODY, BODY[1:]]):
+        actions = chunk(session, number, payload)
+        assert chunks(actions) == [(number, payload, number == 0, 0)]
+        assert errors(actions) == []
+    assert chunks(chunk(session, 2, EBML)) == [(2, EBML, True, 0)]
+
+
 def test_after_a_failed_implicit_stream_a_header_begins_another() -> None:
     session = open_session()
     packet(session, 0, EBML)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import struct
+import tempfile
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import av
 import numpy as np
@@ -46,10 +48,11 @@ def mux(
     bit_rate: int = 24_000,
     video: bool = False,
     codec_options: dict[str, str] | None = None,
+    invert: bool = False,
 ) -> bytes:
-    """A recording of `tone` written by libavformat."""
-    out = io.BytesIO()
-    with av.open(out, "w", format=container, options=options or {}) as file:
+    """A recording of `tone` written by libavformat; `invert`: the right channel is the left one upside down."""
+    out = tempfile.NamedTemporaryFile()  # noqa: SIM115 - FFmpeg opens it again to put an index first
+    with av.open(out.name, "w", format=container, options=options or {}) as file:
         stream = file.add_stream(codec, rate=rate, layout=layout, options=codec_options or {})
         stream.bit_rate = bit_rate
         pictures = _add_pictures(file) if video else None
@@ -59,14 +62,29 @@ def mux(
         for at in range(0, len(samples), step):
             if pictures:
                 pictures(at / rate)
-            frame = av.AudioFrame.from_ndarray(samples[None, at : at + step].copy(), format="flt", layout="mono")
+            piece = samples[None, at : at + step]
+            piece = np.stack([piece[0], -piece[0]], axis=1).reshape(1, -1) if invert else piece.copy()
+            frame = av.AudioFrame.from_ndarray(piece, format="flt", layout="stereo" if invert else "mono")
             frame.sample_rate, frame.pts = rate, at
             for ready in resampler.resample(frame):
                 file.mux(stream.encode(ready))
         for ready in resampler.resample(None):
             file.mux(stream.encode(ready))
         file.mux(stream.encode(None))
-    return out.getvalue()
+    with out:
+        return Path(out.name).read_bytes()
+
+
+def index_first(recording: bytes, container: str = "mp4") -> bytes:
+    """The same packets in an MP4 of one piece, its index in front."""
+    with tempfile.NamedTemporaryFile() as out, av.open(io.BytesIO(recording)) as source:
+        with av.open(out.name, "w", format=container, options=INDEX_FIRST) as file:
+            streams = {stream.index: file.add_stream_from_template(stream) for stream in source.streams}
+            for packet in source.demux():
+                if packet.dts is not None:
+                    packet.stream = streams[packet.stream.index]
+                    file.mux(packet)
+        return Path(out.name).read_bytes()
 
 
 def _add_pictures(file):
@@ -119,6 +137,7 @@ def with_serial(ogg: bytes, serial: int) -> bytes:
 
 
 FRAGMENTED = {"movflags": "frag_every_frame+empty_moov+default_base_moof"}
+INDEX_FIRST = {"movflags": "faststart"}
 LIVE = {"live": "1", "cluster_time_limit": "200"}
 
 
