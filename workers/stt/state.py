@@ -28,6 +28,8 @@ class RecognizerState(
     track: bytes = b""
     vad_frame: int = 0
     vad: bytes = b""
+    vad_silent: int = 0
+    """Frames of silence in a row that the voice detector's memory has seen."""
     speaking: bool = False
     silence: int = 0
     spoken: int = 0
