@@ -21,9 +21,11 @@ from dataclasses import replace
 
 from workers.stt import events
 from workers.stt.cadence import Cadence
+from workers.stt.closing import Closing
 from workers.stt.decode_job import Counters, DecodeJob, Effort, Purpose, StreamOptions
 from workers.stt.hearing import HeardFrame, Hearing
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
+from workers.stt.screening import Screening
 from workers.stt.segmenter import Edge
 from workers.stt.stabilizer import LocalAgreement
 from workers.stt.state import RecognizerState
@@ -32,10 +34,6 @@ from workers.stt.tuning import FRAME, Tuning, samples
 from workers.stt.vad import VoiceDetector
 from workers.stt.window import Samples, encoder_frames
 from workers.stt.words import Word
-
-_FULL_LENGTH_FRAMES = 3000
-_SKIPS_DOUBTED = 2
-"""Hypotheses in a row that may be put aside for leaving out much of the last one, which may itself be wrong."""
 
 
 class Recognizer:
@@ -54,7 +52,6 @@ class Recognizer:
         self._cadence = Cadence(tuning, state.last_step)
         self._reported = state.frame * FRAME
         self._first_window = state.first_window
-        self._skips = state.skips
         self._heard_all = bool(state.heard_all_language)
         self._heard_language = state.heard_all_language
         self._language = state.language or options.language
@@ -67,6 +64,8 @@ class Recognizer:
         self._ended = False
         self._events: list[events.Event] = []
         self.counters = Counters()
+        self._screening = Screening(tuning.voice_off, self.counters, state.skips)
+        self._closing = Closing(self._hearing, tuning, self.counters)
 
     @property
     def received(self) -> int:
@@ -161,20 +160,14 @@ class Recognizer:
             raise ValueError("this hypothesis was not asked for")
         self._waiting = None
         self._epoch += 1
-        if not hypothesis.rejected:
-            placed = tuple(word.moved(job.start) for word in hypothesis.words)
-            doubted = self._skips < _SKIPS_DOUBTED and self._stable.skips(placed)
-            self._skips = self._skips + 1 if doubted else 0
-            hypothesis = replace(hypothesis, words=placed, rejected=doubted)
-        if hypothesis.rejected:
-            self.counters.rejected += 1
+        hypothesis, cut = self._screening.screen(job, hypothesis, self._stable, self._hearing.track)
         if self._language is None and not hypothesis.rejected:
             self._consider_language(hypothesis.language)
-        usable = hypothesis.words and hypothesis.language and not hypothesis.rejected
-        self._heard_all = bool(job.ends_in_silence and usable)
+        whole = job.ends_in_silence and hypothesis.language and not hypothesis.rejected and not cut
+        self._heard_all = bool(whole) and self._closing.hears_all(hypothesis.words, self._stable.committed, job)
         self._heard_language = hypothesis.language
         if job.closing:
-            self._close(job, hypothesis)
+            self._close(job, hypothesis, doubtful=cut > 0)
         elif not hypothesis.rejected:
             self._step(job, hypothesis)
 
@@ -191,7 +184,7 @@ class Recognizer:
             first_window=self._first_window,
             language=self._language,
             word_floor=self._word_floor,
-            skips=self._skips,
+            skips=self._screening.skips,
             heard_all_language=self._heard_language if self._heard_all else "",
         )
 
@@ -336,24 +329,15 @@ class Recognizer:
         self._begin_at(min(cut, end))
         self._hearing.segmenter.spoken = self._hearing.voiced_since(self._start)
 
-    def _close(self, job: DecodeJob, hypothesis: Hypothesis) -> None:
-        known = self._stable.committed or self._stable.tail
-        nothing = not known and (hypothesis.rejected or not hypothesis.words)
-        if nothing and self._hearing.segmenter.spoken >= samples(self._tuning.real_speech):
-            if not job.retry:
-                self.counters.empty_retries += 1
-                request = replace(job.request, encoder_frames=_FULL_LENGTH_FRAMES)
-                self._retry = replace(job, request=request, epoch=self._epoch, retry=True)
-                return
-            self.counters.empty_segments += 1
-        if hypothesis.rejected:
-            self.counters.fallbacks += 1
-            fresh = self._stable.finish(None)
-        else:
-            fresh = self._stable.finish(hypothesis.words)
-        self._finalise(fresh, hypothesis.language, job.end)
+    def _close(self, job: DecodeJob, hypothesis: Hypothesis, *, doubtful: bool) -> None:
+        self._closing.take(job, hypothesis, self._stable, doubtful=doubtful)
+        self._retry = self._closing.next_job(job, self._stable, self._epoch)
+        if self._retry is not None:
+            return
+        words = self._closing.finish()
+        self._finalise(words, hypothesis.language, job.end)
         self._leave_window(job.purpose, job.end)
-        if not fresh:
+        if not words:
             self._show((), job.end, hypothesis)
 
     def _finalise(self, words: Sequence[Word], language: str, end: int) -> None:

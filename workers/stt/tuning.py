@@ -111,3 +111,6 @@ class Tuning:
 
     real_speech: float = 0.25
     """Speech in a window from which an empty transcript is doubted and decoded again at full length."""
+
+    unheard_speech: float = 0.6
+    """Speech behind the last word of a window from which its last hypothesis is doubted and made again."""
