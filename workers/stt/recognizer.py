@@ -10,6 +10,8 @@ The life of a window: speech begins -> the window begins `preroll` before -> eve
 window, LocalAgreement commits -> past `window` it is trimmed at a quiet place between committed words -> silence of
 `endpointing` -> one last hypothesis, whose uncommitted words are final -> no window until speech begins again. The
 last step's hypothesis is the last one if it fell into the silence and no voice was heard since.
+
+Only `pause` does not come from the media. Its words travel with the report from which another worker goes on behind it.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 
 from workers.stt import events
 from workers.stt.cadence import Cadence
@@ -29,11 +30,14 @@ from workers.stt.screening import Screening
 from workers.stt.segmenter import Edge
 from workers.stt.stabilizer import LocalAgreement
 from workers.stt.state import RecognizerState
-from workers.stt.trim import boundaries, choose_trim
+from workers.stt.trim import trim_place
 from workers.stt.tuning import FRAME, Tuning, samples
 from workers.stt.vad import VoiceDetector
 from workers.stt.window import Samples, encoder_frames
+from workers.stt.word_times import WordTimes
 from workers.stt.words import Word
+
+_Mark = events.Flushed | events.Paused | events.Ended
 
 
 class Recognizer:
@@ -46,7 +50,9 @@ class Recognizer:
         self._tuning = tuning
         self._options = options
         self._hearing = Hearing(detect_voice, tuning, options, state)
-        self._stable = LocalAgreement([Word(*word) for word in state.committed], [Word(*word) for word in state.tail])
+        self._stable = LocalAgreement(
+            [Word(*word) for word in state.committed], [Word(*word) for word in state.tail], cut_off=state.cut_off
+        )
         self._open = state.window_open
         self._start = state.window_start
         self._cadence = Cadence(tuning, state.last_step)
@@ -55,8 +61,8 @@ class Recognizer:
         self._heard_all = bool(state.heard_all_language)
         self._heard_language = state.heard_all_language
         self._language = state.language or options.language
-        self._word_floor = state.word_floor
-        self._marks: deque[tuple[int, events.Flushed | events.Ended]] = deque()
+        self._word_times = WordTimes(tuning.voice_off, state.word_floor)
+        self._marks: deque[tuple[int, _Mark]] = deque()
         self._waiting: DecodeJob | None = None
         self._retry: DecodeJob | None = None
         self._epoch = 0
@@ -88,9 +94,14 @@ class Recognizer:
         if self._ended:
             return self._hearing.audio.end
         if not self._open:
-            return self._idle_start()
+            return max(self._idle_start(), self._word_times.floor)
         done = self._stable.committed
         return max(self._start, min(done[-1].end, self.position)) if done else self._start
+
+    @property
+    def listening(self) -> bool:
+        """Whether words may be waiting for more audio: a window is open."""
+        return self._open and not self._ended
 
     @property
     def finished(self) -> bool:
@@ -114,6 +125,14 @@ class Recognizer:
         if self._ending:
             raise ValueError("a flush after the end")
         self._marks.append((self._hearing.audio.end, events.Flushed(flush_id)))
+
+    def pause(self) -> None:
+        """No audio comes for now: make everything received so far final, and end the segment; `Paused` follows.
+
+        Audio that comes after all goes on from there: it is heard together with a word that the pause cut off.
+        """
+        if not self._ending:
+            self._marks.append((self._hearing.audio.end, events.Paused()))
 
     def end(self) -> None:
         """No more audio; `Ended` follows the last words."""
@@ -178,12 +197,13 @@ class Recognizer:
             replay_from=self.replay_from,
             committed=[(word.text, word.start, word.end, word.probability) for word in self._stable.committed],
             tail=[(word.text, word.start, word.end, word.probability) for word in self._stable.tail],
+            cut_off=self._stable.cut_off,
             window_open=self._open,
             window_start=self._start,
             last_step=self._cadence.last_step,
             first_window=self._first_window,
             language=self._language,
-            word_floor=self._word_floor,
+            word_floor=self._word_times.floor,
             skips=self._screening.skips,
             heard_all_language=self._heard_language if self._heard_all else "",
         )
@@ -247,8 +267,9 @@ class Recognizer:
             return None
         if self._heard_all and purpose is not Purpose.CUT:
             self.counters.closed_by_step += 1
-            self._finalise(self._stable.finish(None), self._heard_language, end)
-            self._leave_window(purpose, end)
+            words = self._stable.tail
+            self._finalise(words, self._heard_language, end)
+            self._leave_window(purpose, end, words)
             return None
         self.counters.closings += 1
         return self._job(purpose, end, effort)
@@ -271,18 +292,19 @@ class Recognizer:
         self._waiting = job
         return job
 
-    def _reach_mark(self, position: int, event: events.Flushed | events.Ended, effort: Effort) -> DecodeJob | None:
+    def _reach_mark(self, position: int, event: _Mark, effort: Effort) -> DecodeJob | None:
         """All frames before a mark are heard: close the window there, then report it."""
-        ending = isinstance(event, events.Ended)
-        if self._open and self._start < position and (ending or self._hearing.segmenter.spoken):
-            if ending and self._hearing.segmenter.speaking:
-                self._hearing.segmenter.speaking = False
-                self._events.append(events.SpeechEnded(self._hearing.voiced_at))
-            job = self._closing_job(Purpose.SEGMENT_END if ending else Purpose.FLUSH, position, effort)
+        hearing = self._hearing
+        last = not isinstance(event, events.Flushed)
+        if self._open and self._start < position and (last or hearing.segmenter.spoken):
+            if last and hearing.segmenter.speaking:
+                hearing.segmenter.speaking = False
+                self._events.append(events.SpeechEnded(hearing.voiced_at))
+            job = self._closing_job(Purpose.SEGMENT_END if last else Purpose.FLUSH, position, effort)
             if job is not None:
                 return job
         self._marks.popleft()
-        self._ended = ending
+        self._ended = isinstance(event, events.Ended)
         self._report()
         self._events.append(event)
         return None
@@ -300,7 +322,9 @@ class Recognizer:
             self._cadence.shown(words=bool(words))
             start = self._stable.committed[-1].end if self._stable.committed else self._start
             self._events.append(
-                events.Interim(tuple(words), max(start, self._word_floor), end, hypothesis.score, hypothesis.language)
+                events.Interim(
+                    tuple(words), max(start, self._word_times.floor), end, hypothesis.score, hypothesis.language
+                )
             )
 
     def _step(self, job: DecodeJob, hypothesis: Hypothesis) -> None:
@@ -315,18 +339,13 @@ class Recognizer:
 
     def _trim(self, end: int, words: Sequence[Word]) -> None:
         """Shorten a long window at a quiet place between committed words; `words` is its newest hypothesis."""
-        length = end - self._start
-        if length <= samples(self._tuning.window):
-            return
-        late = length > samples(self._tuning.window + self._tuning.window_slack)
-        places = boundaries(self._stable.committed, words)
-        trim = choose_trim(places, self._hearing.track, self._start, None if late else self._tuning.quiet)
+        trim = trim_place(self._stable.committed, words, self._hearing.track, (self._start, end), self._tuning)
         if trim is None:
             return
         count, cut = trim
         self._stable.trim(count)
         self.counters.trims += 1
-        self._begin_at(min(cut, end))
+        self._begin_at(cut)
         self._hearing.segmenter.spoken = self._hearing.voiced_since(self._start)
 
     def _close(self, job: DecodeJob, hypothesis: Hypothesis, *, doubtful: bool) -> None:
@@ -336,27 +355,24 @@ class Recognizer:
             return
         words = self._closing.finish()
         self._finalise(words, hypothesis.language, job.end)
-        self._leave_window(job.purpose, job.end)
+        self._leave_window(job.purpose, job.end, words)
         if not words:
             self._show((), job.end, hypothesis)
 
     def _finalise(self, words: Sequence[Word], language: str, end: int) -> None:
-        """Make words final: their times follow all earlier ones and lie inside the audio heard.
+        if words:
+            placed = self._word_times.settle(words, self._hearing.track, end)
+            self._events.append(events.Final(placed, language))
 
-        An alignment gives a pause to one of the words beside it; the voice track takes it away again.
+    def _leave_window(self, purpose: Purpose, end: int, words: Sequence[Word] = ()) -> None:
+        """Begin the next window behind this one, whose last words were `words`.
+
+        A word that a pause cut off is kept as a final one: audio that comes after all is heard together with it.
         """
-        placed = []
-        for word in words:
-            heard_from, heard_to = self._hearing.track.voiced(word.start, word.end, self._tuning.voice_off)
-            start = min(max(heard_from, self._word_floor), end)
-            self._word_floor = max(start, min(heard_to, end))
-            placed.append(replace(word, start=start, end=self._word_floor))
-        if placed:
-            self._events.append(events.Final(tuple(placed), language))
-
-    def _leave_window(self, purpose: Purpose, end: int) -> None:
-        self._stable = LocalAgreement()
-        self._begin_at(end)
+        cut_off = self._hearing.segmenter.silence < samples(self._tuning.cut_off)
+        last = [*self._stable.committed, *words][-1:] if purpose is Purpose.SEGMENT_END and cut_off else []
+        self._stable = LocalAgreement(last, cut_off=True)
+        self._begin_at(min([end, *(max(word.start, self._start) for word in last)]))
         self._cadence.restart(end)
         self._heard_all = False
         self._epoch += 1
@@ -371,7 +387,7 @@ class Recognizer:
         self._open = True
         self._begin_at(start, first=self._first_window)
         self._cadence.restart(start, visible=False)
-        self._stable = LocalAgreement()
+        self._stable = LocalAgreement([word for word in self._stable.committed if word.end > start], cut_off=True)
 
     def _begin_at(self, start: int, *, first: bool = False) -> None:
         self._start = start

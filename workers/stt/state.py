@@ -35,6 +35,8 @@ class RecognizerState(
     spoken: int = 0
     committed: list[WordTuple] = []
     tail: list[WordTuple] = []
+    cut_off: bool = False
+    """Whether the first of the committed words was cut off by a pause."""
     window_open: bool = False
     window_start: int = 0
     last_step: int = 0

@@ -114,3 +114,9 @@ class Tuning:
 
     unheard_speech: float = 0.6
     """Speech behind the last word of a window from which its last hypothesis is doubted and made again."""
+
+    pause: float = 3.0
+    """Time without a chunk after which speech counts as ended, beyond the media of the last chunk and `endpointing`."""
+
+    cut_off: float = 0.15
+    """Silence at the end of the audio received under which the last word counts as cut off there."""
