@@ -10,9 +10,13 @@ from workers.stt.hypothesis import DecodeRequest
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """The options of one stream. `language`: ISO 639-1, or None to detect it; `endpointing`: samples of silence."""
+    """The options of one stream. `language`: ISO 639-1, or None to detect it; `endpointing`: samples of silence.
+
+    `languages`: those expected, two or more, of which each segment may have another; none: any, decided once.
+    """
 
     language: str | None = None
+    languages: tuple[str, ...] = ()
     interims: bool = True
     endpointing: int | None = None
     hotwords: tuple[int, ...] = ()

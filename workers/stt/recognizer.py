@@ -26,6 +26,7 @@ from workers.stt.closing import Closing
 from workers.stt.decode_job import Counters, DecodeJob, Effort, Purpose, StreamOptions
 from workers.stt.hearing import HeardFrame, Hearing
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
+from workers.stt.language import LanguageChoice
 from workers.stt.screening import Screening
 from workers.stt.segmenter import Edge
 from workers.stt.stabilizer import LocalAgreement
@@ -50,9 +51,8 @@ class Recognizer:
         self._tuning = tuning
         self._options = options
         self._hearing = Hearing(detect_voice, tuning, options, state)
-        self._stable = LocalAgreement(
-            [Word(*word) for word in state.committed], [Word(*word) for word in state.tail], cut_off=state.cut_off
-        )
+        committed, tail = ([Word(*word) for word in words] for words in (state.committed, state.tail))
+        self._stable = LocalAgreement(committed, tail, cut_off=state.cut_off)
         self._open = state.window_open
         self._start = state.window_start
         self._cadence = Cadence(tuning, state.last_step)
@@ -60,7 +60,8 @@ class Recognizer:
         self._first_window = state.first_window
         self._heard_all = bool(state.heard_all_language)
         self._heard_language = state.heard_all_language
-        self._language = state.language or options.language
+        language = state.language or options.language
+        self._languages = LanguageChoice(options.languages, language, state.previous_language)
         self._word_times = WordTimes(tuning.voice_off, state.word_floor)
         self._marks: deque[tuple[int, _Mark]] = deque()
         self._waiting: DecodeJob | None = None
@@ -86,7 +87,7 @@ class Recognizer:
     @property
     def language(self) -> str | None:
         """The current language; None: not decided yet."""
-        return self._language
+        return self._languages.current
 
     @property
     def committed(self) -> int:
@@ -180,8 +181,8 @@ class Recognizer:
         self._waiting = None
         self._epoch += 1
         hypothesis, cut = self._screening.screen(job, hypothesis, self._stable, self._hearing.track)
-        if self._language is None and not hypothesis.rejected:
-            self._consider_language(hypothesis.language)
+        if not hypothesis.rejected:
+            self._languages.heard(hypothesis.language, self._hearing.segmenter.spoken)
         whole = job.ends_in_silence and hypothesis.language and not hypothesis.rejected and not cut
         self._heard_all = bool(whole) and self._closing.hears_all(hypothesis.words, self._stable.committed, job)
         self._heard_language = hypothesis.language
@@ -202,7 +203,8 @@ class Recognizer:
             window_start=self._start,
             last_step=self._cadence.last_step,
             first_window=self._first_window,
-            language=self._language,
+            language=self._languages.current,
+            previous_language=self._languages.previous,
             word_floor=self._word_times.floor,
             skips=self._screening.skips,
             heard_all_language=self._heard_language if self._heard_all else "",
@@ -254,11 +256,9 @@ class Recognizer:
             return self._closing_job(Purpose.CUT, cut, effort)
         welcome = effort.extra_interims and self._options.interims and not self._heard_all
         purpose = self._cadence.due(self._start, end, effort, interims=welcome)
-        if purpose is None:
-            return None
         self.counters.steps += purpose is Purpose.STEP
         self.counters.interims += purpose is Purpose.INTERIM
-        return self._job(purpose, end, effort)
+        return self._job(purpose, end, effort) if purpose is not None else None
 
     def _closing_job(self, purpose: Purpose, end: int, effort: Effort) -> DecodeJob | None:
         """The last job of the window; a window in which nobody spoke, or all was heard, closes without one."""
@@ -280,7 +280,8 @@ class Recognizer:
             audio=self._hearing.audio.slice(self._start, end),
             encoder_frames=encoder_frames(end - self._start, self._tuning),
             beam=effort.beam,
-            language=self._language,
+            language=self._languages.current,
+            question=self._languages.question(self._hearing.segmenter.spoken),
             prompt=options.hotwords + (options.initial_prompt if self._first_window else ()),
             align=purpose is not Purpose.INTERIM,
         )
@@ -329,7 +330,9 @@ class Recognizer:
 
     def _step(self, job: DecodeJob, hypothesis: Hypothesis) -> None:
         tuning = self._tuning
-        sure = tuning.sure if self._language is not None else math.inf  # in a language guessed wrong it is sure, too
+        sure = (
+            tuning.sure if self._languages.current is not None else math.inf
+        )  # in a language guessed wrong it is sure, too
         fresh = self._stable.agree(hypothesis.words, sure=sure, sure_until=job.end - samples(tuning.sure_age))
         self._finalise(fresh, hypothesis.language, job.end)
         self._trim(job.end, hypothesis.words)
@@ -370,7 +373,8 @@ class Recognizer:
         A word that a pause cut off is kept as a final one: audio that comes after all is heard together with it.
         """
         cut_off = self._hearing.segmenter.silence < samples(self._tuning.cut_off)
-        last = [*self._stable.committed, *words][-1:] if purpose is Purpose.SEGMENT_END and cut_off else []
+        said = [*self._stable.committed, *words]
+        last = said[-1:] if purpose is Purpose.SEGMENT_END and cut_off else []
         self._stable = LocalAgreement(last, cut_off=True)
         self._begin_at(min([end, *(max(word.start, self._start) for word in last)]))
         self._cadence.restart(end)
@@ -379,6 +383,7 @@ class Recognizer:
         if purpose is Purpose.SEGMENT_END:
             self._open = False
             self._hearing.segmenter.spoken = 0
+            self._languages.end_segment(self._heard_language if said else None)
         else:
             self._hearing.segmenter.spoken = self._hearing.voiced_since(end)
         self._report()
@@ -393,7 +398,3 @@ class Recognizer:
         self._start = start
         self._first_window = first
         self._hearing.forget_before(start)
-
-    def _consider_language(self, language: str) -> None:
-        if self._hearing.segmenter.spoken >= samples(self._tuning.language_speech):
-            self._language = language

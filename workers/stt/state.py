@@ -43,6 +43,8 @@ class RecognizerState(
     heard_at: int = 0
     first_window: bool = True
     language: str | None = None
+    previous_language: str | None = None
+    """Of the segment before, in a stream with several languages."""
     word_floor: int = 0
     skips: int = 0
     """Hypotheses in a row that were rejected for leaving words out."""

@@ -106,9 +106,6 @@ class Tuning:
     silence_progress: float = 1.0
     """Between two progress reports in silence."""
 
-    language_speech: float = 2.0
-    """Speech after which a detected language is kept (57 of 58 right on 2 to 3 s)."""
-
     real_speech: float = 0.25
     """Speech in a window from which an empty transcript is doubted and decoded again at full length."""
 
