@@ -63,6 +63,12 @@ services?: (string[] | null)
  * BCP-47 tag or `auto`.
  */
 language?: string
+/**
+ * @maxItems 10
+ * 
+ * Items: BCP-47 tag or `auto`.
+ */
+languages?: string[]
 interim_results?: boolean
 word_timestamps?: boolean
 /**
