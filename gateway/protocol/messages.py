@@ -478,6 +478,7 @@ class StreamEndedData(Struct, frozen=True, kw_only=True):
     """Totals. `missing_chunks` were lost, in `gaps` gaps; `text_id` names the stored transcript.
 
     `damaged_bytes` of the media could not be decoded and were skipped: words or frames may be missing there.
+    `speech_without_words_ms`: speech that was heard but became no text.
     """
 
     stream_id: str
@@ -488,6 +489,7 @@ class StreamEndedData(Struct, frozen=True, kw_only=True):
     gaps: int
     missing_chunks: int
     damaged_bytes: int
+    speech_without_words_ms: int
     duplicate_chunks: int
     orphan_chunks: int
     dropped: DroppedData

@@ -38,9 +38,13 @@ class Answer:
 
 
 class Closing:
-    """Makes the attempts at one window and chooses between them."""
+    """Makes the attempts at one window and chooses between them.
 
-    def __init__(self, hearing: Hearing, tuning: Tuning, counters: Counters) -> None:
+    `wordless`: speech of the stream, in samples, for which no attempt found words.
+    """
+
+    def __init__(self, hearing: Hearing, tuning: Tuning, counters: Counters, wordless: int = 0) -> None:
+        self.wordless = wordless
         self._hearing = hearing
         self._tuning = tuning
         self._counters = counters
@@ -79,6 +83,7 @@ class Closing:
             self._counters.rests += 1
             return self._rest(job, _heard_to(best.words, stable.committed, job.start), epoch)
         self._counters.empty_segments += empty and lacking
+        self.wordless += best.unheard if lacking else 0
         return None
 
     def finish(self) -> Sequence[Word]:

@@ -72,7 +72,7 @@ class Recognizer:
         self._events: list[events.Event] = []
         self.counters = Counters()
         self._screening = Screening(tuning.voice_off, self.counters, state.skips)
-        self._closing = Closing(self._hearing, tuning, self.counters)
+        self._closing = Closing(self._hearing, tuning, self.counters, state.wordless)
 
     @property
     def received(self) -> int:
@@ -85,11 +85,6 @@ class Recognizer:
         return self._hearing.position
 
     @property
-    def language(self) -> str | None:
-        """The current language; None: not decided yet."""
-        return self._languages.current
-
-    @property
     def committed(self) -> int:
         """Everything before this sample is covered by finals or is silence."""
         if self._ended:
@@ -98,6 +93,11 @@ class Recognizer:
             return max(self._idle_start(), self._word_times.floor)
         done = self._stable.committed
         return max(self._start, min(done[-1].end, self.position)) if done else self._start
+
+    @property
+    def wordless(self) -> int:
+        """Samples of speech in which no words were found."""
+        return self._closing.wordless
 
     @property
     def listening(self) -> bool:
@@ -198,6 +198,7 @@ class Recognizer:
             replay_from=self.replay_from,
             committed=[(word.text, word.start, word.end, word.probability) for word in self._stable.committed],
             tail=[(word.text, word.start, word.end, word.probability) for word in self._stable.tail],
+            wordless=self._closing.wordless,
             cut_off=self._stable.cut_off,
             window_open=self._open,
             window_start=self._start,
@@ -231,15 +232,12 @@ class Recognizer:
     def _rest(self) -> None:
         """Silence: forget what no later window can need, and report progress from time to time."""
         self._hearing.forget_before(self._idle_start())
-        position = self._hearing.frame * FRAME
-        if position - self._reported >= samples(self._tuning.silence_progress):
+        if self._hearing.frame * FRAME - self._reported >= samples(self._tuning.silence_progress):
             self._report()
 
     def _idle_start(self) -> int:
         """Where a window would begin if speech began with the next frame."""
-        return max(
-            self._start, min(self._hearing.audio.end, self._hearing.frame * FRAME) - samples(self._tuning.preroll), 0
-        )
+        return max(self._start, self.position - samples(self._tuning.preroll), 0)
 
     def _report(self) -> None:
         self._reported = self._hearing.frame * FRAME
@@ -267,9 +265,8 @@ class Recognizer:
             return None
         if self._heard_all and purpose is not Purpose.CUT:
             self.counters.closed_by_step += 1
-            words = self._stable.tail
-            self._finalise(words, self._heard_language, end)
-            self._leave_window(purpose, end, words)
+            self._finalise(self._stable.tail, self._heard_language, end)
+            self._leave_window(purpose, end, self._stable.tail)
             return None
         self.counters.closings += 1
         return self._job(purpose, end, effort)
@@ -286,8 +283,8 @@ class Recognizer:
             align=purpose is not Purpose.INTERIM,
         )
         quiet = self._hearing.segmenter.silence >= samples(self._tuning.closing_silence) and not self._hearing.noisy
-        silent = purpose is Purpose.STEP and quiet
-        return DecodeJob(purpose, self._start, end, request, self._epoch, ends_in_silence=silent)
+        ends_in_silence = quiet and purpose is Purpose.STEP
+        return DecodeJob(purpose, self._start, end, request, self._epoch, ends_in_silence=ends_in_silence)
 
     def _wait_for(self, job: DecodeJob) -> DecodeJob:
         self._waiting = job
@@ -315,8 +312,7 @@ class Recognizer:
     def _apply_interim(self, job: DecodeJob, hypothesis: Hypothesis) -> None:
         if job.epoch != self._epoch or not self._open or hypothesis.rejected:
             return
-        words = self._stable.preview(hypothesis.words)
-        self._show(words, job.end, hypothesis)
+        self._show(self._stable.preview(hypothesis.words), job.end, hypothesis)
 
     def _show(self, words: Sequence[Word], end: int, hypothesis: Hypothesis) -> None:
         if self._options.interims:

@@ -366,6 +366,7 @@ class SttSession:
             missing_chunks=totals.missing,
             damaged_bytes=totals.damaged,
             segments=self._parts.captions.segment_id - 1,
+            speech_without_words_ms=milliseconds(self._recognizer.wordless),
         )
 
 

@@ -35,6 +35,8 @@ class RecognizerState(
     spoken: int = 0
     committed: list[WordTuple] = []
     tail: list[WordTuple] = []
+    wordless: int = 0
+    """Samples of speech in which no words were found."""
     cut_off: bool = False
     """Whether the first of the committed words was cut off by a pause."""
     window_open: bool = False

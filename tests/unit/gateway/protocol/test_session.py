@@ -469,8 +469,10 @@ def test_damage_that_a_worker_counted_is_reported_at_the_end() -> None:
     text(session, T0, type="stream_end", stream_id="a")
     result = ended()
     result.ended.damaged_bytes = 300
+    result.ended.speech_without_words_ms = 1_900
     (message,) = sent(session.receive_result(key("a", STT), result, T0), "stream_ended")
     assert message["data"]["damaged_bytes"] == 300
+    assert message["data"]["speech_without_words_ms"] == 1_900
 
 
 @pytest.mark.parametrize(
