@@ -19,6 +19,7 @@ from bench.stt import accuracy as stt_accuracy
 from bench.stt import exact as stt_exact
 from bench.stt import live as stt_live
 from bench.stt import naive as stt_naive
+from bench.stt import perturbed as stt_perturbed
 from bench.stt.bench import Bench
 
 RESULTS = Path(__file__).parents[1] / "results" / "stt.json"
@@ -28,6 +29,7 @@ PARTS: dict[str, Callable[[Bench], Findings]] = {
     "french": stt_accuracy.french,
     "noisy": stt_accuracy.noisy,
     "silence": stt_accuracy.silence,
+    "perturbed": stt_perturbed.perturbed,
     "naive": stt_naive.compare,
     "parity": stt_exact.parity,
     "resume": stt_exact.resume,

@@ -302,7 +302,16 @@ def _read_stream_start(raw: _Raw) -> messages.StreamStart:
     if isinstance(services[1], str):
         services = (services[0], [services[1]])
     plain = (
-        *("stream_id", "language", "interim_results", "word_timestamps", "hotwords", "initial_prompt", "framing"),
+        *(
+            "stream_id",
+            "language",
+            "languages",
+            "interim_results",
+            "word_timestamps",
+            "hotwords",
+            "initial_prompt",
+            "framing",
+        ),
         *("sample_rate", "channels", "endpointing_ms", "signals", "expression", "max_fps"),
     )
     values = {name: raw.find(name) for name in plain}

@@ -141,6 +141,7 @@ class Intake:
             orphan_chunks=totals.orphan_chunks,
             failovers=totals.failovers,
             damaged_bytes=totals.damaged_bytes,
+            speech_without_words_ms=totals.speech_without_words_ms,
         )
 
     def sequence_after(self, committed: int) -> int | None:

@@ -75,6 +75,7 @@ class StreamStart(ClientBase, frozen=True, kw_only=True, tag="stream_start"):
     format: MimeType | None = None
     services: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(min_length=1, max_length=8)] | None = None
     language: Language = "auto"
+    languages: Annotated[list[Language], Meta(max_length=10)] = []
     interim_results: bool = True
     word_timestamps: bool = True
     hotwords: Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=100)] = []
@@ -477,6 +478,7 @@ class StreamEndedData(Struct, frozen=True, kw_only=True):
     """Totals. `missing_chunks` were lost, in `gaps` gaps; `text_id` names the stored transcript.
 
     `damaged_bytes` of the media could not be decoded and were skipped: words or frames may be missing there.
+    `speech_without_words_ms`: speech that was heard but became no text.
     """
 
     stream_id: str
@@ -487,6 +489,7 @@ class StreamEndedData(Struct, frozen=True, kw_only=True):
     gaps: int
     missing_chunks: int
     damaged_bytes: int
+    speech_without_words_ms: int
     duplicate_chunks: int
     orphan_chunks: int
     dropped: DroppedData

@@ -117,6 +117,7 @@ def _services(start: StreamStart, kind: Kind) -> tuple[task_pb2.ServiceType, ...
 def _speech(start: StreamStart) -> transcript_pb2.SpeechOptions:
     return transcript_pb2.SpeechOptions(
         language=start.language,
+        languages=start.languages,
         interim_results=start.interim_results,
         word_timestamps=start.word_timestamps,
         hotwords=start.hotwords,

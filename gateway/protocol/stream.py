@@ -301,7 +301,7 @@ class Stream:
                 return self._answer_flushes(service, now, result.flushed.flush_id)
             case "ended":
                 self._services.ended(service, result.ended)
-                self._totals.damaged_bytes = max(self._totals.damaged_bytes, result.ended.damaged_bytes)
+                self._totals.note_ended(result.ended.damaged_bytes, result.ended.speech_without_words_ms)
                 return []
             case "error":
                 progress.live = not result.error.fatal

@@ -20,6 +20,12 @@ class Totals(msgspec.Struct):
     orphan_chunks: int = msgspec.field(default=0, name="orphans")
     failovers: int = 0
     damaged_bytes: int = msgspec.field(default=0, name="damaged")
+    speech_without_words_ms: int = msgspec.field(default=0, name="wordless_ms")
+
+    def note_ended(self, damaged_bytes: int, speech_without_words_ms: int) -> None:
+        """Take the counts of a service that has ended: services that hear the same media count the same damage."""
+        self.damaged_bytes = max(self.damaged_bytes, damaged_bytes)
+        self.speech_without_words_ms = max(self.speech_without_words_ms, speech_without_words_ms)
 
     def count_gap(self, first: int, last: int) -> None:
         """Count the chunks from `first` to `last` as one hole."""

@@ -187,7 +187,7 @@ def _client_field(field: str) -> str | None:
     """The client's name for a field of the worker contract."""
     if field.startswith("start.format"):
         return "format"
-    return field.removeprefix("start.").removeprefix("vision.") or None
+    return field.removeprefix("start.").removeprefix("speech.").removeprefix("vision.") or None
 
 
 def error_message(problem: Problem) -> m.ErrorMessage:

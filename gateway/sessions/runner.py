@@ -258,6 +258,7 @@ class SessionRunner:
             gaps=totals.gaps,
             missing_chunks=totals.missing_chunks,
             damaged_bytes=totals.damaged_bytes,
+            speech_without_words_ms=totals.speech_without_words_ms,
             failovers=totals.failovers,
         )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import soundfile
 
 from bench.harness.stack import Stack
 from tests.e2e.wire import open_wire
@@ -49,3 +50,25 @@ async def test_close_1000_with_the_real_model(model_stack: Stack, speech_ogg: Pa
     last = speech_text.rsplit(maxsplit=1)[-1].strip(".,").lower()
     text = await read_transcript(model_stack, session["data"]["session_id"], last)
     assert last in text.lower()
+
+
+@pytest.mark.model
+async def test_words_become_final_when_the_audio_just_stops(model_stack: Stack, speech_ogg: Path) -> None:
+    """A muted microphone sends nothing more, not even silence; what comes later is a segment of its own."""
+    audio, _ = soundfile.read(speech_ogg, dtype="int16")
+    async with open_wire(model_stack.ws_url) as wire:
+        await wire.send({"type": "stream_start", "stream_id": "s", "format": "audio/pcm", "language": "en"})
+        for first in range(0, 4 * 16_000, 8_000):
+            await wire.send(audio[first : first + 8_000].tobytes())
+        ended = await wire.until(lambda message: message.get("data", {}).get("event") == "speech_ended")
+        assert 3_500 <= ended["data"]["media_time_ms"] <= 4_000
+        await wire.until(lambda message: message["type"] == "transcript_update" and message["data"]["is_final"])
+        said = wire.finals()
+        await wire.send(audio[4 * 16_000 : 7 * 16_000].tobytes())
+        await wire.send({"type": "stream_end", "stream_id": "s"})
+        done = await wire.until("stream_ended")
+    assert said[-1]["end_ms"] > 3_300
+    later = wire.finals()[len(said) :]
+    assert later
+    assert later[0]["start_ms"] >= said[-1]["end_ms"]
+    assert done["data"]["media_seconds"] == 7.0

@@ -10,9 +10,13 @@ from workers.stt.hypothesis import DecodeRequest
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """The options of one stream. `language`: ISO 639-1, or None to detect it; `endpointing`: samples of silence."""
+    """The options of one stream. `language`: ISO 639-1, or None to detect it; `endpointing`: samples of silence.
+
+    `languages`: those expected, two or more, of which each segment may have another; none: any, decided once.
+    """
 
     language: str | None = None
+    languages: tuple[str, ...] = ()
     interims: bool = True
     endpointing: int | None = None
     hotwords: tuple[int, ...] = ()
@@ -38,6 +42,14 @@ class Purpose(enum.Enum):
     CUT = enum.auto()
 
 
+class Attempt(enum.Enum):
+    """What of a window is decoded when it closes, and how: see `workers.stt.closing`."""
+
+    WINDOW = enum.auto()
+    FULL_LENGTH = enum.auto()
+    REST = enum.auto()
+
+
 _CLOSING = frozenset({Purpose.SEGMENT_END, Purpose.FLUSH, Purpose.CUT})
 
 
@@ -45,8 +57,8 @@ _CLOSING = frozenset({Purpose.SEGMENT_END, Purpose.FLUSH, Purpose.CUT})
 class DecodeJob:
     """A request for a hypothesis of the audio from `start` to `end`.
 
-    `epoch` identifies an interim that comes too late. `retry`: a second try, at full encoder length, of a window that
-    seemed empty. `ends_in_silence`: the audio ends in silence, in a place quiet enough to trust the voice detector.
+    `epoch` identifies an interim that comes too late. `attempt` counts for a job that closes a window.
+    `ends_in_silence`: the audio ends in silence, in a place quiet enough to trust the voice detector.
     """
 
     purpose: Purpose
@@ -54,7 +66,7 @@ class DecodeJob:
     end: int
     request: DecodeRequest
     epoch: int
-    retry: bool = False
+    attempt: Attempt = Attempt.WINDOW
     ends_in_silence: bool = False
 
     @property
@@ -75,6 +87,12 @@ class Counters:
     fallbacks: int = 0
     empty_retries: int = 0
     empty_segments: int = 0
+    unheard_retries: int = 0
+    """Windows decoded again as they closed, because speech lay behind the last word or words had no audio."""
+    rests: int = 0
+    """Of those, windows whose rest was decoded by itself."""
+    unspoken_words: int = 0
+    """Words without audio that were cut from hypotheses."""
     trims: int = 0
     cuts: int = 0
 

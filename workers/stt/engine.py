@@ -135,6 +135,7 @@ class SttEngine:
                 skip=saved.recognizer.replay_from - saved.audio_from if saved else 0,
                 max_backlog=samples(self._config.max_backlog_s),
                 deadline=context.deadline,
+                pause=max(tuning.pause, (options.endpointing or 0) / SAMPLE_RATE),
                 closed=self._closed,
             )
         )

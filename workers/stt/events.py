@@ -57,8 +57,13 @@ class Flushed:
 
 
 @dataclass(frozen=True, slots=True)
+class Paused:
+    """No more audio came for a while: everything received until then is final, and speech has ended."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """Everything is final."""
 
 
-Event = SpeechStarted | SpeechEnded | Interim | Final | Committed | Flushed | Ended
+Event = SpeechStarted | SpeechEnded | Interim | Final | Committed | Flushed | Paused | Ended

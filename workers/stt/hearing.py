@@ -53,7 +53,8 @@ class Hearing:
         self._detect_voice = detect_voice
         self._tuning = tuning
         self._options = options
-        self._vad_saved = deque([(state.vad_frame, VadState.unpack(state.vad) if state.vad else VadState.fresh())])
+        memory = VadState.unpack(state.vad, state.vad_silent) if state.vad else VadState.fresh()
+        self._vad_saved = deque([(state.vad_frame, memory)])
         self._vad_frame = state.vad_frame
         self._voices: deque[float] = deque()
 
@@ -84,6 +85,7 @@ class Hearing:
             "track": self.track.levels(),
             "vad_frame": vad_frame,
             "vad": vad.pack(),
+            "vad_silent": vad.silent,
             "speaking": self.segmenter.speaking,
             "silence": self.segmenter.silence,
             "spoken": self.segmenter.spoken,

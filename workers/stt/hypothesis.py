@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.stt.language import ANY_LANGUAGE, LanguageQuestion
 from workers.stt.words import Word
 
 _SHORTEST_TEXT = 40
@@ -20,7 +21,8 @@ _TOKENS_FREE = 12
 class DecodeRequest:
     """One window to transcribe.
 
-    `audio`: 16 kHz mono float32, at most `encoder_frames` of 10 ms. `language`: ISO 639-1, or None to detect it.
+    `audio`: 16 kHz mono float32, at most `encoder_frames` of 10 ms. `language`: ISO 639-1, or None to detect it as
+    `question` says.
     `prompt`: tokens before the transcript (hotwords, initial prompt). `align`: whether word times and probabilities
     are wanted.
     """
@@ -31,6 +33,7 @@ class DecodeRequest:
     language: str | None
     prompt: tuple[int, ...] = ()
     align: bool = True
+    question: LanguageQuestion = ANY_LANGUAGE
 
     @property
     def batch_key(self) -> tuple[int, int, int]:

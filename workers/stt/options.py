@@ -13,6 +13,7 @@ from workers.stt.tuning import samples
 _AUTO = "auto"
 _MAX_HOTWORDS = 100
 _MAX_HINT_CHARS = 2_000
+_MAX_EXPECTED = 10
 _ENDPOINTING_MS = range(200, 5_001)
 _SAME_LANGUAGE = {"nb": "no", "jv": "jw", "fil": "tl", "iw": "he", "in": "id"}
 
@@ -36,8 +37,12 @@ def stream_options(
             limits = f"{_ENDPOINTING_MS.start} to {_ENDPOINTING_MS.stop - 1}"
             raise _bad("speech.endpointing_ms", f"{limits} milliseconds")
         endpointing = samples(speech.endpointing_ms / 1000)
+    language, expected = _language(speech.language, languages), _expected(speech, languages)
+    if len(expected) == 1:
+        [language] = expected
     return StreamOptions(
-        language=_language(speech.language, languages),
+        language=language,
+        languages=expected if len(expected) > 1 else (),
         interims=speech.interim_results if speech.HasField("interim_results") else True,
         endpointing=endpointing,
         hotwords=encode_hint(", ".join(word.strip() for word in speech.hotwords if word.strip())),
@@ -50,15 +55,34 @@ def wants_word_times(speech: transcript_pb2.SpeechOptions) -> bool:
     return speech.word_timestamps if speech.HasField("word_timestamps") else True
 
 
+def _expected(speech: transcript_pb2.SpeechOptions, languages: Collection[str]) -> tuple[str, ...]:
+    """The languages to expect, each once."""
+    if not speech.languages:
+        return ()
+    if len(speech.languages) > _MAX_EXPECTED:
+        raise _bad("speech.languages", f"at most {_MAX_EXPECTED} languages")
+    if speech.language.strip().lower() not in ("", _AUTO):
+        raise _bad("speech.languages", "a list of languages needs the language auto")
+    codes = [_code(tag) for tag in speech.languages]
+    if not all(code in languages for code in codes):
+        raise _bad("speech.languages", "this model does not know one of the languages")
+    return tuple(dict.fromkeys(codes))
+
+
 def _language(tag: str, languages: Collection[str]) -> str | None:
-    """ISO 639-1 of a BCP-47 tag (its primary subtag decides); None to detect it."""
-    primary = tag.strip().replace("_", "-").split("-")[0].lower()
-    primary = _SAME_LANGUAGE.get(primary, primary)
-    if primary in ("", _AUTO):
+    """ISO 639-1 of a BCP-47 tag; None to detect it."""
+    code = _code(tag)
+    if code in ("", _AUTO):
         return next(iter(languages)) if len(languages) == 1 else None
-    if primary not in languages:
+    if code not in languages:
         raise _bad("speech.language", "this model does not know the language")
-    return primary
+    return code
+
+
+def _code(tag: str) -> str:
+    """ISO 639-1 of a BCP-47 tag: its primary subtag decides."""
+    primary = tag.strip().replace("_", "-").split("-")[0].lower()
+    return _SAME_LANGUAGE.get(primary, primary)
 
 
 def _bad(field: str, message: str) -> EngineError:

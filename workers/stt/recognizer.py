@@ -10,6 +10,8 @@ The life of a window: speech begins -> the window begins `preroll` before -> eve
 window, LocalAgreement commits -> past `window` it is trimmed at a quiet place between committed words -> silence of
 `endpointing` -> one last hypothesis, whose uncommitted words are final -> no window until speech begins again. The
 last step's hypothesis is the last one if it fell into the silence and no voice was heard since.
+
+Only `pause` does not come from the media. Its words travel with the report from which another worker goes on behind it.
 """
 
 from __future__ import annotations
@@ -17,25 +19,26 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 
 from workers.stt import events
 from workers.stt.cadence import Cadence
+from workers.stt.closing import Closing
 from workers.stt.decode_job import Counters, DecodeJob, Effort, Purpose, StreamOptions
 from workers.stt.hearing import HeardFrame, Hearing
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
+from workers.stt.language import LanguageChoice
+from workers.stt.screening import Screening
 from workers.stt.segmenter import Edge
 from workers.stt.stabilizer import LocalAgreement
 from workers.stt.state import RecognizerState
-from workers.stt.trim import boundaries, choose_trim
+from workers.stt.trim import trim_place
 from workers.stt.tuning import FRAME, Tuning, samples
 from workers.stt.vad import VoiceDetector
 from workers.stt.window import Samples, encoder_frames
+from workers.stt.word_times import WordTimes
 from workers.stt.words import Word
 
-_FULL_LENGTH_FRAMES = 3000
-_SKIPS_DOUBTED = 2
-"""Hypotheses in a row that may be put aside for leaving out much of the last one, which may itself be wrong."""
+_Mark = events.Flushed | events.Paused | events.Ended
 
 
 class Recognizer:
@@ -48,18 +51,19 @@ class Recognizer:
         self._tuning = tuning
         self._options = options
         self._hearing = Hearing(detect_voice, tuning, options, state)
-        self._stable = LocalAgreement([Word(*word) for word in state.committed], [Word(*word) for word in state.tail])
+        committed, tail = ([Word(*word) for word in words] for words in (state.committed, state.tail))
+        self._stable = LocalAgreement(committed, tail, cut_off=state.cut_off)
         self._open = state.window_open
         self._start = state.window_start
         self._cadence = Cadence(tuning, state.last_step)
         self._reported = state.frame * FRAME
         self._first_window = state.first_window
-        self._skips = state.skips
         self._heard_all = bool(state.heard_all_language)
         self._heard_language = state.heard_all_language
-        self._language = state.language or options.language
-        self._word_floor = state.word_floor
-        self._marks: deque[tuple[int, events.Flushed | events.Ended]] = deque()
+        language = state.language or options.language
+        self._languages = LanguageChoice(options.languages, language, state.previous_language)
+        self._word_times = WordTimes(tuning.voice_off, state.word_floor)
+        self._marks: deque[tuple[int, _Mark]] = deque()
         self._waiting: DecodeJob | None = None
         self._retry: DecodeJob | None = None
         self._epoch = 0
@@ -67,6 +71,8 @@ class Recognizer:
         self._ended = False
         self._events: list[events.Event] = []
         self.counters = Counters()
+        self._screening = Screening(tuning.voice_off, self.counters, state.skips)
+        self._closing = Closing(self._hearing, tuning, self.counters, state.wordless)
 
     @property
     def received(self) -> int:
@@ -79,19 +85,24 @@ class Recognizer:
         return self._hearing.position
 
     @property
-    def language(self) -> str | None:
-        """The current language; None: not decided yet."""
-        return self._language
-
-    @property
     def committed(self) -> int:
         """Everything before this sample is covered by finals or is silence."""
         if self._ended:
             return self._hearing.audio.end
         if not self._open:
-            return self._idle_start()
+            return max(self._idle_start(), self._word_times.floor)
         done = self._stable.committed
         return max(self._start, min(done[-1].end, self.position)) if done else self._start
+
+    @property
+    def wordless(self) -> int:
+        """Samples of speech in which no words were found."""
+        return self._closing.wordless
+
+    @property
+    def listening(self) -> bool:
+        """Whether words may be waiting for more audio: a window is open."""
+        return self._open and not self._ended
 
     @property
     def finished(self) -> bool:
@@ -115,6 +126,14 @@ class Recognizer:
         if self._ending:
             raise ValueError("a flush after the end")
         self._marks.append((self._hearing.audio.end, events.Flushed(flush_id)))
+
+    def pause(self) -> None:
+        """No audio comes for now: make everything received so far final, and end the segment; `Paused` follows.
+
+        Audio that comes after all goes on from there: it is heard together with a word that the pause cut off.
+        """
+        if not self._ending:
+            self._marks.append((self._hearing.audio.end, events.Paused()))
 
     def end(self) -> None:
         """No more audio; `Ended` follows the last words."""
@@ -161,20 +180,14 @@ class Recognizer:
             raise ValueError("this hypothesis was not asked for")
         self._waiting = None
         self._epoch += 1
+        hypothesis, cut = self._screening.screen(job, hypothesis, self._stable, self._hearing.track)
         if not hypothesis.rejected:
-            placed = tuple(word.moved(job.start) for word in hypothesis.words)
-            doubted = self._skips < _SKIPS_DOUBTED and self._stable.skips(placed)
-            self._skips = self._skips + 1 if doubted else 0
-            hypothesis = replace(hypothesis, words=placed, rejected=doubted)
-        if hypothesis.rejected:
-            self.counters.rejected += 1
-        if self._language is None and not hypothesis.rejected:
-            self._consider_language(hypothesis.language)
-        usable = hypothesis.words and hypothesis.language and not hypothesis.rejected
-        self._heard_all = bool(job.ends_in_silence and usable)
+            self._languages.heard(hypothesis.language, self._hearing.segmenter.spoken)
+        whole = job.ends_in_silence and hypothesis.language and not hypothesis.rejected and not cut
+        self._heard_all = bool(whole) and self._closing.hears_all(hypothesis.words, self._stable.committed, job)
         self._heard_language = hypothesis.language
         if job.closing:
-            self._close(job, hypothesis)
+            self._close(job, hypothesis, doubtful=cut > 0)
         elif not hypothesis.rejected:
             self._step(job, hypothesis)
 
@@ -185,13 +198,16 @@ class Recognizer:
             replay_from=self.replay_from,
             committed=[(word.text, word.start, word.end, word.probability) for word in self._stable.committed],
             tail=[(word.text, word.start, word.end, word.probability) for word in self._stable.tail],
+            wordless=self._closing.wordless,
+            cut_off=self._stable.cut_off,
             window_open=self._open,
             window_start=self._start,
             last_step=self._cadence.last_step,
             first_window=self._first_window,
-            language=self._language,
-            word_floor=self._word_floor,
-            skips=self._skips,
+            language=self._languages.current,
+            previous_language=self._languages.previous,
+            word_floor=self._word_times.floor,
+            skips=self._screening.skips,
             heard_all_language=self._heard_language if self._heard_all else "",
         )
 
@@ -216,15 +232,12 @@ class Recognizer:
     def _rest(self) -> None:
         """Silence: forget what no later window can need, and report progress from time to time."""
         self._hearing.forget_before(self._idle_start())
-        position = self._hearing.frame * FRAME
-        if position - self._reported >= samples(self._tuning.silence_progress):
+        if self._hearing.frame * FRAME - self._reported >= samples(self._tuning.silence_progress):
             self._report()
 
     def _idle_start(self) -> int:
         """Where a window would begin if speech began with the next frame."""
-        return max(
-            self._start, min(self._hearing.audio.end, self._hearing.frame * FRAME) - samples(self._tuning.preroll), 0
-        )
+        return max(self._start, self.position - samples(self._tuning.preroll), 0)
 
     def _report(self) -> None:
         self._reported = self._hearing.frame * FRAME
@@ -241,11 +254,9 @@ class Recognizer:
             return self._closing_job(Purpose.CUT, cut, effort)
         welcome = effort.extra_interims and self._options.interims and not self._heard_all
         purpose = self._cadence.due(self._start, end, effort, interims=welcome)
-        if purpose is None:
-            return None
         self.counters.steps += purpose is Purpose.STEP
         self.counters.interims += purpose is Purpose.INTERIM
-        return self._job(purpose, end, effort)
+        return self._job(purpose, end, effort) if purpose is not None else None
 
     def _closing_job(self, purpose: Purpose, end: int, effort: Effort) -> DecodeJob | None:
         """The last job of the window; a window in which nobody spoke, or all was heard, closes without one."""
@@ -254,8 +265,8 @@ class Recognizer:
             return None
         if self._heard_all and purpose is not Purpose.CUT:
             self.counters.closed_by_step += 1
-            self._finalise(self._stable.finish(None), self._heard_language, end)
-            self._leave_window(purpose, end)
+            self._finalise(self._stable.tail, self._heard_language, end)
+            self._leave_window(purpose, end, self._stable.tail)
             return None
         self.counters.closings += 1
         return self._job(purpose, end, effort)
@@ -266,30 +277,32 @@ class Recognizer:
             audio=self._hearing.audio.slice(self._start, end),
             encoder_frames=encoder_frames(end - self._start, self._tuning),
             beam=effort.beam,
-            language=self._language,
+            language=self._languages.current,
+            question=self._languages.question(self._hearing.segmenter.spoken),
             prompt=options.hotwords + (options.initial_prompt if self._first_window else ()),
             align=purpose is not Purpose.INTERIM,
         )
         quiet = self._hearing.segmenter.silence >= samples(self._tuning.closing_silence) and not self._hearing.noisy
-        silent = purpose is Purpose.STEP and quiet
-        return DecodeJob(purpose, self._start, end, request, self._epoch, ends_in_silence=silent)
+        ends_in_silence = quiet and purpose is Purpose.STEP
+        return DecodeJob(purpose, self._start, end, request, self._epoch, ends_in_silence=ends_in_silence)
 
     def _wait_for(self, job: DecodeJob) -> DecodeJob:
         self._waiting = job
         return job
 
-    def _reach_mark(self, position: int, event: events.Flushed | events.Ended, effort: Effort) -> DecodeJob | None:
+    def _reach_mark(self, position: int, event: _Mark, effort: Effort) -> DecodeJob | None:
         """All frames before a mark are heard: close the window there, then report it."""
-        ending = isinstance(event, events.Ended)
-        if self._open and self._start < position and (ending or self._hearing.segmenter.spoken):
-            if ending and self._hearing.segmenter.speaking:
-                self._hearing.segmenter.speaking = False
-                self._events.append(events.SpeechEnded(self._hearing.voiced_at))
-            job = self._closing_job(Purpose.SEGMENT_END if ending else Purpose.FLUSH, position, effort)
+        hearing = self._hearing
+        last = not isinstance(event, events.Flushed)
+        if self._open and self._start < position and (last or hearing.segmenter.spoken):
+            if last and hearing.segmenter.speaking:
+                hearing.segmenter.speaking = False
+                self._events.append(events.SpeechEnded(hearing.voiced_at))
+            job = self._closing_job(Purpose.SEGMENT_END if last else Purpose.FLUSH, position, effort)
             if job is not None:
                 return job
         self._marks.popleft()
-        self._ended = ending
+        self._ended = isinstance(event, events.Ended)
         self._report()
         self._events.append(event)
         return None
@@ -299,20 +312,23 @@ class Recognizer:
     def _apply_interim(self, job: DecodeJob, hypothesis: Hypothesis) -> None:
         if job.epoch != self._epoch or not self._open or hypothesis.rejected:
             return
-        words = self._stable.preview(hypothesis.words)
-        self._show(words, job.end, hypothesis)
+        self._show(self._stable.preview(hypothesis.words), job.end, hypothesis)
 
     def _show(self, words: Sequence[Word], end: int, hypothesis: Hypothesis) -> None:
         if self._options.interims:
             self._cadence.shown(words=bool(words))
             start = self._stable.committed[-1].end if self._stable.committed else self._start
             self._events.append(
-                events.Interim(tuple(words), max(start, self._word_floor), end, hypothesis.score, hypothesis.language)
+                events.Interim(
+                    tuple(words), max(start, self._word_times.floor), end, hypothesis.score, hypothesis.language
+                )
             )
 
     def _step(self, job: DecodeJob, hypothesis: Hypothesis) -> None:
         tuning = self._tuning
-        sure = tuning.sure if self._language is not None else math.inf  # in a language guessed wrong it is sure, too
+        sure = (
+            tuning.sure if self._languages.current is not None else math.inf
+        )  # in a language guessed wrong it is sure, too
         fresh = self._stable.agree(hypothesis.words, sure=sure, sure_until=job.end - samples(tuning.sure_age))
         self._finalise(fresh, hypothesis.language, job.end)
         self._trim(job.end, hypothesis.words)
@@ -322,63 +338,48 @@ class Recognizer:
 
     def _trim(self, end: int, words: Sequence[Word]) -> None:
         """Shorten a long window at a quiet place between committed words; `words` is its newest hypothesis."""
-        length = end - self._start
-        if length <= samples(self._tuning.window):
-            return
-        late = length > samples(self._tuning.window + self._tuning.window_slack)
-        places = boundaries(self._stable.committed, words)
-        trim = choose_trim(places, self._hearing.track, self._start, None if late else self._tuning.quiet)
+        trim = trim_place(self._stable.committed, words, self._hearing.track, (self._start, end), self._tuning)
         if trim is None:
             return
         count, cut = trim
         self._stable.trim(count)
         self.counters.trims += 1
-        self._begin_at(min(cut, end))
+        self._begin_at(cut)
         self._hearing.segmenter.spoken = self._hearing.voiced_since(self._start)
 
-    def _close(self, job: DecodeJob, hypothesis: Hypothesis) -> None:
-        known = self._stable.committed or self._stable.tail
-        nothing = not known and (hypothesis.rejected or not hypothesis.words)
-        if nothing and self._hearing.segmenter.spoken >= samples(self._tuning.real_speech):
-            if not job.retry:
-                self.counters.empty_retries += 1
-                request = replace(job.request, encoder_frames=_FULL_LENGTH_FRAMES)
-                self._retry = replace(job, request=request, epoch=self._epoch, retry=True)
-                return
-            self.counters.empty_segments += 1
-        if hypothesis.rejected:
-            self.counters.fallbacks += 1
-            fresh = self._stable.finish(None)
-        else:
-            fresh = self._stable.finish(hypothesis.words)
-        self._finalise(fresh, hypothesis.language, job.end)
-        self._leave_window(job.purpose, job.end)
-        if not fresh:
+    def _close(self, job: DecodeJob, hypothesis: Hypothesis, *, doubtful: bool) -> None:
+        self._closing.take(job, hypothesis, self._stable, doubtful=doubtful)
+        self._retry = self._closing.next_job(job, self._stable, self._epoch)
+        if self._retry is not None:
+            return
+        words = self._closing.finish()
+        self._finalise(words, hypothesis.language, job.end)
+        self._leave_window(job.purpose, job.end, words)
+        if not words:
             self._show((), job.end, hypothesis)
 
     def _finalise(self, words: Sequence[Word], language: str, end: int) -> None:
-        """Make words final: their times follow all earlier ones and lie inside the audio heard.
+        if words:
+            placed = self._word_times.settle(words, self._hearing.track, end)
+            self._events.append(events.Final(placed, language))
 
-        An alignment gives a pause to one of the words beside it; the voice track takes it away again.
+    def _leave_window(self, purpose: Purpose, end: int, words: Sequence[Word] = ()) -> None:
+        """Begin the next window behind this one, whose last words were `words`.
+
+        A word that a pause cut off is kept as a final one: audio that comes after all is heard together with it.
         """
-        placed = []
-        for word in words:
-            heard_from, heard_to = self._hearing.track.voiced(word.start, word.end, self._tuning.voice_off)
-            start = min(max(heard_from, self._word_floor), end)
-            self._word_floor = max(start, min(heard_to, end))
-            placed.append(replace(word, start=start, end=self._word_floor))
-        if placed:
-            self._events.append(events.Final(tuple(placed), language))
-
-    def _leave_window(self, purpose: Purpose, end: int) -> None:
-        self._stable = LocalAgreement()
-        self._begin_at(end)
+        cut_off = self._hearing.segmenter.silence < samples(self._tuning.cut_off)
+        said = [*self._stable.committed, *words]
+        last = said[-1:] if purpose is Purpose.SEGMENT_END and cut_off else []
+        self._stable = LocalAgreement(last, cut_off=True)
+        self._begin_at(min([end, *(max(word.start, self._start) for word in last)]))
         self._cadence.restart(end)
         self._heard_all = False
         self._epoch += 1
         if purpose is Purpose.SEGMENT_END:
             self._open = False
             self._hearing.segmenter.spoken = 0
+            self._languages.end_segment(self._heard_language if said else None)
         else:
             self._hearing.segmenter.spoken = self._hearing.voiced_since(end)
         self._report()
@@ -387,13 +388,9 @@ class Recognizer:
         self._open = True
         self._begin_at(start, first=self._first_window)
         self._cadence.restart(start, visible=False)
-        self._stable = LocalAgreement()
+        self._stable = LocalAgreement([word for word in self._stable.committed if word.end > start], cut_off=True)
 
     def _begin_at(self, start: int, *, first: bool = False) -> None:
         self._start = start
         self._first_window = first
         self._hearing.forget_before(start)
-
-    def _consider_language(self, language: str) -> None:
-        if self._hearing.segmenter.spoken >= samples(self._tuning.language_speech):
-            self._language = language

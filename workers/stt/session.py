@@ -40,7 +40,10 @@ DecodeScheduler = Scheduler[DecodeRequest, Hypothesis]
 
 @dataclass(frozen=True, slots=True)
 class SessionParts:
-    """The parts of a session; after a resume, the first `skip` samples of the source are already known."""
+    """The parts of a session; after a resume, the first `skip` samples of the source are already known.
+
+    `pause`: seconds without a chunk, beyond the media of the last one, after which its words become final.
+    """
 
     source: AudioSource
     recognizer: Recognizer
@@ -52,6 +55,7 @@ class SessionParts:
     skip: int = 0
     max_backlog: int = 10 * SAMPLE_RATE
     deadline: float | None = None
+    pause: float = 3.0
     clock: Callable[[], float] = time.monotonic
     closed: Callable[[SttSession], None] = lambda _: None
 
@@ -76,6 +80,8 @@ class SttSession:
         self._finished = False
         self._closed = False
         self._flow_at = 0.0
+        self._fed_at = parts.clock()
+        self._patience = parts.pause
         self._behind = False
 
     @property
@@ -93,12 +99,14 @@ class SttSession:
             raise EngineError(error_pb2.ERROR_CODE_BAD_MESSAGE, "a chunk after the end of the stream", field="chunk")
         if self._closed or self._failure is not None:
             return
+        self._fed_at = self._parts.clock()
         try:
             async with self._decoding:
                 audio = await self._parts.source.decode(chunk)
         except self._parts.media_error as error:
             self._fail_media(error)
             return
+        self._patience = self._parts.pause + len(audio) / SAMPLE_RATE
         audio = self._without_known(audio)
         end = self._recognizer.received + len(audio)
         damaged, self._damaged = self._parts.source.damaged_bytes - self._damaged, self._parts.source.damaged_bytes
@@ -148,7 +156,7 @@ class SttSession:
             elif job is not None:
                 self._begin_interim(job)
             elif not self._recognizer.finished:
-                await self._input.wait()
+                await self._wait_for_input()
             elif self._failure is not None:
                 raise self._failure
             else:
@@ -202,6 +210,18 @@ class SttSession:
         self._finished = True
         self._recognizer.end()
         self._input.set()
+
+    async def _wait_for_input(self) -> None:
+        """Wait for audio, an interim or the end; words do not wait for audio that does not come."""
+        left = None
+        if self._recognizer.listening and not self._ending:
+            left = self._fed_at + self._patience - self._parts.clock()
+        try:
+            async with asyncio.timeout(left):
+                await self._input.wait()
+        except TimeoutError:
+            if not self._input.is_set():
+                self._recognizer.pause()
 
     # --- hypotheses
 
@@ -346,6 +366,7 @@ class SttSession:
             missing_chunks=totals.missing,
             damaged_bytes=totals.damaged,
             segments=self._parts.captions.segment_id - 1,
+            speech_without_words_ms=milliseconds(self._recognizer.wordless),
         )
 
 

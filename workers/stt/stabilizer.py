@@ -31,11 +31,16 @@ _DISPUTED = 2
 
 
 class LocalAgreement:
-    """The committed words of a window and the hypothesis that the next one is compared with."""
+    """The committed words of a window and the hypothesis that the next one is compared with.
 
-    def __init__(self, committed: Iterable[Word] = (), tail: Iterable[Word] = ()) -> None:
+    `cut_off`: the first committed word was heard when its audio stopped in the midst of it; heard whole it may be
+    another word.
+    """
+
+    def __init__(self, committed: Iterable[Word] = (), tail: Iterable[Word] = (), *, cut_off: bool = False) -> None:
         self._committed = list(committed)
         self._tail = list(tail)
+        self._cut_off = cut_off and bool(self._committed)
 
     @property
     def committed(self) -> Sequence[Word]:
@@ -47,9 +52,17 @@ class LocalAgreement:
         """Words of the last hypothesis that are not final."""
         return self._tail
 
+    @property
+    def cut_off(self) -> bool:
+        """Whether the first committed word was cut off."""
+        return self._cut_off
+
     def preview(self, hypothesis: Sequence[Word]) -> Sequence[Word]:
         """The uncommitted words of a hypothesis; changes nothing."""
-        return hypothesis[match_committed(self._committed, hypothesis) :]
+        count = match_committed(self._committed, hypothesis)
+        if count == 0 and self._cut_off and len(self._committed) == 1:
+            count = int(_begins_before_middle(hypothesis[:1], self._committed[0]))
+        return hypothesis[count:]
 
     def skips(self, hypothesis: Sequence[Word]) -> bool:
         """Whether a hypothesis leaves out much of what the one before it heard after the committed words.
@@ -75,18 +88,17 @@ class LocalAgreement:
         self._tail = fresh[count:]
         return fresh[:count]
 
-    def finish(self, hypothesis: Sequence[Word] | None) -> list[Word]:
-        """Make the rest of a closing hypothesis final and forget the window; None: that of the last step."""
-        fresh = list(self._tail if hypothesis is None else self.preview(hypothesis))
-        self._committed.clear()
-        self._tail.clear()
-        return fresh
-
     def trim(self, count: int) -> None:
         """Forget the first `count` committed words: the window now begins after them."""
         if not 0 <= count <= len(self._committed):
             raise ValueError("only committed words can be trimmed")
         del self._committed[:count]
+        self._cut_off = self._cut_off and count == 0
+
+
+def _begins_before_middle(first: Sequence[Word], known: Word) -> bool:
+    """Whether a hypothesis has a word, its `first`, where a known one was heard."""
+    return any(2 * word.start < known.start + known.end for word in first)
 
 
 def _keys(words: Sequence[Word]) -> list[str]:

@@ -28,17 +28,25 @@ class RecognizerState(
     track: bytes = b""
     vad_frame: int = 0
     vad: bytes = b""
+    vad_silent: int = 0
+    """Frames of silence in a row that the voice detector's memory has seen."""
     speaking: bool = False
     silence: int = 0
     spoken: int = 0
     committed: list[WordTuple] = []
     tail: list[WordTuple] = []
+    wordless: int = 0
+    """Samples of speech in which no words were found."""
+    cut_off: bool = False
+    """Whether the first of the committed words was cut off by a pause."""
     window_open: bool = False
     window_start: int = 0
     last_step: int = 0
     heard_at: int = 0
     first_window: bool = True
     language: str | None = None
+    previous_language: str | None = None
+    """Of the segment before, in a stream with several languages."""
     word_floor: int = 0
     skips: int = 0
     """Hypotheses in a row that were rejected for leaving words out."""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from workers.stt.confidence import place_words
 from workers.stt.hypothesis import DecodeRequest, Hypothesis, is_unusable
+from workers.stt.language import choose_language
 from workers.stt.tuning import SAMPLE_RATE, Tuning, samples
 from workers.stt.window import encoder_frames
 from workers.stt.words import UNSPACED_LANGUAGES, TokenGroup, Word, merge_groups
@@ -175,8 +176,9 @@ class Transcriber:
                 found.append((request.language, 1.0))
                 continue
             view = ctranslate2.StorageView.from_array(np.ascontiguousarray(encoded[index : index + 1]))
-            token, probability = self._model.detect_language(view)[0][0]
-            found.append((token.strip("<|>"), float(probability)))
+            detected = self._model.detect_language(view)[0]
+            probabilities = [(token.strip("<|>"), float(probability)) for token, probability in detected]
+            found.append(choose_language(probabilities, request.question))
         return found
 
     def _generate(self, requests: Sequence[DecodeRequest], encoded: Floats, languages: Sequence[str]) -> list[Any]:

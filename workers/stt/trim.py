@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from workers.stt.tuning import samples
+from workers.stt.tuning import Tuning, samples
 from workers.stt.window import VoiceTrack
 from workers.stt.words import Word, match_prefixes
 
@@ -51,3 +51,16 @@ def choose_trim(places: Sequence[int], track: VoiceTrack, start: int, quiet: flo
         return None
     _, count, place = best
     return count, max(track.quietest(place), start + samples(0.1))
+
+
+def trim_place(
+    committed: Sequence[Word], hypothesis: Sequence[Word], track: VoiceTrack, stretch: tuple[int, int], tuning: Tuning
+) -> tuple[int, int] | None:
+    """See `choose_trim`, for the window of a stretch of audio, start and end in samples; None while it is short."""
+    start, end = stretch
+    length = end - start
+    if length <= samples(tuning.window):
+        return None
+    late = length > samples(tuning.window + tuning.window_slack)
+    trim = choose_trim(boundaries(committed, hypothesis), track, start, None if late else tuning.quiet)
+    return None if trim is None else (trim[0], min(trim[1], end))

@@ -106,8 +106,14 @@ class Tuning:
     silence_progress: float = 1.0
     """Between two progress reports in silence."""
 
-    language_speech: float = 2.0
-    """Speech after which a detected language is kept (57 of 58 right on 2 to 3 s)."""
-
     real_speech: float = 0.25
     """Speech in a window from which an empty transcript is doubted and decoded again at full length."""
+
+    unheard_speech: float = 0.6
+    """Speech behind the last word of a window from which its last hypothesis is doubted and made again."""
+
+    pause: float = 3.0
+    """Time without a chunk after which speech counts as ended, beyond the media of the last chunk and `endpointing`."""
+
+    cut_off: float = 0.15
+    """Silence at the end of the audio received under which the last word counts as cut off there."""

@@ -117,6 +117,13 @@ class VoiceTrack:
             return start, end
         return max(start, (first + int(loud[0])) * FRAME), min(end, (first + int(loud[-1]) + 1) * FRAME)
 
+    def voiced_samples(self, start: int, end: int, threshold: float) -> int:
+        """Samples between two positions in frames of at least `threshold`."""
+        first = max(start // FRAME, self._first)
+        loud = first + np.flatnonzero(self.between(first, -(-end // FRAME)) >= threshold)
+        overlap = np.minimum((loud + 1) * FRAME, end) - np.maximum(loud * FRAME, start)
+        return int(overlap.sum())
+
     def quietness(self, position: int) -> float:
         """The lowest smoothed probability within 0.2 s of a position; 1 where frames are not known yet."""
         first = (position - _CUT_REACH) // FRAME

@@ -144,6 +144,7 @@ class Client:
         kind: str | None = None,
         services: Sequence[str] | None = None,
         language: str = "auto",
+        languages: Sequence[str] = (),
         interim_results: bool = True,
         word_timestamps: bool = True,
         hotwords: Sequence[str] = (),
@@ -156,6 +157,7 @@ class Client:
     ) -> AsyncIterator[Stream]:
         """Start a stream; leaving the block ends it. `format` is a MIME type of docs/protocol.md.
 
+        `languages`: those to expect, if the `language` is `auto` and may change from segment to segment.
         `max_fps` limits the frames per second that vision analyses (1 to 60; None: as many as it can). With `patience`,
         the client retries while the gateway has no free worker; without it, the refusal is raised at once. Raises
         RefusedError, with `code` and `field`, when the gateway refuses the stream.
@@ -165,6 +167,7 @@ class Client:
             kind=kind,
             services=tuple(services) if services is not None else None,
             language=language,
+            languages=tuple(languages),
             interim_results=interim_results,
             word_timestamps=word_timestamps,
             hotwords=tuple(hotwords),

@@ -33,6 +33,12 @@ def losses(notices: Sequence[Notice], ended: StreamEnded | None) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def doubts(ended: StreamEnded | None) -> list[str]:
+    """A line for the user about speech that became no text. It may have been no speech, so it is no loss."""
+    wordless_ms = _count(ended.totals.get("speech_without_words_ms")) if ended is not None else 0
+    return [f"{wordless_ms / 1000:.1f} s sound like speech but gave no words"] if wordless_ms > 0 else []
+
+
 def shortfall(media: MediaFile, ended: StreamEnded | None) -> str:
     """A line about a recording that is longer than what was decoded; empty if it is not, or if nobody can tell."""
     if ended is None or media.format.partition(";")[0] not in _EXACT_FORMATS:

@@ -23,6 +23,7 @@ class StreamOptions:
     kind: str | None = None
     services: tuple[str, ...] | None = None
     language: str = "auto"
+    languages: tuple[str, ...] = ()
     interim_results: bool = True
     word_timestamps: bool = True
     hotwords: tuple[str, ...] = ()
@@ -49,7 +50,18 @@ def stream_start(stream_id: str, options: StreamOptions) -> str:
         "word_timestamps": options.word_timestamps,
         "framing": "tagged",
     }
-    for name in ("kind", "services", "hotwords", "initial_prompt", "sample_rate", "channels", "signals", "max_fps"):
+    kept = (
+        "kind",
+        "services",
+        "languages",
+        "hotwords",
+        "initial_prompt",
+        "sample_rate",
+        "channels",
+        "signals",
+        "max_fps",
+    )
+    for name in kept:
         value = getattr(options, name)
         if value not in (None, "", ()):
             data[name] = value

@@ -14,6 +14,7 @@ from talkup_client import captions, status
 from talkup_client.client import Client
 from talkup_client.errors import SettingError, TalkupError
 from talkup_client.live import listen
+from talkup_client.losses import doubts
 from talkup_client.media_file import MediaFile, identify
 from talkup_client.microphone import open_microphone
 from talkup_client.terminal import Terminal
@@ -133,6 +134,8 @@ class _Work:
         for loss in transcript.losses:
             self._terminal.say(f"{name}: warning: {loss}")
             self.status = self.status or status.LOST
+        for doubt in doubts(transcript.ended):
+            self._terminal.say(f"{name}: warning: {doubt}")
         if not transcript.errors and not transcript.segments:
             self._terminal.say(f"{name}: no speech was found")
 

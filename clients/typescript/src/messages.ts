@@ -63,6 +63,12 @@ services?: (string[] | null)
  * BCP-47 tag or `auto`.
  */
 language?: string
+/**
+ * @maxItems 10
+ * 
+ * Items: BCP-47 tag or `auto`.
+ */
+languages?: string[]
 interim_results?: boolean
 word_timestamps?: boolean
 /**
@@ -507,6 +513,7 @@ data: StreamEndedData
  * Totals. `missing_chunks` were lost, in `gaps` gaps; `text_id` names the stored transcript.
  * 
  *     `damaged_bytes` of the media could not be decoded and were skipped: words or frames may be missing there.
+ *     `speech_without_words_ms`: speech that was heard but became no text.
  */
 export interface StreamEndedData {
 stream_id: string
@@ -517,6 +524,7 @@ segments: number
 gaps: number
 missing_chunks: number
 damaged_bytes: number
+speech_without_words_ms: number
 duplicate_chunks: number
 orphan_chunks: number
 dropped: DroppedData

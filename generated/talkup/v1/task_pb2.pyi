@@ -170,7 +170,7 @@ class Flushed(_message.Message):
     def __init__(self, flush_id: _Optional[int] = ...) -> None: ...
 
 class Ended(_message.Message):
-    __slots__ = ("chunks", "bytes", "media_ms", "missing_chunks", "segments", "dropped", "damaged_bytes")
+    __slots__ = ("chunks", "bytes", "media_ms", "missing_chunks", "segments", "dropped", "damaged_bytes", "speech_without_words_ms")
     CHUNKS_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
     MEDIA_MS_FIELD_NUMBER: _ClassVar[int]
@@ -178,6 +178,7 @@ class Ended(_message.Message):
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     DROPPED_FIELD_NUMBER: _ClassVar[int]
     DAMAGED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SPEECH_WITHOUT_WORDS_MS_FIELD_NUMBER: _ClassVar[int]
     chunks: int
     bytes: int
     media_ms: int
@@ -185,7 +186,8 @@ class Ended(_message.Message):
     segments: int
     dropped: _containers.RepeatedCompositeFieldContainer[DropCount]
     damaged_bytes: int
-    def __init__(self, chunks: _Optional[int] = ..., bytes: _Optional[int] = ..., media_ms: _Optional[int] = ..., missing_chunks: _Optional[int] = ..., segments: _Optional[int] = ..., dropped: _Optional[_Iterable[_Union[DropCount, _Mapping]]] = ..., damaged_bytes: _Optional[int] = ...) -> None: ...
+    speech_without_words_ms: int
+    def __init__(self, chunks: _Optional[int] = ..., bytes: _Optional[int] = ..., media_ms: _Optional[int] = ..., missing_chunks: _Optional[int] = ..., segments: _Optional[int] = ..., dropped: _Optional[_Iterable[_Union[DropCount, _Mapping]]] = ..., damaged_bytes: _Optional[int] = ..., speech_without_words_ms: _Optional[int] = ...) -> None: ...
 
 class Drain(_message.Message):
     __slots__ = ("deadline_ms",)

@@ -61,17 +61,19 @@ class SpeechEvent(_message.Message):
     def __init__(self, type: _Optional[_Union[SpeechEventType, str]] = ..., media_time_ms: _Optional[int] = ...) -> None: ...
 
 class SpeechOptions(_message.Message):
-    __slots__ = ("language", "interim_results", "word_timestamps", "hotwords", "initial_prompt", "endpointing_ms")
+    __slots__ = ("language", "interim_results", "word_timestamps", "hotwords", "initial_prompt", "endpointing_ms", "languages")
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     INTERIM_RESULTS_FIELD_NUMBER: _ClassVar[int]
     WORD_TIMESTAMPS_FIELD_NUMBER: _ClassVar[int]
     HOTWORDS_FIELD_NUMBER: _ClassVar[int]
     INITIAL_PROMPT_FIELD_NUMBER: _ClassVar[int]
     ENDPOINTING_MS_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGES_FIELD_NUMBER: _ClassVar[int]
     language: str
     interim_results: bool
     word_timestamps: bool
     hotwords: _containers.RepeatedScalarFieldContainer[str]
     initial_prompt: str
     endpointing_ms: int
-    def __init__(self, language: _Optional[str] = ..., interim_results: _Optional[bool] = ..., word_timestamps: _Optional[bool] = ..., hotwords: _Optional[_Iterable[str]] = ..., initial_prompt: _Optional[str] = ..., endpointing_ms: _Optional[int] = ...) -> None: ...
+    languages: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, language: _Optional[str] = ..., interim_results: _Optional[bool] = ..., word_timestamps: _Optional[bool] = ..., hotwords: _Optional[_Iterable[str]] = ..., initial_prompt: _Optional[str] = ..., endpointing_ms: _Optional[int] = ..., languages: _Optional[_Iterable[str]] = ...) -> None: ...

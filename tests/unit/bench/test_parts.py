@@ -79,7 +79,7 @@ def test_a_replayed_stream_keeps_what_was_said_and_when() -> None:
 
     audio = np.repeat(np.float32([0.5, 0, 0.5, 0]), [19_200, 108_800, 32_000, 32_000])
     player = Player(Clip("toy", "speech", "en", audio, "hello hello"), hear, Tuning(), StreamOptions("en"))
-    hello = Hypothesis((Word(" hello", 0, SAMPLE_RATE, 0.5),), -0.1, 0.0, False, "en")
+    hello = Hypothesis((Word(" hello", 0, 2 * SAMPLE_RATE, 0.5),), -0.1, 0.0, False, "en")
     while player.request() is not None:
         player.answer(hello)
     assert player.played.text == "hello hello"

@@ -55,6 +55,18 @@ def expected(chunks: list[bytes]) -> str:
     return " ".join(words_of(b"".join(group)) for group in groups)
 
 
+async def test_languages_to_expect_are_named_at_the_start() -> None:
+    async with FakeGateway().serving() as gateway:
+        async with client_for(gateway) as client:
+            async with client.stream(format="audio/pcm", languages=["en", "fr"]):
+                pass
+            async with client.stream(format="audio/pcm"):
+                pass
+        several, none = (stream.start for stream in gateway.streams())
+    assert (several["language"], several["languages"]) == ("auto", ["en", "fr"])
+    assert "languages" not in none
+
+
 async def test_chunks_go_in_and_finals_come_out_in_order() -> None:
     async with FakeGateway().serving() as gateway:
         finals, ended = await transcribe(client_for(gateway), CHUNKS)

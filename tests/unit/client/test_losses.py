@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from talkup_client.events import Notice, StreamEnded
-from talkup_client.losses import losses, shortfall
+from talkup_client.losses import doubts, losses, shortfall
 from talkup_client.media_file import RAW_PCM, MediaFile
 
 
@@ -29,6 +29,12 @@ def test_every_kind_of_loss_is_a_line() -> None:
     ]
     assert losses([Notice("s", "gap", "chunks 3 to 4 are missing")], None) == ["chunks 3 to 4 are missing"]
     assert losses([], ended(missing_chunks=0, dropped={"corrupt": 0})) == []
+
+
+def test_speech_without_words_is_a_doubt_and_no_loss() -> None:
+    assert doubts(ended(speech_without_words_ms=2_440)) == ["2.4 s sound like speech but gave no words"]
+    assert losses([], ended(speech_without_words_ms=2_440)) == []
+    assert doubts(ended(speech_without_words_ms=0)) == doubts(ended(speech_without_words_ms="x")) == doubts(None) == []
 
 
 ODD = st.sampled_from([None, "", "3", 1.5, [], [3], {}, {"corrupt": "3"}])

@@ -258,6 +258,13 @@ def test_refused_chunks_are_limited_like_refused_binary_frames(frame: dict[str, 
 # --- streams ---
 
 
+def test_the_languages_to_expect_go_to_the_worker() -> None:
+    actions = started(open_session(), language="auto", languages=["en-GB", "fr"])
+    assert list(requests(actions)[0].start.speech.languages) == ["en-GB", "fr"]
+    refused = started(open_session(), languages=["en", "not a tag"])
+    assert sent(refused, "error")[0]["data"]["field"] == "languages"
+
+
 def test_a_stream_from_start_to_end() -> None:
     session = open_session()
     actions = started(session, language="fr")
@@ -265,6 +272,7 @@ def test_a_stream_from_start_to_end() -> None:
     assert (start.session_id, start.stream_id, start.service_type, start.attempt) == ("s-1", "a", STT, 1)
     assert start.start.format.container == media_pb2.CONTAINER_PCM
     assert (start.start.speech.language, start.start.speech.interim_results) == ("fr", True)
+    assert list(start.start.speech.languages) == []
     accepted = sent(actions, "acknowledge")[0]["data"]
     assert (accepted["accepted"], accepted["next_sequence"], accepted["handle"]) == (True, 0, 1)
     assert accepted["services"] == ["stt"]
@@ -461,8 +469,10 @@ def test_damage_that_a_worker_counted_is_reported_at_the_end() -> None:
     text(session, T0, type="stream_end", stream_id="a")
     result = ended()
     result.ended.damaged_bytes = 300
+    result.ended.speech_without_words_ms = 1_900
     (message,) = sent(session.receive_result(key("a", STT), result, T0), "stream_ended")
     assert message["data"]["damaged_bytes"] == 300
+    assert message["data"]["speech_without_words_ms"] == 1_900
 
 
 @pytest.mark.parametrize(
@@ -497,6 +507,7 @@ def test_audio_chunks_carry_no_arrival_time() -> None:
     [
         ("start.format.container", "format"),
         ("vision.max_fps", "max_fps"),
+        ("speech.languages", "languages"),
         ("start.kind", "kind"),
         ("chunk", "chunk"),
         ("", None),

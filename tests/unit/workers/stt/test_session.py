@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -251,6 +252,26 @@ async def test_an_empty_answer_to_speech_is_asked_again_at_full_length() -> None
         results = await run_stream(session, chunks(speak(1, 2, 0, 0, 0), 1_600))
     assert transcript(results) == text_of([1, 2])
     assert session.counters.empty_retries == 1
+
+
+async def test_speech_in_which_no_word_is_found_is_counted_once_though_the_stream_moves() -> None:
+    def run(request: DecodeRequest) -> Hypothesis:
+        """Hears nothing in a window without the words 1 to 3."""
+        heard = transcribe(request)
+        known = {text_of([number]) for number in (1, 2, 3)}
+        return heard if known & {spoken.text.strip() for spoken in heard.words} else replace(heard, words=())
+
+    pieces = chunks(speak(1, 2, 3, 0, 0, 0, 40, 41, 0, 0, 0, 1, 2, 0, 0, 0), 1_600)
+    with ToyEngine(run=run) as engine:
+        whole = await run_stream(engine.open(), pieces)
+        assert abs(whole[-1].ended.speech_without_words_ms - 800) <= 64
+        for result in whole:
+            if result.HasField("progress"):
+                saved = result.progress
+                session = engine.open(resume=saved.resume_state, attempt=2)
+                rest = await run_stream(session, pieces[saved.replay_from_sequence :])
+                assert rest[-1].ended == whole[-1].ended
+    assert transcript(whole) == text_of([1, 2, 3, 1, 2])
 
 
 async def test_a_loop_is_rejected_and_the_hypothesis_before_it_kept() -> None:

@@ -31,6 +31,52 @@ def test_cut_and_packed_it_gives_what_the_whole_gives() -> None:
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5)
 
 
-def test_a_state_of_another_length_is_refused() -> None:
+def at_level(decibels: float) -> np.ndarray:
+    """The first 3 s of the interview at a mean level, in dB of full scale."""
+    voice = audio()[: 94 * FRAME]
+    return (voice / np.sqrt(np.mean(voice**2)) * 10 ** (decibels / 20)).astype(np.float32)
+
+
+def quiet(seconds: float, decibels: float | None) -> np.ndarray:
+    """White noise at a level, or zeros (None)."""
+    length = int(seconds * 16_000) // FRAME * FRAME
+    if decibels is None:
+        return np.zeros(length, np.float32)
+    return np.random.default_rng(0).normal(0, 10 ** (decibels / 20), length).astype(np.float32)
+
+
+def voiced(detect: SileroVad, samples: np.ndarray, memory: VadState) -> np.ndarray:
+    return np.flatnonzero(detect(samples, memory)[0] >= 0.5)
+
+
+@pytest.mark.parametrize(
+    ("room", "seconds"), [(None, 5), (None, 60), (-60, 60), (-50, 60), (-40, 60), (None, 600), (-40, 600)]
+)
+def test_after_long_quiet_speech_is_heard_as_in_a_new_stream(room: int | None, seconds: float) -> None:
+    detect = SileroVad()
+    before, memory = detect(quiet(seconds, room), VadState.fresh())
+    assert before.max() < 0.5
+    for level in (-20, -30, -40):
+        speech = at_level(level) + quiet(94 * FRAME / 16_000, room)
+        new, later = voiced(detect, speech, VadState.fresh()), voiced(detect, speech, memory)
+        assert later[0] <= new[0] + 1
+        assert len(later) >= 0.95 * len(new)
+
+
+def test_memory_is_renewed_at_the_same_frame_however_the_audio_is_cut() -> None:
+    detect = SileroVad()
+    samples = np.concatenate([quiet(5, -50), audio()[: 60 * FRAME], quiet(9, None), audio()[: 60 * FRAME]])
+    whole, last = detect(samples, VadState.fresh())
+    parts, memory = [], VadState.fresh()
+    for first in range(0, len(samples), 7 * FRAME):
+        voices, memory = detect(samples[first : first + 7 * FRAME], VadState.unpack(memory.pack(), memory.silent))
+        parts.append(voices)
+    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5)
+    assert memory.silent == last.silent
+
+
+def test_a_state_that_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="length"):
         VadState.unpack(b"short")
+    with pytest.raises(ValueError, match="silence"):
+        VadState.unpack(VadState.fresh().pack(), 128)

@@ -158,6 +158,7 @@ class ToyEngine:
         attempt: int = 1,
         backlog: int = 160_000,
         deadline: float | None = None,
+        pause: float = 60.0,
     ) -> SttSession:
         saved = state.unpack(resume) if resume is not None else None
         options = options or StreamOptions(language="en", interims=False)
@@ -173,6 +174,7 @@ class ToyEngine:
                 skip=saved.recognizer.replay_from - saved.audio_from if saved else 0,
                 max_backlog=backlog,
                 deadline=deadline,
+                pause=pause,
             )
         )
 
