@@ -39,15 +39,17 @@ def _pictures(label: str, *containers: media_pb2.Container) -> CodecName:
 
 
 _OPUS: Final = _sound("Opus", _WEBM, _MP4, media_pb2.CONTAINER_OGG, _SNIFF)
-_AAC: Final = _sound("AAC", _WEBM, _MP4, _SNIFF)
+_AAC: Final = _sound("AAC", _WEBM, _MP4, media_pb2.CONTAINER_ADTS, _SNIFF)
 _MP3: Final = _sound("MP3", _WEBM, _MP4, media_pb2.CONTAINER_MP3, _SNIFF)
-_FLAC: Final = _sound("FLAC", _WEBM, _MP4, media_pb2.CONTAINER_FLAC, _SNIFF)
-_PCM: Final = _sound("PCM", _WEBM, media_pb2.CONTAINER_WAV, _SNIFF)
+_FLAC: Final = _sound("FLAC", _WEBM, _MP4, media_pb2.CONTAINER_OGG, media_pb2.CONTAINER_FLAC, _SNIFF)
+_PCM: Final = _sound("PCM", _WEBM, _MP4, media_pb2.CONTAINER_WAV, _SNIFF)
+_AMR: Final = _sound("AMR", _MP4, media_pb2.CONTAINER_AMR, _SNIFF)
+_ALAC: Final = _sound("ALAC", _WEBM, _MP4, _SNIFF)
 _VP8: Final = _pictures("VP8", _WEBM, _MP4, _SNIFF)
 _VP9: Final = _pictures("VP9", _WEBM, _MP4, _SNIFF)
 _H264: Final = _pictures("H.264", _WEBM, _MP4, _SNIFF)
 _AC3: Final = _sound("AC-3")
-_VORBIS: Final = _sound("Vorbis")
+_VORBIS: Final = _sound("Vorbis", _WEBM, media_pb2.CONTAINER_OGG, _SNIFF)
 _AV1: Final = _pictures("AV1")
 _HEVC: Final = _pictures("HEVC (H.265)")
 
@@ -71,7 +73,9 @@ _CODECS: Final[Mapping[str, CodecName]] = {
     "mp4a.a5": _AC3,
     "ec-3": _AC3,
     "mp4a.a6": _AC3,
-    "alac": _sound("ALAC"),
+    "alac": _ALAC,
+    "samr": _AMR,
+    "sawb": _AMR,
     "vp8": _VP8,
     "vp08": _VP8,
     "vp9": _VP9,
@@ -92,6 +96,7 @@ _CODECS: Final[Mapping[str, CodecName]] = {
     "dvhe": _HEVC,
     "vvc1": _pictures("VVC (H.266)"),
     "mp4v": _pictures("MPEG-4 Part 2"),
+    "speex": _sound("Speex"),
     "theora": _pictures("Theora"),
 }
 _INSTEAD: Final[Mapping[Medium, str]] = {

@@ -59,6 +59,41 @@ def loudness(fmt: media_pb2.MediaFormat, data: bytes) -> tuple[float, float]:
     return len(samples) / 16_000, float(np.sqrt(np.mean(samples**2)))
 
 
+def sound_recording(container: str, codec: str) -> bytes:
+    """A second of a tone."""
+    options = {"movflags": "frag_keyframe+delay_moov"} if container == "mov" else {}
+    out = io.BytesIO()
+    with av.open(out, "w", format=container, options=options) as file:
+        heard = file.add_stream(codec, rate=RATE, layout="mono")
+        assert isinstance(heard, av.AudioStream)
+        layout = heard.codec_context.layout.name
+        resampler = av.AudioResampler(format=heard.codec_context.format or "s16", layout=layout, rate=RATE)
+        frame = av.AudioFrame.from_ndarray(_TONE[None], format="flt", layout="mono")
+        frame.sample_rate, frame.pts = RATE, 0
+        for ready in [*resampler.resample(frame), *resampler.resample(None)]:
+            file.mux(heard.encode(ready))
+        file.mux(heard.encode(None))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("mime", "made_as"),
+    [
+        ("audio/aac", ("adts", "aac")),
+        ("audio/aiff", ("aiff", "pcm_s16be")),
+        ("audio/x-caf", ("caf", "pcm_s16be")),
+        ("audio/ogg;codecs=flac", ("ogg", "flac")),
+        ("audio/mp2", ("mp2", "mp2")),
+        ("video/quicktime", ("mov", "aac")),
+        ("audio/mp4;codecs=alac", ("mov", "alac")),
+    ],
+)
+def test_sound_of_what_is_accepted_is_decoded(mime: str, made_as: tuple[str, str]) -> None:
+    seconds, level = loudness(declared(mime, Medium.SOUND), sound_recording(*made_as))
+    assert seconds == pytest.approx(SECONDS, abs=0.1)
+    assert level == pytest.approx(0.35, abs=0.05)
+
+
 @pytest.mark.parametrize(
     ("mime", "made_as"),
     [

@@ -22,7 +22,7 @@ async def test_names_that_recorders_and_telephone_gateways_give_over_one_socket(
             await client.get("acknowledge", stream_id=stream_id, accepted=True)
         refused = [
             ({"format": "video/mp4;codecs=hvc1.1.6.L186.B0", "services": ["vision"]}, ("HEVC", "avc1")),
-            ({"format": "audio/aac"}, ("AAC", "audio/mp4")),
+            ({"format": "audio/x-ms-wma"}, ("Windows Media", "WAV or M4A")),
         ]
         for fields, words in refused:
             await client.send("stream_start", stream_id="no", **fields)

@@ -159,7 +159,7 @@ BAD = [
     ('{"type":"stream_start","stream_id":"","format":"audio/wav"}', "bad_message", "stream_id"),
     ('{"type":"stream_start","stream_id":"b\\n","format":"audio/wav"}', "bad_message", "stream_id"),
     ('{"type":"stream_start"}', "bad_message", "format"),
-    ('{"type":"stream_start","data":{"format":"audio/aac"}}', "unsupported_format", "format"),
+    ('{"type":"stream_start","data":{"format":"audio/x-ms-wma"}}', "unsupported_format", "format"),
     ('{"type":"stream_start","data":{"format":"audio/wav","kind":"image"}}', "bad_message", "kind"),
     ('{"type":"stream_start","data":{"type":"smell","format":"audio/wav"}}', "bad_message", "data.type"),
     ('{"type":"stream_start","format":"audio/wav","services":["vision"]}', "bad_message", "services"),
@@ -179,7 +179,7 @@ BAD = [
     ('{"type":"stream_end","data":{"stream_id":"zzz"}}', "unknown_stream", "stream_id"),
     ('{"type":"session_resume","token":"t"}', "bad_message", "session_id"),
     ('{"type":"session_resume","session_id":"x"}', "bad_message", "token"),
-    ('{"type":"audio","data":"AAAA","mimeType":"audio/aac"}', "unsupported_format", "format"),
+    ('{"type":"audio","data":"AAAA","mimeType":"audio/x-ms-wma"}', "unsupported_format", "format"),
 ]
 
 
@@ -240,7 +240,7 @@ REFUSED_CHUNKS = {
     "unknown stream": {"type": "stream_chunk", "stream_id": "nobody", "data": b64(BODY)},
     "bad base64": {"type": "stream_chunk", "stream_id": "a", "data": "A*=="},
     "too large": {"type": "stream_chunk", "stream_id": "a", "data": b64(bytes(1001))},
-    "packet of an unknown format": {"type": "audio", "data": b64(BODY), "mimeType": "audio/aac"},
+    "packet of an unknown format": {"type": "audio", "data": b64(BODY), "mimeType": "audio/x-ms-wma"},
 }
 
 
