@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.media.pcm import Samples, silence
+from workers.media.pcm import Samples, finite, silence
 
 _BLOCKS_A_SECOND = 50
 _ENTER = 16.0
@@ -87,7 +87,7 @@ class StereoMixer:
             alone: Samples = channels[0]
             return alone
         self._stereo = True
-        pair = np.broadcast_to(channels, (2, channels.shape[1]))
+        pair = finite(np.broadcast_to(channels, (2, channels.shape[1])))
         self._held = np.concatenate([self._held, pair], axis=1) if self._held.shape[1] else pair
         parts: list[Samples] = []
         while True:

@@ -124,6 +124,23 @@ def test_a_restart_in_a_coded_recording_keeps_the_phase(kills: list[float], behi
     assert_same(decode_killed(declared("audio/ogg"), chunks, places, behind), whole, aac=False)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 3e38])
+def test_values_that_are_no_sound_do_not_stay_in_the_state(bad: float) -> None:
+    fmt = declared(
+        "audio/pcm",
+        media_pb2.CONTAINER_PCM,
+        pcm_encoding=media_pb2.PCM_ENCODING_F32LE,
+        sample_rate=RATE,
+        channels=2,
+    )
+    pair = np.stack([VOICE, -VOICE], 1).astype("<f4")
+    pair[1000:1010] = bad
+    chunks = cut(pair.tobytes(), [4000])
+    whole = decode(fmt, chunks)
+    assert np.abs(whole[2000:] - VOICE[2000:]).max() < 1e-6
+    assert np.array_equal(decode_killed(fmt, chunks, [5, 30], 100), whole)
+
+
 def test_mono_passes_at_once_and_unchanged() -> None:
     mixer = StereoMixer(RATE, 5)
     samples = np.arange(7, dtype=np.float32)
