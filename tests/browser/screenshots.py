@@ -21,7 +21,7 @@ FOLDER = ROOT / "docs" / "screenshots"
 SPEECH = ROOT / "tests" / "data" / "speech" / "interview.ogg"
 MAX_BYTES = 300_000
 WORDS = "count => document.getElementById('finals').innerText.split(/\\s+/).filter(Boolean).length >= count"
-MEASURED = "() => document.getElementById('signals').innerText.includes('facing camera')"
+MEASURED = "() => document.getElementById('signals').innerText.includes('Facing the camera')"
 INTERIM = "() => document.getElementById('interim').innerText.length > 12"
 
 
@@ -55,7 +55,7 @@ async def save_screenshot(visit: Visit, name: str, *, full: bool = False) -> Non
 
 async def begin(visit: Visit, stack: Stack, *, camera: bool = False) -> None:
     """Start a call in English."""
-    await visit.page.fill("#key", stack.key)
+    await visit.enter_key(stack.key)
     await visit.page.select_option("#language", "en")
     if camera:
         await visit.page.check("#camera")

@@ -31,7 +31,7 @@ def offline(clips: list[Clip]) -> list[str]:
 
 
 async def begin(visit: Visit, stack: Stack) -> None:
-    await visit.page.fill("#key", stack.key)
+    await visit.enter_key(stack.key)
     await visit.page.select_option("#language", "en")
     await visit.page.click("#toggle")
 
