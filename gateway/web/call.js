@@ -12,7 +12,7 @@ const WORKER_POLL_MS = 1000;
 // Speech that is kept while no worker is ready: eight minutes of samples.
 const MAX_EARLY_BYTES = 15 * 1024 * 1024;
 // Recordings that the workers cannot read; the browser may.
-const UNREADABLE = new Set(["media_error", "unsupported_format"]);
+const UNREADABLE = new Set(["media_error", "unsupported_format", "orphan_chunk"]);
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 

@@ -52,7 +52,7 @@ function watchHover(box, tip) {
 // A paragraph with the time at which it begins.
 function newParagraph(startMs) {
   const line = document.createElement("div");
-  line.className = "line";
+  line.className = "paragraph";
   line.appendChild(document.createElement("time")).textContent = shortClock(startMs);
   line.appendChild(document.createElement("p"));
   return line;

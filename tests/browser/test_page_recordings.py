@@ -14,6 +14,7 @@ import pytest
 
 from bench.harness.browsing import PATIENCE_MS, Visit, visiting, write_tone, write_wav
 from bench.harness.stack import Stack, running_stack
+from tests.browser.test_typescript_client import node
 from workers.fake.words import expected_words
 
 pytestmark = pytest.mark.browser
@@ -87,6 +88,10 @@ async def transcribe(visit: Visit, path: Path) -> bytes:
     assert (await visit.finals()).split() == expected_words(visit.audio())
     assert await visit.page.inner_text("#state") == "Stopped"
     return visit.audio()
+
+
+def test_the_index_of_an_mp4_is_put_in_front() -> None:
+    node("--test", str(Path(__file__).with_name("parts") / "mp4.test.mjs"))
 
 
 async def test_a_recording_is_captioned_faster_than_it_plays(stack: Stack, tone: Path, tmp_path: Path) -> None:
