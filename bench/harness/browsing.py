@@ -141,6 +141,15 @@ class Visit:
         """Wait until a JavaScript condition holds."""
         await self.page.wait_for_function(condition, arg=argument, timeout=PATIENCE_MS, polling=50)
 
+    async def enter_key(self, key: str) -> None:
+        """Fill in the API key, in the developer drawer; leaves the drawer open."""
+        await self.page.evaluate("document.getElementById('developer').open = true")
+        await self.page.fill("#key", key)
+
+    async def until_says(self, text: str) -> None:
+        """Wait until the line above the captions contains the text."""
+        await self.until("text => document.getElementById('state').textContent.includes(text)", text)
+
     async def until_state(self, state: str) -> None:
         await self.until("state => document.getElementById('connection').dataset.state === state", state)
 

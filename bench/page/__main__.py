@@ -94,7 +94,7 @@ async def speak(stack: Stack, clip: Clip, folder: Path, *, detect: bool = False)
     write_samples(microphone, clip.audio, SAMPLE_RATE, silence_s=60.0)
     address = f"http://localhost:{stack.http_port}/"
     async with visiting(address, microphone, once=True, script=PROBE.read_text(encoding="utf-8")) as visit:
-        await visit.page.fill("#key", stack.key)
+        await visit.enter_key(stack.key)
         await visit.page.select_option("#language", "auto" if detect else clip.language)
         meter = Meter()
         await visit.page.click("#toggle")

@@ -1,7 +1,11 @@
 // The transcript on screen: one span per final word, tinted by confidence; the open segment in grey.
 
+import { shortClock } from "./timeline.js";
+
 // A silence at least this long on the media clock begins a new paragraph.
 const PAUSE_MS = 1500;
+// So does a final after this much speech.
+const PARAGRAPH_MS = 30_000;
 // Paragraphs on screen; downloads hold all of them.
 const MAX_LINES = 500;
 const LOW = 0.5;
@@ -45,12 +49,23 @@ function watchHover(box, tip) {
   box.addEventListener("pointerleave", () => (tip.hidden = true));
 }
 
+// A paragraph with the time at which it begins.
+function newParagraph(startMs) {
+  const line = document.createElement("div");
+  line.className = "paragraph";
+  line.appendChild(document.createElement("time")).textContent = shortClock(startMs);
+  line.appendChild(document.createElement("p"));
+  return line;
+}
+
 export class Captions {
   #box;
   #finals;
   #interim;
   #empty;
+  #startMs = 0;
   #endMs = 0;
+  #paragraphs = [];
 
   constructor({ box, finals, interim, empty, tip }) {
     [this.#box, this.#finals, this.#interim, this.#empty] = [box, finals, interim, empty];
@@ -61,7 +76,19 @@ export class Captions {
     this.#finals.replaceChildren();
     this.#interim.textContent = "";
     this.#endMs = 0;
+    this.#paragraphs = [];
     this.#empty.hidden = false;
+  }
+
+  // All of the text, one paragraph after the other, including those that are no longer on the screen.
+  get text() {
+    return this.#paragraphs.join("\n\n");
+  }
+
+  // What stands in the place of captions while there are none.
+  explain(text) {
+    this.#empty.textContent = text;
+    this.#empty.hidden = this.#paragraphs.length > 0 || !text;
   }
 
   show(segment) {
@@ -77,10 +104,15 @@ export class Captions {
   }
 
   #append(segment) {
-    const pause = segment.start_ms - this.#endMs >= PAUSE_MS;
-    const last = this.#finals.lastElementChild;
-    const line = last && !pause ? last : this.#finals.appendChild(document.createElement("p"));
-    line.append(segmentSpan(segment));
+    const pause = segment.start_ms - this.#endMs >= PAUSE_MS || segment.start_ms - this.#startMs >= PARAGRAPH_MS;
+    if (pause || this.#paragraphs.length === 0) {
+      this.#startMs = segment.start_ms;
+      this.#paragraphs.push("");
+      this.#finals.append(newParagraph(segment.start_ms));
+    }
+    const place = segmentSpan(segment);
+    this.#finals.lastElementChild.lastElementChild.append(place);
+    this.#paragraphs.push(`${this.#paragraphs.pop()} ${place.textContent.trim()}`.trim());
     if (this.#finals.children.length > MAX_LINES) this.#finals.firstChild.remove();
     this.#endMs = segment.end_ms;
   }

@@ -29,6 +29,11 @@ export class Meter {
     look();
   }
 
+  // Browsers may let sound through only after a tap.
+  resume() {
+    if (this.#context?.state !== "running") void this.#context?.resume().catch(() => undefined);
+  }
+
   stop() {
     cancelAnimationFrame(this.#frame);
     void this.#context?.close();

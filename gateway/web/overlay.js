@@ -1,13 +1,17 @@
 // Draws vision results over the picture: the face's box and the direction of the head; lists the signals as text.
 
+import { fillFigures } from "./summary.js";
+
 const HINTS = {
-  too_dark: "more light, please",
-  backlit: "light comes from behind",
-  blurred: "the picture is blurred",
-  off_center: "move to the middle",
-  too_close: "a little further away",
-  too_far: "come closer",
+  too_dark: "More light, please",
+  backlit: "The light comes from behind",
+  blurred: "The picture is blurred",
+  off_center: "Move to the middle",
+  too_close: "Move away a little",
+  too_far: "Come closer",
 };
+
+const ANGLES = { yaw: "turned left or right (yaw)", pitch: "raised or lowered (pitch)", roll: "tilted to a shoulder (roll)" };
 
 const radians = (degrees) => (degrees * Math.PI) / 180;
 
@@ -21,33 +25,37 @@ function chip(text, hint = false) {
 function words(frame) {
   const chips = [chip(`${frame.face_count} ${frame.face_count === 1 ? "face" : "faces"}`)];
   const facing = frame.gaze?.facing_camera;
-  if (facing) chips.push(chip(`facing camera ${Math.round(facing.value * 100)} %`));
-  if (frame.head && !frame.head.relative) chips.push(chip("measuring your resting position"));
-  for (const name of ["yaw", "pitch", "roll"]) {
-    const measured = frame.head?.[name];
-    if (measured) chips.push(chip(`${name} ${Math.round(measured.value)}°`));
-  }
+  if (facing) chips.push(chip(`Facing the camera: ${Math.round(facing.value * 100)} %`));
+  if (frame.head && !frame.head.relative) chips.push(chip("Calibrating…"));
   for (const reason of frame.quality?.reasons ?? []) chips.push(chip(HINTS[reason] ?? reason.replaceAll("_", " "), true));
   return chips;
+}
+
+function angles(frame) {
+  const measured = Object.entries(ANGLES).map(([name, label]) => [label, frame.head?.[name]]);
+  return Object.fromEntries(measured.map(([label, angle]) => [label, angle ? `${Math.round(angle.value)}°` : "–"]));
 }
 
 export class Overlay {
   #canvas;
   #video;
   #list;
+  #angles;
 
-  constructor({ canvas, video, list }) {
-    [this.#canvas, this.#video, this.#list] = [canvas, video, list];
+  constructor({ canvas, video, list, angles: place }) {
+    [this.#canvas, this.#video, this.#list, this.#angles] = [canvas, video, list, place];
   }
 
   clear() {
     this.#list.replaceChildren();
+    this.#angles.replaceChildren();
     this.#canvas.width = this.#canvas.width || 1;
   }
 
   show({ frame }) {
     if (!frame) return;
     this.#list.replaceChildren(...words(frame));
+    fillFigures(this.#angles, angles(frame));
     this.#canvas.dataset.faces = frame.face_count;
     this.#canvas.width = this.#video.videoWidth || 640;
     this.#canvas.height = this.#video.videoHeight || 480;

@@ -1,6 +1,6 @@
 // The figures of a session, computed from its messages.
 
-import { clock } from "./timeline.js";
+import { shortClock } from "./timeline.js";
 
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 const MAX_DELAYS = 500;
@@ -8,8 +8,21 @@ const NEAR_MS = 1200;
 const share = (measured) => (measured ? `${Math.round(100 * measured.value)} %` : "–");
 const shown = (ms) => (ms === undefined ? "–" : ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
 
+// A list of terms and values.
+export function fillFigures(list, figures) {
+  list.replaceChildren(
+    ...Object.entries(figures).map(([name, value]) => {
+      const pair = document.createElement("div");
+      pair.appendChild(document.createElement("dt")).textContent = name;
+      pair.appendChild(document.createElement("dd")).textContent = value;
+      return pair;
+    }),
+  );
+}
+
 export class Summary {
   #place;
+  #counts;
   #delays;
   #words = 0;
   #finals = 0;
@@ -22,8 +35,8 @@ export class Summary {
   #lastFinal = { end: -Infinity, came: 0 };
   #lastSpeech;
 
-  constructor(place, delays) {
-    [this.#place, this.#delays] = [place, delays];
+  constructor({ place, counts, delays }) {
+    [this.#place, this.#counts, this.#delays] = [place, counts, delays];
     this.#show();
   }
 
@@ -41,12 +54,12 @@ export class Summary {
     this.#show();
   }
 
-  // `now` is the time of arrival on the media clock.
+  // `now` is the time of arrival on the media clock; undefined if it was not sent as it was spoken.
   segment({ is_final, text, confidence, start_ms, end_ms }, now) {
     this.#endMs = Math.max(this.#endMs, end_ms);
-    this.#measure(is_final ? "final" : "interim", now - end_ms);
+    if (now !== undefined) this.#measure(is_final ? "final" : "interim", now - end_ms);
     if (is_final) {
-      this.#lastFinal = { end: end_ms, came: now };
+      if (now !== undefined) this.#lastFinal = { end: end_ms, came: now };
       this.#pair();
       const count = text.split(/\s+/).filter(Boolean).length;
       this.#words += count;
@@ -86,23 +99,15 @@ export class Summary {
     const figures = {
       words: this.#words,
       "words per minute": minutes > 0.05 ? Math.round(this.#words / minutes) : "–",
-      length: clock(this.#endMs).slice(0, 5),
-      confidence: this.#words ? `${Math.round((this.#confidence / this.#words) * 100)} %` : "–",
-      "final captions": this.#finals,
-      resumed: this.#resumed,
+      transcribed: shortClock(this.#endMs),
+      "average confidence": this.#words ? `${Math.round((this.#confidence / this.#words) * 100)} %` : "–",
     };
     if (this.#window) {
-      figures["in the picture"] = share(this.#window.presence_ratio);
-      figures["facing camera"] = share(this.#window.facing_camera_ratio);
+      figures["time in the picture"] = share(this.#window.presence_ratio);
+      figures["time facing the camera"] = share(this.#window.facing_camera_ratio);
     }
-    this.#place.replaceChildren(
-      ...Object.entries(figures).map(([name, value]) => {
-        const pair = document.createElement("div");
-        pair.appendChild(document.createElement("dt")).textContent = name;
-        pair.appendChild(document.createElement("dd")).textContent = value;
-        return pair;
-      }),
-    );
+    fillFigures(this.#place, figures);
+    fillFigures(this.#counts, { "final captions": this.#finals, reconnections: this.#resumed });
     for (const kind of ["interim", "final", "end"]) this.#delays[kind].textContent = shown(median(this.#sent[kind]));
   }
 }

@@ -69,6 +69,10 @@ var ChunkBuffer = class {
   get bytes() {
     return this.#bytes;
   }
+  /** Bytes kept that the gateway has not received. */
+  get unreceivedBytes() {
+    return this.from(this.#received + 1).reduce((sum, { payload }) => sum + payload.length, 0);
+  }
   /** The number that the next chunk gets. */
   get nextSequence() {
     return this.#next;
@@ -183,6 +187,7 @@ var TalkupError = class _TalkupError extends Error {
 
 // dist/stream.js
 var KEEP_BYTES = 16 * 1024 * 1024;
+var WINDOW_BYTES = 2 * 1024 * 1024;
 var HEADER_BYTES = 8;
 function taggedFrame(handle, sequence, payload) {
   const frame = new Uint8Array(HEADER_BYTES + payload.length);
@@ -215,7 +220,10 @@ var TalkupStream = class extends Emitter {
   #refuse;
   #fail;
   #flushes = /* @__PURE__ */ new Map();
+  #drains = [];
   #nextFlush = 0;
+  #busyMsLeft;
+  #retry;
   #handle;
   #lastSegmentId = 0;
   #ending = false;
@@ -226,6 +234,7 @@ var TalkupStream = class extends Emitter {
     this.#options = options;
     this.#link = link;
     this.#live = options.live ?? false;
+    this.#busyMsLeft = options.busyMs ?? 0;
     this.#chunks = new ChunkBuffer(options.keepBytes ?? KEEP_BYTES);
     this.accepted = new Promise((resolve, reject) => (this.#accept = resolve, this.#refuse = reject));
     this.ended = new Promise((resolve, reject) => (this.#finish = resolve, this.#fail = reject));
@@ -264,6 +273,17 @@ var TalkupStream = class extends Emitter {
     if (this.#live)
       this.#chunks.clear();
   }
+  /**
+   * Resolves once the gateway has received all but `maxBytes` of what was sent. Wait for it before each `send` of a
+   * file, so that you send no faster than the gateway reads. Rejects when the stream is lost.
+   */
+  async drained(maxBytes = WINDOW_BYTES) {
+    while (!this.#over && this.#chunks.unreceivedBytes > maxBytes) {
+      await new Promise((resolve) => this.#drains.push(resolve));
+    }
+    if (this.#over)
+      await this.ended;
+  }
   /** Resolves once everything sent so far is final text. Rejects when the stream is lost first. */
   flush() {
     if (this.#ending || this.#over)
@@ -287,7 +307,8 @@ var TalkupStream = class extends Emitter {
   // The client calls the following methods.
   /** Sends `stream_start`. */
   open() {
-    const { keepBytes: _bytes, live: _live, ...start } = this.#options;
+    clearTimeout(this.#retry);
+    const { keepBytes: _bytes, live: _live, busyMs: _busyMs, ...start } = this.#options;
     this.#link.sendText({ ...start, type: "stream_start", stream_id: this.id, framing: "tagged" });
   }
   /** Handles a message about this stream. */
@@ -342,6 +363,7 @@ var TalkupStream = class extends Emitter {
     this.#chunks.acknowledge(data.received, data.committed);
     if (data.flush_id !== void 0)
       this.#flushed(data.flush_id);
+    this.#checkDrains();
     this.emit("acknowledge", data);
   }
   /** Resends what the gateway has not received or not answered. */
@@ -369,6 +391,7 @@ var TalkupStream = class extends Emitter {
       return;
     this.#over = true;
     this.#chunks.clear();
+    this.#checkDrains();
     for (const flush_id of [...this.#flushes.keys()])
       this.#flushed(flush_id);
     this.#finish(data);
@@ -376,13 +399,29 @@ var TalkupStream = class extends Emitter {
   }
   #failed(data) {
     const error = TalkupError.from(data);
-    if (this.#handle === void 0)
+    if (this.#handle === void 0 && !this.#retriesBusy(error))
       this.#close(error);
     this.emit("error", error);
   }
+  /** Every worker slot is taken: asks again when the gateway says, while `busyMs` lasts. */
+  #retriesBusy(error) {
+    const waitMs = error.code === "busy" ? error.retryAfterMs : void 0;
+    if (waitMs === void 0 || waitMs > this.#busyMsLeft)
+      return false;
+    this.#busyMsLeft -= waitMs;
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => this.open(), waitMs);
+    return true;
+  }
+  #checkDrains() {
+    for (const check of this.#drains.splice(0))
+      check();
+  }
   #close(error) {
     this.#over = true;
+    clearTimeout(this.#retry);
     this.#chunks.clear();
+    this.#checkDrains();
     this.#refuse(error);
     this.#fail(error);
     for (const { reject } of this.#flushes.values())
@@ -435,7 +474,7 @@ var TalkupClient = class extends Emitter {
   #streamNumber = 0;
   constructor(options) {
     super();
-    const defaults = { resumeMs: 12e4, openMs: 1e4, heartbeatMs: 15e3, random: Math.random, now: Date.now };
+    const defaults = { resumeMs: 12e4, busyMs: 3e4, openMs: 1e4, heartbeatMs: 15e3, random: Math.random, now: Date.now };
     this.#options = { ...defaults, webSocket: options.webSocket ?? globalThis.WebSocket, ...options };
   }
   get state() {
@@ -457,6 +496,9 @@ var TalkupClient = class extends Emitter {
   async connect() {
     if (this.#state !== "idle")
       throw new TalkupError("bad_state", "the client was connected before");
+    if (typeof this.#options.webSocket !== "function") {
+      throw new TalkupError("no_websocket", "there is no WebSocket here: use Node 22 or newer, or pass one as `webSocket`");
+    }
     this.#become("connecting");
     try {
       this.#ticket = await this.#options.session();
@@ -473,7 +515,7 @@ var TalkupClient = class extends Emitter {
     if (this.#state === "closed")
       throw new TalkupError("bad_state", "the client is closed");
     const id = options.stream_id ?? `stream-${++this.#streamNumber}`;
-    const stream = new TalkupStream(id, options, {
+    const stream = new TalkupStream(id, { busyMs: this.#options.busyMs, ...options }, {
       sendText: (message) => this.#linked && this.#sendText(message),
       sendBinary: (frame) => this.#linked && this.#send(frame)
     });
@@ -536,6 +578,7 @@ var TalkupClient = class extends Emitter {
       if (this.#linked)
         clearTimeout(this.#deadline);
     };
+    socket.onerror = () => void 0;
     socket.onclose = ({ code, reason }) => {
       if (socket === this.#socket)
         this.#dropped(code, reason);
@@ -567,7 +610,7 @@ var TalkupClient = class extends Emitter {
     const error = TalkupError.from(message.data);
     if (error.code === "unauthenticated" && this.#state === "reconnecting" && this.#canFallBack())
       return this.#fallBack();
-    if (FINAL_ERRORS.has(error.code))
+    if (FINAL_ERRORS.has(error.code) || !this.#session)
       this.#refusal = error;
     this.emit("error", error);
     if (this.#refusal && this.#state === "reconnecting")
@@ -625,12 +668,23 @@ var TalkupClient = class extends Emitter {
     this.#abandon();
     this.#lostAt ??= this.#options.now();
     const overdue = this.#options.now() - this.#lostAt > this.#options.resumeMs;
+    if (!this.#session && this.#refusal?.code === "busy")
+      return this.#retryBusy(this.#refusal);
     if (FINAL_CLOSES.has(code))
       return this.#finish(reason || `closed by the gateway (${code})`);
     if (overdue || !this.#session)
       return this.#finish("the gateway cannot be reached");
     this.#become("reconnecting");
     this.#retry = setTimeout(() => this.#open(), delayMs(this.#attempt++, this.#options.random));
+  }
+  /** The gateway has no room for the session: tries again when it says, or with growing pauses. */
+  #retryBusy(refusal) {
+    const waitMs = refusal.retryAfterMs ?? delayMs(2 + this.#attempt++, this.#options.random);
+    const waitedMs = this.#options.now() - (this.#lostAt ?? 0);
+    if (waitedMs + waitMs > this.#options.busyMs)
+      return this.#finish(refusal.message);
+    this.#refusal = void 0;
+    this.#retry = setTimeout(() => this.#open(), waitMs);
   }
   /** Abandons the socket without closing it, like a broken network: a close would end the streams. */
   #abandon() {
@@ -679,13 +733,26 @@ function withoutToken(url) {
 
 // dist/pcm.js
 var RATE = 16e3;
+var MAX_RATE = 48e3;
 var SLICE_MS = 100;
 var TAIL_MS = 500;
 var PCM_PROCESSOR = `// Posts slices of 16-bit PCM from the audio thread.
 registerProcessor("talkup-pcm", class extends AudioWorkletProcessor {
-  constructor({ processorOptions: { samples } }) {
+  constructor({ processorOptions: { samples, divisor = 1 } }) {
     super();
     this.samples = samples;
+    // A windowed sinc as low-pass filter: only every divisor-th sample is kept.
+    const half = divisor > 1 ? 8 * divisor : 0;
+    const weight = (at) => {
+      const x = (Math.PI * at) / divisor;
+      return (at ? Math.sin(x) / x : 1) * (0.5 + 0.5 * Math.cos((Math.PI * at) / (half + 1)));
+    };
+    this.taps = Float32Array.from({ length: 2 * half + 1 }, (_, at) => weight(at - half));
+    const sum = this.taps.reduce((total, tap) => total + tap, 0);
+    this.taps.forEach((tap, at) => (this.taps[at] = tap / sum));
+    this.recent = new Float32Array(this.taps.length);
+    this.divisor = divisor;
+    this.heard = 0;
     this.slice = new DataView(new ArrayBuffer(2 * samples));
     this.filled = 0;
     this.ended = false;
@@ -697,7 +764,10 @@ registerProcessor("talkup-pcm", class extends AudioWorkletProcessor {
   }
   process([[channel]]) {
     for (const sample of (!this.ended && channel) || []) {
-      const level = Math.max(-1, Math.min(1, sample));
+      this.recent[this.heard % this.recent.length] = sample;
+      this.heard += 1;
+      if (this.heard % this.divisor) continue;
+      const level = Math.max(-1, Math.min(1, this.divisor > 1 ? this.filtered() : sample));
       this.slice.setInt16(2 * this.filled++, level * 32767, true);
       if (this.filled < this.samples) continue;
       this.postSlice(this.slice.buffer);
@@ -705,6 +775,10 @@ registerProcessor("talkup-pcm", class extends AudioWorkletProcessor {
       this.filled = 0;
     }
     return !this.ended;
+  }
+  filtered() {
+    const { taps, recent } = this;
+    return taps.reduce((sum, tap, at) => sum + tap * recent[(this.heard + at) % taps.length], 0);
   }
   postSlice(buffer) {
     this.port.postMessage(buffer, [buffer]);
@@ -715,19 +789,27 @@ var PcmSource = class _PcmSource {
   #context;
   #microphone;
   #processor;
+  #rate;
   #ended;
-  constructor(context, microphone, onSlice, sliceMs) {
+  constructor(context, microphone, onSlice, { sliceMs = SLICE_MS, onState }) {
     [this.#context, this.#microphone] = [context, microphone];
-    const samples = Math.max(1, Math.round(context.sampleRate * sliceMs / 1e3));
+    const divisor = divisorOf(Math.round(context.sampleRate));
+    this.#rate = Math.round(context.sampleRate) / divisor;
+    const samples = Math.max(1, Math.round(this.#rate * sliceMs / 1e3));
     this.#processor = new AudioWorkletNode(context, "talkup-pcm", {
       numberOfOutputs: 0,
       channelCount: 1,
       channelCountMode: "explicit",
-      processorOptions: { samples }
+      processorOptions: { samples, divisor }
     });
     this.#ended = new Promise((resolve) => {
       this.#processor.port.onmessage = ({ data }) => data ? onSlice(data) : resolve();
     });
+    context.onstatechange = () => {
+      onState?.(context.state);
+      if (context.state !== "running" && context.state !== "closed")
+        void context.resume().catch(() => void 0);
+    };
   }
   /** Whether this page has an AudioWorklet; over plain HTTP only localhost has one. */
   static get supported() {
@@ -746,7 +828,7 @@ var PcmSource = class _PcmSource {
     const [context, microphone] = openContext(new MediaStream(tracks));
     try {
       await loadProcessor(context, options.processorUrl);
-      return new _PcmSource(context, microphone, onSlice, options.sliceMs ?? SLICE_MS);
+      return new _PcmSource(context, microphone, onSlice, options);
     } catch {
       void context.close();
       throw new TalkupError("unsupported_format", "the audio processor cannot be loaded: pass processorUrl");
@@ -754,12 +836,21 @@ var PcmSource = class _PcmSource {
   }
   /** The format for `stream_start`. */
   get format() {
-    return `audio/pcm;rate=${this.#context.sampleRate};channels=1;encoding=s16le`;
+    return `audio/pcm;rate=${this.#rate};channels=1;encoding=s16le`;
   }
-  /** Resolves once recording has begun. A context created without a user gesture waits for one. */
+  /** Whether the browser lets the sound through. */
+  get state() {
+    return this.#context.state;
+  }
+  /** Resolves once recording has begun. A context created without a user gesture waits for one: call `resume` in it. */
   async start() {
-    await this.#context.resume();
     this.#microphone.connect(this.#processor);
+    await this.#context.resume();
+  }
+  /** Lets the sound through again. Browsers may demand that you call it in a click or a tap. */
+  async resume() {
+    if (this.#context.state !== "closed")
+      await this.#context.resume();
   }
   /** Resolves once `onSlice` has received the last slice. */
   async stop() {
@@ -772,6 +863,12 @@ var PcmSource = class _PcmSource {
     await this.#context.close();
   }
 };
+function divisorOf(rate) {
+  let divisor = 1;
+  while (rate / divisor > MAX_RATE || rate % divisor)
+    divisor += 1;
+  return divisor;
+}
 function openContext(sound) {
   const wanted = new AudioContext({ sampleRate: RATE, latencyHint: "interactive" });
   try {

@@ -9,6 +9,13 @@ const LABEL_WIDTH = 36;
 const MAX_LISTED = 200;
 const STEPS_MS = [1000, 2000, 5000, 10_000];
 
+// "01:02", or "1:01:02" after an hour.
+export function shortClock(ms) {
+  const [hours, minutes, seconds] = [ms / 3_600_000, (ms / 60_000) % 60, (ms / 1000) % 60].map((part) => Math.max(0, Math.floor(part)));
+  const rest = [minutes, seconds].map((part) => String(part).padStart(2, "0")).join(":");
+  return hours ? `${hours}:${rest}` : rest;
+}
+
 export const clock = (ms) => {
   const whole = Math.max(0, Math.floor(ms / 100));
   return `${String(Math.floor(whole / 600)).padStart(2, "0")}:${String(Math.floor((whole % 600) / 10)).padStart(2, "0")}.${whole % 10}`;

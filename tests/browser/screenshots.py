@@ -21,7 +21,7 @@ FOLDER = ROOT / "docs" / "screenshots"
 SPEECH = ROOT / "tests" / "data" / "speech" / "interview.ogg"
 MAX_BYTES = 300_000
 WORDS = "count => document.getElementById('finals').innerText.split(/\\s+/).filter(Boolean).length >= count"
-MEASURED = "() => document.getElementById('signals').innerText.includes('facing camera')"
+MEASURED = "() => document.getElementById('signals').innerText.includes('Facing the camera')"
 INTERIM = "() => document.getElementById('interim').innerText.length > 12"
 
 
@@ -53,9 +53,15 @@ async def save_screenshot(visit: Visit, name: str, *, full: bool = False) -> Non
     sys.stdout.write(f"{name}: {path.stat().st_size} bytes\n")
 
 
+async def show_developer(visit: Visit, *, shown: bool) -> None:
+    """Open or close the developer drawer."""
+    await visit.page.evaluate("shown => (document.getElementById('developer').open = shown)", shown)
+
+
 async def begin(visit: Visit, stack: Stack, *, camera: bool = False) -> None:
     """Start a call in English."""
-    await visit.page.fill("#key", stack.key)
+    await visit.enter_key(stack.key)
+    await show_developer(visit, shown=False)
     await visit.page.select_option("#language", "en")
     if camera:
         await visit.page.check("#camera")
@@ -77,6 +83,7 @@ async def main(stack: Stack, microphone: Path, drawing: Path) -> None:
         await begin(visit, stack, camera=True)
         await visit.until(MEASURED)
         await visit.until(WORDS, 26)
+        await show_developer(visit, shown=True)
         await visit.page.click("#plug")
         await visit.page.wait_for_timeout(1500)
         await visit.page.click("#plug")

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.model]
 FPS = 10
 ENOUGH = 12
 """Pictures that a count is taken over."""
-MEASURED = "() => document.getElementById('signals').innerText.includes('facing camera')"
+MEASURED = "() => document.getElementById('signals').innerText.includes('Facing the camera')"
 """Known once the worker has learned how the face rests, after three seconds."""
 DRAWN = """() => {
   const canvas = document.getElementById("overlay");
@@ -54,7 +54,7 @@ def tone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def look(stack: Stack, tone: Path, camera: Path, *, face: bool) -> tuple[list[int], list[int] | None, list[str]]:
     """Open the page with a camera; return face counts, the drawing's edges (left, top, right, bottom), and signals."""
     async with visiting(f"http://localhost:{stack.http_port}/", tone, camera=camera) as visit:
-        await visit.page.fill("#key", stack.key)
+        await visit.enter_key(stack.key)
         await visit.page.check("#camera")
         await visit.page.click("#toggle")
         await visit.when(lambda: len(visit.face_counts()) >= ENOUGH)
@@ -110,7 +110,7 @@ async def test_a_face_that_goes_is_noted_once(stack: Stack, tone: Path, tmp_path
         return [event for result in results for event in result["events"] if event["type"] == "face_lost"]
 
     async with visiting(f"http://localhost:{stack.http_port}/", tone, camera=tmp_path / "camera.y4m") as visit:
-        await visit.page.fill("#key", stack.key)
+        await visit.enter_key(stack.key)
         await visit.page.check("#camera")
         await visit.page.click("#toggle")
         await visit.when(lambda: any(event["t1_ms"] is not None for event in told(visit)))
@@ -118,7 +118,7 @@ async def test_a_face_that_goes_is_noted_once(stack: Stack, tone: Path, tmp_path
         await visit.until_state("closed")
         noted = (await visit.page.locator("#events").inner_text()).count("face lost")
         assert noted == len({event["t0_ms"] for event in told(visit)}) < len(told(visit))
-        assert "in the picture" in await visit.page.inner_text("#summary")
+        assert "time in the picture" in await visit.page.inner_text("#summary")
         assert visit.problems == []
 
 

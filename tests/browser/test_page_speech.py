@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from bench.corpus import OWN_CLIPS, SAMPLE_RATE, Clip, load
-from bench.harness.browsing import SPEECH_RATE, Visit, visiting, write_samples
+from bench.harness.browsing import SPEECH_RATE, Visit, visiting, write_samples, write_tone
 from bench.harness.material import pieces
 from bench.harness.stack import Stack
 from bench.scoring import total, word_errors
@@ -30,8 +32,16 @@ def offline(clips: list[Clip]) -> list[str]:
     return Bench(OWN_CLIPS, 1.0, lambda _: None).offline("tiny.en").texts(clips)
 
 
+@pytest.fixture(scope="module")
+def bound() -> float:
+    """The word errors that the page may make on the project's own clip."""
+    [clip] = load(OWN_CLIPS, "speech")
+    [reference] = offline([clip])
+    return word_errors(clip.text, reference, "en").percent + MAX_POINTS
+
+
 async def begin(visit: Visit, stack: Stack) -> None:
-    await visit.page.fill("#key", stack.key)
+    await visit.enter_key(stack.key)
     await visit.page.select_option("#language", "en")
     await visit.page.click("#toggle")
 
@@ -57,13 +67,11 @@ def address(stack: Stack) -> str:
     return f"http://localhost:{stack.http_port}/"
 
 
-async def test_what_is_said_is_read(model_stack: Stack, tmp_path: Path) -> None:
+async def test_what_is_said_is_read(model_stack: Stack, bound: float, tmp_path: Path) -> None:
     [clip] = load(OWN_CLIPS, "speech")
     async with visiting(address(model_stack), microphone_of(clip, tmp_path), once=True) as visit:
         await begin(visit, model_stack)
         text = await finish(visit, clip)
-    [reference] = await asyncio.to_thread(offline, [clip])
-    bound = word_errors(clip.text, reference, "en").percent + MAX_POINTS
     assert word_errors(clip.text, text, "en").percent <= bound
 
 
@@ -85,6 +93,42 @@ async def test_a_pulled_plug_changes_no_word(model_stack: Stack, tmp_path: Path)
     async with client_of(model_stack) as client:
         undisturbed = await hear(client, PCM, pieces(samples, 3_200), "en")
     assert text.split() == undisturbed.text.split()
+
+
+async def test_a_recording_for_the_browser_alone_is_read(
+    model_stack: Stack, bound: float, tmp_path: Path
+) -> None:
+    """No worker decodes Vorbis: the browser does."""
+    [clip] = load(OWN_CLIPS, "speech")
+    with av.open(str(tmp_path / "clip.ogg"), "w") as file:
+        vorbis = file.add_stream("vorbis", rate=SAMPLE_RATE, layout="stereo", options={"strict": "experimental"})
+        assert isinstance(vorbis, av.AudioStream)
+        sound = av.AudioFrame.from_ndarray(np.stack([clip.audio] * 2), format="fltp", layout="stereo")
+        sound.sample_rate = SAMPLE_RATE
+        file.mux(vorbis.encode(sound))
+        file.mux(vorbis.encode(None))
+    async with visiting(address(model_stack), microphone_of(clip, tmp_path), once=True) as visit:
+        await visit.enter_key(model_stack.key)
+        await visit.page.select_option("#language", "en")
+        async with visit.page.expect_response("**/v1/sessions"):
+            await visit.page.set_input_files("#file", tmp_path / "clip.ogg")
+        await visit.until_says("Stopped")
+        assert not await visit.page.locator("#notice").is_visible(), await visit.page.inner_text("#notice-text")
+        assert visit.formats == ["audio", PCM]
+        assert word_errors(clip.text, await visit.finals(), "en").percent <= bound
+        assert visit.problems == []
+
+
+async def test_a_file_that_nobody_reads_is_named_so(model_stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "notes.mp3").write_text("these are words already " * 1000)
+    write_tone(tmp_path / "tone.wav")
+    async with visiting(address(model_stack), tmp_path / "tone.wav") as visit:
+        await visit.enter_key(model_stack.key)
+        await visit.page.set_input_files("#file", tmp_path / "notes.mp3")
+        await visit.page.wait_for_selector("#notice:not([hidden])")
+        notice = await visit.page.inner_text("#notice-text")
+        assert notice.startswith("Neither the workers nor this browser can read the recording: ")
+        await visit.until_says("Stopped")
 
 
 @pytest.mark.corpus

@@ -27,6 +27,11 @@ export class ChunkBuffer {
     return this.#bytes;
   }
 
+  /** Bytes kept that the gateway has not received. */
+  get unreceivedBytes(): number {
+    return this.from(this.#received + 1).reduce((sum, { payload }) => sum + payload.length, 0);
+  }
+
   /** The number that the next chunk gets. */
   get nextSequence(): number {
     return this.#next;

@@ -25,10 +25,14 @@ export interface ClientEvents {
 /** The `WebSocket` of browsers and Node 22, or any class with the same interface. */
 export type WebSocketConstructor = new (url: string, protocols?: string[]) => WebSocket;
 
-/** Times are milliseconds. `resumeMs`: how long the client tries to reconnect after the connection broke. */
+/**
+ * Times are milliseconds. `resumeMs`: how long the client tries to reconnect after the connection broke. `busyMs`: how
+ * long `connect`, and each stream, waits for a busy gateway.
+ */
 export interface ClientOptions {
   session: () => Promise<SessionTicket>;
   resumeMs?: number;
+  busyMs?: number;
   openMs?: number;
   heartbeatMs?: number;
   webSocket?: WebSocketConstructor;
@@ -69,7 +73,7 @@ export class TalkupClient extends Emitter<ClientEvents> {
 
   constructor(options: ClientOptions) {
     super();
-    const defaults = { resumeMs: 120_000, openMs: 10_000, heartbeatMs: 15_000, random: Math.random, now: Date.now };
+    const defaults = { resumeMs: 120_000, busyMs: 30_000, openMs: 10_000, heartbeatMs: 15_000, random: Math.random, now: Date.now };
     this.#options = { ...defaults, webSocket: options.webSocket ?? globalThis.WebSocket, ...options };
   }
 
@@ -95,6 +99,10 @@ export class TalkupClient extends Emitter<ClientEvents> {
   /** Opens the session. Rejects with TalkupError when the gateway refuses or does not answer. */
   async connect(): Promise<SessionData> {
     if (this.#state !== "idle") throw new TalkupError("bad_state", "the client was connected before");
+    // Servers that render pages may create the client without ever connecting, so the constructor does not check this.
+    if (typeof this.#options.webSocket !== "function") {
+      throw new TalkupError("no_websocket", "there is no WebSocket here: use Node 22 or newer, or pass one as `webSocket`");
+    }
     this.#become("connecting");
     try {
       this.#ticket = await this.#options.session();
@@ -111,7 +119,7 @@ export class TalkupClient extends Emitter<ClientEvents> {
   stream(options: StreamOptions): TalkupStream {
     if (this.#state === "closed") throw new TalkupError("bad_state", "the client is closed");
     const id = options.stream_id ?? `stream-${++this.#streamNumber}`;
-    const stream = new TalkupStream(id, options, {
+    const stream = new TalkupStream(id, { busyMs: this.#options.busyMs, ...options }, {
       sendText: (message) => this.#linked && this.#sendText(message),
       sendBinary: (frame) => this.#linked && this.#send(frame),
     });
@@ -174,6 +182,8 @@ export class TalkupClient extends Emitter<ClientEvents> {
       this.#receive(JSON.parse(data) as ServerMessage);
       if (this.#linked) clearTimeout(this.#deadline);
     };
+    // A close follows. Without a listener, the `ws` package would throw the error.
+    socket.onerror = () => undefined;
     socket.onclose = ({ code, reason }) => {
       if (socket === this.#socket) this.#dropped(code, reason);
     };
@@ -200,7 +210,7 @@ export class TalkupClient extends Emitter<ClientEvents> {
     if (message.type !== "error" || id !== undefined) return;
     const error = TalkupError.from(message.data);
     if (error.code === "unauthenticated" && this.#state === "reconnecting" && this.#canFallBack()) return this.#fallBack();
-    if (FINAL_ERRORS.has(error.code)) this.#refusal = error;
+    if (FINAL_ERRORS.has(error.code) || !this.#session) this.#refusal = error;
     this.emit("error", error);
     if (this.#refusal && this.#state === "reconnecting") this.close();
   }
@@ -258,10 +268,20 @@ export class TalkupClient extends Emitter<ClientEvents> {
     this.#abandon();
     this.#lostAt ??= this.#options.now();
     const overdue = this.#options.now() - this.#lostAt > this.#options.resumeMs;
+    if (!this.#session && this.#refusal?.code === "busy") return this.#retryBusy(this.#refusal);
     if (FINAL_CLOSES.has(code)) return this.#finish(reason || `closed by the gateway (${code})`);
     if (overdue || !this.#session) return this.#finish("the gateway cannot be reached");
     this.#become("reconnecting");
     this.#retry = setTimeout(() => this.#open(), delayMs(this.#attempt++, this.#options.random));
+  }
+
+  /** The gateway has no room for the session: tries again when it says, or with growing pauses. */
+  #retryBusy(refusal: TalkupError): void {
+    const waitMs = refusal.retryAfterMs ?? delayMs(2 + this.#attempt++, this.#options.random);
+    const waitedMs = this.#options.now() - (this.#lostAt ?? 0);
+    if (waitedMs + waitMs > this.#options.busyMs) return this.#finish(refusal.message);
+    this.#refusal = undefined;
+    this.#retry = setTimeout(() => this.#open(), waitMs);
   }
 
   /** Abandons the socket without closing it, like a broken network: a close would end the streams. */

@@ -9,8 +9,9 @@ interface Details {
 }
 
 /**
- * `code` is one of the protocol's error codes, or `connection_lost`, `timeout`, `buffer_full`, `bad_state`. `no_worker`
- * with `retryAfterMs` on a running stream means that it waits for a worker and then continues by itself.
+ * `code` is one of the protocol's error codes, or `connection_lost`, `timeout`, `buffer_full`, `bad_state`,
+ * `no_websocket`. `no_worker` with `retryAfterMs` on a running stream means that it waits for a worker and then continues
+ * by itself; `busy` on a stream that is not `over` means that it waits for a free slot.
  */
 export class TalkupError extends Error {
   readonly code: string;

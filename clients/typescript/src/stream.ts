@@ -16,10 +16,14 @@ import type {
   TranscriptData,
 } from "./messages.js";
 
-/** `keepBytes` bounds the memory for uncommitted chunks. A `live` stream never resends what the gateway missed. */
+/**
+ * `keepBytes` bounds the memory for uncommitted chunks. A `live` stream never resends what the gateway missed.
+ * `busyMs`: how long to wait for a free worker slot, in milliseconds.
+ */
 export interface StreamOptions extends Omit<StreamStart, "type" | "timestamp" | "framing"> {
   keepBytes?: number;
   live?: boolean;
+  busyMs?: number;
 }
 
 export interface StreamEvents {
@@ -42,6 +46,7 @@ export interface Link {
 }
 
 const KEEP_BYTES = 16 * 1024 * 1024;
+const WINDOW_BYTES = 2 * 1024 * 1024;
 const HEADER_BYTES = 8;
 
 /** A binary frame: eight bytes with the stream's handle and the sequence, then the payload. */
@@ -77,7 +82,10 @@ export class TalkupStream extends Emitter<StreamEvents> {
   #refuse!: (error: TalkupError) => void;
   #fail!: (error: TalkupError) => void;
   readonly #flushes = new Map<number, { resolve: () => void; reject: (error: TalkupError) => void }>();
+  #drains: (() => void)[] = [];
   #nextFlush = 0;
+  #busyMsLeft: number;
+  #retry: ReturnType<typeof setTimeout> | undefined;
   #handle: number | undefined;
   #lastSegmentId = 0;
   #ending = false;
@@ -89,6 +97,7 @@ export class TalkupStream extends Emitter<StreamEvents> {
     this.#options = options;
     this.#link = link;
     this.#live = options.live ?? false;
+    this.#busyMsLeft = options.busyMs ?? 0;
     this.#chunks = new ChunkBuffer(options.keepBytes ?? KEEP_BYTES);
     this.accepted = new Promise((resolve, reject) => ((this.#accept = resolve), (this.#refuse = reject)));
     this.ended = new Promise((resolve, reject) => ((this.#finish = resolve), (this.#fail = reject)));
@@ -125,6 +134,17 @@ export class TalkupStream extends Emitter<StreamEvents> {
     if (this.#live) this.#chunks.clear();
   }
 
+  /**
+   * Resolves once the gateway has received all but `maxBytes` of what was sent. Wait for it before each `send` of a
+   * file, so that you send no faster than the gateway reads. Rejects when the stream is lost.
+   */
+  async drained(maxBytes = WINDOW_BYTES): Promise<void> {
+    while (!this.#over && this.#chunks.unreceivedBytes > maxBytes) {
+      await new Promise<void>((resolve) => this.#drains.push(resolve));
+    }
+    if (this.#over) await this.ended;
+  }
+
   /** Resolves once everything sent so far is final text. Rejects when the stream is lost first. */
   flush(): Promise<void> {
     if (this.#ending || this.#over) return this.ended.then(() => undefined);
@@ -148,7 +168,8 @@ export class TalkupStream extends Emitter<StreamEvents> {
 
   /** Sends `stream_start`. */
   open(): void {
-    const { keepBytes: _bytes, live: _live, ...start } = this.#options;
+    clearTimeout(this.#retry);
+    const { keepBytes: _bytes, live: _live, busyMs: _busyMs, ...start } = this.#options;
     this.#link.sendText({ ...start, type: "stream_start", stream_id: this.id, framing: "tagged" });
   }
 
@@ -201,6 +222,7 @@ export class TalkupStream extends Emitter<StreamEvents> {
     }
     this.#chunks.acknowledge(data.received, data.committed);
     if (data.flush_id !== undefined) this.#flushed(data.flush_id);
+    this.#checkDrains();
     this.emit("acknowledge", data);
   }
 
@@ -226,6 +248,7 @@ export class TalkupStream extends Emitter<StreamEvents> {
     if (this.#over) return;
     this.#over = true;
     this.#chunks.clear();
+    this.#checkDrains();
     for (const flush_id of [...this.#flushes.keys()]) this.#flushed(flush_id);
     this.#finish(data);
     this.emit("ended", data);
@@ -233,13 +256,29 @@ export class TalkupStream extends Emitter<StreamEvents> {
 
   #failed(data: ErrorData): void {
     const error = TalkupError.from(data);
-    if (this.#handle === undefined) this.#close(error);
+    if (this.#handle === undefined && !this.#retriesBusy(error)) this.#close(error);
     this.emit("error", error);
+  }
+
+  /** Every worker slot is taken: asks again when the gateway says, while `busyMs` lasts. */
+  #retriesBusy(error: TalkupError): boolean {
+    const waitMs = error.code === "busy" ? error.retryAfterMs : undefined;
+    if (waitMs === undefined || waitMs > this.#busyMsLeft) return false;
+    this.#busyMsLeft -= waitMs;
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => this.open(), waitMs);
+    return true;
+  }
+
+  #checkDrains(): void {
+    for (const check of this.#drains.splice(0)) check();
   }
 
   #close(error: TalkupError): void {
     this.#over = true;
+    clearTimeout(this.#retry);
     this.#chunks.clear();
+    this.#checkDrains();
     this.#refuse(error);
     this.#fail(error);
     for (const { reject } of this.#flushes.values()) reject(error);

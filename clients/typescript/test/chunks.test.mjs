@@ -13,6 +13,16 @@ test("numbers rise by one and committed chunks are forgotten", () => {
   assert.deepEqual(buffer.from(2).map(({ sequence }) => sequence), [2]);
 });
 
+test("bytes that the gateway has not received are counted", () => {
+  const buffer = new ChunkBuffer(100);
+  for (const size of [1, 2, 3]) buffer.append(bytes(size));
+  assert.equal(buffer.unreceivedBytes, 6);
+  buffer.acknowledge(1, -1);
+  assert.equal(buffer.unreceivedBytes, 3);
+  buffer.rewind(1);
+  assert.equal(buffer.unreceivedBytes, 5);
+});
+
 test("a full buffer refuses what the gateway has not received, and forgets what it has", () => {
   const buffer = new ChunkBuffer(10);
   assert.ok(buffer.append(bytes(6)));

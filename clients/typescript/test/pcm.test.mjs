@@ -9,14 +9,14 @@ class Scope {
   posted = [];
   processor;
 
-  constructor(samples) {
+  constructor(samples, divisor) {
     const { posted } = this;
     class AudioWorkletProcessor {
       port = { postMessage: (slice) => posted.push(slice) };
     }
     const register = (name, Processor) => {
       assert.equal(name, "talkup-pcm");
-      this.processor = new Processor({ processorOptions: { samples } });
+      this.processor = new Processor({ processorOptions: { samples, divisor } });
     };
     new Function("AudioWorkletProcessor", "registerProcessor", PCM_PROCESSOR)(AudioWorkletProcessor, register);
   }
@@ -58,4 +58,21 @@ test("after its end it says so, takes nothing more and may be forgotten", () => 
   assert.equal(scope.posted.at(-1), null);
   assert.equal(scope.processor.process([[Float32Array.of(0.5)]]), false);
   assert.equal(scope.samples().length, 1);
+});
+
+test("high rates are divided: speech keeps its level, and what the lower rate cannot hold does not come back", () => {
+  const level = (rate, divisor, hertz) => {
+    const scope = new Scope(480, divisor);
+    const heard = Float32Array.from({ length: 100 * QUANTUM }, (_, at) => 0.5 * Math.sin((2 * Math.PI * hertz * at) / rate));
+    for (let at = 0; at < heard.length; at += QUANTUM) scope.processor.process([[heard.subarray(at, at + QUANTUM)]]);
+    scope.end();
+    const samples = scope.samples();
+    assert.equal(samples.length, Math.floor(heard.length / divisor));
+    return Math.max(...samples.slice(100, -100).map(Math.abs)) / 16383;
+  };
+  for (const [rate, divisor] of [[96_000, 2], [192_000, 4], [176_400, 4]]) {
+    assert.ok(Math.abs(level(rate, divisor, 1000) - 1) < 0.02);
+    // Without a filter, these would be heard at 8 kHz.
+    assert.ok(level(rate, divisor, rate / divisor - 8000) < 0.01);
+  }
 });

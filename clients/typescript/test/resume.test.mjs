@@ -197,3 +197,82 @@ test("timers that come late make no connection dead, pings without an answer do"
   assert.equal(network.client.state, "reconnecting");
   network.client.close();
 });
+
+test("where there is no WebSocket, the cause is named before a session is asked for", async () => {
+  let asked = 0;
+  const client = new TalkupClient({ session: async () => ((asked += 1), { url: "ws://localhost/ws" }), webSocket: undefined });
+  await assert.rejects(client.connect(), { code: "no_websocket", message: /Node 22/ });
+  assert.equal(asked, 0);
+});
+
+const BUSY = { code: "busy", message: "every worker slot is taken", retryable: true };
+
+test("a stream that finds every slot taken asks again when the gateway says, and loses nothing", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const network = new Network();
+  const connected = network.client.connect();
+  for (let turn = 0; turn < 5; turn += 1) await Promise.resolve();
+  network.last.open();
+  network.last.session();
+  await connected;
+  const stream = network.client.stream({ stream_id: "a", format: "audio/pcm" });
+  const told = [];
+  stream.on("error", ({ code, retryAfterMs }) => told.push([code, retryAfterMs, stream.over]));
+  stream.send(new Uint8Array(1));
+  network.last.hear("error", { ...BUSY, stream_id: "a", retry_after_ms: 2500 });
+  context.mock.timers.tick(2499);
+  assert.deepEqual(network.last.sent, ["stream_start"]);
+  context.mock.timers.tick(1);
+  assert.deepEqual(network.last.sent, ["stream_start", "stream_start"]);
+  network.last.accept("a");
+  assert.deepEqual(network.last.sent.at(-1), "chunk 0");
+  assert.deepEqual(told, [["busy", 2500, false]]);
+  network.client.close();
+});
+
+test("a stream gives up a gateway that stays busy", async () => {
+  const network = new Network({ busyMs: 3000 });
+  await network.connect();
+  const stream = network.client.stream({ stream_id: "a", format: "audio/pcm" });
+  network.last.hear("error", { ...BUSY, stream_id: "a", retry_after_ms: 3001 });
+  await assert.rejects(stream.accepted, { code: "busy", retryAfterMs: 3001 });
+  assert.ok(stream.over);
+  network.client.close();
+});
+
+test("a gateway without room for the session is asked again, and named as busy in the end", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  let now = 1000;
+  const network = new Network({ now: () => now });
+  const connected = network.client.connect();
+  for (let turn = 0; turn < 5; turn += 1) await Promise.resolve();
+  for (const attempt of [1, 2]) {
+    assert.equal(network.sockets.length, attempt);
+    network.last.open();
+    network.last.hear("error", { ...BUSY, message: "the gateway has reached its session limit", retry_after_ms: 20_000 });
+    network.last.onclose({ code: 1013, reason: "busy" });
+    now += 20_000;
+    context.mock.timers.tick(20_000);
+  }
+  await assert.rejects(connected, { code: "busy", message: /session limit/ });
+  assert.equal(network.client.state, "closed");
+});
+
+test("a file waits until the gateway has received what was sent", async () => {
+  const network = new Network();
+  await network.connect();
+  const stream = network.client.stream({ stream_id: "a", format: "audio" });
+  network.last.accept("a");
+  stream.send(new Uint8Array(10));
+  await stream.drained(10);
+  let drained = false;
+  const waiting = stream.drained(9).then(() => (drained = true));
+  await new Promise(setImmediate);
+  assert.equal(drained, false);
+  network.last.hear("acknowledge", { stream_id: "a", received: 0, committed: -1, next_sequence: 1 });
+  await waiting;
+  stream.send(new Uint8Array(10));
+  const lost = stream.drained(0);
+  network.client.close();
+  await assert.rejects(lost, { code: "connection_lost" });
+});
