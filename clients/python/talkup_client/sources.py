@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
+from typing import BinaryIO
 
 from talkup_client import duration
 from talkup_client.errors import UnreadableFileError, UnsupportedFileError
+from talkup_client.index_first import Piece
 from talkup_client.media_file import MediaFile
 
 REALTIME_SLICE_S = 0.1
@@ -18,10 +20,24 @@ _SLICE_BYTES = 256
 
 
 async def chunks(media: MediaFile, size: int) -> AsyncGenerator[bytes, None]:
-    """A file in pieces of `size` bytes. Raises UnreadableFileError."""
+    """A file in chunks of up to `size` bytes, in the order in which it is sent. Raises UnreadableFileError."""
     with _readable(media), media.path.open("rb") as file:
-        while chunk := file.read(size):
-            yield chunk
+        if not media.pieces:
+            while chunk := file.read(size):
+                yield chunk
+        for piece in media.pieces:
+            for chunk in _piece_in_chunks(file, piece, size):
+                yield chunk
+
+
+def _piece_in_chunks(file: BinaryIO, piece: Piece, size: int) -> Iterator[bytes]:
+    for at in range(0, len(piece.data), size):
+        yield piece.data[at : at + size]
+    file.seek(piece.start)
+    left = piece.end - piece.start
+    while left > 0 and (chunk := file.read(min(size, left))):
+        yield chunk
+        left -= len(chunk)
 
 
 async def slices(media: MediaFile) -> AsyncGenerator[bytes, None]:
