@@ -34,6 +34,11 @@ class MediaFile:
     size_bytes: int
     pieces: tuple[Piece, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """The name for messages."""
+        return self.path.name
+
 
 def identify(path: Path) -> MediaFile:
     """Identify a file by its first bytes. Raises UnsupportedFileError or UnreadableFileError; users see the message."""

@@ -45,7 +45,7 @@ async def slices(media: MediaFile) -> AsyncGenerator[bytes, None]:
 
     Raises UnreadableFileError.
     """
-    async for chunk in chunks(media, _slice_bytes(media, _playing_s(media), _FRAME_SLICE_S) or _SLICE_BYTES):
+    async for chunk in chunks(media, _slice_bytes(media, playing_s(media), _FRAME_SLICE_S) or _SLICE_BYTES):
         yield chunk
 
 
@@ -54,28 +54,29 @@ async def paced(media: MediaFile, sleep: Callable[[float], Awaitable[object]]) -
 
     Raises UnsupportedFileError when the file does not state its duration, and UnreadableFileError.
     """
-    playing_s = _playing_s(media)
-    size = _slice_bytes(media, playing_s, REALTIME_SLICE_S)
-    if not playing_s or not size:
-        raise UnsupportedFileError(f"{media.path.name} does not state its duration, so it cannot be sent in real time")
+    total_s = playing_s(media)
+    size = _slice_bytes(media, total_s, REALTIME_SLICE_S)
+    if not total_s or not size:
+        raise UnsupportedFileError(f"{media.name} does not state its duration, so it cannot be sent in real time")
     clock = asyncio.get_running_loop().time
     begin, sent = clock(), 0
     async for chunk in chunks(media, size):
-        await sleep(max(0.0, begin + sent / media.size_bytes * playing_s - clock()))
+        await sleep(max(0.0, begin + sent / media.size_bytes * total_s - clock()))
         yield chunk
         sent += len(chunk)
 
 
-def _playing_s(media: MediaFile) -> float | None:
+def playing_s(media: MediaFile) -> float | None:
+    """Playing time in seconds; None if the file does not state it. Raises UnreadableFileError."""
     with _readable(media):
         return duration.seconds(media)
 
 
-def _slice_bytes(media: MediaFile, playing_s: float | None, slice_s: float) -> int | None:
+def _slice_bytes(media: MediaFile, total_s: float | None, slice_s: float) -> int | None:
     """Bytes that this many seconds take: an even number, so that 16-bit samples stay whole. None: unknown duration."""
-    if not playing_s:
+    if not total_s:
         return None
-    size = max(1, round(media.size_bytes * slice_s / playing_s))
+    size = max(1, round(media.size_bytes * slice_s / total_s))
     return size + size % 2
 
 
