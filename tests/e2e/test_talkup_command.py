@@ -144,7 +144,7 @@ async def test_a_token_opens_its_session_and_no_other(fake_stack: Stack) -> None
     minted = json.loads((await run("token", "--json", *over_http(fake_stack)))[1])
     assert minted.keys() == {"session_id", "url", "token", "expires_at"}
     status, out, said = await run("token", *where, "--key", "wrong")
-    assert (status, out, "an API key is needed" in said) == (1, "", True)
+    assert (status, out, "the API key is invalid" in said) == (1, "", True)
 
 
 # --- doctor

@@ -16,7 +16,15 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidProxy,
+    InvalidStatus,
+    InvalidURI,
+    ProxyError,
+)
 
 from talkup_client.errors import AuthenticationError, ConnectionLostError, SettingError
 
@@ -172,6 +180,11 @@ async def open_transport(
             create_connection=_CountedConnection,
             proxy=None if is_loopback(url) else True,
         )
+    except (InvalidProxy, ImportError):
+        # The library needs another one for SOCKS.
+        raise SettingError("the proxy that the environment names cannot be used: expected http://host:port") from None
+    except ProxyError:
+        raise ConnectionLostError(f"no connection to {place(url)}: the proxy refuses it", retryable=True) from None
     except InvalidURI:
         raise SettingError("not a WebSocket URL: expected ws://host:port/ws or wss://host/ws") from None
     except InvalidStatus as error:
