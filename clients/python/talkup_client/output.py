@@ -10,6 +10,7 @@ from typing import TextIO
 from talkup_client import captions
 from talkup_client.captions import Part
 from talkup_client.errors import SettingError, UnwritableFileError
+from talkup_client.escapes import ESCAPED
 from talkup_client.events import TranscriptUpdate
 from talkup_client.lines import LineWriter
 
@@ -88,6 +89,14 @@ class Output:
             self._write(text)
 
 
+def try_to_write(path: Path) -> None:
+    """Find out whether a file can be written, and leave it as it is. Raises OSError."""
+    is_new = not path.exists()
+    path.open("ab").close()
+    if is_new:
+        path.unlink()
+
+
 class _File:
     """A file of text in UTF-8. It is opened before the work, so that a place that cannot be written is known then."""
 
@@ -98,19 +107,16 @@ class _File:
 
     def _try(self) -> None:
         if self._path.exists() and not self._path.is_file():  # a pipe or a device is opened once
-            self._stream = self._path.open("w", encoding="utf-8", newline="\n")
-            return
-        is_new = not self._path.exists()
-        self._path.open("a", encoding="utf-8").close()
-        if is_new:
-            self._path.unlink()
+            self._stream = self._path.open("w", encoding="utf-8", errors=ESCAPED, newline="\n")
+        else:
+            try_to_write(self._path)
 
     def write(self, text: str) -> None:
         """Write at once. What was in the file before goes with the first text."""
 
         def write() -> None:
             if self._stream is None:
-                self._stream = self._path.open("w", encoding="utf-8", newline="\n")
+                self._stream = self._path.open("w", encoding="utf-8", errors=ESCAPED, newline="\n")
             self._stream.write(text)
             self._stream.flush()
 
