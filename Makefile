@@ -68,7 +68,7 @@ models: $(VENV)/.weights $(VENV)/.project  ## check all packaged weights by sha2
 	@$(BIN)/python -m workers models base tiny.en $(FACE_MODELS)
 
 run: setup  ## run gateway and workers on this machine; ^C drains them
-	@exec $(BIN)/python -m deploy.dev.run
+	@exec $(BIN)/python -m deploy.dev
 
 programs:
 	@$(PYTHON) deploy/dev/ensure_programs.py

@@ -54,6 +54,7 @@ class Connection:
         self._runner: SessionRunner | None = None
         self._received = 0
         self._paused = False
+        self._pauses = 0
         # Whether the client owes a credential: it opened the socket without one and has not sent one since.
         self._owes_credential = False
         # Work that a message requested and that has to wait: done before the next message is read.
@@ -209,6 +210,7 @@ class Connection:
                 if self._deferred is not None:
                     deferred, self._deferred = self._deferred, None
                     await deferred()
+                    continue  # even if the session is behind: its client may have come back to discard a stream
                 await self._pause_while_congested()
         await self._socket.wait_closed()
 
@@ -217,6 +219,7 @@ class Connection:
         while self._runner is not None and (stream := self._runner.congested_stream()) is not None:
             if not self._paused:
                 self._paused = True
+                self._pauses += 1
                 self._context.metrics.pauses.inc()
             self._runner.report_congestion()
             with suppress(TimeoutError):
@@ -249,12 +252,13 @@ class Connection:
         with suppress(ConnectionClosed):
             while True:
                 await asyncio.sleep(config.ping_interval_s)
-                received = self._received
+                received, pauses, was_paused = self._received, self._pauses, self._paused
                 try:
                     async with asyncio.timeout(config.ping_timeout_s):
                         await (await self._socket.ping())
                 except TimeoutError:
-                    if self._received == received and not self._paused:
+                    # The reader may have paused all that time, and gone on just now.
+                    if self._received == received and self._pauses == pauses and not was_paused:
                         self._socket.transport.abort()
                         return
         await self._socket.wait_closed()

@@ -10,17 +10,18 @@ import asyncio
 import datetime as dt
 import http.client
 import importlib.util
-import os
+import json
 import signal
 import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from deploy.dev import certs, plan, processes
+from deploy.dev.interrupts import Interrupts
 from deploy.dev.plan import Program
 from deploy.dev.processes import Child
 from deploy.dev.settings import DevSettings, SettingsError, from_environment
@@ -36,6 +37,8 @@ MAX_ENDS = 5
 """If one process ends this often within `ENDS_S` seconds, everything stops."""
 
 ENDS_S = 60.0
+_SERVICES = {"stt": "speech", "vision": "vision"}
+_REMIND_S = 10.0
 
 
 class StackError(Exception):
@@ -57,25 +60,49 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def is_ready(port: int) -> bool:
-    """Whether the gateway says that every configured service has a serving worker."""
+def missing(port: int) -> str | None:
+    """What the stack still waits for, in words; None once every configured service has a serving worker."""
     connection = http.client.HTTPConnection(plan.HOST, port, timeout=2.0)
     try:
         connection.request("GET", "/readyz")
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
-        return False
+        response = connection.getresponse()
+        if response.status == http.client.OK:
+            return None
+        services = json.loads(response.read()).get("services", {})
+        return " and ".join(_not_serving(services)) or "the gateway"
+    except (OSError, http.client.HTTPException, ValueError, AttributeError):
+        return "the gateway"
     finally:
         connection.close()
 
 
-class Stack:
-    """The running processes. `say` prints lines for the user."""
+def _not_serving(services: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    for name, counts in services.items():
+        if not counts["serving"]:
+            yield f"the {_SERVICES.get(name, name)} worker to load its models"
 
-    def __init__(self, settings: DevSettings, run_dir: Path, say: Callable[[str], None], *, has_vision: bool) -> None:
+
+def is_ready(port: int) -> bool:
+    """Whether the gateway reports a serving worker for every configured service."""
+    return missing(port) is None
+
+
+class Stack:
+    """The running processes. `say` prints lines for the user, `report` what a start waits for."""
+
+    def __init__(
+        self,
+        settings: DevSettings,
+        run_dir: Path,
+        say: Callable[[str], None],
+        *,
+        has_vision: bool,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._settings = settings
         self._run_dir = run_dir
         self._say = say
+        self._report = report
         self._has_vision = has_vision
         self._gateway: Child | None = None
         self._workers: list[Child] = []
@@ -131,12 +158,20 @@ class Stack:
                 self._workers[self._workers.index(ended)] = child
 
     async def _until_ready(self) -> None:
+        clock = asyncio.get_running_loop().time
+        began = told_at = clock()
+        told = ""
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
-                while not await asyncio.to_thread(is_ready, self._settings.http_port):  # noqa: ASYNC110 - another process
+                while (wanted := await asyncio.to_thread(missing, self._settings.http_port)) is not None:
+                    if wanted != told or clock() - told_at >= _REMIND_S:
+                        self._report(
+                            f"waiting for {wanted} ({clock() - began:.0f} s; logs: {_short(str(self._run_dir))})"
+                        )
+                        told, told_at = wanted, clock()
                     await asyncio.sleep(READY_POLL_S)
         except TimeoutError:
-            raise StackError(f"not ready after {READY_TIMEOUT_S:.0f} s; the logs are in {self._run_dir}") from None
+            raise StackError(f"not ready after {READY_TIMEOUT_S:.0f} s; logs are in {self._run_dir}") from None
 
     async def _end_before(self, goal: Coroutine[Any, Any, object]) -> Child | None:
         """The process that ends before `goal` is done; None if `goal` was done or this was interrupted first."""
@@ -181,21 +216,27 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-async def serve(settings: DevSettings, environment: dict[str, str]) -> int:
+async def serve(settings: DevSettings, environment: dict[str, str], interrupts: Interrupts) -> int:
     """Run the stack; exit status 0 after ^C, 1 when something failed."""
-    stack = Stack(settings, RUN_DIR, _say, has_vision=importlib.util.find_spec("workers.vision") is not None)
+    has_vision = importlib.util.find_spec("workers.vision") is not None
+    stack = Stack(settings, RUN_DIR, _say, has_vision=has_vision, report=_say)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, stack.interrupt)
+    # Python's own handlers survive the end of the loop. The loop still has to wake up for them: it does so for every
+    # signal once it handles any.
+    loop.add_signal_handler(signal.SIGWINCH, lambda: None)
+    interrupts.hand_to(lambda: loop.is_closed() or loop.call_soon_threadsafe(stack.interrupt))
     try:
         await stack.run(environment)
     except StackError as error:
         sys.stderr.write(f"run: {error}\n")
         return 1
+    except OSError as error:
+        sys.stderr.write(f"run: {_in_words(error)}\n")
+        return 1
     return 0
 
 
-def main(environment: dict[str, str]) -> int:
+def main(environment: dict[str, str], interrupts: Interrupts) -> int:
     """Check settings and ports, then serve; exit status 2 for invalid settings."""
     try:
         settings = from_environment(environment)
@@ -206,9 +247,13 @@ def main(environment: dict[str, str]) -> int:
         listed = ", ".join(f"{port} (change it with {name})" for name, port in busy)
         sys.stderr.write(f"run: these ports are in use on {plan.HOST}: {listed}\n")
         return 2
-    RUN_DIR.mkdir(exist_ok=True)
-    return asyncio.run(serve(settings, environment))
+    try:
+        RUN_DIR.mkdir(exist_ok=True)
+    except OSError as error:
+        sys.stderr.write(f"run: {_in_words(error)}\n")
+        return 2
+    return asyncio.run(serve(settings, environment, interrupts))
 
 
-if __name__ == "__main__":
-    sys.exit(main(dict(os.environ)))
+def _in_words(error: OSError) -> str:
+    return f"{_short(str(error.filename))}: {error.strerror}" if error.filename else str(error.strerror)

@@ -45,6 +45,13 @@ class ForwardTask:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelTask:
+    """Cancel an open call: nobody wants its results any more."""
+
+    key: TaskKey
+
+
+@dataclass(frozen=True, slots=True)
 class StoreSession:
     """Record in the store that the session is live at this gateway."""
 
@@ -116,6 +123,7 @@ Action = (
     SendMessage
     | OpenTask
     | ForwardTask
+    | CancelTask
     | StoreSession
     | StoreSegment
     | StoreSnapshot

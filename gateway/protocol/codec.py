@@ -346,7 +346,8 @@ def _read_stream_flush(raw: _Raw) -> messages.StreamFlush:
 
 
 def _read_stream_end(raw: _Raw) -> messages.StreamEnd:
-    return _convert(raw, messages.StreamEnd, {"stream_id": raw.find("stream_id")})
+    values = {"stream_id": raw.find("stream_id"), "discard": raw.find("discard")}
+    return _convert(raw, messages.StreamEnd, values)
 
 
 def _read_session_resume(raw: _Raw) -> messages.SessionResume:

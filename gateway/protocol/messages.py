@@ -116,9 +116,10 @@ class StreamFlush(ClientBase, frozen=True, kw_only=True, tag="stream_flush"):
 
 
 class StreamEnd(ClientBase, frozen=True, kw_only=True, tag="stream_end"):
-    """End a stream: no more chunks follow."""
+    """End a stream: no more chunks follow. `discard`: at once, and what is not text yet is dropped."""
 
     stream_id: StreamId | None = None
+    discard: bool = False
 
 
 class ResumePoint(Struct, frozen=True, kw_only=True):

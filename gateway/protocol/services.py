@@ -134,7 +134,7 @@ class Services:
         progress = self._progress[service]
         progress.live = False
         progress.media_ms = max(progress.media_ms, ended.media_ms)
-        progress.dropped = tuple(ended.dropped)
+        progress.dropped = tuple(ended.dropped) or progress.dropped
 
     def _governing(self) -> ServiceProgress:
         """The service whose commits count for the client."""

@@ -23,6 +23,7 @@ from gateway.protocol.actions import (
 )
 from gateway.protocol.codec import decode_text, is_longer, message_in_binary
 from gateway.protocol.delivery import Backlog
+from gateway.protocol.ending import end_stream
 from gateway.protocol.errors import ERRORS, CloseCode, Code, Problem
 from gateway.protocol.limits import Limits
 from gateway.protocol.packets import BeginStream, OrphanPacket, PacketStreams, ToStream
@@ -288,8 +289,7 @@ class Session:
                 stream = self._streams.find_open(message.stream_id)
                 return stream if isinstance(stream, Problem) else stream.flush(message.flush_id)
             case m.StreamEnd():
-                stream = self._streams.find_open(message.stream_id)
-                return stream if isinstance(stream, Problem) else stream.end(now)
+                return end_stream(self._streams, message, now)
             case m.Ping():
                 return [SendMessage(pong(message, now))]
             case m.Status():

@@ -17,6 +17,7 @@ from gateway.outbox import Outbox
 from gateway.protocol.actions import (
     Action,
     Authenticate,
+    CancelTask,
     CloseSocket,
     FinishSession,
     ForwardTask,
@@ -207,6 +208,8 @@ class SessionRunner:
                     self._send(message)
                 case ForwardTask(key, request):
                     self._calls.forward(key, request, self._context.clock())
+                case CancelTask(key):
+                    self._calls.cancel_one(key)
                 case OpenTask(key, request, resumed):
                     self._open(key, request, resumed=resumed)
                 case StoreSession():

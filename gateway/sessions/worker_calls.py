@@ -76,6 +76,11 @@ class WorkerCalls:
         """Forget a call that is over, after its results were passed on."""
         self._open.pop(key, None)
 
+    def cancel_one(self, key: TaskKey) -> None:
+        """Cancel a call. Its pump ends with the call."""
+        if (stream := self._open.get(key)) is not None:
+            stream.cancel()
+
     def cancel(self) -> None:
         """Drop all open calls; none of their results is passed on any more."""
         for key, stream in self._open.items():

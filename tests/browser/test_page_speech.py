@@ -95,9 +95,7 @@ async def test_a_pulled_plug_changes_no_word(model_stack: Stack, tmp_path: Path)
     assert text.split() == undisturbed.text.split()
 
 
-async def test_a_recording_for_the_browser_alone_is_read(
-    model_stack: Stack, bound: float, tmp_path: Path
-) -> None:
+async def test_a_recording_for_the_browser_alone_is_read(model_stack: Stack, bound: float, tmp_path: Path) -> None:
     """No worker decodes Vorbis: the browser does."""
     [clip] = load(OWN_CLIPS, "speech")
     with av.open(str(tmp_path / "clip.ogg"), "w") as file:

@@ -144,7 +144,7 @@ async def test_a_token_opens_its_session_and_no_other(fake_stack: Stack) -> None
     minted = json.loads((await run("token", "--json", *over_http(fake_stack)))[1])
     assert minted.keys() == {"session_id", "url", "token", "expires_at"}
     status, out, said = await run("token", *where, "--key", "wrong")
-    assert (status, out, "an API key is needed" in said) == (1, "", True)
+    assert (status, out, "the API key is invalid" in said) == (1, "", True)
 
 
 # --- doctor
@@ -298,6 +298,42 @@ async def test_a_busy_gateway_is_waited_for(tmp_path: Path, recording: Path) -> 
 
 
 # --- files
+
+
+async def test_an_interrupted_file_gives_the_text_so_far_and_frees_its_slot(tmp_path: Path, recording: Path) -> None:
+    """The gateway is behind, so that it does not read what the command says; minutes of work wait at the worker."""
+    long = tmp_path / "long.s16le"
+    long.write_bytes(samples(240))
+    with running_stack(folder=tmp_path, worker_settings={"WORKER_SLOTS": "1", "WORKER_DELAY_MS": "300"}) as stack:
+        async with talkup("transcribe", *at(stack), long) as command:
+            first = await command.line()  # while the rest is still being transcribed
+            command.process.send_signal(signal.SIGINT)
+            await command.until_said("interrupted: the text so far follows; ^C again stops at once")
+            status, rest = await command.ended()
+        heard = words_of(f"{first} {rest}")
+        assert status == 130
+        assert 0 < len(heard) < len(expected_words(long.read_bytes()))
+        assert heard == expected_words(long.read_bytes())[: len(heard)]
+        status, out, said = await run("transcribe", *at(stack), "--retry-seconds", "5", recording)
+    assert status == 0, said
+    assert words_of(out) == expected_words(recording.read_bytes())
+
+
+async def test_an_interrupted_document_is_written_and_a_second_interrupt_ends_at_once(tmp_path: Path) -> None:
+    long = tmp_path / "long.s16le"
+    long.write_bytes(samples(60))
+    output = tmp_path / "long.json"
+    with running_stack(folder=tmp_path, worker_settings={"WORKER_HANG_AFTER": "4"}) as stack:
+        arguments = ("--format", "json", "--output", output)
+        async with talkup("transcribe", *at(stack), *arguments, long) as command:
+            await asyncio.to_thread(stack.gateway.wait_for_log, "stream opened")
+            command.process.send_signal(signal.SIGINT)
+            await command.until_said("interrupted: the text so far follows")
+            command.process.send_signal(signal.SIGINT)
+            status, _ = await command.ended()
+    assert status == 130
+    assert "Traceback" not in command.said
+    assert json.loads(output.read_text()).keys() == {"text", "language", "segments"}
 
 
 async def test_a_damaged_recording_is_transcribed_and_called_damaged(

@@ -296,7 +296,7 @@ class Peer:
             self._gateway.drop_at_statuses -= 1
             self._socket.transport.abort()
             return
-        services = [{"service": "stt", "models": ["fake"]}]
+        services = [{"service": "stt", "models": ["fake"], "languages": ["en", "de"]}]
         await self._say("status", state="serving", version="0", services=services)
 
     async def _say(self, type_: str, **data: Any) -> None:

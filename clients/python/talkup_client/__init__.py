@@ -22,6 +22,7 @@ from talkup_client.errors import (
     TalkupError,
     UnreadableFileError,
     UnsupportedFileError,
+    UnwritableFileError,
 )
 from talkup_client.events import (
     AnalysisResult,
@@ -63,5 +64,6 @@ __all__ = [
     "TranscriptUpdate",
     "UnreadableFileError",
     "UnsupportedFileError",
+    "UnwritableFileError",
     "Word",
 ]

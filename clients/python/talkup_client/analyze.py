@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from talkup_client.client import Client
-from talkup_client.errors import SettingError, TalkupError
+from talkup_client.errors import SettingError, TalkupError, UnwritableFileError
 from talkup_client.events import AnalysisResult, Notice, StreamEnded, StreamEvent, TranscriptUpdate
 from talkup_client.findings import Findings
 from talkup_client.losses import losses
 from talkup_client.media_file import MediaFile, has_sound
+from talkup_client.output import try_to_write
 from talkup_client.sources import slices
 from talkup_client.stream import Stream
 
@@ -50,7 +51,7 @@ async def analyze(
             sound = None
             if findings is not None and has_sound(media):
                 sound = group.create_task(_transcribe_sound(client, media, findings))
-    except* TalkupError as errors:
+    except* (TalkupError, OSError) as errors:
         raise errors.exceptions[0] from None
     return list(dict.fromkeys([*pictures.result(), *(sound.result() if sound else ())]))
 
@@ -112,7 +113,7 @@ async def _run_stream(
                     case _:
                         handle(event)
             sender.cancel()
-    except* TalkupError as errors:
+    except* (TalkupError, OSError) as errors:
         raise errors.exceptions[0] from None
     return losses(notices, ended)
 
@@ -127,18 +128,25 @@ class Drawing:
     findings: Findings = field(default_factory=Findings)
 
     def write(self) -> str:
-        """Write the copy; return a line for the user. Raises UnsupportedFileError, OSError."""
+        """Write the copy; return a line for the user. Raises UnsupportedFileError, UnwritableFileError."""
         return f"{self.annotate(self.media.path, self.findings, self.output)} frames drawn into {self.output}"
 
 
 def drawing_of(media: MediaFile, output: Path | None) -> Drawing | None:
-    """Prepare the drawing before anything is sent. Raises SettingError when its libraries or its folder are missing."""
+    """Prepare the drawing before anything is sent. Raises SettingError when its libraries or its folder are missing.
+
+    Raises UnwritableFileError when the copy cannot be written.
+    """
     if output is None:
         return None
     if not output.parent.is_dir():
         raise SettingError(f"{output}: there is no such folder", field="--annotate")
     if output.exists() and output.samefile(media.path):
         raise SettingError(f"{output} is the recording itself", field="--annotate")
+    try:
+        try_to_write(output)
+    except OSError as error:
+        raise UnwritableFileError(f"{output} cannot be written: {error.strerror}") from None
     try:
         module = importlib.import_module("talkup_client.annotate")
     except ModuleNotFoundError as error:

@@ -5,6 +5,7 @@ Only this module needs the extra `annotate` (PyAV, OpenCV), so it is loaded on d
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Mapping
 from fractions import Fraction
@@ -17,7 +18,7 @@ import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
-from talkup_client.errors import UnsupportedFileError
+from talkup_client.errors import UnsupportedFileError, UnwritableFileError
 from talkup_client.findings import Findings, Moment, Timeline
 
 Picture = NDArray[np.uint8]
@@ -26,6 +27,7 @@ _GREEN, _YELLOW, _WHITE, _BLACK = (80, 220, 80), (60, 220, 250), (255, 255, 255)
 _AXES = ((60, 60, 240), (80, 220, 80), (240, 140, 60))
 _NOSE_TIP = 4
 _MILLISECONDS = Fraction(1, 1000)
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 _FONT = cv2.FontFace("sans")
 
 
@@ -33,7 +35,7 @@ def annotate(recording: Path, findings: Findings, output: Path) -> int:
     """Copy a recording with the findings of each frame drawn into it; return the number of frames.
 
     Times count from the recording's first packet of any track, as the gateway's do. Raises UnsupportedFileError for a
-    recording without pictures or one that FFmpeg cannot read, and OSError when `output` cannot be written.
+    recording without pictures or one that FFmpeg cannot read, and UnwritableFileError for `output`.
     """
     timeline = findings.timeline()
     try:
@@ -43,8 +45,8 @@ def annotate(recording: Path, findings: Findings, output: Path) -> int:
             with av.open(str(output), "w", format="mp4") as sink:
                 return _copy(source, sink, timeline)
     except FFmpegError as error:
-        if isinstance(error, OSError) and error.filename == str(output):
-            raise
+        if isinstance(error, OSError) and (error.filename == str(output) or error.errno in _NO_ROOM):
+            raise UnwritableFileError(f"{output} cannot be written: {error.strerror}") from None
         raise UnsupportedFileError(f"{recording.name}: {error.strerror}") from None
 
 

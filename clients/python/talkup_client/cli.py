@@ -16,7 +16,8 @@ from talkup_client import status, transcribing
 from talkup_client.analyze import analyze, drawing_of
 from talkup_client.client import DEFAULT_URL, DEV_KEY, Client
 from talkup_client.doctor import Level, examine
-from talkup_client.errors import BadAnswerError, SettingError, TalkupError
+from talkup_client.errors import BadAnswerError, SettingError, TalkupError, UnwritableFileError
+from talkup_client.escapes import escape_what_cannot_be_encoded
 from talkup_client.http_api import HttpApi, http_url_of
 from talkup_client.media_file import identify
 from talkup_client.terminal import Terminal
@@ -105,11 +106,11 @@ def make_api(arguments: argparse.Namespace, environment: Mapping[str, str]) -> H
     return HttpApi(url, credential=arguments.token or _key(arguments, environment), ca_file=arguments.ca)
 
 
-async def run_status(client: Client) -> int:
+async def run_status(client: Client, terminal: Terminal) -> int:
     """Print the gateway's status."""
     async with client:
         answer = await client.status()
-    _out(json.dumps(answer.data, ensure_ascii=False, indent=2) + "\n")
+    terminal.write(json.dumps(answer.data, ensure_ascii=False, indent=2) + "\n")
     return EXIT_OK
 
 
@@ -118,7 +119,8 @@ async def run_analyze(client: Client, arguments: argparse.Namespace, terminal: T
     media = identify(arguments.file)
     drawing = drawing_of(media, arguments.annotate)
     async with client:
-        lost = await analyze(client, media, lambda line: _out(f"{line}\n"), drawing.findings if drawing else None)
+        findings = drawing.findings if drawing else None
+        lost = await analyze(client, media, lambda line: terminal.write(f"{line}\n"), findings)
     for loss in lost:
         terminal.say(f"{media.path.name}: warning: {loss}")
     if drawing is not None:
@@ -132,10 +134,10 @@ async def run_token(api: HttpApi, arguments: argparse.Namespace, terminal: Termi
     if not isinstance(minted, dict) or not {"session_id", "url", "token", "expires_at"} <= minted.keys():
         raise BadAnswerError("the answer does not describe a session")
     if arguments.json:
-        _out(json.dumps(minted, ensure_ascii=False, indent=2) + "\n")
+        terminal.write(json.dumps(minted, ensure_ascii=False, indent=2) + "\n")
         return EXIT_OK
     terminal.say(f"session {minted['session_id']} at {minted['url']}")
-    _out(f"{minted['token']}\n")
+    terminal.write(f"{minted['token']}\n")
     return EXIT_OK
 
 
@@ -159,19 +161,14 @@ async def run_watch(api: HttpApi, arguments: argparse.Namespace, terminal: Termi
     return EXIT_OK
 
 
-async def run_doctor(client: Client, api: HttpApi) -> int:
+async def run_doctor(client: Client, api: HttpApi, terminal: Terminal) -> int:
     """Print the findings; the status says whether one of them failed."""
     code = EXIT_OK
     async for finding in examine(client, api):
-        _out(f"{finding}\n")
+        terminal.write(f"{finding}\n")
         if finding.level is Level.FAIL:
             code = EXIT_FAILED
     return code
-
-
-def _out(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
 
 
 async def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -181,7 +178,7 @@ async def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
         match options.command:
             case "status":
-                return await run_status(make_client(options, environment, terminal))
+                return await run_status(make_client(options, environment, terminal), terminal)
             case "analyze":
                 return await run_analyze(make_client(options, environment, terminal), options, terminal)
             case "watch":
@@ -189,27 +186,39 @@ async def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             case "token":
                 return await run_token(make_api(options, environment), options, terminal)
             case "doctor":
-                return await run_doctor(make_client(options, environment, terminal), make_api(options, environment))
+                client, api = make_client(options, environment, terminal), make_api(options, environment)
+                return await run_doctor(client, api, terminal)
             case _:
                 client = make_client(options, environment, terminal)
                 return await transcribing.run_transcribe(client, options, terminal)
     except SettingError as error:
         terminal.say(error.message)
         return EXIT_USAGE
+    except UnwritableFileError as error:
+        terminal.say(status.described(error))
+        _drop_unwritten_text()
+        return EXIT_FAILED
     except TalkupError as error:
         terminal.say(status.described(error))
         return EXIT_FAILED
-    except BrokenPipeError:
-        # The reader of standard output has closed it (`| head`); Python must not try to flush the rest on exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of standard output has read enough (`| head`)
+        _drop_unwritten_text()
         return EXIT_FAILED
     except OSError as error:
         terminal.say(f"{error.filename}: {error.strerror}" if error.filename else f"{error.strerror}")
         return EXIT_FAILED
 
 
+def _drop_unwritten_text() -> None:
+    """Standard output takes no more: Python must not try to flush the rest at exit."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main() -> int:
     """Entry point of the installed command."""
+    for stream in (sys.stdout, sys.stderr):
+        escape_what_cannot_be_encoded(stream)
     try:
         return asyncio.run(run(sys.argv[1:], os.environ))
     except (KeyboardInterrupt, asyncio.CancelledError):

@@ -60,8 +60,13 @@ def _groups(segments: Iterable[TranscriptUpdate], *, captions: bool) -> Iterator
         yield group
 
 
+def ends_sentence(text: str) -> bool:
+    """Whether a text ends with the end of a sentence."""
+    return text.rstrip().endswith(_SENTENCE_ENDS)
+
+
 def _sentence_over(before: TranscriptUpdate, after: TranscriptUpdate) -> bool:
-    return before.text.rstrip().endswith(_SENTENCE_ENDS) or after.start_ms - before.end_ms > PAUSE_MS
+    return ends_sentence(before.text) or after.start_ms - before.end_ms > PAUSE_MS
 
 
 def _too_long(group: Sequence[TranscriptUpdate]) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from talkup_client.media_file import MAX_MOOV_BYTES, MediaFile, boxes
+from talkup_client.boxes import MAX_MOOV_BYTES, boxes
+from talkup_client.media_file import MediaFile
 
 _TAIL_BYTES = 256 * 1024
 _MAX_TAIL_BYTES = 16 * 2**20
@@ -139,31 +140,37 @@ def _last_block_ms(data: bytes, at: int) -> int:
 
 
 def _mp4(media: MediaFile) -> float | None:
-    """The latest end of a fragment (ISO/IEC 14496-12 8.8): its decode time and its samples' durations.
+    """The latest end of a fragment (ISO/IEC 14496-12 8.8), or the length in the header if there is no fragment.
 
-    A length in the header counts only the media before the fragments, usually none.
+    A fragment ends at its decode time and its samples' durations. Beside fragments, a length in the header counts only
+    the media before them, usually none.
     """
     tracks: dict[int, _Mp4Track] = {}
     end = 0.0
+    has_fragments = False
     with media.path.open("rb") as file:
         for box in boxes(file, 0, media.size_bytes):
             if box.kind == b"moov":
                 file.seek(box.start)
                 tracks = _mp4_tracks(file.read(min(box.end - box.start, MAX_MOOV_BYTES)))
             elif box.kind == b"moof":
+                has_fragments = True
                 file.seek(box.start)
                 moof = file.read(min(box.end - box.start, _MAX_MOOF_BYTES))
                 ends = [_fragment_end(traf, tracks) for kind, traf in _inner(moof) if kind == b"traf"]
                 end = max(end, *ends, 0.0)
+    if not has_fragments:
+        end = max((track.length / track.timescale for track in tracks.values()), default=0.0)
     return end or None
 
 
 @dataclass(slots=True)
 class _Mp4Track:
-    """Units per second, and the default duration of a sample."""
+    """Units per second, the default duration of a sample, and the length by the header, both in units."""
 
     timescale: int = 1
     duration: int = 0
+    length: int = 0
 
 
 def _inner(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -184,9 +191,10 @@ def _mp4_tracks(moov: bytes) -> dict[int, _Mp4Track]:
             track = dict(_inner(content))
             header, media = track[b"tkhd"], dict(_inner(track[b"mdia"]))[b"mdhd"]
             number = struct.unpack_from(">I", header, 20 if header[0] else 12)[0]
-            tracks.setdefault(number, _Mp4Track()).timescale = struct.unpack_from(">I", media, 20 if media[0] else 12)[
-                0
-            ]
+            found = tracks.setdefault(number, _Mp4Track())
+            found.timescale, found.length = struct.unpack_from(
+                ">IQ" if media[0] else ">2I", media, 20 if media[0] else 12
+            )
         elif kind == b"mvex":
             for name, trex in _inner(content):
                 if name == b"trex":

@@ -12,8 +12,8 @@ class TalkupError(Exception):
     """Base of everything this package raises.
 
     `code` is an error code of the protocol, or one of this package: `connection_lost`, `client_too_slow`, `bad_answer`,
-    `unsupported_file`, `unreadable_file`, `no_media`, `no_microphone`, `bad_setting`. `field` is the path of the
-    offending field. `retry_after_ms` says how long to wait before you retry.
+    `unsupported_file`, `unreadable_file`, `unwritable_file`, `no_media`, `no_microphone`, `bad_setting`. `field` is the
+    path of the offending field. `retry_after_ms` says how long to wait before you retry.
     """
 
     code = "internal"
@@ -82,6 +82,12 @@ class UnreadableFileError(UnsupportedFileError):
     """A missing file, a folder, or a file without read permission; the message says which."""
 
     code = "unreadable_file"
+
+
+class UnwritableFileError(TalkupError):
+    """A file, or standard output, that cannot be written; the message says which, and why."""
+
+    code = "unwritable_file"
 
 
 class NoMediaError(TalkupError):

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from talkup_client.errors import BadAnswerError, ConnectionLostError, SettingError, TalkupError, from_error_data
+from talkup_client.proxies import proxy_for
 from talkup_client.transport import is_loopback, parts_of, ssl_context
 
 MAX_BODY_BYTES = 64 * 2**20
@@ -71,6 +72,7 @@ class HttpApi:
         self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._tls = ssl_context(self.url, ca_file)
         self._headers = {"Authorization": f"Bearer {credential}"} if credential else {}
+        self._proxy = proxy_for(self.url)
         self._timeout_s = timeout_s
 
     async def get(self, path: str, *, headers: Mapping[str, str] | None = None, wait_s: float = 0.0) -> Answer:
@@ -82,15 +84,21 @@ class HttpApi:
         return await self._request("POST", path, {}, 0.0)
 
     async def _request(self, method: str, path: str, headers: dict[str, str], wait_s: float) -> Answer:
-        parts = urlsplit(self.url)
+        parts, proxy = urlsplit(self.url), self._proxy
+        headers = {**self._headers, **headers}
+        place = parts.netloc if proxy is None else proxy.place
         timeout = self._timeout_s + wait_s
         connection = (
-            http.client.HTTPConnection(parts.netloc, timeout=timeout)
+            http.client.HTTPConnection(place, timeout=timeout)
             if self._tls is None
-            else http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=self._tls)
+            else http.client.HTTPSConnection(place, timeout=timeout, context=self._tls)
         )
+        if proxy is not None and self._tls is None:
+            path, headers = f"{self.url}{path}", {**headers, **proxy.headers}
+        elif proxy is not None:
+            connection.set_tunnel(parts.hostname or "", parts.port or 443, dict(proxy.headers))
         try:
-            return await asyncio.to_thread(_exchange, connection, method, path, {**self._headers, **headers})
+            return await asyncio.to_thread(_exchange, connection, method, path, headers)
         except asyncio.CancelledError:
             # Make the thread return at once, so that it does not delay the end of the program.
             if connection.sock is not None:
@@ -114,7 +122,8 @@ class HttpApi:
                 why = "nobody listens there; is the gateway running, and is this its HTTP port (--http-url)?"
             case _:
                 why = "the connection broke"
-        return ConnectionLostError(f"no connection to {self.url}: {why}", retryable=True)
+        through = f" through the proxy {self._proxy.place}" if self._proxy is not None else ""
+        return ConnectionLostError(f"no connection to {self.url}{through}: {why}", retryable=True)
 
 
 def _exchange(connection: http.client.HTTPConnection, method: str, path: str, headers: Mapping[str, str]) -> Answer:

@@ -11,7 +11,8 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-from talkup_client.media_file import MediaFile, boxes
+from talkup_client.boxes import boxes
+from talkup_client.media_file import MediaFile
 
 _EBML, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 # SeekHead, Info, Tracks, Cues, Chapters, Tags, Attachments

@@ -73,9 +73,9 @@ def stream_flush(stream_id: str, flush_id: int) -> str:
     return text("stream_flush", {"stream_id": stream_id, "flush_id": flush_id})
 
 
-def stream_end(stream_id: str) -> str:
-    """Say that no more chunks will follow."""
-    return text("stream_end", {"stream_id": stream_id})
+def stream_end(stream_id: str, *, discard: bool = False) -> str:
+    """End a stream: no more chunks follow. `discard`: drop what is not text yet."""
+    return text("stream_end", {"stream_id": stream_id} | ({"discard": True} if discard else {}))
 
 
 def session_resume(session_id: str, token: str, last_segments: Iterable[tuple[str, int]]) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
+from typing import BinaryIO
 
 from talkup_client import duration
 from talkup_client.errors import UnreadableFileError, UnsupportedFileError
+from talkup_client.index_first import Piece
 from talkup_client.media_file import MediaFile
 
 REALTIME_SLICE_S = 0.1
@@ -18,10 +20,24 @@ _SLICE_BYTES = 256
 
 
 async def chunks(media: MediaFile, size: int) -> AsyncGenerator[bytes, None]:
-    """A file in pieces of `size` bytes. Raises UnreadableFileError."""
+    """A file in chunks of up to `size` bytes, in the order in which it is sent. Raises UnreadableFileError."""
     with _readable(media), media.path.open("rb") as file:
-        while chunk := file.read(size):
-            yield chunk
+        if not media.pieces:
+            while chunk := file.read(size):
+                yield chunk
+        for piece in media.pieces:
+            for chunk in _piece_in_chunks(file, piece, size):
+                yield chunk
+
+
+def _piece_in_chunks(file: BinaryIO, piece: Piece, size: int) -> Iterator[bytes]:
+    for at in range(0, len(piece.data), size):
+        yield piece.data[at : at + size]
+    file.seek(piece.start)
+    left = piece.end - piece.start
+    while left > 0 and (chunk := file.read(min(size, left))):
+        yield chunk
+        left -= len(chunk)
 
 
 async def slices(media: MediaFile) -> AsyncGenerator[bytes, None]:
@@ -29,7 +45,7 @@ async def slices(media: MediaFile) -> AsyncGenerator[bytes, None]:
 
     Raises UnreadableFileError.
     """
-    async for chunk in chunks(media, _slice_bytes(media, _playing_s(media), _FRAME_SLICE_S) or _SLICE_BYTES):
+    async for chunk in chunks(media, _slice_bytes(media, playing_s(media), _FRAME_SLICE_S) or _SLICE_BYTES):
         yield chunk
 
 
@@ -38,28 +54,29 @@ async def paced(media: MediaFile, sleep: Callable[[float], Awaitable[object]]) -
 
     Raises UnsupportedFileError when the file does not state its duration, and UnreadableFileError.
     """
-    playing_s = _playing_s(media)
-    size = _slice_bytes(media, playing_s, REALTIME_SLICE_S)
-    if not playing_s or not size:
-        raise UnsupportedFileError(f"{media.path.name} does not state its duration, so it cannot be sent in real time")
+    total_s = playing_s(media)
+    size = _slice_bytes(media, total_s, REALTIME_SLICE_S)
+    if not total_s or not size:
+        raise UnsupportedFileError(f"{media.name} does not state its duration, so it cannot be sent in real time")
     clock = asyncio.get_running_loop().time
     begin, sent = clock(), 0
     async for chunk in chunks(media, size):
-        await sleep(max(0.0, begin + sent / media.size_bytes * playing_s - clock()))
+        await sleep(max(0.0, begin + sent / media.size_bytes * total_s - clock()))
         yield chunk
         sent += len(chunk)
 
 
-def _playing_s(media: MediaFile) -> float | None:
+def playing_s(media: MediaFile) -> float | None:
+    """Playing time in seconds; None if the file does not state it. Raises UnreadableFileError."""
     with _readable(media):
         return duration.seconds(media)
 
 
-def _slice_bytes(media: MediaFile, playing_s: float | None, slice_s: float) -> int | None:
+def _slice_bytes(media: MediaFile, total_s: float | None, slice_s: float) -> int | None:
     """Bytes that this many seconds take: an even number, so that 16-bit samples stay whole. None: unknown duration."""
-    if not playing_s:
+    if not total_s:
         return None
-    size = max(1, round(media.size_bytes * slice_s / playing_s))
+    size = max(1, round(media.size_bytes * slice_s / total_s))
     return size + size % 2
 
 

@@ -31,6 +31,10 @@ _NOTICES = frozenset({"gap", "orphan_chunk"})
 class Link(Protocol):
     """What a stream needs from its client: a way to send."""
 
+    async def hasten(self, stream: Stream, message: str) -> None:
+        """Send ahead of everything that waits. Raises TalkupError when it cannot be."""
+        ...
+
     async def deliver(self, stream: Stream, message: str | Chunk) -> None:
         """Send now, or wait until the session is resumed. Raises TalkupError when the session is lost."""
         ...
@@ -66,6 +70,8 @@ class Stream:
         self._end_message = ""
         self._end_repeated = False
         self._start_repeated = False
+        self._discarded = False
+        self._over = asyncio.Event()
 
     @property
     def finished(self) -> bool:
@@ -99,7 +105,7 @@ class Stream:
         await self._room.wait()
         if self._failure is not None:
             raise self._failure
-        if self.finished:
+        if self.finished or self._discarded:
             return
         self._has_sent = True
         await self._link.deliver(self, self._chunks.append(payload))
@@ -124,6 +130,23 @@ class Stream:
         if not self._end_sent and not self.finished:
             self.end_on_resumption()
             await self._link.deliver(self, self._end_message)
+
+    async def discard(self) -> None:
+        """End the stream at once: the gateway drops what is not text yet, so the worker is free for others.
+
+        `StreamEnded` still arrives. Raises TalkupError when the session is lost.
+        """
+        if self.finished:
+            return
+        self._discarded = self._end_sent = True
+        self._end_repeated = False
+        self._end_message = messages.stream_end(self.stream_id, discard=True)
+        self._room.set()
+        await self._link.hasten(self, self._end_message)
+
+    async def wait_over(self) -> None:
+        """Wait until the last event has arrived, or the session is lost."""
+        await self._over.wait()
 
     def end_on_resumption(self) -> None:
         """End while the connection is down: the next resumption sends the end."""
@@ -202,7 +225,10 @@ class Stream:
         self.handle = state.handle
         self._accept(state.next_sequence)  # the answer to the start may have been lost with the connection
         self._end_repeated = self._end_sent  # unless the gateway knows it already
-        if state.state == "open":
+        if self._discarded and state.state != "ended":
+            self._end_repeated = True
+            yield self._end_message
+        elif state.state == "open":
             yield from self._chunks.rewind(state.next_sequence)
             yield from (messages.stream_flush(self.stream_id, flush_id) for flush_id in sorted(self._flushes))
             if self._end_sent:
@@ -218,6 +244,8 @@ class Stream:
         """Whether a resumption has already sent this start or end. Repeated chunks and flushes do no harm."""
         if message is self.start_message:
             return self._start_repeated
+        if self._discarded and message is not self._end_message:
+            return True  # nothing else matters any more
         return self._end_repeated and message is self._end_message
 
     def fail(self, error: TalkupError) -> None:
@@ -251,6 +279,7 @@ class Stream:
     def _release(self) -> None:
         """The stream is over: wake everything that waits, with the error if there is one."""
         self._room.set()
+        self._over.set()
         problem = self._failure or self._error
         for flush in self._flushes.values():
             if flush.done():

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
+
+from talkup_client.errors import UnwritableFileError
 
 _REFRESH_HZ = 8
 
@@ -48,13 +52,18 @@ class Silent:
 
 
 class _Bar:
-    def __init__(self, progress: Progress, task: TaskID) -> None:
+    """A bar of the media clock if the duration of the recording is known, else of the bytes sent."""
+
+    def __init__(self, progress: Progress, name: str, size_bytes: int, playing_s: float | None) -> None:
         self._progress = progress
-        self._task = task
+        self._playing_ms = round((playing_s or 0) * 1000)
+        self._task = progress.add_task(name, total=self._playing_ms or size_bytes, reached="")
 
     def update(self, sent_bytes: int, captioned_ms: int) -> None:
         """Draw."""
-        self._progress.update(self._task, completed=sent_bytes, captioned=f"{captioned_ms / 1000:.1f} s of text")
+        done = min(captioned_ms, self._playing_ms) if self._playing_ms else sent_bytes
+        of_all = f" of {_clock(self._playing_ms)}" if self._playing_ms else ""
+        self._progress.update(self._task, completed=done, reached=f"{_clock(captioned_ms)}{of_all}")
 
 
 class _Lines:
@@ -84,8 +93,14 @@ class _Screen:
     def final(self, start_ms: int, text: str) -> None:
         """Print above the interim."""
         self._live.update(Text(""), refresh=True)  # else the interim would be drawn once more below
-        minutes, seconds = divmod(max(0, start_ms) // 1000, 60)
-        self._live.console.print(Text.assemble((f"{minutes:02}:{seconds:02}  ", "dim"), text))
+        self._live.console.print(Text.assemble((f"{_clock(start_ms)}  ", "dim"), text))
+
+
+def _clock(milliseconds: int) -> str:
+    """Minutes and seconds, with hours once there are any."""
+    minutes, seconds = divmod(max(0, milliseconds) // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes:02}:{seconds:02}"
 
 
 class Terminal:
@@ -94,25 +109,55 @@ class Terminal:
     def __init__(self) -> None:
         self._out = Console(highlight=False)
         self._err = Console(stderr=True, highlight=False)
+        self._above_bar = False
 
     def say(self, text: str) -> None:
         """Print a message on standard error, above any bar or captions."""
-        self._err.print(Text(f"talkup: {text}"), soft_wrap=True)
+        console = self._out if self._above_bar else self._err
+        console.print(Text(f"talkup: {text}"), soft_wrap=True)
+
+    def write(self, text: str) -> None:
+        """Write whole lines to standard output, at once.
+
+        Raises UnwritableFileError, or BrokenPipeError when nobody reads standard output any more.
+        """
+        if self._above_bar:
+            self._out.print(Text(text), end="", soft_wrap=True)
+            return
+        try:
+            if sys.stdout is None:
+                raise OSError(errno.EBADF, "it is closed")
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise UnwritableFileError(f"standard output cannot be written: {error.strerror}") from None
 
     @contextmanager
-    def meter(self, name: str, size_bytes: int) -> Iterator[Meter]:
-        """A bar on standard error when that is a terminal, else nothing."""
+    def meter(self, name: str, size_bytes: int, playing_s: float | None = None) -> Iterator[Meter]:
+        """A bar on a terminal, else nothing. On standard output's own terminal the text appears above it."""
         if not self._err.is_terminal or self._err.is_dumb_terminal:
             yield Silent()
             return
+        shares_screen = self._out.is_terminal and not self._out.is_dumb_terminal
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[captioned]}"),
+            TextColumn("{task.fields[reached]}", markup=False),
             TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self._err, transient=True) as progress:
-            yield _Bar(progress, progress.add_task(name, total=size_bytes, captioned=""))
+        # Redirected, text for a pipe or a file would be drawn on the screen instead.
+        console = self._out if shares_screen else self._err
+        drawn = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+        with drawn as progress:
+            self._above_bar = shares_screen
+            try:
+                yield _Bar(progress, name, size_bytes, playing_s)
+            finally:
+                self._above_bar = False
 
     @contextmanager
     def captions(self, *, on_stdout: bool) -> Iterator[Captions]:

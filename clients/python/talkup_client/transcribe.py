@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from talkup_client.client import Client
 from talkup_client.errors import NoMediaError, TalkupError
-from talkup_client.events import Notice, StreamEnded, StreamEvent, TranscriptUpdate
+from talkup_client.events import Notice, SpeechEvent, StreamEnded, StreamEvent, TranscriptUpdate
 from talkup_client.integrity import damage
 from talkup_client.losses import losses, shortfall
 from talkup_client.media_file import MediaFile
@@ -45,6 +45,21 @@ class Transcript:
         return next((error for error in self.errors if error.code == "busy"), None) if not self.segments else None
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a stream may end early: once `stop` is set, and `grace_s` seconds later (None: never) by discarding it."""
+
+    stop: asyncio.Event
+    grace_s: float | None = None
+
+    async def discard(self, stream: Stream) -> None:
+        """Discard a stream when its time has come."""
+        await self.stop.wait()
+        if self.grace_s is not None:
+            await asyncio.sleep(self.grace_s)
+            await stream.discard()
+
+
 async def transcribe(
     client: Client,
     media: MediaFile,
@@ -54,25 +69,39 @@ async def transcribe(
     language: str = "auto",
     realtime: bool = False,
     stop: asyncio.Event | None = None,
+    grace_s: float | None = None,
     watch: Watch | None = None,
 ) -> None:
     """Stream a file and collect its finals in `transcript`, which stays usable if this call is cancelled.
 
-    `stop` ends the stream early, after the last word of what was sent. The client retries a busy gateway for `busy_s`
-    seconds. Raises TalkupError when the stream is refused or the session is lost, UnsupportedFileError when `realtime`
-    needs a duration that the file does not state, and NoMediaError when nothing in the file could be decoded.
+    `stop` ends the stream early: after the last word of what was sent, or, with `grace_s`, after so many seconds with
+    the text so far. `watch` receives every event. The client retries a busy gateway for `busy_s` seconds.
+
+    Raises TalkupError when the stream is refused or the session is lost, UnsupportedFileError when `realtime` needs a
+    duration that the file does not state, and NoMediaError when nothing in the file could be decoded.
     """
     stop = stop or asyncio.Event()
 
+    sent = reached_ms = 0
+
     async def slices() -> AsyncGenerator[bytes, None]:
+        nonlocal sent
         sent = 0
         async for chunk in paced(media, asyncio.sleep) if realtime else chunks(media, client.chunk_bytes):
             yield chunk
             sent += len(chunk)
-            meter.update(sent, transcript.segments[-1].end_ms if transcript.segments else 0)
+            meter.update(sent, reached_ms)
 
-    await caption(client, media.format, slices, transcript, language=language, stop=stop, watch=watch)
-    if stop.is_set():
+    def note(event: StreamEvent) -> None:
+        nonlocal reached_ms
+        reached_ms = max(reached_ms, _reached_ms(event))
+        meter.update(sent, reached_ms)
+        if watch is not None:
+            watch(event)
+
+    ending = Ending(stop, grace_s)
+    await caption(client, media.format, slices, transcript, language=language, ending=ending, watch=note)
+    if stop.is_set() or transcript.errors:
         return
     if broken := await asyncio.to_thread(damage, media):
         transcript.losses.append(broken)
@@ -87,25 +116,25 @@ async def caption(
     transcript: Transcript,
     *,
     language: str = "auto",
-    stop: asyncio.Event,
+    ending: Ending,
     watch: Watch | None = None,
 ) -> None:
-    """Send what `slices` yields until it ends or `stop` is set, and collect the results in `transcript`.
+    """Send what `slices` yields until it ends or is to end early, and collect the results in `transcript`.
 
     Each retry of a busy gateway calls `slices` again. `watch` receives every event. Raises as `transcribe` does.
     """
     patience = client.patience()
     while True:
         async with client.stream(format=format_, services=("stt",), language=language, patience=patience) as stream:
-            await _run_stream(stream, slices(), transcript, stop, watch)
-        if (busy := transcript.refused_for_now) is None or stop.is_set():
+            await _run_stream(stream, slices(), transcript, ending, watch)
+        if (busy := transcript.refused_for_now) is None or ending.stop.is_set():
             break
         await patience.wait(busy)
         transcript.errors.clear()
         transcript.notices.clear()
         transcript.ended = None
     transcript.losses = losses(transcript.notices, transcript.ended)
-    if stream.decoded_nothing and not transcript.errors:
+    if stream.decoded_nothing and not transcript.errors and not ending.stop.is_set():
         raise NoMediaError("nothing in it could be decoded: it is damaged from the start, or it is not a recording")
 
 
@@ -119,17 +148,30 @@ async def _run_stream(
     stream: Stream,
     slices: AsyncGenerator[bytes, None],
     transcript: Transcript,
-    stop: asyncio.Event,
+    ending: Ending,
     watch: Watch | None,
 ) -> None:
     """Run one stream to its end."""
     try:
         async with asyncio.TaskGroup() as group:
-            sender = group.create_task(_send(stream, slices, stop))
+            tasks = [group.create_task(_send(stream, slices, ending.stop)), group.create_task(ending.discard(stream))]
             await _collect(stream, transcript, watch)
-            sender.cancel()
-    except* TalkupError as errors:
+            for task in tasks:
+                task.cancel()
+    except* (TalkupError, OSError) as errors:
         raise errors.exceptions[0] from None
+
+
+def _reached_ms(event: StreamEvent) -> int:
+    """How far on the media clock an event shows the gateway to be."""
+    match event:
+        case TranscriptUpdate(end_ms=end_ms):
+            return end_ms
+        case SpeechEvent(media_time_ms=media_time_ms):
+            return media_time_ms
+        case StreamEnded(media_seconds=seconds):
+            return round(seconds * 1000)
+    return 0
 
 
 async def _send(stream: Stream, slices: AsyncGenerator[bytes, None], stop: asyncio.Event) -> None:

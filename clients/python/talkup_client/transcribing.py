@@ -5,20 +5,27 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from talkup_client import captions, status
 from talkup_client.client import Client
-from talkup_client.errors import SettingError, TalkupError
+from talkup_client.errors import SettingError, TalkupError, UnwritableFileError
+from talkup_client.events import StreamEvent, TranscriptUpdate
 from talkup_client.live import listen
 from talkup_client.losses import doubts
 from talkup_client.media_file import MediaFile, identify
 from talkup_client.microphone import open_microphone
+from talkup_client.output import Output
+from talkup_client.sources import playing_s
 from talkup_client.terminal import Terminal
 from talkup_client.transcribe import Transcript, transcribe
+
+GRACE_S = 0.75
+"""How long after ^C a file's last words are waited for."""
+
+DEADLINE_S = 1.75
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,25 +40,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="send in real time, as a live source does, instead of as fast as possible",
     )
     parser.add_argument("--format", choices=tuple(captions.FORMATS), default="txt", help="(%(default)s)")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write to this file instead of standard output")
+    parser.add_argument("--output", type=Path, metavar="PATH", help="write to this file, or into this folder")
 
 
 async def run_transcribe(client: Client, arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Transcribe files one after the other, or a microphone; the first ^C ends the stream.
+    """Transcribe files one after the other, or a microphone; ^C ends the command.
 
-    Raises SettingError for options that exclude each other, UnsupportedFileError before anything is sent.
+    A file that cannot be transcribed is reported, and the next one follows. Raises SettingError for options that
+    exclude each other, UnwritableFileError, and what connecting raises.
     """
     _check(arguments)
-    media = [identify(path) for path in arguments.files]
     work = _Work(client, arguments, terminal)
-    async with client, _interrupts(client, work.stop):
-        if arguments.microphone:
-            await work.listen()
-        for item in media:
-            await work.transcribe(item)
-            if work.stop.is_set():
-                break
-    work.write()
+    media = work.identify(arguments.files)
+    if not media and not arguments.microphone:
+        return work.status
+    try:
+        async with _interrupts(client, work), client:
+            if arguments.microphone:
+                await work.listen()
+            await work.transcribe(media)
+    except asyncio.CancelledError:
+        if not work.stop.is_set():
+            raise
+    work.output.close()
     return status.INTERRUPTED if work.stop.is_set() and not arguments.microphone else work.status
 
 
@@ -62,27 +73,51 @@ def _check(arguments: argparse.Namespace) -> None:
         raise SettingError("name a file, or listen with --microphone", field="FILE")
     if arguments.device is not None and not arguments.microphone:
         raise SettingError("--device goes with --microphone", field="--device")
-    if arguments.output is not None and not arguments.output.parent.is_dir():
-        raise SettingError(f"{arguments.output}: there is no such folder", field="--output")
 
 
 class _Work:
-    """One run of the command: its texts and its status so far."""
+    """One run of the command: its output and its status so far. `stop` is set by ^C."""
 
     def __init__(self, client: Client, arguments: argparse.Namespace, terminal: Terminal) -> None:
         self.stop = asyncio.Event()
         self.status = status.OK
+        self.output = Output(arguments.format, arguments.output, arguments.files, terminal.write)
+        self.terminal = terminal
+        self.is_live: bool = arguments.microphone
         self._client = client
         self._arguments = arguments
-        self._terminal = terminal
-        self._texts: list[str] = []
 
-    async def transcribe(self, media: MediaFile) -> None:
-        """Transcribe one file."""
+    def identify(self, paths: Sequence[Path]) -> list[tuple[int, MediaFile]]:
+        """The files that can be streamed, each with its place among `paths`; the others are reported."""
+        found: list[tuple[int, MediaFile]] = []
+        for number, path in enumerate(paths):
+            try:
+                found.append((number, identify(path)))
+            except TalkupError as error:
+                self.terminal.say(status.described(error))
+                self.status = status.FAILED
+        return found
+
+    async def transcribe(self, media: Sequence[tuple[int, MediaFile]]) -> None:
+        """Transcribe files until the last, ^C, or the end of the session."""
+        for done, (number, item) in enumerate(media):
+            if not self.stop.is_set() and not self._client.failed:
+                await self._transcribe(number, item)
+            elif names := ", ".join(each.name for _, each in media[done:]):
+                self.terminal.say(f"not transcribed: {names}")
+                return
+
+    async def _transcribe(self, number: int, media: MediaFile) -> None:
         transcript = Transcript()
         arguments = self._arguments
-        async with self._reported(media.path.name, transcript):
-            with self._terminal.meter(media.path.name, media.size_bytes) as bar:
+
+        def watch(event: StreamEvent) -> None:
+            if isinstance(event, TranscriptUpdate) and event.is_final:
+                self.output.final(event)
+
+        self.output.begin(number)
+        async with self._reported(media.name, transcript):
+            with self.terminal.meter(media.name, media.size_bytes, playing_s(media)) as bar:
                 await transcribe(
                     self._client,
                     media,
@@ -91,8 +126,11 @@ class _Work:
                     language=arguments.language,
                     realtime=arguments.realtime,
                     stop=self.stop,
+                    grace_s=GRACE_S,
+                    watch=watch,
                 )
-        self._texts.append(captions.FORMATS[arguments.format](transcript.segments))
+        playing_ms = round(transcript.ended.media_seconds * 1000) if transcript.ended is not None else 0
+        self.output.end(media.name, transcript.segments, playing_ms)
 
     async def listen(self) -> None:
         """Transcribe the microphone until ^C or its end. Plain text appears on standard output as you speak."""
@@ -101,20 +139,13 @@ class _Work:
         at_once = arguments.format == "txt" and arguments.output is None
         source = open_microphone(arguments.device)
         async with self._reported("microphone", transcript), source:
-            self._terminal.say(f"listening, ^C ends (to follow it elsewhere: talkup watch {self._client.session_id})")
-            with self._terminal.captions(on_stdout=at_once) as view:
+            self.terminal.say(f"listening, ^C ends (to follow it elsewhere: talkup watch {self._client.session_id})")
+            with self.terminal.captions(on_stdout=at_once) as view:
                 await listen(self._client, source, transcript, view, language=arguments.language, stop=self.stop)
         if not at_once:
-            self._texts.append(captions.FORMATS[arguments.format](transcript.segments))
-
-    def write(self) -> None:
-        """Write the texts to standard output or the `--output` file."""
-        text = "".join(self._texts)
-        if self._arguments.output is None:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        else:
-            self._arguments.output.write_text(text, encoding="utf-8")
+            for segment in transcript.segments:
+                self.output.final(segment)
+            self.output.end("microphone", transcript.segments, 0)
 
     @asynccontextmanager
     async def _reported(self, name: str, transcript: Transcript) -> AsyncIterator[None]:
@@ -124,35 +155,65 @@ class _Work:
         except asyncio.CancelledError:
             if not self.stop.is_set():
                 raise
-            self.status = status.INTERRUPTED  # second ^C, or ^C while offline: print the text so far
+            self.status = status.INTERRUPTED  # ^C while offline, a second one, or a gateway that does not answer it
             return
+        except UnwritableFileError:
+            raise
         except TalkupError as error:
             transcript.errors.insert(0, error)
         for problem in transcript.errors:
-            self._terminal.say(f"{name}: {status.described(problem)}")
+            self.terminal.say(f"{name}: {status.described(problem)}")
+            if (problem.field or "").endswith("language") and (known := await _languages(self._client)):
+                self.terminal.say(f"known languages: {known}, or auto")
             self.status = status.FAILED
         for loss in transcript.losses:
-            self._terminal.say(f"{name}: warning: {loss}")
+            self.terminal.say(f"{name}: warning: {loss}")
             self.status = self.status or status.LOST
         for doubt in doubts(transcript.ended):
-            self._terminal.say(f"{name}: warning: {doubt}")
-        if not transcript.errors and not transcript.segments:
-            self._terminal.say(f"{name}: no speech was found")
+            self.terminal.say(f"{name}: warning: {doubt}")
+        if not transcript.errors and not transcript.segments and not self.stop.is_set():
+            self.terminal.say(f"{name}: no speech was found")
+
+
+async def _languages(client: Client) -> str:
+    """The languages of the speech workers, joined; empty if the gateway does not tell."""
+    with suppress(TalkupError):
+        services = (await client.status()).data.get("services") or ()
+        return ", ".join(sorted({str(language) for each in services for language in each.get("languages") or ()}))
+    return ""
 
 
 @asynccontextmanager
-async def _interrupts(client: Client, stop: asyncio.Event) -> AsyncIterator[None]:
-    """The first ^C ends the stream and waits for the last words; the second, or one while offline, gives up on them."""
+async def _interrupts(client: Client, work: _Work) -> AsyncIterator[None]:
+    """The first ^C ends the stream, a second one at once.
+
+    Of a file, what is not text within `GRACE_S` seconds is discarded, and the command ends `DEADLINE_S` seconds after
+    the ^C at the latest. A microphone's last words are waited for. Without a connection nothing is.
+    """
     main_task = asyncio.current_task()
+    assert main_task is not None
     loop = asyncio.get_running_loop()
 
-    def interrupted() -> None:
-        if main_task is not None and (stop.is_set() or not client.online):
-            main_task.cancel()
-        stop.set()
+    def give_up() -> None:
+        client.abort()
+        main_task.cancel()
 
+    def interrupted() -> None:
+        is_first = not work.stop.is_set()
+        work.stop.set()
+        if not is_first or not client.online:
+            give_up()
+        elif work.is_live:
+            work.terminal.say("interrupted: waiting for the last words; ^C again stops at once")
+        else:
+            work.terminal.say("interrupted: the text so far follows; ^C again stops at once")
+            deadlines.append(loop.call_later(DEADLINE_S, give_up))
+
+    deadlines: list[asyncio.TimerHandle] = []
     loop.add_signal_handler(signal.SIGINT, interrupted)
     try:
         yield
     finally:
+        for deadline in deadlines:
+            deadline.cancel()
         loop.remove_signal_handler(signal.SIGINT)

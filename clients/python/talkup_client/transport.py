@@ -8,21 +8,34 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidProxy,
+    InvalidStatus,
+    InvalidURI,
+    ProxyError,
+)
 
 from talkup_client.errors import AuthenticationError, ConnectionLostError, SettingError
 
 MAX_MESSAGE_BYTES = 16 * 2**20
 WRITE_LIMIT_BYTES = 256 * 1024
+PING_INTERVAL_S = 20.0
+PING_TIMEOUT_S = 20.0
 WS_PATH = "/ws"
 _AUTHENTICATION_STATUSES = (401, 403)
+
+Sleep = Callable[[float], Awaitable[object]]
 
 
 class TransportClosedError(Exception):
@@ -68,17 +81,31 @@ def ssl_context(url: str, ca_file: Path | None) -> ssl.SSLContext | None:
     return context
 
 
-class Transport:
-    """Sends and receives text and bytes; created by `open_transport`."""
+class _CountedConnection(ClientConnection):
+    """Counts the bytes that arrive, in any frame."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    received_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the event loop."""
+        self.received_bytes += len(data)
+        super().data_received(data)
+
+
+class Transport:
+    """Text and bytes in both directions; created by `open_transport`."""
+
+    def __init__(self, connection: _CountedConnection, sleep: Sleep) -> None:
         self._connection = connection
+        self._sleep = sleep
+        self._keepalive = asyncio.create_task(self._ping_until_silent())
 
     async def send(self, message: str | bytes) -> None:
         """Send a message; wait while the other end does not read. Raises TransportClosedError."""
         try:
             await self._connection.send(message)
         except ConnectionClosed as error:
+            self._keepalive.cancel()
             raise _closed(error) from None
 
     async def receive(self) -> str | bytes:
@@ -86,15 +113,42 @@ class Transport:
         try:
             return await self._connection.recv()
         except ConnectionClosed as error:
+            self._keepalive.cancel()
             raise _closed(error) from None
 
     async def close(self) -> None:
         """Close with 1000; safe to call twice."""
+        self._keepalive.cancel()
         await self._connection.close()
 
     def abort(self) -> None:
-        """Drop the connection without a close frame, as a broken network does."""
+        """Drop the connection without a close frame, like a broken network."""
+        self._keepalive.cancel()
         self._connection.transport.abort()
+
+    async def _ping_until_silent(self) -> None:
+        """Drop the connection once a ping stays unanswered while nothing else arrives either.
+
+        A gateway that is behind does not read, so the ping waits with the media before it. It still writes: reports of
+        how far it is behind, results, pings. Whatever arrives shows that the connection works.
+        """
+        while True:
+            await self._sleep(PING_INTERVAL_S)
+            received = self._connection.received_bytes
+            pong = asyncio.ensure_future(self._pong())
+            patience = asyncio.ensure_future(self._sleep(PING_TIMEOUT_S))
+            try:
+                await asyncio.wait({pong, patience}, return_when=asyncio.FIRST_COMPLETED)
+                if not pong.done() and self._connection.received_bytes == received:
+                    self._connection.transport.abort()
+                    return
+            finally:
+                for waiting in (pong, patience):
+                    waiting.cancel()
+
+    async def _pong(self) -> None:
+        with suppress(ConnectionClosed):
+            await (await self._connection.ping())
 
 
 def _closed(error: ConnectionClosed) -> TransportClosedError:
@@ -102,7 +156,12 @@ def _closed(error: ConnectionClosed) -> TransportClosedError:
 
 
 async def open_transport(
-    url: str, headers: Mapping[str, str], tls: ssl.SSLContext | None, *, timeout_s: float
+    url: str,
+    headers: Mapping[str, str],
+    tls: ssl.SSLContext | None,
+    *,
+    timeout_s: float,
+    sleep: Sleep = asyncio.sleep,
 ) -> Transport:
     """Connect.
 
@@ -117,8 +176,15 @@ async def open_transport(
             open_timeout=timeout_s,
             max_size=MAX_MESSAGE_BYTES,
             write_limit=WRITE_LIMIT_BYTES,
+            ping_interval=None,
+            create_connection=_CountedConnection,
             proxy=None if is_loopback(url) else True,
         )
+    except (InvalidProxy, ImportError):
+        # The library needs another one for SOCKS.
+        raise SettingError("the proxy that the environment names cannot be used: expected http://host:port") from None
+    except ProxyError:
+        raise ConnectionLostError(f"no connection to {place(url)}: the proxy refuses it", retryable=True) from None
     except InvalidURI:
         raise SettingError("not a WebSocket URL: expected ws://host:port/ws or wss://host/ws") from None
     except InvalidStatus as error:
@@ -128,7 +194,8 @@ async def open_transport(
     except (OSError, TimeoutError, InvalidHandshake) as error:
         problem = f"no connection to {place(url)}: {_why(url, error, timeout_s)}"
         raise ConnectionLostError(problem, retryable=True) from None
-    return Transport(connection)
+    assert isinstance(connection, _CountedConnection)
+    return Transport(connection, sleep)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ stream_id?: (string | null)
 flush_id?: (number | null)
 }
 /**
- * End a stream: no more chunks follow.
+ * End a stream: no more chunks follow. `discard`: at once, and what is not text yet is dropped.
  */
 export interface StreamEnd {
 type: "stream_end"
@@ -137,6 +137,7 @@ type: "stream_end"
  */
 timestamp?: (number | string | null)
 stream_id?: (string | null)
+discard?: boolean
 }
 /**
  * Resume a session on this socket.

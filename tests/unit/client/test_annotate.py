@@ -11,9 +11,11 @@ import av
 import numpy as np
 import pytest
 from talkup_client import annotate, cli
-from talkup_client.errors import UnsupportedFileError
+from talkup_client.analyze import drawing_of
+from talkup_client.errors import UnsupportedFileError, UnwritableFileError
 from talkup_client.events import AnalysisResult, TranscriptUpdate
 from talkup_client.findings import HOLD_MS, Findings, Moment
+from talkup_client.media_file import MediaFile
 
 from tests.unit.workers.media.material import mux
 from tests.unit.workers.media.video_material import recording
@@ -113,3 +115,9 @@ def test_the_command_itself_loads_no_picture_library() -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert shown.stdout.strip() == "set()"
+
+
+def test_a_copy_that_cannot_be_written_is_named_before_the_work(tmp_path: Path) -> None:
+    media = MediaFile(tmp_path / "talk.webm", "video/webm", 1)
+    with pytest.raises(UnwritableFileError, match=r"/proc/out\.mp4 cannot be written"):
+        drawing_of(media, Path("/proc/out.mp4"))

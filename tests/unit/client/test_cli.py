@@ -33,7 +33,7 @@ def test_no_text_breaks_its_cue() -> None:
 
 
 def test_captions_in_every_format() -> None:
-    assert captions.as_txt(SEGMENTS) == "Bonjour <b>.\nÇa va ?\n"
+    assert captions.as_txt(SEGMENTS) == "Bonjour <b>.\n\nÇa va ?\n"
     assert captions.as_srt(SEGMENTS) == (
         "1\n00:00:00,000 --> 00:00:01,250\nBonjour <b>.\n\n2\n01:01:01,500 --> 01:01:02,750\nÇa va ?\n\n"
     )
@@ -68,6 +68,54 @@ async def test_transcribe_writes_the_text(recording: Path, format_: str, capsys:
     printed = capsys.readouterr().out
     assert all(text in printed for text in finals)
     assert b"".join(gateway.streams()[0].chunks) == recording.read_bytes()
+
+
+async def test_a_file_that_cannot_be_transcribed_does_not_end_a_batch(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("no media")
+    async with FakeGateway().serving() as gateway:
+        paths = map(str, (tmp_path / "missing.wav", recording, notes, recording))
+        assert await command(gateway, "transcribe", *paths) == cli.EXIT_FAILED
+    printed = capsys.readouterr()
+    assert printed.out.split() == [final["text"] for stream in gateway.streams() for final in stream.finals]
+    assert len(gateway.streams()) == 2
+    assert "missing.wav: there is no such file (unreadable_file)" in printed.err
+    assert "notes.txt is not of a type" in printed.err
+
+
+async def test_a_stream_that_is_refused_does_not_end_a_batch(
+    recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reject = {"code": "unsupported_format", "message": "not this one", "field": "format"}
+    async with FakeGateway(reject=reject).serving() as gateway:
+        assert await command(gateway, "transcribe", str(recording), str(recording)) == cli.EXIT_FAILED
+    assert capsys.readouterr().err.count("talk.s16le: not this one") == 2
+
+
+async def test_without_a_session_the_rest_of_a_batch_is_named(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.s16le"
+    other.write_bytes(bytes(3_200))
+    gateway = FakeGateway(drop_after_chunks=(1,))
+    gateway.forget_sessions = True
+    async with gateway.serving():
+        assert await command(gateway, "transcribe", str(recording), str(other), str(other)) == cli.EXIT_FAILED
+    assert "talkup: not transcribed: other.s16le, other.s16le" in capsys.readouterr().err
+
+
+async def test_an_unknown_language_is_called_so_and_nothing_else(
+    recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reject = {"code": "bad_message", "message": "this model does not know the language", "field": "language"}
+    async with FakeGateway(reject=reject).serving() as gateway:
+        assert await command(gateway, "transcribe", "--language", "xx", str(recording)) == cli.EXIT_FAILED
+    said = capsys.readouterr().err
+    assert "does not know the language (bad_message, field language)" in said
+    assert "known languages: de, en, or auto" in said
+    assert "damaged" not in said
 
 
 async def test_output_goes_to_a_file_and_several_files_follow_each_other(recording: Path, tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 from talkup_client import duration, sources
+from talkup_client.boxes import boxes
 from talkup_client.errors import UnreadableFileError, UnsupportedFileError
-from talkup_client.media_file import RAW_PCM, boxes, identify
+from talkup_client.media_file import RAW_PCM, MediaFile, identify
 
 SECOND = np.zeros(16_000, dtype=np.int16)
 
@@ -61,15 +62,18 @@ def test_webm_with_and_without_pictures(tmp_path: Path) -> None:
     assert duration.seconds(sound) == 1.1
 
 
-def test_fragmented_mp4_streams_and_the_other_kind_is_explained(tmp_path: Path) -> None:
+def track(handler: bytes) -> bytes:
+    return box(b"trak", box(b"mdia", box(b"hdlr", bytes(8) + handler)))
+
+
+def test_mp4_streams_with_its_index_in_front_in_fragments_or_not(tmp_path: Path) -> None:
     head = box(b"ftyp", b"isom")
     fragmented = head + box(b"moov", box(b"mvex", b"")) + box(b"moof", b"")
     assert identify(write(tmp_path / "a.mp4", fragmented)).format == "audio/mp4"
-    video = head + box(b"moov", b"avc1" + box(b"mvex", b"")) + box(b"moof", b"")
+    video = head + box(b"moov", track(b"soun") + track(b"vide") + box(b"mvex", b"")) + box(b"moof", b"")
     assert identify(write(tmp_path / "v.mp4", video)).format == "video/mp4"
-    for other in (head + box(b"mdat", b"xx") + box(b"moov", b""), head + box(b"moov", b"") + box(b"mdat", b"xx")):
-        with pytest.raises(UnsupportedFileError, match=r"fragmented.*movflags"):
-            identify(write(tmp_path / "o.m4a", other))
+    whole = head + box(b"moov", track(b"soun")) + box(b"mdat", b"xx")
+    assert identify(write(tmp_path / "o.m4a", whole)) == MediaFile(tmp_path / "o.m4a", "audio/mp4", len(whole))
 
 
 @pytest.mark.parametrize("content", [b"", b"plain text, nothing else", b"OggS" + b"\0" * 24 + b"\x01vorbis"])

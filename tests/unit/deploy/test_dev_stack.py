@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -277,6 +278,89 @@ async def test_an_interrupted_stack_says_that_it_stops_and_when_it_has(
     await stack.run(dict(os.environ))
     assert [line.partition(":")[0] for line in said] == ["stopping", "stopped"]
     assert not list(tmp_path.glob("*.pid"))
+
+
+_MAIN = """
+import sys
+from pathlib import Path
+from deploy.dev import run
+run.RUN_DIR = Path(sys.argv[1])
+from deploy.dev.__main__ import main
+sys.exit(main())
+"""
+
+
+@asynccontextmanager
+async def make_run(run_dir: Path, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The program of `make run` on free ports and scripted engines."""
+    ports = {name: str(free_port()) for name in ("HTTP_PORT", "WS_PORT", "WSS_PORT", "STT_PORT", "VISION_PORT")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _MAIN, run_dir),
+        env=child_environment({"ENGINE": "fake", **ports, **settings}),
+        cwd=run.ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def until_line(process: asyncio.subprocess.Process, begin: str) -> str:
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        while line := (await process.stdout.readline()).decode():
+            if line.startswith(begin):
+                return line
+    raise AssertionError(f"it ended without the line {begin!r}")
+
+
+@pytest.mark.parametrize("moment", ["TalkUp is starting", "waiting for the gateway", "TalkUp gateway is up"])
+async def test_an_interrupt_at_any_moment_ends_it_without_a_traceback(tmp_path: Path, moment: str) -> None:
+    """A proxy in the environment does not keep it from becoming ready."""
+    dead = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
+    async with make_run(tmp_path, **dead, no_proxy="") as process:
+        await until_line(process, moment)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        said = (await process.stdout.read()).decode()
+        assert await process.wait() in (0, 130)
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].startswith("stopped")
+    assert not list(tmp_path.glob("*.pid"))
+
+
+async def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    async with make_run(tmp_path / "file" / "run") as process:
+        said = await until_line(process, "run: ")
+        assert await process.wait() == 2
+    assert said == f"run: {tmp_path}/file/run: Not a directory\n"
+
+
+def test_what_a_start_waits_for_is_said() -> None:
+    answers = {
+        b'{"services": {"stt": {"workers": 1, "serving": 0}, "vision": {"workers": 1, "serving": 1}}}': (
+            "the speech worker to load its models"
+        ),
+        b'{"services": {"stt": {"workers": 1, "serving": 0}, "vision": {"workers": 1, "serving": 0}}}': (
+            "the speech worker to load its models and the vision worker to load its models"
+        ),
+        b'{"status": "draining"}': "the gateway",
+        b"no JSON": "the gateway",
+    }
+    for body, expected in answers.items():
+        with socket.create_server((plan.HOST, 0)) as server, ThreadPoolExecutor() as pool:
+            found = pool.submit(run.missing, server.getsockname()[1])
+            peer, _ = server.accept()
+            with peer:
+                peer.recv(4_096)
+                head = f"HTTP/1.1 503 Service Unavailable\r\nContent-Length: {len(body)}\r\n\r\n"
+                peer.sendall(head.encode() + body)
+            assert found.result(10) == expected
 
 
 def test_python_and_its_venv_are_checked_in_words() -> None:

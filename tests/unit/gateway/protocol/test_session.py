@@ -11,6 +11,7 @@ from talkup.v1 import analysis_pb2, error_pb2, media_pb2, task_pb2, transcript_p
 from gateway.protocol import messages as m
 from gateway.protocol.actions import (
     Authenticate,
+    CancelTask,
     CloseSocket,
     FinishSession,
     OpenTask,
@@ -300,6 +301,36 @@ def test_a_stream_from_start_to_end() -> None:
     assert over["data"]["media_seconds"] == 4.0
     assert not session.busy
     assert session.receive_result(key(), final(3, "too late"), T0) == []
+
+
+@pytest.mark.parametrize("was_ending", [False, True], ids=["open", "ending"])
+def test_a_discarded_stream_ends_at_once_with_the_text_so_far(was_ending: bool) -> None:
+    session = open_session()
+    started(session)
+    chunk(session, 0, BODY)
+    session.receive_result(key(), final(1, "kept"), T0)
+    text(session, type="stream_flush", stream_id="a", flush_id=7)
+    if was_ending:
+        text(session, type="stream_end", stream_id="a")
+    actions = text(session, type="stream_end", stream_id="a", discard=True)
+    assert [action.key for action in actions if isinstance(action, CancelTask)] == [key()]
+    assert not requests(actions)
+    flushed, over = sent(actions)
+    assert (flushed["data"]["flush_id"], over["type"], over["data"]["text"]) == (7, "stream_ended", "kept")
+    assert any(isinstance(action, StoreStreamEnd) for action in actions)
+    assert session.receive_result(key(), final(2, "too late"), T0) == []
+    assert not session.busy
+    assert errors(text(session, type="stream_end", stream_id="a", discard=True)) == ["unknown_stream"]
+
+
+def test_a_discarded_stream_of_two_services_keeps_its_count_of_frames() -> None:
+    session = open_session()
+    started(session, format="video/webm", services=["stt", "vision"])
+    flow = task_pb2.Flow(dropped=[task_pb2.DropCount(reason=task_pb2.DROP_REASON_OVERLOAD, count=3)])
+    session.receive_result(key(service=VISION), task_pb2.TaskResult(flow=flow), T0)
+    (over,) = sent(text(session, type="stream_end", discard=True), "stream_ended")
+    assert over["data"]["dropped"]["overload"] == 3
+    assert not session.busy
 
 
 def test_a_final_comes_once_and_nothing_of_its_segment_after_it() -> None:
