@@ -29,10 +29,10 @@ PARTS: dict[str, Callable[[Bench], Findings]] = {
     "french": stt_accuracy.french,
     "noisy": stt_accuracy.noisy,
     "silence": stt_accuracy.silence,
-    "perturbed": stt_perturbed.perturbed,
     "naive": stt_naive.compare,
     "parity": stt_exact.parity,
     "resume": stt_exact.resume,
+    "perturbed": stt_perturbed.perturbed,
 }
 
 
