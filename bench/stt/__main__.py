@@ -17,6 +17,7 @@ from bench.checks import Findings
 from bench.corpus import OWN_CLIPS
 from bench.stt import accuracy as stt_accuracy
 from bench.stt import exact as stt_exact
+from bench.stt import languages as stt_languages
 from bench.stt import live as stt_live
 from bench.stt import naive as stt_naive
 from bench.stt import perturbed as stt_perturbed
@@ -27,12 +28,13 @@ PARTS: dict[str, Callable[[Bench], Findings]] = {
     "capacity": stt_live.capacity,
     "accuracy": stt_accuracy.english,
     "french": stt_accuracy.french,
+    "languages": stt_languages.languages,
     "noisy": stt_accuracy.noisy,
     "silence": stt_accuracy.silence,
-    "perturbed": stt_perturbed.perturbed,
     "naive": stt_naive.compare,
     "parity": stt_exact.parity,
     "resume": stt_exact.resume,
+    "perturbed": stt_perturbed.perturbed,
 }
 
 

@@ -43,6 +43,7 @@ class Played:
 
     clip: Clip
     words: list[Word] = field(default_factory=list)
+    languages: list[str] = field(default_factory=list)
     committed_at: list[float] = field(default_factory=list)
     joins: list[int] = field(default_factory=list)
     finals: list[str] = field(default_factory=list)
@@ -96,6 +97,7 @@ class Player:
         for event in self._recognizer.pop_events():
             if isinstance(event, events.Final):
                 self.played.words += event.words
+                self.played.languages += [event.language] * len(event.words)
                 fresh += len(event.words)
                 self._check(self._captions.final(event), final=True)
             elif isinstance(event, events.Committed):
