@@ -11,8 +11,6 @@ const MOMENT_MS = 200;
 const WORKER_POLL_MS = 1000;
 // Speech that is kept while no worker is ready: eight minutes of samples.
 const MAX_EARLY_BYTES = 15 * 1024 * 1024;
-// Recordings that the workers cannot read; the browser may.
-const UNREADABLE = new Set(["media_error", "unsupported_format", "orphan_chunk"]);
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -30,9 +28,6 @@ export class Call {
   #picturesBegan;
   #spoken;
   #speaking = false;
-  #heard = false;
-  #unreadable;
-  #decoded = false;
   #stopping = false;
   #leaving = false;
   #away = false;
@@ -178,32 +173,9 @@ export class Call {
 
   async #transcribe() {
     this.#page.progress.start();
-    await this.#transfer();
-    if (this.#unreadable && !this.#stopping) {
-      await this.#decode();
-      this.#openStream();
-      await this.#transfer();
-    }
-    await this.#camera?.done;
+    await this.#source.send(this.#audio);
+    if (!this.#stopping) await Promise.all([this.#audio.end(), this.#camera?.done]);
     await this.stop();
-  }
-
-  async #transfer() {
-    try {
-      await this.#source.send(this.#audio);
-      if (!this.#stopping) await this.#audio.end();
-    } catch (error) {
-      if (!this.#unreadable || this.#decoded) throw error;
-    }
-  }
-
-  async #decode() {
-    this.#decoded = true;
-    try {
-      await this.#source.decode();
-    } catch (error) {
-      throw new Error(`Neither the workers nor this browser can read the recording: ${error.limit ?? this.#unreadable.message}`);
-    }
   }
 
   // --- pictures ---
@@ -263,7 +235,6 @@ export class Call {
 
   #showSegment(segment) {
     const { captions, summary, timeline, progress, state } = this.#page;
-    this.#heard = true;
     if (state.facts.waiting) state.note({ waiting: "" });
     captions.show(segment);
     // A recording is sent faster than it was spoken: its captions have no delay.
@@ -327,10 +298,6 @@ export class Call {
     if (waits && error.code === "no_worker") {
       if (!this.#page.state.facts.waiting) this.#mark(this.elapsedMs, "waiting for a worker");
       return this.#page.state.note({ waiting: "worker" });
-    }
-    if (this.#options.file && !this.#heard && !this.#decoded && UNREADABLE.has(error.code)) {
-      this.#unreadable = error;
-      return;
     }
     this.#page.complain(error);
     void this.stop();
