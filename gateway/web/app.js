@@ -131,6 +131,7 @@ async function begin(open, file) {
   page.showLanguage("");
   page.captions.explain("");
   const begun = (call = new Call(page, createSession, { language: $("language").value, file }));
+  for (const id of ["speech", "meter"]) $(id).hidden = Boolean(file);
   page.show("live");
   showElapsed();
   if (matchMedia("(max-width: 52rem)").matches) $("captions-title").scrollIntoView();

@@ -147,6 +147,7 @@ export class Call {
   }
 
   #showSound(sound) {
+    if (this.#stopping) return;
     this.#page.state.note({ sound });
     this.#page.showSpeech(this.#speaking, sound !== "running");
   }

@@ -486,6 +486,7 @@ async def test_a_wrong_key_is_told(stack: Stack, tone: Path) -> None:
         await visit.page.evaluate("document.getElementById('developer').open = false")
         await visit.page.click("#toggle")
         assert await until_notice(visit) == "The gateway does not accept this API key."
+        assert await visit.page.inner_text("#speech") == "silence"
         assert await axe(visit) == []
         await visit.until("() => document.getElementById('toggle').textContent === 'Start microphone'")
         await visit.page.click("#notice-action")
