@@ -54,6 +54,7 @@ const page = {
     $("notice-action").textContent = label ?? "";
     $("notice-action").onclick = () => {
       page.tell("");
+      $("toggle").focus();
       action();
     };
   },
@@ -151,6 +152,7 @@ function beginMicrophone() {
 }
 
 function beginFile(file) {
+  if (file && call) return page.tell("Stop first: the page transcribes one recording at a time.");
   if (file) void begin(() => openRecording(file, page.video), file.name);
 }
 

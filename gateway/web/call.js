@@ -32,6 +32,7 @@ export class Call {
   #leaving = false;
   #away = false;
   #happening = new Map();
+  #captioned = 0;
 
   /** `options`: `language`, and `file`, the name of a recording. */
   constructor(page, session, options) {
@@ -95,7 +96,7 @@ export class Call {
     this.#audio.on("speech", (event) => this.#showSpeechEvent(event));
     this.#audio.on("error", (error) => this.#handleStreamError(error));
     this.#audio.on("flow", ({ failover }) => failover && this.#mark(this.elapsedMs, "another worker took over"));
-    this.#audio.on("acknowledge", ({ committed }) => this.#options.file && this.#page.progress.reach(this.#source.share(committed)));
+    if (this.#options.file) this.#audio.on("acknowledge", ({ committed }) => this.#progress(this.#source.share(committed)));
     this.#audio.accepted.then(() => this.#page.state.note({ waiting: "" }), () => undefined);
     for (const slice of this.#early.splice(0)) this.#send(slice);
   }
@@ -172,6 +173,12 @@ export class Call {
 
   // --- a recording ---
 
+  // Both captions and pictures must be through.
+  #progress(captioned = 0) {
+    if (captioned > this.#captioned) this.#captioned = captioned;
+    this.#page.progress.reach(Math.min(this.#captioned, this.#camera?.share ?? 1));
+  }
+
   async #transcribe() {
     this.#page.progress.start();
     await this.#source.send(this.#audio);
@@ -196,7 +203,10 @@ export class Call {
     this.#pictures = this.client.stream({ format: camera.format, kind: "image", live: true });
     this.#pictures.on("analysis", (result) => this.#showAnalysis(result));
     this.#pictures.on("flow", (flow) => camera.adapt(flow));
-    this.#pictures.on("error", (error) => this.#noteEvent(this.elapsedMs, `No signals: ${error.message}`));
+    this.#pictures.on("error", (error) => {
+      this.#noteEvent(this.elapsedMs, `No signals: ${error.message}`);
+      if (this.#options.file) camera.stop();
+    });
     this.#pictures.ended.then(() => camera.stop(), () => camera.stop());
     this.#pictures.accepted.then(() => this.#stopping || camera.start(), () => undefined);
   }
@@ -235,13 +245,13 @@ export class Call {
   // --- results ---
 
   #showSegment(segment) {
-    const { captions, summary, timeline, progress, state } = this.#page;
+    const { captions, summary, timeline, state } = this.#page;
     if (state.facts.waiting) state.note({ waiting: "" });
     captions.show(segment);
     // A recording is sent faster than it was spoken: its captions have no delay.
     summary.segment(segment, this.#options.file ? undefined : this.elapsedMs);
     this.#page.showLanguage(segment.language && nameOf(segment.language));
-    if (this.#options.file) progress.reach(segment.end_ms / this.#source.durationMs);
+    if (this.#options.file) this.#progress(segment.end_ms / this.#source.durationMs);
     if (segment.is_final) timeline.span("caption", segment.start_ms, segment.end_ms);
     else timeline.reach(segment.end_ms);
   }
@@ -260,6 +270,7 @@ export class Call {
     const { overlay, summary } = this.#page;
     overlay.show(result);
     this.#camera.analysed?.();
+    if (this.#options.file) this.#progress();
     // The clock of the pictures starts with the first picture, that of the timeline with the sound.
     if (result.captured_at !== null) this.#picturesBegan ??= result.captured_at - result.media_time_ms;
     const offset = this.#options.file ? 0 : (this.#picturesBegan ?? this.#startedAt) - this.#startedAt;

@@ -3,11 +3,15 @@
 import { indexFirst } from "./mp4.js";
 
 const SLICE_BYTES = 64 * 1024;
+const PREVIEW_MS = 5000;
 
 // Shows the file in the player; its length in ms and whether it has pictures, as far as the browser knows.
 async function preview(file, player) {
   player.src = URL.createObjectURL(file);
-  await new Promise((resolve) => (player.onloadeddata = player.onerror = resolve));
+  await new Promise((resolve) => {
+    player.onloadedmetadata = player.onerror = resolve;
+    setTimeout(resolve, PREVIEW_MS);
+  });
   const { duration, videoWidth } = player;
   return { durationMs: Number.isFinite(duration) ? 1000 * duration : undefined, hasPicture: videoWidth > 0 };
 }
