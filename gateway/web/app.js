@@ -54,6 +54,7 @@ const page = {
     $("notice-action").textContent = label ?? "";
     $("notice-action").onclick = () => {
       page.tell("");
+      $("toggle").focus();
       action();
     };
   },
@@ -131,6 +132,7 @@ async function begin(open, file) {
   page.showLanguage("");
   page.captions.explain("");
   const begun = (call = new Call(page, createSession, { language: $("language").value, file }));
+  for (const id of ["speech", "meter"]) $(id).hidden = Boolean(file);
   page.show("live");
   showElapsed();
   if (matchMedia("(max-width: 52rem)").matches) $("captions-title").scrollIntoView();
@@ -150,6 +152,7 @@ function beginMicrophone() {
 }
 
 function beginFile(file) {
+  if (file && call) return page.tell("Stop first: the page transcribes one recording at a time.");
   if (file) void begin(() => openRecording(file, page.video), file.name);
 }
 

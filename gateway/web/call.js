@@ -11,8 +11,6 @@ const MOMENT_MS = 200;
 const WORKER_POLL_MS = 1000;
 // Speech that is kept while no worker is ready: eight minutes of samples.
 const MAX_EARLY_BYTES = 15 * 1024 * 1024;
-// Recordings that the workers cannot read; the browser may.
-const UNREADABLE = new Set(["media_error", "unsupported_format", "orphan_chunk"]);
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -30,13 +28,11 @@ export class Call {
   #picturesBegan;
   #spoken;
   #speaking = false;
-  #heard = false;
-  #unreadable;
-  #decoded = false;
   #stopping = false;
   #leaving = false;
   #away = false;
   #happening = new Map();
+  #captioned = 0;
 
   /** `options`: `language`, and `file`, the name of a recording. */
   constructor(page, session, options) {
@@ -100,7 +96,7 @@ export class Call {
     this.#audio.on("speech", (event) => this.#showSpeechEvent(event));
     this.#audio.on("error", (error) => this.#handleStreamError(error));
     this.#audio.on("flow", ({ failover }) => failover && this.#mark(this.elapsedMs, "another worker took over"));
-    this.#audio.on("acknowledge", ({ committed }) => this.#options.file && this.#page.progress.reach(this.#source.share(committed)));
+    if (this.#options.file) this.#audio.on("acknowledge", ({ committed }) => this.#progress(this.#source.share(committed)));
     this.#audio.accepted.then(() => this.#page.state.note({ waiting: "" }), () => undefined);
     for (const slice of this.#early.splice(0)) this.#send(slice);
   }
@@ -152,6 +148,7 @@ export class Call {
   }
 
   #showSound(sound) {
+    if (this.#stopping) return;
     this.#page.state.note({ sound });
     this.#page.showSpeech(this.#speaking, sound !== "running");
   }
@@ -176,34 +173,17 @@ export class Call {
 
   // --- a recording ---
 
+  // Both captions and pictures must be through.
+  #progress(captioned = 0) {
+    if (captioned > this.#captioned) this.#captioned = captioned;
+    this.#page.progress.reach(Math.min(this.#captioned, this.#camera?.share ?? 1));
+  }
+
   async #transcribe() {
     this.#page.progress.start();
-    await this.#transfer();
-    if (this.#unreadable && !this.#stopping) {
-      await this.#decode();
-      this.#openStream();
-      await this.#transfer();
-    }
-    await this.#camera?.done;
+    await this.#source.send(this.#audio);
+    if (!this.#stopping) await Promise.all([this.#audio.end(), this.#camera?.done]);
     await this.stop();
-  }
-
-  async #transfer() {
-    try {
-      await this.#source.send(this.#audio);
-      if (!this.#stopping) await this.#audio.end();
-    } catch (error) {
-      if (!this.#unreadable || this.#decoded) throw error;
-    }
-  }
-
-  async #decode() {
-    this.#decoded = true;
-    try {
-      await this.#source.decode();
-    } catch (error) {
-      throw new Error(`Neither the workers nor this browser can read the recording: ${error.limit ?? this.#unreadable.message}`);
-    }
   }
 
   // --- pictures ---
@@ -223,7 +203,10 @@ export class Call {
     this.#pictures = this.client.stream({ format: camera.format, kind: "image", live: true });
     this.#pictures.on("analysis", (result) => this.#showAnalysis(result));
     this.#pictures.on("flow", (flow) => camera.adapt(flow));
-    this.#pictures.on("error", (error) => this.#noteEvent(this.elapsedMs, `No signals: ${error.message}`));
+    this.#pictures.on("error", (error) => {
+      this.#noteEvent(this.elapsedMs, `No signals: ${error.message}`);
+      if (this.#options.file) camera.stop();
+    });
     this.#pictures.ended.then(() => camera.stop(), () => camera.stop());
     this.#pictures.accepted.then(() => this.#stopping || camera.start(), () => undefined);
   }
@@ -262,14 +245,13 @@ export class Call {
   // --- results ---
 
   #showSegment(segment) {
-    const { captions, summary, timeline, progress, state } = this.#page;
-    this.#heard = true;
+    const { captions, summary, timeline, state } = this.#page;
     if (state.facts.waiting) state.note({ waiting: "" });
     captions.show(segment);
     // A recording is sent faster than it was spoken: its captions have no delay.
     summary.segment(segment, this.#options.file ? undefined : this.elapsedMs);
     this.#page.showLanguage(segment.language && nameOf(segment.language));
-    if (this.#options.file) progress.reach(segment.end_ms / this.#source.durationMs);
+    if (this.#options.file) this.#progress(segment.end_ms / this.#source.durationMs);
     if (segment.is_final) timeline.span("caption", segment.start_ms, segment.end_ms);
     else timeline.reach(segment.end_ms);
   }
@@ -288,6 +270,7 @@ export class Call {
     const { overlay, summary } = this.#page;
     overlay.show(result);
     this.#camera.analysed?.();
+    if (this.#options.file) this.#progress();
     // The clock of the pictures starts with the first picture, that of the timeline with the sound.
     if (result.captured_at !== null) this.#picturesBegan ??= result.captured_at - result.media_time_ms;
     const offset = this.#options.file ? 0 : (this.#picturesBegan ?? this.#startedAt) - this.#startedAt;
@@ -327,10 +310,6 @@ export class Call {
     if (waits && error.code === "no_worker") {
       if (!this.#page.state.facts.waiting) this.#mark(this.elapsedMs, "waiting for a worker");
       return this.#page.state.note({ waiting: "worker" });
-    }
-    if (this.#options.file && !this.#heard && !this.#decoded && UNREADABLE.has(error.code)) {
-      this.#unreadable = error;
-      return;
     }
     this.#page.complain(error);
     void this.stop();

@@ -3,12 +3,19 @@
 const FPS = 2;
 const WIDTH = 640;
 const QUALITY = 0.8;
+const FAR_S = 1e6;
 const PATIENCE_MS = 3000;
+// So many times in a row without a picture: the browser shows none of this video.
+const MAX_MISSES = 3;
+// HTMLMediaElement: there is a picture at this position.
+const HAVE_CURRENT_DATA = 2;
 
 export class FileCamera {
   format = "image/jpeg";
   /** Resolves after the last picture, or when stopped. */
   done;
+  /** The share of the video, 0 to 1, that is behind. */
+  share = 0;
   #video;
   #onPicture;
   #canvas = document.createElement("canvas");
@@ -28,6 +35,7 @@ export class FileCamera {
 
   stop() {
     this.#running = false;
+    this.share = 1;
     this.#answered();
     this.#finish();
   }
@@ -41,15 +49,29 @@ export class FileCamera {
 
   async #run() {
     const beganAt = Date.now();
-    for (let at = 0; this.#running && at < this.#video.duration; at += 1 / FPS) {
+    let misses = 0;
+    // Phones load nothing but the length before a video plays.
+    await this.#video.play().catch(() => undefined);
+    this.#video.pause();
+    const end = await this.#end();
+    for (let at = 0; this.#running && at < end && misses < MAX_MISSES; at += 1 / FPS) {
       await this.#seek(at);
+      this.share = at / end;
       const picture = await this.#take();
+      misses = picture ? 0 : misses + 1;
       if (!picture || !this.#running) continue;
       const answered = this.#wait((resolve) => (this.#answered = resolve));
       this.#onPicture(picture, Math.round(beganAt + 1000 * at));
       await answered;
     }
     this.stop();
+  }
+
+  // Recordings of browsers do not tell their length: the browser finds it when it looks for the end.
+  async #end() {
+    if (!Number.isFinite(this.#video.duration)) await this.#seek(FAR_S);
+    const { duration, currentTime } = this.#video;
+    return Number.isFinite(duration) ? duration : currentTime;
   }
 
   // A picture that is never answered, because the vision worker dropped it, must not hold up the rest.
@@ -66,7 +88,7 @@ export class FileCamera {
 
   async #take() {
     const { videoWidth, videoHeight } = this.#video;
-    if (!videoWidth) return undefined;
+    if (!videoWidth || this.#video.readyState < HAVE_CURRENT_DATA) return undefined;
     const scale = Math.min(1, WIDTH / videoWidth);
     this.#canvas.width = Math.round(videoWidth * scale);
     this.#canvas.height = Math.round(videoHeight * scale);

@@ -3,6 +3,7 @@
 import { DeviceError } from "./problems.js";
 import { PcmSource, RecorderSource } from "./talkup-client.js";
 
+const STARTS_WITHIN_MS = 1000;
 const CAMERA = { width: 640, height: 480 };
 
 async function requestMedia(device, wanted) {
@@ -65,10 +66,10 @@ export async function openMicrophone({ deviceId, withCamera }, { onSlice, onEnd,
     format: sound.format,
     hasPicture: Boolean(picture),
     mirrored: true,
-    // A context that waits for a tap resolves later, or never.
+    // A context that waits for a tap starts later, or never.
     start() {
       void Promise.resolve(sound.start()).catch(() => undefined);
-      tell();
+      setTimeout(tell, STARTS_WITHIN_MS);
     },
     resume: () => void sound.resume?.().catch(() => undefined),
     async stop() {

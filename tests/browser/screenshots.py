@@ -1,7 +1,6 @@
 """Takes the screenshots in docs/screenshots: python -m tests.browser.screenshots (needs Chromium and the weights).
 
-The microphone plays the test recording, the camera shows a drawing of a person, and the real models process both. Use
-an idle machine, since the pictures show delays.
+The microphone plays the test recording, the camera shows a drawing of a person, and the real models process both.
 """
 
 from __future__ import annotations
@@ -53,15 +52,10 @@ async def save_screenshot(visit: Visit, name: str, *, full: bool = False) -> Non
     sys.stdout.write(f"{name}: {path.stat().st_size} bytes\n")
 
 
-async def show_developer(visit: Visit, *, shown: bool) -> None:
-    """Open or close the developer drawer."""
-    await visit.page.evaluate("shown => (document.getElementById('developer').open = shown)", shown)
-
-
 async def begin(visit: Visit, stack: Stack, *, camera: bool = False) -> None:
     """Start a call in English."""
     await visit.enter_key(stack.key)
-    await show_developer(visit, shown=False)
+    await visit.page.evaluate("document.getElementById('developer').open = false")
     await visit.page.select_option("#language", "en")
     if camera:
         await visit.page.check("#camera")
@@ -83,11 +77,6 @@ async def main(stack: Stack, microphone: Path, drawing: Path) -> None:
         await begin(visit, stack, camera=True)
         await visit.until(MEASURED)
         await visit.until(WORDS, 26)
-        await show_developer(visit, shown=True)
-        await visit.page.click("#plug")
-        await visit.page.wait_for_timeout(1500)
-        await visit.page.click("#plug")
-        await visit.until_state("open")
         await visit.until(INTERIM)
         await save_screenshot(visit, "overlay", full=True)
     async with visiting(url, microphone, camera=drawing, color_scheme="dark") as visit:

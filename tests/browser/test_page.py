@@ -161,7 +161,7 @@ addEventListener("DOMContentLoaded", () => {
 
 
 async def test_a_call_outlives_its_worker_and_says_what_is_going_on(tone: Path, tmp_path: Path) -> None:
-    with running_stack(folder=tmp_path) as stack:
+    with running_stack(folder=tmp_path, worker_settings={"WORKER_SLOTS": "1"}) as stack:
         stack.workers[0].kill()
         async with visiting(address(stack), tone, script=SAID) as visit:
             await give_key(visit, stack)
@@ -181,7 +181,16 @@ async def test_a_call_outlives_its_worker_and_says_what_is_going_on(tone: Path, 
             await visit.until_says("Listening: speak now")
             await visit.until(WORDS, 24)
             assert "waiting for a worker" in await visit.page.inner_text("#events")
+            browser = visit.page.context.browser
+            assert browser is not None
+            other = Visit(await browser.new_page(), visit.base_url)
+            await other.page.goto(address(stack))
+            await other.enter_key(stack.key)
+            await other.page.click("#toggle")
+            await other.until_says("Every worker is busy, waiting for a free one")
             await hang_up(visit)
+            await other.until_says("Listening: speak now")
+            await other.until(WORDS, 4)
             said = await visit.page.evaluate("window.said")
             assert "Connecting…" in said
             assert said[-1] == "Stopped"
@@ -486,6 +495,7 @@ async def test_a_wrong_key_is_told(stack: Stack, tone: Path) -> None:
         await visit.page.evaluate("document.getElementById('developer').open = false")
         await visit.page.click("#toggle")
         assert await until_notice(visit) == "The gateway does not accept this API key."
+        assert await visit.page.inner_text("#speech") == "silence"
         assert await axe(visit) == []
         await visit.until("() => document.getElementById('toggle').textContent === 'Start microphone'")
         await visit.page.click("#notice-action")
