@@ -128,6 +128,9 @@ def build(movie: Movie) -> SampleIndex | None:
         if each.track.codec is Codec.UNKNOWN:
             continue
         offsets, sizes, ticks, keys = _samples(each, MAX_SAMPLES - total)
+        if each.edit.length and each.track.codec.is_audio:  # pictures lean on others, so all of them stay
+            shown = ticks < each.edit.start - (-each.edit.length * each.timescale // movie.timescale)
+            offsets, sizes, ticks, keys = offsets[shown], sizes[shown], ticks[shown], keys[shown]
         total += len(offsets)
         parts.append((each.track.number, offsets, sizes, ticks, keys))
     if not total:
