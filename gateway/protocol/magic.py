@@ -1,7 +1,7 @@
 """The first bytes of a recording: which ones begin a new recording, and which ones only may.
 
 Magics: EBML (RFC 9559), Ogg page with the "beginning of stream" flag (RFC 3533), ISO BMFF `ftyp`, RIFF/WAVE and its
-long forms. The first recording of a stream may also begin with an ID3v2 tag, or be QuickTime and begin with another box.
+long forms. The first recording of a stream may also begin with an ID3v2 tag, or with another box of QuickTime.
 """
 
 from __future__ import annotations
