@@ -66,6 +66,14 @@ def plain_wav() -> bytes:
     return wav(PCM, 1, 1, 16_000, 16)
 
 
+def riff(head: bytes, samples: bytes) -> bytes:
+    body = b"WAVEfmt " + struct.pack("<I", len(head)) + head + b"data" + struct.pack("<I", len(samples)) + samples
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+GSM = riff(struct.pack("<HHIIHHHH", 0x31, 1, 8_000, 1_625, 65, 0, 2, 320), np.random.default_rng(0).bytes(65 * 30))
+"""Nothing here writes GSM, but any bytes are GSM."""
+
 SPEEX_HEAD = b"Speex   1.2".ljust(80, b"\0")
 SPEEX = (
     struct.pack("<4sBBqIIIBB", b"OggS", 0, 2, 0, 7, 0, 0, 1, 80)
@@ -80,6 +88,8 @@ HEARD = [
         for layout in ("mono", "stereo")
     ),
     *(Row(f"{codec} in WAV", made("wav", codec, 8_000)) for codec in ("pcm_alaw", "pcm_mulaw", "adpcm_ima_wav")),
+    Row("GSM in WAV", lambda: GSM),
+    Row("adpcm_ima_wav stereo in WAV", made("wav", "adpcm_ima_wav", layout="stereo")),
     Row("WAV, RF64", made("wav", "pcm_s16le", options={"rf64": "always"})),
     Row(
         "WAV, length of the first chunk",
