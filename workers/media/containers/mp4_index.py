@@ -21,7 +21,7 @@ from workers.media.errors import MediaError
 MAX_SAMPLES = 1 << 19
 """Three hours of AAC at 44.1 kHz, or two hours with pictures."""
 
-MAX_INDEX_BYTES = 512 << 10
+MAX_INDEX_BYTES = 768 << 10
 """The compressed list; a restart point carries it."""
 
 _BLOCK_SAMPLES = 4_096

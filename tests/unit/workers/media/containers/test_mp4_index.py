@@ -177,7 +177,7 @@ def test_fragments_may_follow_the_samples_of_the_index() -> None:
 
 def test_three_hours_fit_a_restart_point() -> None:
     """A list of sizes as AAC has them; a sample at its end is found where it lies."""
-    sizes = np.random.default_rng(0).normal(370, 30, 465_000).astype(int).clip(100, 700)
+    sizes = np.random.default_rng(0).normal(370, 90, 465_000).astype(int).clip(100, 900)
     chunks = range(0, len(sizes), 43)
     head = movie(b"")
     tables = (
