@@ -1,6 +1,7 @@
 """The first bytes of a recording: which ones begin a new recording, and which ones only may.
 
-Magics: EBML (RFC 9559), Ogg page with the "beginning of stream" flag (RFC 3533), ISO BMFF `ftyp`, RIFF/WAVE.
+Magics: EBML (RFC 9559), Ogg page with the "beginning of stream" flag (RFC 3533), ISO BMFF `ftyp`, RIFF/WAVE and its
+long forms. The first recording of a stream may also begin with an ID3v2 tag, or with another box of QuickTime.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import Final
 
 HEADER_BYTES: Final = 12
 _OGG_BEGINNING: Final = 0x02
+_WAVES: Final = (b"RIFF", b"RF64", b"BW64")
+_QUICKTIME: Final = (b"moov", b"wide", b"mdat", b"free", b"skip", b"pnot")
 
 
 class HeaderMatch(Enum):
@@ -21,13 +24,25 @@ class HeaderMatch(Enum):
 
 
 def match_header(data: bytes) -> HeaderMatch:
-    """Match the beginning of `data` against the four magics that begin a recording."""
+    """Match the beginning of `data` against the magics that begin a recording."""
     head = data[:HEADER_BYTES]
     matches = (
         _match_prefix(head, b"\x1a\x45\xdf\xa3"),
         _match_ogg(head),
         _match_tail(head, b"\x00\x00\x00", 4, b"ftyp"),
-        _match_tail(head, b"RIFF", 8, b"WAVE"),
+        *(_match_tail(head, magic, 8, b"WAVE") for magic in _WAVES),
+    )
+    return max(matches, key=lambda match: match.value)
+
+
+def match_first(data: bytes, *, quicktime: bool) -> HeaderMatch:
+    """Match against everything that a stream's first recording may begin with."""
+    head = data[:HEADER_BYTES]
+    boxes = _QUICKTIME if quicktime else ()
+    matches = (
+        match_header(head),
+        _match_prefix(head, b"ID3"),
+        *(_match_tail(head, b"", 4, box) for box in boxes),
     )
     return max(matches, key=lambda match: match.value)
 

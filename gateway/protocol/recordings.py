@@ -13,7 +13,7 @@ from typing import Final
 from talkup.v1 import media_pb2
 
 from gateway.protocol.chunk import Chunk
-from gateway.protocol.magic import HEADER_BYTES, HeaderMatch, match_header, match_media
+from gateway.protocol.magic import HEADER_BYTES, HeaderMatch, match_first, match_header, match_media
 
 # A header is complete within its first 12 bytes; if more chunks than this wait, all of them are nearly empty.
 _MAX_PENDING: Final = 16
@@ -54,8 +54,7 @@ class Recordings:
         self._tracked = has_headers(fmt)
         # Opus declared without a container is bare packets: there is no header to wait for.
         self._sniffed = fmt.container == media_pb2.CONTAINER_SNIFF
-        # Under a name that says nothing, the worker knows more formats than begin with a magic, and names the others.
-        self._unnamed = self._sniffed and fmt.mime_type in ("audio", "video")
+        self._quicktime = fmt.container == media_pb2.CONTAINER_MP4
         self._open = not self._tracked or (self._sniffed and fmt.mime_type.startswith("audio/opus"))
         self._pending: list[Chunk] = []
 
@@ -96,7 +95,9 @@ class Recordings:
         return [self._place(chunk) for chunk in pending]
 
     def _match(self, data: bytes) -> HeaderMatch:
-        return match_media(data) if self._sniffed and not self._open else match_header(data)
+        if self._open:
+            return match_header(data)
+        return match_media(data) if self._sniffed else match_first(data, quicktime=self._quicktime)
 
     def _begin(self, chunk: Chunk) -> list[RecordingEvent]:
         chunks, self._pending = [*self._pending, chunk], []
@@ -104,7 +105,9 @@ class Recordings:
         return [Accepted(each, new_recording=index == 0) for index, each in enumerate(chunks)]
 
     def _place(self, chunk: Chunk) -> RecordingEvent:
-        if self._unnamed and not self._open:
+        if (
+            self._sniffed and not self._open
+        ):  # the worker knows formats without a magic, and names what it does not read
             self._open = True
             return Accepted(chunk, new_recording=True)
         return Accepted(chunk, new_recording=False) if self._open else Orphan(chunk)

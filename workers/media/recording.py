@@ -237,12 +237,14 @@ class Recording:
 
     def _frame(self, samples: Samples) -> None:
         """Samples fresh from the codec, at its present rate."""
-        if self._decoder is None or self._track is None:
+        demuxer = self._demuxer
+        if self._decoder is None or self._track is None or demuxer is None:
             return
         rate = self._decoder.rate
         if not self._clock.rate:
             self._clock.rate = rate
-            self._clock.trim = self._track.delay * rate // (self._track.rate or rate)
+            track = demuxer.tracks.get(self._track.number, self._track)  # MP3 tells its delay with its first frame
+            self._clock.trim = track.delay * rate // (track.rate or rate)
             self._begin()
         elif rate != self._clock.rate:
             self._drain()

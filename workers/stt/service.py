@@ -17,16 +17,22 @@ from workers.stt.transcriber import cuda_devices
 FORMATS: Final = (
     "audio/webm;codecs=opus",
     "audio/x-matroska",
-    "audio/ogg;codecs=opus",
+    "audio/ogg",
     "audio/opus",
     "audio/mp4",
+    "audio/3gpp",
     "audio/mpeg",
+    "audio/aac",
     "audio/wav",
+    "audio/aiff",
+    "audio/x-caf",
     "audio/flac",
+    "audio/amr",
     "audio/pcm",
     "video/webm",
     "video/x-matroska",
     "video/mp4",
+    "video/quicktime",
 )
 _COMPUTE_TYPES: Final = {"cpu": "int8", "cuda": "float16"}
 _DEFAULT: Final = "default"

@@ -1,6 +1,7 @@
 """MPEG audio of every layer (ISO/IEC 11172-3, 13818-3): a stream of frames, with or without ID3 tags.
 
-The first frame is not audio when it holds a Xing or Info table.
+The first frame is not audio when it holds a Xing or Info table; behind it LAME and its heirs write how many samples
+their encoder put in front.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ _KBITS = {
     (False, _LAYER2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (False, _LAYER3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
+
+_TABLE_FIELDS = (4, 4, 100, 4)
+"""The fields of a Xing table, each present where a bit of its flags says so: frames, bytes, places, quality."""
+
+_DECODER_DELAY = 529
 
 Mp3Header = FrameHeader
 
@@ -42,6 +48,17 @@ def parse_header(data: bytes | bytearray, at: int = 0) -> Mp3Header | None:
     return Mp3Header(size, hertz, 1 if data[at + 3] >> 6 == 3 else 2)
 
 
+def _encoder_delay(frame: bytes, table: int) -> int:
+    """Samples that precede the sound: what the encoder says, and what every decoder of layer III adds."""
+    (flags,) = frame[table + 7 : table + 8] or (0,)
+    encoder = table + 8 + sum(size for bit, size in enumerate(_TABLE_FIELDS) if flags >> bit & 1)
+    delay = frame[encoder + 21 : encoder + 23]
+    if not frame[encoder : encoder + 4].isalnum() or len(delay) < 2:
+        return 0
+    encoded = delay[0] << 4 | delay[1] >> 4
+    return encoded + _DECODER_DELAY if encoded else 0
+
+
 class Mp3Demuxer(FrameDemuxer):
     """Bytes of an MPEG audio stream to its frames."""
 
@@ -57,5 +74,13 @@ class Mp3Demuxer(FrameDemuxer):
     def _frame(self, size: int, packets: list[Packet]) -> None:
         first = not self._found
         super()._frame(size, packets)
-        if first and any(name in packets[-1].data[:64] for name in (b"Xing", b"Info")):
-            packets.pop()
+        if not first:
+            return
+        frame = packets[-1].data
+        table = next((at for at in (frame.find(name, 0, 64) for name in (b"Xing", b"Info")) if at >= 0), None)
+        if table is None:
+            return
+        packets.pop()
+        header = parse_header(frame)
+        if header:
+            self.tracks = {TRACK: Track(TRACK, Codec.MP3, rate=header.rate, delay=_encoder_delay(frame, table))}

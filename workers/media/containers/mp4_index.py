@@ -21,7 +21,7 @@ from workers.media.errors import MediaError
 MAX_SAMPLES = 1 << 19
 """Three hours of AAC at 44.1 kHz, or two hours with pictures."""
 
-MAX_INDEX_BYTES = 512 << 10
+MAX_INDEX_BYTES = 768 << 10
 """The compressed list; a restart point carries it."""
 
 _BLOCK_SAMPLES = 4_096
@@ -128,6 +128,9 @@ def build(movie: Movie) -> SampleIndex | None:
         if each.track.codec is Codec.UNKNOWN:
             continue
         offsets, sizes, ticks, keys = _samples(each, MAX_SAMPLES - total)
+        if each.edit.length and each.track.codec.is_audio:  # pictures lean on others, so all of them stay
+            shown = ticks < each.edit.start - (-each.edit.length * each.timescale // movie.timescale)
+            offsets, sizes, ticks, keys = offsets[shown], sizes[shown], ticks[shown], keys[shown]
         total += len(offsets)
         parts.append((each.track.number, offsets, sizes, ticks, keys))
     if not total:

@@ -67,10 +67,14 @@ def field(data: bytes, short: int, long: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """When a presentation begins, in the movie's timescale, and where in the media, in the track's."""
+    """When a presentation begins, in the movie's timescale, and where in the media, in the track's.
+
+    `length`: how much of the media is presented, in the movie's timescale; 0: all, or several parts of it.
+    """
 
     wait: int = 0
     start: int = 0
+    length: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,15 @@ def parse_movie(moov: bytes) -> Movie:
                     defaults.append((number, duration, size, flags))
         elif kind == b"cmov":
             raise MediaError("the index of this MP4 is compressed, which is not supported: send it uncompressed")
+    if not defaults:
+        tracks = [_from_its_start(each) for each in tracks]
     return Movie(tuple(tracks), timescale, tuple(defaults))
+
+
+def _from_its_start(each: MovieTrack) -> MovieTrack:
+    """The track of a recording in one piece: it is heard from where its edit starts, however far that is."""
+    started = each.edit.start * each.track.rate // each.timescale
+    return replace(each, track=replace(each.track, delay=max(each.track.delay, started)))
 
 
 def _parse_track(trak: bytes) -> list[MovieTrack]:
@@ -139,7 +151,7 @@ def _parse_track(trak: bytes) -> list[MovieTrack]:
 def _edit(edts: bytes) -> Edit:
     """The edit list (ISO/IEC 14496-12 8.6.6): an empty edit waits, the first other one says where the media starts.
 
-    That is the encoder's priming, or room for B-frames.
+    That is the encoder's priming, or room for B-frames; or the part of the media that somebody has cut out.
     """
     elst = dict(boxes(edts)).get(b"elst", b"")
     if len(elst) < 20:
@@ -149,7 +161,8 @@ def _edit(edts: bytes) -> Edit:
     for at in range(8, len(elst) - step + 1, step):
         duration, start = struct.unpack_from(layout, elst, at)
         if start >= 0:
-            return Edit(wait, start)
+            is_last = at + 2 * step > len(elst)
+            return Edit(wait, start, duration if is_last else 0)
         wait += duration
     return Edit(wait)
 

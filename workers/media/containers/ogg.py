@@ -16,7 +16,7 @@ import struct
 from collections import deque
 from dataclasses import dataclass
 
-from workers.media.containers.ogg_mapping import AUDIO_HEADS, Mapping, begin_mapping, other_name
+from workers.media.containers.ogg_mapping import AUDIO_HEADS, COMMENTS, Mapping, begin_mapping, other_name
 from workers.media.containers.packet import (
     MAX_ELEMENT_BYTES,
     DamagedError,
@@ -156,6 +156,9 @@ class OggDemuxer(Demuxer):
     def _keep(self, part: bytes, offset: int) -> None:
         self._part_bytes += len(part)
         if self._part_bytes > MAX_ELEMENT_BYTES:
+            if self._parts[0].startswith(COMMENTS):  # with a large picture: what follows of it is passed over
+                self._forget()
+                return
             raise DamagedError("a packet is too large")
         self._parts.append(part)
         self._part_offset = offset

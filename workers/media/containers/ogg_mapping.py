@@ -10,6 +10,9 @@ from workers.media.containers.packet import Codec, DamagedError, Incomplete, Tra
 
 _OPUS, _VORBIS, _FLAC = b"OpusHead", b"\x01vorbis", b"\x7fFLAC"
 AUDIO_HEADS = (_OPUS, _VORBIS, _FLAC)
+COMMENTS = (b"OpusTags", b"\x03vorbis")
+"""What packets begin with that hold titles and pictures; nothing in them is needed."""
+
 _TRACK = 1
 _FLAC_HEAD_BYTES = 51
 _FLAC_INFO = 17

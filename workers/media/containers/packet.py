@@ -233,7 +233,7 @@ class Demuxer(ABC):
 
     @abstractmethod
     def _step(self, packets: list[Packet]) -> int:
-        """Parse the element at the start of the buffer and return its size, above 0.
+        """Parse the element at the start of the buffer and return its size; 0 where only the demuxer's state changes.
 
         A size beyond the buffer passes over bytes still to come. Raises Incomplete or DamagedError.
         """

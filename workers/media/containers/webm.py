@@ -161,7 +161,10 @@ def _track(entry: bytes) -> tuple[Track, bytes]:
     rate = _float(audio.get(0xB5, b""), 8000.0)
     channels = _unsigned(audio.get(0x9F, b"\x01"))
     private = fields.get(0x63A2, b"")
-    delay = 0
+    if not 0 <= rate <= 768_000:  # NaN fails this too
+        raise DamagedError("a sample rate is out of range")
+    delay = min(_unsigned(fields.get(0x56AA, b"")) * int(rate) // 10**9, int(rate))  # CodecDelay, nanoseconds
+    delay = 0 if codec is Codec.VORBIS else delay  # its decoder keeps back its first packet
     if codec is Codec.OPUS:
         rate = 48000.0
         private = private if len(private) >= 19 else default_head(2 if channels == 2 else 1)
@@ -170,8 +173,6 @@ def _track(entry: bytes) -> tuple[Track, bytes]:
         private = private[8:42] if private[:4] == b"fLaC" else private
     if codec is Codec.ALAC:
         private = struct.pack(">I4s4x", 12 + len(private), b"alac") + private
-    if not 0 <= rate <= 768_000:  # NaN fails this too
-        raise DamagedError("a sample rate is out of range")
     pcm = _PCM.get((name, _unsigned(audio.get(0x6264, b""))))
     stripped = _stripped(fields.get(0x6D80, b""))
     if stripped is None or (codec is Codec.PCM and pcm is None):

@@ -684,6 +684,29 @@ def test_under_a_name_that_says_nothing_the_worker_sees_every_byte(fmt: str) -> 
     assert chunks(chunk(session, 2, EBML)) == [(2, EBML, True, 0)]
 
 
+@pytest.mark.parametrize(
+    ("fmt", "head"),
+    [
+        ("audio/wav", b"ID3\x04\0\0\0\0\0\x10"),
+        ("audio/wav", b"RF64\xff\xff\xff\xffWAVEds64"),
+        ("audio/wav", b"BW64\xff\xff\xff\xffWAVEds64"),
+        ("audio/ogg", b"ID3\x03\0\0\0\0\0\x10"),
+        ("audio/mp4", b"\0\0\0\x08wide\0\0\0\x10mdat"),
+        ("video/quicktime", b"\0\0\x01\0moov\0\0\0\x6cmvhd"),
+        ("audio/3gpp", b"#!AMR\n<"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 5, 100])
+def test_a_first_recording_may_begin_with_a_tag_or_another_form(fmt: str, head: bytes, size: int) -> None:
+    session = open_session()
+    started(session, format=fmt, services=["stt"])
+    pieces = [head[at : at + size] for at in range(0, len(head), size)]
+    seen = [chunks(action) for action in [chunk(session, number, piece) for number, piece in enumerate(pieces)]]
+    found = [each for group in seen for each in group]
+    assert b"".join(payload for _, payload, _, _ in found) == head
+    assert [new for _, _, new, _ in found] == [True] + [False] * (len(pieces) - 1)
+
+
 def test_after_a_failed_implicit_stream_a_header_begins_another() -> None:
     session = open_session()
     packet(session, 0, EBML)

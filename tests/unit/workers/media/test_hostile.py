@@ -29,6 +29,15 @@ MAGICS = [
     b"ID3",
     b"\0\0\0\x18ftyp",
     b"\xff\xfb\x90\0",
+    b"\xff\xf1\x50\x80\x20\x1f\xfc",
+    b"FORM\0\0\0\0AIFFCOMM\0\0\0\x12",
+    b".snd\0\0\0\x18\0\0\0\0\0\0\0\x03",
+    b"caff\0\1\0\0desc\0\0\0\0\0\0\0\x20",
+    b"#!AMR\n\x3c",
+    b"#!AMR-WB\n\x44",
+    b"\0\0\1\0moov\0\0\0\x6cmvhd",
+    b"ID3\4\0\0\0\0\0\0fLaC",
+    b"RIFF\0\0\0\0WAVEfmt \x12\0\0\0\x02\0\x01\0\x40\x1f\0\0\0\x10\0\0\0\1\4\0\0\0data\0\0\0\0",
 ]
 
 
@@ -45,7 +54,7 @@ def swallow(fmt: media_pb2.MediaFormat, chunks: list[bytes], state: bytes | None
     return decoder.position
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
     container=st.sampled_from(CONTAINERS),
     magic=st.sampled_from(MAGICS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 from talkup.v1 import media_pb2
 
 from tests.unit.workers.media.chunks import assert_same, cut, decode, decode_killed
-from tests.unit.workers.media.material import declared, mux, tone
+from tests.unit.workers.media.material import declared, mux, recordings, tone
+from workers.chunk import Chunk
+from workers.media.decoder import AudioDecoder
 from workers.media.mixer import StereoMixer
 
 RATE = 16_000
@@ -122,6 +125,13 @@ def test_a_restart_in_a_coded_recording_keeps_the_phase(kills: list[float], behi
     assert level(whole) > 0.8 * level(VOICE)
     places = [max(1, int(kill * (len(chunks) - 1))) for kill in kills]
     assert_same(decode_killed(declared("audio/ogg"), chunks, places, behind), whole, aac=False)
+
+
+def test_the_state_of_a_mono_recording_is_what_it_was_before_the_mixer() -> None:
+    recording = recordings()["pcm"]
+    decoder = AudioDecoder(recording.fmt)
+    decoder.decode(Chunk(0, recording.data))
+    assert len(msgspec.msgpack.decode(decoder.checkpoint(8000).state)) == 12
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 3e38])

@@ -237,6 +237,24 @@ def test_every_link_of_an_ogg_chain_is_read_and_a_place_to_start_again(serials: 
         assert [(p.data, p.pts) for p in again] == [(p.data, p.pts) for p in left]
 
 
+@pytest.mark.parametrize("size", [100_000, 5 << 20])
+def test_a_large_picture_among_the_comments_is_no_damage(size: int) -> None:
+    fmt, sound = recordings()["ogg"].fmt, recordings()["ogg"].data
+    second = sound.index(b"OggS", 4)
+    third = sound.index(b"OggS", second + 4)
+    serial = sound[14:18]
+    parts = [b"OpusTags" + bytes(255 * 255 - 8), *[bytes(255 * 255)] * (size // 65_025)]
+    pages = [
+        b"OggS\0" + bytes([bool(at)]) + bytes(8) + serial + bytes(8) + b"\xff" + b"\xff" * 255 + part
+        for at, part in enumerate(parts)
+    ]
+    last = b"OggS\0\1" + bytes(8) + serial + bytes(8) + b"\1\5" + b"hello"
+    demuxer = make_demuxer(media_pb2.CONTAINER_OGG, fmt)
+    packets = demuxer.push_bytes(sound[:second] + b"".join(pages) + last + sound[third:])
+    assert tuple(packet.data for packet in packets) == demuxed(sound)
+    assert demuxer.damaged == 0
+
+
 def test_links_without_sound_hide_no_others() -> None:
     fmt, sound = recordings()["ogg"].fmt, mux("ogg", "libopus", 0.8)
     head = len(sound) - len(sound[sound.index(b"OggS", sound.index(b"OggS", 1) + 1) :])
