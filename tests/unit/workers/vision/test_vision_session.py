@@ -17,6 +17,7 @@ from talkup.v1 import analysis_pb2, error_pb2, media_pb2, task_pb2
 
 from tests.unit.workers.media.video_material import recording, timeslices
 from tests.unit.workers.vision import faces
+from tests.unit.workers.vision.encoded import encoded, photo
 from tests.unit.workers.vision.recompute import check_window
 from tests.unit.workers.vision.test_image_header import HOSTILE
 from workers.chunk import chunk_of
@@ -257,6 +258,42 @@ async def test_hostile_frames_are_dropped_and_the_stream_goes_on(engine: VisionE
     assert {drop.reason for drop in flow.dropped} == {task_pb2.DROP_REASON_CORRUPT}
     assert flow.frames_analyzed >= 2
     assert len(analyses(other)) == 5
+
+
+async def test_each_reason_is_told_once_and_not_again_by_another_worker(engine: VisionEngine) -> None:
+    gif, png = encoded(faces.portrait(), "gif"), encoded(faces.portrait(), "png")
+    payloads = [gif, encoded(faces.portrait(), "bmp"), png[:-20], png, gif, png[:-20]]
+    chunks = [media_pb2.Chunk(sequence=i, payload=data) for i, data in enumerate(payloads)]
+    whole = await run(engine.open(image_start(), CONTEXT), chunks, wait=True)
+    errors = [result.error for result in whole if result.WhichOneof("result") == "error"]
+    assert [(error.code, error.reason, error.fatal) for error in errors] == [
+        (error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "unsupported_format", False),
+        (error_pb2.ERROR_CODE_MEDIA_ERROR, "truncated", False),
+    ]
+    assert errors[0].message == "a picture is left out: a GIF is not read as a picture; send JPEG, PNG or WebP"
+    assert check_counts(whole).frames_analyzed == 1
+    start = image_start()
+    start.resume_state = next(r.progress for r in whole if r.progress.committed_sequence == 3).resume_state
+    resumed = await run(engine.open(start, StreamContext("session", "stream", 2)), chunks[4:], wait=True)
+    assert not [result for result in resumed if result.WhichOneof("result") == "error"]
+    assert resumed[-1].ended == whole[-1].ended
+
+
+async def test_a_photo_under_way_holds_up_no_camera(engine: VisionEngine) -> None:
+    (slow,) = engine._slow_pool.child_pids
+    photographer = engine.open(image_start(), CONTEXT)
+    reading = asyncio.ensure_future(collect(photographer))
+    os.kill(slow, signal.SIGSTOP)
+    picture = media_pb2.Chunk(sequence=0, payload=photo("png", 4_032, 3_024))
+    sending = asyncio.ensure_future(photographer.accept(chunk_of(picture)))
+    beside = await run(engine.open(image_start(), StreamContext("session", "other", 1)), pictures(5), wait=True)
+    assert len(analyses(beside)) == 5
+    assert not sending.done()
+    os.kill(slow, signal.SIGCONT)
+    await sending
+    await photographer.end()
+    assert check_counts(await reading).frames_analyzed == 1
+    await photographer.close()
 
 
 async def test_another_worker_goes_on_from_every_progress(engine: VisionEngine) -> None:
