@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from talkup.v1 import media_pb2
 
 from tests.unit.workers.media.material import mux
-from tests.unit.workers.media.video_material import recording, timeslices
+from tests.unit.workers.media.turned import MATRICES, QUARTERS, quarters_of, with_matrix, with_projection
+from tests.unit.workers.media.video_material import filmed, recording, timeslices
 from workers.chunk import Chunk
 from workers.media import frames
 from workers.media.errors import MediaError
@@ -48,6 +49,53 @@ def test_every_frame_comes_out_at_its_time(codec: str, container: str) -> None:
 @pytest.mark.parametrize(("codec", "container"), KINDS)
 def test_another_decoder_goes_on_at_every_key_frame(codec: str, container: str) -> None:
     check_restarts(declared(container), timeslices(recording(codec, container), 17))
+
+
+def picture_of(record: FrameRecord) -> np.ndarray:
+    planes = np.frombuffer(record.picture, np.uint8).reshape(record.height * 3 // 2, record.width)
+    return av.VideoFrame.from_ndarray(planes, "yuv420p").to_ndarray(format="rgb24")
+
+
+def check_turned(fmt: media_pb2.MediaFormat, data: bytes, corners: str) -> None:
+    """Every frame is upright, also with a decoder that goes on behind a restart point."""
+    chunks = timeslices(data, 5)
+    found = decoded(VideoDecoder(fmt), chunks)
+    assert {quarters_of(picture_of(record)) for record in found} == {corners}
+    lying = corners[:2] in ("BR", "GW", "RB", "WG")
+    assert {(record.width, record.height) for record in found} == {(240, 320) if lying else (320, 240)}
+    check_restarts(fmt, chunks)
+
+
+@pytest.mark.parametrize(("matrix", "corners"), MATRICES)
+def test_an_mp4_is_turned_by_the_matrix_of_its_track(matrix: tuple[int, int, int, int], corners: str) -> None:
+    data = filmed([QUARTERS] * 5, fps=2, codec="libx264", container="mp4")
+    check_turned(declared("mp4"), with_matrix(data, *matrix), corners)
+
+
+@pytest.mark.parametrize(
+    ("yaw", "roll", "corners"),
+    [
+        (0, 0, "RGBW"),
+        (0, 90, "GWRB"),
+        (0, -90, "BRWG"),
+        (0, 180, "WBGR"),
+        (0, -180, "WBGR"),
+        (180, 0, "GRWB"),
+        (180, 90, "RBGW"),
+        (-180, -90, "WGBR"),
+        (180, 180, "BWRG"),
+        (0, 45, "RGBW"),
+        (0, float("nan"), "RGBW"),
+    ],
+)
+def test_a_matroska_is_turned_by_the_roll_of_its_projection(yaw: float, roll: float, corners: str) -> None:
+    """FFmpeg reads the same from the same files, but for the last two, which no camera writes."""
+    check_turned(declared("webm"), with_projection(filmed([QUARTERS] * 5, fps=2), yaw=yaw, roll=roll), corners)
+
+
+def test_a_round_picture_is_not_turned() -> None:
+    data = with_projection(filmed([QUARTERS] * 5, fps=2), roll=90, flat=False)
+    check_turned(declared("webm"), data, "RGBW")
 
 
 def check_restarts(fmt: media_pb2.MediaFormat, chunks: list[bytes]) -> None:
