@@ -87,6 +87,7 @@ class StreamStart(ClientBase, frozen=True, kw_only=True, tag="stream_start"):
     signals: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=32)] = []
     expression: bool | None = None
     max_fps: Annotated[int, Meta(ge=1, le=60)] | None = None
+    every_frame: bool = False
 
 
 class StreamChunk(ClientBase, frozen=True, kw_only=True, tag="stream_chunk"):

@@ -145,7 +145,7 @@ class VisionEngine:
         sniffed = start.kind if fmt.container == media_pb2.CONTAINER_SNIFF else media_pb2.MEDIA_KIND_UNSPECIFIED
         if fmt.container in IMAGES or sniffed == media_pb2.MEDIA_KIND_IMAGE:
             stills = Stills(partial(self._pool.open_stills, _STILL), partial(self._slow_pool.open_stills, _STILL))
-            return ImageSource(restart, options.max_fps, stills, self._clock)
+            return ImageSource(restart, options, stills, self._clock)
         if fmt.container in _VIDEOS or sniffed == media_pb2.MEDIA_KIND_VIDEO:
             try:
                 return VideoSource(self._pool.open(fmt, restart.decoder), restart)
@@ -162,7 +162,7 @@ class VisionEngine:
             nets = [FaceNets(detector, mesh, iris, read) for _ in range(self._config.threads)]
         except NetError as error:
             raise ModelError(str(error)) from error
-        frame_ms = _DECODE_MS + _frame_ms(nets[0])
+        frame_ms = _DECODE_MS + min(map(_frame_ms, nets))  # every set runs once before a stream does
         return nets, int(_USABLE_LOAD * self._config.threads * 1000 / (frame_ms * ASSUMED_FPS))
 
 

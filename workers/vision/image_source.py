@@ -1,11 +1,13 @@
 """Frames from pictures that come as chunks, each decoded in a decoder child before it waits for its analysis.
 
 A picture that takes long to decode goes to a child of its own kind, so that no camera waits behind a photo. What
-decoding takes, by the picture's header, is charged to the stream: beyond its share its pictures are dropped.
+decoding takes, by the picture's header, is charged to the stream: beyond its share its pictures are dropped, or its
+sender waits where every frame is wanted.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
@@ -18,6 +20,7 @@ from workers.media.isolation.pacing import Pace
 from workers.vision.counts import ChunkTotals
 from workers.vision.image_header import HeaderError, ImageHeader, Reason, read_header
 from workers.vision.mailbox import Dropped, Mailbox
+from workers.vision.options import VisionStreamOptions
 from workers.vision.pictures import from_yuv420
 from workers.vision.sources import Frame, Restart
 
@@ -65,9 +68,12 @@ class Stills:
 class ImageSource:
     """One encoded picture per chunk; one that cannot be read is a dropped frame."""
 
-    def __init__(self, state: Restart, max_fps: int | None, stills: Stills, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, state: Restart, options: VisionStreamOptions, stills: Stills, clock: Callable[[], float]
+    ) -> None:
         self._state = state
-        self._step_ms = DEFAULT_STEP_MS if max_fps is None else 1000 // max_fps
+        self._options = options
+        self._step_ms = DEFAULT_STEP_MS if options.max_fps is None else 1000 // options.max_fps
         self._stills = stills
         self._clock = clock
         self._pace = Pace(SHARE, BURST_SECONDS, clock())
@@ -80,9 +86,11 @@ class ImageSource:
         media_ms = self._time(chunk.capture_ms, chunk.received_ms, totals.chunks)
         try:
             header = read_header(chunk.payload)
-            if self._pace.delay(arrived):
-                box.put([Dropped(task_pb2.DROP_REASON_OVERLOAD)])
-                return totals
+            if delay := self._pace.delay(arrived):
+                if not self._options.every_frame:
+                    box.put([Dropped(task_pb2.DROP_REASON_OVERLOAD)])
+                    return totals
+                await asyncio.sleep(delay)
             self._pace.spend(header.seconds, arrived)
             began = self._clock()
             record = await self._stills.decode(chunk.payload, header)
@@ -105,7 +113,7 @@ class ImageSource:
             commits=chunk.sequence,
             decode_ms=1000 * seconds,
         )
-        box.put([frame])
+        box.put([frame], frame.arrived)
         return totals
 
     async def finish(self, totals: ChunkTotals, arrived: float, box: Mailbox[Frame]) -> None:

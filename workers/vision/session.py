@@ -1,8 +1,8 @@
 """One vision stream: chunks in, analyses out, and the numbers that say what became of every frame.
 
-`accept` turns chunks into frames and never waits for their analysis: the mailbox keeps the newest. The reader of
-`results` drives the analysis, one frame at a time. The invariant: in every message with numbers, and in every
-`resume_state`, frames received = analysed + dropped.
+`accept` turns chunks into frames and does not wait for their analysis: the mailbox keeps the newest. Where every frame
+is wanted it waits instead, and its sender with it. The reader of `results` drives the analysis, one frame at a time.
+The invariant: in every message with numbers, and in every `resume_state`, frames received = analysed + dropped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from workers.vision.analyzer import Analyzer, AnalyzerState, Wanted
 from workers.vision.counts import ChunkTotals, Counts
 from workers.vision.face_reader import FaceNets
 from workers.vision.image_header import HeaderError, Reason
-from workers.vision.mailbox import Drops, Mailbox
+from workers.vision.mailbox import MAX_WAITING, Drops, Mailbox
 from workers.vision.options import VisionStreamOptions
 from workers.vision.pictures import PictureError
 from workers.vision.pressure import Pressure, Rates
@@ -75,7 +75,7 @@ class VisionSession:
         self._totals = saved.totals if saved else ChunkTotals()
         self._media_ms = saved.restart.media_ms if saved else 0
         self._last_analyzed_ms: int | None = None
-        self._box: Mailbox[Frame] = Mailbox()
+        self._box: Mailbox[Frame] = Mailbox(keep_all=options.every_frame)
         self._pressure = Pressure()
         self._rates = Rates(clock(), self._counts.received, self._counts.analyzed)
         self._changed = asyncio.Condition()
@@ -90,7 +90,10 @@ class VisionSession:
         runner.streams += 1
 
     async def accept(self, chunk: Chunk) -> None:
-        """Accept one chunk. Raises EngineError for media that cannot be decoded further."""
+        """Accept one chunk; wait for room where every frame is wanted.
+
+        Raises EngineError for media that cannot be decoded further.
+        """
         totals = self._totals.plus(chunk.sequence, len(chunk.payload), chunk.missing_before)
         again = totals is self._totals
         try:
@@ -102,6 +105,8 @@ class VisionSession:
         self._note_refusals()
         async with self._changed:
             self._changed.notify_all()
+            if self._options.every_frame:
+                await self._changed.wait_for(lambda: self._closed or self._failure or self._box.waiting <= MAX_WAITING)
 
     def _note_refusals(self) -> None:
         """Each reason is told once a stream."""
@@ -173,6 +178,8 @@ class VisionSession:
     async def _wait_for_work(self) -> None:
         """Wait until there is something to do. A frame then waits for this stream's turn, too."""
         async with self._changed:
+            if self._box.empty:
+                self._box.found_empty()
             await self._changed.wait_for(
                 lambda: not self._box.empty or self._flushes or self._ending or self._closed or self._failure
             )
@@ -224,7 +231,7 @@ class VisionSession:
         """Decode and analyse; on a thread of the runner."""
         began = self._clock()
         queued = max(0.0, began - frame.arrived)
-        if queued > STALE_SECONDS:
+        if queued > STALE_SECONDS and not self._options.every_frame:
             return _Outcome(None, task_pb2.DROP_REASON_STALE)
         try:
             picture = frame.picture()

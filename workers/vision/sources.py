@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 from talkup.v1 import task_pb2
@@ -23,12 +23,16 @@ from workers.vision.image_header import HeaderError
 from workers.vision.mailbox import Dropped, Mailbox
 from workers.vision.pictures import Picture, from_yuv420
 
+MAX_SPAN: Final = 2.0
+"""Seconds: the longest stretch of media that a chunk may hold without its last frames being stale."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A frame to analyse.
 
-    `arrived` is on the loop's clock, `decode_ms` what decoding took before; `commits` the last chunk that it completes.
+    `arrived` is on the loop's clock, for a later frame of a chunk as if it came in its own time; `decode_ms` what
+    decoding took before; `commits` the last chunk that it completes.
     """
 
     index: int
@@ -168,8 +172,10 @@ class VideoSource:
                 batch.append(Dropped(task_pb2.DROP_REASON_OVERLOAD))
             else:
                 commits = totals.last if position == len(records) - 1 else totals.last - 1
-                batch.append(_frame_of(record, captured, arrived, totals, commits))
-        box.put(batch)
+                due = arrived + (record.media_ms - records[0].media_ms) / 1000
+                batch.append(_frame_of(record, captured, max(arrived, min(due, arrived + MAX_SPAN)), totals, commits))
+        span = (records[-1].media_ms - records[0].media_ms) / 1000 if records else 0.0
+        box.put(batch, arrived, max(0.0, min(span, MAX_SPAN)))
 
 
 def _frame_of(record: FrameRecord, captured: int | None, arrived: float, totals: ChunkTotals, commits: int) -> Frame:

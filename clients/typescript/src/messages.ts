@@ -86,6 +86,7 @@ endpointing_ms?: (number | null)
 signals?: string[]
 expression?: (boolean | null)
 max_fps?: (number | null)
+every_frame?: boolean
 }
 /**
  * A piece of media. Without `sequence` it is the next one.

@@ -20,7 +20,7 @@ from workers.media import frames
 from workers.media.errors import MediaError
 from workers.media.frames import FrameFlag, FrameRecord
 from workers.media.isolation.warmup_video import video_clips
-from workers.media.video import MAX_CHUNK_FRAMES, VideoDecoder
+from workers.media.video import MAX_CHUNK_PIXELS, VideoDecoder
 
 KINDS = [("libvpx", "webm"), ("libvpx-vp9", "webm"), ("libx264", "mp4"), ("libx264", "matroska")]
 
@@ -141,15 +141,22 @@ def test_the_frames_of_a_single_fragment_leave_as_they_come() -> None:
     decoder, chunks = VideoDecoder(declared("mp4")), timeslices(data, 24)
     given = [len(decoder.decode(Chunk(i, chunk))) for i, chunk in enumerate(chunks)]
     assert sum(given) == 48
-    assert max(given[:-1]) < MAX_CHUNK_FRAMES
+    assert max(given[:-1]) < 16
     assert sum(given[:12]) >= 6
 
 
 def test_one_chunk_gives_the_newest_pictures_only() -> None:
-    data = recording("libvpx", "webm", frames=40, key_every=40)
+    data = recording("libvpx", "webm", frames=30, key_every=30, width=960, height=720)
     found = decoded(VideoDecoder(declared("webm")), [data])
-    assert len(found) == 40
-    assert [bool(record.picture) for record in found] == [False] * (40 - MAX_CHUNK_FRAMES) + [True] * MAX_CHUNK_FRAMES
+    assert len(found) == 30
+    most = MAX_CHUNK_PIXELS // (960 * 720)
+    assert [bool(record.picture) for record in found] == [False] * (30 - most) + [True] * most
+
+
+def test_small_pictures_of_one_chunk_leave_all() -> None:
+    """Two seconds of a camera in one slice: more frames than of a large picture, and no more pixels."""
+    found = decoded(VideoDecoder(declared("webm")), [recording("libvpx", "webm", frames=60, key_every=40)])
+    assert sum(bool(record.picture) for record in found) == 60
 
 
 def test_after_a_gap_frames_up_to_the_next_key_are_reported_corrupt() -> None:

@@ -15,6 +15,7 @@ from workers.vision.counts import ChunkTotals
 from workers.vision.image_header import Reason, read_header
 from workers.vision.image_source import BURST_SECONDS, SHARE, ImageSource, Stills, StillStream
 from workers.vision.mailbox import Mailbox
+from workers.vision.options import VisionStreamOptions
 from workers.vision.sources import Frame, Restart
 
 CORRUPT, OVERLOAD = task_pb2.DROP_REASON_CORRUPT, task_pb2.DROP_REASON_OVERLOAD
@@ -64,7 +65,7 @@ async def feed(source: ImageSource, payloads: list[bytes], now: float = 0.0) -> 
 async def test_decoding_beyond_its_share_is_dropped_and_the_share_comes_back(shop: Shop) -> None:
     picture = photo("png", 4_032, 3_024)
     seconds = read_header(picture).seconds
-    source = ImageSource(Restart(), None, shop.stills(), lambda: 0.0)
+    source = ImageSource(Restart(), VisionStreamOptions(False, None), shop.stills(), lambda: 0.0)
     at_once = int(BURST_SECONDS / seconds) + 1
     assert await feed(source, [picture] * (at_once + 3)) == {"frames": at_once, "DROP_REASON_OVERLOAD": 3}
     rest = at_once * seconds - BURST_SECONDS
@@ -77,21 +78,21 @@ async def test_decoding_beyond_its_share_is_dropped_and_the_share_comes_back(sho
 )
 async def test_a_camera_stays_within_its_share(shop: Shop, kind: str, width: int, height: int, fps: int) -> None:
     picture = photo(kind, width, height)
-    source = ImageSource(Restart(), None, shop.stills(), lambda: 0.0)
+    source = ImageSource(Restart(), VisionStreamOptions(False, None), shop.stills(), lambda: 0.0)
     for second in range(10):
         assert await feed(source, [picture] * fps, now=float(second)) == {"frames": fps}
     assert set(shop.came) == {"usual"}
 
 
 async def test_a_picture_that_takes_long_is_decoded_apart(shop: Shop) -> None:
-    source = ImageSource(Restart(), None, shop.stills(), lambda: 0.0)
+    source = ImageSource(Restart(), VisionStreamOptions(False, None), shop.stills(), lambda: 0.0)
     assert await feed(source, [photo("jpeg", 640, 480), photo("png", 4_032, 3_024), photo("jpeg", 4_032, 3_024)])
     await source.close()
     assert shop.came == ["usual", "slow", "usual", "usual closed", "slow closed"]
 
 
 async def test_every_refusal_is_dropped_and_kept_with_its_reason(shop: Shop) -> None:
-    source = ImageSource(Restart(), None, shop.stills(), lambda: 0.0)
+    source = ImageSource(Restart(), VisionStreamOptions(False, None), shop.stills(), lambda: 0.0)
     payloads = [encoded(portrait(), "gif"), b"", encoded(portrait(), "png")[:-1], encoded(portrait(), "png")]
     assert await feed(source, payloads) == {"frames": 1, "DROP_REASON_CORRUPT": 3}
     reasons = [refusal.reason for refusal in source.take_refusals()]
