@@ -171,8 +171,8 @@ class Client:
         """Start a stream; leaving the block ends it. `format` is a MIME type of docs/protocol.md.
 
         `languages`: those to expect, if the `language` is `auto` and may change from segment to segment.
-        `max_fps` limits the frames per second that vision analyses (1 to 60; None: as many as it can). `every_frame`: the
-        source is not live, so vision skips no frame for want of time, and the gateway takes the stream only as fast.
+        `max_fps` limits the frames per second that vision analyses (1 to 60; None: as many as it can). `every_frame`:
+        the source is not live, so vision skips no frame for want of time and takes the stream only as fast.
         With `patience`, the client retries while the gateway has no free worker; without it, the refusal is raised at
         once. Raises RefusedError, with `code` and `field`, when the gateway refuses the stream.
         """
