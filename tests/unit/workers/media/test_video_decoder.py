@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 
 import av
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from talkup.v1 import media_pb2
 
-from tests.unit.workers.media.material import mux
+from tests.unit.workers.media.material import INDEX_FIRST, mux
 from tests.unit.workers.media.turned import MATRICES, QUARTERS, quarters_of, with_matrix, with_projection
 from tests.unit.workers.media.video_material import filmed, recording, timeslices
 from workers.chunk import Chunk
@@ -70,6 +71,21 @@ def check_turned(fmt: media_pb2.MediaFormat, data: bytes, corners: str) -> None:
 def test_an_mp4_is_turned_by_the_matrix_of_its_track(matrix: tuple[int, int, int, int], corners: str) -> None:
     data = filmed([QUARTERS] * 5, fps=2, codec="libx264", container="mp4")
     check_turned(declared("mp4"), with_matrix(data, *matrix), corners)
+
+
+def test_an_mp4_in_one_piece_is_turned_as_well(tmp_path: Path) -> None:
+    """As telephones write them: its index names every frame, and the restart points carry it."""
+    source = io.BytesIO(filmed([QUARTERS] * 5, fps=2, codec="libx264", container="mp4"))
+    indexed = tmp_path / "indexed.mp4"  # FFmpeg moves the index to the front in a file only
+    with av.open(source) as read, av.open(str(indexed), "w", format="mp4", options=INDEX_FIRST) as written:
+        copy = written.add_stream_from_template(read.streams.video[0])
+        for packet in read.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = copy
+                written.mux(packet)
+    data = indexed.read_bytes()
+    assert b"moof" not in data
+    check_turned(declared("mp4"), with_matrix(data, 0, 1, -1, 0), "BRWG")
 
 
 @pytest.mark.parametrize(
