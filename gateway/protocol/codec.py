@@ -312,7 +312,7 @@ def _read_stream_start(raw: _Raw) -> messages.StreamStart:
             "initial_prompt",
             "framing",
         ),
-        *("sample_rate", "channels", "endpointing_ms", "signals", "expression", "max_fps"),
+        *("sample_rate", "channels", "endpointing_ms", "signals", "expression", "max_fps", "every_frame"),
     )
     values = {name: raw.find(name) for name in plain}
     mime = raw.find("format", "mimeType", "mime_type")

@@ -121,7 +121,7 @@ class Problem:
 
     `message` is for people and holds no internals, payloads or credentials. `field` is the path of the offending field
     as the client wrote it. `retryable` None: as in the table. `from_sequence` and `to_sequence` are the first and last
-    missing chunk of a gap, in the client's numbers.
+    missing chunk of a gap, in the client's numbers. `reason`: why single pictures are refused; the stream continues.
     """
 
     code: Code
@@ -132,6 +132,7 @@ class Problem:
     retry_after_ms: int | None = None
     from_sequence: int | None = None
     to_sequence: int | None = None
+    reason: str | None = None
 
     @property
     def spec(self) -> ErrorSpec:

@@ -59,6 +59,8 @@ ALIASES: Final[Mapping[str, str]] = {
     "audio/x-alaw": "audio/pcma",
     "application/ogg": "audio/ogg",
     "image/jpg": "image/jpeg",
+    "image/pjpeg": "image/jpeg",
+    "image/x-png": "image/png",
 }
 
 _CONTAINERS: Final[Mapping[str, media_pb2.Container]] = {
@@ -82,6 +84,7 @@ _CONTAINERS: Final[Mapping[str, media_pb2.Container]] = {
     "video/quicktime": media_pb2.CONTAINER_MP4,
     "video/3gpp": media_pb2.CONTAINER_MP4,
     "image/jpeg": media_pb2.CONTAINER_JPEG,
+    "image/png": media_pb2.CONTAINER_PNG,
     "image/webp": media_pb2.CONTAINER_WEBP,
     "audio": media_pb2.CONTAINER_SNIFF,
     "video": media_pb2.CONTAINER_SNIFF,
@@ -89,10 +92,11 @@ _CONTAINERS: Final[Mapping[str, media_pb2.Container]] = {
 }
 SUPPORTED_FORMATS: Final = tuple(_CONTAINERS)
 
-_IMAGES: Final = frozenset({media_pb2.CONTAINER_JPEG, media_pb2.CONTAINER_WEBP})
+_IMAGES: Final = frozenset({media_pb2.CONTAINER_JPEG, media_pb2.CONTAINER_PNG, media_pb2.CONTAINER_WEBP})
 _BARE: Final = frozenset(_KINDS)
 
 _BARE_VIDEO: Final = "video without a container is not read: put it into fragmented MP4 or WebM"
+_PICTURE: Final = "send image/jpeg, image/png or image/webp"
 # What to send instead of a name that recorders give but the workers cannot read.
 _INSTEAD: Final[Mapping[str, str]] = {
     "audio/mp4a-latm": "AAC in LATM packets is not read: send audio/aac (ADTS) or audio/mp4",
@@ -110,7 +114,11 @@ _INSTEAD: Final[Mapping[str, str]] = {
     "video/vp8": _BARE_VIDEO,
     "video/vp9": _BARE_VIDEO,
     "video/av1": _BARE_VIDEO,
-    "image/png": "PNG is not read: send image/jpeg or image/webp",
+    **dict.fromkeys(("image/heic", "image/heif"), f"HEIC is not read: {_PICTURE}"),
+    "image/avif": f"AVIF is not read: {_PICTURE}",
+    "image/gif": f"GIF is not read: {_PICTURE}",
+    **dict.fromkeys(("image/bmp", "image/x-ms-bmp"), f"BMP is not read: {_PICTURE}"),
+    "image/tiff": f"TIFF is not read: {_PICTURE}",
 }
 
 

@@ -48,11 +48,11 @@ def match_first(data: bytes, *, quicktime: bool) -> HeaderMatch:
 
 
 def match_media(data: bytes) -> HeaderMatch:
-    """Match against every format with a magic: FLAC, MP3, JPEG and WebP as well."""
+    """Match against every format with a magic: FLAC, MP3, JPEG, PNG and WebP as well."""
     head = data[:HEADER_BYTES]
     matches = (
         match_header(head),
-        *(_match_prefix(head, magic) for magic in (b"fLaC", b"ID3", b"\xff\xd8\xff")),
+        *(_match_prefix(head, magic) for magic in (b"fLaC", b"ID3", b"\xff\xd8\xff", b"\x89PNG")),
         _match_mp3(head),
         _match_tail(head, b"RIFF", 8, b"WEBP"),
     )

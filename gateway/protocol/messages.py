@@ -87,6 +87,7 @@ class StreamStart(ClientBase, frozen=True, kw_only=True, tag="stream_start"):
     signals: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=32)] = []
     expression: bool | None = None
     max_fps: Annotated[int, Meta(ge=1, le=60)] | None = None
+    every_frame: bool = False
 
 
 class StreamChunk(ClientBase, frozen=True, kw_only=True, tag="stream_chunk"):
@@ -551,7 +552,10 @@ class StatusMessage(ServerBase, frozen=True, kw_only=True, tag="status"):
 
 
 class ErrorData(Struct, frozen=True, kw_only=True):
-    """What went wrong. `from` and `to` are the first and last missing chunk of a gap; `supported` lists versions."""
+    """What went wrong. `from` and `to` are the first and last missing chunk of a gap; `supported` lists versions.
+
+    With a `reason`, single pictures are refused and the stream continues.
+    """
 
     code: str
     message: str
@@ -562,6 +566,7 @@ class ErrorData(Struct, frozen=True, kw_only=True):
     from_sequence: int | UnsetType = msgspec.field(default=UNSET, name="from")
     to_sequence: int | UnsetType = msgspec.field(default=UNSET, name="to")
     supported: list[str] | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
 
 
 class ErrorMessage(ServerBase, frozen=True, kw_only=True, tag="error"):

@@ -129,5 +129,8 @@ def _speech(start: StreamStart) -> transcript_pb2.SpeechOptions:
 def _vision(start: StreamStart) -> analysis_pb2.VisionOptions:
     aliases = [name for name in start.services or [] if name in _SIGNAL_ALIASES]
     return analysis_pb2.VisionOptions(
-        signals=[*start.signals, *aliases], expression=start.expression, max_fps=start.max_fps
+        signals=[*start.signals, *aliases],
+        expression=start.expression,
+        max_fps=start.max_fps,
+        every_frame=start.every_frame,
     )

@@ -180,6 +180,7 @@ def problem_of(error: error_pb2.Error, to_client: Callable[[int], int]) -> Probl
         retry_after_ms=error.retry_after_ms if error.HasField("retry_after_ms") else None,
         from_sequence=to_client(error.from_sequence) if error.HasField("from_sequence") else None,
         to_sequence=to_client(error.to_sequence) if error.HasField("to_sequence") else None,
+        reason=error.reason or None,
     )
 
 
@@ -205,6 +206,7 @@ def error_message(problem: Problem) -> m.ErrorMessage:
         field=unset_if_none(problem.field),
         from_sequence=unset_if_none(problem.from_sequence),
         to_sequence=unset_if_none(problem.to_sequence),
+        reason=unset_if_none(problem.reason),
         supported=list(SUPPORTED_VERSIONS) if problem.code == "unsupported_version" else UNSET,
     )
     return m.ErrorMessage(stream_id=unset_if_none(problem.stream_id), data=data)

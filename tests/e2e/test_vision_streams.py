@@ -15,7 +15,8 @@ import pytest
 from bench.harness.stack import HOST, Stack, child_environment, free_port, running_stack, start
 from tests.e2e.wire import open_wire
 from tests.unit.workers.media.video_material import recording, timeslices
-from tests.unit.workers.vision.faces import PORTRAIT
+from tests.unit.workers.vision.encoded import encoded
+from tests.unit.workers.vision.faces import PORTRAIT, portrait
 
 pytestmark = pytest.mark.model
 
@@ -51,6 +52,26 @@ async def test_pictures_give_signals_events_and_a_summary(vision_stack: Stack) -
         ended = (await wire.until("stream_ended"))["data"]
     assert flow["frames_received"] >= 1
     assert ended["dropped"]["corrupt"] == 1
+
+
+async def test_a_refused_picture_says_why_and_the_stream_goes_on(vision_stack: Stack) -> None:
+    gif, png = encoded(portrait(), "gif"), encoded(portrait(), "png")
+    async with open_wire(vision_stack.ws_url) as wire:
+        await wire.until("session")
+        await wire.send({"type": "stream_start", "stream_id": "camera", "format": "image/png"})
+        for data in (gif, gif, png):
+            await wire.send(data)
+        assert (await wire.until("analysis_result"))["data"]["frame"]["face_count"] == 1
+        await wire.send({"type": "stream_end", "stream_id": "camera"})
+        ended = (await wire.until("stream_ended"))["data"]
+    (error,) = [message["data"] for message in wire.seen if message["type"] == "error"]
+    assert (error["code"], error["reason"], error["stream_id"]) == (
+        "unsupported_format",
+        "unsupported_format",
+        "camera",
+    )
+    assert error["message"].endswith("a GIF is not read as a picture; send JPEG, PNG or WebP")
+    assert ended["dropped"] == {"overload": 0, "stale": 0, "corrupt": 2}
 
 
 def read_page(url: str) -> str:

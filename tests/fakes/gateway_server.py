@@ -57,8 +57,9 @@ def words_of(payload: bytes) -> str:
 class FakeGateway:
     """Serves on loopback. The connection is cut at each of `drop_after_chunks` and at the first `drop_at_statuses`,
     `drop_at_starts`, `drop_at_flushes` and `drop_at_ends`; `end_after_chunks`: the gateway ends streams by itself;
-    the first `busy_connections` and `full_starts` are refused; no start is answered while `may_accept` is clear;
-    `decodes` false: it can decode no media; `signs_anew`: it refuses its earlier tokens, but not the key."""
+    the first `busy_connections` and `full_starts` are refused; no start is answered while `may_accept` is clear, no
+    flush while `may_flush` is; `decodes` false: it can decode no media; `signs_anew`: it refuses its earlier tokens,
+    but not the key."""
 
     def __init__(
         self,
@@ -88,6 +89,9 @@ class FakeGateway:
         self.start_came = asyncio.Event()
         self.may_accept = asyncio.Event()
         self.may_accept.set()
+        self.may_flush = asyncio.Event()
+        self.may_flush.set()
+        self.answers: set[asyncio.Task[None]] = set()
         self.reject = reject
         self.forget_sessions = False
         self.signs_anew = False
@@ -251,9 +255,16 @@ class Peer:
             self._gateway.drop_at_flushes -= 1
             self._socket.transport.abort()
             return
-        stream = self._session.streams[data["stream_id"]]
+        answer = asyncio.create_task(self._answer_flush(data["stream_id"], data["flush_id"]))
+        self._gateway.answers.add(answer)
+        if self._gateway.may_flush.is_set():
+            await answer
+
+    async def _answer_flush(self, stream_id: str, flush_id: int) -> None:
+        await self._gateway.may_flush.wait()
+        stream = self._session.streams[stream_id]
         await self._commit(stream)
-        await self._acknowledge(stream, flush_id=data["flush_id"])
+        await self._acknowledge(stream, flush_id=flush_id)
 
     async def _on_stream_end(self, data: dict[str, Any]) -> None:
         if self._gateway.drop_at_ends:

@@ -34,8 +34,8 @@ MODEL_SHA256: Final = hashlib.sha256(b"talkup fake engine 1").hexdigest()
 
 _LANGUAGES: Final = ("en", "fr")
 _AUDIO: Final = ("audio/webm", "audio/ogg", "audio/mp4", "audio/mpeg", "audio/flac", "audio/wav", "audio/L16")
-_VIDEO: Final = ("image/jpeg", "image/webp", "video/webm", "video/mp4")
-_PICTURES: Final = (media_pb2.CONTAINER_JPEG, media_pb2.CONTAINER_WEBP)
+_VIDEO: Final = ("image/jpeg", "image/png", "image/webp", "video/webm", "video/mp4")
+_PICTURES: Final = (media_pb2.CONTAINER_JPEG, media_pb2.CONTAINER_WEBP, media_pb2.CONTAINER_PNG)
 _SOUNDS: Final = (
     media_pb2.CONTAINER_OGG,
     media_pb2.CONTAINER_MP3,

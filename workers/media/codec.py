@@ -18,6 +18,7 @@ from av.error import FFmpegError
 
 from workers.media.containers.opus import packet_samples, without_pre_skip
 from workers.media.containers.packet import Codec, PcmEncoding, Track
+from workers.media.containers.turn import Turn
 from workers.media.errors import MediaError
 from workers.media.frames import MAX_SIDE
 from workers.media.pcm import Samples, decode_pcm, finite, one_or_two, silence
@@ -197,7 +198,7 @@ _MAX_PIXELS = 4096 * 2304
 
 @dataclass(frozen=True, slots=True)
 class VideoPicture:
-    """A decoded frame as planar YUV 4:2:0 with even sides; `number` is that of its packet."""
+    """A decoded frame, upright, as planar YUV 4:2:0 with even sides; `number` is that of its packet."""
 
     number: int
     width: int
@@ -219,6 +220,7 @@ class VideoPacketDecoder:
         if track.private:
             context.extradata = track.private
         self._context = context
+        self._turn = track.turn
 
     def decode(self, data: bytes, number: int) -> list[VideoPicture] | None:
         """The pictures that one packet completes, in the order of showing; None for a packet that cannot be decoded."""
@@ -245,12 +247,18 @@ class VideoPacketDecoder:
         scale = min(1.0, MAX_SIDE / longest)
         width, height = (max(2, int(side * scale) & ~1) for side in (frame.width, frame.height))
         small = frame.reformat(width=width, height=height, format="yuv420p")
-        planes = b"".join(_plane(plane) for plane in small.planes)
+        planes = b"".join(_plane(plane, self._turn) for plane in small.planes)
+        if self._turn.transposed:
+            width, height = height, width
         return VideoPicture(int(frame.pts or 0), width, height, planes)
 
 
-def _plane(plane: av.video.plane.VideoPlane) -> bytes:
-    """A plane's rows without the padding at their ends."""
+def _plane(plane: av.video.plane.VideoPlane, turn: Turn) -> bytes:
+    """A plane's rows without the padding at their ends, turned."""
     rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)
-    cut: bytes = rows[: plane.height, : plane.width].tobytes()
-    return cut
+    cut = rows[: plane.height, : plane.width]
+    if turn.transposed:
+        cut = cut.T
+    cut = cut[:: -1 if turn.flip_rows else 1, :: -1 if turn.flip_columns else 1]
+    data: bytes = cut.tobytes()
+    return data

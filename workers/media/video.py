@@ -1,8 +1,8 @@
 """Chunks of one video stream to frames, restartable at key frames.
 
 The counterpart of `workers.media.decoder` for pictures, run by the same child processes. Every packet is decoded, as
-later ones need it; of one chunk only the newest `MAX_CHUNK_FRAMES` leave with their picture. Frames leave in the order
-in which they are shown and are numbered in it, whatever the order of their packets (B-frames); all frames before a key
+later ones need it; of one chunk only the newest pictures leave, `MAX_CHUNK_PIXELS` in all. Frames leave in the order in
+which they are shown and are numbered in it, whatever the order of their packets (B-frames); all frames before a key
 frame leave before it. After a gap or damage, packets up to the next key frame are reported as corrupt. The media clock
 starts with the recording's first packet of any track, as the audio decoder's does. Whatever the bytes are, MediaError
 is all that leaves this module.
@@ -24,10 +24,10 @@ from workers.media.codec import VideoPacketDecoder, VideoPicture
 from workers.media.containers.packet import Demuxer, Packet, Track, no_track
 from workers.media.containers.sniff import Sniffer, make_demuxer
 from workers.media.errors import MediaError
-from workers.media.frames import FrameFlag, FrameRecord
+from workers.media.frames import MAX_SIDE, FrameFlag, FrameRecord
 from workers.media.interface import Checkpoint
 
-MAX_CHUNK_FRAMES: Final = 16
+MAX_CHUNK_PIXELS: Final = 16 * MAX_SIDE * MAX_SIDE
 _MAX_PACKETS: Final = 1_200
 _MAX_OPEN_CHUNKS: Final = 4_096
 _MAX_POINTS: Final = 4_096
@@ -81,6 +81,7 @@ class VideoDecoder:
         self._failure: MediaError | None = None
         self._points: deque[_KeyFrame] = deque(maxlen=_MAX_POINTS)
         self._records: list[FrameRecord] = []
+        self._pixels = 0
         self._damaged_before = 0
         self._container = 0
         if self._resumed is not None:
@@ -289,12 +290,14 @@ class VideoDecoder:
         self._thin_out()
 
     def _thin_out(self) -> None:
-        """Drop the oldest picture of the chunk once more than the newest few have one."""
-        full = [at for at, record in enumerate(self._records) if record.picture]
-        if len(full) > MAX_CHUNK_FRAMES:
-            old = self._records[full[0]]
-            flags = old.flags | FrameFlag.SKIPPED
-            self._records[full[0]] = FrameRecord(old.index, old.media_ms, 0, 0, flags)
+        """Take the pictures from the oldest frames of the chunk that still have one, beyond what may leave."""
+        newest = self._records[-1]
+        self._pixels += newest.width * newest.height
+        while self._pixels > MAX_CHUNK_PIXELS:
+            at = next(at for at, record in enumerate(self._records) if record.picture)
+            old = self._records[at]
+            self._pixels -= old.width * old.height
+            self._records[at] = FrameRecord(old.index, old.media_ms, 0, 0, old.flags | FrameFlag.SKIPPED)
 
     def _close(self) -> None:
         """The end of the last recording."""
@@ -310,7 +313,7 @@ class VideoDecoder:
                 self._show(picture)
 
     def _hand_out(self) -> Frames:
-        records, self._records = self._records, []
+        records, self._records, self._pixels = self._records, [], 0
         return tuple(records)
 
 

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -21,18 +22,20 @@ from workers.media.isolation.pool import DecoderPool
 from workers.models import ModelError, ResolvedModel
 from workers.vision import state
 from workers.vision.face_reader import FaceNets
+from workers.vision.image_source import ImageSource, Stills
 from workers.vision.landmarks import Eye, Eyes, Mesh, Region
 from workers.vision.nets import NetError, reader
 from workers.vision.options import VisionStreamOptions, stream_options
 from workers.vision.runner import Runner, session_gives_way
 from workers.vision.session import VisionSession, restart_of
-from workers.vision.sources import ImageSource, Restart, Source, VideoSource
+from workers.vision.sources import Restart, Source, VideoSource
+from workers.vision.stills import IMAGES
 
-FORMATS: Final = ("image/jpeg", "image/webp", "video/webm", "video/x-matroska", "video/mp4")
+FORMATS: Final = ("image/jpeg", "image/png", "image/webp", "video/webm", "video/x-matroska", "video/mp4")
 ASSUMED_FPS: Final = 10
 """Frames a second of one stream when slots are counted."""
 
-_IMAGES: Final = (media_pb2.CONTAINER_JPEG, media_pb2.CONTAINER_WEBP)
+_STILL: Final = media_pb2.MediaFormat(mime_type="image", container=media_pb2.CONTAINER_JPEG)
 _VIDEOS: Final = (media_pb2.CONTAINER_WEBM, media_pb2.CONTAINER_MP4)
 _USABLE_LOAD: Final = 0.75
 _DECODE_MS: Final = 2.0
@@ -64,16 +67,23 @@ class VisionConfig:
 
 
 class VisionEngine:
-    """Behaviour signals for many live streams; owns the decoder children of its videos.
+    """Behaviour signals for many live streams; owns the decoder children of its videos and pictures.
 
     `clock` gives seconds; by it a frame is stale.
     """
 
     def __init__(
-        self, config: VisionConfig, pool: DecoderPool[Frames], *, clock: Callable[[], float] = time.monotonic
+        self,
+        config: VisionConfig,
+        pool: DecoderPool[Frames],
+        slow_pool: DecoderPool[Frames],
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`slow_pool` decodes the pictures that take long; `pool` everything else."""
         self._config = config
         self._pool = pool
+        self._slow_pool = slow_pool
         self._clock = clock
         self._runner: Runner | None = None
         self._slots = config.slots
@@ -91,6 +101,7 @@ class VisionEngine:
         """Start the decoder children, load and check the networks, measure a frame. Raises ModelError."""
         if self._runner is None:
             await self._pool.start()
+            await self._slow_pool.start()
             nets, slots = await asyncio.to_thread(self._load)
             self._slots = self._config.slots or slots
             session_gives_way(self._config.nice)
@@ -127,19 +138,21 @@ class VisionEngine:
         if runner is not None:
             await runner.close()
         await self._pool.close()
+        await self._slow_pool.close()
 
     def _source(self, start: task_pb2.StreamStart, options: VisionStreamOptions, restart: Restart) -> Source:
         fmt = start.format
         sniffed = start.kind if fmt.container == media_pb2.CONTAINER_SNIFF else media_pb2.MEDIA_KIND_UNSPECIFIED
-        if fmt.container in _IMAGES or sniffed == media_pb2.MEDIA_KIND_IMAGE:
-            return ImageSource(restart, options.max_fps)
+        if fmt.container in IMAGES or sniffed == media_pb2.MEDIA_KIND_IMAGE:
+            stills = Stills(partial(self._pool.open_stills, _STILL), partial(self._slow_pool.open_stills, _STILL))
+            return ImageSource(restart, options, stills, self._clock)
         if fmt.container in _VIDEOS or sniffed == media_pb2.MEDIA_KIND_VIDEO:
             try:
                 return VideoSource(self._pool.open(fmt, restart.decoder), restart)
             except MediaError as error:
                 raise EngineError(error_pb2.ERROR_CODE_BUSY, str(error), retryable=True) from error
         raise EngineError(
-            error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "supported: JPEG, WebP, WebM and MP4", field="start.format"
+            error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "supported: JPEG, PNG, WebP, WebM and MP4", field="start.format"
         )
 
     def _load(self) -> tuple[list[FaceNets], int]:
@@ -149,7 +162,7 @@ class VisionEngine:
             nets = [FaceNets(detector, mesh, iris, read) for _ in range(self._config.threads)]
         except NetError as error:
             raise ModelError(str(error)) from error
-        frame_ms = _DECODE_MS + _frame_ms(nets[0])
+        frame_ms = _DECODE_MS + min(map(_frame_ms, nets))  # every set runs once before a stream does
         return nets, int(_USABLE_LOAD * self._config.threads * 1000 / (frame_ms * ASSUMED_FPS))
 
 

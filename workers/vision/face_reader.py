@@ -1,5 +1,8 @@
 """One picture to faces: the detector on some pictures, the mesh on all, and the same face followed through them.
 
+The detector also finds heads that are turned away. So the mesh has the last word: what it does not take for a face does
+not count, except where it cannot tell (small faces), and for a moment where it just did (a hand before the face).
+
 Of several faces the largest is read. Its region comes from its mesh in the last picture; the detector looks again after
 a third of a second of media, so that a second face is seen in time at any rate, and at once when the face is lost.
 Where pictures come too slowly to show blinks, the eyes rest while the detector looks: what a picture costs is then its
@@ -32,6 +35,15 @@ from workers.vision.pose import Pose, solve
 DETECT_EVERY_MS: Final = 330
 TURNS_FPS: Final = 8.0
 """At or above this frame rate, alternate eyes; below it, read both."""
+
+VOUCHED_MS: Final = 1_000
+"""A face that the mesh has seen stays one for so long while the detector still finds it at the same place."""
+
+CONFIRMED_PIXELS: Final = 32
+"""From this height on a face counts only if the mesh sees it; it misses half of the real ones of 25 pixels."""
+
+MIN_EVIDENCE: Final = 0.1
+"""The mesh's score of a face that counts: measured 0.001 at most where hair covers it, 0.16 and more in profile."""
 
 _SAME_FACE: Final = 0.3
 _MIN_MESH_PIXELS: Final = 24
@@ -69,6 +81,15 @@ class Reading:
     looked: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A detection that counts as a face; `is_same`: it is the one followed so far."""
+
+    detection: Detection
+    mesh: Mesh | None
+    is_same: bool
+
+
 class FaceFollower:
     """What one stream knows of its faces from picture to picture."""
 
@@ -78,6 +99,7 @@ class FaceFollower:
         self._rate = RateMeter()
         self._count = 0
         self._face: ReadFace | None = None
+        self._seen_ms: int | None = None
 
     def read(self, nets: FaceNets, picture: Picture, media_ms: int, *, with_eyes: bool = True) -> Reading:
         """The faces of the next picture, at a time of the media clock that does not go back."""
@@ -86,14 +108,15 @@ class FaceFollower:
         looks = mesh is None or self._detected_ms is None or media_ms - self._detected_ms >= DETECT_EVERY_MS
         if looks:
             self._detected_ms = media_ms
-            detections = nets.detector.detect(picture)
-            self._count = len(detections)
-            if not detections:
+            found = self._confirmed(nets, picture, nets.detector.detect(picture), mesh, media_ms)
+            self._count = len(found)
+            if not found:
                 self._face = None
                 return Reading(0, None)
-            self._face, mesh = self._choose(nets, picture, detections, mesh)
+            self._face, mesh = self._choose(found)
         if self._face is None or mesh is None:
             return Reading(self._count, self._face, looks)
+        self._seen_ms = media_ms
         same = before is not None and before.track_id == self._face.track_id
         known = before.eyes if before is not None and same and fast_enough(fps, TURNS_FPS) else None
         rest = looks and not fast_enough(fps, BLINK_FPS)
@@ -114,26 +137,52 @@ class FaceFollower:
         mesh = nets.mesh.read(picture, region_of_mesh(self._face.mesh.points))
         return mesh if _usable(mesh, picture) else None
 
-    def _choose(
-        self, nets: FaceNets, picture: Picture, detections: list[Detection], mesh: Mesh | None
-    ) -> tuple[ReadFace, Mesh | None]:
+    def _confirmed(
+        self, nets: FaceNets, picture: Picture, detections: list[Detection], followed: Mesh | None, media_ms: int
+    ) -> list[_Found]:
+        """The detections that are faces, each with its mesh if it has one; `followed`: that of the face followed."""
+        before = None if self._face is None else self._face.box
+        if followed is not None:
+            before = _box(followed)
+        same = None if before is None or not detections else _most_overlapping(before, detections)
+        vouched = self._seen_ms is not None and media_ms - self._seen_ms <= VOUCHED_MS
+        found = []
+        for detection in detections:
+            is_same = detection is same
+            if is_same and followed is not None:
+                found.append(_Found(detection, followed, is_same))
+                continue
+            mesh, is_face = _mesh_of(nets, picture, detection)
+            if is_face or (is_same and vouched):
+                found.append(_Found(detection, mesh, is_same))
+        return found
+
+    def _choose(self, found: list[_Found]) -> tuple[ReadFace, Mesh | None]:
         """The face followed so far if it is still there, else the largest one; and its mesh."""
-        before = self._face.box if self._face is not None else None
-        if mesh is not None:
-            before = _box(mesh)
-        same = None if before is None else _most_overlapping(before, detections)
-        if same is not None and self._face is not None:
-            chosen, track = same, self._face.track_id
+        chosen = next((each for each in found if each.is_same), None)
+        if chosen is not None and self._face is not None:
+            track = self._face.track_id
         else:
-            chosen = max(detections, key=lambda found: float(found.box[2] * found.box[3]))
+            chosen = max(found, key=lambda each: float(each.detection.box[2] * each.detection.box[3]))
             self.last_track += 1
-            track, mesh = self.last_track, None
-        if mesh is None and chosen.box[3] >= _MIN_MESH_PIXELS:
-            first = nets.mesh.read(picture, region_of_detection(chosen))
-            if _usable(first, picture):  # again in the mesh's own region: the detector's is slightly off
-                first = nets.mesh.read(picture, region_of_mesh(first.points))
-            mesh = first if _usable(first, picture) else None
-        return ReadFace(chosen.box, chosen.score, track), mesh
+            track = self.last_track
+        return ReadFace(chosen.detection.box, chosen.detection.score, track), chosen.mesh
+
+
+def _mesh_of(nets: FaceNets, picture: Picture, detection: Detection) -> tuple[Mesh | None, bool]:
+    """The mesh of a detection if it can be used, and whether the detection is a face as far as the mesh can tell.
+
+    The mesh is read in the region of the detection, which is slightly off, and again in its own; either may see a face.
+    """
+    small = bool(detection.box[3] < CONFIRMED_PIXELS)
+    if detection.box[3] < _MIN_MESH_PIXELS:
+        return None, small
+    mesh = nets.mesh.read(picture, region_of_detection(detection))
+    evidence = mesh.score
+    if np.isfinite(mesh.points).all():
+        mesh = nets.mesh.read(picture, region_of_mesh(mesh.points))
+        evidence = max(evidence, mesh.score)
+    return mesh if _usable(mesh, picture) else None, small or evidence >= MIN_EVIDENCE
 
 
 def _usable(mesh: Mesh, picture: Picture) -> bool:

@@ -1,4 +1,9 @@
-"""Between a stream's decoder and its analysis: frames of the newest chunk replace older ones; drops are counted.
+"""Between a stream's decoder and its analysis: frames wait in order, and drops are counted in order.
+
+Frames come in bursts: a network delays some, a recorder writes a second at once, the first frame takes longest. A burst
+is no overload. So frames wait for each other while the analysis keeps emptying the mailbox. Newer frames displace older
+ones only when it has not emptied it for `PATIENCE_SECONDS`: then frames come faster than they can be analysed, and what
+is analysed is new.
 
 The invariant: the drops that `pop_frame` returns with a frame are all that came between the frame before and this one,
 each counted once. So the numbers sent with a result are those of the stream up to its frame, whatever arrives
@@ -10,12 +15,16 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from talkup.v1 import task_pb2
 
 Frame = TypeVar("Frame")
 Drops = Counter[task_pb2.DropReason]
+
+PATIENCE_SECONDS: Final = 1.0
+MAX_WAITING: Final = 8
+"""Frames that may still wait when the next chunk comes: half a second at 15 frames a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,45 +35,66 @@ class Dropped:
 
 
 class Mailbox(Generic[Frame]):
-    """Holds the frames of one chunk at most."""
+    """One stream's frames; `keep_all`: none is displaced, and the sender waits instead. Times are in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep_all: bool = False) -> None:
         self._entries: deque[Frame | Drops] = deque()
+        self._keep_all = keep_all
+        self._idle = True
+        self._busy_since = 0.0
 
     @property
     def has_frame(self) -> bool:
         """Whether `pop_frame` returns a frame."""
-        return any(not isinstance(entry, Counter) for entry in self._entries)
+        return self.waiting > 0
+
+    @property
+    def waiting(self) -> int:
+        """Frames that wait."""
+        return sum(not isinstance(entry, Counter) for entry in self._entries)
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to take, neither frame nor drops."""
         return not self._entries
 
-    def put(self, batch: Iterable[Frame | Dropped]) -> None:
-        """A new chunk's frames and drops, in order.
+    def found_empty(self) -> None:
+        """The analysis has nothing to do until the next frame."""
+        self._idle = True
 
-        If it holds a frame, the frames that still wait are dropped for overload.
+    def put(self, batch: Iterable[Frame | Dropped], now: float = 0.0, span: float = 0.0) -> None:
+        """A new chunk's frames and drops, in order; its frames are to be shown over `span` seconds.
+
+        If it holds a frame and they come faster than they are analysed, those that still wait are dropped for overload;
+        so are the oldest of more than `MAX_WAITING`.
         """
         fresh = list(batch)
         if any(not isinstance(entry, Dropped) for entry in fresh):
-            self._give_up()
+            if self._idle:
+                self._idle, self._busy_since = False, now
+            overloaded = now - self._busy_since > PATIENCE_SECONDS + span
+            if not self._keep_all:
+                self._give_up(all_but=0 if overloaded else MAX_WAITING)
         for entry in fresh:
             if isinstance(entry, Dropped):
                 self._drops()[entry.reason] += 1
             else:
                 self._entries.append(entry)
 
-    def _give_up(self) -> None:
-        waiting: Drops = Counter()
-        for entry in self._entries:
+    def _give_up(self, *, all_but: int) -> None:
+        """Drop the oldest frames beyond so many."""
+        excess, dropped = self.waiting - all_but, Counter[task_pb2.DropReason]()
+        while excess > 0:
+            entry = self._entries.popleft()
             if isinstance(entry, Counter):
-                waiting.update(entry)
+                dropped.update(entry)
             else:
-                waiting[task_pb2.DROP_REASON_OVERLOAD] += 1
-        self._entries.clear()
-        if waiting:
-            self._entries.append(waiting)
+                dropped[task_pb2.DROP_REASON_OVERLOAD] += 1
+                excess -= 1
+        if dropped and self._entries and isinstance(self._entries[0], Counter):
+            self._entries[0].update(dropped)
+        elif dropped:
+            self._entries.appendleft(dropped)
 
     def _drops(self) -> Drops:
         last = self._entries[-1] if self._entries else None

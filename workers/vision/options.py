@@ -34,11 +34,12 @@ _RATES: Final = range(1, 61)
 
 @dataclass(frozen=True, slots=True)
 class VisionStreamOptions:
-    """`max_fps`: frames per second analysed at most, None: all that come."""
+    """`max_fps`: frames per second analysed at most, None: all that come; `every_frame`: the sender waits instead."""
 
     expression: bool
     max_fps: int | None
     landmarks: bool = False
+    every_frame: bool = False
 
 
 def stream_options(asked: analysis_pb2.VisionOptions) -> VisionStreamOptions:
@@ -55,4 +56,5 @@ def stream_options(asked: analysis_pb2.VisionOptions) -> VisionStreamOptions:
         asked.expression if asked.HasField("expression") else named,
         asked.max_fps if asked.HasField("max_fps") else None,
         _LANDMARKS in asked.signals,
+        asked.every_frame,
     )

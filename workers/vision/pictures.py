@@ -5,6 +5,7 @@ A picture is an array of shape (height, width, 3), RGB, 8 bits; a grey one has s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import cv2
@@ -30,7 +31,7 @@ class PictureError(Exception):
 
 
 def decode_image(data: bytes, *, reduce: int = 1) -> Picture:
-    """An encoded JPEG or WebP as a picture, upright by its EXIF; grey, CMYK and transparent ones become RGB.
+    """An encoded JPEG, PNG or WebP as a picture, upright by its EXIF; grey, CMYK and transparent ones become RGB.
 
     `reduce` 2, 4 or 8 decodes a JPEG at that fraction of its size, which costs as much less. The caller has checked
     the dimensions in the header: a small file may decode to any size. Raises PictureError.
@@ -47,6 +48,13 @@ def decode_image(data: bytes, *, reduce: int = 1) -> Picture:
     return np.asarray(decoded, dtype=np.uint8)
 
 
+def encode_samples() -> Iterator[tuple[str, bytes]]:
+    """A small grey picture in every encoding that `decode_image` reads, by its name."""
+    grey_picture = np.full((32, 32, 3), 128, dtype=np.uint8)
+    for name in ("jpeg", "png", "webp"):
+        yield name, cv2.imencode(f".{name}", grey_picture)[1].tobytes()
+
+
 def from_yuv420(planes: bytes | memoryview, width: int, height: int) -> Picture:
     """Planar YUV 4:2:0 with even sides as a picture. Raises PictureError if the number of bytes is wrong."""
     values = np.frombuffer(planes, dtype=np.uint8)
@@ -54,6 +62,13 @@ def from_yuv420(planes: bytes | memoryview, width: int, height: int) -> Picture:
         raise PictureError("a decoded frame has the wrong size")
     rgb = cv2.cvtColor(values.reshape(height * 3 // 2, width), cv2.COLOR_YUV2RGB_I420)
     return np.asarray(rgb, dtype=np.uint8)
+
+
+def to_yuv420(picture: Picture) -> tuple[bytes, int, int]:
+    """Planar YUV 4:2:0, its width and height; an odd side loses its last row or column."""
+    height, width = (side & ~1 for side in picture.shape[:2])
+    planes = cv2.cvtColor(np.ascontiguousarray(picture[:height, :width]), cv2.COLOR_RGB2YUV_I420)
+    return planes.tobytes(), width, height
 
 
 def shrink(picture: Picture, longest: int) -> Picture:

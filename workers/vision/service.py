@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from workers import models
@@ -18,6 +19,9 @@ from workers.vision.settings import VisionSettings
 _LIMITS: Final = PoolLimits(
     stream=StreamLimits(max_payload_bytes=4 << 20, max_replay_bytes=48 << 20, max_rate=1.0, burst_seconds=4.0)
 )
+# For photos: a lossless WebP of 65 megapixels takes 0.8 GB of address space.
+_SLOW_LIMITS: Final = replace(_LIMITS, address_space_bytes=1280 << 20)
+_SLOW_SECONDS: Final = 5.0
 
 
 def create_engine(config: VisionSettings, *, clock: Callable[[], float] = time.monotonic) -> VisionEngine:
@@ -37,8 +41,16 @@ def create_engine(config: VisionSettings, *, clock: Callable[[], float] = time.m
     pool = DecoderPool(
         children=config.decoders or cores,
         limits=_LIMITS,
-        decoder="workers.media.video:VideoDecoder",
-        warm_up="workers.media.isolation.warmup_video:video_clips",
+        decoder="workers.vision.stills:open_decoder",
+        warm_up="workers.vision.stills:all_clips",
         output=VIDEO,
     )
-    return VisionEngine(vision, pool, clock=clock)
+    slow_pool = DecoderPool(
+        children=1,
+        watchdog_seconds=_SLOW_SECONDS,
+        limits=_SLOW_LIMITS,
+        decoder="workers.vision.stills:open_decoder",
+        warm_up="workers.vision.stills:still_clips",
+        output=VIDEO,
+    )
+    return VisionEngine(vision, pool, slow_pool, clock=clock)

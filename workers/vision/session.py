@@ -1,8 +1,8 @@
 """One vision stream: chunks in, analyses out, and the numbers that say what became of every frame.
 
-`accept` turns chunks into frames and never waits for their analysis: the mailbox keeps the newest. The reader of
-`results` drives the analysis, one frame at a time. The invariant: in every message with numbers, and in every
-`resume_state`, frames received = analysed + dropped.
+`accept` turns chunks into frames and does not wait for their analysis: the mailbox keeps the newest. Where every frame
+is wanted it waits instead, and its sender with it. The reader of `results` drives the analysis, one frame at a time.
+The invariant: in every message with numbers, and in every `resume_state`, frames received = analysed + dropped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from workers.vision import pressure
 from workers.vision.analyzer import Analyzer, AnalyzerState, Wanted
 from workers.vision.counts import ChunkTotals, Counts
 from workers.vision.face_reader import FaceNets
-from workers.vision.mailbox import Drops, Mailbox
+from workers.vision.image_header import HeaderError, Reason
+from workers.vision.mailbox import MAX_WAITING, Drops, Mailbox
 from workers.vision.options import VisionStreamOptions
 from workers.vision.pictures import PictureError
 from workers.vision.pressure import Pressure, Rates
@@ -34,6 +35,9 @@ from workers.vision.state import VisionState, pack
 
 STALE_SECONDS: Final = 0.5
 FLOW_SECONDS: Final = 1.0
+_INVALID_ARGUMENT: Final = 3
+"""Its number in google.rpc.Code; that of both codes with which pictures are refused."""
+
 _SUGGESTED_PIXELS: Final = 640 * 480
 _EARLY: Final = 0.85
 """A frame this share of the wanted interval after the last one is not too early: capture clocks jitter."""
@@ -71,12 +75,14 @@ class VisionSession:
         self._totals = saved.totals if saved else ChunkTotals()
         self._media_ms = saved.restart.media_ms if saved else 0
         self._last_analyzed_ms: int | None = None
-        self._box: Mailbox[Frame] = Mailbox()
+        self._box: Mailbox[Frame] = Mailbox(keep_all=options.every_frame)
         self._pressure = Pressure()
         self._rates = Rates(clock(), self._counts.received, self._counts.analyzed)
         self._changed = asyncio.Condition()
         self._flushes: list[int] = []
         self._failure: EngineError | None = None
+        self._told = list(saved.told) if saved else []
+        self._refusals: dict[str, error_pb2.Error] = {}
         self._busy = self._ending = self._closed = False
         self._flow_due = 0.0
         self._size = (0, 0)
@@ -84,7 +90,10 @@ class VisionSession:
         runner.streams += 1
 
     async def accept(self, chunk: Chunk) -> None:
-        """Accept one chunk. Raises EngineError for media that cannot be decoded further."""
+        """Accept one chunk; wait for room where every frame is wanted.
+
+        Raises EngineError for media that cannot be decoded further.
+        """
         totals = self._totals.plus(chunk.sequence, len(chunk.payload), chunk.missing_before)
         again = totals is self._totals
         try:
@@ -93,8 +102,17 @@ class VisionSession:
             raise self._fail(error) from error
         finally:
             self._totals = totals
+        self._note_refusals()
         async with self._changed:
             self._changed.notify_all()
+            if self._options.every_frame:
+                await self._changed.wait_for(lambda: self._closed or self._failure or self._box.waiting <= MAX_WAITING)
+
+    def _note_refusals(self) -> None:
+        """Each reason is told once a stream."""
+        for refusal in self._source.take_refusals():
+            if refusal.reason not in self._told:
+                self._refusals.setdefault(refusal.reason, refusal_message(refusal))
 
     async def flush(self, flush_id: int) -> None:
         """Waits until everything received so far is analysed or dropped."""
@@ -136,6 +154,10 @@ class VisionSession:
             outcome = await self._analyze(frame, nets) if frame is not None and nets is not None else None
             if self._is_closed():
                 return
+            while self._refusals:
+                reason, refusal = self._refusals.popitem()
+                self._told.append(reason)
+                yield task_pb2.TaskResult(error=refusal)
             for result in await self._results_of(frame, outcome, drops):
                 yield result
             await self._mark_idle()
@@ -156,6 +178,8 @@ class VisionSession:
     async def _wait_for_work(self) -> None:
         """Wait until there is something to do. A frame then waits for this stream's turn, too."""
         async with self._changed:
+            if self._box.empty:
+                self._box.found_empty()
             await self._changed.wait_for(
                 lambda: not self._box.empty or self._flushes or self._ending or self._closed or self._failure
             )
@@ -206,8 +230,8 @@ class VisionSession:
     def _on_thread(self, nets: FaceNets, frame: Frame) -> _Outcome:
         """Decode and analyse; on a thread of the runner."""
         began = self._clock()
-        queued = began - frame.arrived
-        if queued > STALE_SECONDS:
+        queued = max(0.0, began - frame.arrived)
+        if queued > STALE_SECONDS and not self._options.every_frame:
             return _Outcome(None, task_pb2.DROP_REASON_STALE)
         try:
             picture = frame.picture()
@@ -223,7 +247,7 @@ class VisionSession:
         analysis = self._analyzer.analyze(nets, picture, frame.media_ms, wanted)
         times = (queued, decoded - began, self._clock() - decoded)
         queue_ms, decode_ms, infer_ms = (1000 * seconds for seconds in times)
-        return _Outcome(analysis, queue_ms=queue_ms, decode_ms=decode_ms, infer_ms=infer_ms)
+        return _Outcome(analysis, queue_ms=queue_ms, decode_ms=frame.decode_ms + decode_ms, infer_ms=infer_ms)
 
     async def _results_of(
         self, frame: Frame | None, outcome: _Outcome | None, drops: Drops
@@ -287,7 +311,7 @@ class VisionSession:
         progress = task_pb2.Progress(
             committed_media_ms=self._media_ms,
             replay_from_sequence=min(replay_from, committed + 1),
-            resume_state=pack(restart, self._counts, totals, self._analyzer.state),
+            resume_state=pack(restart, self._counts, totals, self._analyzer.state, self._told),
         )
         if committed >= 0:
             progress.committed_sequence = committed
@@ -315,6 +339,17 @@ class VisionSession:
         )
         results.append(task_pb2.TaskResult(ended=ended))
         return results
+
+
+def refusal_message(refusal: HeaderError) -> error_pb2.Error:
+    """What the sender hears of a refused picture; the stream goes on."""
+    unsupported = refusal.reason is Reason.UNSUPPORTED
+    return error_pb2.Error(
+        status_code=_INVALID_ARGUMENT,
+        message=f"a picture is left out: {refusal}",
+        code=error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT if unsupported else error_pb2.ERROR_CODE_MEDIA_ERROR,
+        reason=refusal.reason,
+    )
 
 
 def smaller(width: int, height: int) -> tuple[int, int] | None:

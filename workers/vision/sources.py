@@ -1,7 +1,7 @@
 """Where a stream's frames come from: pictures as chunks, or a video recording through the decoder children.
 
-A source turns a chunk into frames and drops, in order. It never decodes a picture itself: `Frame.picture` does, on the
-thread that analyses it, and only for frames that are analysed.
+A source turns a chunk into frames and drops, in order. Decoding happens in the decoder children; `Frame.picture` only
+brings a decoded picture into the form that is analysed. `image_source.py` beside this one is for pictures.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from workers.chunk import Chunk
 from workers.media.frames import FrameFlag, FrameRecord
 from workers.media.interface import Checkpoint
 from workers.vision.counts import ChunkTotals
-from workers.vision.image_header import HeaderError, ImageHeader, read_header
+from workers.vision.image_header import HeaderError
 from workers.vision.mailbox import Dropped, Mailbox
-from workers.vision.pictures import Picture, decode_image, from_yuv420, shrink
+from workers.vision.pictures import Picture, from_yuv420
 
-WORK_SIDE: Final = 960
-"""Pictures are analysed no longer than this on either side."""
-
-MAX_MEDIA_MS: Final = (1 << 32) - 1
-DEFAULT_STEP_MS: Final = 100
-"""Media time from picture to picture where the sender gives no capture times and no rate."""
+MAX_SPAN: Final = 2.0
+"""Seconds: the longest stretch of media that a chunk may hold without its last frames being stale."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame to analyse. `arrived` is on the loop's clock; `commits` the last chunk that it completes."""
+    """A frame to analyse.
+
+    `arrived` is on the loop's clock, for a later frame of a chunk as if it came in its own time; `decode_ms` what
+    decoding took before; `commits` the last chunk that it completes.
+    """
 
     index: int
     media_ms: int
@@ -44,6 +44,7 @@ class Frame:
     picture: Callable[[], Picture]
     totals: ChunkTotals
     commits: int
+    decode_ms: float = 0.0
 
 
 class Restart(msgspec.Struct, frozen=True, array_like=True):
@@ -79,71 +80,11 @@ class Source(Protocol):
         """
         ...
 
+    def take_refusals(self) -> list[HeaderError]:
+        """Why pictures were refused since the last call."""
+        ...
+
     async def close(self) -> None: ...
-
-
-class ImageSource:
-    """One encoded picture per chunk; a damaged one is a dropped frame."""
-
-    def __init__(self, state: Restart, max_fps: int | None) -> None:
-        self._state = state
-        self._step_ms = DEFAULT_STEP_MS if max_fps is None else 1000 // max_fps
-
-    async def accept(
-        self, chunk: Chunk, totals: ChunkTotals, arrived: float, box: Mailbox[Frame], *, again: bool = False
-    ) -> ChunkTotals:
-        """See `Source`; what is no JPEG or WebP of a sensible size is dropped as corrupt."""
-        media_ms = self._time(chunk.capture_ms, chunk.received_ms, totals.chunks)
-        try:
-            header = read_header(chunk.payload)
-        except HeaderError:
-            box.put([Dropped(task_pb2.DROP_REASON_CORRUPT)])
-            return totals
-        frame = Frame(
-            index=chunk.sequence,
-            media_ms=media_ms,
-            captured_at=chunk.capture_ms,
-            arrived=arrived,
-            width=header.width,
-            height=header.height,
-            picture=partial(_picture_of, chunk.payload, header),
-            totals=totals,
-            commits=chunk.sequence,
-        )
-        box.put([frame])
-        return totals
-
-    async def finish(self, totals: ChunkTotals, arrived: float, box: Mailbox[Frame]) -> None:
-        """Pictures are whole: nothing is held back."""
-
-    async def restart(self, frame: Frame | None, totals: ChunkTotals) -> tuple[int, Restart] | None:
-        """The next chunk; its time goes on from the frame's."""
-        index = totals.last if frame is None else frame.index
-        media_ms = self._state.media_ms if frame is None else frame.media_ms
-        state = self._state
-        return index + 1, Restart(index, media_ms, state.first_capture_ms, None, state.first_received_ms)
-
-    async def close(self) -> None:
-        """There is nothing to free."""
-
-    def _time(self, captured: int | None, received: int | None, pictures: int) -> int:
-        """The time of picture number `pictures`, by the sender's clock, the gateway's, or the rate; it never falls.
-
-        A clock that appears for the first time continues from the time reached.
-        """
-        state = self._state
-        first_capture, first_received = state.first_capture_ms, state.first_received_ms
-        if captured is not None:
-            first_capture = captured - state.media_ms if first_capture is None else first_capture
-            media_ms = captured - first_capture
-        elif received is not None:
-            first_received = received - state.media_ms if first_received is None else first_received
-            media_ms = received - first_received
-        else:
-            media_ms = (pictures - 1) * self._step_ms
-        media_ms = max(state.media_ms, min(media_ms, MAX_MEDIA_MS))
-        self._state = Restart(state.index, media_ms, first_capture, None, first_received)
-        return media_ms
 
 
 class VideoStream(Protocol):
@@ -202,6 +143,10 @@ class VideoSource:
             return None
         return self._saved[0], Restart(index, media_ms, decoder=self._saved[1])
 
+    def take_refusals(self) -> list[HeaderError]:
+        """None: frames of a video are damaged at most."""
+        return []
+
     async def close(self) -> None:
         """Free the decoder."""
         await self._stream.close()
@@ -227,8 +172,10 @@ class VideoSource:
                 batch.append(Dropped(task_pb2.DROP_REASON_OVERLOAD))
             else:
                 commits = totals.last if position == len(records) - 1 else totals.last - 1
-                batch.append(_frame_of(record, captured, arrived, totals, commits))
-        box.put(batch)
+                due = arrived + (record.media_ms - records[0].media_ms) / 1000
+                batch.append(_frame_of(record, captured, max(arrived, min(due, arrived + MAX_SPAN)), totals, commits))
+        span = (records[-1].media_ms - records[0].media_ms) / 1000 if records else 0.0
+        box.put(batch, arrived, max(0.0, min(span, MAX_SPAN)))
 
 
 def _frame_of(record: FrameRecord, captured: int | None, arrived: float, totals: ChunkTotals, commits: int) -> Frame:
@@ -243,10 +190,3 @@ def _frame_of(record: FrameRecord, captured: int | None, arrived: float, totals:
         totals=totals,
         commits=commits,
     )
-
-
-def _picture_of(payload: bytes, header: ImageHeader) -> Picture:
-    """Decode a picture, a large JPEG at a fraction of its size. Raises PictureError."""
-    longest = max(header.width, header.height)
-    reduce = max(factor for factor in (1, 2, 4, 8) if factor == 1 or longest >= factor * WORK_SIDE)
-    return shrink(decode_image(payload, reduce=reduce if header.jpeg else 1), WORK_SIDE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from workers.vision.analyzer import AnalyzerState
@@ -14,7 +16,7 @@ _KIND = "vision"
 
 
 class VisionState(msgspec.Struct, frozen=True, array_like=True):
-    """The whole state, as of the frame that the progress belongs to."""
+    """The whole state, as of the frame that the progress belongs to; `told`: why pictures were refused, as said."""
 
     kind: str
     version: int
@@ -22,11 +24,14 @@ class VisionState(msgspec.Struct, frozen=True, array_like=True):
     counts: Counts
     totals: ChunkTotals
     analyzer: AnalyzerState
+    told: list[str] = []
 
 
-def pack(restart: Restart, counts: Counts, totals: ChunkTotals, analyzer: AnalyzerState) -> bytes:
+def pack(
+    restart: Restart, counts: Counts, totals: ChunkTotals, analyzer: AnalyzerState, told: Sequence[str] = ()
+) -> bytes:
     """To the wire."""
-    return msgspec.msgpack.encode(VisionState(_KIND, VERSION, restart, counts, totals, analyzer))
+    return msgspec.msgpack.encode(VisionState(_KIND, VERSION, restart, counts, totals, analyzer, list(told)))
 
 
 def unpack(data: bytes) -> VisionState:

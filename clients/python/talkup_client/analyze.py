@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,9 @@ from talkup_client.media_file import MediaFile, has_sound
 from talkup_client.output import try_to_write
 from talkup_client.sources import slices
 from talkup_client.stream import Stream
+
+_WINDOW_SLICES = 32
+"""Slices until the next flush. The worker works on one window while the next is on its way, and nothing piles up."""
 
 _ROWS = (
     ("face present", "presence_ratio", 100, "%"),
@@ -37,10 +41,9 @@ async def analyze(
 ) -> list[str]:
     """Have every frame of a recording analysed; print each event and then the summary, line by line.
 
-    Each slice waits until the previous one is analysed, so a queue never makes the worker skip frames. If hardly
-    anything moves, a slice may hold so many frames that the worker skips some (beyond 16, or half a second of work);
-    the totals count them. With `findings`, everything is also kept there: mesh points, and captions if the recording
-    has sound. The client retries a busy gateway for `busy_s` seconds.
+    The worker skips no frame for want of time and takes the recording as fast as it analyses it. With `findings`,
+    everything is also kept there: mesh points, and captions if the recording has sound. The client retries a busy
+    gateway for `busy_s` seconds.
 
     Returns a line for each kind of loss. Raises TalkupError when the stream is refused or fails, and
     UnreadableFileError.
@@ -70,7 +73,7 @@ async def _analyze_pictures(
                 print_line(line)
 
     async with client.stream(
-        format=media.format, services=("vision",), signals=signals, patience=client.patience()
+        format=media.format, services=("vision",), signals=signals, every_frame=True, patience=client.patience()
     ) as stream:
         return await _run_stream(stream, media, handle, in_step=True)
 
@@ -89,20 +92,25 @@ async def _transcribe_sound(client: Client, media: MediaFile, findings: Findings
 async def _run_stream(
     stream: Stream, media: MediaFile, handle: Callable[[StreamEvent], None], *, in_step: bool
 ) -> list[str]:
-    """Run one stream to its end and return the losses. `in_step`: each slice waits until the previous one is done."""
+    """Run one stream to its end and return the losses. `in_step`: at most two windows of slices are under way."""
+    flushes: deque[asyncio.Task[None]] = deque()
 
-    async def send() -> None:
+    async def send(group: asyncio.TaskGroup) -> None:
+        number = 0
         async for piece in slices(media):
             await stream.send(piece)
-            if in_step:
-                await stream.flush()
+            number += 1
+            if in_step and number % _WINDOW_SLICES == 0:
+                flushes.append(group.create_task(stream.flush()))
+                if len(flushes) > 1:
+                    await flushes.popleft()
         await stream.end()
 
     notices: list[Notice] = []
     ended: StreamEnded | None = None
     try:
         async with asyncio.TaskGroup() as group:
-            sender = group.create_task(send())
+            sender = group.create_task(send(group))
             async for event in stream:
                 match event:
                     case Notice():
@@ -112,7 +120,8 @@ async def _run_stream(
                         break
                     case _:
                         handle(event)
-            sender.cancel()
+            for task in (sender, *flushes):
+                task.cancel()
     except* (TalkupError, OSError) as errors:
         raise errors.exceptions[0] from None
     return losses(notices, ended)

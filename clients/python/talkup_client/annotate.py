@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import math
+import struct
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -16,12 +17,17 @@ import av
 import cv2
 import numpy as np
 from av.error import FFmpegError
+from av.sidedata.sidedata import Type as SideData
 from numpy.typing import NDArray
 
 from talkup_client.errors import UnsupportedFileError, UnwritableFileError
 from talkup_client.findings import Findings, Moment, Timeline
 
 Picture = NDArray[np.uint8]
+Matrix = tuple[int, int, int, int]
+
+_ONE = 0x10000
+_UPRIGHT: Matrix = (_ONE, 0, 0, _ONE)
 
 _GREEN, _YELLOW, _WHITE, _BLACK = (80, 220, 80), (60, 220, 250), (255, 255, 255), (0, 0, 0)
 _AXES = ((60, 60, 240), (80, 220, 80), (240, 140, 60))
@@ -34,27 +40,56 @@ _FONT = cv2.FontFace("sans")
 def annotate(recording: Path, findings: Findings, output: Path) -> int:
     """Copy a recording with the findings of each frame drawn into it; return the number of frames.
 
-    Times count from the recording's first packet of any track, as the gateway's do. Raises UnsupportedFileError for a
-    recording without pictures or one that FFmpeg cannot read, and UnwritableFileError for `output`.
+    Times count from the recording's first packet of any track, as the gateway's do. A recording that asks to be turned
+    is written upright. Raises UnsupportedFileError for a recording without pictures or one that FFmpeg cannot read, and
+    UnwritableFileError for `output`.
     """
     timeline = findings.timeline()
     try:
         with av.open(str(recording)) as source:
             if not source.streams.video:
                 raise UnsupportedFileError(f"{recording.name} contains no pictures")
+            matrix = _display_matrix(recording)
             with av.open(str(output), "w", format="mp4") as sink:
-                return _copy(source, sink, timeline)
+                return _copy(source, sink, timeline, matrix)
     except FFmpegError as error:
         if isinstance(error, OSError) and (error.filename == str(output) or error.errno in _NO_ROOM):
             raise UnwritableFileError(f"{output} cannot be written: {error.strerror}") from None
         raise UnsupportedFileError(f"{recording.name}: {error.strerror}") from None
 
 
-def _copy(source: av.container.InputContainer, sink: av.container.OutputContainer, timeline: Timeline) -> int:
+def _display_matrix(recording: Path) -> Matrix:
+    """The matrix of a recording's pictures (ISO/IEC 14496-12, 6.2.2): (x, y) goes to (a x + c y, b x + d y)."""
+    with av.open(str(recording)) as source:
+        for frame in source.decode(video=0):
+            side_data: Any = frame.side_data  # the package's own stubs know one entry only
+            try:
+                data = side_data[SideData.DISPLAYMATRIX]
+            except KeyError:
+                break
+            a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
+            return a, b, c, d
+    return _UPRIGHT
+
+
+def upright(picture: Picture, matrix: Matrix) -> Picture:
+    """A picture turned by a quarter or more, or mirrored, as its matrix asks; other matrices are passed over."""
+    a, b, c, d = matrix
+    if abs(b) == abs(c) == _ONE and a == d == 0:
+        return picture.transpose(1, 0, 2)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
+    if abs(a) == abs(d) == _ONE and b == c == 0:
+        return picture[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    return picture
+
+
+def _copy(
+    source: av.container.InputContainer, sink: av.container.OutputContainer, timeline: Timeline, matrix: Matrix
+) -> int:
     """Draw on each picture and encode it; copy the sound unchanged."""
     pictures = source.streams.video[0]
     encoder = sink.add_stream("libx264", rate=pictures.guessed_rate or 25, options={"preset": "veryfast", "crf": "20"})
-    encoder.width, encoder.height = pictures.width & ~1, pictures.height & ~1
+    shape = upright(np.empty((pictures.height, pictures.width, 3), np.uint8), matrix).shape
+    encoder.width, encoder.height = shape[1] & ~1, shape[0] & ~1
     encoder.pix_fmt = "yuv420p"
     encoder.codec_context.time_base = _MILLISECONDS
     heard = source.streams.audio[0] if source.streams.audio else None
@@ -72,7 +107,9 @@ def _copy(source: av.container.InputContainer, sink: av.container.OutputContaine
             if not isinstance(frame, av.VideoFrame):
                 continue
             at_ms = float(frame.time or 0.0) * 1000 - (origin_ms or 0.0)
-            drawn = _drawn(frame, timeline.at(at_ms), encoder.width, encoder.height)
+            taken = np.asarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
+            picture = upright(taken, matrix)[: encoder.height, : encoder.width]
+            drawn = _drawn(picture, timeline.at(at_ms))
             last_ms = drawn.pts = max(last_ms + 1, round(float(frame.time or 0.0) * 1000))
             sink.mux(encoder.encode(drawn))
             count += 1
@@ -80,8 +117,8 @@ def _copy(source: av.container.InputContainer, sink: av.container.OutputContaine
     return count
 
 
-def _drawn(frame: av.VideoFrame, moment: Moment, width: int, height: int) -> av.VideoFrame:
-    picture = np.ascontiguousarray(frame.to_ndarray(format="bgr24")[:height, :width], dtype=np.uint8)
+def _drawn(picture: Picture, moment: Moment) -> av.VideoFrame:
+    picture = np.ascontiguousarray(picture, dtype=np.uint8)
     draw(picture, moment)
     drawn = av.VideoFrame.from_ndarray(picture, format="bgr24")
     drawn.time_base = _MILLISECONDS

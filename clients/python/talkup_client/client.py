@@ -165,14 +165,16 @@ class Client:
         channels: int | None = None,
         signals: Sequence[str] = (),
         max_fps: int | None = None,
+        every_frame: bool = False,
         patience: Patience | None = None,
     ) -> AsyncIterator[Stream]:
         """Start a stream; leaving the block ends it. `format` is a MIME type of docs/protocol.md.
 
         `languages`: those to expect, if the `language` is `auto` and may change from segment to segment.
-        `max_fps` limits the frames per second that vision analyses (1 to 60; None: as many as it can). With `patience`,
-        the client retries while the gateway has no free worker; without it, the refusal is raised at once. Raises
-        RefusedError, with `code` and `field`, when the gateway refuses the stream.
+        `max_fps` limits the frames per second that vision analyses (1 to 60; None: as many as it can). `every_frame`:
+        the source is not live, so vision skips no frame for want of time and takes the stream only as fast.
+        With `patience`, the client retries while the gateway has no free worker; without it, the refusal is raised at
+        once. Raises RefusedError, with `code` and `field`, when the gateway refuses the stream.
         """
         options = messages.StreamOptions(
             format=format,
@@ -188,6 +190,7 @@ class Client:
             channels=channels,
             signals=tuple(signals),
             max_fps=max_fps,
+            every_frame=every_frame,
         )
         begin = partial(self._begin, options)
         stream = await (patience.until_accepted(begin) if patience else begin())

@@ -66,7 +66,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """The stream continues after a loss (`gap`, `orphan_chunk`), or waits for a worker (`no_worker`)."""
+    """The stream continues after a loss (`gap`, `orphan_chunk`, a refused picture), or waits (`no_worker`)."""
 
     stream_id: str
     code: str

@@ -11,13 +11,14 @@ from talkup_client.media_file import MediaFile
 
 # Formats that state their duration exactly. MP3 often has only a mean rate; WebM and MP4 may begin at any time.
 _EXACT_FORMATS = frozenset({"audio/wav", "audio/flac", "audio/ogg", "audio/pcm"})
+_LOSSES = frozenset({"gap", "orphan_chunk", "unsupported_format", "media_error"})
 _SLACK_S = 0.5
 _SLACK_RATIO = 0.02
 
 
 def losses(notices: Sequence[Notice], ended: StreamEnded | None) -> list[str]:
     """A line for the user for each kind of loss that the gateway reported."""
-    found = [notice.message for notice in notices if notice.code in ("gap", "orphan_chunk")]
+    found = [notice.message for notice in notices if notice.code in _LOSSES]
     if ended is None:
         return found
     if missing := _count(ended.totals.get("missing_chunks")):
@@ -27,7 +28,7 @@ def losses(notices: Sequence[Notice], ended: StreamEnded | None) -> list[str]:
     dropped = ended.totals.get("dropped")
     if isinstance(dropped, dict):
         if corrupt := _count(dropped.get("corrupt")):
-            found.append(f"{corrupt} pictures were damaged")
+            found.append(f"{corrupt} pictures were damaged or refused")
         if late := _count(dropped.get("overload")) + _count(dropped.get("stale")):
             found.append(f"{late} pictures were skipped: the worker could not keep up")
     return list(dict.fromkeys(found))

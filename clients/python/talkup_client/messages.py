@@ -32,6 +32,7 @@ class StreamOptions:
     channels: int | None = None
     signals: tuple[str, ...] = ()
     max_fps: int | None = None
+    every_frame: bool = False
 
 
 def text(type_: str, data: Mapping[str, Any]) -> str:
@@ -60,10 +61,11 @@ def stream_start(stream_id: str, options: StreamOptions) -> str:
         "channels",
         "signals",
         "max_fps",
+        "every_frame",
     )
     for name in kept:
         value = getattr(options, name)
-        if value not in (None, "", ()):
+        if value not in (None, "", (), False):
             data[name] = value
     return text("stream_start", data)
 

@@ -14,9 +14,11 @@ from talkup_client.media_file import MediaFile
 
 REALTIME_SLICE_S = 0.1
 _FRAME_SLICE_S = 0.02
-"""Less than a frame on average: a worker accepts 16 frames at once, and a quiet scene has many frames in few bytes."""
+"""Less than a frame on average."""
 
 _SLICE_BYTES = 256
+_MAX_SLICE_BYTES = 1_024
+"""A worker takes 28 frames of 960 x 540 from a chunk: a quiet scene has many in few bytes."""
 
 
 async def chunks(media: MediaFile, size: int) -> AsyncGenerator[bytes, None]:
@@ -41,11 +43,12 @@ def _piece_in_chunks(file: BinaryIO, piece: Piece, size: int) -> Iterator[bytes]
 
 
 async def slices(media: MediaFile) -> AsyncGenerator[bytes, None]:
-    """A file in slices of about 20 ms of playing time, or of 256 bytes if it does not state its duration.
+    """A file in slices of about 20 ms of playing time, at most 1 KiB; 256 bytes if it does not state its duration.
 
     Raises UnreadableFileError.
     """
-    async for chunk in chunks(media, _slice_bytes(media, playing_s(media), _FRAME_SLICE_S) or _SLICE_BYTES):
+    size = _slice_bytes(media, playing_s(media), _FRAME_SLICE_S) or _SLICE_BYTES
+    async for chunk in chunks(media, min(size, _MAX_SLICE_BYTES)):
         yield chunk
 
 

@@ -214,7 +214,7 @@ class Stream:
         if not self._accepted.done():
             self._refuse(problem)
             self._inbox.finish(None)
-        elif problem.code in _NOTICES or _is_wait(problem):
+        elif problem.code in _NOTICES or _is_wait(problem) or error.data.get("reason"):
             self._put(Notice(self.stream_id, problem.code, problem.message))
         else:
             self._error = problem

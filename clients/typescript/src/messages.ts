@@ -86,6 +86,7 @@ endpointing_ms?: (number | null)
 signals?: string[]
 expression?: (boolean | null)
 max_fps?: (number | null)
+every_frame?: boolean
 }
 /**
  * A piece of media. Without `sequence` it is the next one.
@@ -597,6 +598,8 @@ data: ErrorData
 }
 /**
  * What went wrong. `from` and `to` are the first and last missing chunk of a gap; `supported` lists versions.
+ * 
+ *     With a `reason`, single pictures are refused and the stream continues.
  */
 export interface ErrorData {
 code: ("bad_json" | "bad_message" | "unknown_type" | "unsupported_version" | "unauthenticated" | "permission_denied" | "unknown_stream" | "stream_exists" | "too_many_streams" | "unsupported_format" | "bad_payload" | "payload_too_large" | "gap" | "orphan_chunk" | "media_error" | "rate_limited" | "media_limit" | "busy" | "no_worker" | "worker_failed" | "deadline_exceeded" | "session_expired" | "superseded" | "internal")
@@ -608,4 +611,5 @@ field?: string
 from?: number
 to?: number
 supported?: string[]
+reason?: string
 }

@@ -209,11 +209,13 @@ class Analysis(_message.Message):
     def __init__(self, schema_version: _Optional[int] = ..., frame_seq: _Optional[int] = ..., media_time_ms: _Optional[int] = ..., captured_at_unix_ms: _Optional[int] = ..., latency: _Optional[_Union[LatencyBreakdown, _Mapping]] = ..., frame: _Optional[_Union[FrameSignals, _Mapping]] = ..., window: _Optional[_Union[WindowSignals, _Mapping]] = ..., events: _Optional[_Iterable[_Union[VisionEvent, _Mapping]]] = ...) -> None: ...
 
 class VisionOptions(_message.Message):
-    __slots__ = ("signals", "expression", "max_fps")
+    __slots__ = ("signals", "expression", "max_fps", "every_frame")
     SIGNALS_FIELD_NUMBER: _ClassVar[int]
     EXPRESSION_FIELD_NUMBER: _ClassVar[int]
     MAX_FPS_FIELD_NUMBER: _ClassVar[int]
+    EVERY_FRAME_FIELD_NUMBER: _ClassVar[int]
     signals: _containers.RepeatedScalarFieldContainer[str]
     expression: bool
     max_fps: int
-    def __init__(self, signals: _Optional[_Iterable[str]] = ..., expression: _Optional[bool] = ..., max_fps: _Optional[int] = ...) -> None: ...
+    every_frame: bool
+    def __init__(self, signals: _Optional[_Iterable[str]] = ..., expression: _Optional[bool] = ..., max_fps: _Optional[int] = ..., every_frame: _Optional[bool] = ...) -> None: ...

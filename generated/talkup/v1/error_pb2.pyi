@@ -74,7 +74,7 @@ class ErrorTraits(_message.Message):
     def __init__(self, grpc_status: _Optional[int] = ..., close_code: _Optional[int] = ..., retryable: _Optional[bool] = ..., ends_session: _Optional[bool] = ...) -> None: ...
 
 class Error(_message.Message):
-    __slots__ = ("status_code", "message", "code", "field", "retryable", "retry_after_ms", "from_sequence", "to_sequence", "fatal")
+    __slots__ = ("status_code", "message", "code", "field", "retryable", "retry_after_ms", "from_sequence", "to_sequence", "fatal", "reason")
     STATUS_CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +84,7 @@ class Error(_message.Message):
     FROM_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TO_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     FATAL_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     status_code: int
     message: str
     code: ErrorCode
@@ -93,4 +94,5 @@ class Error(_message.Message):
     from_sequence: int
     to_sequence: int
     fatal: bool
-    def __init__(self, status_code: _Optional[int] = ..., message: _Optional[str] = ..., code: _Optional[_Union[ErrorCode, str]] = ..., field: _Optional[str] = ..., retryable: _Optional[bool] = ..., retry_after_ms: _Optional[int] = ..., from_sequence: _Optional[int] = ..., to_sequence: _Optional[int] = ..., fatal: _Optional[bool] = ...) -> None: ...
+    reason: str
+    def __init__(self, status_code: _Optional[int] = ..., message: _Optional[str] = ..., code: _Optional[_Union[ErrorCode, str]] = ..., field: _Optional[str] = ..., retryable: _Optional[bool] = ..., retry_after_ms: _Optional[int] = ..., from_sequence: _Optional[int] = ..., to_sequence: _Optional[int] = ..., fatal: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...

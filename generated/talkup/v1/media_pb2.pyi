@@ -31,6 +31,7 @@ class Container(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CONTAINER_AU: _ClassVar[Container]
     CONTAINER_CAF: _ClassVar[Container]
     CONTAINER_AMR: _ClassVar[Container]
+    CONTAINER_PNG: _ClassVar[Container]
 
 class PcmEncoding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -61,6 +62,7 @@ CONTAINER_AIFF: Container
 CONTAINER_AU: Container
 CONTAINER_CAF: Container
 CONTAINER_AMR: Container
+CONTAINER_PNG: Container
 PCM_ENCODING_UNSPECIFIED: PcmEncoding
 PCM_ENCODING_S16LE: PcmEncoding
 PCM_ENCODING_F32LE: PcmEncoding

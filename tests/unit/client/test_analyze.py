@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import talkup_client.analyze as analyze_module
 from talkup_client import Client
 from talkup_client.analyze import analyze, lines_of
 from talkup_client.media_file import identify
@@ -30,6 +31,24 @@ def test_the_summary_tells_what_could_not_be_measured() -> None:
 
 def test_a_window_of_ten_seconds_is_not_told() -> None:
     assert lines_of({"window": {"whole_session": False, "frames": 3}}) == []
+
+
+async def test_a_recording_is_sent_two_windows_ahead_and_no_further(tmp_path: Path) -> None:
+    """The worker has a window to work on while the next is on its way; the sender waits for the worker."""
+    recording = tmp_path / "tone.pcm"
+    recording.write_bytes(bytes(640) * 200)
+    async with FakeGateway().serving() as gateway, Client(gateway.url, key=KEY) as client, asyncio.timeout(20):
+        gateway.may_flush.clear()
+        running = asyncio.ensure_future(analyze(client, identify(recording), [].append))
+        await gateway.start_came.wait()
+        (stream,) = gateway.streams()
+        assert stream.start["every_frame"] is True
+        while len(gateway.answers) < 2:
+            await asyncio.sleep(0.01)
+        assert len(stream.chunks) == 2 * analyze_module._WINDOW_SLICES
+        gateway.may_flush.set()
+        await running
+        assert b"".join(stream.chunks) == recording.read_bytes()
 
 
 async def test_a_stream_that_the_gateway_ends_is_not_played_to_its_end(tmp_path: Path) -> None:

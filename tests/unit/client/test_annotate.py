@@ -18,7 +18,8 @@ from talkup_client.findings import HOLD_MS, Findings, Moment
 from talkup_client.media_file import MediaFile
 
 from tests.unit.workers.media.material import mux
-from tests.unit.workers.media.video_material import recording
+from tests.unit.workers.media.turned import MATRICES, QUARTERS, quarters_of, with_matrix
+from tests.unit.workers.media.video_material import filmed, recording
 
 FACE = {"box": {"x": 0.25, "y": 0.25, "width": 0.5, "height": 0.5}, "score": 0.9, "track_id": 1}
 
@@ -82,6 +83,25 @@ def test_every_frame_is_written_and_sound_is_kept(tmp_path: Path) -> None:
     assert [round(float(written.time or 0) * 12) for written in frames] == list(range(24))
     first = frames[0].to_ndarray(format="rgb24")[60:180, 80]
     assert (first[:, 1] > first[:, 0] + 40).mean() > 0.8  # the green box
+
+
+@pytest.mark.parametrize(("matrix", "corners"), MATRICES)
+def test_a_recording_that_asks_to_be_turned_is_drawn_upon_and_written_upright(
+    tmp_path: Path, matrix: tuple[int, int, int, int], corners: str
+) -> None:
+    source, target = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    source.write_bytes(with_matrix(filmed([QUARTERS] * 3, codec="libx264", container="mp4"), *matrix))
+    found = Findings()
+    found.add(result(0, frame(face=FACE)))
+    assert annotate.annotate(source, found, target) == 3
+    with av.open(str(target)) as file:
+        written = next(file.decode(video=0))
+    assert written.rotation == 0
+    picture = written.to_ndarray(format="rgb24")
+    assert quarters_of(picture) == corners
+    height, width = picture.shape[:2]
+    side = picture[height // 2 - 20 : height // 2 + 20, width // 4 - 2 : width // 4 + 2].astype(int)
+    assert (side[..., 1] > 150).any(axis=1).all()  # the left side of the green box
 
 
 def test_a_recording_without_pictures_is_no_video(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_every_kind_of_loss_is_a_line() -> None:
         "media without its header",
         "2 chunks were lost on the way",
         "70 bytes of the recording are damaged: words or pictures may be missing there",
-        "3 pictures were damaged",
+        "3 pictures were damaged or refused",
         "5 pictures were skipped: the worker could not keep up",
     ]
     assert losses([Notice("s", "gap", "chunks 3 to 4 are missing")], None) == ["chunks 3 to 4 are missing"]

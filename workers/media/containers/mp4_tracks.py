@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from workers.media.containers.opus import RATE, pre_skip
 from workers.media.containers.packet import Codec, DamagedError, PcmEncoding, Track
+from workers.media.containers.turn import UPRIGHT, turn_of_matrix
 from workers.media.errors import MediaError
 
 _CODECS = {
@@ -145,7 +146,8 @@ def _parse_track(trak: bytes) -> list[MovieTrack]:
     edit = _edit(parts.get(b"edts", b""))
     started = edit.start * track.rate // timescale
     delay = max(track.delay, started) if started <= track.rate else track.delay
-    return [MovieTrack(replace(track, delay=delay), timescale, edit, tables)]
+    turn = turn_of_matrix(parts[b"tkhd"]) if track.codec.is_video else UPRIGHT
+    return [MovieTrack(replace(track, delay=delay, turn=turn), timescale, edit, tables)]
 
 
 def _edit(edts: bytes) -> Edit:

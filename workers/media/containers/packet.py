@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from workers.media.containers.turn import UPRIGHT, Turn
 from workers.media.errors import MediaError
 
 MAX_ELEMENT_BYTES = 4 << 20
@@ -116,7 +117,8 @@ class Track:
 
     `rate` is in samples per second (0: the codec tells), `delay` the samples at that rate to drop at the start,
     `private` the codec's own header (OpusHead, AudioSpecificConfig, STREAMINFO, avcC), `pcm` set for PCM alone, `name`
-    what the container calls a codec that is not read, and `kind` what the track is then (`audio`, `video`).
+    what the container calls a codec that is not read, and `kind` what the track is then (`audio`, `video`). `turn`: how
+    its pictures come to stand upright.
     """
 
     number: int
@@ -128,6 +130,7 @@ class Track:
     pcm: PcmEncoding | None = None
     name: str = ""
     kind: str = ""
+    turn: Turn = UPRIGHT
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from workers.media.containers.packet import (
     check_size,
     check_skip,
 )
+from workers.media.containers.turn import UPRIGHT, Turn, turn_of_projection
 
 _EBML = 0x1A45DFA3
 _SEGMENT = 0x18538067
@@ -36,6 +37,8 @@ _BLOCK = 0xA1
 _REFERENCE_BLOCK = 0xFB
 _TIMESTAMP_SCALE = 0x2AD7B1
 _TRACK_ENTRY = 0xAE
+_VIDEO = 0xE0
+_PROJECTION = 0x7670
 _IN_CLUSTER = frozenset(
     (_CLUSTER, _TIMESTAMP, _SIMPLE_BLOCK, _BLOCK_GROUP, 0xA7, 0xAB, 0xBF, 0xEC, 0x1C53BB6B, 0x1254C367)
 )
@@ -180,7 +183,18 @@ def _track(entry: bytes) -> tuple[Track, bytes]:
     if codec is Codec.UNKNOWN:
         shown = _shown(name) if stripped is not None else "compressed or encrypted"
         return Track(number, codec, name=shown, kind=kind), b""
-    return Track(number, codec, private, int(rate), channels, delay, pcm), stripped or b""
+    turn = _turn(fields.get(_VIDEO, b""))
+    return Track(number, codec, private, int(rate), channels, delay, pcm, turn=turn), stripped or b""
+
+
+def _turn(video: bytes) -> Turn:
+    """How the pictures of a track are to be turned, where it has any."""
+    try:
+        projection = dict(_children(dict(_children(video)).get(_PROJECTION, b"")))
+    except DamagedError:  # what is seen does not depend on it
+        return UPRIGHT
+    yaw, pitch, roll = (_float(projection.get(element, b""), 0.0) for element in (0x7673, 0x7674, 0x7675))
+    return UPRIGHT if _unsigned(projection.get(0x7671, b"")) else turn_of_projection(yaw, pitch, roll)
 
 
 def _stripped(encodings: bytes) -> bytes | None:

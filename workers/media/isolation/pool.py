@@ -18,6 +18,7 @@ from workers.media.frames import MAX_SIDE
 from workers.media.isolation.decoder_stream import DecoderStream, StreamLimits, StreamTerms
 from workers.media.isolation.outputs import AUDIO, SAMPLE_RATE, Output
 from workers.media.isolation.process import ChildConfig, ChildProcess, ChildStartError
+from workers.media.isolation.still_stream import StillStream
 
 T = TypeVar("T")
 
@@ -126,13 +127,23 @@ class DecoderPool(Generic[T]):
 
     def open(self, fmt: media_pb2.MediaFormat, state: bytes | None = None) -> DecoderStream[T]:
         """A stream, new or from a checkpoint's `state`; its decoder is made at the first call. Raises PoolFullError."""
+        stream_id, place = self._seat()
+        clock = asyncio.get_running_loop().time
+        return DecoderStream(stream_id, fmt, state, terms=self._terms, source=place, clock=clock)
+
+    def open_stills(self, fmt: media_pb2.MediaFormat) -> StillStream:
+        """A stream of single pictures, for a decoder that takes them. Raises PoolFullError."""
+        stream_id, place = self._seat()
+        return StillStream(stream_id, fmt, place)
+
+    def _seat(self) -> tuple[int, _Place]:
+        """A number for a new stream, and the place with the fewest streams. Raises PoolFullError."""
         place = min(self._places, key=lambda place: len(place.streams))
         if sum(len(place.streams) for place in self._places) >= self._limits.max_streams:
             raise PoolFullError("no decoder is free")
         self._last_id += 1
         place.streams.add(self._last_id)
-        clock = asyncio.get_running_loop().time
-        return DecoderStream(self._last_id, fmt, state, terms=self._terms, source=place, clock=clock)
+        return self._last_id, place
 
     async def close(self) -> None:
         """End every child; pending calls raise MediaError. May be called twice."""

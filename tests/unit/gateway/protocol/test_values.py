@@ -162,6 +162,7 @@ FORMATS = [
     ("video/mp4;codecs=avc1.42E01E,mp4a.40.2", "CONTAINER_MP4", "video/mp4;codecs=avc1.42e01e,mp4a.40.2"),
     ("image/jpeg", "CONTAINER_JPEG", "image/jpeg"),
     ("image/jpg", "CONTAINER_JPEG", "image/jpeg"),
+    ("image/png", "CONTAINER_PNG", "image/png"),
     ("image/webp", "CONTAINER_WEBP", "image/webp"),
     ("audio", "CONTAINER_SNIFF", "audio"),
     ("VIDEO", "CONTAINER_SNIFF", "video"),

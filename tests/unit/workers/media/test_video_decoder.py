@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 
 import av
 import numpy as np
@@ -12,14 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from talkup.v1 import media_pb2
 
-from tests.unit.workers.media.material import mux
-from tests.unit.workers.media.video_material import recording, timeslices
+from tests.unit.workers.media.material import INDEX_FIRST, mux
+from tests.unit.workers.media.turned import MATRICES, QUARTERS, quarters_of, with_matrix, with_projection
+from tests.unit.workers.media.video_material import filmed, recording, timeslices
 from workers.chunk import Chunk
 from workers.media import frames
 from workers.media.errors import MediaError
 from workers.media.frames import FrameFlag, FrameRecord
 from workers.media.isolation.warmup_video import video_clips
-from workers.media.video import MAX_CHUNK_FRAMES, VideoDecoder
+from workers.media.video import MAX_CHUNK_PIXELS, VideoDecoder
 
 KINDS = [("libvpx", "webm"), ("libvpx-vp9", "webm"), ("libx264", "mp4"), ("libx264", "matroska")]
 
@@ -48,6 +50,68 @@ def test_every_frame_comes_out_at_its_time(codec: str, container: str) -> None:
 @pytest.mark.parametrize(("codec", "container"), KINDS)
 def test_another_decoder_goes_on_at_every_key_frame(codec: str, container: str) -> None:
     check_restarts(declared(container), timeslices(recording(codec, container), 17))
+
+
+def picture_of(record: FrameRecord) -> np.ndarray:
+    planes = np.frombuffer(record.picture, np.uint8).reshape(record.height * 3 // 2, record.width)
+    return av.VideoFrame.from_ndarray(planes, "yuv420p").to_ndarray(format="rgb24")
+
+
+def check_turned(fmt: media_pb2.MediaFormat, data: bytes, corners: str) -> None:
+    """Every frame is upright, also with a decoder that goes on behind a restart point."""
+    chunks = timeslices(data, 5)
+    found = decoded(VideoDecoder(fmt), chunks)
+    assert {quarters_of(picture_of(record)) for record in found} == {corners}
+    lying = corners[:2] in ("BR", "GW", "RB", "WG")
+    assert {(record.width, record.height) for record in found} == {(240, 320) if lying else (320, 240)}
+    check_restarts(fmt, chunks)
+
+
+@pytest.mark.parametrize(("matrix", "corners"), MATRICES)
+def test_an_mp4_is_turned_by_the_matrix_of_its_track(matrix: tuple[int, int, int, int], corners: str) -> None:
+    data = filmed([QUARTERS] * 5, fps=2, codec="libx264", container="mp4")
+    check_turned(declared("mp4"), with_matrix(data, *matrix), corners)
+
+
+def test_an_mp4_in_one_piece_is_turned_as_well(tmp_path: Path) -> None:
+    """As telephones write them: its index names every frame, and the restart points carry it."""
+    source = io.BytesIO(filmed([QUARTERS] * 5, fps=2, codec="libx264", container="mp4"))
+    indexed = tmp_path / "indexed.mp4"  # FFmpeg moves the index to the front in a file only
+    with av.open(source) as read, av.open(str(indexed), "w", format="mp4", options=INDEX_FIRST) as written:
+        copy = written.add_stream_from_template(read.streams.video[0])
+        for packet in read.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = copy
+                written.mux(packet)
+    data = indexed.read_bytes()
+    assert b"moof" not in data
+    check_turned(declared("mp4"), with_matrix(data, 0, 1, -1, 0), "BRWG")
+
+
+@pytest.mark.parametrize(
+    ("yaw", "roll", "corners"),
+    [
+        (0, 0, "RGBW"),
+        (0, 90, "GWRB"),
+        (0, -90, "BRWG"),
+        (0, 180, "WBGR"),
+        (0, -180, "WBGR"),
+        (180, 0, "GRWB"),
+        (180, 90, "RBGW"),
+        (-180, -90, "WGBR"),
+        (180, 180, "BWRG"),
+        (0, 45, "RGBW"),
+        (0, float("nan"), "RGBW"),
+    ],
+)
+def test_a_matroska_is_turned_by_the_roll_of_its_projection(yaw: float, roll: float, corners: str) -> None:
+    """FFmpeg reads the same from the same files, but for the last two, which no camera writes."""
+    check_turned(declared("webm"), with_projection(filmed([QUARTERS] * 5, fps=2), yaw=yaw, roll=roll), corners)
+
+
+def test_a_round_picture_is_not_turned() -> None:
+    data = with_projection(filmed([QUARTERS] * 5, fps=2), roll=90, flat=False)
+    check_turned(declared("webm"), data, "RGBW")
 
 
 def check_restarts(fmt: media_pb2.MediaFormat, chunks: list[bytes]) -> None:
@@ -93,15 +157,22 @@ def test_the_frames_of_a_single_fragment_leave_as_they_come() -> None:
     decoder, chunks = VideoDecoder(declared("mp4")), timeslices(data, 24)
     given = [len(decoder.decode(Chunk(i, chunk))) for i, chunk in enumerate(chunks)]
     assert sum(given) == 48
-    assert max(given[:-1]) < MAX_CHUNK_FRAMES
+    assert max(given[:-1]) < 16
     assert sum(given[:12]) >= 6
 
 
 def test_one_chunk_gives_the_newest_pictures_only() -> None:
-    data = recording("libvpx", "webm", frames=40, key_every=40)
+    data = recording("libvpx", "webm", frames=30, key_every=30, width=960, height=720)
     found = decoded(VideoDecoder(declared("webm")), [data])
-    assert len(found) == 40
-    assert [bool(record.picture) for record in found] == [False] * (40 - MAX_CHUNK_FRAMES) + [True] * MAX_CHUNK_FRAMES
+    assert len(found) == 30
+    most = MAX_CHUNK_PIXELS // (960 * 720)
+    assert [bool(record.picture) for record in found] == [False] * (30 - most) + [True] * most
+
+
+def test_small_pictures_of_one_chunk_leave_all() -> None:
+    """Two seconds of a camera in one slice: more frames than of a large picture, and no more pixels."""
+    found = decoded(VideoDecoder(declared("webm")), [recording("libvpx", "webm", frames=60, key_every=40)])
+    assert sum(bool(record.picture) for record in found) == 60
 
 
 def test_after_a_gap_frames_up_to_the_next_key_are_reported_corrupt() -> None:

@@ -52,6 +52,19 @@ def pair() -> Picture:
     return np.concatenate([portrait(), mirrored(portrait())], axis=1)
 
 
+def from_behind() -> Picture:
+    """The portrait with hair all over its face, streaked as hair is."""
+    height, width = portrait().shape[:2]
+    streaks = np.random.default_rng(1).normal(55, 14, (1, width)) + np.random.default_rng(2).normal(
+        0, 6, (height, width)
+    )
+    hair = np.clip(streaks[..., None] * (1.2, 1.0, 0.8), 0, 255).astype(np.float32)
+    head = np.zeros((height, width), np.float32)
+    cv2.ellipse(head, (width // 2, height // 2 - 6), (72, 96), 0, 0, 360, 1, -1)
+    head = cv2.GaussianBlur(head, (0, 0), 3)[..., None]
+    return np.asarray(portrait() * (1 - head) + cv2.GaussianBlur(hair, (3, 15), 0) * head, dtype=np.uint8)
+
+
 def empty(width: int = 320, height: int = 288) -> Picture:
     """A wall with a soft light, no face."""
     y, x = np.mgrid[0:height, 0:width]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 from itertools import pairwise
@@ -15,8 +16,8 @@ from tests.unit.workers.vision import faces
 from workers.vision import pose
 from workers.vision.analyzer import Analyzer, Wanted
 from workers.vision.baseline import Baseline, Raw
-from workers.vision.detector import overlaps
-from workers.vision.face_reader import FaceFollower, Reading
+from workers.vision.detector import Detection, Detector, overlaps
+from workers.vision.face_reader import CONFIRMED_PIXELS, VOUCHED_MS, FaceFollower, FaceNets, Reading
 from workers.vision.landmarks import EYE_KEPT_MS, Eye, Eyes, Mesh
 from workers.vision.pictures import Picture, decode_image
 from workers.vision.signals import measure
@@ -47,6 +48,60 @@ def test_nobody_and_two() -> None:
     assert read(faces.empty()).count == 0
     assert read(np.zeros((480, 640, 3), np.uint8)).count == 0
     assert read(faces.pair()).count == 2
+
+
+class FoundHead(Detector):
+    """The detector, and a head that it finds wherever one was shown to it first."""
+
+    def __init__(self, picture: Picture) -> None:
+        super().__init__(faces.nets().detector._net)
+        self._head = super().detect(picture)
+
+    def detect(self, picture: Picture) -> list[Detection]:
+        return self._head
+
+
+def nets_that_find_the_head_of(picture: Picture) -> FaceNets:
+    nets = copy.copy(faces.nets())
+    nets.detector = FoundHead(picture)
+    return nets
+
+
+def test_a_head_from_behind_is_no_face() -> None:
+    """The detector takes many for one: here it always does."""
+    behind = faces.from_behind()
+    nets = nets_that_find_the_head_of(faces.portrait())
+    assert FaceFollower().read(nets, behind, 0).count == 0
+    assert FaceFollower().read(nets, faces.portrait(), 0).count == 1
+    beside = nets_that_find_the_head_of(faces.pair())
+    reading = FaceFollower().read(beside, np.concatenate([behind, faces.mirrored(faces.portrait())], axis=1), 0)
+    assert reading.count == 1
+    assert reading.face is not None
+    assert reading.face.box[0] > 320
+    assert reading.face.mesh is not None
+
+
+def test_a_face_that_was_seen_counts_for_a_second_behind_a_hand() -> None:
+    nets = nets_that_find_the_head_of(faces.portrait())
+    follower = FaceFollower()
+    seen = follower.read(nets, faces.portrait(), 0)
+    counts = [follower.read(nets, faces.from_behind(), ms) for ms in (200, VOUCHED_MS - 100, VOUCHED_MS + 400)]
+    assert [reading.count for reading in counts] == [1, 1, 0]
+    assert counts[1].face is not None
+    assert seen.face is not None
+    assert counts[1].face.track_id == seen.face.track_id
+    assert counts[1].face.mesh is None
+
+
+def test_of_a_small_face_the_detector_alone_decides() -> None:
+    """The mesh cannot tell: it misses half of the real ones."""
+    side = CONFIRMED_PIXELS - 4
+    small = cv2.resize(faces.portrait(), None, fx=side / 107, fy=side / 107, interpolation=cv2.INTER_AREA)
+    picture = faces.empty()
+    picture[: small.shape[0], : small.shape[1]] = small
+    nets = nets_that_find_the_head_of(picture)
+    assert [round(float(found.box[3])) < CONFIRMED_PIXELS for found in nets.detector.detect(picture)] == [True]
+    assert FaceFollower().read(nets, faces.empty(), 0).count == 1
 
 
 @pytest.mark.parametrize("reduce", [1, 2])

@@ -1,4 +1,4 @@
-"""Dimensions are known before anything is decoded; only JPEG and WebP are decoded."""
+"""Dimensions and cost are known before anything is decoded; only JPEG, PNG and WebP are decoded."""
 
 from __future__ import annotations
 
@@ -11,8 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.workers.vision.encoded import encoded, hidden_frame_header, many_scans, photo, two_frame_headers
 from tests.unit.workers.vision.faces import empty, jpeg, portrait, webp
-from workers.vision.image_header import MAX_BYTES, HeaderError, read_header
+from workers.vision.image_header import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    MAX_SECONDS,
+    MAX_SIDE,
+    WORK_SIDE,
+    HeaderError,
+    Reason,
+    read_header,
+)
 
 
 def sides(data: bytes) -> tuple[int, int]:
@@ -27,6 +37,7 @@ def test_the_sides_of_every_kind_are_read() -> None:
     assert sides(jpeg(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))) == (320, 288)
     assert sides(webp(picture)) == (320, 288)
     assert sides(webp(alpha)) == (320, 288)
+    assert sides(encoded(picture, "png")) == (320, 288)
     progressive = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
     assert sides(progressive) == (320, 288)
     lossless = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
@@ -55,6 +66,9 @@ HOSTILE = {
     "a PNG bomb": png_bomb(),
     "one pixel": jpeg(empty(1, 1)),
     "a cut header": jpeg(portrait())[:12],
+    "a hidden frame header": hidden_frame_header(),
+    "two frame headers": two_frame_headers(),
+    "scans without end": many_scans(4_000, 3_000, 20_000),
     "no frame": b"\xff\xd8\xff\xd9" + bytes(64),
     "segments without end": b"\xff\xd8" + b"\xff\xe0\x00\x02" * 1000,
     "too many bytes": b"\xff\xd8\xff" + bytes(MAX_BYTES),
@@ -76,4 +90,45 @@ def test_any_bytes_give_a_header_within_bounds_or_an_error(data: bytes) -> None:
         header = read_header(data)
     except HeaderError:
         return
-    assert 16 <= min(header.width, header.height) <= max(header.width, header.height) <= 4_096
+    assert 16 <= min(header.width, header.height) <= max(header.width, header.height) <= MAX_SIDE
+    assert header.width * header.height <= MAX_PIXELS
+    assert header.seconds <= MAX_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("kind", "width", "height"),
+    [("jpeg", 8_192, 6_144), ("jpeg", 4_032, 3_024), ("png", 4_032, 3_024), ("webp", 4_032, 3_024)],
+)
+def test_photos_are_read_at_a_size_that_their_decoder_gives_cheaply(kind: str, width: int, height: int) -> None:
+    header = read_header(photo(kind, width, height))
+    assert (header.width, header.height) == (width, height)
+    assert max(width, height) / header.reduce < 2 * WORK_SIDE or kind != "jpeg"
+
+
+@pytest.mark.parametrize(
+    ("reason", "says", "data"),
+    [
+        (Reason.UNSUPPORTED, "GIF", encoded(empty(), "gif")),
+        (Reason.UNSUPPORTED, "BMP", encoded(empty(), "bmp")),
+        (Reason.UNSUPPORTED, "TIFF", encoded(empty(), "tiff")),
+        (Reason.UNSUPPORTED, "AVIF", encoded(empty(), "avif")),
+        (Reason.UNSUPPORTED, "HEIC", b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"),
+        (Reason.UNSUPPORTED, "HEIC", b"\x00\x00\x00\x18ftypmif1\x00\x00\x00\x00mif1heic"),
+        (Reason.UNSUPPORTED, "MP4", b"\x00\x00\x00\x18ftypisom\x00\x00\x00\x00isomavc1"),
+        (Reason.UNSUPPORTED, "no known kind", b"this is no picture"),
+        (Reason.UNSUPPORTED, "animated", HOSTILE["an animation"]),
+        (Reason.TOO_LARGE, "65 megapixels", HOSTILE["a PNG bomb"]),
+        (Reason.TOO_LARGE, "65 megapixels", huge_jpeg()),
+        (Reason.TOO_LARGE, "4 MiB", HOSTILE["too many bytes"]),
+        (Reason.TOO_SMALL, "16 pixels", HOSTILE["one pixel"]),
+        (Reason.TOO_COMPLEX, "scans", HOSTILE["scans without end"]),
+        (Reason.DAMAGED, "two frame headers", HOSTILE["two frame headers"]),
+        *((Reason.TRUNCATED, "ends", encoded(portrait(), kind)[:-300]) for kind in ("jpeg", "png", "webp")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "data",
+)
+def test_a_refusal_says_why(reason: Reason, says: str, data: bytes) -> None:
+    with pytest.raises(HeaderError, match=says) as refused:
+        read_header(data)
+    assert refused.value.reason is reason
+    assert "send JPEG, PNG or WebP" in str(refused.value) or reason is not Reason.UNSUPPORTED

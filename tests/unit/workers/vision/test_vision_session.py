@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import subprocess
@@ -17,11 +18,16 @@ from talkup.v1 import analysis_pb2, error_pb2, media_pb2, task_pb2
 
 from tests.unit.workers.media.video_material import recording, timeslices
 from tests.unit.workers.vision import faces
+from tests.unit.workers.vision.encoded import encoded, photo
 from tests.unit.workers.vision.recompute import check_window
 from tests.unit.workers.vision.test_image_header import HOSTILE
 from workers.chunk import chunk_of
 from workers.engine import EngineError, StreamContext
+from workers.vision.analyzer import Analyzer, Wanted
 from workers.vision.engine import VisionEngine
+from workers.vision.face_reader import FaceNets
+from workers.vision.mailbox import MAX_WAITING, PATIENCE_SECONDS
+from workers.vision.pictures import Picture
 from workers.vision.pressure import Pressure, Rates
 from workers.vision.runner import give_way
 from workers.vision.service import create_engine
@@ -77,6 +83,31 @@ def pictures(count: int, first: int = 0) -> list[media_pb2.Chunk]:
         media_pb2.Chunk(sequence=i, payload=data, capture_time_unix_ms=T0 + 100 * i)
         for i in range(first, first + count)
     ]
+
+
+class HeldAnalyzer(Analyzer):
+    """Holds its first frame until it may go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def analyze(self, nets: FaceNets, picture: Picture, media_ms: int, wanted: Wanted) -> analysis_pb2.Analysis:
+        self.begun.set()
+        assert self.go_on.wait(60)
+        return super().analyze(nets, picture, media_ms, wanted)
+
+
+class SlowAnalyzer(Analyzer):
+    """Takes so many seconds more for a frame, on a clock that is injected."""
+
+    def __init__(self, now: list[float], seconds: float) -> None:
+        super().__init__()
+        self._now, self._seconds = now, seconds
+
+    def analyze(self, nets: FaceNets, picture: Picture, media_ms: int, wanted: Wanted) -> analysis_pb2.Analysis:
+        self._now[0] += self._seconds
+        return super().analyze(nets, picture, media_ms, wanted)
 
 
 async def collect(session: VisionSession) -> list[task_pb2.TaskResult]:
@@ -156,12 +187,89 @@ async def test_formats_named_by_their_kind_alone_are_told_by_their_bytes(
         assert len(analyses(await run(engine.open(start, CONTEXT), pieces, wait=True))) == 6
 
 
-async def test_the_newest_frame_wins(engine: VisionEngine) -> None:
-    results = await run(engine.open(image_start(), CONTEXT), pictures(9), wait=False)
+async def test_the_newest_frame_wins_when_frames_come_too_fast(engine: VisionEngine) -> None:
+    session = engine.open(image_start(), CONTEXT)
+    ticks = itertools.count()
+    session._clock = lambda: next(ticks) * (PATIENCE_SECONDS + 0.1)
+    for chunk in pictures(9):
+        await session.accept(chunk_of(chunk))
+    session._clock = lambda: 0.0
+    await session.end()
+    results = await collect(session)
+    await session.close()
     assert [analysis.frame_seq for analysis in analyses(results)] == [8]
     flow = check_counts(results)
     assert (flow.frames_received, flow.frames_analyzed) == (9, 1)
     assert [(drop.reason, drop.count) for drop in flow.dropped] == [(task_pb2.DROP_REASON_OVERLOAD, 8)]
+
+
+async def test_a_burst_is_analysed_frame_by_frame(engine: VisionEngine) -> None:
+    """A slow first frame, or a network that held some back, costs none: overload is when it does not pass."""
+    session = engine.open(image_start(), CONTEXT)
+    session._clock = lambda: 0.0
+    session._analyzer = slow = HeldAnalyzer()
+    reading = asyncio.ensure_future(collect(session))
+    for chunk in pictures(6):
+        await session.accept(chunk_of(chunk))
+        await asyncio.to_thread(slow.begun.wait, 30)
+    slow.go_on.set()
+    await session.end()
+    results = await reading
+    await session.close()
+    assert [analysis.frame_seq for analysis in analyses(results)] == list(range(6))
+    assert not check_counts(results).dropped
+
+
+async def test_frames_of_one_chunk_are_not_stale_before_their_time(engine: VisionEngine) -> None:
+    """A recorder that writes two seconds at once, and a processor that takes 0.2 s for each frame of them."""
+    now = [0.0]
+    session = engine.open(video_start(), CONTEXT)
+    session._clock = lambda: now[0]
+    session._analyzer = SlowAnalyzer(now, 0.2)
+    chunk = media_pb2.Chunk(sequence=0, payload=recording("libvpx", "webm", frames=10, fps=5))
+    await session.accept(chunk_of(chunk))
+    await session.end()
+    results = await collect(session)
+    await session.close()
+    assert len(analyses(results)) == 10
+    assert not check_counts(results).dropped
+
+
+async def test_where_every_frame_is_wanted_the_sender_waits_and_none_is_dropped(engine: VisionEngine) -> None:
+    now = [0.0]
+    session = engine.open(image_start(every_frame=True), CONTEXT)
+    session._clock = lambda: now[0]
+    session._analyzer = SlowAnalyzer(now, 3.0)
+    chunks = pictures(30)
+
+    async def send() -> None:
+        for chunk in chunks:
+            await session.accept(chunk_of(chunk))
+        await session.end()
+
+    sending = asyncio.ensure_future(send())
+    while session._totals.chunks <= MAX_WAITING:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert session._totals.chunks == MAX_WAITING + 1  # nobody reads the results yet: there it waits
+    results = await collect(session)
+    await sending
+    await session.close()
+    assert [analysis.frame_seq for analysis in analyses(results)] == list(range(30))
+    assert not check_counts(results).dropped
+
+
+async def test_a_sender_that_waits_goes_on_when_its_stream_is_closed(engine: VisionEngine) -> None:
+    session = engine.open(image_start(every_frame=True), CONTEXT)
+    chunks = [chunk_of(chunk) for chunk in pictures(MAX_WAITING + 1)]
+    for chunk in chunks[:-1]:
+        await session.accept(chunk)
+    waiting = asyncio.ensure_future(session.accept(chunks[-1]))
+    while session._box.waiting <= MAX_WAITING:
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    await session.close()
+    await asyncio.wait_for(waiting, 10)
 
 
 async def test_a_stream_takes_its_newest_frame_when_its_turn_comes(engine: VisionEngine) -> None:
@@ -170,10 +278,13 @@ async def test_a_stream_takes_its_newest_frame_when_its_turn_comes(engine: Visio
     assert runner is not None
     elsewhere = await runner.acquire()  # the only set of networks, as if another stream had it
     session = engine.open(image_start(), CONTEXT)
+    ticks = itertools.count()
+    session._clock = lambda: next(ticks) * (PATIENCE_SECONDS + 0.1)
     reading = asyncio.ensure_future(collect(session))
     for chunk in pictures(4):
         await session.accept(chunk_of(chunk))
         await asyncio.sleep(0)
+    session._clock = lambda: 0.0
     runner.release(elsewhere)
     await session.end()
     results = await reading
@@ -257,6 +368,42 @@ async def test_hostile_frames_are_dropped_and_the_stream_goes_on(engine: VisionE
     assert {drop.reason for drop in flow.dropped} == {task_pb2.DROP_REASON_CORRUPT}
     assert flow.frames_analyzed >= 2
     assert len(analyses(other)) == 5
+
+
+async def test_each_reason_is_told_once_and_not_again_by_another_worker(engine: VisionEngine) -> None:
+    gif, png = encoded(faces.portrait(), "gif"), encoded(faces.portrait(), "png")
+    payloads = [gif, encoded(faces.portrait(), "bmp"), png[:-20], png, gif, png[:-20]]
+    chunks = [media_pb2.Chunk(sequence=i, payload=data) for i, data in enumerate(payloads)]
+    whole = await run(engine.open(image_start(), CONTEXT), chunks, wait=True)
+    errors = [result.error for result in whole if result.WhichOneof("result") == "error"]
+    assert [(error.code, error.reason, error.fatal) for error in errors] == [
+        (error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "unsupported_format", False),
+        (error_pb2.ERROR_CODE_MEDIA_ERROR, "truncated", False),
+    ]
+    assert errors[0].message == "a picture is left out: a GIF is not read as a picture; send JPEG, PNG or WebP"
+    assert check_counts(whole).frames_analyzed == 1
+    start = image_start()
+    start.resume_state = next(r.progress for r in whole if r.progress.committed_sequence == 3).resume_state
+    resumed = await run(engine.open(start, StreamContext("session", "stream", 2)), chunks[4:], wait=True)
+    assert not [result for result in resumed if result.WhichOneof("result") == "error"]
+    assert resumed[-1].ended == whole[-1].ended
+
+
+async def test_a_photo_under_way_holds_up_no_camera(engine: VisionEngine) -> None:
+    (slow,) = engine._slow_pool.child_pids
+    photographer = engine.open(image_start(), CONTEXT)
+    reading = asyncio.ensure_future(collect(photographer))
+    os.kill(slow, signal.SIGSTOP)
+    picture = media_pb2.Chunk(sequence=0, payload=photo("png", 4_032, 3_024))
+    sending = asyncio.ensure_future(photographer.accept(chunk_of(picture)))
+    beside = await run(engine.open(image_start(), StreamContext("session", "other", 1)), pictures(5), wait=True)
+    assert len(analyses(beside)) == 5
+    assert not sending.done()
+    os.kill(slow, signal.SIGCONT)
+    await sending
+    await photographer.end()
+    assert check_counts(await reading).frames_analyzed == 1
+    await photographer.close()
 
 
 async def test_another_worker_goes_on_from_every_progress(engine: VisionEngine) -> None:
