@@ -8,6 +8,7 @@ import json
 import os
 import random
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,7 +94,7 @@ async def test_without_its_package_a_microphone_is_explained(fake_stack: Stack) 
     async with talkup("transcribe", *at(fake_stack), "--microphone", code=absent) as command:
         status, _ = await command.ended()
     assert status == 1
-    assert "pip install 'talkup-client[microphone]'" in command.said
+    assert f"{sys.executable} -m pip install 'sounddevice>=0.5,<1'" in command.said
 
 
 @pytest.mark.parametrize(
