@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers programs clean
+.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers programs packages clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -80,7 +80,7 @@ $(VENV)/.node: $(VENV)/.python deploy/requirements/node.txt
 test: $(VITE)/node_modules/.complete
 $(TS)/node_modules/.complete $(VITE)/node_modules/.complete: %/node_modules/.complete: %/package-lock.json $(VENV)/.node
 	@echo "setup: installing npm packages of $*"
-	@$(WITH_NODE) npm --prefix $* ci --silent
+	@$(WITH_NODE) npm --prefix $* ci --ignore-scripts --silent
 	@touch $@
 
 test: setup programs $(VENV)/.litert $(TS)/node_modules/.complete  ## run the whole test suite
@@ -118,6 +118,14 @@ lock: $(VENV)/.packages  ## pin the requirements of pyproject.toml
 		--output-file deploy/requirements/cuda.txt > /dev/null
 	@$(BIN)/uv pip compile deploy/requirements/node.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate --quiet \
 		--output-file deploy/requirements/node.txt > /dev/null
+
+packages: $(VENV)/.project $(TS)/node_modules/.complete  ## the clients as packages: a wheel and an npm tarball, into dist/
+	@mkdir -p dist
+	@rm -rf clients/python/build
+	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist ./clients/python
+	@rm -rf clients/python/build clients/python/*.egg-info
+	@cd $(TS) && $(WITH_NODE) npm pack --ignore-scripts=false --silent --pack-destination "$(CURDIR)/dist" > /dev/null
+	@ls dist/*.whl dist/*.tgz
 
 bench-page: BENCH = page
 bench-page: programs bench  ## measure how long users of the demo page wait

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from talkup_client.extras import EXTRAS
 
 from bench.harness.stack import ROOT, Stack
 from tests.e2e.test_talkup_command import samples
@@ -94,6 +95,9 @@ def test_both_packages_of_the_client_agree() -> None:
     whole = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert own["version"] == whole["version"]
     assert own["dependencies"] == whole["optional-dependencies"]["client"]
+    assert {name: tuple(needs) for name, needs in own["optional-dependencies"].items()} == EXTRAS
+    for extra, needs in EXTRAS.items():
+        assert set(needs) < set(whole["optional-dependencies"][extra])
     assert set(own["optional-dependencies"]["microphone"]) < set(whole["optional-dependencies"]["microphone"])
     assert own["requires-python"] == whole["requires-python"]
     assert (SOURCE / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()

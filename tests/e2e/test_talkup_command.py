@@ -8,6 +8,7 @@ import json
 import os
 import random
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,7 +94,7 @@ async def test_without_its_package_a_microphone_is_explained(fake_stack: Stack) 
     async with talkup("transcribe", *at(fake_stack), "--microphone", code=absent) as command:
         status, _ = await command.ended()
     assert status == 1
-    assert "pip install 'talkup-client[microphone]'" in command.said
+    assert f"{sys.executable} -m pip install 'sounddevice>=0.5,<1'" in command.said
 
 
 @pytest.mark.parametrize(
@@ -125,8 +126,21 @@ async def test_watch_follows_a_session_to_its_end(fake_stack: Stack) -> None:
     assert words_of(" ".join([*first, rest])) == expected_words(spoken, breaks=[32_000])
 
 
+async def test_watch_waits_for_a_speaker_who_has_not_connected(fake_stack: Stack) -> None:
+    minted = json.loads((await run("token", "--json", *over_http(fake_stack)))[1])
+    async with talkup("watch", *over_http(fake_stack), minted["session_id"]) as watching:
+        await watching.until_said("waiting for its speaker")
+        spoken = samples(1)
+        async with Client(fake_stack.ws_url, token=minted["token"]) as client, client.stream(format=PCM) as stream:
+            await stream.send(spoken)
+            await stream.end()
+            status, out = await watching.ended()
+    assert status == 0
+    assert words_of(out) == expected_words(spoken)
+
+
 async def test_watch_names_a_session_that_is_not_there(fake_stack: Stack) -> None:
-    status, out, said = await run("watch", *over_http(fake_stack), "never-was")
+    status, out, said = await run("watch", *over_http(fake_stack), "--retry-seconds", "0", "never-was")
     assert (status, out) == (1, "")
     assert "unknown or expired session" in said
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 from talkup_client.client import Client
 from talkup_client.errors import SettingError, TalkupError, UnwritableFileError
 from talkup_client.events import AnalysisResult, Notice, StreamEnded, StreamEvent, TranscriptUpdate
+from talkup_client.extras import install_command
 from talkup_client.findings import Findings
 from talkup_client.losses import losses
 from talkup_client.media_file import MediaFile, has_sound
@@ -160,7 +161,7 @@ def drawing_of(media: MediaFile, output: Path | None) -> Drawing | None:
         module = importlib.import_module("talkup_client.annotate")
     except ModuleNotFoundError as error:
         raise SettingError(
-            f"--annotate needs the extra `annotate` (pip install 'talkup-client[annotate]'): {error.name} is missing",
+            f"--annotate needs the package {error.name}, which is missing: {install_command('annotate')}",
             field="--annotate",
         ) from None
     return Drawing(media, output, cast("Callable[[Path, Findings, Path], int]", module.annotate))

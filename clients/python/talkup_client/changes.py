@@ -29,7 +29,14 @@ class GatewayBusy:
     wait_s: float
 
 
-Change = ConnectionBroken | ConnectionRestored | GatewayBusy
+@dataclass(frozen=True, slots=True)
+class SpeakerAwaited:
+    """The gateway does not know the session yet, or no more; `watch` asks again for at most `retry_s` seconds."""
+
+    retry_s: float
+
+
+Change = ConnectionBroken | ConnectionRestored | GatewayBusy | SpeakerAwaited
 Listener = Callable[[Change], None]
 
 

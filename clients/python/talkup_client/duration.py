@@ -23,6 +23,8 @@ _MP3_BITRATES = {  # kbit/s by version (1, or 2 and 2.5) for layer III, ISO/IEC 
 
 def seconds(media: MediaFile) -> float | None:
     """Playing time in seconds; None when the container does not say."""
+    if media.decoder is not None:
+        return media.decoder.seconds
     head, tail = _ends(media.path, media.size_bytes)
     try:
         match media.format.partition(";")[0]:
@@ -34,7 +36,7 @@ def seconds(media: MediaFile) -> float | None:
                 return _ogg(head, tail)
             case "audio/mpeg":
                 return _mp3(head, media.size_bytes)
-            case "audio/webm" | "video/webm":
+            case "audio/webm" | "video/webm" | "audio/x-matroska" | "video/x-matroska":
                 return _webm(head, _last_cluster(media))
             case "audio/mp4" | "video/mp4":
                 return _mp4(media)

@@ -34,6 +34,9 @@ _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 def damage(media: MediaFile) -> str:
     """A line for the user about the first damage; empty if there is none, or if the format cannot show it."""
+    if media.decoder is not None:
+        lost = media.decoder.damaged
+        return f"{lost} packets of the recording could not be decoded: words may be missing" if lost else ""
     match media.format.partition(";")[0]:
         case "audio/webm" | "video/webm":
             at = _webm(media.path, media.size_bytes)

@@ -42,7 +42,7 @@ def doubts(ended: StreamEnded | None) -> list[str]:
 
 def shortfall(media: MediaFile, ended: StreamEnded | None) -> str:
     """A line about a recording that is longer than what was decoded; empty if it is not, or if nobody can tell."""
-    if ended is None or media.format.partition(";")[0] not in _EXACT_FORMATS:
+    if ended is None or media.decoder is not None or media.format.partition(";")[0] not in _EXACT_FORMATS:
         return ""
     playing_s = duration.seconds(media)
     if not playing_s or ended.media_seconds >= playing_s * (1 - _SLACK_RATIO) - _SLACK_S:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self
 
 from talkup_client.errors import MicrophoneError
+from talkup_client.extras import install_command
 
 RATE_HZ = 16_000
 SLICE_MS = 100
 _KEPT_SLICES = 600  # a minute of sound, for while the connection is down
-_INSTALL = "pip install 'talkup-client[microphone]'"
 
 
 class Source(Protocol):
@@ -200,7 +200,7 @@ def _library() -> Any:  # noqa: ANN401 - the library carries no types
     try:
         import sounddevice  # noqa: PLC0415 (only microphones need it)
     except ImportError:
-        raise MicrophoneError(f"a microphone needs the package sounddevice: {_INSTALL}") from None
+        raise MicrophoneError(f"a microphone needs the package sounddevice: {install_command('microphone')}") from None
     except OSError:
         raise MicrophoneError("a microphone needs the library PortAudio (Debian: apt install libportaudio2)") from None
     return sounddevice

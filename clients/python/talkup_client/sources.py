@@ -23,6 +23,12 @@ _MAX_SLICE_BYTES = 1_024
 
 async def chunks(media: MediaFile, size: int) -> AsyncGenerator[bytes, None]:
     """A file in chunks of up to `size` bytes, in the order in which it is sent. Raises UnreadableFileError."""
+    if media.decoder is not None:
+        samples = media.decoder.chunks(size)
+        with _readable(media):
+            while chunk := await asyncio.to_thread(next, samples, b""):
+                yield chunk
+        return
     with _readable(media), media.path.open("rb") as file:
         if not media.pieces:
             while chunk := file.read(size):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from talkup_client.changes import Change, ConnectionBroken, ConnectionRestored, GatewayBusy
+from talkup_client.changes import Change, ConnectionBroken, ConnectionRestored, GatewayBusy, SpeakerAwaited
 from talkup_client.errors import TalkupError
 
 OK: Final = 0
@@ -28,5 +28,7 @@ def in_words(change: Change) -> str:
             return f"connection lost ({reason}), retrying for up to {retry_s:g} s; ^C gives up"
         case ConnectionRestored(away_s):
             return f"reconnected after {away_s:.1f} s"
+        case SpeakerAwaited(retry_s):
+            return f"the gateway does not know this session yet: waiting for its speaker for up to {retry_s:g} s"
         case GatewayBusy(reason, wait_s):
             return f"the gateway is busy ({reason.rstrip('.')}), retrying in {wait_s:.1f} s"

@@ -92,7 +92,7 @@ class _Work:
         found: list[tuple[int, MediaFile]] = []
         for number, path in enumerate(paths):
             try:
-                found.append((number, identify(path)))
+                found.append((number, identify(path, may_decode=True)))
             except TalkupError as error:
                 self.terminal.say(status.described(error))
                 self.status = status.FAILED

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from talkup_client import backoff
-from talkup_client.changes import ConnectionBroken, ConnectionRestored, Listener
+from talkup_client.changes import ConnectionBroken, ConnectionRestored, Listener, SpeakerAwaited
 from talkup_client.errors import BadAnswerError, TalkupError
 from talkup_client.http_api import HttpApi
 from talkup_client.terminal import Captions
@@ -111,21 +111,24 @@ class _Source:
         clock = asyncio.get_running_loop().time
         broken_at: float | None = None
         attempt = 0
+        was_reached = self._reached
         while True:
             try:
                 transcript = await self._ask(wait_s)
             except TalkupError as error:
-                if not self._reached or not error.retryable:
+                is_awaited = not self._reached and error.code == "session_expired"
+                if not is_awaited and not (self._reached and error.retryable):
                     raise  # a first failure means a wrong address, not an outage
+                if (broken_at is not None and clock() - broken_at >= self._retry_s) or not self._retry_s:
+                    raise
                 if broken_at is None:
                     broken_at = clock()
-                    self._notify(ConnectionBroken(error.message, self._retry_s))
-                if clock() - broken_at >= self._retry_s:
-                    raise
-                await self._sleep(backoff.delay_s(attempt, self._rng))
+                    awaited = SpeakerAwaited(self._retry_s)
+                    self._notify(awaited if is_awaited else ConnectionBroken(error.message, self._retry_s))
+                await self._sleep(_ASK_AGAIN_S if is_awaited else backoff.delay_s(attempt, self._rng))
                 attempt += 1
                 continue
-            if broken_at is not None:
+            if broken_at is not None and was_reached:
                 self._notify(ConnectionRestored(clock() - broken_at))
             return transcript
 

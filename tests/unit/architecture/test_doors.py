@@ -50,7 +50,7 @@ FORBIDDEN = [
 # Library -> modules that may import it.
 DOORS = {
     "tenacity": ["gateway.upstream.retry"],
-    "av": ["workers.media.codec", "talkup_client.annotate"],
+    "av": ["workers.media.codec", "talkup_client.annotate", "talkup_client.decoding"],
     "faster_whisper": ["workers.stt.transcriber", "workers.stt.vad"],
     "ctranslate2": ["workers.stt.transcriber"],
     "cv2": ["workers.vision.opencv_net", "workers.vision.pictures", "workers.vision.pose", "talkup_client.annotate"],

@@ -123,7 +123,7 @@ async def test_the_extra_is_named_before_anything_is_sent(
     monkeypatch.setitem(sys.modules, "cv2", None)
     monkeypatch.delitem(sys.modules, "talkup_client.annotate")
     assert await cli.run([*command, str(tmp_path / "out.mp4")], {}) == cli.EXIT_USAGE
-    assert "talkup-client[annotate]" in capsys.readouterr().err
+    assert "-m pip install 'av>=18.1,<19' 'numpy>=2.2,<3' 'opencv-python-headless" in capsys.readouterr().err
     assert await cli.run([*command, str(tmp_path / "no" / "out.mp4")], {}) == cli.EXIT_USAGE
     assert "no such folder" in capsys.readouterr().err
     assert await cli.run([*command, str(video)], {}) == cli.EXIT_USAGE

@@ -49,6 +49,62 @@ def test_real_files_are_known_and_timed(tmp_path: Path, name: str, subtype: str,
     assert playing == pytest.approx(2.0, abs=0.2)
 
 
+@pytest.mark.parametrize(
+    ("head", "mime"),
+    [
+        (b"FORM\0\0\0\x20AIFFCOMM", "audio/aiff"),
+        (b"FORM\0\0\0\x20AIFCCOMM", "audio/aiff"),
+        (b"caff\0\1\0\0", "audio/x-caf"),
+        (b"#!AMR\n\x3c", "audio/amr"),
+        (b"#!AMR-WB\n", "audio/amr"),
+        (b".snd\0\0\0\x18", "audio"),
+        (b"RF64\xff\xff\xff\xffWAVEds64", "audio/wav"),
+        (b"OggS" + bytes(24) + b"\x01vorbis", "audio/ogg"),
+        (b"OggS" + bytes(24) + b"\x7fFLAC", "audio/ogg"),
+        (b"\xff\xfd\x90\x00", "audio/mpeg"),  # layer II
+        (b"\xff\xf1\x50\x80\x01\x1f\xfc\0" * 2, "audio/aac"),  # frames of 8 bytes
+        (b"\x1aE\xdf\xa3\x42\x82\x88matroska V_MPEG4/ISO/AVC A_AAC", "video/x-matroska"),
+        (b"\x1aE\xdf\xa3\x42\x82\x88matroska A_FLAC", "audio/x-matroska"),
+    ],
+)
+def test_what_workers_read_is_sent_as_it_is(tmp_path: Path, head: bytes, mime: str) -> None:
+    assert identify(write(tmp_path / "a", head)).format == mime
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"RIFF....AVI LIST",
+        b"RIFF....WAVEfmt \x12\0\0\0\x61\x01" + bytes(16),  # Windows Media in a WAV
+        b"\x1aE\xdf\xa3 V_MPEG4/ISO/AVC A_AC3",
+        b"\xff\xf1\x50\x80\x01\x1f\xfc\0" + bytes(9),  # one frame of AAC is none
+    ],
+)
+def test_what_no_worker_reads_is_not_sent(tmp_path: Path, head: bytes) -> None:
+    with pytest.raises(UnsupportedFileError, match="thing"):
+        identify(write(tmp_path / "thing", head))
+
+
+def test_samples_are_samples_whatever_they_begin_with(tmp_path: Path) -> None:
+    assert identify(write(tmp_path / "a.pcm", b"\xff\xff\x90\x00" * 9)).format == RAW_PCM
+
+
+def entry(handler: bytes, kind: bytes) -> bytes:
+    table = box(b"stsd", bytes(4) + struct.pack(">I", 1) + box(kind, bytes(28)))
+    media = box(b"hdlr", bytes(8) + handler) + box(b"minf", box(b"stbl", table))
+    return box(b"trak", box(b"mdia", media))
+
+
+def test_an_mp4_whose_only_sound_no_worker_reads_is_not_sent(tmp_path: Path) -> None:
+    def recording(*sounds: bytes) -> bytes:
+        tracks = entry(b"vide", b"hvc1") + b"".join(entry(b"soun", kind) for kind in sounds)
+        return box(b"ftyp", b"qt  ") + box(b"moov", tracks) + box(b"mdat", b"xx")
+
+    with pytest.raises(UnsupportedFileError, match="thing"):
+        identify(write(tmp_path / "thing", recording(b"ac-3")))
+    assert identify(write(tmp_path / "a.mp4", recording(b"ac-3", b"mp4a"))).format == "video/mp4"
+
+
 def test_raw_samples_are_known_by_their_extension(tmp_path: Path) -> None:
     media = identify(write(tmp_path / "a.s16le", b"\x01" * 64_000))
     assert (media.format, duration.seconds(media)) == (RAW_PCM, 2.0)
@@ -76,7 +132,7 @@ def test_mp4_streams_with_its_index_in_front_in_fragments_or_not(tmp_path: Path)
     assert identify(write(tmp_path / "o.m4a", whole)) == MediaFile(tmp_path / "o.m4a", "audio/mp4", len(whole))
 
 
-@pytest.mark.parametrize("content", [b"", b"plain text, nothing else", b"OggS" + b"\0" * 24 + b"\x01vorbis"])
+@pytest.mark.parametrize("content", [b"", b"plain text, nothing else", b"OggS" + b"\0" * 24 + b"Speex   "])
 def test_other_files_are_refused_in_words(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(UnsupportedFileError, match="thing"):
         identify(write(tmp_path / "thing", content))

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from talkup_client.changes import Change, ConnectionBroken, ConnectionRestored
+from talkup_client.changes import Change, ConnectionBroken, ConnectionRestored, SpeakerAwaited
 from talkup_client.errors import BadAnswerError, ConnectionLostError, SessionLostError, SettingError
 from talkup_client.http_api import HttpApi, http_url_of
 from talkup_client.watch import Followed, watch
@@ -29,6 +29,9 @@ def transcript(*streams: tuple[bool, list[str]]) -> dict[str, Any]:
             for ended, texts in streams
         ]
     }
+
+
+UNKNOWN = {"error": {"code": "session_expired", "message": "unknown or expired session"}}
 
 
 class Lines:
@@ -58,7 +61,8 @@ class Server:
         await reader.readuntil(b"\r\n\r\n")
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if answer is not None:
-            status, body = (answer, b"") if isinstance(answer, int) else (200, json.dumps(answer).encode())
+            status = answer if isinstance(answer, int) else 404 if answer is UNKNOWN else 200
+            body = b"" if isinstance(answer, int) else json.dumps(answer).encode()
             writer.write(
                 b"HTTP/1.1 %d x\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (status, len(body), body)
             )
@@ -144,19 +148,9 @@ async def test_what_is_no_transcript_is_a_bad_answer(answer: object) -> None:
 
 
 async def test_a_lost_session_ends_the_watching() -> None:
-    error = {"error": {"code": "session_expired", "message": "unknown or expired session"}}
-
-    class Refusing(Server):
-        async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            body = json.dumps(error).encode()
-            writer.write(b"HTTP/1.1 404 x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-            writer.close()
-            await writer.wait_closed()
-
-    async with Refusing().serving() as api:
+    async with Server(UNKNOWN).serving() as api:
         with pytest.raises(SessionLostError, match="unknown or expired"):
-            await follow(api, Lines(), [])
+            await follow(api, Lines(), [], retry_s=0.0)
 
 
 def test_a_later_stream_is_told_beside_the_first() -> None:
@@ -189,3 +183,22 @@ def test_where_the_http_port_is_looked_for(ws_url: str, http_url: str) -> None:
 def test_urls_that_cannot_be_used(url: str) -> None:
     with pytest.raises(SettingError):
         HttpApi(url, credential="k")
+
+
+async def test_a_speaker_who_has_not_connected_is_waited_for_and_not_for_ever() -> None:
+    lines, changes = Lines(), list[Change]()
+    server = Server(UNKNOWN, UNKNOWN, transcript((True, ["one"])))
+    async with server.serving() as api:
+        await follow(api, lines, changes)
+    assert (lines.told, changes) == (["one"], [SpeakerAwaited(30.0)])
+    async with Server(UNKNOWN).serving() as api:
+        with pytest.raises(SessionLostError):
+            await follow(api, lines, changes, retry_s=0.0)
+    assert len(changes) == 1
+
+
+async def test_a_session_that_is_deleted_while_it_is_watched_is_over() -> None:
+    server = Server(transcript((False, ["one"])), UNKNOWN)
+    async with server.serving() as api:
+        with pytest.raises(SessionLostError):
+            await follow(api, Lines(), [])
