@@ -169,15 +169,11 @@ class Sniffer:
         if not _may_be_frames(self._format):
             return recognise(self._format, head.ljust(ENOUGH_BYTES, b"\0") if end else head)
         container = _by_magic(head) or _by_frame(head)
-        if container:
-            return container
-        while self._format.container == media_pb2.CONTAINER_SNIFF and not end and len(head) >= self._next_scan:
+        while not container and not end and self._next_scan <= min(len(head), _SCAN_BYTES):
             container = _by_frames(head[: self._next_scan])
             self._next_scan *= 2
-            if container:
-                return container
-        if self._next_scan <= _SCAN_BYTES and not end and self._format.container == media_pb2.CONTAINER_SNIFF:
-            return None
+        if container or (self._next_scan <= _SCAN_BYTES and not end):
+            return container or None
         return self._fallback(head[:_SCAN_BYTES])
 
     def _fallback(self, head: bytes) -> int:

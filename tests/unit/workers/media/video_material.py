@@ -25,7 +25,9 @@ def recording(
 ) -> bytes:
     """A recording of `frames` pictures with a key frame every `key_every`; with B-frames for libx264 only."""
     options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"} if container == "mp4" else {"live": "1"}
-    speed = {"preset": "ultrafast", "tune": "zerolatency"} if codec == "libx264" else {"deadline": "realtime"}
+    speed = {"deadline": "realtime", "cpu-used": "-8"}  # above 0 the encoder adapts to the load of the machine
+    if codec == "libx264":
+        speed = {"preset": "ultrafast", "tune": "zerolatency"}
     if b_frames:
         speed = {"preset": "ultrafast", "bf": str(b_frames), "x264-params": "b-adapt=0:scenecut=0"}
     out = io.BytesIO()

@@ -70,11 +70,13 @@ def test_tags_behind_a_flac_are_neither_heard_nor_damage(tail: bytes) -> None:
 @settings(max_examples=12, deadline=None)
 @given(start=st.integers(1, 6000), sizes=st.lists(st.integers(1, 900), min_size=1, max_size=4))
 def test_a_stream_that_begins_inside_a_frame_is_heard(container: str, start: int, sizes: list[int]) -> None:
+    """Under a name that says nothing, and under that of the other kind of frames."""
     data = mux(container, "libmp3lame" if container == "mp3" else "aac", 1.6, rate=44_100, bit_rate=64_000)[start:]
     heard = decode(ANY, [data])
     assert abs(len(heard) / 16_000 - len(data) / 8000) < 0.25
     assert np.abs(heard).max() > 0.2
     assert np.array_equal(decode(ANY, cut(data, sizes)), heard)
+    assert np.array_equal(decode(declared("audio/mpeg", media_pb2.CONTAINER_MP3), cut(data, sizes)), heard)
 
 
 def test_a_recording_that_ends_before_it_sounds_does_not_take_the_next_one_along() -> None:
