@@ -45,7 +45,7 @@ def address(stack: Stack) -> str:
 
 
 def write_video(path: Path, seconds: float, *, container: str) -> None:
-    """A video as phones write it, H.264 and AAC with the index behind the media, or as browsers do, without a length."""
+    """A video as phones write it, H.264 and AAC with the index at the end, or as browsers do, without a length."""
     is_webm = container == "webm"
     with av.open(str(path), "w", format=container, options={"live": "1"} if is_webm else {}) as file:
         video = file.add_stream("libvpx" if is_webm else "h264", rate=FPS, width=64, height=64, pix_fmt="yuv420p")

@@ -39,10 +39,14 @@ export function useLiveCaptions(session: () => Promise<SessionTicket>, language 
       const recorder = new RecorderSource(microphone, (slice) => stream.over || stream.send(slice));
       const stream = client.stream({ format: recorder.format, language });
       stream.on("transcript", (segment) => {
+        setError("");
         if (segment.is_final) setFinals((known) => [...known, segment]);
         setInterim(segment.is_final ? "" : segment.text);
       });
-      stream.on("error", (problem) => setError(problem.message));
+      stream.on("error", (problem) => {
+        const waits = problem.retryAfterMs !== undefined && !stream.over;
+        setError(waits ? "Waiting for a worker: your speech is kept." : problem.message);
+      });
       stream.ended.then(release, release); // also when the session is lost
       hangUp.current = async () => {
         await recorder.stop();
