@@ -34,10 +34,10 @@ def test_the_python_client_of_the_readme_prints_finals(fake_stack: Stack, tmp_pa
     assert result.stdout.strip()
 
 
-def test_the_python_client_of_the_readme_says_when_a_file_is_no_recording(fake_stack: Stack, tmp_path: Path) -> None:
+def test_the_python_client_of_the_readme_says_when_a_file_is_no_recording(model_stack: Stack, tmp_path: Path) -> None:
     code = example("python-example")
     script, notes = tmp_path / "client.py", tmp_path / "notes.txt"
-    script.write_text(code.replace("ws://localhost:8081/ws", fake_stack.ws_url).replace("dev-key", fake_stack.key))
+    script.write_text(code.replace("ws://localhost:8081/ws", model_stack.ws_url).replace("dev-key", model_stack.key))
     notes.write_text("these are words already " * 1000)
     result = subprocess.run(
         [sys.executable, script, notes],
@@ -48,7 +48,7 @@ def test_the_python_client_of_the_readme_says_when_a_file_is_no_recording(fake_s
         timeout=60,
     )
     assert result.returncode == 1
-    assert "NoMediaError: nothing that was sent could be decoded" in result.stderr
+    assert "RefusedError: the first bytes are of no known container" in result.stderr
 
 
 def test_the_command_transcribes_and_shows_status(fake_stack: Stack, tmp_path: Path) -> None:
