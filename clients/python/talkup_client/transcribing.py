@@ -19,6 +19,7 @@ from talkup_client.media_file import MediaFile, identify
 from talkup_client.microphone import open_microphone
 from talkup_client.output import Output
 from talkup_client.sources import playing_s
+from talkup_client.spool import STANDARD_INPUT, Spool
 from talkup_client.terminal import Terminal
 from talkup_client.transcribe import Transcript, transcribe
 
@@ -30,7 +31,7 @@ DEADLINE_S = 1.75
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="recordings; - reads one from standard input")
     parser.add_argument("--microphone", action="store_true", help="listen instead of reading files; ^C ends")
     parser.add_argument("--device", help="microphone by name or number, a path to read samples from, or - for stdin")
     parser.add_argument("--language", default="auto", help="BCP-47 tag such as fr or en-GB, or auto (%(default)s)")
@@ -51,14 +52,16 @@ async def run_transcribe(client: Client, arguments: argparse.Namespace, terminal
     """
     _check(arguments)
     work = _Work(client, arguments, terminal)
-    media = work.identify(arguments.files)
-    if not media and not arguments.microphone:
-        return work.status
     try:
-        async with _interrupts(client, work), client:
-            if arguments.microphone:
-                await work.listen()
-            await work.transcribe(media)
+        with Spool() as spool:
+            async with _interrupts(client, work):
+                media = await work.identify(arguments.files, spool)
+                if not media and not arguments.microphone:
+                    return work.status
+                async with client:
+                    if arguments.microphone:
+                        await work.listen()
+                    await work.transcribe(media)
     except asyncio.CancelledError:
         if not work.stop.is_set():
             raise
@@ -81,18 +84,18 @@ class _Work:
     def __init__(self, client: Client, arguments: argparse.Namespace, terminal: Terminal) -> None:
         self.stop = asyncio.Event()
         self.status = status.OK
-        self.output = Output(arguments.format, arguments.output, arguments.files, terminal.write)
+        self.output = Output(arguments.format, arguments.output, list(map(_place, arguments.files)), terminal.write)
         self.terminal = terminal
         self.is_live: bool = arguments.microphone
         self._client = client
         self._arguments = arguments
 
-    def identify(self, paths: Sequence[Path]) -> list[tuple[int, MediaFile]]:
-        """The files that can be streamed, each with its place among `paths`; the others are reported."""
+    async def identify(self, names: Sequence[str], spool: Spool) -> list[tuple[int, MediaFile]]:
+        """The recordings that can be streamed, each with its place among `names`; the others are reported."""
         found: list[tuple[int, MediaFile]] = []
-        for number, path in enumerate(paths):
+        for number, name in enumerate(names):
             try:
-                found.append((number, identify(path, may_decode=True)))
+                found.append((number, identify(await spool.file(name), may_decode=True)))
             except TalkupError as error:
                 self.terminal.say(status.described(error))
                 self.status = status.FAILED
@@ -173,6 +176,10 @@ class _Work:
             self.terminal.say(f"{name}: warning: {doubt}")
         if not transcript.errors and not transcript.segments and not self.stop.is_set():
             self.terminal.say(f"{name}: no speech was found")
+
+
+def _place(name: str) -> Path:
+    return Path("standard input" if name == STANDARD_INPUT else name)
 
 
 async def _languages(client: Client) -> str:
