@@ -341,7 +341,7 @@ async def test_an_interrupted_document_is_written_and_a_second_interrupt_ends_at
         arguments = ("--format", "json", "--output", output)
         async with talkup("transcribe", *at(stack), *arguments, long) as command:
             await asyncio.to_thread(stack.gateway.wait_for_log, "stream opened")
-            command.process.send_signal(signal.SIGINT)
+            command.process.send_signal(signal.SIGTERM)
             await command.until_said("interrupted: the text so far follows")
             command.process.send_signal(signal.SIGINT)
             status, _ = await command.ended()

@@ -27,6 +27,7 @@ GRACE_S = 0.75
 """How long after ^C a file's last words are waited for."""
 
 DEADLINE_S = 1.75
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -192,7 +193,7 @@ async def _languages(client: Client) -> str:
 
 @asynccontextmanager
 async def _interrupts(client: Client, work: _Work) -> AsyncIterator[None]:
-    """The first ^C ends the stream, a second one at once.
+    """The first ^C ends the stream, a second one at once; so do SIGTERM, and SIGHUP when a terminal is closed.
 
     Of a file, what is not text within `GRACE_S` seconds is discarded, and the command ends `DEADLINE_S` seconds after
     the ^C at the latest. A microphone's last words are waited for. Without a connection nothing is.
@@ -210,17 +211,21 @@ async def _interrupts(client: Client, work: _Work) -> AsyncIterator[None]:
         work.stop.set()
         if not is_first or not client.online:
             give_up()
-        elif work.is_live:
-            work.terminal.say("interrupted: waiting for the last words; ^C again stops at once")
-        else:
-            work.terminal.say("interrupted: the text so far follows; ^C again stops at once")
+            return
+        if not work.is_live:
             deadlines.append(loop.call_later(DEADLINE_S, give_up))
+        what = "waiting for the last words" if work.is_live else "the text so far follows"
+        with suppress(OSError):  # the terminal may be gone
+            work.terminal.say(f"interrupted: {what}; ^C again stops at once")
 
     deadlines: list[asyncio.TimerHandle] = []
-    loop.add_signal_handler(signal.SIGINT, interrupted)
+    taken = [number for number in _SIGNALS if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
+    for number in taken:  # `nohup` stays in force
+        loop.add_signal_handler(number, interrupted)
     try:
         yield
     finally:
         for deadline in deadlines:
             deadline.cancel()
-        loop.remove_signal_handler(signal.SIGINT)
+        for number in taken:
+            loop.remove_signal_handler(number)
