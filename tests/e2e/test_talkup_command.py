@@ -319,13 +319,14 @@ async def test_an_interrupted_file_gives_the_text_so_far_and_frees_its_slot(tmp_
     long = tmp_path / "long.s16le"
     long.write_bytes(samples(240))
     with running_stack(folder=tmp_path, worker_settings={"WORKER_SLOTS": "1", "WORKER_DELAY_MS": "300"}) as stack:
-        async with talkup("transcribe", *at(stack), long) as command:
+        async with talkup("transcribe", *at(stack), "--retry-seconds", "0", long) as command:
             first = await command.line()  # while the rest is still being transcribed
             command.process.send_signal(signal.SIGINT)
             await command.until_said("interrupted: the text so far follows; ^C again stops at once")
             status, rest = await command.ended()
         heard = words_of(f"{first} {rest}")
         assert status == 130
+        assert command.said == "talkup: interrupted: the text so far follows; ^C again stops at once\n"
         assert 0 < len(heard) < len(expected_words(long.read_bytes()))
         assert heard == expected_words(long.read_bytes())[: len(heard)]
         status, out, said = await run("transcribe", *at(stack), "--retry-seconds", "5", recording)
