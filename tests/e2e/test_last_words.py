@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import aiohttp
+import av
 import pytest
 import soundfile
+from av.audio.resampler import AudioResampler
 
 from bench.harness.stack import Stack
 from tests.e2e.wire import open_wire
+from tests.fakes.talkup import at, run
 from workers.fake.engine import expected_words
 
 
@@ -72,3 +76,30 @@ async def test_words_become_final_when_the_audio_just_stops(model_stack: Stack, 
     assert later
     assert later[0]["start_ms"] >= said[-1]["end_ms"]
     assert done["data"]["media_seconds"] == 7.0
+
+
+@pytest.mark.model
+async def test_recordings_as_phones_and_old_programs_write_them_are_transcribed(
+    model_stack: Stack, speech_ogg: Path, speech_text: str, tmp_path: Path
+) -> None:
+    """A voice memo has its index behind the sound; an AVI is decoded by the command."""
+    memo = convert(speech_ogg, tmp_path / "memo.m4a", "mp4", "aac", 48_000)
+    old = convert(speech_ogg, tmp_path / "old.avi", "avi", "pcm_s16le", 16_000)
+    assert memo.read_bytes().index(b"mdat") < memo.read_bytes().index(b"moov")
+    status, out, said = await run("transcribe", *at(model_stack), "--format", "json", memo, old)
+    assert (status, said) == (0, "")
+    last = speech_text.rsplit(maxsplit=1)[-1].strip(".,").lower()
+    assert [last in each["text"].lower() for each in json.loads(out)] == [True, True]
+
+
+def convert(source: Path, target: Path, container: str, codec: str, rate: int) -> Path:
+    """The sound of a recording in another container and codec, as FFmpeg writes it."""
+    with av.open(str(source)) as recording, av.open(str(target), "w", format=container) as file:
+        sound = file.add_stream(codec, rate=rate, layout="mono")
+        shape = sound.codec_context.format.name
+        fit = AudioResampler(shape, "mono", rate, sound.codec_context.frame_size or 1_024)
+        for frame in (*recording.decode(audio=0), None):
+            for piece in fit.resample(frame):
+                file.mux(sound.encode(piece))
+        file.mux(sound.encode(None))
+    return target

@@ -58,7 +58,8 @@ def test_the_command_transcribes_and_shows_status(fake_stack: Stack, tmp_path: P
     common = ["--url", fake_stack.ws_url, "--key", fake_stack.key]
     for arguments, expected in (
         (["transcribe", *common, "--format", "vtt", recording], "WEBVTT"),
-        (["status", *common], '"serving"'),
+        (["status", *common], "serving"),
+        (["status", "--json", *common], '"serving"'),
     ):
         result = subprocess.run(
             [*talkup, *arguments], env=child_environment({}), capture_output=True, text=True, check=False, timeout=60

@@ -319,13 +319,14 @@ async def test_an_interrupted_file_gives_the_text_so_far_and_frees_its_slot(tmp_
     long = tmp_path / "long.s16le"
     long.write_bytes(samples(240))
     with running_stack(folder=tmp_path, worker_settings={"WORKER_SLOTS": "1", "WORKER_DELAY_MS": "300"}) as stack:
-        async with talkup("transcribe", *at(stack), long) as command:
+        async with talkup("transcribe", *at(stack), "--retry-seconds", "0", long) as command:
             first = await command.line()  # while the rest is still being transcribed
             command.process.send_signal(signal.SIGINT)
             await command.until_said("interrupted: the text so far follows; ^C again stops at once")
             status, rest = await command.ended()
         heard = words_of(f"{first} {rest}")
         assert status == 130
+        assert command.said == "talkup: interrupted: the text so far follows; ^C again stops at once\n"
         assert 0 < len(heard) < len(expected_words(long.read_bytes()))
         assert heard == expected_words(long.read_bytes())[: len(heard)]
         status, out, said = await run("transcribe", *at(stack), "--retry-seconds", "5", recording)
@@ -341,7 +342,7 @@ async def test_an_interrupted_document_is_written_and_a_second_interrupt_ends_at
         arguments = ("--format", "json", "--output", output)
         async with talkup("transcribe", *at(stack), *arguments, long) as command:
             await asyncio.to_thread(stack.gateway.wait_for_log, "stream opened")
-            command.process.send_signal(signal.SIGINT)
+            command.process.send_signal(signal.SIGTERM)
             await command.until_said("interrupted: the text so far follows")
             command.process.send_signal(signal.SIGINT)
             status, _ = await command.ended()

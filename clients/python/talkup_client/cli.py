@@ -10,9 +10,11 @@ import random
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 
-from talkup_client import status, transcribing
+from talkup_client import completion, status, transcribing
 from talkup_client.analyze import analyze, drawing_of
 from talkup_client.client import DEFAULT_URL, DEV_KEY, Client
 from talkup_client.doctor import Level, examine
@@ -20,6 +22,8 @@ from talkup_client.errors import BadAnswerError, SettingError, TalkupError, Unwr
 from talkup_client.escapes import escape_what_cannot_be_encoded
 from talkup_client.http_api import HttpApi, http_url_of
 from talkup_client.media_file import identify
+from talkup_client.overview import overview
+from talkup_client.spool import Spool
 from talkup_client.terminal import Terminal
 from talkup_client.transport import is_loopback
 from talkup_client.watch import watch
@@ -59,18 +63,30 @@ def parser() -> argparse.ArgumentParser:
     transcribing.add_arguments(files)
     recording = commands.add_parser("analyze", parents=[common], help="events and a summary of a video recording")
     recording.add_argument("--annotate", type=Path, metavar="OUT.mp4", help="draw the findings into the recording")
-    recording.add_argument("file", type=Path, metavar="FILE")
+    recording.add_argument("file", metavar="FILE", help="a recording; - reads one from standard input")
     session = commands.add_parser(
         "watch", parents=[common, over_http], help="follow the captions of a session in which somebody else speaks"
     )
     session.add_argument("session_id", metavar="SESSION")
     token = commands.add_parser("token", parents=[common, over_http], help="a new session and the token for it")
     token.add_argument("--json", action="store_true", help="session, URL and expiry too, as JSON")
-    commands.add_parser("status", parents=[common], help="the state of the gateway and its workers, as JSON")
+    state = commands.add_parser("status", parents=[common], help="the state of the gateway and its workers")
+    state.add_argument("--json", action="store_true", help="everything that the gateway says, as JSON")
     commands.add_parser(
         "doctor", parents=[common, over_http], help="check an installation: ports, TLS, workers, clock, latency"
     )
+    shell = commands.add_parser("completion", help="a script with which a shell completes this command")
+    shell.add_argument("shell", choices=completion.SHELLS)
+    root.add_argument("--version", action="version", version=f"talkup {_version()}")
     return root
+
+
+def _version() -> str:
+    """The version of the package that this module belongs to: the client's own, or the project's."""
+    for name in ("talkup-client", "talkup-gateway"):
+        with suppress(metadata.PackageNotFoundError):
+            return metadata.version(name)
+    return "of unknown version"
 
 
 def _seconds(text: str) -> float:
@@ -106,25 +122,27 @@ def make_api(arguments: argparse.Namespace, environment: Mapping[str, str]) -> H
     return HttpApi(url, credential=arguments.token or _key(arguments, environment), ca_file=arguments.ca)
 
 
-async def run_status(client: Client, terminal: Terminal) -> int:
+async def run_status(client: Client, arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Print the gateway's status."""
     async with client:
         answer = await client.status()
-    terminal.write(json.dumps(answer.data, ensure_ascii=False, indent=2) + "\n")
+    as_json = arguments.json
+    terminal.write(json.dumps(answer.data, ensure_ascii=False, indent=2) + "\n" if as_json else overview(answer.data))
     return EXIT_OK
 
 
 async def run_analyze(client: Client, arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Have a recording analysed, print its events and its summary, and draw them if asked."""
-    media = identify(arguments.file)
-    drawing = drawing_of(media, arguments.annotate)
-    async with client:
-        findings = drawing.findings if drawing else None
-        lost = await analyze(client, media, lambda line: terminal.write(f"{line}\n"), findings)
-    for loss in lost:
-        terminal.say(f"{media.path.name}: warning: {loss}")
-    if drawing is not None:
-        terminal.say(drawing.write())
+    with Spool() as spool:
+        media = identify(await spool.file(arguments.file))
+        drawing = drawing_of(media, arguments.annotate)
+        async with client:
+            findings = drawing.findings if drawing else None
+            lost = await analyze(client, media, lambda line: terminal.write(f"{line}\n"), findings)
+        for loss in lost:
+            terminal.say(f"{media.name}: warning: {loss}")
+        if drawing is not None:
+            terminal.say(drawing.write())
     return status.LOST if lost else EXIT_OK
 
 
@@ -178,7 +196,10 @@ async def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
         match options.command:
             case "status":
-                return await run_status(make_client(options, environment, terminal), terminal)
+                return await run_status(make_client(options, environment, terminal), options, terminal)
+            case "completion":
+                terminal.write(completion.script(parser(), options.shell))
+                return EXIT_OK
             case "analyze":
                 return await run_analyze(make_client(options, environment, terminal), options, terminal)
             case "watch":

@@ -90,6 +90,7 @@ class Client:
         self._failure: TalkupError | None = None
         self._problem = ""
         self._closing = False
+        self._replaces = False  # the client itself broke the connection
         self._reader: asyncio.Task[None] | None = None
 
     @property
@@ -287,6 +288,7 @@ class Client:
                 await self.deliver(stream, message)
                 await stream.wait_over()
         if not stream.finished and self.online and self._transport is not None:
+            self._replaces = True
             self._transport.abort()
 
     async def _ask(self, kind: type[Answer], message: str) -> Answer:
@@ -342,19 +344,22 @@ class Client:
         reason = why_closed(closed)
         if (final := FINAL_CLOSES.get(closed.code)) is not None:
             raise self._failure or final(reason)
-        if not self._resume_s:
+        is_replaced, self._replaces = self._replaces, False
+        if not self._resume_s and not is_replaced:
             raise ConnectionLostError(reason)
         clock = asyncio.get_running_loop().time
         broken_at = clock()
-        self._notify(ConnectionBroken(reason, self._resume_s))
+        if not is_replaced:
+            self._notify(ConnectionBroken(reason, self._resume_s))
         await self._resume(reason)
-        self._notify(ConnectionRestored(clock() - broken_at))
+        if not is_replaced:
+            self._notify(ConnectionRestored(clock() - broken_at))
 
     async def _resume(self, reason: str) -> None:
         """Connect and resume within `resume_s`. Raises ConnectionLostError, or the gateway's refusal."""
         self._problem = reason
         try:
-            async with asyncio.timeout(self._resume_s):
+            async with asyncio.timeout(self._resume_s or self._open_timeout_s):
                 await self._try_to_resume()
         except TimeoutError:
             raise ConnectionLostError(f"gave up after {self._resume_s:g} s: {self._problem}") from None

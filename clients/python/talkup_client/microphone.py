@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import selectors
-import sys
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, Self
+from typing import Any, Protocol, Self
 
 from talkup_client.errors import MicrophoneError
 from talkup_client.extras import install_command
+from talkup_client.pipes import can_be_polled, open_path
 
 RATE_HZ = 16_000
 SLICE_MS = 100
@@ -137,12 +136,12 @@ class SampleSource:
 
     async def __aenter__(self) -> Self:
         try:
-            pipe = os.fdopen(_open(self._path), "rb", buffering=0)
+            pipe = os.fdopen(open_path(self._path), "rb", buffering=0)
         except FileNotFoundError:
             raise MicrophoneError(f"{self._path}: there is no such device") from None
         except (OSError, ValueError):
             raise MicrophoneError(f"{self._path} cannot be used as a microphone") from None
-        if not _can_be_polled(pipe):
+        if not can_be_polled(pipe):
             pipe.close()
             advice = ": it is a file (talkup transcribe FILE)" if self._is_file else ""
             raise MicrophoneError(f"{self._path} cannot be used as a microphone{advice}")
@@ -166,29 +165,6 @@ class SampleSource:
                 if end.partial:
                     yield end.partial
                 return
-
-
-# Open a FIFO without waiting for its writer. Reading begins once there is one (on Linux, epoll reports nothing before).
-_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
-
-
-def _open(path: str) -> int:
-    """Open a path and return its descriptor. Raises OSError, or ValueError for a terminal or closed standard input."""
-    if path != "-":
-        return os.open(path, _READ)
-    if sys.stdin.isatty():
-        raise ValueError("a terminal is not a microphone")
-    return os.dup(sys.stdin.fileno())
-
-
-def _can_be_polled(pipe: BinaryIO) -> bool:
-    """Whether the event loop can wait for data; it cannot for regular files or /dev/null."""
-    with selectors.DefaultSelector() as selector:
-        try:
-            selector.register(pipe, selectors.EVENT_READ)
-        except (OSError, ValueError):
-            return False
-    return True
 
 
 def _pcm(rate: int) -> str:

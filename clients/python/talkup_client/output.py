@@ -36,7 +36,7 @@ class Output:
         self._lines = LineWriter()
         self._parts: list[Part] = []
         self._offset_ms = 0
-        self._has_text = False
+        self._has_text = self._has_begun = False
         if path is not None and self._folder is None:
             if not path.parent.is_dir():
                 raise SettingError(f"{path}: there is no such folder", field="--output")
@@ -46,6 +46,7 @@ class Output:
     def begin(self, number: int) -> None:
         """The recording of this number among `inputs` begins."""
         self._lines = LineWriter()
+        self._has_begun = True
         if self._folder is not None:
             path = self._folder / self._names[number]
             _check_is_none_of(self._inputs, path)
@@ -72,7 +73,9 @@ class Output:
             self._file = None
 
     def close(self) -> None:
-        """Write what is still to be written."""
+        """Write what is still to be written. Where no recording has begun, the file stays as it was."""
+        if not self._has_begun:
+            return
         if self._parts:
             self._emit(captions.as_one(self._format, self._parts))
             self._parts = []

@@ -19,6 +19,7 @@ from talkup_client.media_file import MediaFile, identify
 from talkup_client.microphone import open_microphone
 from talkup_client.output import Output
 from talkup_client.sources import playing_s
+from talkup_client.spool import STANDARD_INPUT, Spool
 from talkup_client.terminal import Terminal
 from talkup_client.transcribe import Transcript, transcribe
 
@@ -26,11 +27,12 @@ GRACE_S = 0.75
 """How long after ^C a file's last words are waited for."""
 
 DEADLINE_S = 1.75
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="recordings; - reads one from standard input")
     parser.add_argument("--microphone", action="store_true", help="listen instead of reading files; ^C ends")
     parser.add_argument("--device", help="microphone by name or number, a path to read samples from, or - for stdin")
     parser.add_argument("--language", default="auto", help="BCP-47 tag such as fr or en-GB, or auto (%(default)s)")
@@ -51,14 +53,16 @@ async def run_transcribe(client: Client, arguments: argparse.Namespace, terminal
     """
     _check(arguments)
     work = _Work(client, arguments, terminal)
-    media = work.identify(arguments.files)
-    if not media and not arguments.microphone:
-        return work.status
     try:
-        async with _interrupts(client, work), client:
-            if arguments.microphone:
-                await work.listen()
-            await work.transcribe(media)
+        with Spool() as spool:
+            async with _interrupts(client, work):
+                media = await work.identify(arguments.files, spool)
+                if not media and not arguments.microphone:
+                    return work.status
+                async with client:
+                    if arguments.microphone:
+                        await work.listen()
+                    await work.transcribe(media)
     except asyncio.CancelledError:
         if not work.stop.is_set():
             raise
@@ -81,18 +85,18 @@ class _Work:
     def __init__(self, client: Client, arguments: argparse.Namespace, terminal: Terminal) -> None:
         self.stop = asyncio.Event()
         self.status = status.OK
-        self.output = Output(arguments.format, arguments.output, arguments.files, terminal.write)
+        self.output = Output(arguments.format, arguments.output, list(map(_place, arguments.files)), terminal.write)
         self.terminal = terminal
         self.is_live: bool = arguments.microphone
         self._client = client
         self._arguments = arguments
 
-    def identify(self, paths: Sequence[Path]) -> list[tuple[int, MediaFile]]:
-        """The files that can be streamed, each with its place among `paths`; the others are reported."""
+    async def identify(self, names: Sequence[str], spool: Spool) -> list[tuple[int, MediaFile]]:
+        """The recordings that can be streamed, each with its place among `names`; the others are reported."""
         found: list[tuple[int, MediaFile]] = []
-        for number, path in enumerate(paths):
+        for number, name in enumerate(names):
             try:
-                found.append((number, identify(path, may_decode=True)))
+                found.append((number, identify(await spool.file(name), may_decode=True)))
             except TalkupError as error:
                 self.terminal.say(status.described(error))
                 self.status = status.FAILED
@@ -175,6 +179,10 @@ class _Work:
             self.terminal.say(f"{name}: no speech was found")
 
 
+def _place(name: str) -> Path:
+    return Path("standard input" if name == STANDARD_INPUT else name)
+
+
 async def _languages(client: Client) -> str:
     """The languages of the speech workers, joined; empty if the gateway does not tell."""
     with suppress(TalkupError):
@@ -185,7 +193,7 @@ async def _languages(client: Client) -> str:
 
 @asynccontextmanager
 async def _interrupts(client: Client, work: _Work) -> AsyncIterator[None]:
-    """The first ^C ends the stream, a second one at once.
+    """The first ^C ends the stream, a second one at once; so do SIGTERM, and SIGHUP when a terminal is closed.
 
     Of a file, what is not text within `GRACE_S` seconds is discarded, and the command ends `DEADLINE_S` seconds after
     the ^C at the latest. A microphone's last words are waited for. Without a connection nothing is.
@@ -203,17 +211,21 @@ async def _interrupts(client: Client, work: _Work) -> AsyncIterator[None]:
         work.stop.set()
         if not is_first or not client.online:
             give_up()
-        elif work.is_live:
-            work.terminal.say("interrupted: waiting for the last words; ^C again stops at once")
-        else:
-            work.terminal.say("interrupted: the text so far follows; ^C again stops at once")
+            return
+        if not work.is_live:
             deadlines.append(loop.call_later(DEADLINE_S, give_up))
+        what = "waiting for the last words" if work.is_live else "the text so far follows"
+        with suppress(OSError):  # the terminal may be gone
+            work.terminal.say(f"interrupted: {what}; ^C again stops at once")
 
     deadlines: list[asyncio.TimerHandle] = []
-    loop.add_signal_handler(signal.SIGINT, interrupted)
+    taken = [number for number in _SIGNALS if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
+    for number in taken:  # `nohup` stays in force
+        loop.add_signal_handler(number, interrupted)
     try:
         yield
     finally:
         for deadline in deadlines:
             deadline.cancel()
-        loop.remove_signal_handler(signal.SIGINT)
+        for number in taken:
+            loop.remove_signal_handler(number)

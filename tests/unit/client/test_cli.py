@@ -12,6 +12,7 @@ from talkup_client import Client, SlowReaderError, captions, cli
 from talkup_client.events import TranscriptUpdate, Word
 from talkup_client.inbox import Inbox
 from talkup_client.media_file import identify
+from talkup_client.overview import overview
 from talkup_client.terminal import Terminal
 from talkup_client.transcribe import Transcript, transcribe
 
@@ -126,9 +127,37 @@ async def test_output_goes_to_a_file_and_several_files_follow_each_other(recordi
     assert output.read_text().split() == [final["text"] for stream in gateway.streams() for final in stream.finals]
 
 
-async def test_status_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_status_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     async with FakeGateway().serving() as gateway:
         assert await command(gateway, "status") == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].startswith("gateway    serving, version 0")
+    assert shown[-1].split() == ["stt", "0", "0", "0", "fake", "en,", "de"]
+
+
+def test_the_overview_of_a_status_is_short_and_knows_nothing_for_sure() -> None:
+    service = {"service": "stt", "workers_total": 2, "workers_serving": 1, "free_slots": 11, "models": ["base"]}
+    languages = [f"l{number}" for number in range(99)]
+    shown = overview(
+        {
+            "state": "draining",
+            "version": "1.2",
+            "uptime_seconds": 90_061,
+            "protocol_versions": ["1.0"],
+            "services": [{**service, "languages": languages}],
+        }
+    )
+    assert shown.splitlines()[0] == "gateway    draining, version 1.2, up 1 d 1 h"
+    assert shown.splitlines()[-2:] == [
+        "service  workers  serving  free slots  models  languages",
+        "stt      2        1        11          base    l0, l1, l2, l3, l4, l5 and 93 more",
+    ]
+    assert overview({"services": None, "session": 7}).endswith("no services\n")
+
+
+async def test_status_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    async with FakeGateway().serving() as gateway:
+        assert await command(gateway, "status", "--json") == 0
     assert json.loads(capsys.readouterr().out)["state"] == "serving"
 
 
