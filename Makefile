@@ -14,6 +14,8 @@ TS := clients/typescript
 # A project with React and Vite into which a test installs the TypeScript client.
 VITE := tests/browser/vite_project
 PYTEST_ARGS ?=
+# Test processes side by side: most of the tests wait for other processes. 0 runs all tests in one.
+PYTEST_WORKERS ?= 2
 FACE_MODELS := face_detection_full_range face_landmark iris_landmark
 CORPUS ?=
 # Nothing here needs a writable home directory: containers and service accounts may have none.
@@ -84,7 +86,7 @@ $(TS)/node_modules/.complete $(VITE)/node_modules/.complete: %/node_modules/.com
 	@touch $@
 
 test: setup programs $(VENV)/.litert $(TS)/node_modules/.complete  ## run the whole test suite
-	@$(WITH_NODE) $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(WITH_NODE) $(BIN)/python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-corpus: setup programs  ## run the acceptance tests on real material: CORPUS=dir with manifest.jsonl
 	@test -f "$(CORPUS)/manifest.jsonl" || { echo "test-corpus: CORPUS=dir must name a folder with manifest.jsonl" >&2; exit 2; }

@@ -44,7 +44,8 @@ class Attempt:
     """One admitted call, as attempt `number` of its stream.
 
     `exposed`: the worker has received more of the stream than `start`. `survived`: it also outlived the stream's turn.
-    `leave_by`: when the stream must leave a draining worker.
+    `leave_by`: when the stream must leave a draining worker. `reader_is_full`: the session is not reading results, so
+    the worker is not to blame for the silence.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Attempt:
         self.caught_up = asyncio.Event()
         self.progressed = asyncio.Event()
         self.exposed = False
+        self.reader_is_full = False
         self.survived = False
         self._clock = clock
         self._end_sent_at: float | None = None
@@ -104,17 +106,14 @@ class Attempt:
             self._end_sent_at = self._clock()
             await self.call.done_writing()
 
-    def check_deadlines(self, deadlines: Deadlines, *, reader_is_full: bool) -> None:
-        """Raise FinishDeadline, MoveRequested or WorkerStalled if one is due.
-
-        `reader_is_full`: the session is not reading results, so the worker is not to blame for the silence.
-        """
+    def check_deadlines(self, deadlines: Deadlines) -> None:
+        """Raise FinishDeadline, MoveRequested or WorkerStalled if one is due."""
         now = self._clock()
         if self._end_sent_at is not None and now - self._end_sent_at > deadlines.finish:
             raise FinishDeadline
         if self.leave_by is not None and now >= self.leave_by:
             raise MoveRequested
-        if reader_is_full:
+        if self.reader_is_full:
             return
         stalled = self.stall.stalled_for(now) >= deadlines.stall
         silent = self.lease.endpoint.state.silent_for(now) >= deadlines.hung

@@ -332,11 +332,19 @@ class TaskStream:
                 if outcome is not None:
                     await attempt.wait_for_close()
                     return outcome
-            while self._results.qsize() >= self._config.buffer.results:
-                self._room.clear()
-                await self._room.wait()
+            if self._results.qsize() >= self._config.buffer.results:
+                await self._wait_for_room(attempt)
             result = await attempt.call.read()
         raise CallFailed("OK")
+
+    async def _wait_for_room(self, attempt: Attempt) -> None:
+        """Wait until the results are taken. The silence until then is not the worker's."""
+        attempt.reader_is_full = True
+        while self._results.qsize() >= self._config.buffer.results:
+            self._room.clear()
+            await self._room.wait()
+        attempt.stall.result_received(self._clock())
+        attempt.reader_is_full = False
 
     async def _handle_result(self, attempt: Attempt, result: task_pb2.TaskResult) -> str | None:
         """Handle one result; returns the stream's outcome if it is the last one."""
@@ -375,8 +383,7 @@ class TaskStream:
         interval = min(_CHECK_INTERVAL, deadlines.stall / 4, deadlines.hung / 4, deadlines.finish / 4)
         while True:
             await asyncio.sleep(interval)
-            full = self._results.qsize() >= self._config.buffer.results
-            attempt.check_deadlines(deadlines, reader_is_full=full)
+            attempt.check_deadlines(deadlines)
 
     def _declare_gaps(self) -> None:
         for gap in self._replay.take_gaps():
