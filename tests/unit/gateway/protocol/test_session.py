@@ -659,6 +659,27 @@ def test_a_header_in_one_byte_slices() -> None:
     assert [(sequence, new) for sequence, _, new, _ in again] == [(3, True), (4, False), (5, False)]
 
 
+@pytest.mark.parametrize("fmt", ["audio/webm", "audio/mp4", "audio/wav", "audio"])
+@pytest.mark.parametrize("empty", [1, 40])
+def test_empty_slices_before_the_header_are_no_orphans(fmt: str, empty: int) -> None:
+    head = {"audio/mp4": b"\0\0\0\x18ftypisom", "audio/wav": b"RIFF\0\0\0\0WAVE"}.get(fmt, EBML)
+    session = open_session()
+    started(session, format=fmt, services=["stt"])
+    slices = [*[b""] * empty, head, b"", BODY, b""]
+    actions = [action for number, payload in enumerate(slices) for action in chunk(session, number, payload)]
+    assert errors(actions) == []
+    assert chunks(actions) == [(number, payload, number == empty, 0) for number, payload in enumerate(slices)]
+
+
+def test_empty_slices_between_orphans_do_not_repeat_the_report() -> None:
+    session = open_session()
+    slices = [BODY, b"", BODY, b"", BODY]
+    assert [errors(packet(session, number, payload)) for number, payload in enumerate(slices)] == [
+        ["orphan_chunk"],
+        *[[]] * 4,
+    ]
+
+
 def test_headerless_bytes_without_a_recording_are_reported_as_orphan_once() -> None:
     session = open_session()
     assert errors(packet(session, 0, BODY)) == ["orphan_chunk"]
