@@ -1,8 +1,8 @@
 """Recordings within a stream: which chunk begins one, and which chunks belong to none.
 
 A recorder that restarts writes a new container header; only the header's magic marks this, never a number. Browsers may
-send a first slice of one byte, so a chunk that could be the beginning of a header waits for the next one. They send empty
-slices, too, while the encoder has nothing yet: an empty chunk decides nothing, and is no orphan.
+send a first slice of one byte, so a chunk that could be the beginning of a header waits for the next one. While the
+encoder has nothing yet they send empty slices, too: an empty chunk decides nothing, and is no orphan.
 """
 
 from __future__ import annotations

@@ -737,6 +737,20 @@ def test_after_a_failed_implicit_stream_a_header_begins_another() -> None:
     assert requests(packet(session, 0, EBML))[0].stream_id == "audio-2"
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "form"),
+    [
+        ("language", "en_US", "language: must be a BCP-47 tag, such as en or en-US, or auto"),
+        ("language", "français", "language: must be a BCP-47 tag, such as en or en-US, or auto"),
+        ("languages", ["en", "de_DE"], "languages: must be a BCP-47 tag, such as en or en-US, or auto"),
+        ("stream_id", "a\nb", "stream_id: must be text without control characters"),
+    ],
+)
+def test_a_text_of_the_wrong_form_is_told_the_right_one(field: str, value: object, form: str) -> None:
+    (message,) = sent(text(open_session(), T0, type="stream_start", format=PCM, **{field: value}), "error")
+    assert (message["data"]["code"], message["data"]["message"]) == ("bad_message", form)
+
+
 # --- resuming ---
 
 
