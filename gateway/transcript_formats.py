@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from gateway.cues import Piece, cues, sentences
+from gateway.cues import Piece, cues, in_order, sentences
 from gateway.protocol.joining import join_finals
 from gateway.transcript import Segment, Transcript
 
@@ -38,8 +38,7 @@ def _pieces(transcript: Transcript) -> Iterator[Piece]:
 
 
 def _cues(transcript: Transcript) -> list[Piece]:
-    """The cues of all streams by their start: WebVTT requires that order, and players of SubRip rely on it."""
-    return sorted(cues(_pieces(transcript)), key=lambda cue: cue.start_ms)
+    return in_order(cues(_pieces(transcript)))
 
 
 def _clock(ms: int, decimal_mark: str) -> str:
