@@ -6,6 +6,7 @@ A final is sent as soon as its words are certain, so it often has only two or th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from typing import Final, NamedTuple
 
 from gateway.protocol.joining import join_finals
@@ -16,6 +17,9 @@ CUE_CHARS: Final = 84
 CUE_MS: Final = 7_000
 PAUSE_MS: Final = 1_200
 """Silence after which a new line begins, even if the sentence has not ended."""
+
+LENT_MS: Final = 1_000
+"""What a cue without a duration gets at most: Whisper gives some words none, and no player would show them."""
 
 _SENTENCE_ENDS: Final = (".", "!", "?", "…", "。", "！", "？")
 
@@ -37,6 +41,17 @@ def sentences(pieces: Iterable[Piece]) -> Iterator[Piece]:
 def cues(pieces: Iterable[Piece]) -> Iterator[Piece]:
     """The same, each at most CUE_CHARS and CUE_MS long; a single piece that is longer stays in one cue."""
     return (_join(group) for group in _groups(pieces, captions=True))
+
+
+def in_order(unordered: Iterable[Piece]) -> list[Piece]:
+    """Cues by their start, each with its end behind it: WebVTT requires both, and players of SubRip rely on it."""
+    ordered = sorted(unordered, key=lambda cue: cue.start_ms)
+    shown = []
+    for cue, following in zip_longest(ordered, ordered[1:]):
+        limit = LENT_MS if following is None else following.start_ms - cue.start_ms
+        lent = max(1, min(limit, LENT_MS)) if cue.end_ms <= cue.start_ms else 0
+        shown.append(cue._replace(end_ms=cue.start_ms + lent) if lent else cue)
+    return shown
 
 
 def _groups(pieces: Iterable[Piece], *, captions: bool) -> Iterator[list[Piece]]:

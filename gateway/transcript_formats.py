@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from gateway.cues import Piece, cues, sentences
+from gateway.cues import Piece, cues, in_order, sentences
 from gateway.protocol.joining import join_finals
 from gateway.transcript import Segment, Transcript
 
@@ -37,6 +37,10 @@ def _pieces(transcript: Transcript) -> Iterator[Piece]:
             yield Piece(segment.start_ms + shift, segment.end_ms + shift, segment.text, segment.language)
 
 
+def _cues(transcript: Transcript) -> list[Piece]:
+    return in_order(cues(_pieces(transcript)))
+
+
 def _clock(ms: int, decimal_mark: str) -> str:
     hours, rest = divmod(max(0, ms), 3_600_000)
     minutes, rest = divmod(rest, 60_000)
@@ -52,7 +56,7 @@ def to_txt(transcript: Transcript) -> str:
 def to_srt(transcript: Transcript) -> str:
     """SubRip: numbered cues, comma before the milliseconds."""
     written = []
-    for number, cue in enumerate(cues(_pieces(transcript)), start=1):
+    for number, cue in enumerate(_cues(transcript), start=1):
         text = cue.text.replace("-->", "->")
         written.append(f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n{text}\n")
     return "\n".join(written)
@@ -61,7 +65,7 @@ def to_srt(transcript: Transcript) -> str:
 def to_vtt(transcript: Transcript) -> str:
     """WebVTT (W3C): header, then cues; `&`, `<` and `>` are escaped, as its cue text requires."""
     written = ["WEBVTT\n"]
-    for cue in cues(_pieces(transcript)):
+    for cue in _cues(transcript):
         text = cue.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         written.append(f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n{text}\n")
     return "\n".join(written)

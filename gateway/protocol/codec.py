@@ -26,6 +26,7 @@ _MILLISECONDS_FROM: Final = 1e11
 _MEDIA: Final = frozenset({"stream_chunk", "audio", "video", "image"})
 _MAX_TIMESTAMP_MS: Final = 2**53
 _MAX_ECHO_DEPTH: Final = 32
+_BYTE_ORDER_MARK: Final = "\ufeff"  # a reader of JSON may ignore it (RFC 8259 8.1)
 _TAG: Final = struct.Struct(">BBHI")
 _TAG_MAGIC: Final = 0x54
 _TAG_VERSION: Final = 0x01
@@ -83,7 +84,7 @@ def decode_text(text: str, *, max_chunk_bytes: int) -> messages.ClientMessage | 
         with suppress(_RefusedError):
             return _normal_form(plain)
     try:
-        top = msgspec.json.decode(text)
+        top = msgspec.json.decode(text.removeprefix(_BYTE_ORDER_MARK))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return Problem(Code.BAD_JSON, "the frame is not valid JSON")
     if not isinstance(top, dict):
@@ -99,6 +100,7 @@ def message_in_binary(frame: bytes) -> str | None:
 
     Only a whole JSON object whose `type` is a client's message is one, so that no media is taken for a message.
     """
+    frame = frame.removeprefix(_BYTE_ORDER_MARK.encode())
     stripped = frame[:16].lstrip()
     if not stripped.startswith(b"{"):
         return None
@@ -246,15 +248,15 @@ def _convert(raw: _Raw, type_: type[_M], values: Mapping[str, tuple[str, Any]]) 
 
 
 def _reason(text: str) -> str:
-    """The text of a validation error without the value and without a regular expression."""
+    """The text of a validation error without the value, and with words for a regular expression."""
     reason = text.partition(" - at ")[0]
     if "missing required field" in reason:
         return "is required"
     if reason.startswith("Invalid enum value"):
         return "is not one of the allowed values"
-    return reason.partition(" matching regex")[0].replace("Expected", "expected").replace("`", "") + (
-        " in the documented form" if " matching regex" in reason else ""
-    )
+    pattern = reason.partition(" matching regex ")[2]
+    forms = (form for regex, form in messages.TEXT_FORMS.items() if repr(regex) == pattern)
+    return next(forms, reason.replace("Expected", "expected").replace("`", ""))
 
 
 def _refused(code: Code, message: str, field: str) -> _RefusedError:

@@ -223,7 +223,7 @@ class Intake:
         self._missing = self._missing_at_other_gateway = 0
         worker_sequence = self.next_worker_sequence + missing
         self.next_worker_sequence = worker_sequence + 1
-        self._drop_reported = False
+        self._drop_reported = self._drop_reported and not chunk.payload
         if self._numbering.to_client(worker_sequence) != chunk.sequence:
             self._numbering = _Numbering(worker_sequence, chunk.sequence)
         self._uncommitted.append(_Uncommitted(worker_sequence, chunk.sequence, len(chunk.payload)))

@@ -6,7 +6,7 @@ constraints and descriptions belong here. Times named `*_ms` are milliseconds; `
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -15,12 +15,20 @@ from gateway.protocol.version import PROTOCOL_VERSION
 
 MAX_SEQUENCE = 2**32 - 1
 
+_STREAM_ID = r"^[^\x00-\x1f\x7f]+$(?!\n)"
+_LANGUAGE = r"^(auto|[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*)$(?!\n)"
+TEXT_FORMS: Final = {
+    _STREAM_ID: "must be text without control characters",
+    _LANGUAGE: "must be a BCP-47 tag, such as en or en-US, or auto",
+}
+"""What a pattern asks for, in words."""
+
 StreamId = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=64,
-        pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)",
+        pattern=_STREAM_ID,
         description="The stream's name within its session.",
     ),
 ]
@@ -29,9 +37,7 @@ Credential = Annotated[str, Meta(min_length=1, max_length=4096)]
 MimeType = Annotated[str, Meta(max_length=200, description="A supported MIME type, or just `audio`, `video`, `image`.")]
 Language = Annotated[
     str,
-    Meta(
-        max_length=35, pattern=r"^(auto|[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*)$(?!\n)", description="BCP-47 tag or `auto`."
-    ),
+    Meta(max_length=35, pattern=_LANGUAGE, description="BCP-47 tag or `auto`."),
 ]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Kind = Literal["audio", "video", "image"]

@@ -59,12 +59,19 @@ class PacketStreams:
         current = packet.stream_id or self._current.get(packet.kind)
         if current is not None and current in open_streams:
             return ToStream(current)
+        if packet.stream_id is None and current is not None and _is_empty_slice(packet):
+            return OrphanPacket(is_first=False)
         if packet.stream_id is None and current is not None and not _may_begin(packet):
             is_first = packet.kind not in self._orphan_reported
             self._orphan_reported.add(packet.kind)
             return OrphanPacket(is_first)
         start = StreamStart(format=packet.format, kind=None if packet.format else packet.kind)
         return BeginStream(start, packet.stream_id)
+
+
+def _is_empty_slice(packet: MediaPacket) -> bool:
+    """Whether a recorder had nothing to send, as after its stop; an empty picture is a fault of the client."""
+    return not packet.payload and packet.kind != "image"
 
 
 def _may_begin(packet: MediaPacket) -> bool:

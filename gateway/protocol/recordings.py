@@ -1,7 +1,8 @@
 """Recordings within a stream: which chunk begins one, and which chunks belong to none.
 
 A recorder that restarts writes a new container header; only the header's magic marks this, never a number. Browsers may
-send a first slice of one byte, so a chunk that could be the beginning of a header waits for the next one.
+send a first slice of one byte, so a chunk that could be the beginning of a header waits for the next one. While the
+encoder has nothing yet they send empty slices, too: an empty chunk decides nothing, and is no orphan.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _WITH_HEADER: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A chunk that belongs to a recording; `new_recording`: it begins one with its own header."""
+    """A chunk that belongs to a recording, or is empty; `new_recording`: it begins one with its own header."""
 
     chunk: Chunk
     new_recording: bool
@@ -69,7 +70,7 @@ class Recordings:
 
     def place(self, chunk: Chunk) -> list[RecordingEvent]:
         """Assign a chunk to a recording; one that may be the beginning of a header comes out with a later chunk."""
-        if not self._tracked:
+        if not self._tracked or (not chunk.payload and not self._pending):
             return [Accepted(chunk, new_recording=False)]
         events: list[RecordingEvent] = []
         if len(self._pending) >= _MAX_PENDING:
@@ -80,7 +81,7 @@ class Recordings:
             if match is HeaderMatch.NO:
                 events += self.drain()
         if not self._pending:
-            match = self._match(chunk.payload) if chunk.payload else HeaderMatch.NO
+            match = self._match(chunk.payload)
         if match is HeaderMatch.PARTIAL:
             self._pending.append(chunk)
         elif match is HeaderMatch.FULL:

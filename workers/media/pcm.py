@@ -35,9 +35,14 @@ def silence(samples: int) -> Samples:
 
 
 def one_or_two(channels: NDArray[np.generic]) -> Samples:
-    """One or two channels as they are, the mean of more; shape (channels, samples) to (1 or 2, samples)."""
+    """One or two channels as they are, half the sum of more; shape (channels, samples) to (1 or 2, samples).
+
+    An audio interface offers all its inputs, and one of them has a microphone. Half the sum makes it as loud as one of
+    two channels; the mean of eight makes it so quiet that a low voice is not heard. Speech at eight times full scale is
+    transcribed as well as at full scale.
+    """
     values: Samples = channels.astype(np.float32, copy=False)
-    few: Samples = values if len(values) <= 2 else values.mean(axis=0, dtype=np.float32)[None]
+    few: Samples = values if len(values) <= 2 else (values.sum(axis=0, dtype=np.float32) / 2)[None]
     return few
 
 

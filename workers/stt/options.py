@@ -75,7 +75,7 @@ def _language(tag: str, languages: Collection[str]) -> str | None:
     if code in ("", _AUTO):
         return next(iter(languages)) if len(languages) == 1 else None
     if code not in languages:
-        raise _bad("speech.language", "this model does not know the language")
+        raise _bad("speech.language", "this model does not know the language; name it by its code, such as en")
     return code
 
 

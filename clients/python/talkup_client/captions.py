@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from talkup_client.cues import Cue, cues, joined
+from talkup_client.cues import Cue, cues, joined, shown
 from talkup_client.events import TranscriptUpdate
 from talkup_client.layout import laid_out
 from talkup_client.lines import LineWriter
@@ -84,9 +84,9 @@ def _vtt(parts: Sequence[Part]) -> str:
 
 
 def _cues(part: Part) -> Iterator[Cue]:
-    for cue in cues(part.segments):
-        for start_ms, end_ms, text in laid_out(cue):
-            yield Cue(start_ms + part.offset_ms, end_ms + part.offset_ms, text)
+    laid = [piece for cue in cues(part.segments) for piece in laid_out(cue)]
+    for start_ms, end_ms, text in shown(laid):
+        yield Cue(start_ms + part.offset_ms, end_ms + part.offset_ms, text)
 
 
 def _object(segments: Segments) -> dict[str, object]:

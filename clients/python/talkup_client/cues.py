@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 from talkup_client.events import TranscriptUpdate
@@ -13,6 +14,8 @@ UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 CUE_CHARS = 84
 CUE_MS = 7_000
 PAUSE_MS = 1_200
+LENT_MS = 1_000
+"""What a cue without a duration gets at most."""
 
 _SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")
 
@@ -45,6 +48,14 @@ def sentences(segments: Iterable[TranscriptUpdate]) -> list[Cue]:
 def cues(segments: Iterable[TranscriptUpdate]) -> list[Cue]:
     """The same, each at most CUE_CHARS and CUE_MS long; a longer single segment stays whole."""
     return [_cue(group) for group in _groups(segments, captions=True)]
+
+
+def shown(ordered: Sequence[Cue]) -> Iterator[Cue]:
+    """The same cues, each with its end behind its start, as WebVTT requires and players need."""
+    for cue, following in zip_longest(ordered, ordered[1:]):
+        limit = LENT_MS if following is None else following.start_ms - cue.start_ms
+        lent = max(1, min(limit, LENT_MS)) if cue.end_ms <= cue.start_ms else 0
+        yield cue._replace(end_ms=cue.start_ms + lent) if lent else cue
 
 
 def _groups(segments: Iterable[TranscriptUpdate], *, captions: bool) -> Iterator[list[TranscriptUpdate]]:

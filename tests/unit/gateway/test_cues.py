@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from talkup_client import captions
 from talkup_client import cues as client
 from talkup_client.events import TranscriptUpdate
 
@@ -61,6 +62,36 @@ def test_no_word_is_lost_and_cues_keep_their_bounds(raw: list[tuple[int, int, st
     for cue in gateway.cues(pieces):
         whole = any(piece.start_ms == cue.start_ms and piece.end_ms == cue.end_ms for piece in pieces)
         assert whole or (len(cue.text) <= gateway.CUE_CHARS and cue.end_ms - cue.start_ms <= gateway.CUE_MS)
+
+
+@given(PIECES, PIECES)
+def test_every_cue_is_shown_and_they_stand_in_order(
+    one: list[tuple[int, int, str, str]], other: list[tuple[int, int, str, str]]
+) -> None:
+    cut = [*gateway.cues(placed(one)), *gateway.cues(placed(other))]
+    shown = gateway.in_order(cut)
+    assert [cue.start_ms for cue in shown] == sorted(cue.start_ms for cue in cut)
+    for before, after in zip(sorted(cut, key=lambda cue: cue.start_ms), shown, strict=True):
+        assert after.end_ms > after.start_ms
+        assert before in (after, after._replace(end_ms=after.start_ms))
+
+
+@given(PIECES)
+def test_gateway_and_client_show_the_same_cues(raw: list[tuple[int, int, str, str]]) -> None:
+    pieces = placed(raw)
+    made = client.cues([update(number, piece) for number, piece in enumerate(pieces, start=1)])
+    assert [cue[:3] for cue in gateway.in_order(gateway.cues(pieces))] == [tuple(cue) for cue in client.shown(made)]
+
+
+def test_a_word_without_a_duration_is_shown_up_to_the_next_cue_or_a_second() -> None:
+    words = [gateway.Piece(at, at, f"{at}.", "en") for at in (0, 400, 5_000)]
+    assert [cue.end_ms for cue in gateway.in_order(gateway.cues(words))] == [400, 1_400, 6_000]
+    written = captions.as_vtt([update(number, word) for number, word in enumerate(words, start=1)])
+    assert [line.partition(" --> ")[2] for line in written.splitlines() if "-->" in line] == [
+        "00:00:00.400",
+        "00:00:01.400",
+        "00:00:06.000",
+    ]
 
 
 def test_short_finals_make_sentences() -> None:

@@ -28,14 +28,25 @@ def test_txt() -> None:
 def test_srt_places_later_streams_where_they_began() -> None:
     assert render(TRANSCRIPT, "srt").body == (
         "1\n00:00:00,000 --> 00:00:01,234\nBonjour <toi> & -> moi\n\n"
-        "2\n01:00:00,500 --> 01:01:01,007\nÇa va ?\n\n"
-        "3\n00:00:08,000 --> 00:00:08,400\nOui.\n"
+        "2\n00:00:08,000 --> 00:00:08,400\nOui.\n\n"
+        "3\n01:00:00,500 --> 01:01:01,007\nÇa va ?\n"
     )
 
 
 def test_vtt_escapes() -> None:
     body = render(TRANSCRIPT.for_stream("abc"), "vtt").body
     assert body.startswith("WEBVTT\n\n00:00:00.000 --> 00:00:01.234\nBonjour &lt;toi&gt; &amp; --&gt; moi\n\n")
+
+
+@pytest.mark.parametrize("name", ["srt", "vtt"])
+def test_cues_of_two_streams_stand_in_the_order_in_which_they_begin(name: str) -> None:
+    def asked(stream_id: str, *starts: int) -> StreamTranscript:
+        segments = (Segment(number, f"{stream_id} {at}.", "en", 0.9, at, at + 900) for number, at in enumerate(starts))
+        return StreamTranscript(stream_id, 100.0, True, tuple(segments))
+
+    both = Transcript("s1", 99.0, (asked("host", 0, 4000, 8000), asked("guest", 2000, 4000, 6000)))
+    spoken = [line for line in render(both, name).body.splitlines() if line.startswith(("host", "guest"))]
+    assert spoken == ["host 0.", "guest 2000.", "host 4000.", "guest 4000.", "guest 6000.", "host 8000."]
 
 
 def test_json_contains_everything() -> None:

@@ -60,6 +60,21 @@ _OTHERS = {
 }
 """Format tags (RFC 2361) of codecs that are not read inside WAV."""
 
+_LINEAR = (1, 3)
+_WHOLE_BYTES = (8, 16, 32, 64)
+
+
+def _sample_bytes(kind: int, channels: int, align: int, bits: int) -> int:
+    """The bytes of one sample; 0: the header contradicts itself.
+
+    PCM and float: `bits` decides, since writers get `align` wrong more often. But 12, 20 or 24 bits may stand in a
+    larger container, and only `align` tells which.
+    """
+    if kind in _LINEAR and bits in _WHOLE_BYTES:
+        return bits // 8
+    width = align // channels if channels else 0
+    return width if align == width * channels and 0 < bits <= width * 8 else 0
+
 
 class _Part(Enum):
     """Where the demuxer stands: DAMAGE behind the samples is counted; END, where a gap hides what it is, is not."""
@@ -247,11 +262,10 @@ class WavDemuxer(PcmDemuxer):
         if kind in _BLOCK_CODECS:
             self._read_block_format(_BLOCK_CODECS[kind], channels, rate, align)
             return
-        width = align // channels if channels else 0
-        encoding = _ENCODINGS.get((kind, width))
+        encoding = _ENCODINGS.get((kind, _sample_bytes(kind, channels, align, bits)))
         if kind in _OTHERS:
             raise MediaError(f"the sound in this WAV is {_OTHERS[kind]}, which is not supported: send PCM or ADPCM")
-        if encoding is None or align != width * channels or not 0 < bits <= width * 8:
+        if encoding is None:
             raise MediaError("the sound in this WAV is of an unknown kind: send PCM, A-law, mu-law or ADPCM")
         self._set_format(encoding, rate, channels)
 

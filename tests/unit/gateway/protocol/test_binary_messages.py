@@ -35,6 +35,16 @@ def test_a_whole_conversation_in_binary_frames() -> None:
     assert [request.WhichOneof("payload") for request in ending] == ["end"]
 
 
+@pytest.mark.parametrize("message", [{"type": "ping"}, {"type": "stream_chunk", "stream_id": "a", "data": "AAAA"}])
+def test_a_byte_order_mark_before_a_message_is_ignored(message: dict[str, str]) -> None:
+    session = open_session()
+    text(session, T0, type="stream_start", stream_id="a", format=PCM)
+    marked = "\ufeff" + json.dumps(message)
+    for actions in (session.receive_text(marked, T0), session.receive_binary(marked.encode(), T0)):
+        assert errors(actions) == []
+        assert sent(actions, "pong") or [payload for _, payload, _, _ in chunks(actions)] == [b"\0\0\0"]
+
+
 def test_bad_messages_in_binary_frames_get_the_errors_of_text() -> None:
     session = open_session()
     assert errors(session.receive_binary(binary({"type": "stream_start"}), T0)) == ["bad_message"]
@@ -52,6 +62,8 @@ MEDIA = [
     b'{"kind": "ping"}',
     b'["ping"]',
     b'"ping"',
+    b"\xef\xbb\xbf{",
+    b"\xef\xbb\xbf",
     b'{"type": "ping", "data": "\xff"}',
     b"{" * 5000,
 ]

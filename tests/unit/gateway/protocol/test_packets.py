@@ -35,3 +35,10 @@ def test_a_packet_that_names_its_stream_goes_there() -> None:
     packets.set_current("audio", "audio-1")
     assert packets.route(packet(BODY, "mine"), ["audio-1"]) == BeginStream(StreamStart(format=WEBM), "mine")
     assert packets.route(packet(BODY, "mine"), ["audio-1", "mine"]) == ToStream("mine")
+
+
+def test_an_empty_slice_behind_the_end_begins_no_stream_and_is_no_fault() -> None:
+    packets = PacketStreams()
+    packets.set_current("audio", "audio-1")
+    assert packets.route(packet(b""), []) == OrphanPacket(is_first=False)
+    assert packets.route(packet(BODY), []) == OrphanPacket(is_first=True)

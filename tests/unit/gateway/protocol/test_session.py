@@ -659,6 +659,27 @@ def test_a_header_in_one_byte_slices() -> None:
     assert [(sequence, new) for sequence, _, new, _ in again] == [(3, True), (4, False), (5, False)]
 
 
+@pytest.mark.parametrize("fmt", ["audio/webm", "audio/mp4", "audio/wav", "audio"])
+@pytest.mark.parametrize("empty", [1, 40])
+def test_empty_slices_before_the_header_are_no_orphans(fmt: str, empty: int) -> None:
+    head = {"audio/mp4": b"\0\0\0\x18ftypisom", "audio/wav": b"RIFF\0\0\0\0WAVE"}.get(fmt, EBML)
+    session = open_session()
+    started(session, format=fmt, services=["stt"])
+    slices = [*[b""] * empty, head, b"", BODY, b""]
+    actions = [action for number, payload in enumerate(slices) for action in chunk(session, number, payload)]
+    assert errors(actions) == []
+    assert chunks(actions) == [(number, payload, number == empty, 0) for number, payload in enumerate(slices)]
+
+
+def test_empty_slices_between_orphans_do_not_repeat_the_report() -> None:
+    session = open_session()
+    slices = [BODY, b"", BODY, b"", BODY]
+    assert [errors(packet(session, number, payload)) for number, payload in enumerate(slices)] == [
+        ["orphan_chunk"],
+        *[[]] * 4,
+    ]
+
+
 def test_headerless_bytes_without_a_recording_are_reported_as_orphan_once() -> None:
     session = open_session()
     assert errors(packet(session, 0, BODY)) == ["orphan_chunk"]
@@ -714,6 +735,20 @@ def test_after_a_failed_implicit_stream_a_header_begins_another() -> None:
     assert errors(packet(session, 1, BODY)) == ["orphan_chunk"]
     assert packet(session, 2, BODY) == []
     assert requests(packet(session, 0, EBML))[0].stream_id == "audio-2"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "form"),
+    [
+        ("language", "en_US", "language: must be a BCP-47 tag, such as en or en-US, or auto"),
+        ("language", "français", "language: must be a BCP-47 tag, such as en or en-US, or auto"),
+        ("languages", ["en", "de_DE"], "languages: must be a BCP-47 tag, such as en or en-US, or auto"),
+        ("stream_id", "a\nb", "stream_id: must be text without control characters"),
+    ],
+)
+def test_a_text_of_the_wrong_form_is_told_the_right_one(field: str, value: object, form: str) -> None:
+    (message,) = sent(text(open_session(), T0, type="stream_start", format=PCM, **{field: value}), "error")
+    assert (message["data"]["code"], message["data"]["message"]) == ("bad_message", form)
 
 
 # --- resuming ---

@@ -52,6 +52,16 @@ def test_single_bytes_change_nothing(name: str) -> None:
     assert np.array_equal(decode(recording.fmt, cut(recording.data, [1])), whole)
 
 
+@pytest.mark.parametrize("name", ["webm", "ogg", "mp4-opus", "wav", "flac", "mp3"])
+@pytest.mark.parametrize("kills", [[], [2], [4, 9]])
+def test_empty_slices_change_nothing(name: str, kills: list[int]) -> None:
+    recording = recordings()[name]
+    parts = cut(recording.data, [1000])
+    slices = [b"", b"", *[part for each in parts for part in (each, b"")]]
+    heard = decode_killed(recording.fmt, slices, kills, 0, frozenset([2]))
+    assert_same(heard, decode(recording.fmt, parts), aac=False)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=6, deadline=None)
 @given(

@@ -156,3 +156,15 @@ def test_mono_passes_at_once_and_unchanged() -> None:
     samples = np.arange(7, dtype=np.float32)
     assert np.array_equal(mixer.push(samples[None]), samples)
     assert mixer.mixing_before(1 << 30) is None
+
+
+@pytest.mark.parametrize("channels", [3, 4, 6, 8])
+@pytest.mark.parametrize("speaks", [0, 2])
+def test_a_voice_on_one_channel_of_many_is_as_loud_as_on_one_of_two(channels: int, speaks: int) -> None:
+    many = np.zeros((len(VOICE), channels))
+    many[:, speaks] = VOICE
+    fmt = media_pb2.MediaFormat()
+    fmt.CopyFrom(FORMAT)
+    fmt.channels = channels
+    samples = decode(fmt, cut((many * 32767).round().astype("<i2").tobytes(), [1000]))
+    assert np.array_equal(samples, heard(VOICE, 0 * VOICE))

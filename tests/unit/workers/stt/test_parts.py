@@ -199,6 +199,11 @@ def test_options_out_of_range_are_named(fields: dict[str, object], field: str) -
     assert caught.value.field == field
 
 
+def test_a_language_called_by_its_name_is_told_what_to_send() -> None:
+    with pytest.raises(EngineError, match="name it by its code, such as en"):
+        options_of(language="English")
+
+
 def test_options_reach_the_recogniser() -> None:
     options = options_of(hotwords=["Ada", " ", "Bob "], interim_results=False, endpointing_ms=500)
     assert options.hotwords == tuple(map(ord, "Ada, Bob"))

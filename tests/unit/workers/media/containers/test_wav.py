@@ -116,6 +116,19 @@ def test_the_extensible_format_is_read(bits: int) -> None:
     assert np.array_equal(decode(FORMAT, cut(data, [99])), HEARD)
 
 
+@pytest.mark.parametrize("align", [0, 1, 4, 8])
+def test_a_wrong_block_size_does_not_change_the_samples(align: int) -> None:
+    data = bytearray(plain())
+    struct.pack_into("<H", data, 32, align)
+    assert np.array_equal(decode(FORMAT, cut(bytes(data), [99])), HEARD)
+
+
+def test_24_bits_may_stand_in_32() -> None:
+    data = bytearray(wav((HEARD * (1 << 31)).astype("<i4").tobytes(), 1, 1, 16_000, 32))
+    struct.pack_into("<H", data, 34, 24)
+    assert np.array_equal(decode(FORMAT, cut(bytes(data), [99])), HEARD)
+
+
 @pytest.mark.parametrize("codec", ["adpcm_ms", "adpcm_ima_wav"])
 @pytest.mark.parametrize("layout", ["mono", "stereo"])
 def test_adpcm_is_read(codec: str, layout: str) -> None:
