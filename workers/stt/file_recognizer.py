@@ -141,10 +141,12 @@ class FileRecognizer:
         """Make everything received so far final; `Flushed` follows."""
         self._marks.append((self.received, events.Flushed(flush_id)))
 
-    def cut(self) -> None:
-        """End the window here, if it is worth it: its media take too much room. The place depends on the chunks."""
-        if self._cutter.open and self._hearing.position - self._cutter.needs_from(self.received) >= _LEAST_CUT:
+    def cut(self) -> bool:
+        """End the window here, because its media take too much room; False: it is too short. Depends on the chunks."""
+        worth_it = self._cutter.open and self.received - self._cutter.needs_from(self.received) >= _LEAST_CUT
+        if worth_it:
             self._marks.append((self.received, None))
+        return worth_it
 
     def end(self) -> None:
         """No more audio; `Ended` follows the last words."""

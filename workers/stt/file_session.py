@@ -27,7 +27,7 @@ from workers.stt.file_recognizer import Covered, FileJob, FileRecognizer
 from workers.stt.heartbeat import Heartbeat
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
 from workers.stt.ledger import ChunkLedger
-from workers.stt.tuning import SAMPLE_RATE, milliseconds
+from workers.stt.tuning import FRAME, SAMPLE_RATE, milliseconds
 
 _SLICE = SAMPLE_RATE // 2
 _FRAMES_AT_ONCE = 32
@@ -177,11 +177,12 @@ class FileSession:
 
     async def _wait_for_media_room(self) -> None:
         """Wait while many bytes cannot be forgotten yet; a window of very many is ended, so that they can be."""
-        held = self._parts.ledger.held_bytes
-        if held > _MEDIA_AT_MOST and not self._recognizer.deciding:
-            self._recognizer.cut()
-            self._input.set()
-        while self._parts.ledger.held_bytes > _MEDIA_HELD and self._recognizer.deciding and not self._closed:
+        ledger, recognizer = self._parts.ledger, self._recognizer
+        while ledger.held_bytes > _MEDIA_HELD and not self._closed:
+            if not recognizer.deciding and recognizer.unheard < FRAME:
+                if ledger.held_bytes <= _MEDIA_AT_MOST or not recognizer.cut():
+                    return
+                self._input.set()
             await self._wait_for_room()
 
     async def _wait_for_room(self) -> None:

@@ -10,7 +10,8 @@ import msgspec
 from workers.stt.state import VERSION, RecognizerState, Totals
 from workers.stt.tuning import FRAME, SAMPLE_RATE
 
-_MAX_RESUMED_AUDIO = 60 * SAMPLE_RATE
+_MAX_RESUMED_AUDIO = 300 * SAMPLE_RATE
+"""Audio heard behind the restart point: five windows of 45 s with pauses, and the audio that waits to be heard."""
 
 
 class FileState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

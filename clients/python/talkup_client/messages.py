@@ -24,6 +24,7 @@ class StreamOptions:
     services: tuple[str, ...] | None = None
     language: str = "auto"
     languages: tuple[str, ...] = ()
+    mode: Mode = "live"
     interim_results: bool = True
     word_timestamps: bool = True
     hotwords: tuple[str, ...] = ()
@@ -51,6 +52,8 @@ def stream_start(stream_id: str, options: StreamOptions) -> str:
         "word_timestamps": options.word_timestamps,
         "framing": "tagged",
     }
+    if options.mode != "live":
+        data["mode"] = options.mode
     kept = (
         "kind",
         "services",
