@@ -32,6 +32,8 @@ async def listen(
             case TranscriptUpdate():
                 captions.interim(event.text.strip())
 
-    await caption(client, source.format, source.chunks, transcript, speech=Speech(language), ending=Ending(stop), watch=show)
+    await caption(
+        client, source.format, source.chunks, transcript, speech=Speech(language), ending=Ending(stop), watch=show
+    )
     if source.lost_ms:
         transcript.losses.append(f"{source.lost_ms / 1000:.1f} s of speech were lost while the connection was down")
