@@ -7,12 +7,14 @@ import struct
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 PROTOCOL_VERSION = "1.0"
 _TAG = struct.Struct(">BBHI")  # magic 0x54, version, handle, sequence: docs/protocol.md, tagged frames
 _MAGIC = 0x54
 _VERSION = 0x01
+
+Mode = Literal["live", "file"]
 
 
 @dataclass(frozen=True, slots=True)
