@@ -17,7 +17,9 @@ import numpy as np
 from workers.stt.decode_job import Counters
 from workers.stt.file_windows import Piece, place, split
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
+from workers.stt.language import LanguageChoice
 from workers.stt.tuning import FRAME, Tuning, samples
+from workers.stt.unspoken import cut_unspoken
 from workers.stt.window import Samples, VoiceTrack, encoder_frames
 from workers.stt.words import Word
 
@@ -79,12 +81,13 @@ class WindowAttempts:
         self,
         window: RecordedWindow,
         tuning: Tuning,
-        language: str | None,
+        language: LanguageChoice,
         hints: tuple[int, ...],
         counters: Counters,
     ) -> None:
         self.words: list[Word] = []
-        self.language = language
+        self.language = language.current
+        self._question = language.question(window.voiced_after(0, tuning.voice_on))
         self._tuning = tuning
         self._hints = hints
         self._counters = counters
@@ -102,6 +105,7 @@ class WindowAttempts:
             beam=self._tuning.beam,
             language=self.language,
             prompt=part.prompt,
+            question=self._question,
         )
 
     def apply(self, hypothesis: Hypothesis) -> None:
@@ -128,14 +132,16 @@ class WindowAttempts:
 
     def _take(self, part: _Part, hypothesis: Hypothesis) -> None:
         window = part.window
-        words = place(hypothesis.words, window.pieces)
+        placed = place(hypothesis.words, window.pieces)
+        words = cut_unspoken(placed, window.track, self._tuning.voice_off)
+        self._counters.unspoken_words += len(placed) - len(words)
         self.language = self.language or hypothesis.language
         self.words += words
         heard_to = words[-1].end if words else window.pieces[0].start
         unheard = window.voiced_after(heard_to, self._tuning.voice_on)
         advanced = len(window.audio) - sum(piece.length for piece in split(window.pieces, heard_to)[1])
         if words and unheard >= _UNHEARD and advanced >= _SHORTEST_STEP:
-            self._counters.empty_retries += 1
+            self._counters.rests += 1
             rest = window.part(split(window.pieces, heard_to)[1])
             self._parts.appendleft(_Part(rest, self._hints))
         elif not words:

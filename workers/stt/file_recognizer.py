@@ -4,7 +4,7 @@ A recording is not a live stream: nobody waits for its next word, so each stretc
 long as the encoder takes. Windows do not depend on each other: the text before a window is not its prompt, as it is in
 offline recognition (tiny.en on 6.7 minutes of reading: 8.1 % word errors without, 11.2 with, since the decoder then
 ends its text before the voice does). So several windows can be decoded at the same time, and their words come out in
-order. Once the language is known: before that, the first window goes alone.
+order. That is once the language is known: before, and with a list of languages to expect, windows go one by one.
 
 Every decision falls on media time. What is final is a function of the audio and the options alone, however the audio
 arrived; a flush ends a window where it falls.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -26,19 +26,19 @@ from workers.stt.file_state import FileState
 from workers.stt.file_windows import Piece, WindowCutter
 from workers.stt.hearing import HeardFrame, Hearing
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
+from workers.stt.language import LanguageChoice
 from workers.stt.segmenter import Edge
 from workers.stt.state import RecognizerState
 from workers.stt.tuning import FRAME, Tuning, samples
 from workers.stt.vad import VoiceDetector
 from workers.stt.window import Samples, VoiceTrack
+from workers.stt.word_times import WordTimes
 from workers.stt.words import Word
 
 _SILENCE_REPORTED = samples(5.0)
 _LEAST_CUT = samples(10.0)
 """Speech of a window that `cut` may end."""
 _SENTENCE_ENDS = (".", "?", "!", "。", "？", "！")
-_DECIDED_AFTER = samples(2.0)
-"""Voice in a window after which its language is kept (57 of 58 right on 2 to 3 s)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ class FileRecognizer:
         self._hearing = Hearing(detect_voice, tuning, options, state.hearing)
         pieces = [Piece(*piece) for piece in state.pieces]
         self._cutter = WindowCutter(tuning, pieces, state.start, state.voiced_to, state.floor)
-        self._language = state.language or options.language
-        self._word_floor = state.word_floor
+        self._language = LanguageChoice(options.languages, state.language or options.language, state.previous_language)
+        self._times = WordTimes(tuning.voice_off, state.word_floor)
         self._given = state.given
         self._before = state
         self._first = state.first
@@ -163,7 +163,7 @@ class FileRecognizer:
         """The next request, in order of the windows; None: nothing can be asked now."""
         for number, pending in enumerate(self._pending()[: self._lanes]):
             if pending.attempts is None:
-                if self._language is None and number:
+                if self._language.current is None and number:
                     return None
                 pending.attempts = self._attempts(pending)
             if not pending.asked and pending.attempts.request is not None:
@@ -210,6 +210,8 @@ class FileRecognizer:
         pieces = self._cutter.push(frame, self._hearing.track)
         if frame.edge is Edge.SPEECH_ENDED:
             self._put(events.SpeechEnded(self._hearing.voiced_at))
+            if self._options.languages and not pieces:
+                pieces = self._cutter.close(frame.end)  # the next segment may have another language
         if pieces:
             self._close(pieces)
         if not self._cutter.open and frame.end - self._reported >= _SILENCE_REPORTED:
@@ -290,30 +292,27 @@ class FileRecognizer:
     def _finalise(self, pending: _Pending, attempts: WindowAttempts) -> None:
         """The words of a window as finals, each with the state from which another worker goes on behind it."""
         window = pending.window
-        if self._language is None and window.voiced_after(0, self._tuning.voice_on) >= _DECIDED_AFTER:
-            self._language = attempts.language
         given = pending.given
         end = window.pieces[-1].end
         pause = self._options.endpointing or samples(self._tuning.endpointing)
         groups = _sentences(attempts.words[given:], pause)
         for number, group in enumerate(groups, 1):
-            words = tuple(self._settle(word, window.track, end) for word in group)
+            words = self._times.settle(group, window.track, end)
             self._events.append(events.Final(words, attempts.language or "en"))
             given += len(group)
             if number < len(groups):
                 state = msgspec.structs.replace(self._known(pending.before), given=given)
                 self._events.append(Covered(words[-1].end, state))
+        if attempts.language is not None:
+            self._language.heard(attempts.language, window.voiced_after(0, self._tuning.voice_on))
+        self._language.end_segment(attempts.language if attempts.words else None)
         self._events.append(Covered(pending.covered, self._known(pending.after)))
 
-    def _settle(self, word: Word, track: VoiceTrack, end: int) -> Word:
-        """The word with its final times: behind all earlier ones, inside the voice."""
-        heard_from, heard_to = track.voiced(word.start, word.end, self._tuning.voice_off)
-        start = min(max(heard_from, self._word_floor), end)
-        self._word_floor = max(start, min(heard_to, end))
-        return replace(word, start=start, end=self._word_floor)
-
     def _known(self, state: FileState) -> FileState:
-        return msgspec.structs.replace(state, language=self._language, word_floor=self._word_floor)
+        language = self._language
+        return msgspec.structs.replace(
+            state, language=language.current, previous_language=language.previous, word_floor=self._times.floor
+        )
 
 
 def _sentences(words: Sequence[Word], pause: int) -> list[list[Word]]:

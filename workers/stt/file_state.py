@@ -29,6 +29,7 @@ class FileState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     given: int = 0
     first: bool = True
     language: str | None = None
+    previous_language: str | None = None
     word_floor: int = 0
 
 

@@ -33,6 +33,7 @@ from workers.stt.decode_job import StreamOptions
 from workers.stt.file_recognizer import FileRecognizer
 from workers.stt.file_session import FileParts, FileSession
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
+from workers.stt.language import LanguageQuestion
 from workers.stt.ledger import ChunkLedger
 
 LONG = [*range(1, 41), 0, 0, 0, *range(41, 61), *[0] * 8, *range(61, 121), 0, *range(121, 141)]
@@ -235,6 +236,34 @@ async def test_the_language_of_the_first_speech_is_kept_before_others_are_asked(
         results = await run_stream(open_file(toy, options=options), chunks(speak(*LONG), 8_000))
     assert asked == [None, "fr", "fr"]
     assert {final.language for final in finals(results)} == {"fr"}
+
+
+async def test_with_languages_to_expect_each_segment_is_decided_anew_after_the_one_before() -> None:
+    asked: list[LanguageQuestion] = []
+
+    def guessing(request: DecodeRequest) -> Hypothesis:
+        asked.append(request.question)
+        return replace(transcribe(request), language="fr" if len(asked) % 2 else "en")
+
+    options = StreamOptions(languages=("en", "fr"))
+    with ToyEngine(run=guessing) as toy:
+        pieces = chunks(speak(*range(1, 11), 0, 0, 0, *range(11, 15), 0, 0, 0, 15, 16), 8_000)
+        results = await run_stream(open_file(toy, options=options), pieces)
+        assert [(final.text, final.language) for final in finals(results)] == [
+            (text_of(range(1, 11)), "fr"),
+            (text_of(range(11, 15)), "en"),
+            (text_of(range(15, 17)), "fr"),
+        ]
+        assert [(question.expected, question.previous) for question in asked] == [
+            (("en", "fr"), None),
+            (("en", "fr"), "fr"),
+            (("en", "fr"), "en"),
+        ]
+        progress = next(r.progress for r in results if finals([r]))
+        await run_stream(
+            open_file(toy, progress.resume_state, options=options), pieces[progress.replay_from_sequence :]
+        )
+    assert asked[3].previous == "fr"
 
 
 async def test_undecodable_media_end_the_recording_after_the_words_heard(toy: ToyEngine) -> None:
