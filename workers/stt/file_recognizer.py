@@ -29,7 +29,7 @@ from workers.stt.hypothesis import DecodeRequest, Hypothesis
 from workers.stt.language import LanguageChoice
 from workers.stt.segmenter import Edge
 from workers.stt.state import RecognizerState
-from workers.stt.tuning import FRAME, Tuning, samples
+from workers.stt.tuning import FRAME, SAMPLE_RATE, Tuning, samples
 from workers.stt.vad import VoiceDetector
 from workers.stt.window import Samples, VoiceTrack
 from workers.stt.word_times import WordTimes
@@ -216,7 +216,9 @@ class FileRecognizer:
             self._close(pieces)
         if not self._cutter.open and frame.end - self._reported >= _SILENCE_REPORTED:
             self._report(frame.end)
-        self._hearing.forget_before(self._cutter.needs_from(frame.end))
+        needed = self._cutter.needs_from(frame.end)
+        if needed - self._hearing.audio.start >= SAMPLE_RATE:  # each time, the rest of the audio is copied
+            self._hearing.forget_before(needed)
 
     def _reach(self, position: int, event: events.Flushed | events.Ended | None) -> None:
         """All frames before a mark are heard: close the window there, then report it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -329,9 +330,7 @@ async def test_media_of_many_bytes_are_forgotten_in_time(toy: ToyEngine, monkeyp
     assert len(transcript(results).split()) >= 200  # a cut may fall into a word here, as there is no pause
 
 
-async def test_a_window_that_takes_long_shows_signs_of_life_and_a_hanging_model_does_not() -> None:
-    import threading
-
+async def test_a_window_that_takes_long_shows_signs_of_life() -> None:
     gate = threading.Event()
     now = [0.0]
 
