@@ -2,8 +2,12 @@
 
 Jobs are ordered by rank, then by how long they are overdue. A free thread takes the first job and a batch of
 others with the same key. It leaves enough for the other free threads, and nothing waits for a batch to fill. Expired
-and cancelled jobs are dropped before they cost anything. A stream submits one job at a time (and one interim beside
-it), so the queue is bounded by the number of streams admitted.
+and cancelled jobs are dropped before they cost anything. A live stream submits one job at a time (and one interim
+beside it), a recording one per thread, so the queue is bounded by the number of streams admitted.
+
+Jobs of recordings are long: seconds, where a live step takes a tenth. They wait until no live job is queued. While live
+streams are at work, and for some seconds after, one thread takes none of them, and the others take one at a time. So a
+live job finds a thread at once, or waits for one such batch at most.
 """
 
 from __future__ import annotations
@@ -30,12 +34,18 @@ On the measured machine, the steps of 16 streams alone reach this load; optional
 """
 
 
+_LIVE_MEMORY = 30.0
+"""Seconds after a live job for which a thread is kept free for the next: longer than a speaker's pause."""
+
+
 class Rank(enum.IntEnum):
     """The order of jobs."""
 
     CLOSING = 0
     STEP = 1
     INTERIM = 2
+    FILE = 3
+    """Of a recording: nobody waits for it."""
 
 
 class ExpiredError(Exception):
@@ -89,6 +99,10 @@ class _Entry(Generic[J, R]):
     submitted: float
     future: Future[R] = field(default_factory=Future)
 
+    @property
+    def is_file(self) -> bool:
+        return self.order[0] == Rank.FILE
+
 
 class Scheduler(Generic[J, R]):
     """Runs jobs in batches on threads of its own.
@@ -115,6 +129,8 @@ class Scheduler(Generic[J, R]):
         self._changed = threading.Condition()
         self._queue: list[_Entry[J, R]] = []
         self._free = 0
+        self._file_batches = 0
+        self._live_at = -math.inf
         self._submitted = 0
         self._open = False
         self._load = LoadMeter(threads, clock())
@@ -130,9 +146,10 @@ class Scheduler(Generic[J, R]):
 
     @property
     def roomy(self) -> bool:
-        """Whether an optional job may start: a thread is free, and recent utilisation is at most one half."""
+        """Whether an optional job may start: a thread is free, and live streams use at most one half of them lately."""
         with self._changed:
-            return self._free > len(self._queue) and self._load.at(self._clock()) < _ROOMY_LOAD
+            waiting = sum(not entry.is_file for entry in self._queue)
+            return self._free > waiting and self._load.at(self._clock()) < _ROOMY_LOAD
 
     def submit(self, job: J, *, rank: Rank, due: float, expires: float | None = None) -> asyncio.Future[R]:
         """Queue a job from the event loop.
@@ -145,7 +162,12 @@ class Scheduler(Generic[J, R]):
                 raise SchedulerClosedError
             self._submitted += 1
             order = (int(rank), due, self._submitted)
-            entry: _Entry[J, R] = _Entry(job, self._key(job), order, expires, self._clock())
+            now = self._clock()
+            if rank is not Rank.FILE:
+                self._live_at = now
+            # A recording's jobs share no batch with live ones, which would wait for them.
+            key = rank is Rank.FILE, self._key(job)
+            entry: _Entry[J, R] = _Entry(job, key, order, expires, now)
             self._queue.append(entry)
             self._changed.notify()
         return asyncio.wrap_future(entry.future)
@@ -174,7 +196,7 @@ class Scheduler(Generic[J, R]):
             else:
                 for entry, result in zip(batch, results, strict=True):
                     entry.future.set_result(result)
-            self._count(began, failed)
+            self._count(batch, began, failed)
 
     def _next_batch(self) -> list[_Entry[J, R]] | None:
         """The next batch, waiting for work; None when closed."""
@@ -187,10 +209,12 @@ class Scheduler(Generic[J, R]):
                     self._drop_expired()
                     batch = self._pick()
                     if batch:
-                        self._load.change(1, self._clock())
+                        self._begin(batch)
                         return batch
                     if not self._queue:
                         self._changed.wait()
+                    elif self._only_files_wait():
+                        self._changed.wait(self._until_quiet())
             finally:
                 self._free -= 1
 
@@ -203,14 +227,29 @@ class Scheduler(Generic[J, R]):
                 self.stats.expired += 1
                 entry.future.set_exception(ExpiredError())
 
+    def _only_files_wait(self) -> bool:
+        """Whether all that is queued are jobs of recordings, and they have as many threads as they may."""
+        return self._file_batches >= self._file_threads() and all(entry.is_file for entry in self._queue)
+
+    def _file_threads(self) -> int:
+        """How many threads jobs of recordings may take now."""
+        quiet = self._until_quiet() <= 0
+        return len(self._threads) if quiet else max(1, len(self._threads) - 1)
+
+    def _until_quiet(self) -> float:
+        """Seconds until live streams count as away, if no further job of theirs comes."""
+        return max(0.0, self._live_at + _LIVE_MEMORY - self._clock())
+
     def _pick(self) -> list[_Entry[J, R]]:
-        """Take the first job and its share of those that can run with it; empty if all were cancelled."""
-        if not self._queue:
+        """Take the first job and its share of those that can run with it; empty if there is none that may run."""
+        if not self._queue or self._only_files_wait():
             return []
         self._queue.sort(key=lambda entry: entry.order)
-        key = self._queue[0].key
-        alike = [entry for entry in self._queue if entry.key == key]
+        first = self._queue[0]
+        alike = [entry for entry in self._queue if entry.key == first.key]
         share = min(self._batch, -(-len(alike) // self._free))
+        if first.is_file and self._until_quiet() > 0:
+            share = 1
         batch = []
         for entry in alike[:share]:
             self._queue.remove(entry)
@@ -225,10 +264,21 @@ class Scheduler(Generic[J, R]):
             self.stats.waited += sum(now - entry.submitted for entry in batch)
         return batch
 
-    def _count(self, began: float, failed: int) -> None:
+    def _begin(self, batch: Sequence[_Entry[J, R]]) -> None:
+        """Record that a thread begins a batch; recordings do not count as load, since they give way."""
+        if batch[0].is_file:
+            self._file_batches += 1
+        else:
+            self._load.change(1, self._clock())
+
+    def _count(self, batch: Sequence[_Entry[J, R]], began: float, failed: int) -> None:
         """Record that a thread has finished the batch that it began at `began`."""
         with self._changed:
             now = self._clock()
-            self._load.change(-1, now)
+            if batch[0].is_file:
+                self._file_batches -= 1
+                self._changed.notify()  # another thread may have waited for this one's place
+            else:
+                self._load.change(-1, now)
             self.stats.failed += failed
             self.stats.busy += now - began

@@ -17,6 +17,7 @@ from bench.checks import Findings
 from bench.corpus import OWN_CLIPS
 from bench.stt import accuracy as stt_accuracy
 from bench.stt import exact as stt_exact
+from bench.stt import files as stt_files
 from bench.stt import languages as stt_languages
 from bench.stt import live as stt_live
 from bench.stt import naive as stt_naive
@@ -35,6 +36,7 @@ PARTS: dict[str, Callable[[Bench], Findings]] = {
     "parity": stt_exact.parity,
     "resume": stt_exact.resume,
     "perturbed": stt_perturbed.perturbed,
+    "file": stt_files.recordings,
 }
 
 

@@ -308,6 +308,7 @@ def _read_stream_start(raw: _Raw) -> messages.StreamStart:
             "stream_id",
             "language",
             "languages",
+            "mode",
             "interim_results",
             "word_timestamps",
             "hotwords",

@@ -82,6 +82,7 @@ class StreamStart(ClientBase, frozen=True, kw_only=True, tag="stream_start"):
     services: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(min_length=1, max_length=8)] | None = None
     language: Language = "auto"
     languages: Annotated[list[Language], Meta(max_length=10)] = []
+    mode: Literal["live", "file"] = "live"
     interim_results: bool = True
     word_timestamps: bool = True
     hotwords: Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=100)] = []

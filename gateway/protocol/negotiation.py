@@ -45,6 +45,9 @@ _KIND_VALUES: Final = {
 }
 
 
+_MODES: Final = {"live": None, "file": transcript_pb2.SPEECH_MODE_FILE}
+
+
 @dataclass(frozen=True, slots=True)
 class StreamSpec:
     """The terms of a stream. `packets`: it was started implicitly by a TalkUp packet."""
@@ -118,6 +121,7 @@ def _speech(start: StreamStart) -> transcript_pb2.SpeechOptions:
     return transcript_pb2.SpeechOptions(
         language=start.language,
         languages=start.languages,
+        mode=_MODES[start.mode],
         interim_results=start.interim_results,
         word_timestamps=start.word_timestamps,
         hotwords=start.hotwords,

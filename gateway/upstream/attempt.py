@@ -106,6 +106,12 @@ class Attempt:
             self._end_sent_at = self._clock()
             await self.call.done_writing()
 
+    def committed(self) -> None:
+        """More of the stream is final: this worker makes progress, so that its time to finish begins anew."""
+        self.progressed.set()
+        if self._end_sent_at is not None:
+            self._end_sent_at = self._clock()
+
     def check_deadlines(self, deadlines: Deadlines) -> None:
         """Raise FinishDeadline, MoveRequested or WorkerStalled if one is due."""
         now = self._clock()

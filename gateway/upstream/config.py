@@ -38,7 +38,7 @@ class Deadlines:
     `connect`: for an endpoint's first response. `admit`: for all attempts to place a new stream. `recover`: for all
     attempts to place a stream that lost its worker; after `report_waiting` the client of such a stream is notified.
     `stall`: chunks sent without a result. `hung`: the same, if the worker does not answer probes either. `finish`: from
-    `end` sent to `ended`, per worker. `stream`: for the entire stream.
+    `end` sent, or the last progress after it, to `ended`, per worker. `stream`: for the entire stream.
     """
 
     connect: float = 3.0

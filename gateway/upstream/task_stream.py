@@ -353,7 +353,7 @@ class TaskStream:
         progressed = result.HasField("progress") and self._replay.commit(result.progress)
         if progressed:
             self._strikes.progressed()
-            attempt.progressed.set()
+            attempt.committed()
             attempt.lease.endpoint.state.stream_progressed()
         self._strikes.media_reached(media_reached_ms(result))
         match kind:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from talkup.v1 import media_pb2, task_pb2
+from talkup.v1 import media_pb2, task_pb2, transcript_pb2
 
 from tests.unit.workers.media.video_material import filmed, timeslices
 from tests.unit.workers.vision import faces
@@ -76,12 +76,22 @@ def _start(kind: media_pb2.MediaKind, container: media_pb2.Container, mime_type:
     return task_pb2.StreamStart(kind=kind, format=media_pb2.MediaFormat(container=container, mime_type=mime_type))
 
 
+def _as_file(live: task_pb2.StreamStart) -> task_pb2.StreamStart:
+    """The same stream as a recording."""
+    start = task_pb2.StreamStart()
+    start.CopyFrom(live)
+    start.speech.mode = transcript_pb2.SPEECH_MODE_FILE
+    return start
+
+
 _WEBM_SPEECH = _start(media_pb2.MEDIA_KIND_AUDIO, media_pb2.CONTAINER_WEBM, "audio/webm;codecs=opus")
 _OGG_SPEECH = _start(media_pb2.MEDIA_KIND_AUDIO, media_pb2.CONTAINER_OGG, "audio/ogg;codecs=opus")
 _PICTURES = _start(media_pb2.MEDIA_KIND_IMAGE, media_pb2.CONTAINER_JPEG, "image/jpeg")
 _VIDEO = _start(media_pb2.MEDIA_KIND_VIDEO, media_pb2.CONTAINER_WEBM, "video/webm")
 _PICTURES_AS_SPEECH = _start(media_pb2.MEDIA_KIND_AUDIO, media_pb2.CONTAINER_JPEG)
 _SPEECH_AS_PICTURES = _start(media_pb2.MEDIA_KIND_VIDEO, media_pb2.CONTAINER_OGG)
+_OGG_FILE = _as_file(_OGG_SPEECH)
+_PICTURES_AS_FILE = _as_file(_PICTURES_AS_SPEECH)
 
 _NO_TRANSCRIPTS = {
     "test_segments_rise_and_finals_never_change": "pictures have no transcripts",
@@ -99,6 +109,11 @@ def fake_media() -> list[bytes]:
 def speech() -> list[bytes]:
     """The first 6 pages of Ogg Opus, 4 s of speech, in 10 chunks."""
     return timeslices(_SPEECH.read_bytes()[:13_318], 10)
+
+
+def recording() -> list[bytes]:
+    """The whole of it, 12 s of speech, in 10 chunks: three sentences."""
+    return timeslices(_SPEECH.read_bytes(), 10)
 
 
 def jpegs() -> list[bytes]:
@@ -158,6 +173,15 @@ ENGINE_CASES = [
     ),
     EngineCase(
         "speech", speech_engine, _OGG_SPEECH, speech, _PICTURES_AS_SPEECH, held_back=1, marks=(pytest.mark.model,)
+    ),
+    EngineCase(
+        "speech, file",
+        speech_engine,
+        _OGG_FILE,
+        recording,
+        _PICTURES_AS_FILE,
+        held_back=1,
+        marks=(pytest.mark.model,),
     ),
     EngineCase(
         "vision, pictures",

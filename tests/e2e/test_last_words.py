@@ -13,6 +13,7 @@ import soundfile
 from av.audio.resampler import AudioResampler
 
 from bench.harness.stack import Stack
+from bench.scoring import word_errors
 from tests.e2e.wire import open_wire
 from tests.fakes.talkup import at, run
 from workers.fake.engine import expected_words
@@ -76,6 +77,16 @@ async def test_words_become_final_when_the_audio_just_stops(model_stack: Stack, 
     assert later
     assert later[0]["start_ms"] >= said[-1]["end_ms"]
     assert done["data"]["media_seconds"] == 7.0
+
+
+@pytest.mark.model
+async def test_a_recording_is_transcribed_as_one(model_stack: Stack, speech_ogg: Path, speech_text: str) -> None:
+    status, said, told = await run("transcribe", *at(model_stack), "--format", "json", speech_ogg)
+    assert status == 0, told
+    found = json.loads(said)
+    assert word_errors(speech_text, found["text"], "en").errors <= 3
+    assert len(found["segments"]) >= 3
+    assert sum(len(segment["words"]) for segment in found["segments"]) == len(found["text"].split())
 
 
 @pytest.mark.model

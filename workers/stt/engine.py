@@ -21,6 +21,8 @@ from workers.stt.calibration import Calibration, calibrate
 from workers.stt.captions import Captions
 from workers.stt.config import SttConfig
 from workers.stt.decode_job import Counters
+from workers.stt.file_opening import FileModel, check_mode, open_file
+from workers.stt.file_session import FileSession
 from workers.stt.ledger import ChunkLedger
 from workers.stt.options import stream_options, wants_word_times
 from workers.stt.pace import Pace
@@ -33,6 +35,7 @@ from workers.stt.vad import SileroVad
 _log = structlog.get_logger()
 
 _MAX_RESUMED_AUDIO = 60 * SAMPLE_RATE
+_FILES_RETRY_AFTER_MS = 2_000
 _PICTURES = (media_pb2.CONTAINER_JPEG, media_pb2.CONTAINER_WEBP)
 
 
@@ -48,7 +51,7 @@ class SttEngine:
         self._media_error = media_error
         self._loaded: tuple[Transcriber, SileroVad, DecodeScheduler] | None = None
         self._slots = config.slots
-        self._sessions: set[SttSession] = set()
+        self._sessions: set[SttSession | FileSession] = set()
         self._ended = Counters()
         self._counting = threading.Lock()  # metrics are read by a thread of their own
 
@@ -101,8 +104,14 @@ class SttEngine:
             found |= {f"model_{name}": value for name, value in asdict(scheduler.stats).items()}
         return found
 
-    def open(self, start: task_pb2.StreamStart, context: StreamContext) -> SttSession:
+    def open(self, start: task_pb2.StreamStart, context: StreamContext) -> SttSession | FileSession:
         """See `workers.engine.Engine.open`; options of one stream never touch another."""
+        session = self._open_file(start, context) if check_mode(start.speech) else self._open_live(start, context)
+        with self._counting:
+            self._sessions.add(session)
+        return session
+
+    def _open_live(self, start: task_pb2.StreamStart, context: StreamContext) -> SttSession:
         transcriber, vad, scheduler = self._parts()
         if start.format.container in _PICTURES:
             raise EngineError(
@@ -123,7 +132,7 @@ class SttEngine:
             segment_id=saved.segment_id if saved else 1,
             attempt=context.attempt,
         )
-        session = SttSession(
+        return SttSession(
             SessionParts(
                 source=source,
                 recognizer=recognizer,
@@ -139,9 +148,21 @@ class SttEngine:
                 closed=self._closed,
             )
         )
+
+    def _open_file(self, start: task_pb2.StreamStart, context: StreamContext) -> FileSession:
+        """A recording takes a slot as a live stream does; recordings together take half of them at most."""
+        transcriber, vad, scheduler = self._parts()
         with self._counting:
-            self._sessions.add(session)
-        return session
+            files = sum(isinstance(session, FileSession) for session in self._sessions)
+        if files >= max(1, self.default_slots() // 2):
+            raise EngineError(
+                error_pb2.ERROR_CODE_BUSY,
+                "every slot for recordings is taken",
+                retryable=True,
+                retry_after_ms=_FILES_RETRY_AFTER_MS,
+            )
+        model = FileModel(self._config, transcriber, vad, scheduler, self._decoders, self._media_error)
+        return open_file(model, start, context, self._closed)
 
     async def close(self) -> None:
         """Stop the scheduler; sessions still open fail."""
@@ -150,7 +171,7 @@ class SttEngine:
             self._loaded = None
             await asyncio.to_thread(scheduler.close)
 
-    def _closed(self, session: SttSession) -> None:
+    def _closed(self, session: SttSession | FileSession) -> None:
         with self._counting:
             self._ended.add(session.counters)
             self._sessions.discard(session)

@@ -36,6 +36,11 @@ class ChunkLedger:
         """Of all chunks so far."""
         return self._entries[-1].totals if self._entries else self._before
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the chunks that may still be replayed."""
+        return self.totals.size - self._before.size
+
     def add(self, sequence: int, size: int, missing: int, end: int, damaged: int = 0) -> None:
         """Add a chunk of `size` bytes, with `missing` lost before it; the decoder has now given `end` samples.
 

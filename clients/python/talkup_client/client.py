@@ -158,6 +158,7 @@ class Client:
         services: Sequence[str] | None = None,
         language: str = "auto",
         languages: Sequence[str] = (),
+        mode: messages.Mode = "live",
         interim_results: bool = True,
         word_timestamps: bool = True,
         hotwords: Sequence[str] = (),
@@ -171,7 +172,8 @@ class Client:
     ) -> AsyncIterator[Stream]:
         """Start a stream; leaving the block ends it. `format` is a MIME type of docs/protocol.md.
 
-        `languages`: those to expect, if the `language` is `auto` and may change from segment to segment.
+        `languages`: those to expect, if the `language` is `auto` and may change from segment to segment. `mode` "file":
+        a recording is transcribed as fast as the worker can, in long windows and without interims.
         `max_fps` limits the frames per second that vision analyses (1 to 60; None: as many as it can). `every_frame`:
         the source is not live, so vision skips no frame for want of time and takes the stream only as fast.
         With `patience`, the client retries while the gateway has no free worker; without it, the refusal is raised at
@@ -183,6 +185,7 @@ class Client:
             services=tuple(services) if services is not None else None,
             language=language,
             languages=tuple(languages),
+            mode=mode,
             interim_results=interim_results,
             word_timestamps=word_timestamps,
             hotwords=tuple(hotwords),

@@ -8,7 +8,7 @@ from talkup_client.client import Client
 from talkup_client.events import StreamEvent, TranscriptUpdate
 from talkup_client.microphone import Source
 from talkup_client.terminal import Captions
-from talkup_client.transcribe import Ending, Transcript, caption
+from talkup_client.transcribe import Ending, Speech, Transcript, caption
 
 
 async def listen(
@@ -32,6 +32,8 @@ async def listen(
             case TranscriptUpdate():
                 captions.interim(event.text.strip())
 
-    await caption(client, source.format, source.chunks, transcript, language=language, ending=Ending(stop), watch=show)
+    await caption(
+        client, source.format, source.chunks, transcript, speech=Speech(language), ending=Ending(stop), watch=show
+    )
     if source.lost_ms:
         transcript.losses.append(f"{source.lost_ms / 1000:.1f} s of speech were lost while the connection was down")

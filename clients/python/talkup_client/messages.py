@@ -7,12 +7,14 @@ import struct
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 PROTOCOL_VERSION = "1.0"
 _TAG = struct.Struct(">BBHI")  # magic 0x54, version, handle, sequence: docs/protocol.md, tagged frames
 _MAGIC = 0x54
 _VERSION = 0x01
+
+Mode = Literal["live", "file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class StreamOptions:
     services: tuple[str, ...] | None = None
     language: str = "auto"
     languages: tuple[str, ...] = ()
+    mode: Mode = "live"
     interim_results: bool = True
     word_timestamps: bool = True
     hotwords: tuple[str, ...] = ()
@@ -51,6 +54,8 @@ def stream_start(stream_id: str, options: StreamOptions) -> str:
         "word_timestamps": options.word_timestamps,
         "framing": "tagged",
     }
+    if options.mode != "live":
+        data["mode"] = options.mode
     kept = (
         "kind",
         "services",

@@ -12,6 +12,7 @@ from talkup_client.events import Notice, SpeechEvent, StreamEnded, StreamEvent, 
 from talkup_client.integrity import damage
 from talkup_client.losses import losses, shortfall
 from talkup_client.media_file import MediaFile
+from talkup_client.messages import Mode
 from talkup_client.sources import chunks, paced, until
 from talkup_client.stream import Stream
 from talkup_client.terminal import Meter
@@ -19,6 +20,14 @@ from talkup_client.terminal import Meter
 SCRIPTED_MODEL = "fake"
 
 Watch = Callable[[StreamEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """How speech is to be transcribed."""
+
+    language: str = "auto"
+    mode: Mode = "live"
 
 
 @dataclass(slots=True)
@@ -74,6 +83,8 @@ async def transcribe(
 ) -> None:
     """Stream a file and collect its finals in `transcript`, which stays usable if this call is cancelled.
 
+    It is transcribed as a recording, or, with `realtime`, as a live source.
+
     `stop` ends the stream early: after the last word of what was sent, or, with `grace_s`, after so many seconds with
     the text so far. `watch` receives every event. The client retries a busy gateway for `busy_s` seconds.
 
@@ -100,7 +111,8 @@ async def transcribe(
             watch(event)
 
     ending = Ending(stop, grace_s)
-    await caption(client, media.format, slices, transcript, language=language, ending=ending, watch=note)
+    speech = Speech(language, "live" if realtime else "file")
+    await caption(client, media.format, slices, transcript, speech=speech, ending=ending, watch=note)
     if stop.is_set() or transcript.errors:
         return
     if broken := await asyncio.to_thread(damage, media):
@@ -115,7 +127,7 @@ async def caption(
     slices: Callable[[], AsyncGenerator[bytes, None]],
     transcript: Transcript,
     *,
-    language: str = "auto",
+    speech: Speech,
     ending: Ending,
     watch: Watch | None = None,
 ) -> None:
@@ -125,7 +137,10 @@ async def caption(
     """
     patience = client.patience()
     while True:
-        async with client.stream(format=format_, services=("stt",), language=language, patience=patience) as stream:
+        start = client.stream(
+            format=format_, services=("stt",), language=speech.language, mode=speech.mode, patience=patience
+        )
+        async with start as stream:
             await _run_stream(stream, slices(), transcript, ending, watch)
         if (busy := transcript.refused_for_now) is None or ending.stop.is_set():
             break

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--realtime",
         action="store_true",
-        help="send in real time, as a live source does, instead of as fast as possible",
+        help="send and transcribe in real time, as a live source, instead of as fast as possible",
     )
     parser.add_argument("--format", choices=tuple(captions.FORMATS), default="txt", help="(%(default)s)")
     parser.add_argument("--output", type=Path, metavar="PATH", help="write to this file, or into this folder")

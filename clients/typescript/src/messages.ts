@@ -69,6 +69,7 @@ language?: string
  * Items: BCP-47 tag or `auto`.
  */
 languages?: string[]
+mode?: ("file" | "live")
 interim_results?: boolean
 word_timestamps?: boolean
 /**

@@ -24,15 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atalkup/v1/transcript.proto\x12\ttalkup.v1\"J\n\x04Word\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\r\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\r\x12\x12\n\nconfidence\x18\x04 \x01(\x02\"\xd0\x01\n\nTranscript\x12\x12\n\nsegment_id\x18\x01 \x01(\x04\x12\x10\n\x08revision\x18\x02 \x01(\r\x12\x10\n\x08is_final\x18\x03 \x01(\x08\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x14\n\x0cstable_chars\x18\x05 \x01(\r\x12\x12\n\nconfidence\x18\x06 \x01(\x02\x12\x10\n\x08language\x18\x07 \x01(\t\x12\x10\n\x08start_ms\x18\x08 \x01(\r\x12\x0e\n\x06\x65nd_ms\x18\t \x01(\r\x12\x1e\n\x05words\x18\n \x03(\x0b\x32\x0f.talkup.v1.Word\"N\n\x0bSpeechEvent\x12(\n\x04type\x18\x01 \x01(\x0e\x32\x1a.talkup.v1.SpeechEventType\x12\x15\n\rmedia_time_ms\x18\x02 \x01(\r\"\xf2\x01\n\rSpeechOptions\x12\x10\n\x08language\x18\x01 \x01(\t\x12\x1c\n\x0finterim_results\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12\x1c\n\x0fword_timestamps\x18\x03 \x01(\x08H\x01\x88\x01\x01\x12\x10\n\x08hotwords\x18\x04 \x03(\t\x12\x16\n\x0einitial_prompt\x18\x05 \x01(\t\x12\x1b\n\x0e\x65ndpointing_ms\x18\x06 \x01(\rH\x02\x88\x01\x01\x12\x11\n\tlanguages\x18\x07 \x03(\tB\x12\n\x10_interim_resultsB\x12\n\x10_word_timestampsB\x11\n\x0f_endpointing_ms*~\n\x0fSpeechEventType\x12!\n\x1dSPEECH_EVENT_TYPE_UNSPECIFIED\x10\x00\x12$\n SPEECH_EVENT_TYPE_SPEECH_STARTED\x10\x01\x12\"\n\x1eSPEECH_EVENT_TYPE_SPEECH_ENDED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atalkup/v1/transcript.proto\x12\ttalkup.v1\"J\n\x04Word\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\r\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\r\x12\x12\n\nconfidence\x18\x04 \x01(\x02\"\xd0\x01\n\nTranscript\x12\x12\n\nsegment_id\x18\x01 \x01(\x04\x12\x10\n\x08revision\x18\x02 \x01(\r\x12\x10\n\x08is_final\x18\x03 \x01(\x08\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x14\n\x0cstable_chars\x18\x05 \x01(\r\x12\x12\n\nconfidence\x18\x06 \x01(\x02\x12\x10\n\x08language\x18\x07 \x01(\t\x12\x10\n\x08start_ms\x18\x08 \x01(\r\x12\x0e\n\x06\x65nd_ms\x18\t \x01(\r\x12\x1e\n\x05words\x18\n \x03(\x0b\x32\x0f.talkup.v1.Word\"N\n\x0bSpeechEvent\x12(\n\x04type\x18\x01 \x01(\x0e\x32\x1a.talkup.v1.SpeechEventType\x12\x15\n\rmedia_time_ms\x18\x02 \x01(\r\"\x97\x02\n\rSpeechOptions\x12\x10\n\x08language\x18\x01 \x01(\t\x12\x1c\n\x0finterim_results\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12\x1c\n\x0fword_timestamps\x18\x03 \x01(\x08H\x01\x88\x01\x01\x12\x10\n\x08hotwords\x18\x04 \x03(\t\x12\x16\n\x0einitial_prompt\x18\x05 \x01(\t\x12\x1b\n\x0e\x65ndpointing_ms\x18\x06 \x01(\rH\x02\x88\x01\x01\x12\x11\n\tlanguages\x18\x07 \x03(\t\x12#\n\x04mode\x18\x08 \x01(\x0e\x32\x15.talkup.v1.SpeechModeB\x12\n\x10_interim_resultsB\x12\n\x10_word_timestampsB\x11\n\x0f_endpointing_ms*~\n\x0fSpeechEventType\x12!\n\x1dSPEECH_EVENT_TYPE_UNSPECIFIED\x10\x00\x12$\n SPEECH_EVENT_TYPE_SPEECH_STARTED\x10\x01\x12\"\n\x1eSPEECH_EVENT_TYPE_SPEECH_ENDED\x10\x02*U\n\nSpeechMode\x12\x1b\n\x17SPEECH_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10SPEECH_MODE_LIVE\x10\x01\x12\x14\n\x10SPEECH_MODE_FILE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'talkup.v1.transcript_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SPEECHEVENTTYPE']._serialized_start=653
-  _globals['_SPEECHEVENTTYPE']._serialized_end=779
+  _globals['_SPEECHEVENTTYPE']._serialized_start=690
+  _globals['_SPEECHEVENTTYPE']._serialized_end=816
+  _globals['_SPEECHMODE']._serialized_start=818
+  _globals['_SPEECHMODE']._serialized_end=903
   _globals['_WORD']._serialized_start=41
   _globals['_WORD']._serialized_end=115
   _globals['_TRANSCRIPT']._serialized_start=118
@@ -40,5 +42,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SPEECHEVENT']._serialized_start=328
   _globals['_SPEECHEVENT']._serialized_end=406
   _globals['_SPEECHOPTIONS']._serialized_start=409
-  _globals['_SPEECHOPTIONS']._serialized_end=651
+  _globals['_SPEECHOPTIONS']._serialized_end=688
 # @@protoc_insertion_point(module_scope)

@@ -12,9 +12,18 @@ class SpeechEventType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SPEECH_EVENT_TYPE_UNSPECIFIED: _ClassVar[SpeechEventType]
     SPEECH_EVENT_TYPE_SPEECH_STARTED: _ClassVar[SpeechEventType]
     SPEECH_EVENT_TYPE_SPEECH_ENDED: _ClassVar[SpeechEventType]
+
+class SpeechMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SPEECH_MODE_UNSPECIFIED: _ClassVar[SpeechMode]
+    SPEECH_MODE_LIVE: _ClassVar[SpeechMode]
+    SPEECH_MODE_FILE: _ClassVar[SpeechMode]
 SPEECH_EVENT_TYPE_UNSPECIFIED: SpeechEventType
 SPEECH_EVENT_TYPE_SPEECH_STARTED: SpeechEventType
 SPEECH_EVENT_TYPE_SPEECH_ENDED: SpeechEventType
+SPEECH_MODE_UNSPECIFIED: SpeechMode
+SPEECH_MODE_LIVE: SpeechMode
+SPEECH_MODE_FILE: SpeechMode
 
 class Word(_message.Message):
     __slots__ = ("text", "start_ms", "end_ms", "confidence")
@@ -61,7 +70,7 @@ class SpeechEvent(_message.Message):
     def __init__(self, type: _Optional[_Union[SpeechEventType, str]] = ..., media_time_ms: _Optional[int] = ...) -> None: ...
 
 class SpeechOptions(_message.Message):
-    __slots__ = ("language", "interim_results", "word_timestamps", "hotwords", "initial_prompt", "endpointing_ms", "languages")
+    __slots__ = ("language", "interim_results", "word_timestamps", "hotwords", "initial_prompt", "endpointing_ms", "languages", "mode")
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     INTERIM_RESULTS_FIELD_NUMBER: _ClassVar[int]
     WORD_TIMESTAMPS_FIELD_NUMBER: _ClassVar[int]
@@ -69,6 +78,7 @@ class SpeechOptions(_message.Message):
     INITIAL_PROMPT_FIELD_NUMBER: _ClassVar[int]
     ENDPOINTING_MS_FIELD_NUMBER: _ClassVar[int]
     LANGUAGES_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
     language: str
     interim_results: bool
     word_timestamps: bool
@@ -76,4 +86,5 @@ class SpeechOptions(_message.Message):
     initial_prompt: str
     endpointing_ms: int
     languages: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, language: _Optional[str] = ..., interim_results: _Optional[bool] = ..., word_timestamps: _Optional[bool] = ..., hotwords: _Optional[_Iterable[str]] = ..., initial_prompt: _Optional[str] = ..., endpointing_ms: _Optional[int] = ..., languages: _Optional[_Iterable[str]] = ...) -> None: ...
+    mode: SpeechMode
+    def __init__(self, language: _Optional[str] = ..., interim_results: _Optional[bool] = ..., word_timestamps: _Optional[bool] = ..., hotwords: _Optional[_Iterable[str]] = ..., initial_prompt: _Optional[str] = ..., endpointing_ms: _Optional[int] = ..., languages: _Optional[_Iterable[str]] = ..., mode: _Optional[_Union[SpeechMode, str]] = ...) -> None: ...

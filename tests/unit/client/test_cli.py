@@ -201,6 +201,13 @@ async def test_realtime_sends_slices_of_a_tenth_of_a_second(tmp_path: Path) -> N
         with Terminal().meter("short", 9_600) as bar:
             await transcribe(client, identify(path), transcript, bar, realtime=True)
     assert [len(chunk) for chunk in gateway.streams()[0].chunks] == [3_200, 3_200, 3_200]
+    assert "mode" not in gateway.streams()[0].start
+
+
+async def test_a_file_is_transcribed_as_a_recording(recording: Path) -> None:
+    async with FakeGateway().serving() as gateway:
+        assert await command(gateway, "transcribe", str(recording)) == cli.EXIT_OK
+    assert gateway.streams()[0].start["mode"] == "file"
 
 
 async def test_a_newer_interim_replaces_the_unread_older_one_and_unread_events_are_bounded() -> None:

@@ -166,6 +166,7 @@ BAD = [
     ('{"type":"stream_start","format":"audio/wav","services":["vision"]}', "bad_message", "services"),
     ('{"type":"stream_start","format":"audio/wav","services":["taste"]}', "bad_message", "services"),
     ('{"type":"stream_start","format":"audio/wav","data":{"language":"not a tag"}}', "bad_message", "data.language"),
+    ('{"type":"stream_start","format":"audio/wav","data":{"mode":"fast"}}', "bad_message", "data.mode"),
     ('{"type":"stream_start","format":"audio/pcm","sample_rate":1}', "bad_message", "sample_rate"),
     ('{"type":"stream_start","stream_id":"a","format":"audio/wav"}', "stream_exists", "stream_id"),
     ('{"type":"stream_chunk","stream_id":"zzz","data":"AAAA"}', "unknown_stream", "stream_id"),
@@ -264,6 +265,15 @@ def test_the_languages_to_expect_go_to_the_worker() -> None:
     assert list(requests(actions)[0].start.speech.languages) == ["en-GB", "fr"]
     refused = started(open_session(), languages=["en", "not a tag"])
     assert sent(refused, "error")[0]["data"]["field"] == "languages"
+
+
+def test_the_mode_of_a_stream_reaches_its_worker() -> None:
+    modes = {
+        name: requests(started(open_session(), **fields))[0].start.speech.mode
+        for name, fields in {"none": {}, "live": {"mode": "live"}, "file": {"mode": "file"}}.items()
+    }
+    unset, file = transcript_pb2.SPEECH_MODE_UNSPECIFIED, transcript_pb2.SPEECH_MODE_FILE
+    assert modes == {"none": unset, "live": unset, "file": file}
 
 
 def test_a_stream_from_start_to_end() -> None:

@@ -25,6 +25,7 @@ from workers.stt.words import word_key
 
 pytestmark = [pytest.mark.model, pytest.mark.asyncio(loop_scope="module")]
 
+FILE = transcript_pb2.SPEECH_MODE_FILE
 SPEECH = Path(__file__).parents[3] / "data" / "speech"
 
 
@@ -168,6 +169,8 @@ async def test_flush_decides_in_the_middle_of_speech(engine: SttEngine) -> None:
         (start(language="fr"), "speech.language"),
         (start(resume=b"nonsense"), "start.resume_state"),
         (start(endpointing_ms=1), "speech.endpointing_ms"),
+        (start(mode=9), "speech.mode"),
+        (start(resume=b"nonsense", mode=FILE), "start.resume_state"),
     ],
 )
 async def test_a_start_that_cannot_be_served_is_refused(
@@ -177,3 +180,38 @@ async def test_a_start_that_cannot_be_served_is_refused(
         engine.open(request_, StreamContext("session", "stream", 1))
     assert caught.value.field == field
     assert caught.value.code == error_pb2.ERROR_CODE_BAD_MESSAGE
+
+
+async def test_a_recording_is_transcribed_like_a_live_stream_or_better(engine: SttEngine) -> None:
+    results = await run_stream(opened(engine, mode=FILE, interim_results=True), chunks(interview(), 4_000))
+    assert errors(transcript(results)) <= 3
+    assert all(final.is_final for final in (r.transcript for r in results if r.HasField("transcript")))
+    words = [word for final in finals(results) for word in final.words]
+    times = [time for word in words for time in (word.start_ms, word.end_ms)]
+    assert times == sorted(times)
+    assert times[-1] <= results[-1].ended.media_ms
+    assert all(0 < word.confidence <= 1 for word in words)
+
+
+async def test_a_state_of_one_mode_is_none_of_the_other(engine: SttEngine) -> None:
+    audio = chunks(interview()[: 4 * 16_000], 16_000)
+    for mode, other in ((0, FILE), (FILE, 0)):
+        results = await run_stream(opened(engine, mode=mode), audio)
+        state = next(result.progress.resume_state for result in results if result.HasField("progress"))
+        with pytest.raises(EngineError) as caught:
+            opened(engine, state, mode=other)
+        assert caught.value.field == "start.resume_state"
+
+
+async def test_recordings_take_half_of_the_slots_at_most(engine: SttEngine) -> None:
+    half = max(1, engine.default_slots() // 2)
+    recordings = [opened(engine, mode=FILE) for _ in range(half)]
+    with pytest.raises(EngineError) as caught:
+        opened(engine, mode=FILE)
+    assert caught.value.code == error_pb2.ERROR_CODE_BUSY
+    assert caught.value.retryable
+    live = opened(engine)
+    await recordings.pop().close()
+    recordings.append(opened(engine, mode=FILE))
+    for session in (*recordings, live):
+        await session.close()

@@ -33,10 +33,12 @@ def recorder() -> Recorder:
     return Recorder()
 
 
-def scheduler(recorder: Recorder, clock: list[float] | None = None, batch: int = 3) -> Scheduler[str, str]:
+def scheduler(
+    recorder: Recorder, clock: list[float] | None = None, batch: int = 3, threads: int = 1
+) -> Scheduler[str, str]:
     now = clock or [0.0]
     made: Scheduler[str, str] = Scheduler(
-        recorder.run, lambda job: job[0], threads=1, batch=batch, clock=lambda: now[0]
+        recorder.run, lambda job: job[0], threads=threads, batch=batch, clock=lambda: now[0]
     )
     made.start()
     return made
@@ -142,4 +144,70 @@ async def test_a_busy_scheduler_has_no_room_until_it_has_rested(recorder: Record
     now[0] = 24.0
     while not made.roomy:
         await asyncio.sleep(0)
+    made.close()
+
+
+async def test_recordings_wait_behind_live_streams_and_go_one_by_one_while_there_are_any(recorder: Recorder) -> None:
+    made = scheduler(recorder)
+    first = await occupy(made, recorder)
+    futures = [
+        made.submit("f1", rank=Rank.FILE, due=0),
+        made.submit("f2", rank=Rank.FILE, due=1),
+        made.submit("i1", rank=Rank.INTERIM, due=9),
+        made.submit("f9", rank=Rank.STEP, due=9),
+    ]
+    recorder.gate.set()
+    assert await asyncio.gather(first, *futures) == ["Z", "F1", "F2", "I1", "F9"]
+    assert recorder.batches == [["z"], ["f9"], ["i1"], ["f1"], ["f2"]]
+    made.close()
+
+
+async def test_recordings_share_batches_when_no_live_stream_has_worked_for_a_while(recorder: Recorder) -> None:
+    now = [0.0]
+    made = scheduler(recorder, now)
+    first = await occupy(made, recorder)
+    now[0] = 31.0
+    futures = [made.submit(f"f{number}", rank=Rank.FILE, due=number) for number in range(2)]
+    recorder.gate.set()
+    await asyncio.gather(first, *futures)
+    assert recorder.batches == [["z"], ["f0", "f1"]]
+    made.close()
+
+
+async def test_a_thread_stays_free_for_live_streams(recorder: Recorder) -> None:
+    now = [100.0]
+    made = scheduler(recorder, now, threads=2)
+    recorder.gate.set()
+    await made.submit("a", rank=Rank.STEP, due=0)
+    recorder.gate.clear()
+    recorder.entered.clear()
+    files = [made.submit("f1", rank=Rank.FILE, due=0), made.submit("g2", rank=Rank.FILE, due=0)]
+    await asyncio.to_thread(recorder.entered.wait)
+    recorder.entered.clear()
+    live = made.submit("b", rank=Rank.STEP, due=0)
+    await asyncio.to_thread(recorder.entered.wait)
+    assert made.stats.batches == 3
+    recorder.gate.set()
+    await asyncio.gather(live, *files)
+    now[0] = 200.0
+    recorder.gate.clear()
+    recorder.entered.clear()
+    both = [made.submit("f3", rank=Rank.FILE, due=0), made.submit("g4", rank=Rank.FILE, due=0)]
+    while made.stats.batches < 6:
+        await asyncio.sleep(0)
+    assert not any(future.done() for future in both)
+    recorder.gate.set()
+    await asyncio.gather(*both)
+    made.close()
+
+
+async def test_recordings_leave_room_for_optional_jobs(recorder: Recorder) -> None:
+    now = [100.0]
+    made = scheduler(recorder, now, threads=2)
+    file = made.submit("f1", rank=Rank.FILE, due=0)
+    await asyncio.to_thread(recorder.entered.wait)
+    now[0] = 200.0
+    assert made.roomy
+    recorder.gate.set()
+    await file
     made.close()
