@@ -7,7 +7,8 @@ beside it), a recording one per thread, so the queue is bounded by the number of
 
 Jobs of recordings are long: seconds, where a live step takes a tenth. They wait until no live job is queued. While live
 streams are at work, and for some seconds after, one thread takes none of them, and the others take one at a time. So a
-live job finds a thread at once, or waits for one such batch at most.
+live job finds a thread at once, or waits for one such batch at most. Where live streams need half of the threads or
+more, one job of a recording begins every ten seconds: live streams keep the machine, and recordings do not stand still.
 """
 
 from __future__ import annotations
@@ -36,6 +37,12 @@ On the measured machine, the steps of 16 streams alone reach this load; optional
 
 _LIVE_MEMORY = 30.0
 """Seconds after a live job for which a thread is kept free for the next: longer than a speaker's pause."""
+
+
+_FILE_INTERVAL = 10.0
+"""Seconds between two batches of recordings while live streams have little room."""
+_LOOK_AGAIN = 1.0
+"""Seconds after which a thread that waits to run a recording looks at the load again."""
 
 
 class Rank(enum.IntEnum):
@@ -130,6 +137,7 @@ class Scheduler(Generic[J, R]):
         self._queue: list[_Entry[J, R]] = []
         self._free = 0
         self._file_batches = 0
+        self._file_at = -math.inf
         self._live_at = -math.inf
         self._submitted = 0
         self._open = False
@@ -214,7 +222,7 @@ class Scheduler(Generic[J, R]):
                     if not self._queue:
                         self._changed.wait()
                     elif self._only_files_wait():
-                        self._changed.wait(self._until_quiet())
+                        self._changed.wait(min(_LOOK_AGAIN, self._until_quiet()))
             finally:
                 self._free -= 1
 
@@ -233,8 +241,12 @@ class Scheduler(Generic[J, R]):
 
     def _file_threads(self) -> int:
         """How many threads jobs of recordings may take now."""
-        quiet = self._until_quiet() <= 0
-        return len(self._threads) if quiet else max(1, len(self._threads) - 1)
+        now = self._clock()
+        if self._until_quiet() <= 0:
+            return len(self._threads)
+        if self._load.at(now) >= _ROOMY_LOAD and now - self._file_at < _FILE_INTERVAL:
+            return 0
+        return max(1, len(self._threads) - 1)
 
     def _until_quiet(self) -> float:
         """Seconds until live streams count as away, if no further job of theirs comes."""
@@ -268,6 +280,7 @@ class Scheduler(Generic[J, R]):
         """Record that a thread begins a batch; recordings do not count as load, since they give way."""
         if batch[0].is_file:
             self._file_batches += 1
+            self._file_at = self._clock()
         else:
             self._load.change(1, self._clock())
 

@@ -211,3 +211,37 @@ async def test_recordings_leave_room_for_optional_jobs(recorder: Recorder) -> No
     recorder.gate.set()
     await file
     made.close()
+
+
+async def test_where_live_streams_have_little_room_a_recording_goes_on_every_ten_seconds(recorder: Recorder) -> None:
+    now = [0.0]
+    made = scheduler(recorder, now)
+
+    async def live_until(end: float) -> None:
+        recorder.gate.clear()
+        recorder.entered.clear()
+        busy = made.stats.busy
+        live = made.submit("a", rank=Rank.STEP, due=0)
+        await asyncio.to_thread(recorder.entered.wait)
+        now[0] = end
+        recorder.gate.set()
+        await live
+        while made.stats.busy == busy:
+            await asyncio.sleep(0)
+
+    await live_until(20.0)
+    await made.submit("f1", rank=Rank.FILE, due=0)
+    second = made.submit("f2", rank=Rank.FILE, due=0)
+    done, _ = await asyncio.wait({second}, timeout=0.05)
+    assert not done
+    await live_until(29.0)
+    done, _ = await asyncio.wait({second}, timeout=0.05)
+    assert not done
+    await live_until(31.0)
+    assert await second == "F2"
+    third = made.submit("f3", rank=Rank.FILE, due=0)
+    done, _ = await asyncio.wait({third}, timeout=0.05)
+    assert not done
+    now[0] = 35.0  # the live streams have rested
+    assert await third == "F3"
+    made.close()
