@@ -20,13 +20,14 @@ from workers.chunk import Chunk
 from workers.engine import EngineError
 from workers.scheduler import ExpiredError, Rank, Scheduler, SchedulerClosedError
 from workers.stt import events, file_state, state
-from workers.stt.audio import AudioSource, RestartPoint
+from workers.stt.audio import AudioSource
 from workers.stt.captions import Captions
 from workers.stt.decode_job import Counters
 from workers.stt.file_recognizer import Covered, FileJob, FileRecognizer
 from workers.stt.heartbeat import Heartbeat
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
 from workers.stt.ledger import ChunkLedger
+from workers.stt.media_input import MediaInput, chunk_after_end
 from workers.stt.tuning import FRAME, SAMPLE_RATE, milliseconds
 
 _SLICE = SAMPLE_RATE // 2
@@ -61,18 +62,13 @@ class FileSession:
     def __init__(self, parts: FileParts) -> None:
         self._parts = parts
         self._recognizer = parts.recognizer
-        self._skip = parts.skip
-        self._first = parts.recognizer.received
-        self._decoding = asyncio.Lock()
+        self._media = MediaInput(
+            parts.source, parts.ledger, parts.media_error, skip=parts.skip, first=parts.recognizer.received
+        )
         self._input = asyncio.Event()
         self._room = asyncio.Event()
         self._jobs: dict[asyncio.Future[Hypothesis], FileJob] = {}
-        self._restart: tuple[int, RestartPoint] | None = None
         self._heartbeat = Heartbeat(parts.clock())
-        self._damaged = 0
-        self._failure: EngineError | None = None
-        self._ending = False
-        self._finished = False
         self._closed = False
 
     @property
@@ -86,48 +82,34 @@ class FileSession:
         Media that cannot be decoded end the stream: what was heard before becomes final, then `results` raises
         EngineError (media_error). Raises EngineError for a chunk after the end.
         """
-        if self._ending:
-            raise EngineError(error_pb2.ERROR_CODE_BAD_MESSAGE, "a chunk after the end of the stream", field="chunk")
-        if self._closed or self._failure is not None:
+        if self._media.ending:
+            raise chunk_after_end()
+        if self._closed or self._media.failure is not None:
             return
         await self._wait_for_media_room()
-        try:
-            async with self._decoding:
-                audio = await self._parts.source.decode(chunk)
-        except self._parts.media_error as error:
-            self._fail_media(error)
+        audio = await self._media.decode(chunk)
+        if audio is None:
+            self._end_hearing()
             return
-        audio = self._without_known(audio)
-        end = self._recognizer.received + len(audio)
-        damaged, self._damaged = self._parts.source.damaged_bytes - self._damaged, self._parts.source.damaged_bytes
-        self._parts.ledger.add(chunk.sequence, len(chunk.payload), chunk.missing_before, end, damaged)
+        audio = self._media.enter(chunk, audio, self._recognizer.received)
         self._heartbeat.asked(self._parts.clock())
         await self._queue_audio(audio)
 
     async def flush(self, flush_id: int) -> None:
         """See `workers.engine.EngineSession.flush`."""
-        if not self._ending and self._failure is None:
+        if not self._media.ending and self._media.failure is None:
             self._recognizer.flush(flush_id)
             self._input.set()
 
     async def end(self) -> None:
         """See `workers.engine.EngineSession.end`."""
-        if self._ending or self._closed or self._failure is not None:
+        if self._media.ending or self._closed or self._media.failure is not None:
             return
-        self._ending = True
-        try:
-            async with self._decoding:
-                if self._restart is None:
-                    await self._save(self._first)
-                self._finished = True
-                rest = await self._parts.source.finish()
-        except self._parts.media_error as error:
-            self._fail_media(error)
-            return
-        await self._queue_audio(self._without_known(rest))
-        self._parts.ledger.close(self._parts.source.damaged_bytes - self._damaged)
-        self._recognizer.end()
-        self._input.set()
+        rest = await self._media.finish()
+        if rest is not None:
+            await self._queue_audio(rest)
+            self._media.close_ledger()
+        self._end_hearing()
 
     async def results(self) -> AsyncIterator[task_pb2.TaskResult]:
         """See `workers.engine.EngineSession.results`; read by one reader."""
@@ -145,8 +127,8 @@ class FileSession:
             elif not self._recognizer.finished:
                 if await self._wait_is_long():
                     yield task_pb2.TaskResult(flow=task_pb2.Flow(behind_ms=milliseconds(self._recognizer.unheard)))
-            elif self._failure is not None:
-                raise self._failure
+            elif self._media.failure is not None:
+                raise self._media.failure
             else:
                 return
 
@@ -161,7 +143,7 @@ class FileSession:
         self._input.set()
         self._room.set()
         self._parts.closed(self)
-        await self._parts.source.close()
+        await self._media.close()
 
     # --- audio in
 
@@ -170,7 +152,7 @@ class FileSession:
         for first in range(0, len(audio), _SLICE):
             while self._recognizer.unheard > self._parts.max_backlog and not self._closed:
                 await self._wait_for_room()
-            if self._closed or self._failure is not None:
+            if self._closed or self._media.failure is not None:
                 return
             self._recognizer.append_samples(audio[first : first + _SLICE])
             self._input.set()
@@ -193,15 +175,8 @@ class FileSession:
         """Let `accept` look again; it decides itself whether there is room."""
         self._room.set()
 
-    def _without_known(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
-        known = min(self._skip, len(audio))
-        self._skip -= known
-        return audio[known:]
-
-    def _fail_media(self, error: Exception) -> None:
-        """Make what was heard final, then fail: the message of a media error is safe for the wire."""
-        self._failure = EngineError(error_pb2.ERROR_CODE_MEDIA_ERROR, str(error) or "media that cannot be decoded")
-        self._finished = True
+    def _end_hearing(self) -> None:
+        """No more audio comes: make what was heard final."""
         self._recognizer.end()
         self._input.set()
 
@@ -265,56 +240,27 @@ class FileSession:
                     yield _speech(transcript_pb2.SPEECH_EVENT_TYPE_SPEECH_ENDED, position)
                 case events.Flushed(flush_id):
                     yield task_pb2.TaskResult(flushed=task_pb2.Flushed(flush_id=flush_id))
-                case events.Ended() if self._failure is None:
-                    yield task_pb2.TaskResult(ended=self._totals())
+                case events.Ended() if self._media.failure is None:
+                    yield self._media.ended(self._recognizer.received, self._parts.captions.segment_id - 1)
 
     async def _progress(self, event: Covered) -> task_pb2.Progress | None:
         """How far the stream is committed, and what another worker needs to continue; None: nothing is decoded yet."""
-        point = await self._restart_at(event.state.hearing.replay_from)
+        point = await self._media.restart_at(event.state.hearing.replay_from)
         if point is None:
             return None
         audio_from, restart = point
-        ledger = self._parts.ledger
-        progress = task_pb2.Progress(
-            committed_media_ms=milliseconds(event.position), replay_from_sequence=restart.replay_from_sequence
-        )
-        covered = ledger.covered(event.position, restart.replay_from_sequence)
-        if covered is not None:
-            progress.committed_sequence = covered
+        progress = self._media.progress(event.position, restart)
         progress.resume_state = file_state.pack(
             file_state.FileResumeState(
                 version=state.VERSION,
                 file=event.state,
                 segment_id=self._parts.captions.segment_id,
-                totals=ledger.forget_before(restart.replay_from_sequence),
+                totals=self._parts.ledger.forget_before(restart.replay_from_sequence),
                 audio_from=audio_from,
                 decoder=restart.state,
             )
         )
         return progress
-
-    async def _restart_at(self, sample: int) -> tuple[int, RestartPoint] | None:
-        """The decoder's restart point for a sample; after the decoder's end or failure, the last one before it."""
-        async with self._decoding:
-            if not self._finished or self._restart is None:
-                await self._save(sample)
-            return self._restart
-
-    async def _save(self, sample: int) -> None:
-        """Ask the decoder for a restart point; it has none before its first chunk or after it was given up."""
-        with suppress(self._parts.media_error):
-            self._restart = sample, await self._parts.source.checkpoint(sample)
-
-    def _totals(self) -> task_pb2.Ended:
-        totals = self._parts.ledger.totals
-        return task_pb2.Ended(
-            chunks=totals.chunks,
-            bytes=totals.size,
-            media_ms=milliseconds(self._recognizer.received),
-            missing_chunks=totals.missing,
-            damaged_bytes=totals.damaged,
-            segments=self._parts.captions.segment_id - 1,
-        )
 
 
 def _failed_model() -> EngineError:
