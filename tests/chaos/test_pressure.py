@@ -21,7 +21,8 @@ async def test_a_slow_worker_is_told_and_memory_stays_flat() -> None:
         async with asyncio.timeout(110), speaking(speakers) as tasks:
             before = footprint(stack.gateway).rss
             flows = await asyncio.gather(*(speaker.until_flow() for speaker in speakers))
-            assert all(flow.behind_ms > 4000 for flow in flows)
+            # Reading pauses above 4 s; the oldest chunk may have been written between that moment and the report.
+            assert all(flow.behind_ms > 3000 for flow in flows)
             assert footprint(stack.gateway).rss - before < 24 * MIB
         for task in tasks:
             task.result().check()
