@@ -14,10 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from talkup.v1 import error_pb2, task_pb2, transcript_pb2
+from talkup.v1 import task_pb2, transcript_pb2
 
 from workers.chunk import Chunk
-from workers.engine import EngineError
 from workers.scheduler import ExpiredError, Rank, Scheduler, SchedulerClosedError
 from workers.stt import events, file_state, state
 from workers.stt.audio import AudioSource
@@ -28,6 +27,7 @@ from workers.stt.heartbeat import Heartbeat
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
 from workers.stt.ledger import ChunkLedger
 from workers.stt.media_input import MediaInput, chunk_after_end
+from workers.stt.results import deadline_passed, model_failed, speech_result
 from workers.stt.tuning import FRAME, SAMPLE_RATE, milliseconds
 
 _SLICE = SAMPLE_RATE // 2
@@ -190,7 +190,7 @@ class FileSession:
                     job.request, rank=Rank.FILE, due=self._parts.clock(), expires=self._parts.deadline
                 )
             except SchedulerClosedError as error:
-                raise _failed_model() from error
+                raise model_failed() from error
             future.add_done_callback(lambda _: self._input.set())
             self._jobs[future] = job
 
@@ -201,10 +201,9 @@ class FileSession:
             try:
                 hypothesis = future.result()
             except ExpiredError as error:
-                code = error_pb2.ERROR_CODE_DEADLINE_EXCEEDED
-                raise EngineError(code, "the stream's deadline has passed") from error
+                raise deadline_passed() from error
             except (RuntimeError, ValueError, MemoryError, asyncio.CancelledError) as error:
-                raise _failed_model() from error
+                raise model_failed() from error
             self._recognizer.apply(job, hypothesis)
 
     async def _wait_is_long(self) -> bool:
@@ -235,9 +234,9 @@ class FileSession:
                         yield task_pb2.TaskResult(transcript=final, progress=progress)
                     final = None
                 case events.SpeechStarted(position):
-                    yield _speech(transcript_pb2.SPEECH_EVENT_TYPE_SPEECH_STARTED, position)
+                    yield speech_result(transcript_pb2.SPEECH_EVENT_TYPE_SPEECH_STARTED, position)
                 case events.SpeechEnded(position):
-                    yield _speech(transcript_pb2.SPEECH_EVENT_TYPE_SPEECH_ENDED, position)
+                    yield speech_result(transcript_pb2.SPEECH_EVENT_TYPE_SPEECH_ENDED, position)
                 case events.Flushed(flush_id):
                     yield task_pb2.TaskResult(flushed=task_pb2.Flushed(flush_id=flush_id))
                 case events.Ended() if self._media.failure is None:
@@ -261,12 +260,3 @@ class FileSession:
             )
         )
         return progress
-
-
-def _failed_model() -> EngineError:
-    return EngineError(error_pb2.ERROR_CODE_INTERNAL, "the speech model failed", retryable=True)
-
-
-def _speech(kind: transcript_pb2.SpeechEventType, position: int) -> task_pb2.TaskResult:
-    event = transcript_pb2.SpeechEvent(type=kind, media_time_ms=milliseconds(position))
-    return task_pb2.TaskResult(speech_event=event)

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from talkup.v1 import error_pb2, task_pb2, transcript_pb2
+from talkup.v1 import task_pb2, transcript_pb2
 
 from workers.chunk import Chunk
-from workers.engine import EngineError
 from workers.scheduler import ExpiredError, Rank, Scheduler, SchedulerClosedError
 from workers.stt import events, state
 from workers.stt.audio import AudioSource
@@ -28,6 +27,7 @@ from workers.stt.ledger import ChunkLedger
 from workers.stt.media_input import MediaInput, chunk_after_end
 from workers.stt.pace import Pace
 from workers.stt.recognizer import Recognizer
+from workers.stt.results import deadline_passed, model_failed, speech_result
 from workers.stt.tuning import SAMPLE_RATE, milliseconds
 
 _SLICE = SAMPLE_RATE // 2
@@ -210,11 +210,9 @@ class SttSession:
             future = self._parts.scheduler.submit(job.request, rank=rank, due=due, expires=self._parts.deadline)
             hypothesis = await future
         except ExpiredError as error:
-            code = error_pb2.ERROR_CODE_DEADLINE_EXCEEDED
-            raise EngineError(code, "the stream's deadline has passed") from error
+            raise deadline_passed() from error
         except (RuntimeError, ValueError, MemoryError, SchedulerClosedError) as error:
-            code = error_pb2.ERROR_CODE_INTERNAL
-            raise EngineError(code, "the speech model failed", retryable=True) from error
+            raise model_failed() from error
         self._parts.pace.done(due, self._parts.clock())
         self._recognizer.apply(job, hypothesis)
 
@@ -276,9 +274,9 @@ class SttSession:
     def _mark(self, event: events.Event) -> Iterator[task_pb2.TaskResult]:
         match event:
             case events.SpeechStarted(position):
-                yield _speech(transcript_pb2.SPEECH_EVENT_TYPE_SPEECH_STARTED, position)
+                yield speech_result(transcript_pb2.SPEECH_EVENT_TYPE_SPEECH_STARTED, position)
             case events.SpeechEnded(position):
-                yield _speech(transcript_pb2.SPEECH_EVENT_TYPE_SPEECH_ENDED, position)
+                yield speech_result(transcript_pb2.SPEECH_EVENT_TYPE_SPEECH_ENDED, position)
             case events.Flushed(flush_id):
                 yield task_pb2.TaskResult(flushed=task_pb2.Flushed(flush_id=flush_id))
             case events.Ended() if self._media.failure is None:
@@ -313,8 +311,3 @@ class SttSession:
         if (late and now - self._flow_at >= _FLOW_EVERY) or (self._behind and not late):
             self._flow_at, self._behind = now, late
             yield task_pb2.TaskResult(flow=task_pb2.Flow(behind_ms=milliseconds(self._backlog()) if late else 0))
-
-
-def _speech(kind: transcript_pb2.SpeechEventType, position: int) -> task_pb2.TaskResult:
-    event = transcript_pb2.SpeechEvent(type=kind, media_time_ms=milliseconds(position))
-    return task_pb2.TaskResult(speech_event=event)
