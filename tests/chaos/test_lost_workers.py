@@ -32,6 +32,8 @@ async def test_with_every_worker_down_the_client_is_told_and_nothing_is_lost() -
         async with asyncio.timeout(90), speaking([speaker]) as tasks:
             await speaker.until_final_after(0)
             for worker in stack.workers:
+                worker.freeze()  # so that none admits the stream while the other one dies
+            for worker in stack.workers:
                 worker.kill()
             notice = await speaker.until_notice("no_worker")
             assert notice.stream_id == speaker.heard.finals[0][1].stream_id
