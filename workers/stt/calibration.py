@@ -45,12 +45,13 @@ def calibrate(transcriber: Transcriber, config: SttConfig) -> Calibration:
     _, aligning = _best_size(benchmark.align, (1,), clock)
     transcriber.set_batches(encode, decode)
     cost = encoding + decoding + aligning
-    return Calibration(encode, decode, cost, streams_in_real_time(cost, config.threads, config.tuning.step))
+    cores = min(config.threads, config.cores)
+    return Calibration(encode, decode, cost, streams_in_real_time(cost, cores, config.tuning.step))
 
 
-def streams_in_real_time(cost: float, threads: int, step: float) -> int:
-    """How many streams fit when each needs `cost` seconds of one of `threads` every `step` seconds; at least 1."""
-    return max(1, int(_USABLE_LOAD * threads * step / (_OVERHEAD * max(cost, 1e-6))))
+def streams_in_real_time(cost: float, cores: float, step: float) -> int:
+    """How many streams fit when each needs `cost` seconds of one of `cores` every `step` seconds; at least 1."""
+    return max(1, int(_USABLE_LOAD * cores * step / (_OVERHEAD * max(cost, 1e-6))))
 
 
 def _sizes(wanted: int, device: str) -> Sequence[int]:

@@ -192,6 +192,8 @@ class SttEngine:
             encode_batch=measured.encode_batch,
             decode_batch=measured.decode_batch,
             step_ms=round(1000 * measured.step_cost, 1),
+            threads=config.threads,
+            cores=round(min(config.threads, config.cores), 2),
             slots=measured.slots,
         )
         return transcriber, SileroVad(), measured

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Final
 
 from workers import models
 from workers.config import WorkerConfig
+from workers.machine import read_machine
 from workers.media.errors import MediaError
 from workers.media.isolation.outputs import AUDIO, Samples
 from workers.media.isolation.pool import DecoderPool
@@ -58,7 +58,7 @@ class SttService(SttEngine):
 
 def create_engine(config: WorkerConfig) -> SttService:
     """The engine of `python -m workers stt`. Raises models.ModelError."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    machine = read_machine()
     device = config.device
     if device == "auto":
         device = "cuda" if cuda_devices() else "cpu"
@@ -69,8 +69,9 @@ def create_engine(config: WorkerConfig) -> SttService:
         sha256=model.sha256,
         device=device,
         compute_type=_COMPUTE_TYPES[device] if config.compute_type == _DEFAULT else config.compute_type,
-        threads=config.threads or cores,
+        threads=config.threads or machine.threads,
+        cores=machine.cores,
         slots=config.slots,
         formats=FORMATS,
     )
-    return SttService(stt, DecoderPool(children=config.decoders or cores, output=AUDIO))
+    return SttService(stt, DecoderPool(children=config.decoders or machine.threads, output=AUDIO))

@@ -6,6 +6,7 @@ See `workers.engine.Engine`.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ _TRIALS: Final = 5
 class VisionConfig:
     """Weights and machine: `threads` of analysis, `slots` 0 for measured at load, `reader` of the networks by name.
 
+    `cores`: the CPU time per second that the machine grants the threads, less if a quota throttles them.
+
     `nice`: how far analysis gives way to the other processes of the machine, 0 to 19.
     """
 
@@ -56,9 +59,15 @@ class VisionConfig:
     mesh: ResolvedModel
     iris: ResolvedModel
     threads: int
+    cores: float = math.inf
     slots: int = 0
     reader: str = "opencv"
     nice: int = 0
+
+    @property
+    def usable_cores(self) -> float:
+        """What the threads can use, in CPU seconds per second."""
+        return min(self.threads, self.cores)
 
     @property
     def models(self) -> tuple[ResolvedModel, ...]:
@@ -105,7 +114,7 @@ class VisionEngine:
             nets, slots = await asyncio.to_thread(self._load)
             self._slots = self._config.slots or slots
             session_gives_way(self._config.nice)
-            self._runner = Runner(nets, self._config.nice)
+            self._runner = Runner(nets, self._config.nice, cores=self._config.usable_cores)
 
     def describe(self) -> worker_service_pb2.DescribeResponse:
         """Models and formats. Languages: none."""
@@ -165,7 +174,7 @@ class VisionEngine:
         for each in nets[1:]:  # a first run takes longest: no stream's first frame pays for it
             _frame_ms(each, trials=1)
         frame_ms = _DECODE_MS + _frame_ms(nets[0])
-        return nets, int(_USABLE_LOAD * self._config.threads * 1000 / (frame_ms * ASSUMED_FPS))
+        return nets, int(_USABLE_LOAD * self._config.usable_cores * 1000 / (frame_ms * ASSUMED_FPS))
 
 
 def _frame_ms(nets: FaceNets, trials: int = _TRIALS) -> float:

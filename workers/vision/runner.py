@@ -8,6 +8,7 @@ source more. A stream has one frame here at a time, so the order of arrival is a
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -27,12 +28,15 @@ _log = structlog.get_logger()
 class Runner:
     """Runs work on nets; `cost_ms` is the mean of the last frames' CPU-bound time."""
 
-    def __init__(self, nets: list[FaceNets], nice: int = 0) -> None:
-        """`nice`: how far the threads give way to the rest of the machine, this worker's decoders included."""
+    def __init__(self, nets: list[FaceNets], nice: int = 0, *, cores: float = math.inf) -> None:
+        """`nice`: how far the threads give way to the rest of the machine, this worker's decoders included.
+
+        `cores`: CPU seconds per second that they can use at most.
+        """
         self._free: asyncio.Queue[FaceNets] = asyncio.Queue()
         for one in nets:
             self._free.put_nowait(one)
-        self._threads = len(nets)
+        self._cores = min(len(nets), cores)
         self._pool = ThreadPoolExecutor(len(nets), thread_name_prefix="vision", initializer=give_way, initargs=(nice,))
         self.cost_ms = 0.0
         self.streams = 0
@@ -59,7 +63,7 @@ class Runner:
         """Frames per second available to each current stream."""
         if not self.cost_ms:
             return 15
-        return max(1, min(30, int(usable * self._threads * 1000 / (self.cost_ms * max(1, self.streams)))))
+        return max(1, min(30, int(usable * self._cores * 1000 / (self.cost_ms * max(1, self.streams)))))
 
     async def close(self) -> None:
         """Wait for the frames under way."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 from workers import models
+from workers.machine import read_machine
 from workers.media.isolation.decoder_stream import StreamLimits
 from workers.media.isolation.outputs import VIDEO
 from workers.media.isolation.pool import DecoderPool, PoolLimits
@@ -26,20 +26,21 @@ _SLOW_SECONDS: Final = 5.0
 
 def create_engine(config: VisionSettings, *, clock: Callable[[], float] = time.monotonic) -> VisionEngine:
     """The engine of `python -m workers vision`. Raises models.ModelError."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    machine = read_machine()
     names = ("face_detection_full_range", "face_landmark", "iris_landmark")
     detector, mesh, iris = (models.resolve(name, config.model_cache) for name in names)
     vision = VisionConfig(
         detector,
         mesh,
         iris,
-        threads=config.threads or cores,
+        threads=config.threads or machine.threads,
+        cores=machine.cores,
         slots=config.slots,
         reader=config.nets,
         nice=config.nice,
     )
     pool = DecoderPool(
-        children=config.decoders or cores,
+        children=config.decoders or machine.threads,
         limits=_LIMITS,
         decoder="workers.vision.stills:open_decoder",
         warm_up="workers.vision.stills:all_clips",

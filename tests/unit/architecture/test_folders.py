@@ -34,8 +34,8 @@ SHARED = {
     "workers.media": {"chunk"},
     "workers.media.containers": {"chunk"},
     "workers.media.isolation": {"chunk"},
-    "workers.stt": {"chunk", "config", "engine", "models", "scheduler"},
-    "workers.vision": {"chunk", "config", "engine", "models"},
+    "workers.stt": {"chunk", "config", "engine", "machine", "models", "scheduler"},
+    "workers.vision": {"chunk", "config", "engine", "machine", "models"},
     "workers.fake": {"chunk", "config", "engine"},
 }
 

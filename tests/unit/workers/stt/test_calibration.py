@@ -70,3 +70,7 @@ def test_streams_grow_with_the_machine() -> None:
     assert streams_in_real_time(0.08, 2, 1.5) in range(20, 28)
     assert streams_in_real_time(0.08, 8, 1.5) >= 4 * 20
     assert streams_in_real_time(100.0, 1, 1.5) == 1
+
+
+def test_a_quota_of_cores_bounds_the_streams() -> None:
+    assert streams_in_real_time(0.08, 0.5, 1.5) == streams_in_real_time(0.16, 1, 1.5)
