@@ -1,4 +1,4 @@
-"""One WebSocket: a reader that never waits for a worker's answer, a writer behind the outbox, and a keepalive.
+"""One WebSocket: a reader that never waits for a worker's answer, a sender behind the outbox, and a keepalive.
 
 Handshake credentials are checked after the upgrade: browsers cannot see an HTTP 401, but they see an `error` message
 followed by close code 4401.
@@ -7,7 +7,7 @@ followed by close code 4401.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
@@ -17,12 +17,13 @@ from websockets.exceptions import ConnectionClosed
 
 from gateway.auth import AuthError, Principal
 from gateway.credentials import Credential
-from gateway.outbox import Closing, Outbox
+from gateway.outbox import Outbox
 from gateway.protocol.actions import CloseSocket, ResumeSession, SendMessage
 from gateway.protocol.codec import utf8_bytes
 from gateway.protocol.errors import Code
 from gateway.protocol.replies import refusal
 from gateway.refusals import CredentialFailures
+from gateway.sender import SocketSender
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import DirectoryFullError, SessionDirectory, SessionOverError
 from gateway.sessions.runner import SessionRunner
@@ -66,11 +67,17 @@ class Connection:
         metrics.connections.inc()
         try:
             await self._authenticate_handshake(credential)
-            await _run_until_first_done(self._read(), self._write(), self._enforce_close(), self._keepalive())
+            sender = SocketSender(self._socket, self.outbox, self._context.config.close_timeout_s)
+            self.outbox.attach(sender)
+            try:
+                await _run_until_first_done(self._read(), sender.over, self._keepalive())
+            finally:
+                await sender.stop()
         finally:
             self._detach()
             metrics.connections.dec()
             metrics.replaced.inc(self.outbox.replaced)
+            metrics.overflows.inc(int(self.outbox.overflowed))
             metrics.closes.labels(str(self._socket.close_code or 1006)).inc()
 
     # --- credentials
@@ -227,25 +234,6 @@ class Connection:
                     await stream.wait_writable()
         self._paused = False
 
-    async def _write(self) -> None:
-        with suppress(ConnectionClosed):
-            while not isinstance(entry := await self.outbox.next_entry(), Closing):
-                if entry.after is not None and not entry.after.done():
-                    # The session counts a failed write; the client still gets its text.
-                    with suppress(StoreError):
-                        await asyncio.shield(asyncio.wrap_future(entry.after))
-                await self._socket.send(entry.payload, text=True)
-            await self._socket.close(entry.code, entry.reason)
-
-    async def _enforce_close(self) -> None:
-        """Close a socket whose writer is stuck behind a client that does not read."""
-        closing = await self.outbox.wait_for_close()
-        if self.outbox.overflowed:
-            self._context.metrics.overflows.inc()
-        else:
-            await asyncio.sleep(self._context.config.close_timeout_s)
-        await self._socket.close(closing.code, closing.reason)
-
     async def _keepalive(self) -> None:
         """Ping and drop a silent client, but not while its frames, perhaps with a pong, are waiting here to be read."""
         config = self._context.config
@@ -275,9 +263,9 @@ def remote_host(socket: ServerConnection) -> str:
     return str(address[0]) if isinstance(address, tuple) and address else "unknown"
 
 
-async def _run_until_first_done(*coroutines: Coroutine[object, object, None]) -> None:
+async def _run_until_first_done(*awaitables: Awaitable[None]) -> None:
     """Run all; when the first one is done, cancel the others and wait for them. Raises the error of any of them."""
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -1,4 +1,6 @@
-"""The queue to one client's socket: bounded, in order, and never a stale interim before a newer one.
+"""The way to one client's socket: bounded, in order, and never a stale interim before a newer one.
+
+A message goes to the socket at once if nothing waits before it; only a busy socket has a queue.
 
 A newer message with the same slot (`gateway.protocol.delivery`) replaces an unsent older one. If a client does not
 read, the queue reaches its bound and the socket is closed (1008).
@@ -6,11 +8,11 @@ read, the queue reaches its bound and the socket is closed (1008).
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Protocol
 
 from gateway.protocol.codec import encode
 from gateway.protocol.delivery import slot_of
@@ -35,8 +37,20 @@ class Closing:
     reason: str
 
 
+class Sender(Protocol):
+    """What empties an outbox into a socket."""
+
+    def transmit(self, payload: bytes) -> bool:
+        """Hand a message to the socket; False if the socket does not take it now."""
+        ...
+
+    def wake(self) -> None:
+        """Messages wait, or the socket has to be closed: take them with `next_entry`."""
+        ...
+
+
 class Outbox:
-    """The queue between a session, which puts messages and never waits, and a socket's writer, which waits for them.
+    """The queue between a session, which puts messages and never waits, and a socket, which may be slow.
 
     Beyond `max_messages` or `max_bytes`, every waiting message is dropped and the socket is closed.
     """
@@ -51,8 +65,7 @@ class Outbox:
         self._bytes = 0
         self._serial = 0
         self._closing: Closing | None = None
-        self._filled = asyncio.Event()
-        self._close_requested = asyncio.Event()
+        self._sender: Sender | None = None
         self.replaced = 0
         self.overflowed = False
 
@@ -64,15 +77,18 @@ class Outbox:
         """How the socket will be closed; None: it stays open for now."""
         return self._closing
 
-    async def wait_for_close(self) -> Closing:
-        """Wait until the socket has to be closed; returns how."""
-        await self._close_requested.wait()
-        assert self._closing is not None
-        return self._closing
+    def attach(self, sender: Sender) -> None:
+        """Send through this from now on, beginning with what waits already."""
+        self._sender = sender
+        if self._waiting or self._closing is not None:
+            sender.wake()
 
     def put(self, message: ServerMessage, after: Future[None] | None = None) -> None:
-        """Append a message; ignored once the socket is being closed."""
+        """Send a message, or append it if the socket is busy; ignored once the socket is being closed."""
         if self._closing is not None:
+            return
+        payload = encode(message, self._clock())
+        if self._sent_at_once(payload, after):
             return
         slot = slot_of(message)
         place: Hashable
@@ -83,7 +99,7 @@ class Outbox:
             place = self._serial
         else:
             place = slot.key
-        entry = Outgoing(message, encode(message, self._clock()), after)
+        entry = Outgoing(message, payload, after)
         self._waiting[place] = entry
         self._bytes += len(entry.payload)
         if len(self._waiting) > self._max_messages or self._bytes > self._max_bytes:
@@ -91,35 +107,42 @@ class Outbox:
             self._bytes = 0
             self.overflowed = True
             self.close(CloseCode.POLICY, "the client does not read its messages")
-        self._filled.set()
+        self._wake()
 
     def close(self, code: int, reason: str) -> None:
         """Close the socket after the waiting messages; only the first call counts."""
         if self._closing is None:
             self._closing = Closing(code, reason)
-            self._close_requested.set()
-            self._filled.set()
+            self._wake()
 
     def unsent(self) -> list[ServerMessage]:
         """The waiting messages in order, preceded by the latest one handed out: sending it may have failed."""
         taken = [] if self._handed_out is None else [self._handed_out.message]
         return taken + [entry.message for entry in self._waiting.values()]
 
-    async def next_entry(self) -> Outgoing | Closing:
-        """Wait for the next entry; `Closing` is the last one.
+    def next_entry(self) -> Outgoing | Closing | None:
+        """Take the next entry; None if there is none. `Closing` is the last one.
 
         Call this only after you have sent the previous entry: until then that entry counts as unsent.
         """
         self._handed_out = None
-        while not self._waiting:
-            if self._closing is not None:
-                return self._closing
-            self._filled.clear()
-            await self._filled.wait()
+        return self._pop() if self._waiting else self._closing
+
+    def _pop(self) -> Outgoing:
         entry = self._waiting.pop(next(iter(self._waiting)))
         self._bytes -= len(entry.payload)
         self._handed_out = entry
         return entry
+
+    def _sent_at_once(self, payload: bytes, after: Future[None] | None) -> bool:
+        """Hand a message to an idle socket, unless it has to wait for a write or for other messages."""
+        if self._sender is None or self._waiting or self._handed_out is not None:
+            return False
+        return (after is None or after.done()) and self._sender.transmit(payload)
+
+    def _wake(self) -> None:
+        if self._sender is not None:
+            self._sender.wake()
 
     def _remove(self, slot: Hashable) -> None:
         stale = self._waiting.pop(slot, None)

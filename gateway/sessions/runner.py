@@ -1,6 +1,6 @@
 """A running session: it performs what the protocol core decides, and outlives its sockets.
 
-Everything here runs on the event loop without waiting; only the pumps, one per worker stream, wait for results.
+Everything here runs on the event loop without waiting. Worker streams pass their results in when they come.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from gateway.sessions.frame_counter import FrameCounter
 from gateway.sessions.persistence import SessionPersistence
 from gateway.sessions.worker_calls import WorkerCalls, internal_error
 from gateway.store.base import StoredSession
-from gateway.upstream.pool import FailoverNotice, TaskStream
+from gateway.upstream.pool import FailoverNotice, StreamItem, TaskStream
 
 log = structlog.get_logger()
 
@@ -173,7 +173,7 @@ class SessionRunner:
         self.perform(self.session.deleted_elsewhere() if is_elsewhere else self.session.deleted())
 
     async def wait_until_over(self) -> None:
-        """Wait until every pump has ended; after the end of the session that is soon."""
+        """Wait until every call to a worker is over; after the end of the session that is soon."""
         await self._calls.wait_until_over()
 
     # --- input
@@ -277,25 +277,28 @@ class SessionRunner:
 
     def _open(self, key: TaskKey, request: task_pb2.TaskRequest, *, resumed: bool) -> None:
         self._persistence.begin_stream(key.stream_id, self._context.clock())
-        stream = self._calls.open(key, request, resumed=resumed)
-        self._calls.pump(key, self._pump(key, stream))
 
-    async def _pump(self, key: TaskKey, stream: TaskStream) -> None:
-        """Pass a worker stream's results to the core until the stream is over."""
-        try:
-            async for item in stream.results():
-                self._handle_item(key, item)
-        except Exception:
-            # The outermost edge of a pump: an unexpected error ends its stream with an error message, and no other.
-            log.exception("stream failed", session_id=self.session_id, stream_id=key.stream_id)
-            stream.cancel()
-            self._handle_item(key, internal_error(self.session_id, key))
-        finally:
-            self._calls.close(key)
+        def receive(item: StreamItem | None) -> None:
+            if item is not None:
+                self._receive_item(key, stream, item)
+                return
+            self._calls.close(key, stream)
             self._check_results_due()
             self._check_calls_over()
 
-    def _handle_item(self, key: TaskKey, item: task_pb2.TaskResult | FailoverNotice) -> None:
+        stream = self._calls.open(key, request, receive, resumed=resumed)
+
+    def _receive_item(self, key: TaskKey, stream: TaskStream, item: StreamItem) -> None:
+        """Pass a worker stream's result to the core."""
+        try:
+            self._handle_item(key, item)
+        except Exception:
+            # The outermost edge of a result: an unexpected error ends its stream with an error message, and no other.
+            log.exception("stream failed", session_id=self.session_id, stream_id=key.stream_id)
+            stream.cancel()
+            self._handle_item(key, internal_error(self.session_id, key))
+
+    def _handle_item(self, key: TaskKey, item: StreamItem) -> None:
         if isinstance(item, FailoverNotice):
             self.perform(self.session.task_failover(key, item.replayed_from))
         else:

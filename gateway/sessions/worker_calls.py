@@ -1,9 +1,8 @@
-"""A session's open worker streams and their pumps: the tasks that pass their results to the session."""
+"""A session's open worker streams."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 
 import structlog
 from talkup.v1 import error_pb2, task_pb2
@@ -12,7 +11,7 @@ from gateway.contract import traits_of
 from gateway.metrics import Metrics
 from gateway.protocol.actions import TaskKey
 from gateway.protocol.negotiation import service_name
-from gateway.upstream.pool import TaskStream, Upstream
+from gateway.upstream.pool import Receiver, TaskStream, Upstream
 
 log = structlog.get_logger()
 
@@ -25,23 +24,19 @@ class WorkerCalls:
         self._upstream = upstream
         self._metrics = metrics
         self._open: dict[TaskKey, TaskStream] = {}
-        self._pumps: dict[TaskKey, asyncio.Task[None]] = {}
+        self._unfinished: set[TaskStream] = set()
         self._latest_chunk: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def open(self, key: TaskKey, request: task_pb2.TaskRequest, *, resumed: bool) -> TaskStream:
-        """Open a call; its results have to be pumped."""
+    def open(self, key: TaskKey, request: task_pb2.TaskRequest, receive: Receiver, *, resumed: bool) -> TaskStream:
+        """Open a call. When `receive` gets None, the call is over and has to be closed."""
         service = service_name(key.service_type)
         log.info("stream opened", session_id=self._session_id, stream_id=key.stream_id, service=service)
-        stream = self._open[key] = self._upstream.open(key.service_type, request, resumed=resumed)
+        stream = self._open[key] = self._upstream.open(key.service_type, request, receive, resumed=resumed)
+        self._unfinished.add(stream)
         return stream
-
-    def pump(self, key: TaskKey, results: Coroutine[object, object, None]) -> None:
-        """Run the task that passes on the results of a call; it calls `close` at the end."""
-        task = self._pumps[key] = asyncio.get_running_loop().create_task(results)
-        task.add_done_callback(lambda _: self._pumps.pop(key, None))
 
     def forward(self, key: TaskKey, request: task_pb2.TaskRequest, now: float) -> None:
         """Forward a request to a call; ignored if the call is over."""
@@ -72,25 +67,25 @@ class WorkerCalls:
         """The calls that are too far behind to accept more."""
         return [(key, stream) for key, stream in self._open.items() if stream.congested]
 
-    def close(self, key: TaskKey) -> None:
-        """Forget a call that is over, after its results were passed on."""
+    def close(self, key: TaskKey, stream: TaskStream) -> None:
+        """Forget a call that is over."""
         self._open.pop(key, None)
+        self._unfinished.discard(stream)
 
     def cancel_one(self, key: TaskKey) -> None:
-        """Cancel a call. Its pump ends with the call."""
+        """Cancel a call; it is over soon."""
         if (stream := self._open.get(key)) is not None:
             stream.cancel()
 
     def cancel(self) -> None:
         """Drop all open calls; none of their results is passed on any more."""
-        for key, stream in self._open.items():
+        for stream in self._open.values():
             stream.cancel()
-            self._pumps[key].cancel()
         self._open.clear()
 
     async def wait_until_over(self) -> None:
-        """Wait until every pump has ended; after `cancel` that is soon."""
-        await asyncio.gather(*self._pumps.values(), return_exceptions=True)
+        """Wait until every call is over; after `cancel` that is soon."""
+        await asyncio.gather(*(stream.wait_until_over() for stream in self._unfinished))
 
 
 def internal_error(session_id: str, key: TaskKey) -> task_pb2.TaskResult:

@@ -15,6 +15,7 @@ from gateway.upstream.failures import (
     CallOver,
     FinishDeadline,
     MoveRequested,
+    UpstreamFailure,
     WorkerError,
     WorkerStalled,
 )
@@ -44,8 +45,7 @@ class Attempt:
     """One admitted call, as attempt `number` of its stream.
 
     `exposed`: the worker has received more of the stream than `start`. `survived`: it also outlived the stream's turn.
-    `leave_by`: when the stream must leave a draining worker. `reader_is_full`: the session is not reading results, so
-    the worker is not to blame for the silence.
+    `leave_by`: when the stream must leave a draining worker.
     """
 
     def __init__(
@@ -61,7 +61,6 @@ class Attempt:
         self.caught_up = asyncio.Event()
         self.progressed = asyncio.Event()
         self.exposed = False
-        self.reader_is_full = False
         self.survived = False
         self._clock = clock
         self._end_sent_at: float | None = None
@@ -76,14 +75,12 @@ class Attempt:
         """Wait until requests may be written."""
         await self._may_write.wait()
 
-    async def take_turn(self, turns: Turns | None) -> None:
-        """Allow writing: at once if `turns` is None, else in the stream's turn.
+    def allow_writing(self) -> None:
+        """Allow writing at once."""
+        self._may_write.set()
 
-        A stream takes a turn if its last worker was lost.
-        """
-        if turns is None:
-            self._may_write.set()
-            return
+    async def take_turn(self, turns: Turns) -> None:
+        """Allow writing in the stream's turn: its last worker was lost."""
         async with turns.acquire():
             self._may_write.set()
             with contextlib.suppress(TimeoutError):
@@ -119,13 +116,32 @@ class Attempt:
             raise FinishDeadline
         if self.leave_by is not None and now >= self.leave_by:
             raise MoveRequested
-        if self.reader_is_full:
-            return
         stalled = self.stall.stalled_for(now) >= deadlines.stall
         silent = self.lease.endpoint.state.silent_for(now) >= deadlines.hung
         waiting_for_turn = not self._may_write.is_set()
         if stalled or (silent and (waiting_for_turn or self.stall.unanswered_for(now) >= deadlines.hung)):
             raise WorkerStalled
+
+    def watch(self, deadlines: Deadlines, interval: float) -> asyncio.Future[None]:
+        """Check the deadlines every `interval` seconds until the future is cancelled or fails with what is due.
+
+        A timer and not a task: every stream is watched, and waking a task each time would cost more.
+        """
+        loop = asyncio.get_running_loop()
+        failure: asyncio.Future[None] = loop.create_future()
+
+        def check() -> None:
+            if failure.done():
+                return
+            try:
+                self.check_deadlines(deadlines)
+            except (UpstreamFailure, MoveRequested) as due:
+                failure.set_exception(due)
+            else:
+                loop.call_later(interval, check)
+
+        loop.call_later(interval, check)
+        return failure
 
     async def wait_for_close(self) -> None:
         """Give the worker time to close the call itself, so that it sees no cancellation."""

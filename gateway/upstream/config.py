@@ -77,7 +77,6 @@ class BufferBounds:
 
     `replay_*` bound the media kept for replay. `high_*` and `low_*` are watermarks for media not yet written to a
     worker: a stream becomes congested above the high mark and stays congested until it falls below the low mark.
-    `results` bounds results not yet read.
     """
 
     replay_bytes: int = 16 * _MIB
@@ -86,7 +85,6 @@ class BufferBounds:
     low_bytes: int = _MIB // 4
     high_ms: int = 4000
     low_ms: int = 1000
-    results: int = 256
 
 
 @dataclass(frozen=True, slots=True)

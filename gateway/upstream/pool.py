@@ -16,13 +16,22 @@ from talkup.v1 import task_pb2
 from gateway.upstream.channel import PlaintextError
 from gateway.upstream.clock import MAX_STEP, AwakeClock
 from gateway.upstream.config import UpstreamConfig
-from gateway.upstream.items import FailoverNotice
+from gateway.upstream.items import FailoverNotice, StreamItem
 from gateway.upstream.observer import NoMetrics, UpstreamMetrics
 from gateway.upstream.placement import ServicePlacement, ServiceSnapshot, cancel
 from gateway.upstream.registry import Registry, Resolver, resolve_dns
-from gateway.upstream.task_stream import TaskStream
+from gateway.upstream.task_stream import Receiver, TaskStream
 
-__all__ = ["FailoverNotice", "ServiceSnapshot", "TaskStream", "Upstream", "UpstreamConfig", "UpstreamMetrics"]
+__all__ = [
+    "FailoverNotice",
+    "Receiver",
+    "ServiceSnapshot",
+    "StreamItem",
+    "TaskStream",
+    "Upstream",
+    "UpstreamConfig",
+    "UpstreamMetrics",
+]
 
 log = structlog.get_logger()
 
@@ -71,15 +80,23 @@ class Upstream:
         for pool in self._services.values():
             await pool.close()
 
-    def open(self, service: task_pb2.ServiceType, start: task_pb2.TaskRequest, *, resumed: bool = False) -> TaskStream:
+    def open(
+        self,
+        service: task_pb2.ServiceType,
+        start: task_pb2.TaskRequest,
+        receive: Receiver,
+        *,
+        resumed: bool = False,
+    ) -> TaskStream:
         """Open a stream without waiting. The stream owns `start` and every request offered to it.
 
-        `resumed`: the stream ran before, so it gets as much time to find a worker as a running one.
+        `receive` gets its results, later and one by one. `resumed`: the stream ran before, so it gets as much time to
+        find a worker as a running one.
         """
         pool = self._services.get(service) or ServicePlacement(service, self._config, self._clock, self._rng)
         stream = TaskStream(start, pool, self._config, self._metrics, self._clock, resumed=resumed)
         task = asyncio.create_task(stream.run())
-        stream.set_task(task)
+        stream.begin(task, receive)
         self._streams.add(task)
         task.add_done_callback(self._streams.discard)
         if self._closed:

@@ -14,7 +14,7 @@ Every attempt has a number; results with any other number are dropped.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -43,6 +43,10 @@ log = structlog.get_logger()
 
 # How often a stream's deadlines are checked, seconds.
 _CHECK_INTERVAL = 0.5
+
+# Gets what comes back from a stream, in order, and None once the stream is over. It is called from the event loop,
+# never within a call of the stream's methods, and must not raise.
+Receiver = Callable[[StreamItem | None], None]
 
 
 class TaskStream:
@@ -86,16 +90,20 @@ class TaskStream:
         self._failovers = 0
         self._end_offered = False
         self._over = False
+        self._is_cancelled = False
         self._is_congested = False
         self._unsent = asyncio.Event()
         self._writable = asyncio.Event()
-        self._room = asyncio.Event()
-        self._results: asyncio.Queue[StreamItem | None] = asyncio.Queue()
+        self._receive: Receiver | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def set_task(self, task: asyncio.Task[None]) -> None:
-        """Set the task that runs the stream. `cancel` cancels it; the stream also ends if the task never runs."""
+    def begin(self, task: asyncio.Task[None], receive: Receiver) -> None:
+        """Set the task that runs the stream, and who gets what comes back. `cancel` cancels the task.
+
+        The stream also ends if the task never runs.
+        """
         self._task = task
+        self._receive = receive
         task.add_done_callback(lambda _: self._finish())
 
     def offer(self, request: task_pb2.TaskRequest) -> None:
@@ -108,12 +116,6 @@ class TaskStream:
         self._end_offered = request.WhichOneof("payload") == "end"
         self._replay.offer(request)
         self._unsent.set()
-
-    async def results(self) -> AsyncIterator[StreamItem]:
-        """Yield what comes back, in order, until `ended`, a fatal `error` or cancellation. Iterate only once."""
-        while (item := await self._results.get()) is not None:
-            self._room.set()
-            yield item
 
     @property
     def behind_bytes(self) -> int:
@@ -144,7 +146,8 @@ class TaskStream:
             await self._writable.wait()
 
     def cancel(self) -> None:
-        """Drop everything at once: the results are no longer needed."""
+        """Drop everything at once: no further result is passed on."""
+        self._is_cancelled = True
         if self._task is not None:
             self._task.cancel()
 
@@ -170,7 +173,14 @@ class TaskStream:
         if not self._over:
             self._over = True
             self._writable.set()
-            self._results.put_nowait(None)
+            if self._receive is not None:
+                self._receive(None)
+                self._receive = None
+
+    async def wait_until_over(self) -> None:
+        """Wait until the stream is over; after `cancel` that is soon."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
 
     async def _run_within_deadline(self) -> str:
         try:
@@ -291,9 +301,11 @@ class TaskStream:
     async def _run_attempt(self, attempt: Attempt) -> str:
         """Write, read and check deadlines until the stream is over. Raises UpstreamFailure or MoveRequested."""
         reader = asyncio.create_task(self._read(attempt))
-        turns = self._placement.turns if self._strikes.has_strikes else None
-        parts = (self._write(attempt), self._check_deadlines(attempt), attempt.take_turn(turns))
-        others = [asyncio.create_task(part) for part in parts]
+        others: list[asyncio.Future[None]] = [asyncio.create_task(self._write(attempt)), self._watch(attempt)]
+        if self._strikes.has_strikes:
+            others.append(asyncio.create_task(attempt.take_turn(self._placement.turns)))
+        else:
+            attempt.allow_writing()
         try:
             pending: set[asyncio.Future[Any]] = {reader, *others}
             while not reader.done():
@@ -302,9 +314,10 @@ class TaskStream:
                     task.result()
             return reader.result()
         finally:
-            for task in (reader, *others):
-                task.cancel()
-            await asyncio.gather(reader, *others, return_exceptions=True)
+            parts: tuple[asyncio.Future[Any], ...] = (reader, *others)
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
 
     async def _write(self, attempt: Attempt) -> None:
         await attempt.wait_for_turn()
@@ -332,19 +345,8 @@ class TaskStream:
                 if outcome is not None:
                     await attempt.wait_for_close()
                     return outcome
-            if self._results.qsize() >= self._config.buffer.results:
-                await self._wait_for_room(attempt)
             result = await attempt.call.read()
         raise CallFailed("OK")
-
-    async def _wait_for_room(self, attempt: Attempt) -> None:
-        """Wait until the results are taken. The silence until then is not the worker's."""
-        attempt.reader_is_full = True
-        while self._results.qsize() >= self._config.buffer.results:
-            self._room.clear()
-            await self._room.wait()
-        attempt.stall.result_received(self._clock())
-        attempt.reader_is_full = False
 
     async def _handle_result(self, attempt: Attempt, result: task_pb2.TaskResult) -> str | None:
         """Handle one result; returns the stream's outcome if it is the last one."""
@@ -378,12 +380,10 @@ class TaskStream:
     def _may_move(self, attempt: Attempt) -> bool:
         return not attempt.ending and self._placement.has_other(attempt.worker)
 
-    async def _check_deadlines(self, attempt: Attempt) -> None:
+    def _watch(self, attempt: Attempt) -> asyncio.Future[None]:
         deadlines = self._config.deadlines
         interval = min(_CHECK_INTERVAL, deadlines.stall / 4, deadlines.hung / 4, deadlines.finish / 4)
-        while True:
-            await asyncio.sleep(interval)
-            attempt.check_deadlines(deadlines)
+        return attempt.watch(deadlines, interval)
 
     def _declare_gaps(self) -> None:
         for gap in self._replay.take_gaps():
@@ -395,4 +395,5 @@ class TaskStream:
         if isinstance(item, task_pb2.TaskResult) and item.attempt == 0:
             item.session_id, item.stream_id = self._start.session_id, self._start.stream_id
             item.service_type, item.attempt = self._service, self._attempt
-        self._results.put_nowait(item)
+        if self._receive is not None and not self._is_cancelled:
+            self._receive(item)

@@ -46,7 +46,9 @@ class Socket:
     async def get(self, kind: str) -> dict[str, Any]:
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                entry = await self.outbox.next_entry()
+                if (entry := self.outbox.next_entry()) is None:
+                    await asyncio.sleep(0.005)
+                    continue
                 assert not isinstance(entry, Closing)
                 message: dict[str, Any] = json.loads(entry.payload)
                 if message["type"] == kind:

@@ -175,7 +175,9 @@ async def test_what_happened_to_a_session_at_another_gateway_is_reported(
             await asyncio.wrap_future(written)
             await (other.delete("s1") if is_deleted else other.claim("s1"))
             async with asyncio.timeout(PATIENCE_S):
-                assert await socket.outbox.wait_for_close() == Closing(1000, reason)
+                while socket.outbox.closing is None:
+                    await asyncio.sleep(0.005)
+            assert socket.outbox.closing == Closing(1000, reason)
             assert socket.errors() == [code]
             assert directory.get("s1") is None
         await other.close()

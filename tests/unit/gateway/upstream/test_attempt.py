@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -22,9 +23,9 @@ class Call:
 
 async def test_a_worker_that_makes_progress_after_the_end_has_its_time_anew() -> None:
     now = [100.0]
-    attempt = Attempt(1, cast("Any", None), cast("Any", Call()), task_pb2.TaskResult(), lambda: now[0])
-    attempt.reader_is_full = True
-    deadlines = Deadlines(finish=120.0)
+    lease = SimpleNamespace(endpoint=SimpleNamespace(state=SimpleNamespace(silent_for=lambda _: 0.0)))
+    attempt = Attempt(1, cast("Any", lease), cast("Any", Call()), task_pb2.TaskResult(), lambda: now[0])
+    deadlines = Deadlines(finish=120.0, stall=1e6)
     attempt.committed()
     await attempt.write(task_pb2.TaskRequest(end=task_pb2.StreamEnd()))
     for _ in range(5):

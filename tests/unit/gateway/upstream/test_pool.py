@@ -19,6 +19,7 @@ from gateway.upstream.channel import PlaintextError
 from gateway.upstream.config import TlsSettings, UpstreamConfig
 from gateway.upstream.pool import ServiceSnapshot, Upstream
 from tests.fakes.worker_server import Script, WorkerServer
+from tests.unit.gateway.upstream.listening import ListeningUpstream, results_of
 from tests.unit.gateway.upstream.test_task_stream import (
     FAST,
     STT,
@@ -52,7 +53,7 @@ async def test_snapshot_and_readiness_follow_the_workers() -> None:
 
 async def test_not_ready_while_one_service_has_no_worker() -> None:
     async with workers(Script()) as [worker]:
-        pool = Upstream(replace(FAST, endpoints={STT: (worker.target,), VISION: ("127.0.0.1:1",)}))
+        pool = ListeningUpstream(replace(FAST, endpoints={STT: (worker.target,), VISION: ("127.0.0.1:1",)}))
         await pool.start()
         await until_serving(pool, 1)
         assert not pool.ready()
@@ -60,7 +61,7 @@ async def test_not_ready_while_one_service_has_no_worker() -> None:
 
 
 async def test_nothing_configured_is_not_ready() -> None:
-    pool = Upstream(FAST)
+    pool = ListeningUpstream(FAST)
     await pool.start()
     assert not pool.ready()
     assert pool.snapshot() == {}
@@ -70,7 +71,7 @@ async def test_nothing_configured_is_not_ready() -> None:
 async def test_close_lets_streams_finish_and_leaves_no_task() -> None:
     before = asyncio.all_tasks()
     async with workers(Script()) as [worker]:
-        pool = Upstream(replace(FAST, endpoints={STT: (worker.target,)}))
+        pool = ListeningUpstream(replace(FAST, endpoints={STT: (worker.target,)}))
         await pool.start()
         finishing, endless = pool.open(STT, start()), pool.open(STT, start())
         for stream in (finishing, endless):
@@ -92,11 +93,11 @@ async def test_running_streams_finish_at_their_worker_when_the_name_moves() -> N
             return answer
 
         config = replace(FAST, endpoints={STT: ("dns:///stt:1",)}, probing=replace(FAST.probing, resolve=0.05))
-        pool = Upstream(config, resolver=resolver)
+        pool = ListeningUpstream(config, resolver=resolver)
         await pool.start()
         running = pool.open(STT, start())
         running.offer(chunk(0))
-        source = running.results()
+        source = results_of(running)
         assert (await anext(source)).attempt == 1
         answer[:] = [new.target]
         await until(lambda: bool(new.described and pool.ready()))
@@ -113,7 +114,7 @@ async def test_plaintext_leaves_this_machine_only_if_configured() -> None:
     config = replace(FAST, endpoints={STT: ("192.0.2.1:1",)})
     with pytest.raises(PlaintextError):
         await Upstream(config).start()
-    pool = Upstream(replace(config, tls=TlsSettings(insecure=True)))
+    pool = ListeningUpstream(replace(config, tls=TlsSettings(insecure=True)))
     await pool.start()
     await pool.close(0)
 

@@ -16,9 +16,10 @@ from gateway.upstream.config import BufferBounds, Deadlines, Probing, RetryPolic
 from gateway.upstream.items import StreamItem
 from gateway.upstream.observer import NoMetrics
 from gateway.upstream.placement import Lease
-from gateway.upstream.pool import FailoverNotice, Upstream
+from gateway.upstream.pool import FailoverNotice
 from gateway.upstream.task_stream import TaskStream
 from tests.fakes.worker_server import Script, WorkerServer, word
+from tests.unit.gateway.upstream.listening import ListeningUpstream, results_of
 
 STT = task_pb2.SERVICE_TYPE_STT
 CHUNKS = 12
@@ -65,8 +66,8 @@ async def workers(*scripts: Script) -> AsyncIterator[list[WorkerServer]]:
 
 
 @asynccontextmanager
-async def upstream(*targets: str, config: UpstreamConfig = FAST) -> AsyncIterator[Upstream]:
-    pool = Upstream(replace(config, endpoints={STT: targets}))
+async def upstream(*targets: str, config: UpstreamConfig = FAST) -> AsyncIterator[ListeningUpstream]:
+    pool = ListeningUpstream(replace(config, endpoints={STT: targets}))
     await pool.start()
     try:
         yield pool
@@ -80,13 +81,13 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def until_serving(pool: Upstream, count: int) -> None:
+async def until_serving(pool: ListeningUpstream, count: int) -> None:
     await until(lambda: pool.snapshot()[STT].workers_serving == count)
 
 
 async def collect(stream: TaskStream) -> list[StreamItem]:
     async with asyncio.timeout(15):
-        return [item async for item in stream.results()]
+        return [item async for item in results_of(stream)]
 
 
 def results(items: list[StreamItem]) -> list[task_pb2.TaskResult]:
@@ -109,7 +110,7 @@ def expected(count: int = CHUNKS) -> list[str]:
     return [word(chunk(sequence).chunk) for sequence in range(count)]
 
 
-async def run_stream(pool: Upstream, count: int = CHUNKS) -> list[StreamItem]:
+async def run_stream(pool: ListeningUpstream, count: int = CHUNKS) -> list[StreamItem]:
     stream = pool.open(STT, start())
     for sequence in range(count):
         stream.offer(chunk(sequence))
@@ -186,7 +187,7 @@ async def test_a_taken_slot_refuses_at_once_and_is_free_after_the_end() -> None:
     async with workers(Script(slots=1)) as [worker], upstream(worker.target) as pool:
         await until_serving(pool, 1)
         first = pool.open(STT, start())
-        assert await anext(first.results())
+        assert await anext(results_of(first))
         began = asyncio.get_running_loop().time()
         items = await run_stream(pool)
         assert asyncio.get_running_loop().time() - began < FAST.deadlines.admit / 2
@@ -280,7 +281,7 @@ async def test_a_draining_worker_hands_over_without_an_error() -> None:
         await until_serving(pool, 2)
         stream = pool.open(STT, start())
         items: list[StreamItem] = []
-        source = stream.results()
+        source = results_of(stream)
         for sequence in range(CHUNKS):
             stream.offer(chunk(sequence))
             while len(words(items)) <= sequence:
@@ -301,7 +302,7 @@ async def test_a_stream_leaves_a_draining_worker_at_its_deadline_even_without_pr
         stream = pool.open(STT, start())
         for sequence in range(CHUNKS):
             stream.offer(chunk(sequence))
-        source = stream.results()
+        source = results_of(stream)
         items = [await anext(source) for _ in range(2)]
         assert kinds(items) == ["started", "failover"]
         stream.offer(end())
@@ -313,7 +314,7 @@ async def test_a_lone_worker_that_comes_back_continues_the_stream() -> None:
     async with workers(Script(kill_at=5)) as [worker], upstream(worker.target) as pool:
         await until_serving(pool, 1)
         stream = pool.open(STT, start())
-        source = stream.results()
+        source = results_of(stream)
         for sequence in range(CHUNKS):
             stream.offer(chunk(sequence))
         stream.offer(end())
@@ -401,7 +402,7 @@ async def test_every_worker_has_the_full_time_to_finish() -> None:
     config = replace(FAST, deadlines=replace(FAST.deadlines, finish=2.0, stall=60, hung=60))
     scripts = [Script(commit_every=100, answer_end=False), Script(commit_every=100, end_gate=asyncio.Event())]
     async with workers(*scripts) as servers:
-        pool = Upstream(replace(config, endpoints={STT: tuple(s.target for s in servers)}), clock=lambda: now)
+        pool = ListeningUpstream(replace(config, endpoints={STT: tuple(s.target for s in servers)}), clock=lambda: now)
         await pool.start()
         await until_serving(pool, 2)
         first, second = sorted(servers, key=lambda server: server.target)
@@ -443,7 +444,7 @@ async def test_the_stream_deadline_ends_the_stream() -> None:
 async def test_cancel_ends_results_and_frees_the_slot() -> None:
     async with workers(Script(slots=1)) as [worker], upstream(worker.target) as pool:
         stream = pool.open(STT, start())
-        source = stream.results()
+        source = results_of(stream)
         await anext(source)
         stream.cancel()
         assert [item async for item in source] == []
@@ -519,21 +520,6 @@ async def test_a_draining_worker_keeps_its_streams_while_there_is_no_other() -> 
     assert "failover" not in kinds(items)
 
 
-async def test_a_paused_reader_holds_the_worker_back_without_blaming_it() -> None:
-    config = replace(
-        FAST, buffer=BufferBounds(results=2), deadlines=replace(FAST.deadlines, stall=1.0, hung=1.0, finish=5)
-    )
-    async with workers(Script()) as [worker], upstream(worker.target, config=config) as pool:
-        stream = pool.open(STT, start())
-        for sequence in range(CHUNKS):
-            stream.offer(chunk(sequence))
-        stream.offer(end())
-        await until(lambda: len(worker.seen) == 1 and len(worker.seen[0].requests) == CHUNKS + 1)
-        await asyncio.sleep(1.5)  # Longer than the stall deadline: the silence under test.
-        assert words(await collect(stream)) == expected()
-        assert len(worker.seen) == 1
-
-
 async def test_a_defect_ends_its_stream_with_an_error() -> None:
     class Broken:
         async def acquire(self, tried: set[str], *, wait: float, refuse_when_full: bool) -> Lease:
@@ -543,8 +529,12 @@ async def test_a_defect_ends_its_stream_with_an_error() -> None:
             return False
 
     stream = TaskStream(start(), Broken(), FAST, NoMetrics(), time.monotonic)
-    await stream.run()
-    [error] = errors(await collect(stream))
+    received: list[StreamItem | None] = []
+    stream.begin(asyncio.create_task(stream.run()), received.append)
+    await stream.wait_until_over()
+    *items, over = received
+    assert over is None
+    [error] = errors([item for item in items if item is not None])
     assert (error.code, error.fatal) == (error_pb2.ERROR_CODE_INTERNAL, True)
 
 
@@ -574,7 +564,7 @@ async def test_what_is_counted() -> None:
     counts = Counts()
     async with workers(Script(), Script()) as servers:
         on_either(servers, lambda script: script.__dict__.update(error_at=3, error=RETRYABLE))
-        pool = Upstream(replace(FAST, endpoints={STT: tuple(s.target for s in servers)}), metrics=counts)
+        pool = ListeningUpstream(replace(FAST, endpoints={STT: tuple(s.target for s in servers)}), metrics=counts)
         await pool.start()
         await until_serving(pool, 2)
         await run_stream(pool)
@@ -595,7 +585,7 @@ async def test_a_stream_without_a_worker_reports_that_once_and_continues() -> No
         stream.offer(end())
         items: list[StreamItem] = []
         async with asyncio.timeout(15):
-            async for item in stream.results():
+            async for item in results_of(stream):
                 items.append(item)
                 if isinstance(item, task_pb2.TaskResult) and item.HasField("error"):
                     second = await WorkerServer().start(port)
