@@ -58,6 +58,12 @@ class GatewayConfig(Settings):
     token_ttl_s: Annotated[float, Setting("lifetime of a session token", 1, 31536000)] = 43200.0
     stt_workers: Annotated[tuple[str, ...], Setting("speech workers: host:port,... or dns:///name:port")] = ()
     vision_workers: Annotated[tuple[str, ...], Setting("vision workers: host:port,... or dns:///name:port")] = ()
+    stt_worker_name: Annotated[
+        str, Setting("name in the certificates of speech workers, such as stt-worker (empty: the host in stt_workers)")
+    ] = ""
+    vision_worker_name: Annotated[
+        str, Setting("name in the certificates of vision workers (empty: the host in vision_workers)")
+    ] = ""
     worker_ca: Annotated[Path | None, Setting("PEM root certificates that verify workers")] = None
     worker_cert: Annotated[Path | None, Setting("PEM client certificate presented to workers (mTLS)")] = None
     worker_key: Annotated[Path | None, Setting("PEM private key of worker_cert")] = None
@@ -142,6 +148,9 @@ def _check_tls(config: GatewayConfig) -> None:
         if (getattr(config, cert) is None) != (getattr(config, key) is None):
             absent = cert if getattr(config, cert) is None else key
             raise config.invalid(absent, f"is needed with {key if absent == cert else cert}")
+    for name in ("stt_worker_name", "vision_worker_name"):
+        if getattr(config, name) and config.worker_ca is None:
+            raise config.invalid(name, "is checked in the workers' certificates: give worker_ca")
 
 
 def _check_exposure(config: GatewayConfig) -> None:

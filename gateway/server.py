@@ -47,7 +47,7 @@ WS_PATH: Final = "/ws"
 _HEALTH_PATHS: Final = frozenset({HEALTHZ, READYZ})
 # Frames read ahead of the protocol core, per socket: with more than the first number the socket is not read.
 _READ_AHEAD: Final = (16, 4)
-_CERTIFICATE_CHECK_S: Final = 10.0
+_CERTIFICATE_CHECK_S: Final = 2.0
 # Messages up to this multiple of the limit are read and refused with an error; larger ones only close the socket.
 _REFUSED_MESSAGES: Final = 2
 # What remains of the ten seconds of a shutdown after the streams' share.
@@ -59,11 +59,16 @@ _RESTART_S: Final = 5
 
 def upstream_config(config: GatewayConfig) -> UpstreamConfig:
     """The settings of the upstream side."""
+    names = {
+        task_pb2.SERVICE_TYPE_STT: config.stt_worker_name,
+        task_pb2.SERVICE_TYPE_VISION: config.vision_worker_name,
+    }
     return UpstreamConfig(
         endpoints={
             task_pb2.SERVICE_TYPE_STT: config.stt_workers,
             task_pb2.SERVICE_TYPE_VISION: config.vision_workers,
         },
+        names={service: name for service, name in names.items() if name},
         tls=TlsSettings(config.worker_ca, config.worker_cert, config.worker_key, config.worker_plaintext),
         worker_token=config.worker_token or None,
         use_proxy=config.worker_proxy,

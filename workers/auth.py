@@ -1,30 +1,22 @@
-"""Who may call: bearer tokens in metadata, checked before a call reaches the service.
-
-Client certificates are checked by the TLS handshake (see tls.py); where both are configured, both are needed. Health
-answers everyone, so that orchestrators need no credential; reflection is open on loopback and guarded elsewhere.
-"""
+"""Who may call: names in client certificates, and bearer tokens in metadata."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import TYPE_CHECKING, Final, Never
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
-import grpc
-from grpc_health.v1 import health
-from grpc_reflection.v1alpha import reflection
 from talkup.v1 import error_pb2
 
-from workers.errors import RefusedError, details, status_of, trailing_metadata
+from workers.errors import RefusedError
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+ANY_CLIENT: Final = "*"
+"""In the list of allowed clients: every certificate that the CA has signed."""
 
-    _Handler = grpc.RpcMethodHandler[object, object]
-    _Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[_Handler]]
-
-_MISSING: Final = RefusedError(error_pb2.ERROR_CODE_UNAUTHENTICATED, "a bearer token is needed")
-_WRONG: Final = RefusedError(error_pb2.ERROR_CODE_UNAUTHENTICATED, "the bearer token is not known")
+_MISSING: Final = "a bearer token is needed"
+_WRONG: Final = "the bearer token is not known"
+_STRANGER: Final = "the client's certificate has no name that may call this worker"
 
 
 class TokenSet:
@@ -41,24 +33,34 @@ class TokenSet:
         return sum(hmac.compare_digest(shown, known) for known in self._digests) > 0
 
 
-class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
-    """Lets a call through when it shows a known token; without tokens configured, every call."""
+class AccessRules:
+    """Which calls are let in. Without names, every client certificate is; without tokens, every metadata is."""
 
-    def __init__(self, tokens: Iterable[str], *, open_reflection: bool) -> None:
+    def __init__(self, tokens: Iterable[str], clients: Iterable[str]) -> None:
         self._tokens = TokenSet(tokens)
-        names = [health.SERVICE_NAME] + ([reflection.SERVICE_NAME] if open_reflection else [])
-        self._open = tuple(f"/{name}/" for name in names)
+        names = frozenset(clients)
+        self._clients = frozenset[str]() if ANY_CLIENT in names else names
 
-    async def intercept_service(
-        self, continuation: _Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> _Handler:
-        handler = await continuation(handler_call_details)
-        if handler is None or not self._tokens or handler_call_details.method.startswith(self._open):
-            return handler
-        token = bearer_token(handler_call_details.invocation_metadata)
-        if token in self._tokens:
-            return handler
-        return _refusing(handler, _MISSING if token is None else _WRONG)
+    def check(self, metadata: Sequence[tuple[str, str | bytes]], connection: Mapping[str, Iterable[bytes]]) -> None:
+        """Check a call's metadata, and what gRPC knows of its connection.
+
+        Raises RefusedError: PERMISSION_DENIED for another client's certificate, UNAUTHENTICATED for the token.
+        """
+        if self._clients and self._clients.isdisjoint(certificate_names(connection)):
+            raise RefusedError(error_pb2.ERROR_CODE_PERMISSION_DENIED, _STRANGER)
+        if self._tokens:
+            token = bearer_token(metadata)
+            if token not in self._tokens:
+                raise RefusedError(error_pb2.ERROR_CODE_UNAUTHENTICATED, _MISSING if token is None else _WRONG)
+
+
+def certificate_names(connection: Mapping[str, Iterable[bytes]]) -> set[str]:
+    """The names in a client's certificate: its alternative names, or the common name if it has none (RFC 6125 6.4.4).
+
+    `connection` is gRPC's authentication context.
+    """
+    names = connection.get("x509_subject_alternative_name") or connection.get("x509_common_name") or ()
+    return {name.decode("utf-8", "replace") for name in names}
 
 
 def bearer_token(metadata: Sequence[tuple[str, str | bytes]]) -> str | None:
@@ -73,23 +75,3 @@ def bearer_token(metadata: Sequence[tuple[str, str | bytes]]) -> str | None:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
-
-
-def _refusing(handler: _Handler, error: RefusedError) -> _Handler:
-    """A handler of the same shape that ends every call with the refusal."""
-
-    async def refuse(_request: object, context: grpc.aio.ServicerContext[object, object]) -> Never:
-        await context.abort(status_of(error.code), details(error), trailing_metadata(error))
-        raise AssertionError("abort returned")
-
-    if handler.request_streaming:
-        make = (
-            grpc.stream_stream_rpc_method_handler
-            if handler.response_streaming
-            else grpc.stream_unary_rpc_method_handler
-        )
-    else:
-        make = (
-            grpc.unary_stream_rpc_method_handler if handler.response_streaming else grpc.unary_unary_rpc_method_handler
-        )
-    return make(refuse, handler.request_deserializer, handler.response_serializer)

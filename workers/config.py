@@ -40,10 +40,15 @@ class WorkerConfig(Settings):
     tls_cert: Annotated[Path | None, Setting("PEM certificate chain, re-read when it changes")] = None
     tls_key: Annotated[Path | None, Setting("PEM private key, re-read when it changes")] = None
     tls_client_ca: Annotated[Path | None, Setting("PEM CA that every client's certificate must come from")] = None
+    allowed_clients: Annotated[
+        tuple[str, ...],
+        Setting("names in client certificates that may call, comma-separated (*: every one of tls_client_ca)"),
+    ] = ()
     tokens: Annotated[tuple[str, ...], Setting("bearer tokens, comma-separated; a caller must send one")] = field(
         default=(), repr=False
     )
     insecure: Annotated[bool, Setting("listen beyond loopback without TLS or without credentials")] = False
+    reflection: Annotated[bool, Setting("answer gRPC server reflection, to callers that may call the service")] = False
     model: Annotated[str, Setting("model name or directory")] = "base"
     model_cache: Annotated[Path, _MODEL_CACHE] = _DEFAULT_CACHE
     device: Annotated[Literal["auto", "cpu", "cuda"], Setting("where the model runs")] = "auto"
@@ -64,7 +69,13 @@ class WorkerConfig(Settings):
         14_400.0
     )
     max_message_bytes: Annotated[int, Setting("largest message in either direction", 1 << 16, 64 << 20)] = 4 << 20
-    max_calls: Annotated[int, Setting("concurrent calls, health watches included", 8, 100_000)] = 1_000
+    max_calls: Annotated[int, Setting("concurrent calls that have sent their first message", 8, 100_000)] = 1_000
+    max_waiting_calls: Annotated[
+        int, Setting("concurrent calls that have not sent their first message; the idlest gives way", 1, 100_000)
+    ] = 256
+    max_watches: Annotated[
+        int, Setting("concurrent health watches; beyond that, the caller with the most loses one", 1, 100_000)
+    ] = 256
     metrics_port: Annotated[int, Setting("port of the Prometheus metrics, on `host` (0: off)", 0, MAX_PORT)] = 0
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Setting("least severe level that is logged")] = (
         "info"
@@ -78,8 +89,15 @@ class WorkerConfig(Settings):
             return None
         return TlsFiles(self.tls_cert, self.tls_key, self.tls_client_ca)
 
+    @property
+    def admits_any_certificate(self) -> bool:
+        """Whether every certificate of `tls_client_ca` may call because no setting says whose."""
+        return self.tls_client_ca is not None and not self.allowed_clients
+
     def check(self) -> None:
         _check_tls(self)
+        if self.allowed_clients and self.tls_client_ca is None:
+            raise self.invalid("allowed_clients", "is checked in client certificates: give tls-client-ca")
         if any(not token.isascii() or len(token) < _MIN_TOKEN_LENGTH for token in self.tokens):
             raise self.invalid("tokens", f"each needs at least {_MIN_TOKEN_LENGTH} ASCII characters")
         if is_loopback(self.host) or self.insecure:
@@ -88,6 +106,9 @@ class WorkerConfig(Settings):
             raise self.invalid("host", f"{self.host} is not loopback: give tls-cert and tls-key, or --insecure")
         if self.tls.client_ca is None and not self.tokens:
             raise self.invalid("host", f"{self.host} is not loopback: give tls-client-ca or tokens, or --insecure")
+        if self.admits_any_certificate:
+            problem = f"{self.host} is not loopback: name the clients, such as gateway (*: all), or --insecure"
+            raise self.invalid("allowed_clients", problem)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

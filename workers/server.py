@@ -14,20 +14,23 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from talkup.v1 import worker_service_pb2, worker_service_pb2_grpc
+from talkup.v1 import worker_service_pb2_grpc
 
-from settings.network import is_loopback
-from workers.auth import AuthInterceptor
+from workers.auth import AccessRules
 from workers.config import WorkerConfig
 from workers.engine import Engine
+from workers.guard import SERVICE_NAME, GuardInterceptor, GuardLimits
 from workers.metrics import MetricsPort, WorkerMetrics
 from workers.servicer import ServicerLimits, WorkerServicer
 from workers.tls import server_credentials
 
 _log = structlog.get_logger()
 
-SERVICE_NAME: Final[str] = worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name
 HEALTH_NAMES: Final = ("", SERVICE_NAME)
+# gRPC's own bound is two minutes.
+_HANDSHAKE_MS: Final = 10_000
+# Beyond 1,000 calls that this process has not looked at yet, gRPC by default refuses calls at random, honest ones too.
+_MAX_UNREAD_CALLS: Final = 8_192
 _STOP_SECONDS: Final = 0.5
 _CLOSE_SECONDS: Final = 2.0
 
@@ -49,6 +52,9 @@ def channel_options(max_message_bytes: int) -> Sequence[tuple[str, int]]:
         ("grpc.http2.max_ping_strikes", 0),
         ("grpc.keepalive_time_ms", 10_000),
         ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        ("grpc.server.max_pending_requests", _MAX_UNREAD_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * _MAX_UNREAD_CALLS),
     )
 
 
@@ -62,20 +68,23 @@ class WorkerServer:
         self._metrics.watch_engine(engine.totals)
         limits = ServicerLimits(
             slots=config.slots,
-            start_seconds=config.start_seconds,
             write_seconds=config.write_seconds,
             stream_seconds=config.stream_seconds,
         )
         self._servicer = WorkerServicer(engine, limits, self._metrics)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # set at import
+        rules = AccessRules(config.tokens, config.allowed_clients)
+        bounds = GuardLimits(config.start_seconds, config.max_calls, config.max_waiting_calls, config.max_watches)
         self._server = grpc.aio.server(
-            interceptors=[AuthInterceptor(config.tokens, open_reflection=is_loopback(config.host))],
+            interceptors=[GuardInterceptor(rules, bounds, self._metrics.refused)],
             options=channel_options(config.max_message_bytes),
-            maximum_concurrent_rpcs=config.max_calls,
+            maximum_concurrent_rpcs=bounds.for_grpc,
         )
         worker_service_pb2_grpc.add_WorkerServiceServicer_to_server(self._servicer, self._server)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        if config.reflection:
+            names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
 
     async def start(self) -> int:
         """Start to listen, without serving yet; returns the port. Raises SettingError when the port cannot be bound."""
@@ -91,6 +100,8 @@ class WorkerServer:
             raise self._config.invalid("port", f"cannot listen on {address}") from None
         await self._server.start()
         _log.info("worker listening", host=self._config.host, port=port, tls=self._config.tls is not None)
+        if self._config.admits_any_certificate:
+            _log.warning("any certificate of tls_client_ca may call; allowed_clients names none")
         return port
 
     async def load(self) -> None:

@@ -37,7 +37,6 @@ class ServicerLimits:
     """Bounds of one worker. `slots` 0 takes the engine's own number."""
 
     slots: int = 0
-    start_seconds: float = 10.0
     write_seconds: float = 30.0
     stream_seconds: float = 14_400.0
     busy_retry_after_ms: int = 1_000
@@ -99,8 +98,8 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         """One media stream. Refusals end the call with a status; failures of the stream travel in band."""
         try:
             self._check_open()
-            task = await self._first(request_iterator)
-            self._check_open()
+            # The guard has read the first message already, so this does not wait.
+            task = check_start(await anext(request_iterator), self._engine.service_type)
             await self._serve(task, request_iterator, context)
         except EngineError as error:
             await self._refuse(context, error)
@@ -118,20 +117,6 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             raise RefusedError(error_pb2.ERROR_CODE_NO_WORKER, "this worker is draining", retryable=True)
         if not self._loaded:
             raise RefusedError(error_pb2.ERROR_CODE_NO_WORKER, "the model is not loaded yet", retryable=True)
-
-    async def _first(self, requests: AsyncIterator[task_pb2.TaskRequest]) -> Task:
-        try:
-            async with asyncio.timeout(self._limits.start_seconds):
-                request = await anext(requests)
-        except StopAsyncIteration:
-            raise RefusedError(
-                error_pb2.ERROR_CODE_BAD_MESSAGE, "the first message must carry start", field="start"
-            ) from None
-        except TimeoutError:
-            raise RefusedError(
-                error_pb2.ERROR_CODE_DEADLINE_EXCEEDED, "no first message in time", field="start"
-            ) from None
-        return check_start(request, self._engine.service_type)
 
     async def _serve(self, task: Task, requests: AsyncIterator[task_pb2.TaskRequest], context: _Context) -> None:
         superseded = asyncio.Event()

@@ -176,11 +176,14 @@ def _write(path: Path, content: bytes, *, mode: int) -> None:
 
 
 def parse_names(arguments: Sequence[str]) -> dict[str, list[str]]:
-    """`NAME` (alternative names: its own and the loopback names) or `NAME=SAN,SAN`."""
+    """`NAME` (its only alternative name is its own) or `NAME=SAN,SAN`.
+
+    No name is shared: a worker that shows another's certificate has the wrong name wherever it is reached.
+    """
     names: dict[str, list[str]] = {}
     for argument in arguments:
         name, separator, sans = argument.partition("=")
-        names[name] = sans.split(",") if separator else [name, *LOOPBACK_NAMES]
+        names[name] = sans.split(",") if separator else [name]
     return names
 
 

@@ -44,7 +44,12 @@ def _speech(settings: DevSettings, number: int, port: int) -> Program:
 
 
 def _worker_environment(port: int) -> dict[str, str]:
-    return {"WORKER_HOST": HOST, "WORKER_PORT": str(port), "WORKER_DRAIN_SECONDS": str(WORKER_DRAIN_S)}
+    return {
+        "WORKER_HOST": HOST,
+        "WORKER_PORT": str(port),
+        "WORKER_DRAIN_SECONDS": str(WORKER_DRAIN_S),
+        "WORKER_REFLECTION": "true",  # for grpcurl and its like on this machine
+    }
 
 
 def serves_vision(settings: DevSettings, *, has_vision: bool) -> bool:

@@ -1,6 +1,7 @@
 """Health check of a worker's container: grpc.health.v1, over TLS if the worker has certificates.
 
-It reads the worker's own settings, so one file works for every container. Exits with 0 if the worker is SERVING.
+It reads the worker's own settings, so one file works for every container. WORKER_HEALTH_NAME is the name in the
+worker's certificate (default: localhost). Exits with 0 if the worker is SERVING.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def channel(environment: Mapping[str, str]) -> grpc.Channel:
     credentials = grpc.ssl_channel_credentials(
         Path(authority).read_bytes(), Path(key).read_bytes(), Path(certificate).read_bytes()
     )
-    return grpc.secure_channel(target, credentials, options=OPTIONS)
+    name = environment.get("WORKER_HEALTH_NAME", "localhost")
+    return grpc.secure_channel(target, credentials, options=(*OPTIONS, ("grpc.ssl_target_name_override", name)))
 
 
 def is_serving(environment: Mapping[str, str]) -> bool:

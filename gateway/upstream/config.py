@@ -101,11 +101,13 @@ class UpstreamConfig:
     """Configuration of the upstream side.
 
     `endpoints` names each service's workers: `host:port`, `dns:///name:port` (every address is an endpoint, resolved
-    again periodically) or `xds:///name` (balanced by gRPC itself). `worker_token` is sent as a bearer token.
+    again periodically) or `xds:///name` (balanced by gRPC itself). `names`: for which name the certificates of a
+    service's workers must be issued, instead of the host in the endpoint. `worker_token` is sent as a bearer token.
     `use_proxy`: reach workers beyond loopback through the proxy that the environment names.
     """
 
     endpoints: Mapping[task_pb2.ServiceType, tuple[str, ...]]
+    names: Mapping[task_pb2.ServiceType, str] = field(default_factory=dict)
     tls: TlsSettings = field(default_factory=TlsSettings)
     worker_token: str | None = field(default=None, repr=False)
     use_proxy: bool = False

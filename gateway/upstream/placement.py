@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from talkup.v1 import task_pb2
 
@@ -151,6 +151,8 @@ class ServicePlacement:
     def _make(self, address: EndpointAddress, *, balanced_by_grpc: bool) -> Endpoint:
         probing = self._config.probing
         fresh_for = probing.interval + probing.timeout
+        if name := self._config.names.get(self._service):
+            address = replace(address, authority=name)
         channel = WorkerChannel(address, self._config.tls, self._config.worker_token, use_proxy=self._config.use_proxy)
         state = EndpointState(address.target, self._config.retry, fresh_for, balanced_by_grpc=balanced_by_grpc)
         return Endpoint(address, channel, state, probing=probing, clock=self._clock, changed=self._notify)

@@ -11,7 +11,7 @@ import pytest
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from bench.harness.stack import Stack, child_environment
+from bench.harness.stack import Stack, child_environment, running_stack
 from tests.e2e.wire import open_wire
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "direct_client.py"
@@ -39,8 +39,12 @@ def test_the_example_is_thirty_lines() -> None:
     assert len(code) <= 30
 
 
-def test_reflection_lists_the_service(fake_stack: Stack) -> None:
-    with grpc.insecure_channel(fake_stack.stt_target) as channel:
+def test_reflection_lists_the_service(tmp_path: Path) -> None:
+    asked_for = {"WORKER_REFLECTION": "true"}
+    with (
+        running_stack(worker_settings=asked_for, folder=tmp_path) as stack,
+        grpc.insecure_channel(stack.stt_target) as channel,
+    ):
         database = ProtoReflectionDescriptorDatabase(channel)
         assert "talkup.v1.WorkerService" in database.get_services()
         service = DescriptorPool(database).FindServiceByName("talkup.v1.WorkerService")

@@ -117,6 +117,11 @@ def test_certificates_serve_tls_and_are_kept(tmp_path: Path) -> None:
         handshake(server, client, "elsewhere")
 
 
+def test_every_role_has_a_name_of_its_own() -> None:
+    names = certs.parse_names(["gateway", "stt-worker", "proxy=a.example,b.example"])
+    assert names == {"gateway": ["gateway"], "stt-worker": ["stt-worker"], "proxy": ["a.example", "b.example"]}
+
+
 def handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> str:
     """Both ends in memory; the common name that the client showed."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()

@@ -69,6 +69,7 @@ def test_help_lists_every_setting_with_variable_and_default(capsys: pytest.Captu
         ({"store": "somewhere"}, "store"),
         ({"tls_cert": "/nowhere/cert.pem"}, "tls_cert"),
         ({"ws_enabled": "false"}, "ws_enabled"),
+        ({"stt_worker_name": "stt-worker"}, "stt_worker_name"),
         ({"token_secret": "short"}, "token_secret"),
         ({"public_url": "https://host/ws"}, "public_url"),
         ({"http_host": "0.0.0.0"}, "api_keys"),

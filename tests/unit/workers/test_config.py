@@ -84,7 +84,8 @@ def test_off_loopback_needs_tls_and_a_credential(tmp_path: Path) -> None:
     tls = ["--host", "::", "--tls-cert", str(tmp_path / "cert"), "--tls-key", str(tmp_path / "key")]
     with pytest.raises(ConfigError, match="tls-client-ca or tokens"):
         parse("stt", tls, {})
-    assert parse("stt", [*tls, "--tls-client-ca", str(tmp_path / "ca")], {}).tls is not None
+    mutual = [*tls, "--tls-client-ca", str(tmp_path / "ca")]
+    assert parse("stt", [*mutual, "--allowed-clients", "gateway"], {}).allowed_clients == ("gateway",)
     assert parse("stt", [*tls, "--tokens", "a-long-token"], {}).tokens == ("a-long-token",)
     assert parse("stt", ["--host", "0.0.0.0", "--insecure"], {}).insecure
 

@@ -194,6 +194,19 @@ async def test_mutual_tls(tmp_path: Path) -> None:
     await worker.kill()
 
 
+@pytest.mark.parametrize(("name", "serves"), [("localhost", True), ("stt-worker", False)])
+async def test_a_worker_must_show_the_name_of_its_service(tmp_path: Path, name: str, *, serves: bool) -> None:
+    """By its host the worker would do: its certificate is for localhost, as any worker's on this machine could be."""
+    authority = Authority()
+    worker = await WorkerServer().start(credentials=server_credentials(authority))
+    tls = write_identity(tmp_path, authority)
+    config = replace(FAST, tls=tls, names={STT: name}, deadlines=replace(FAST.deadlines, admit=10.0 if serves else 0.3))
+    async with upstream(f"localhost:{worker.port}", config=config) as pool:
+        results = await run_stream(pool)
+        assert (words(results) == expected()) if serves else errors(results)
+    await worker.kill()
+
+
 async def test_certificates_are_read_again_when_they_change(tmp_path: Path) -> None:
     wrong, right = Authority(), Authority()
     worker = await WorkerServer().start(credentials=server_credentials(right))
