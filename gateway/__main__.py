@@ -1,6 +1,7 @@
 """`python -m gateway`: read the settings, serve until SIGTERM or SIGINT, then drain and exit.
 
-Exit status: 0 after a drain, 1 if a port, a certificate or the store cannot be opened, 2 for an invalid setting.
+`python -m gateway keys` manages API keys instead. Exit status: 0 after a drain, 1 if a port, a certificate or the store
+cannot be opened, 2 for an invalid setting.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from gateway import logs
+from gateway import key_commands, logs
 from gateway.config import GatewayConfig, load
 from gateway.server import running
 from gateway.store.base import StoreError
@@ -44,8 +45,23 @@ async def serve(config: GatewayConfig) -> None:
         await stop.wait()
 
 
+def manage_keys(arguments: Sequence[str]) -> int:
+    """Run a command about keys; returns the exit status."""
+    try:
+        sys.stdout.write(key_commands.run(arguments))
+    except ConfigError as error:
+        sys.stderr.write(f"gateway: {error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"gateway: {error.filename or 'keys'}: {error.strerror or error}\n")
+        return 1
+    return 0
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run a gateway; returns the exit status."""
+    if arguments[:1] in (["keys"], ("keys",)):
+        return manage_keys(arguments[1:])
     try:
         config = load(arguments)
     except ConfigError as error:

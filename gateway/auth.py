@@ -1,53 +1,65 @@
-"""Authentication: API keys of internal callers, and signed tokens bound to one session (JWT, RFC 7519, HS256)."""
+"""Authentication: who a credential identifies, at which door. Keys and tokens themselves are in `gateway.access`."""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import secrets
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import Final
 
-import jwt
+from gateway.access.key_ring import ApiKey, KeyRing
+from gateway.access.terms import OPEN_TERMS, Door, Terms
+from gateway.access.tokens import MAX_TOKEN_CHARS, Audience, Minted, TokenError, Tokens
 
-ALGORITHM = "HS256"
-MAX_CREDENTIAL_CHARS = 4096
-MAX_SESSION_ID_CHARS = 64
-
-
-class Audience(StrEnum):
-    """What a token may be used for; the `aud` claim."""
-
-    SESSION = "talkup-session"
-    RESUME = "talkup-resume"
+MAX_CREDENTIAL_CHARS: Final = MAX_TOKEN_CHARS
+_AUDIENCES: Final[Mapping[Door, tuple[Audience, ...]]] = {
+    Door.HANDSHAKE: (Audience.SESSION,),
+    Door.MESSAGE: (Audience.SESSION,),
+    Door.RESUME: (Audience.SESSION, Audience.RESUME),
+    Door.HTTP: (Audience.SESSION, Audience.RESUME),
+}
+_TEXTS: Final[Mapping[str, str]] = {
+    "expired": "the token has expired",
+    "other_purpose": "a resume token only continues a session, with session_resume",
+    "revoked": "the API key behind this token is no longer valid",
+    "issued_before_start": "the token is from before the gateway's last start",
+}
+_INVALID: Final = "the key or token is invalid"
 
 
 class AuthError(Exception):
-    """A missing, invalid or expired credential. The text is for the client and never repeats the credential."""
+    """A missing, invalid or expired credential. The text is for the client and never repeats the credential.
+
+    `reason` is a word for the audit log, `key_id` the id of the key if it is known. `is_forbidden`: the credential is
+    valid, but not here.
+    """
+
+    def __init__(self, text: str, reason: str, key_id: str | None = None, *, is_forbidden: bool = False) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.key_id = key_id
+        self.is_forbidden = is_forbidden
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """The caller that a credential identifies.
 
-    `session_id` is the session a token is bound to; None for an API key and for open access, which may use any session.
+    `session_id` is the session a token is bound to; None for an API key and for open access. `expires_at`: UNIX
+    seconds, None: never. `key` is the API key, if it was one.
     """
 
     session_id: str | None = None
+    terms: Terms = OPEN_TERMS
+    expires_at: int | None = None
+    key: ApiKey | None = None
 
-    def may_use(self, session_id: str) -> bool:
-        """Whether this caller may read, resume or delete a session."""
-        return self.session_id is None or hmac.compare_digest(self.session_id.encode(), session_id.encode())
-
-
-@dataclass(frozen=True, slots=True)
-class Minted:
-    """A signed token; `expires_at` in UNIX seconds."""
-
-    token: str
-    expires_at: int
+    def may_use(self, session_id: str, owner: str) -> bool:
+        """Whether this caller may read, resume or delete a session of an owner; an empty owner: nobody's."""
+        if self.session_id is not None:
+            return hmac.compare_digest(self.session_id.encode(), session_id.encode())
+        return not self.terms.owner or not owner or self.terms.owner == owner
 
 
 def new_session_id() -> str:
@@ -56,101 +68,78 @@ def new_session_id() -> str:
 
 
 class Authenticator:
-    """Checks credentials and signs tokens. `clock`: UNIX seconds. Without `secret`, tokens end with the process."""
+    """Checks credentials and signs tokens. `clock`: UNIX seconds."""
 
-    def __init__(self, api_keys: Sequence[str], secret: str, ttl_s: float, clock: Callable[[], float]) -> None:
-        self._key_digests = tuple(_digest(key) for key in api_keys)
-        self._secret = secret or secrets.token_hex(32)
-        self._ttl_s = ttl_s
+    def __init__(self, keys: KeyRing, tokens: Tokens, clock: Callable[[], float]) -> None:
+        self.keys = keys
+        self._tokens = tokens
         self._clock = clock
 
     @property
     def open_access(self) -> bool:
         """Whether no credential is required, because none is configured."""
-        return not self._key_digests
+        return self.keys.is_empty
 
-    def mint(self, session_id: str, audience: Audience) -> Minted:
-        """Sign a token for one session."""
-        now = int(self._clock())
-        expires_at = now + max(1, int(self._ttl_s))
-        claims = {"sid": session_id, "aud": str(audience), "iat": now, "exp": expires_at}
-        return Minted(jwt.encode(claims, self._secret, algorithm=ALGORITHM), expires_at)
+    def mint(
+        self, session_id: str, audience: Audience, terms: Terms = OPEN_TERMS, not_after: float | None = None
+    ) -> Minted:
+        """Sign a token for one session. `not_after`: UNIX seconds; no token outlives the one that asked for it."""
+        return self._tokens.mint(session_id, audience, terms, not_after)
 
-    def check_key(self, credential: str) -> bool:
-        """Check whether a credential is one of the API keys, in constant time."""
-        digest = _digest(credential)
-        found = False
-        for known in self._key_digests:
-            found |= hmac.compare_digest(known, digest)
-        return found
-
-    def check_token(self, credential: str, *audiences: Audience) -> Principal:
-        """Find the session of a token. Raises AuthError if it is malformed, forged, expired or for another use."""
-        if len(credential) > MAX_CREDENTIAL_CHARS:
-            raise AuthError("the key or token is invalid")
-        try:
-            claims = jwt.decode(
-                credential,
-                self._secret,
-                algorithms=[ALGORITHM],
-                audience=[str(audience) for audience in audiences],
-                options={"require": ["sid", "exp", "aud"], "verify_exp": False, "verify_iat": False},
-            )
-            session_id, expires_at = claims["sid"], int(claims["exp"])
-        except (jwt.InvalidTokenError, ValueError, TypeError):
-            raise AuthError("the key or token is invalid") from None
-        if not isinstance(session_id, str) or not 0 < len(session_id) <= MAX_SESSION_ID_CHARS:
-            raise AuthError("the key or token is invalid")
-        if expires_at <= self._clock():
-            raise AuthError("the token has expired")
-        return Principal(session_id)
-
-    def check(self, credential: str | None, *, keys_allowed: bool = True) -> Principal:
-        """Identify the caller: by an API key (where allowed), else by a session or resume token.
+    def check(self, credential: str | None, door: Door, *, keys_allowed: bool = True) -> Principal:
+        """Identify the caller: by an API key (where allowed), else by a token whose purpose fits the door.
 
         Raises AuthError. With open access no credential is required, but an invalid token is still refused.
         """
         if not credential:
             if self.open_access:
                 return Principal()
-            raise AuthError("a credential is required")
-        if keys_allowed and (self.check_key(credential) or (self.open_access and credential.count(".") != 2)):
+            raise AuthError("a credential is required", "absent")
+        if self.open_access and keys_allowed and credential.count(".") != 2:
             return Principal()
-        return self.check_token(credential, Audience.SESSION, Audience.RESUME)
+        if keys_allowed and len(credential) <= MAX_CREDENTIAL_CHARS:
+            found = self.keys.find(credential)
+            if isinstance(found, ApiKey):
+                return _at_door(Principal(terms=found.terms, expires_at=found.expires_at, key=found), door)
+            if found.key_id is not None:
+                raise AuthError("the API key has expired", found.reason, found.key_id)
+        return self._check_token(credential, door)
+
+    def check_key(self, credential: str | None) -> Principal:
+        """Identify the caller of a request that only takes API keys. Raises AuthError."""
+        if self.open_access:
+            return Principal()
+        if not credential:
+            raise AuthError("an API key is needed, as Authorization: Bearer", "absent")
+        if len(credential) <= MAX_CREDENTIAL_CHARS and isinstance(found := self.keys.find(credential), ApiKey):
+            return _at_door(Principal(terms=found.terms, expires_at=found.expires_at, key=found), Door.HTTP)
+        raise AuthError("the API key is invalid; a session token is not accepted here", "unknown")
+
+    def is_valid(self, principal: Principal) -> bool:
+        """Whether a caller that was let in would still be: its credential has not expired and was not revoked."""
+        if principal.expires_at is not None and principal.expires_at <= self._clock():
+            return False
+        if principal.key is not None:
+            return self.keys.holds(principal.key)
+        return not principal.terms.owner or self.keys.terms_of(principal.terms.owner) is not None
+
+    def _check_token(self, credential: str, door: Door) -> Principal:
+        try:
+            claims = self._tokens.check(credential, _AUDIENCES[door])
+        except TokenError as error:
+            raise AuthError(_TEXTS.get(error.reason, _INVALID), error.reason) from None
+        terms = self.keys.terms_of(claims.owner) if claims.owner else OPEN_TERMS
+        if terms is None:
+            raise AuthError(_TEXTS["revoked"], "revoked")
+        return Principal(claims.session_id, terms, claims.expires_at)
 
 
-class FailureLimiter:
-    """Limits failed authentications per address, with one token bucket each.
-
-    It remembers at most `addresses` addresses and forgets the one whose latest failure is oldest.
-    """
-
-    def __init__(self, burst: int, refill_s: float, addresses: int, clock: Callable[[], float]) -> None:
-        self._burst = burst
-        self._refill_s = refill_s
-        self._bound = addresses
-        self._clock = clock
-        self._buckets: dict[str, tuple[float, float]] = {}
-
-    def _level(self, address: str) -> float:
-        level, since = self._buckets.get(address, (float(self._burst), self._clock()))
-        return min(float(self._burst), level + (self._clock() - since) / self._refill_s)
-
-    def allowed(self, address: str) -> bool:
-        """Whether an address may fail to authenticate once more."""
-        return self._level(address) >= 1.0
-
-    def wait_s(self, address: str) -> float:
-        """Seconds until `allowed`; 0 if it is."""
-        return max(0.0, 1.0 - self._level(address)) * self._refill_s
-
-    def record_failure(self, address: str) -> None:
-        """Count a failure: an invalid credential, or a socket that closed without sending one."""
-        level = self._level(address)
-        self._buckets.pop(address, None)
-        self._buckets[address] = (level - 1.0 if level >= 1.0 else level, self._clock())
-        while len(self._buckets) > self._bound:
-            del self._buckets[next(iter(self._buckets))]
+def _at_door(principal: Principal, door: Door) -> Principal:
+    """The caller, if its key may be presented at a door. Raises AuthError."""
+    if not principal.terms.allows_door(door):
+        key_id = None if principal.key is None else principal.key.id
+        raise AuthError(f"this key may not be used over {door.group}", "door", key_id, is_forbidden=True)
+    return principal
 
 
 def bearer(header: str | None) -> str | None:
@@ -159,7 +148,3 @@ def bearer(header: str | None) -> str | None:
         return None
     scheme, _, credential = header.partition(" ")
     return credential.strip() or None if scheme.lower() == "bearer" else None
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from settings.kinds import LogLevel
 from settings.network import MAX_PORT, browser_origin, is_loopback
 
 MIN_SECRET_BYTES = 32  # RFC 7518 3.2: HS256 keys
+MIN_KEY_CHARS = 16  # beyond loopback
 STORE_SCHEMES = ("memory", "sqlite", "redis", "rediss")
 
 
@@ -49,13 +51,29 @@ class GatewayConfig(Settings):
             "origins of pages that may connect from browsers, such as https://app.example, comma-separated (empty: any)"
         ),
     ] = ()
-    api_keys: Annotated[tuple[str, ...], Setting("API keys of internal callers, comma-separated")] = field(
-        default=(), repr=False
-    )
+    api_keys: Annotated[
+        tuple[str, ...], Setting("API keys for development, comma-separated; api_keys_file keeps keys for production")
+    ] = field(default=(), repr=False)
+    api_keys_file: Annotated[
+        Path | None, Setting("file of API keys, as `python -m gateway keys` writes it; read again when it changes")
+    ] = None
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Setting("addresses or networks of proxies whose X-Forwarded-For names the client, comma-separated"),
+    ] = ()
     token_secret: Annotated[
         str, Setting("secret that signs session tokens (empty: made once and kept beside a sqlite store)")
     ] = field(default="", repr=False)
+    token_secrets_older: Annotated[
+        tuple[str, ...], Setting("earlier values of token_secret whose tokens are still accepted, comma-separated")
+    ] = field(default=(), repr=False)
     token_ttl_s: Annotated[float, Setting("lifetime of a session token", 1, 31536000)] = 43200.0
+    token_notice_s: Annotated[
+        float, Setting("time before a credential expires at which the client is told", 0, 86400)
+    ] = 60.0
+    token_grace_s: Annotated[
+        float, Setting("time that a socket stays open after its credential expired or was revoked", 0, 3600)
+    ] = 10.0
     stt_workers: Annotated[tuple[str, ...], Setting("speech workers: host:port,... or dns:///name:port")] = ()
     vision_workers: Annotated[tuple[str, ...], Setting("vision workers: host:port,... or dns:///name:port")] = ()
     stt_worker_name: Annotated[
@@ -124,23 +142,25 @@ class GatewayConfig(Settings):
         _check_exposure(self)
         _check_store(self)
         _check_origins(self)
-        if self.store.startswith("redis") and self.api_keys and not self.token_secret:
+        _check_proxies(self)
+        if self.store.startswith("redis") and not self.open_access and not self.token_secret:
             raise self.invalid("token_secret", "must be set to the same value on all gateways that share a redis store")
         if not self.ws_enabled and self.tls_cert is None:
             raise self.invalid("ws_enabled", "false leaves no WebSocket port: set tls_cert as well")
-        if self.token_secret and len(self.token_secret.encode()) < MIN_SECRET_BYTES:
-            raise self.invalid("token_secret", f"must be at least {MIN_SECRET_BYTES} bytes long")
+        for name, values in (("token_secret", (self.token_secret,)), ("token_secrets_older", self.token_secrets_older)):
+            if any(value and len(value.encode()) < MIN_SECRET_BYTES for value in values):
+                raise self.invalid(name, f"must be at least {MIN_SECRET_BYTES} bytes long")
         if self.public_url and urlsplit(self.public_url).scheme not in {"ws", "wss"}:
             raise self.invalid("public_url", "must begin with ws:// or wss://")
 
     @property
     def open_access(self) -> bool:
         """Whether no credentials are configured, so that everyone may connect (possible on loopback only)."""
-        return not self.api_keys
+        return not self.api_keys and self.api_keys_file is None
 
 
 def _check_tls(config: GatewayConfig) -> None:
-    for name in ("tls_cert", "tls_key", "worker_ca", "worker_cert", "worker_key"):
+    for name in ("tls_cert", "tls_key", "worker_ca", "worker_cert", "worker_key", "api_keys_file"):
         path: Path | None = getattr(config, name)
         if path is not None and not path.is_file():
             raise config.invalid(name, f"no file at {path}")
@@ -167,6 +187,9 @@ def _check_exposure(config: GatewayConfig) -> None:
             raise config.invalid("api_keys", f"must be set unless {name} is a loopback address")
         if plaintext and not config.allow_plaintext:
             raise config.invalid(name, "plaintext beyond loopback needs --allow-plaintext")
+        if any(len(key) < MIN_KEY_CHARS for key in config.api_keys):
+            text = f"a key must be at least {MIN_KEY_CHARS} characters long unless {name} is a loopback address"
+            raise config.invalid("api_keys", text)
 
 
 def _check_origins(config: GatewayConfig) -> None:
@@ -175,6 +198,15 @@ def _check_origins(config: GatewayConfig) -> None:
             browser_origin(origin)
         except ValueError as error:
             raise config.invalid("allowed_origins", str(error)) from None
+
+
+def _check_proxies(config: GatewayConfig) -> None:
+    for proxy in config.trusted_proxies:
+        try:
+            ip_network(proxy, strict=False)
+        except ValueError:
+            text = "each entry must be an address or a network, such as 10.0.0.0/8"
+            raise config.invalid("trusted_proxies", text) from None
 
 
 def _check_store(config: GatewayConfig) -> None:

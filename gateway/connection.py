@@ -9,19 +9,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 
 import structlog
 from websockets.asyncio.server import ServerConnection
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 
+from gateway.access.terms import Door
 from gateway.auth import AuthError, Principal
 from gateway.credentials import Credential
+from gateway.expiry import CredentialWatch
 from gateway.outbox import Outbox
 from gateway.protocol.actions import CloseSocket, ResumeSession, SendMessage
 from gateway.protocol.codec import utf8_bytes
 from gateway.protocol.errors import Code
+from gateway.protocol.messages import Authenticated, AuthenticatedData, AuthExpiring, AuthExpiringData
 from gateway.protocol.replies import refusal
+from gateway.protocol.states import SessionPhase
 from gateway.refusals import CredentialFailures
 from gateway.sender import SocketSender
 from gateway.sessions.context import GatewayContext
@@ -65,6 +70,7 @@ class Connection:
         """Serve the socket until it is closed by either side."""
         metrics = self._context.metrics
         metrics.connections.inc()
+        ignore_keys = self._context.authenticator.keys.on_change(self._credential.check)
         try:
             await self._authenticate_handshake(credential)
             sender = SocketSender(self._socket, self.outbox, self._context.config.close_timeout_s)
@@ -74,6 +80,8 @@ class Connection:
             finally:
                 await sender.stop()
         finally:
+            ignore_keys()
+            self._credential.stop()
             self._detach()
             metrics.connections.dec()
             metrics.replaced.inc(self.outbox.replaced)
@@ -82,6 +90,24 @@ class Connection:
 
     # --- credentials
 
+    @cached_property
+    def _address(self) -> str:
+        """The client's address, for counting failures."""
+        request = self._socket.request
+        return client_of(self._failures, self._socket, Headers() if request is None else request.headers)
+
+    @cached_property
+    def _credential(self) -> CredentialWatch:
+        config = self._context.config
+        return CredentialWatch(
+            self._context.clock,
+            self._context.authenticator.is_valid,
+            notice_s=config.token_notice_s,
+            grace_s=config.token_grace_s,
+            on_notice=self._announce_expiry,
+            on_over=self._expire,
+        )
+
     async def _authenticate_handshake(self, credential: Credential) -> None:
         try:
             if credential.text is None and not self._context.authenticator.open_access:
@@ -89,9 +115,10 @@ class Connection:
                 self._runner.attach_unauthenticated(self)
                 self._owes_credential = True
                 return
-            await self._join(self._context.authenticator.check(credential.text, keys_allowed=credential.may_be_key))
+            check = self._context.authenticator.check
+            await self._join(check(credential.text, Door.HANDSHAKE, keys_allowed=credential.may_be_key))
         except AuthError as error:
-            self._refuse(Code.UNAUTHENTICATED, str(error), self._count_auth_failure("handshake"))
+            self._refuse(*self._count_auth_failure(Door.HANDSHAKE, error, credential.text))
         except DirectoryFullError:
             self._refuse(*_FULL)
         except SessionOverError:
@@ -103,12 +130,13 @@ class Connection:
         """Attach the socket to the session of a credential. Raises what SessionDirectory.open raises."""
         held = self._runner
         if principal.session_id is None and held is not None:
-            self._directory.admit(held)
+            self._directory.admit(held, principal.terms)
             runner = held
         else:
-            runner = await self._directory.open(principal.session_id)
+            runner = await self._directory.open(principal.session_id, principal.terms)
         self._switch_to(runner)
-        runner.attach(self)
+        runner.attach(self, not_after=_end_of(principal))
+        self._credential.watch(principal)
 
     def _switch_to(self, runner: SessionRunner) -> None:
         previous, self._runner = self._runner, runner
@@ -126,15 +154,44 @@ class Connection:
         runner = self._runner
         assert runner is not None
         try:
-            await self._join(self._context.authenticator.check(token))
+            principal = self._context.authenticator.check(token, Door.MESSAGE)
+            if runner.phase is SessionPhase.OPEN:
+                self._renew(runner, principal)
+                return
+            await self._join(principal)
         except AuthError as error:
-            runner.refuse(Code.UNAUTHENTICATED, str(error), self._count_auth_failure("message"))
+            runner.refuse(*self._count_auth_failure(Door.MESSAGE, error, token))
         except DirectoryFullError:
             runner.refuse(*_FULL)
         except SessionOverError:
             runner.refuse(*_EXPIRED)
         except StoreError:
             runner.refuse(*_NO_STORE)
+
+    def _renew(self, runner: SessionRunner, principal: Principal) -> None:
+        """Replace the credential of an open session. Its streams notice nothing."""
+        if not principal.may_use(runner.session_id, runner.terms.owner):
+            runner.refuse(Code.PERMISSION_DENIED, "the credential belongs to another session or key")
+            return
+        minted = runner.mint_resume(_end_of(principal))
+        data = AuthenticatedData(resume_token=minted.token, resume_expires_at=minted.expires_at)
+        if principal.expires_at is not None:
+            data = AuthenticatedData(
+                expires_at=principal.expires_at,
+                resume_token=minted.token,
+                resume_expires_at=minted.expires_at,
+            )
+        self.outbox.put(Authenticated(data=data))
+        self._credential.watch(principal)
+
+    def _announce_expiry(self, expires_at: int, closes_at: int) -> None:
+        self.outbox.put(AuthExpiring(data=AuthExpiringData(expires_at=expires_at, closes_at=closes_at)))
+
+    def _expire(self) -> None:
+        """The credential has expired and was not renewed: close the socket. The session waits for its client."""
+        if self._runner is not None:
+            self._runner.detach(self, is_clean=False)
+        self._refuse(Code.UNAUTHENTICATED, "the credential has expired")
 
     def resume(self, request: ResumeSession) -> None:
         """The client resumes an earlier session on this socket: find it before the next message is read."""
@@ -145,16 +202,16 @@ class Connection:
         runner = self._runner
         assert runner is not None
         try:
-            principal = self._context.authenticator.check(request.token)
-            if not principal.may_use(request.session_id):
-                self._count_auth_failure("resume")
-                runner.refuse(Code.PERMISSION_DENIED, "the token belongs to another session")
+            principal = self._context.authenticator.check(request.token, Door.RESUME)
+            owner = await self._directory.owner_of(request.session_id)
+            if not principal.may_use(request.session_id, owner or ""):
+                foreign = AuthError("the session belongs to another token or key", "foreign", is_forbidden=True)
+                runner.refuse(*self._count_auth_failure(Door.RESUME, foreign, request.token))
                 return
+            known = await self._directory.find(request.session_id, principal.terms)
         except AuthError as error:
-            runner.refuse(Code.UNAUTHENTICATED, str(error), self._count_auth_failure("resume"))
+            runner.refuse(*self._count_auth_failure(Door.RESUME, error, request.token))
             return
-        try:
-            known = await self._directory.find(request.session_id)
         except DirectoryFullError:
             runner.refuse(*_FULL)
             return
@@ -166,15 +223,19 @@ class Connection:
         if known is None:
             runner.refuse(*_EXPIRED)
             return
+        held = self._credential.principal
+        if held is not None and held.session_id is None and held.may_use(known.session_id, known.terms.owner):
+            principal = held  # the API key of this socket outlives the resume token
         self._switch_to(known)
-        known.attach(self, request.last_segment_ids)
+        known.attach(self, request.last_segment_ids, not_after=_end_of(principal))
+        self._credential.watch(principal)
 
-    def _count_auth_failure(self, door: str) -> int | None:
-        """Count an invalid credential; returns the milliseconds until the address may fail again, None for now."""
-        host = remote_host(self._socket)
-        self._failures.record(door, host)
-        retry_after_s = self._failures.retry_after_s(host)
-        return None if retry_after_s is None else 1000 * retry_after_s
+    def _count_auth_failure(self, door: Door, error: AuthError, credential: str | None) -> tuple[Code, str, int | None]:
+        """Count a refused credential; returns the error for its client, with the time until it may fail again."""
+        self._failures.record(door, self._address, credential, error)
+        retry_after_s = self._failures.retry_after_s(self._address, credential)
+        code = Code.PERMISSION_DENIED if error.is_forbidden else Code.UNAUTHENTICATED
+        return code, str(error), None if retry_after_s is None else 1000 * retry_after_s
 
     def _refuse(self, code: Code, message: str, retry_after_ms: int | None = None) -> None:
         """Refuse a socket that belongs to no session."""
@@ -188,7 +249,7 @@ class Connection:
 
     def _detach(self) -> None:
         if self._owes_credential and not self._directory.draining:
-            self._count_auth_failure("absent")
+            self._failures.record("absent", self._address)
         if self._runner is not None:
             self._runner.detach(self, is_clean=self._closed_by_client())
 
@@ -257,10 +318,16 @@ _NO_STORE = (Code.BUSY, "the session store is not responding")
 _EXPIRED = (Code.SESSION_EXPIRED, "the session is unknown or has expired")
 
 
-def remote_host(socket: ServerConnection) -> str:
-    """The client's address, for counting failures."""
+def client_of(failures: CredentialFailures, socket: ServerConnection, headers: Headers) -> str:
+    """The address of a client that sent these headers, for counting failures."""
     address = socket.remote_address
-    return str(address[0]) if isinstance(address, tuple) and address else "unknown"
+    peer = str(address[0]) if isinstance(address, tuple) and address else "unknown"
+    return failures.client_of(peer, headers.get_all("X-Forwarded-For"))
+
+
+def _end_of(principal: Principal) -> int | None:
+    """When the resume tokens of a caller must end: with its own token; those of a key end with the key."""
+    return None if principal.session_id is None else principal.expires_at
 
 
 async def _run_until_first_done(*awaitables: Awaitable[None]) -> None:

@@ -12,7 +12,9 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from gateway.auth import Audience, AuthError, Minted, Principal, bearer, new_session_id
+from gateway.access.terms import Door, Terms
+from gateway.access.tokens import Audience, Minted
+from gateway.auth import AuthError, Principal, bearer, new_session_id
 from gateway.long_poll import LongPolls, preferred_wait_s
 from gateway.metrics import CONTENT_TYPE
 from gateway.origins import Origins, preflight_headers
@@ -36,6 +38,7 @@ HEALTHZ: Final = "/healthz"
 READYZ: Final = "/readyz"
 _TRANSCRIPT: Final = "/v1/sessions/{session_id}/transcript"
 _SESSION: Final = "/v1/sessions/{session_id}"
+_TOKENS: Final = "/v1/sessions/{session_id}/tokens"
 # What pages of other origins may call, and how.
 _FOR_PAGES: Final[Mapping[str, Sequence[str]]] = {_TRANSCRIPT: ("GET", "HEAD"), _SESSION: ("DELETE",)}
 _HEADERS: Final = {
@@ -58,13 +61,22 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(eq=False)
 class RefusalError(Exception):
-    """A refused request, with its HTTP status and the error for the caller."""
+    """A refused request, with its HTTP status and the error for the caller. `closes`: the connection, too."""
 
     status: int
     code: str
     message: str
     field: str | None = None
     retry_after_s: int | None = None
+    closes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A caller who may use the session that its request names."""
+
+    session_id: str
+    principal: Principal
 
 
 class Initialization(msgspec.Struct, kw_only=True):
@@ -109,6 +121,7 @@ class Api:
         app.router.add_post("/process/initialization", self.initialize)
         app.router.add_get(_TRANSCRIPT, self.transcript)
         app.router.add_delete(_SESSION, self.delete_session)
+        app.router.add_post(_TOKENS, self.renew_token)
         app.router.add_options(_TRANSCRIPT, self.preflight)
         app.router.add_options(_SESSION, self.preflight)
         app.router.add_get("/asyncapi.json", self.asyncapi)
@@ -164,9 +177,9 @@ class Api:
 
     async def create_session(self, request: web.Request) -> web.Response:
         """Mint a token for a new session; API key only."""
-        self._require_key(request, bearer(request.headers.get("Authorization")))
+        caller = self._require_key(request, bearer(request.headers.get("Authorization")))
         await request.read()
-        session_id, minted = self._new_session()
+        session_id, minted = self._new_session(caller.terms)
         body = {
             "session_id": session_id,
             "url": self._ws_url(_host(request)),
@@ -185,8 +198,8 @@ class Api:
             raise RefusalError(400, "bad_json", "the body is not a JSON object") from None
         if message.type != "initialization":
             raise RefusalError(400, "bad_message", "must be initialization", "type")
-        self._require_key(request, bearer(request.headers.get("Authorization")) or message.key)
-        session_id, minted = self._new_session()
+        caller = self._require_key(request, bearer(request.headers.get("Authorization")) or message.key)
+        session_id, minted = self._new_session(caller.terms)
         url = f"{self._ws_url(_host(request))}?{urlencode({'session_id': session_id, 'token': minted.token})}"
         return _json({"key": "", "type": "initialization_response", "format": "text", "data": url})
 
@@ -196,7 +209,7 @@ class Api:
         Conditional (RFC 9110 13.1.2): a caller that already has the transcript may wait for a change with `Prefer:
         wait` (RFC 7240 4.3).
         """
-        session_id = self._authorized_session(request)
+        session_id = (await self._authorized(request)).session_id
         name = request.query.get("format", "json")
         if name not in FORMATS:
             raise RefusalError(400, "bad_message", f"must be one of {', '.join(FORMATS)}", "format")
@@ -224,14 +237,29 @@ class Api:
         return render(kept, name)
 
     async def delete_session(self, request: web.Request) -> web.Response:
-        """End a session and delete its text, immediately and permanently."""
-        session_id = self._authorized_session(request)
-        live = self._directory.get(session_id) is not None
-        known = await self._context.store.delete(session_id)
-        self._directory.delete(session_id)
-        if not (known or live):
+        """End a session and delete its text, immediately and permanently. No token can open it again."""
+        caller = await self._authorized(request)
+        live = self._directory.get(caller.session_id) is not None
+        known = await self._context.store.delete(caller.session_id)
+        self._directory.delete(caller.session_id)
+        # Its own token proves that the session exists, even if nobody has opened it yet.
+        if not (known or live or caller.principal.session_id is not None):
             raise _unknown_session()
         return web.Response(status=204)
+
+    async def renew_token(self, request: web.Request) -> web.Response:
+        """Mint another token for a session that exists; API key only. Its client renews its credential with it."""
+        caller = self._require_key(request, bearer(request.headers.get("Authorization")))
+        await request.read()
+        session_id = request.match_info["session_id"]
+        owner = await self._directory.owner_of(session_id)
+        if owner is None:
+            raise _unknown_session()
+        if not caller.may_use(session_id, owner):
+            raise RefusalError(403, "permission_denied", "the session belongs to another key")
+        minted = self._context.authenticator.mint(session_id, Audience.SESSION, caller.terms)
+        body = {"session_id": session_id, "token": minted.token, "expires_at": minted.expires_at}
+        return _json(body, status=201)
 
     async def asyncapi(self, request: web.Request) -> web.Response:
         """The AsyncAPI document, with the WebSocket address for this caller."""
@@ -258,36 +286,41 @@ class Api:
 
     # --- credentials
 
-    def _new_session(self) -> tuple[str, Minted]:
+    def _new_session(self, terms: Terms) -> tuple[str, Minted]:
         session_id = new_session_id()
-        return session_id, self._context.authenticator.mint(session_id, Audience.SESSION)
+        return session_id, self._context.authenticator.mint(session_id, Audience.SESSION, terms)
 
-    def _require_key(self, request: web.Request, credential: str | None) -> None:
-        authenticator = self._context.authenticator
-        if authenticator.open_access or (credential and authenticator.check_key(credential)):
-            return
-        self._count_auth_failure(request)
-        if not credential:
-            raise RefusalError(401, "unauthenticated", "an API key is needed, as Authorization: Bearer")
-        raise RefusalError(401, "unauthenticated", "the API key is invalid; a session token is not accepted here")
-
-    def _authorized_session(self, request: web.Request) -> str:
-        session_id = request.match_info["session_id"]
+    def _require_key(self, request: web.Request, credential: str | None) -> Principal:
         try:
-            principal: Principal = self._context.authenticator.check(bearer(request.headers.get("Authorization")))
+            return self._context.authenticator.check_key(credential)
         except AuthError as error:
-            self._count_auth_failure(request)
-            raise RefusalError(401, "unauthenticated", str(error)) from None
-        if not principal.may_use(session_id):
-            raise RefusalError(403, "permission_denied", "the token belongs to another session")
-        return session_id
+            raise self._refusal(request, error, credential) from None
 
-    def _count_auth_failure(self, request: web.Request) -> None:
-        address = request.remote or "unknown"
-        retry_after_s = self._failures.retry_after_s(address)
-        self._failures.record("http", address)
+    async def _authorized(self, request: web.Request) -> Caller:
+        session_id = request.match_info["session_id"]
+        credential = bearer(request.headers.get("Authorization"))
+        try:
+            principal = self._context.authenticator.check(credential, Door.HTTP)
+        except AuthError as error:
+            raise self._refusal(request, error, credential) from None
+        owner = "" if principal.session_id is not None else await self._directory.owner_of(session_id) or ""
+        if not principal.may_use(session_id, owner):
+            foreign = AuthError("the session belongs to another token or key", "foreign", is_forbidden=True)
+            raise self._refusal(request, foreign, credential)
+        return Caller(session_id, principal)
+
+    def _refusal(self, request: web.Request, error: AuthError, credential: str | None) -> RefusalError:
+        """Count a refused credential, and say why it is refused, or only when to come back."""
+        peer = request.remote or "unknown"
+        address = self._failures.client_of(peer, request.headers.getall("X-Forwarded-For", []))
+        retry_after_s = self._failures.retry_after_s(address, credential)
+        self._failures.record("http", address, credential, error)
         if retry_after_s is not None:
-            raise RefusalError(429, "rate_limited", "too many invalid credentials", retry_after_s=retry_after_s)
+            text = "too many invalid credentials"
+            return RefusalError(429, "rate_limited", text, retry_after_s=retry_after_s, closes=True)
+        if error.is_forbidden:
+            return RefusalError(403, "permission_denied", str(error))
+        return RefusalError(401, "unauthenticated", str(error))
 
 
 def _unknown_session() -> RefusalError:
@@ -323,4 +356,6 @@ def _refused(refusal: RefusalError) -> web.Response:
         response.headers["WWW-Authenticate"] = "Bearer"
     if refusal.retry_after_s is not None:
         response.headers["Retry-After"] = str(refusal.retry_after_s)
+    if refusal.closes:
+        response.force_close()
     return response

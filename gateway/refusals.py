@@ -1,16 +1,18 @@
-"""Clients that are refused: wrong credentials counted per address, and log lines that a flood cannot multiply."""
+"""Clients that are refused: wrong credentials are counted and audited, and a flood cannot multiply the log lines."""
 
 from __future__ import annotations
 
 import ipaddress
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
-from gateway.auth import FailureLimiter
+from gateway.access.key_file import digest_of
+from gateway.auth import AuthError
+from gateway.client_address import ClientAddresses
 from gateway.metrics import Metrics
 
 log = structlog.get_logger()
@@ -20,6 +22,46 @@ REFILL_S: Final = 3.0
 _ADDRESSES: Final = 10_000
 _LOG_INTERVAL_S: Final = 60.0
 _LOG_KEYS: Final = 1_000
+# Reasons for refusing a credential that this gateway, or its secret, once issued.
+_KNOWN: Final = frozenset({"expired", "revoked", "other_purpose", "issued_before_start", "door", "foreign"})
+
+
+class FailureLimiter:
+    """Limits failed authentications per address, with one token bucket each.
+
+    It remembers at most `addresses` addresses and forgets the one whose latest failure is oldest.
+    """
+
+    def __init__(self, burst: int, refill_s: float, addresses: int, clock: Callable[[], float]) -> None:
+        self._burst = burst
+        self._refill_s = refill_s
+        self._bound = addresses
+        self._clock = clock
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def _level(self, address: str) -> float:
+        level, since = self._buckets.get(address, (float(self._burst), self._clock()))
+        return min(float(self._burst), level + (self._clock() - since) / self._refill_s)
+
+    def remembers(self, address: str) -> bool:
+        """Whether an address has failed before, as far as that still counts."""
+        return address in self._buckets and self._level(address) < self._burst
+
+    def allowed(self, address: str) -> bool:
+        """Whether an address may fail to authenticate once more."""
+        return self._level(address) >= 1.0
+
+    def wait_s(self, address: str) -> float:
+        """Seconds until `allowed`; 0 if it is."""
+        return max(0.0, 1.0 - self._level(address)) * self._refill_s
+
+    def record_failure(self, address: str) -> None:
+        """Count a failure: an invalid credential, or a socket that closed without sending one."""
+        level = self._level(address)
+        self._buckets.pop(address, None)
+        self._buckets[address] = (level - 1.0 if level >= 1.0 else level, self._clock())
+        while len(self._buckets) > self._bound:
+            del self._buckets[next(iter(self._buckets))]
 
 
 class OncePerInterval:
@@ -58,26 +100,62 @@ class CredentialFailures:
     """Failed attempts to authenticate, over WebSocket and HTTP.
 
     Above the limit, an invalid credential gets 429. A valid one is accepted at any time: callers behind one proxy share
-    an address, so the credential is checked first.
+    an address, so the credential is checked first. Guesses are limited per address; a credential that fails again and
+    again is limited by itself, so that the others at its address still learn why theirs are refused.
     """
 
-    def __init__(self, metrics: Metrics, clock: Callable[[], float]) -> None:
+    def __init__(self, metrics: Metrics, clock: Callable[[], float], trusted_proxies: Sequence[str] = ()) -> None:
         self._metrics = metrics
+        self._addresses = ClientAddresses(trusted_proxies)
         self._limiter = FailureLimiter(BURST, REFILL_S, _ADDRESSES, clock)
+        self._credentials = FailureLimiter(BURST, REFILL_S, _ADDRESSES, clock)
         self._lines = OncePerInterval(_LOG_INTERVAL_S, _LOG_KEYS, clock)
+        self._audit = OncePerInterval(_LOG_INTERVAL_S, _LOG_KEYS, clock)
 
-    def record(self, door: str, host: str) -> None:
-        """Count a failure at a door: an invalid credential, or a socket that closed without sending one."""
+    def client_of(self, peer: str, forwarded: Iterable[str]) -> str:
+        """The address of a client; `forwarded`: the X-Forwarded-For headers that came from `peer`."""
+        return self._addresses.of(peer, forwarded)
+
+    def record(self, door: str, host: str, credential: str | None = None, error: AuthError | None = None) -> None:
+        """Count a failure at a door: an invalid credential, or a socket that closed without sending one.
+
+        A credential that was valid once, or fails again, is no guess: it counts for itself and not for its address.
+        """
         self._metrics.auth_failures.labels(door).inc()
         address = _network(host)
-        self._limiter.record_failure(address)
-        if not self._limiter.allowed(address) and (count := self._lines.due(address)) is not None:
+        is_guess = error is None or error.reason not in _KNOWN
+        if credential is not None:
+            name = _name_of(address, credential)
+            is_guess = is_guess and not self._credentials.remembers(name)
+            self._credentials.record_failure(name)
+        if is_guess:
+            self._limiter.record_failure(address)
+        if error is not None:
+            self._write_audit(door, address, error)
+        if self.retry_after_s(host, credential) is not None and (count := self._lines.due(address)) is not None:
             log.warning("too many invalid credentials", address=address, door=door, failures=count)
 
-    def retry_after_s(self, host: str) -> int | None:
-        """Whole seconds until an address may fail once more; None: now."""
-        wait = self._limiter.wait_s(_network(host))
+    def retry_after_s(self, host: str, credential: str | None = None) -> int | None:
+        """Whole seconds until an address may fail once more, with this credential; None: now."""
+        address = _network(host)
+        if credential is not None and self._credentials.remembers(name := _name_of(address, credential)):
+            wait = self._credentials.wait_s(name)
+        else:
+            wait = self._limiter.wait_s(address)
         return math.ceil(wait) if wait > 0 else None
+
+    def _write_audit(self, door: str, address: str, error: AuthError) -> None:
+        """One line per address, door and reason in a minute, with their number; no part of a credential."""
+        count = self._audit.due(f"{address} {door} {error.reason} {error.key_id}")
+        if count is not None:
+            log.warning(
+                "credential refused", address=address, door=door, reason=error.reason, key_id=error.key_id, count=count
+            )
+
+
+def _name_of(address: str, credential: str) -> str:
+    """The name of a credential from an address, without the credential."""
+    return f"{address} {digest_of(credential).hex()}"
 
 
 def _network(host: str) -> str:

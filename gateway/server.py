@@ -19,9 +19,12 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from gateway.access.key_ring import KeyRing
+from gateway.access.terms import Door
+from gateway.access.tokens import Tokens
 from gateway.auth import Authenticator, AuthError
 from gateway.config import GatewayConfig
-from gateway.connection import Connection, remote_host
+from gateway.connection import Connection, client_of
 from gateway.credentials import SUBPROTOCOL, Credential, of_handshake
 from gateway.http import HEALTHZ, READYZ, Api
 from gateway.listening import BACKLOG, listening
@@ -37,7 +40,7 @@ from gateway.status import StatusSource
 from gateway.store.base import Store
 from gateway.store.factory import open_store
 from gateway.tls import ServerTls
-from gateway.token_secret import TokenSecret, token_secret
+from gateway.token_secret import TokenSecret, secret_path, token_secret
 from gateway.upstream.config import BufferBounds, Deadlines, Probing, RetryPolicy, TlsSettings, UpstreamConfig
 from gateway.upstream.pool import Upstream
 
@@ -48,6 +51,7 @@ _HEALTH_PATHS: Final = frozenset({HEALTHZ, READYZ})
 # Frames read ahead of the protocol core, per socket: with more than the first number the socket is not read.
 _READ_AHEAD: Final = (16, 4)
 _CERTIFICATE_CHECK_S: Final = 2.0
+_SECRET_CHECK_S: Final = 2.0
 # Messages up to this multiple of the limit are read and refused with an error; larger ones only close the socket.
 _REFUSED_MESSAGES: Final = 2
 # What remains of the ten seconds of a shutdown after the streams' share.
@@ -113,10 +117,16 @@ class Gateway:
     ) -> None:
         self._config = config
         self._secret_origin = secret.origin
+        self._secrets = secret.all
+        is_kept_in_a_file = config.store.startswith("sqlite") and not config.token_secret
+        self._secret_file = secret_path(config) if is_kept_in_a_file else None
         metrics = Metrics()
         self._upstream = Upstream(upstream_config(config), metrics=metrics)
         self._store = store
-        self._failures = CredentialFailures(metrics, time.monotonic)
+        self._failures = CredentialFailures(metrics, time.monotonic, config.trusted_proxies)
+        self._keys = KeyRing(config.api_keys, config.api_keys_file, clock)
+        # Without a durable store, deletions are forgotten at the end of the process: tokens must be, too.
+        self._tokens = Tokens(secret.all, config.token_ttl_s, clock, None if store.durable else clock())
         self._origins = Origins(config.allowed_origins, time.monotonic)
         self._context = GatewayContext(
             config=config,
@@ -124,7 +134,7 @@ class Gateway:
             upstream=self._upstream,
             store=store,
             metrics=metrics,
-            authenticator=Authenticator(config.api_keys, secret.value, config.token_ttl_s, clock),
+            authenticator=Authenticator(self._keys, self._tokens, clock),
             status=StatusSource(self._upstream, clock()),
             clock=clock,
         )
@@ -140,6 +150,9 @@ class Gateway:
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Start everything; `stack` closes it in reverse order. Raises OSError, StoreError, ssl.SSLError."""
+        self._keys.load()
+        stack.push_async_callback(_cancel, asyncio.create_task(self._keys.watch()))
+        stack.push_async_callback(_cancel, asyncio.create_task(self._renew_secrets()))
         await self._store.start()
         stack.push_async_callback(self._store.close)
         await self._upstream.start()
@@ -232,10 +245,20 @@ class Gateway:
             return _plain(HTTPStatus.FORBIDDEN, "pages of this origin may not connect; see allowed_origins")
         if self._directory.draining:
             return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is restarting", _RESTART_S)
-        # A credential that comes as a message is heard in any case: `max_unauthenticated` bounds who waits for it.
-        retry_after_s = self._failures.retry_after_s(remote_host(socket))
-        if retry_after_s is not None and self._has_invalid_credential(request):
-            self._failures.record("handshake", remote_host(socket))
+        return self._refuse_failing_client(client_of(self._failures, socket, request.headers), _credential(request))
+
+    def _refuse_failing_client(self, address: str, credential: Credential) -> Response | None:
+        """Refuse an invalid credential from a client that has failed too often.
+
+        A credential that comes as a message is heard in any case: `max_unauthenticated` bounds who waits for it.
+        """
+        retry_after_s = self._failures.retry_after_s(address, credential.text)
+        if retry_after_s is None or credential.text is None:
+            return None
+        try:
+            self._context.authenticator.check(credential.text, Door.HANDSHAKE, keys_allowed=credential.may_be_key)
+        except AuthError as error:
+            self._failures.record(Door.HANDSHAKE, address, credential.text, error)
             return _plain(HTTPStatus.TOO_MANY_REQUESTS, "too many invalid credentials", retry_after_s)
         return None
 
@@ -248,16 +271,19 @@ class Gateway:
             response.body = b""
         return response
 
-    def _has_invalid_credential(self, request: Request) -> bool:
-        """Whether a handshake carries a credential that is not valid."""
-        credential = _credential(request)
-        if credential.text is None:
-            return False
-        try:
-            self._context.authenticator.check(credential.text, keys_allowed=credential.may_be_key)
-        except AuthError:
-            return True
-        return False
+    async def _renew_secrets(self) -> None:
+        """Sign with the newest secret of the file beside the store, whenever the file has changed."""
+        while self._secret_file is not None:
+            await asyncio.sleep(_SECRET_CHECK_S)
+            try:
+                renewed = token_secret(self._config)
+            except OSError as error:
+                log.error("token secrets not read; the earlier ones stay valid", reason=str(error))
+            else:
+                if renewed.all != self._secrets:
+                    self._secrets = renewed.all
+                    self._tokens.use(renewed.all)
+                    log.info("token secrets read", secrets=len(renewed.all))
 
     async def _serve_socket(self, socket: ServerConnection) -> None:
         assert socket.request is not None

@@ -1,10 +1,14 @@
-"""The secret that signs tokens, kept beside the store: after a restart, clients return with tokens of before it."""
+"""The secrets of the tokens, kept beside the store: after a restart, clients return with tokens of before it.
+
+The newest secret signs. Older ones still verify, so a secret can be replaced while clients hold tokens that it signed.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,14 +16,21 @@ from gateway.config import MIN_SECRET_BYTES, GatewayConfig, sqlite_path
 
 _SUFFIX = ".secret"
 _MAX_BYTES = 4096
+_KEPT_SECRETS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class TokenSecret:
-    """The secret, and where it comes from in words for the log."""
+    """The secret that signs, where it comes from in words for the log, and older secrets, the newest first."""
 
     value: str = field(repr=False)
     origin: str
+    older: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every secret, the one that signs first."""
+        return (self.value, *self.older)
 
 
 def token_secret(config: GatewayConfig) -> TokenSecret:
@@ -28,40 +39,63 @@ def token_secret(config: GatewayConfig) -> TokenSecret:
     Raises OSError, whose text names the file and the setting.
     """
     if config.token_secret:
-        return TokenSecret(config.token_secret, "token_secret")
+        return TokenSecret(config.token_secret, "token_secret", config.token_secrets_older)
     if not config.store.startswith("sqlite"):
         return TokenSecret(secrets.token_hex(32), "this process: tokens end with it")
-    store = sqlite_path(config.store)
-    path = store.with_name(store.name + _SUFFIX)
+    path = secret_path(config)
     try:
-        return TokenSecret(_kept(path), str(path))
+        newest, *older = _kept(path)
+        return TokenSecret(newest, str(path), (*older, *config.token_secrets_older))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise OSError(f"the secret of the tokens, {path}: {reason}; set token_secret to do without the file") from None
 
 
-def _kept(path: Path) -> str:
-    """The secret in a file, which is made if it is not there. Raises OSError, ValueError for one that is damaged."""
+def secret_path(config: GatewayConfig) -> Path:
+    """The file of the secrets beside a SQLite store."""
+    store = sqlite_path(config.store)
+    return store.with_name(store.name + _SUFFIX)
+
+
+def rotate(path: Path) -> int:
+    """Put a new secret before the ones in the file. Returns how many the file then has.
+
+    Raises OSError, ValueError for a file that is damaged.
+    """
+    secrets_now = (secrets.token_hex(32), *(_kept(path) if path.exists() else ()))[:_KEPT_SECRETS]
+    unfinished = _written(path, secrets_now)
+    unfinished.replace(path)
+    return len(secrets_now)
+
+
+def _kept(path: Path) -> list[str]:
+    """The secrets in a file, which is made if it is not there. Raises OSError, ValueError for one that is damaged."""
     if not path.exists():
         _make(path)
     with path.open("rb") as file:
-        text = file.read(_MAX_BYTES).decode("ascii").strip()
-    if len(text) < MIN_SECRET_BYTES:
-        raise ValueError(f"it has less than {MIN_SECRET_BYTES} characters")
-    return text
+        lines = file.read(_MAX_BYTES).decode("ascii").split()
+    if not lines or min(map(len, lines)) < MIN_SECRET_BYTES:
+        raise ValueError(f"a secret has less than {MIN_SECRET_BYTES} characters")
+    return lines
 
 
 def _make(path: Path) -> None:
-    """Write a new secret for this user alone. It appears whole or not at all; of two processes, the first one wins."""
+    """Write a new secret. It appears whole or not at all; of two processes, the first one wins."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    unfinished = _written(path, [secrets.token_hex(32)])
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_hex(32).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):
             os.link(unfinished, path)
     finally:
         unfinished.unlink()
+
+
+def _written(path: Path, values: Sequence[str]) -> Path:
+    """A file for this user alone beside `path`, with these secrets."""
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write("".join(f"{value}\n" for value in values).encode())
+        file.flush()
+        os.fsync(file.fileno())
+    return unfinished

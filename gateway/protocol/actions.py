@@ -86,7 +86,10 @@ class StoreStreamEnd:
 
 @dataclass(frozen=True, slots=True)
 class Authenticate:
-    """Verify a token given in an `auth` message; answer with `session.connected` or `session.refused`."""
+    """Verify a token given in an `auth` message; answer with `session.connected` or `session.refused`.
+
+    On an open session it renews the credential of the socket; the answer is then `authenticated`.
+    """
 
     token: str = field(repr=False)
 

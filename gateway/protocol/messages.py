@@ -54,7 +54,7 @@ class ClientBase(Struct, frozen=True, kw_only=True, tag_field="type"):
 
 
 class Auth(ClientBase, frozen=True, kw_only=True, tag="auth"):
-    """Send a credential that the handshake did not carry."""
+    """Send a credential that the handshake did not carry, or a newer one in place of one that expires."""
 
     token: Credential
 
@@ -202,6 +202,39 @@ class SessionMessage(ServerBase, frozen=True, kw_only=True, tag="session"):
 
     def __repr__(self) -> str:
         return f"SessionMessage(session_id={self.data.session_id!r})"
+
+
+class AuthenticatedData(Struct, frozen=True, kw_only=True):
+    """Times are UNIX seconds. Without `expires_at` the new credential does not expire.
+
+    The resume token is valid until `resume_expires_at` and takes the place of the one before.
+    """
+
+    expires_at: int | UnsetType = UNSET
+    resume_token: str
+    resume_expires_at: int
+
+
+class Authenticated(ServerBase, frozen=True, kw_only=True, tag="authenticated"):
+    """A credential that was sent on an open session was accepted; it replaces the one before."""
+
+    data: AuthenticatedData
+
+    def __repr__(self) -> str:
+        return "Authenticated()"
+
+
+class AuthExpiringData(Struct, frozen=True, kw_only=True):
+    """Times are UNIX seconds. The socket closes with 4401 at `closes_at`, unless a new credential comes first."""
+
+    expires_at: int
+    closes_at: int
+
+
+class AuthExpiring(ServerBase, frozen=True, kw_only=True, tag="auth_expiring"):
+    """The credential of this socket expires soon, or was revoked: send a new one with `auth`."""
+
+    data: AuthExpiringData
 
 
 class AcknowledgeData(Struct, frozen=True, kw_only=True):
@@ -585,6 +618,8 @@ class ErrorMessage(ServerBase, frozen=True, kw_only=True, tag="error"):
 
 ServerMessage = (
     SessionMessage
+    | Authenticated
+    | AuthExpiring
     | Acknowledge
     | TranscriptUpdate
     | AnalysisResult

@@ -296,8 +296,6 @@ class Session:
                 states = self._streams.states()
                 return [SendMessage(status_message(self._snapshot, self.session_id, states, self._limits, now=now))]
             case m.Auth():
-                if self.phase is SessionPhase.OPEN:
-                    return Problem(Code.BAD_MESSAGE, "type: this connection is already authenticated", field="type")
                 return [Authenticate(message.token)]
             case m.SessionResume():
                 last = {point.stream_id: point.last_segment_id for point in message.streams}

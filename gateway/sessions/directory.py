@@ -6,6 +6,7 @@ import asyncio
 
 import structlog
 
+from gateway.access.terms import OPEN_TERMS, Terms
 from gateway.auth import new_session_id
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.runner import SessionRunner
@@ -69,22 +70,32 @@ class SessionDirectory:
         self._unauthenticated[runner] = None
         return runner
 
-    def admit(self, runner: SessionRunner) -> None:
+    def admit(self, runner: SessionRunner, terms: Terms = OPEN_TERMS) -> None:
         """Make an unauthenticated session a regular one: its client sent a credential. Raises DirectoryFullError."""
         self._make_room()
         del self._unauthenticated[runner]
+        runner.terms = terms
         self._add(runner)
 
-    async def open(self, session_id: str | None) -> SessionRunner:
-        """The session with this id, restored or created if necessary; None: a new one. Raises what `find` raises."""
-        if session_id is not None and (known := await self.find(session_id)) is not None:
-            return known
-        return self._create(session_id or new_session_id())
+    async def open(self, session_id: str | None, terms: Terms = OPEN_TERMS) -> SessionRunner:
+        """The session with this id, restored or created if necessary; None: a new one. Raises what `find` raises.
 
-    async def find(self, session_id: str) -> SessionRunner | None:
+        `terms`: those of the API key behind the credential.
+        """
+        if session_id is not None and (known := await self.find(session_id, terms)) is not None:
+            return known
+        return self._create(session_id or new_session_id(), terms)
+
+    async def owner_of(self, session_id: str) -> str | None:
+        """Whose API key opened a session; None: it is unknown or deleted. Raises StoreError."""
+        runner = self._sessions.get(session_id)
+        return runner.terms.owner if runner is not None else await self._context.store.owner(session_id)
+
+    async def find(self, session_id: str, terms: Terms = OPEN_TERMS) -> SessionRunner | None:
         """Find the session with this id, held here or restored as another process left it. None: unknown, or over.
 
-        Raises SessionOverError, DirectoryFullError, StoreError.
+        `terms`: those of the caller, who is allowed to use the session. Raises SessionOverError, DirectoryFullError,
+        StoreError.
         """
         known = self._joinable(session_id)
         if known is not None:
@@ -106,7 +117,7 @@ class SessionDirectory:
             self._context.store.release(session_id, closed=True)
             return None
         try:
-            runner = self._create(session_id)
+            runner = self._create(session_id, self._terms_of(stored.owner, terms))
         except DirectoryFullError:
             self._context.store.release(session_id, closed=False)
             raise
@@ -182,9 +193,15 @@ class SessionDirectory:
         log.info("session taken over", session_id=runner.session_id)
         runner.yield_to_other_gateway()
 
-    def _create(self, session_id: str) -> SessionRunner:
+    def _terms_of(self, owner: str, caller: Terms) -> Terms:
+        """The terms of a stored session: its owner's. A session without an owner becomes the caller's."""
+        if not owner or owner == caller.owner:
+            return caller
+        return self._context.authenticator.keys.terms_of(owner) or Terms(owner=owner)
+
+    def _create(self, session_id: str, terms: Terms) -> SessionRunner:
         self._make_room()
-        runner = SessionRunner(session_id, self._context, self._forget)
+        runner = SessionRunner(session_id, self._context, self._forget, terms)
         self._add(runner)
         return runner
 

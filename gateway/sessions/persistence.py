@@ -58,9 +58,9 @@ class SessionPersistence:
                 self._stream_keys[each.stream_id] = each.stream_key
         return streams
 
-    def write_session(self) -> None:
-        """Write that the session is live at this gateway."""
-        self._submit(self._store.begin_session(self._session_id))
+    def write_session(self, owner: str) -> None:
+        """Write that the session is live at this gateway; `owner`: whose API key opened it."""
+        self._submit(self._store.begin_session(self._session_id, owner))
 
     def begin_stream(self, stream_id: str, started_at: float) -> None:
         """Write that a stream begins, unless it is already known; `started_at` in UNIX seconds."""

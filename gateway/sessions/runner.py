@@ -12,7 +12,8 @@ from typing import Protocol
 import structlog
 from talkup.v1 import task_pb2
 
-from gateway.auth import Audience
+from gateway.access.terms import OPEN_TERMS, Terms
+from gateway.access.tokens import Audience, Minted
 from gateway.outbox import Outbox
 from gateway.protocol.actions import (
     Action,
@@ -64,11 +65,18 @@ class Peer(Protocol):
 class SessionRunner:
     """One session with its worker streams; at most one socket is attached to it at a time.
 
-    `on_finished` is called once, when the session is over at this gateway.
+    `on_finished` is called once, when the session is over at this gateway. `terms` are those of the API key behind it.
     """
 
-    def __init__(self, session_id: str, context: GatewayContext, on_finished: Callable[[SessionRunner], None]) -> None:
+    def __init__(
+        self,
+        session_id: str,
+        context: GatewayContext,
+        on_finished: Callable[[SessionRunner], None],
+        terms: Terms = OPEN_TERMS,
+    ) -> None:
         self.session_id = session_id
+        self.terms = terms
         self.session = Session(session_id, limits=context.limits, busy=context.upstream.busy)
         # Set while no result is due, see `prepare_drain`.
         self.no_results_due = asyncio.Event()
@@ -110,21 +118,28 @@ class SessionRunner:
         self._peer = peer
         self.perform(self.session.await_auth(self._context.clock()))
 
-    def attach(self, peer: Peer, last_segment_ids: Mapping[str, int] | None = None) -> None:
+    def attach(
+        self, peer: Peer, last_segment_ids: Mapping[str, int] | None = None, *, not_after: float | None = None
+    ) -> None:
         """Attach this socket to the session; a socket attached before is superseded and closed with 1000.
 
-        `last_segment_ids` maps a stream to the highest final that the client says it holds.
+        `last_segment_ids` maps a stream to the highest final that the client says it holds. `not_after`: when the token
+        expires that the client came with, UNIX seconds.
         """
         now = self._context.clock()
         if self._peer is not None and self._peer is not peer:
             self.perform(self.session.superseded(now, unsent=self._peer.outbox.unsent()))
         self._cancel_grace()
         self._peer = peer
-        minted = self._context.authenticator.mint(self.session_id, Audience.RESUME)
+        minted = self.mint_resume(not_after)
         actions = self.session.connected(
             now, resume_token=minted.token, expires_at=minted.expires_at, last_segment_ids=last_segment_ids
         )
         self.perform(actions)
+
+    def mint_resume(self, not_after: float | None) -> Minted:
+        """A token that resumes this session, until `not_after` at the latest: no token outlives the one before it."""
+        return self._context.authenticator.mint(self.session_id, Audience.RESUME, self.terms, not_after)
 
     def detach(self, peer: Peer, *, is_clean: bool) -> None:
         """The socket closed; `is_clean`: the client closed it. Ignored for a socket that is not attached."""
@@ -213,7 +228,7 @@ class SessionRunner:
                 case OpenTask(key, request, resumed):
                     self._open(key, request, resumed=resumed)
                 case StoreSession():
-                    self._persistence.write_session()
+                    self._persistence.write_session(self.terms.owner)
                 case StoreSegment(stream_id, result, snapshot):
                     self._persistence.write_segment(stream_id, result, snapshot)
                 case StoreSnapshot(snapshot):

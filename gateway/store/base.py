@@ -55,13 +55,15 @@ class StoredStream(msgspec.Struct, frozen=True):
 class StoredSession(msgspec.Struct, frozen=True):
     """A session as another process left it, its streams in the order in which they began.
 
-    `closed`: it is over. `deleted`: it must not be continued or begun again.
+    `closed`: it is over. `deleted`: it must not be continued or begun again. `owner`: whose API key opened it, empty if
+    nobody's.
     """
 
     created_at: float = 0.0
     closed: bool = False
     deleted: bool = False
     streams: tuple[StoredStream, ...] = ()
+    owner: str = ""
 
 
 class LossReason(Enum):
@@ -103,8 +105,14 @@ class Store(Protocol):
     async def claim(self, session_id: str) -> StoredSession | None:
         """Read a session and make this gateway its owner. None if it is unknown. A deleted session gets no owner."""
 
-    def begin_session(self, session_id: str) -> Future[None]:
-        """Enter a session into the directory, with this gateway as its owner."""
+    async def owner(self, session_id: str) -> str | None:
+        """Whose API key opened a session, empty if nobody's; None if the session is unknown or deleted."""
+
+    def begin_session(self, session_id: str, owner: str = "") -> Future[None]:
+        """Enter a session into the directory, with this gateway as its holder.
+
+        `owner`: whose API key opened it. It never changes.
+        """
 
     async def touch(self, session_ids: Sequence[str]) -> int:
         """Renew the retention time of these sessions. Returns for how many it did not, because finals were waiting.
@@ -134,7 +142,10 @@ class Store(Protocol):
         """The transcript of a session; None if it is unknown or deleted."""
 
     async def delete(self, session_id: str) -> bool:
-        """Delete a session with all its text. Its id stays until the retention time is over. False if it is unknown."""
+        """Delete a session with all its text. False if it is unknown.
+
+        Its id stays, also if it was unknown, until no token can name it any more: nobody can begin it again.
+        """
 
     async def sweep(self, retention_s: float) -> int:
         """Delete the sessions without a write or renewal for longer than `retention_s`. Returns how many.

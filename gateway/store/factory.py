@@ -11,5 +11,11 @@ from gateway.store.sqlite import SqliteStore
 def open_store(config: GatewayConfig) -> Store:
     """The store that `config.store` names, not started yet. The configuration has checked the URL."""
     if config.store.startswith("redis"):
-        return RedisStore(config.store, retention_s=config.retention_s, lease_s=config.store_lease_s)
-    return SqliteStore(None if config.store.startswith("memory") else sqlite_path(config.store))
+        return RedisStore(
+            config.store,
+            retention_s=config.retention_s,
+            lease_s=config.store_lease_s,
+            token_ttl_s=config.token_ttl_s,
+        )
+    path = None if config.store.startswith("memory") else sqlite_path(config.store)
+    return SqliteStore(path, token_ttl_s=config.token_ttl_s)

@@ -77,8 +77,18 @@ class RedisStore:
 
     durable = True
 
-    def __init__(self, url: str, *, retention_s: float, lease_s: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        retention_s: float,
+        lease_s: float,
+        token_ttl_s: float = 0.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """The ids of deleted sessions stay for `retention_s` or `token_ttl_s`, whichever is longer."""
         self._retention_ms = int(retention_s * 1000)
+        self._mark_ms = int(max(retention_s, token_ttl_s) * 1000)
         self._lease_s = lease_s
         self._lease_ms = int(lease_s * 1000)
         self._clock = clock
@@ -134,10 +144,18 @@ class RedisStore:
             self._owned[session_id] = ownership_of(found)
         return found
 
-    def begin_session(self, session_id: str) -> Future[None]:
+    async def owner(self, session_id: str) -> str | None:
         """See Store."""
-        ownership = self._owned.setdefault(session_id, Ownership(self._clock()))
-        values = (ownership.created_at, "1" if ownership.is_stored else "0")
+        key = keys_of(session_id)[0]
+        is_deleted, created_at, tenant = await self._ask(self._redis.hmget(key, ["deleted", "created_at", "tenant"]))
+        if is_deleted or created_at is None:
+            return None
+        return tenant.decode() if isinstance(tenant, bytes) else tenant or ""
+
+    def begin_session(self, session_id: str, owner: str = "") -> Future[None]:
+        """See Store."""
+        ownership = self._owned.setdefault(session_id, Ownership(self._clock(), tenant=owner))
+        values = (ownership.created_at, "1" if ownership.is_stored else "0", ownership.tenant)
         return self._write(session_id, "session", *values, confirm=ownership.confirm_session)
 
     def release(self, session_id: str, *, closed: bool) -> Future[None]:
@@ -178,7 +196,7 @@ class RedisStore:
 
     async def delete(self, session_id: str) -> bool:
         """See Store."""
-        arguments = [self._retention_ms, "1" if session_id in self._owned else "0"]
+        arguments = [self._mark_ms, "1" if session_id in self._owned else "0"]
         is_deleted = await self._ask(self._delete_script(keys=keys_of(session_id), args=arguments))
         if (ownership := self._owned.pop(session_id, None)) is not None:
             ownership.is_lost = True

@@ -27,12 +27,14 @@ class OwnedStream:
 class Ownership:
     """The time from the moment a gateway begins or claims a session until it loses or releases it.
 
-    `created_at` is UNIX seconds, `finals` the number of finals that Redis confirmed.
+    `created_at` is UNIX seconds, `finals` the number of finals that Redis confirmed, `tenant` whose API key opened the
+    session.
     """
 
     created_at: float
     streams: dict[str, OwnedStream] = field(default_factory=dict)
     finals: int = 0
+    tenant: str = ""
     # Redis confirmed the session, and has not lost it since.
     is_stored: bool = False
     # How often Redis confirmed the session; an answer from before the latest time says nothing.
@@ -63,6 +65,7 @@ class Ownership:
     def entry(self) -> Iterator[str | bytes | float]:
         """The values of the write `enter`."""
         yield self.created_at
+        yield self.tenant
         for stream_key, stream in self.streams.items():
             yield from (stream_key, stream.record, stream.state, "1" if stream.has_ended else "0")
 
@@ -78,4 +81,4 @@ def ownership_of(claimed: StoredSession) -> Ownership:
         for each in claimed.streams
     }
     finals = sum(len(each.segments) for each in claimed.streams)
-    return Ownership(claimed.created_at, streams, finals, is_stored=True)
+    return Ownership(claimed.created_at, streams, finals, claimed.owner, is_stored=True)

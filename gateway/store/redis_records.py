@@ -40,6 +40,7 @@ def stored_session(answer: Sequence[Sequence[bytes]]) -> StoredSession:
         created_at=float(session.get(b"created_at", b"0")),
         closed=b"closed" in session,
         deleted=b"deleted" in session,
+        owner=session.get(b"tenant", b"").decode(),
         streams=tuple(
             StoredStream(
                 record.stream_key,

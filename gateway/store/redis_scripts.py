@@ -14,9 +14,10 @@ KEYS: Final = ("session", "streams", "states", "segments", "owner")
 # `unknown_stream`: it has the session but not the stream.
 #
 # KEYS: a session's keys in the order above. ARGV: owner, lease in ms, retention in ms, the kind of write, its values.
-# `session` has the values created_at and "1" if Redis had the session before, in which case it is not created again.
-# `enter` has created_at, then for each stream: key, record, state, and "1" if it has ended. It changes no stream that
-# is there. Nothing changes the state of a stream that has ended, except a repeated `end`.
+# `session` has the values created_at, "1" if Redis had the session before, in which case it is not created again, and
+# the tenant (whose API key opened the session; empty: nobody's).
+# `enter` has created_at and the tenant, then for each stream: key, record, state, and "1" if it has ended. It changes
+# no stream that is there. Nothing changes the state of a stream that has ended, except a repeated `end`.
 WRITE: Final = """
 if redis.call('HEXISTS', KEYS[1], 'deleted') == 1 then return 'deleted' end
 local owner = redis.call('GET', KEYS[5])
@@ -28,12 +29,14 @@ local is_known = redis.call('EXISTS', KEYS[1]) == 1
 if kind == 'session' then
     if ARGV[6] == '1' and not is_known then return 'unknown' end
     redis.call('HSETNX', KEYS[1], 'created_at', ARGV[5])
+    redis.call('HSETNX', KEYS[1], 'tenant', ARGV[7])
     redis.call('HSET', KEYS[1], 'holder', ARGV[1])
     redis.call('HDEL', KEYS[1], 'closed')
 elseif kind == 'enter' then
     redis.call('HSETNX', KEYS[1], 'created_at', ARGV[5])
+    redis.call('HSETNX', KEYS[1], 'tenant', ARGV[6])
     redis.call('HSET', KEYS[1], 'holder', ARGV[1])
-    for i = 6, #ARGV, 4 do
+    for i = 7, #ARGV, 4 do
         if redis.call('HSETNX', KEYS[3], ARGV[i], ARGV[i + 2]) == 1 then
             redis.call('RPUSH', KEYS[2], ARGV[i + 1])
             if ARGV[i + 3] == '1' then redis.call('HSET', KEYS[1], 'ended:' .. ARGV[i], '1') end
@@ -95,13 +98,14 @@ if ARGV[3] == '1' then
 end
 return 'ok'
 """
-# Deletes a session and leaves a mark, so that no delayed write brings it back. ARGV: retention in ms, "1" if the
-# asking gateway holds the session: then it is marked as deleted even if Redis has lost it.
+# Deletes a session and leaves a mark, so that neither a delayed write nor a token brings it back, even if Redis did not
+# know it. ARGV: how long the mark stays, in ms; "1" if the asking gateway holds the session. Answers 1 if it was known.
 DELETE: Final = """
 if redis.call('HEXISTS', KEYS[1], 'deleted') == 1 then return 0 end
-if redis.call('EXISTS', KEYS[1]) == 0 and ARGV[2] ~= '1' then return 0 end
+local known = 0
+if redis.call('EXISTS', KEYS[1]) == 1 or ARGV[2] == '1' then known = 1 end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5])
 redis.call('HSET', KEYS[1], 'deleted', '1')
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
-return 1
+return known
 """

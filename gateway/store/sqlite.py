@@ -39,7 +39,7 @@ _Statement = tuple[str, tuple[object, ...]]
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (
     session_id TEXT PRIMARY KEY, created_at REAL NOT NULL, touched_at REAL NOT NULL, deleted INTEGER NOT NULL DEFAULT 0,
-    closed INTEGER NOT NULL DEFAULT 0
+    closed INTEGER NOT NULL DEFAULT 0, owner TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS sessions_touched ON sessions (touched_at);
 CREATE TABLE IF NOT EXISTS streams (
@@ -60,6 +60,7 @@ CREATE TABLE IF NOT EXISTS segments (
 # Columns that files of earlier versions lack.
 _ADDED_COLUMNS = (
     ("sessions", "closed", "INTEGER NOT NULL DEFAULT 0"),
+    ("sessions", "owner", "TEXT NOT NULL DEFAULT ''"),
     ("streams", "state", "BLOB NOT NULL DEFAULT x''"),
     ("segments", "revision", "INTEGER NOT NULL DEFAULT 0"),
 )
@@ -97,10 +98,14 @@ class SqliteStore:
     it, up to MAX_PENDING_WRITES. They are repeated in order before the next write, in the next sweep, and on closing.
     """
 
-    def __init__(self, path: Path | None, clock: Callable[[], float] = time.time) -> None:
-        """Only one gateway may use the file. `path` None keeps everything in memory, for tests and trials."""
+    def __init__(self, path: Path | None, clock: Callable[[], float] = time.time, token_ttl_s: float = 0.0) -> None:
+        """Only one gateway may use the file. `path` None keeps everything in memory, for tests and trials.
+
+        The ids of sessions that were deleted, or whose retention is over, stay for `token_ttl_s`.
+        """
         self._path = path
         self._clock = clock
+        self._token_ttl_s = token_ttl_s
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._slots = _Slots()
         self._failed: deque[Callable[[], None]] = deque()  # the store's thread owns it
@@ -143,15 +148,25 @@ class SqliteStore:
         """See Store."""
         return self._write("UPDATE sessions SET closed = ? WHERE session_id = ?", (closed, session_id))
 
-    def begin_session(self, session_id: str) -> Future[None]:
+    async def owner(self, session_id: str) -> str | None:
+        """See Store."""
+        statement = "SELECT owner FROM sessions WHERE session_id = ? AND NOT deleted"
+
+        def look() -> str | None:
+            found = self._db.execute(statement, (session_id,)).fetchone()
+            return None if found is None else str(found[0])
+
+        return await self._ask(look)
+
+    def begin_session(self, session_id: str, owner: str = "") -> Future[None]:
         """See Store."""
         now = self._clock()
         statement = (
-            "INSERT INTO sessions (session_id, created_at, touched_at) VALUES (?, ?, ?) "
+            "INSERT INTO sessions (session_id, created_at, touched_at, owner) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (session_id) DO UPDATE SET touched_at = excluded.touched_at, closed = 0 "
             "WHERE NOT deleted"
         )
-        return self._write(statement, (session_id, now, now))
+        return self._write(statement, (session_id, now, now, owner))
 
     async def touch(self, session_ids: Sequence[str]) -> int:
         """See Store. Renews many sessions in one write, one such write at a time."""
@@ -221,6 +236,10 @@ class SqliteStore:
                     "UPDATE sessions SET deleted = 1, touched_at = ? WHERE session_id = ? AND NOT deleted",
                     (now, session_id),
                 ).rowcount
+                self._db.execute(
+                    "INSERT OR IGNORE INTO sessions (session_id, created_at, touched_at, deleted) VALUES (?, ?, ?, 1)",
+                    (session_id, now, now),
+                )
                 self._db.execute("DELETE FROM streams WHERE session_id = ?", (session_id,))
             return known > 0
 
@@ -231,8 +250,17 @@ class SqliteStore:
 
         def erase() -> int:
             with self._db:
-                oldest = self._clock() - retention_s
-                deleted = self._db.execute("DELETE FROM sessions WHERE touched_at < ?", (oldest,)).rowcount
+                now = self._clock()
+                self._db.execute(
+                    "DELETE FROM streams WHERE session_id IN "
+                    "(SELECT session_id FROM sessions WHERE touched_at < ? AND NOT deleted)",
+                    (now - retention_s,),
+                )
+                deleted = self._db.execute(
+                    "UPDATE sessions SET deleted = 1 WHERE touched_at < ? AND NOT deleted", (now - retention_s,)
+                ).rowcount
+                longest = max(retention_s, self._token_ttl_s)
+                self._db.execute("DELETE FROM sessions WHERE deleted AND touched_at < ?", (now - longest,))
             with suppress(sqlite3.OperationalError):
                 self._repeat_failed()
             return deleted
@@ -318,7 +346,7 @@ class SqliteStore:
     def _stored(self, session_id: str) -> StoredSession | None:
         with closing(self._db.cursor()) as cursor:
             known = cursor.execute(
-                "SELECT created_at, closed, deleted FROM sessions WHERE session_id = ?", (session_id,)
+                "SELECT created_at, closed, deleted, owner FROM sessions WHERE session_id = ?", (session_id,)
             ).fetchone()
             if known is None:
                 return None
@@ -335,6 +363,7 @@ class SqliteStore:
                     StoredStream(key, stream_id, started_at, bool(ended), state, self._segments(cursor, key))
                     for key, stream_id, started_at, ended, state in streams
                 ),
+                known[3],
             )
 
     @staticmethod

@@ -140,7 +140,8 @@ async def test_sockets_that_show_no_credential_count_as_failures(leaves: bool) -
 
 async def test_sockets_without_a_credential_have_a_bound_of_their_own() -> None:
     async with rig(max_sessions="1", max_unauthenticated="2") as at:
-        first = await at.connect(key=KEY)
+        token = (await at.mint())["token"]
+        first = await at.connect(key=token)
         opened = (await first.get("session"))["data"]
         first.socket.transport.abort()
         await at.until_metric("gateway_connections 0.0")
@@ -148,7 +149,7 @@ async def test_sockets_without_a_credential_have_a_bound_of_their_own() -> None:
         late = await at.connect()
         assert await late.closed() == 1013
         assert late.seen[0]["data"]["code"] == "busy"
-        back = await at.connect(key=opened["resume_token"])
+        back = await at.connect(key=token)
         assert (await back.get("session", resumed=True))["data"]["session_id"] == opened["session_id"]
         for client in (*silent, back):
             await client.socket.close()

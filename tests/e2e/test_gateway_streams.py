@@ -173,7 +173,8 @@ async def test_a_lost_socket_is_resumed_with_what_was_missed() -> None:
 async def test_a_return_after_the_grace_time_does_not_disturb_the_last_finals() -> None:
     gate = asyncio.Event()
     async with rig(Script(end_gate=gate), session_grace_s="0.05") as at:
-        first = await at.connect(key=KEY)
+        token = (await at.mint())["token"]
+        first = await at.connect(key=token)
         opened = (await first.get("session"))["data"]
         await first.start()
         await first.socket.send(b"one1")
@@ -184,7 +185,7 @@ async def test_a_return_after_the_grace_time_does_not_disturb_the_last_finals() 
             return any(request.HasField("end") for seen in at.worker.seen for request in seen.requests)
 
         await eventually(ending, bool)
-        back = await at.connect(key=opened["resume_token"])
+        back = await at.connect(key=token)
         assert await back.closed() == 1008
         assert back.seen[0]["data"]["code"] == "session_expired"
         gate.set()

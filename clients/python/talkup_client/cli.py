@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib.util
 import json
 import os
 import random
@@ -75,6 +76,10 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "doctor", parents=[common, over_http], help="check an installation: ports, TLS, workers, clock, latency"
     )
+    keys = commands.add_parser(
+        "keys", help="API keys of the gateway on this machine: add, list, revoke", add_help=False, prefix_chars="\0"
+    )
+    keys.add_argument("arguments", nargs="*")  # options too: the gateway's own command reads them
     shell = commands.add_parser("completion", help="a script with which a shell completes this command")
     shell.add_argument("shell", choices=completion.SHELLS)
     root.add_argument("--version", action="version", version=f"talkup {_version()}")
@@ -159,6 +164,15 @@ async def run_token(api: HttpApi, arguments: argparse.Namespace, terminal: Termi
     return EXIT_OK
 
 
+async def run_keys(arguments: Sequence[str], terminal: Terminal) -> int:
+    """Run `python -m gateway keys`, which knows the file of keys. It needs no gateway that runs."""
+    if importlib.util.find_spec("gateway") is None:
+        terminal.say("run `talkup keys` where the gateway is installed: it changes the gateway's file of keys")
+        return EXIT_FAILED
+    command = await asyncio.create_subprocess_exec(sys.executable, "-m", "gateway", "keys", *arguments)
+    return await command.wait()
+
+
 async def run_watch(api: HttpApi, arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Print the finals of a session as they arrive, until its streams have ended or ^C is pressed."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -197,6 +211,8 @@ async def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         match options.command:
             case "status":
                 return await run_status(make_client(options, environment, terminal), options, terminal)
+            case "keys":
+                return await run_keys(options.arguments, terminal)
             case "completion":
                 terminal.write(completion.script(parser(), options.shell))
                 return EXIT_OK

@@ -7,14 +7,14 @@ export type ClientMessage = (Auth | Ping | Status | StreamStart | StreamChunk | 
 /**
  * What the gateway sends
  */
-export type ServerMessage = (SessionMessage | Acknowledge | TranscriptUpdate | AnalysisResult | SpeechEvent | FlowMessage | StreamEnded | Pong | StatusMessage | ErrorMessage)
+export type ServerMessage = (SessionMessage | Authenticated | AuthExpiring | Acknowledge | TranscriptUpdate | AnalysisResult | SpeechEvent | FlowMessage | StreamEnded | Pong | StatusMessage | ErrorMessage)
 
 export interface Protocol {
 client: ClientMessage
 server: ServerMessage
 }
 /**
- * Send a credential that the handshake did not carry.
+ * Send a credential that the handshake did not carry, or a newer one in place of one that expires.
  */
 export interface Auth {
 type: "auth"
@@ -209,6 +209,41 @@ max_open_streams: number
 max_stream_media_ms: number
 window_chunks: number
 gap_ms: number
+}
+/**
+ * A credential that was sent on an open session was accepted; it replaces the one before.
+ */
+export interface Authenticated {
+type: "authenticated"
+timestamp: number
+protocol_version: string
+data: AuthenticatedData
+}
+/**
+ * Times are UNIX seconds. Without `expires_at` the new credential does not expire.
+ * 
+ *     The resume token is valid until `resume_expires_at` and takes the place of the one before.
+ */
+export interface AuthenticatedData {
+expires_at?: number
+resume_token: string
+resume_expires_at: number
+}
+/**
+ * The credential of this socket expires soon, or was revoked: send a new one with `auth`.
+ */
+export interface AuthExpiring {
+type: "auth_expiring"
+timestamp: number
+protocol_version: string
+data: AuthExpiringData
+}
+/**
+ * Times are UNIX seconds. The socket closes with 4401 at `closes_at`, unless a new credential comes first.
+ */
+export interface AuthExpiringData {
+expires_at: number
+closes_at: number
 }
 /**
  * How much of a stream was received and committed.

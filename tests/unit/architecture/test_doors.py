@@ -56,7 +56,7 @@ DOORS = {
     "cv2": ["workers.vision.opencv_net", "workers.vision.pictures", "workers.vision.pose", "talkup_client.annotate"],
     "ai_edge_litert": ["workers.vision.litert_net"],
     "aiohttp": ["gateway.http", "gateway.server"],
-    "jwt": ["gateway.auth"],
+    "jwt": ["gateway.access.tokens"],
     "sqlite3": ["gateway.store.sqlite"],
     "redis": ["gateway.store.redis"],
     "rich": ["talkup_client.terminal"],

@@ -12,7 +12,7 @@ from gateway.upstream.config import UpstreamConfig
 from settings.declaration import env_of, from_values, settings_of
 from settings.errors import SettingError, flag_of
 
-KEY = {"api_keys": "a-key"}
+KEY = {"api_keys": "a-key-that-is-long"}
 
 
 def test_flag_wins_over_environment_over_file_over_default(tmp_path: Path) -> None:
@@ -76,6 +76,10 @@ def test_help_lists_every_setting_with_variable_and_default(capsys: pytest.Captu
         ({"ws_host": "::"}, "api_keys"),
         ({"ws_host": "gateway.example", **KEY}, "ws_host"),
         ({"http_host": "0.0.0.0", **KEY}, "http_host"),
+        ({"http_host": "0.0.0.0", "allow_plaintext": "yes", "api_keys": "x"}, "api_keys"),
+        ({"api_keys_file": "/nowhere/keys.json"}, "api_keys_file"),
+        ({"token_secrets_older": "short"}, "token_secrets_older"),
+        ({"trusted_proxies": "10.0.0.0/8,proxy.example"}, "trusted_proxies"),
     ],
 )
 def test_errors_name_the_invalid_setting(values: dict[str, str], setting: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
+from gateway.auth import AuthError
 from gateway.metrics import Metrics
 from gateway.refusals import BURST, CredentialFailures, OncePerInterval
 
@@ -42,6 +43,48 @@ def test_failures_above_the_limit_give_a_time_and_one_line(clock: Clock) -> None
         assert logs[0].items() >= {"address": "192.0.2.1", "door": "http", "log_level": "warning"}.items()
         clock.now += 60.0
         assert failures.retry_after_s("192.0.2.1") is None
+
+
+def test_one_bad_credential_limits_itself_and_not_its_address(clock: Clock) -> None:
+    """As behind a NAT: one client repeats its expired token, and its neighbours still learn why theirs is refused."""
+    failures = CredentialFailures(Metrics(), clock)
+    expired, wrong = AuthError("expired", "expired"), AuthError("wrong", "unknown")
+    for _ in range(BURST):
+        failures.record("message", "192.0.2.1", "an expired token", expired)
+        failures.record("message", "192.0.2.1", "a wrong key", wrong)
+    assert failures.retry_after_s("192.0.2.1", "an expired token") == 3
+    assert failures.retry_after_s("192.0.2.1", "a wrong key") == 3
+    assert failures.retry_after_s("192.0.2.1", "another expired token") is None
+    for number in range(BURST):
+        failures.record("http", "192.0.2.1", f"guess {number}", wrong)
+    assert failures.retry_after_s("192.0.2.1", "the next guess") is not None
+
+
+def test_a_refused_credential_leaves_one_line_a_minute_without_the_credential(clock: Clock) -> None:
+    failures = CredentialFailures(Metrics(), clock)
+    with capture_logs() as logs:
+        for number in range(5):
+            failures.record("http", "192.0.2.1", f"guess {number}", AuthError("wrong", "unknown"))
+        failures.record("http", "192.0.2.1", "old key", AuthError("expired", "expired", "0123456789ab"))
+        clock.now += 60.0
+        failures.record("http", "192.0.2.1", "guess", AuthError("wrong", "unknown"))
+    lines = [each for each in logs if each["event"] == "credential refused"]
+    assert [(each["reason"], each["key_id"], each["count"]) for each in lines] == [
+        ("unknown", None, 1),
+        ("expired", "0123456789ab", 1),
+        ("unknown", None, 5),
+    ]
+    assert "guess" not in str(logs)
+
+
+def test_a_trusted_proxy_names_its_client(clock: Clock) -> None:
+    failures = CredentialFailures(Metrics(), clock, ["10.0.0.0/8", "2001:db8::/32"])
+    assert failures.client_of("10.1.2.3", ["192.0.2.9, 198.51.100.7", "10.0.0.1"]) == "198.51.100.7"
+    assert failures.client_of("::ffff:10.1.2.3", ["[2001:db9::1]:443"]) == "2001:db9::1"
+    assert failures.client_of("10.1.2.3", ["192.0.2.9:5000"]) == "192.0.2.9"
+    assert failures.client_of("10.1.2.3", ["garbage"]) == "10.1.2.3"
+    assert failures.client_of("10.1.2.3", []) == "10.1.2.3"
+    assert failures.client_of("192.0.2.1", ["198.51.100.7"]) == "192.0.2.1"  # anybody may send this header
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import GatewayConfig
-from gateway.token_secret import token_secret
+from gateway.token_secret import rotate, token_secret
 from settings.declaration import from_values
 
 
@@ -46,6 +46,19 @@ def test_the_setting_wins_and_other_stores_keep_none(tmp_path: Path, monkeypatch
     assert first.value != second.value
     assert "tokens end with it" in first.origin
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rotation_signs_with_a_new_secret_and_keeps_the_older_ones(tmp_path: Path) -> None:
+    settings = config(f"sqlite:///{tmp_path}/a.db")
+    first = token_secret(settings)
+    assert rotate(tmp_path / "a.db.secret") == 2
+    second = token_secret(settings)
+    assert second.value != first.value
+    assert second.older == (first.value,)
+    for _ in range(5):
+        rotate(tmp_path / "a.db.secret")
+    assert len(token_secret(settings).all) == 4
+    assert (tmp_path / "a.db.secret").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("damaged", [b"", b"short\n", b"\xff" * 64])

@@ -11,6 +11,8 @@ from typing import Any
 
 from talkup.v1 import task_pb2
 
+from gateway.access.key_ring import KeyRing
+from gateway.access.tokens import Tokens
 from gateway.auth import Authenticator
 from gateway.config import GatewayConfig
 from gateway.metrics import Metrics
@@ -80,7 +82,7 @@ async def running_directory(
         upstream=upstream,
         store=store,
         metrics=Metrics(),
-        authenticator=Authenticator([], "", 60.0, time.time),
+        authenticator=Authenticator(KeyRing([], None, time.time), Tokens(["s" * 32], 60.0, time.time), time.time),
         status=StatusSource(upstream, time.time()),
         clock=time.time,
     )

@@ -240,9 +240,12 @@ async def test_a_deleted_session_is_not_entered_again_when_redis_loses_the_delet
     assert gateway.losses() == []
 
 
-async def test_an_unknown_session_is_not_deleted(gateway: Gateway) -> None:
+async def test_deleting_an_unknown_session_forbids_its_id(gateway: Gateway) -> None:
     assert not await gateway.store.delete("s1")
-    assert await gateway.store.claim("s1") is None
+    assert not await gateway.store.delete("s1")
+    left = await gateway.store.claim("s1")
+    assert left is not None
+    assert left.deleted
 
 
 async def test_touching_enters_a_lost_session_again(client: redis.asyncio.Redis, gateway: Gateway) -> None:
