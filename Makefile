@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers programs packages clean
+.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers programs packages check-deploy clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -99,6 +99,18 @@ lint: $(VENV)/.project  ## check style, types, compose file and Dockerfiles
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/hadolint deploy/docker/*.Dockerfile
 
+# Debian has both programs, as kubernetes-client and prometheus.
+check-deploy: $(VENV)/.project  ## render and validate the Kubernetes manifests, check and test the alert rules (needs kubectl, promtool)
+	@for program in kubectl promtool; do command -v $$program > /dev/null || { echo "check-deploy: $$program is not installed" >&2; exit 2; }; done
+	@$(PIP) install --require-hashes -r deploy/requirements/manifests.txt
+	@mkdir -p build
+	@for overlay in cpu cuda; do \
+		kubectl kustomize deploy/kubernetes/overlays/$$overlay > build/kubernetes-$$overlay.yaml; \
+		$(BIN)/kubernetes-validate --strict build/kubernetes-$$overlay.yaml; \
+	done
+	@promtool check config deploy/prometheus/prometheus.yml
+	@promtool test rules deploy/prometheus/alerts_test.yml
+
 proto: $(VENV)/.packages  ## generate generated/ from proto/
 	@PYTHON="$(CURDIR)/$(BIN)/python" sh proto/generate.sh
 
@@ -120,6 +132,8 @@ lock: $(VENV)/.packages  ## pin the requirements of pyproject.toml
 		--output-file deploy/requirements/cuda.txt > /dev/null
 	@$(BIN)/uv pip compile deploy/requirements/node.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate --quiet \
 		--output-file deploy/requirements/node.txt > /dev/null
+	@$(BIN)/uv pip compile deploy/requirements/manifests.in --constraint deploy/requirements/dev.txt --universal --no-header \
+		--generate-hashes --no-annotate --quiet --output-file deploy/requirements/manifests.txt > /dev/null
 
 packages: $(VENV)/.project $(TS)/node_modules/.complete  ## the clients as packages: a wheel and an npm tarball, into dist/
 	@mkdir -p dist

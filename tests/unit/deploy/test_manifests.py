@@ -1,0 +1,116 @@
+"""Manifests, compose file and alert rules name only settings and metrics that exist."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from ruamel.yaml import YAML
+
+from gateway.config import GatewayConfig
+from gateway.metrics import Metrics
+from settings.declaration import Settings
+from workers.config import WorkerConfig
+from workers.metrics import WorkerMetrics
+
+ROOT = Path(__file__).resolve().parents[3]
+KUBERNETES = ROOT / "deploy/kubernetes"
+PROMETHEUS = ROOT / "deploy/prometheus"
+METRIC = re.compile(r"\b(?:gateway|talkup)_[a-z_]+\b")
+PRE_STOP_S = 5
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    """The YAML documents of a file."""
+    return [dict(each) for each in YAML(typ="safe").load_all(path.read_text(encoding="utf-8"))]
+
+
+def deployments() -> list[dict[str, Any]]:
+    """Every Deployment of the base."""
+    paths = sorted(KUBERNETES.glob("base/*.yaml"))
+    return [each for path in paths for each in documents(path) if each["kind"] == "Deployment"]
+
+
+def containers(deployment: dict[str, Any]) -> list[dict[str, Any]]:
+    """The containers of a Deployment's pods."""
+    return list(deployment["spec"]["template"]["spec"]["containers"])
+
+
+def setting_names(config: type[Settings]) -> set[str]:
+    """The environment variables of a process."""
+    return {config.env_prefix + field.name.upper() for field in dataclasses.fields(config)}
+
+
+def exposed(registry: CollectorRegistry) -> set[str]:
+    """The names that a registry's metrics have in Prometheus."""
+    names = set()
+    for family in registry.collect():
+        ends = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))
+        names |= {family.name + end for end in ends}
+    return names
+
+
+KNOWN = setting_names(GatewayConfig) | setting_names(WorkerConfig)
+
+
+@pytest.mark.parametrize("deployment", deployments(), ids=lambda each: str(each["metadata"]["name"]))
+def test_a_deployment_sets_only_settings_that_exist(deployment: dict[str, Any]) -> None:
+    names = {variable["name"] for container in containers(deployment) for variable in container["env"]}
+    assert names <= KNOWN
+    assert names
+
+
+@pytest.mark.parametrize("deployment", deployments(), ids=lambda each: str(each["metadata"]["name"]))
+def test_a_pod_is_restricted_and_has_time_to_drain(deployment: dict[str, Any]) -> None:
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    for container in containers(deployment):
+        secured = container["securityContext"]
+        assert secured["readOnlyRootFilesystem"] is True
+        assert secured["allowPrivilegeEscalation"] is False
+        assert secured["capabilities"] == {"drop": ["ALL"]}
+        values = {variable["name"]: variable.get("value") for variable in container["env"]}
+        drain = float(values.get("GATEWAY_DRAIN_S") or values["WORKER_DRAIN_SECONDS"])
+        assert pod["terminationGracePeriodSeconds"] > drain + PRE_STOP_S
+
+
+@pytest.mark.parametrize("deployment", deployments(), ids=lambda each: str(each["metadata"]["name"]))
+def test_no_probe_restarts_a_process_that_waits(deployment: dict[str, Any]) -> None:
+    """A worker loads its model behind an open port; a gateway lives without workers."""
+    for container in containers(deployment):
+        alive = container["livenessProbe"]
+        assert alive.get("tcpSocket") == {"port": "grpc"} or alive["httpGet"]["path"] == "/healthz"
+
+
+def test_the_compose_file_sets_only_settings_that_exist() -> None:
+    services = documents(ROOT / "docker-compose.yml")[0]["services"]
+    names = {name for service in services.values() for name in service.get("environment", {})}
+    own = {name for name in names if name.startswith(("GATEWAY_", "WORKER_"))}
+    assert own <= KNOWN
+    assert own
+
+
+@pytest.mark.parametrize("name", ["recording.yml", "alerts.yml"])
+def test_rules_use_only_metrics_that_exist(name: str) -> None:
+    rules = [rule for group in documents(PROMETHEUS / name)[0]["groups"] for rule in group["rules"]]
+    recorded = {
+        rule["record"].partition(":")[0]
+        for group in documents(PROMETHEUS / "recording.yml")[0]["groups"]
+        for rule in group["rules"]
+    }
+    there = exposed(Metrics().registry) | exposed(WorkerMetrics().registry) | recorded
+    used = {metric for rule in rules for metric in METRIC.findall(rule["expr"])}
+    assert used <= there
+    assert used
+
+
+def test_every_alert_says_what_it_means() -> None:
+    for group in documents(PROMETHEUS / "alerts.yml")[0]["groups"]:
+        for rule in group["rules"]:
+            assert rule["labels"]["severity"] in {"page", "ticket"}
+            assert rule["annotations"]["summary"]
+            assert rule["annotations"]["description"]
