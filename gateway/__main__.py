@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import resource
 import signal
 import sys
@@ -21,6 +22,8 @@ from settings.errors import ConfigError
 
 # Each connection needs a file descriptor; by default a process may have 1,024 and can raise this limit itself.
 _DESCRIPTORS = 65_536
+# Objects made and not yet freed, before the garbage collector looks for cycles among them.
+_COLLECT_AFTER = 20_000
 
 
 def raise_descriptor_limit() -> None:
@@ -42,6 +45,7 @@ async def serve(config: GatewayConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with running(config):
+        _relieve_garbage_collector()
         await stop.wait()
 
 
@@ -56,6 +60,17 @@ def manage_keys(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"gateway: {error.filename or 'keys'}: {error.strerror or error}\n")
         return 1
     return 0
+
+
+def _relieve_garbage_collector() -> None:
+    """Collect less often, and leave out what lives as long as the process.
+
+    A chunk leaves no reference cycles behind, but a few hundred objects that live for a moment. With Python's own
+    threshold of 700 they are looked through twice a chunk; that took 2 % of the gateway's CPU.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER, *gc.get_threshold()[1:])
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -81,7 +81,7 @@ class Sequencer:
     @property
     def next_unused(self) -> int:
         """The sequence after the highest received so far: that of a chunk whose frame carries none."""
-        return max([self.next_sequence, *(held + 1 for held in self._held)])
+        return max(self.next_sequence, max(self._held) + 1) if self._held else self.next_sequence
 
     def begin_at(self, sequence: int) -> None:
         """Continue from another gateway, which received everything below `sequence`."""
@@ -89,6 +89,10 @@ class Sequencer:
 
     def offer(self, chunk: Chunk) -> list[SequenceEvent]:
         """Accept a chunk; it comes out now, with later ones, or not at all."""
+        if chunk.sequence == self._next and not self._held:
+            self._next += 1
+            self._note(chunk)
+            return [chunk]
         if chunk.sequence in self._held:
             return [Duplicate(chunk.sequence)]
         if self._next is None:
@@ -186,11 +190,15 @@ class Sequencer:
 
     def _emit(self, chunk: Chunk) -> Chunk:
         self._held_bytes -= len(chunk.payload)
+        self._note(chunk)
+        return chunk
+
+    def _note(self, chunk: Chunk) -> None:
+        """Remember a digest of a chunk that may come again under a number that is used anew."""
         if self._packets or self._begins_recording(chunk.payload):
             self._digests[chunk.sequence] = zlib.crc32(chunk.payload)
             if len(self._digests) > _KEPT_DIGESTS:
                 del self._digests[next(iter(self._digests))]
-        return chunk
 
     def _give_up(self) -> list[SequenceEvent]:
         """Continue at the lowest sequence held. The stream's first sequence is its base and leaves no gap."""

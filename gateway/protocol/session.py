@@ -230,8 +230,8 @@ class Session:
         """When `tick` is due, UNIX seconds; None: never."""
         if self.phase is SessionPhase.ENDED:
             return None
-        deadlines = [self._auth_deadline, *(stream.deadline() for stream in self.streams.values())]
-        return min((due for due in deadlines if due is not None), default=None)
+        due = [deadline for stream in self.streams.values() if (deadline := stream.deadline()) is not None]
+        return min(due if self._auth_deadline is None else [self._auth_deadline, *due], default=None)
 
     # --- frames ---
 

@@ -114,9 +114,8 @@ class Stream:
     def chunk(self, sequence: int | None, payload: bytes, capture_ms: int | None, now: float) -> list[Action]:
         """Accept a chunk; `sequence` None: the next one. Raises IllegalMoveError unless the stream is open."""
         self.phase = advance(STREAM_TABLE, self.phase, StreamMove.CHUNK)
-        if sequence is None:
-            sequence = self._intake.next_unused
-        actions = self._forward(self._intake.offer(Chunk(sequence, payload, capture_ms, now)))
+        number = self._intake.next_unused if sequence is None else sequence
+        actions = self._forward(self._intake.offer(Chunk(number, payload, capture_ms, now)))
         if self._totals.bytes > self._limits.max_stream_bytes:
             return [*actions, *self._over_limit("bytes", now)]
         return actions + self._acknowledge_soon(now)
@@ -168,8 +167,10 @@ class Stream:
     def deadline(self) -> float | None:
         """When `tick` is due, UNIX seconds; None: never."""
         hole = self._intake.deadline() if self.is_open else None
-        acknowledge = self._ack_at + self._limits.ack_interval if self._ack_due else None
-        return min((due for due in (hole, acknowledge) if due is not None), default=None)
+        if not self._ack_due:
+            return hole
+        acknowledge = self._ack_at + self._limits.ack_interval
+        return acknowledge if hole is None else min(hole, acknowledge)
 
     def pause(self) -> None:
         """The client lost its connection."""

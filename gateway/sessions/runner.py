@@ -324,7 +324,7 @@ class SessionRunner:
         self._check_results_due()
 
     def _check_results_due(self) -> None:
-        if not self.session.awaits_results:
+        if not self.no_results_due.is_set() and not self.session.awaits_results:
             self.no_results_due.set()
 
     def _check_calls_over(self) -> None:

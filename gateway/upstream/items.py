@@ -22,9 +22,9 @@ class FailoverNotice:
 StreamItem: TypeAlias = task_pb2.TaskResult | FailoverNotice
 
 
-def media_reached_ms(result: task_pb2.TaskResult) -> int:
-    """How far into the media a result reaches, milliseconds; 0 for a result without a time."""
-    match result.WhichOneof("result"):
+def media_reached_ms(result: task_pb2.TaskResult, kind: str | None) -> int:
+    """How far into the media a result of this kind reaches, milliseconds; 0 for a result without a time."""
+    match kind:
         case "transcript":
             return result.transcript.end_ms
         case "analysis":

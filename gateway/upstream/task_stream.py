@@ -130,10 +130,12 @@ class TaskStream:
     @property
     def congested(self) -> bool:
         """Whether the backlog rose above the high mark and has not fallen below the low mark since."""
-        bounds, size, age = self._config.buffer, self._replay.behind_bytes, self._replay.behind_ms
-        if self._over:
+        size = self._replay.behind_bytes
+        if self._over or not size:
             self._is_congested = False
-        elif self._is_congested:
+            return False
+        bounds, age = self._config.buffer, self._replay.behind_ms
+        if self._is_congested:
             self._is_congested = size > bounds.low_bytes or age > bounds.low_ms
         else:
             self._is_congested = size > bounds.high_bytes or age > bounds.high_ms
@@ -357,7 +359,7 @@ class TaskStream:
             self._strikes.progressed()
             attempt.committed()
             attempt.lease.endpoint.state.stream_progressed()
-        self._strikes.media_reached(media_reached_ms(result))
+        self._strikes.media_reached(media_reached_ms(result, kind))
         match kind:
             case "drain":
                 attempt.leave_by = self._clock() + result.drain.deadline_ms / 1000

@@ -64,6 +64,7 @@ DOORS = {
     "websockets": [
         "gateway.server",
         "gateway.connection",
+        "gateway.sender",
         "talkup_client.transport",
     ],
     "configargparse": ["settings.command_line"],
