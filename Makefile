@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers programs packages check-deploy clean
+.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-check programs packages check-deploy clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -153,6 +153,11 @@ bench-vision: BENCH = vision
 bench-vision: $(VENV)/.litert bench  ## measure a vision worker: CPU, accuracy, behaviour under load
 bench-peers: BENCH = peers
 bench-peers: bench  ## compare with similar servers on the same material
+bench-gpu: $(VENV)/.models  ## measure what a GPU carries: python -m bench.gpu on a machine that has one
+	@$(BIN)/python -m bench.gpu
+
+bench-check: $(VENV)/.project  ## compare the ratios in bench/results with the committed ones
+	@$(BIN)/python -m bench.ratios
 
 .PHONY: bench
 bench:

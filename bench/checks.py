@@ -37,10 +37,15 @@ class Check:
 
 @dataclass(slots=True)
 class Findings:
-    """The results of a part: figures by name, and checks against bounds."""
+    """The results of a part: figures by name, checks against bounds, and ratios to references (`bench.ratios`)."""
 
     figures: dict[str, Any] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
+    ratios: dict[str, Any] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """The figures and the ratios, for the results file."""
+        return {**self.figures, "ratios": self.ratios} if self.ratios else dict(self.figures)
 
     def check(self, name: str, value: float, comparison: str, bound: float) -> None:
         """Add a check of a figure against its bound."""

@@ -15,6 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from bench import machine
 from bench.gateway.failures import cuts, envoy, gateways, kill, outage, rolling, stop
 from bench.gateway.figures import Figures
 from bench.gateway.load import restart, soak, storm
@@ -80,11 +81,13 @@ def main() -> int:
     failed = False
     for name in arguments.only.split(","):
         began = time.monotonic()
-        try:
-            figures = asyncio.run(DRILLS[name](arguments))
-        except* AssertionError as group:
-            failed = True
-            figures = {"failed": str(group.exceptions[0])[:400]}
+        with machine.surroundings() as around:
+            try:
+                figures = asyncio.run(DRILLS[name](arguments))
+            except* AssertionError as group:
+                failed = True
+                figures = {"failed": str(group.exceptions[0])[:400]}
+        figures |= {"machine": machine.describe(), "surroundings": around}
         kept[name] = {**figures, "seconds": round(time.monotonic() - began, 1)}
         print(f"\n{name}: {(DRILLS[name].__doc__ or '').strip()}")
         for key, value in kept[name].items():

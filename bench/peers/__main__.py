@@ -7,8 +7,6 @@ part and writes bench/results/peers.json, which also records what a server canno
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import checks
+from bench import checks, machine
 from bench.checks import Findings
 from bench.corpus import OWN_CLIPS
 from bench.peers import faults as peers_faults
@@ -65,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     model = resolved(ENGLISH).path
     long, short = Material(arguments.corpus, arguments.seconds), Material(arguments.corpus, _FAULT_SECONDS)
     figures: dict[str, Any] = {
-        "machine": {"cores": len(os.sched_getaffinity(0)), "processor": platform.machine()},
+        "machine": machine.describe(),
         "model": f"{ENGLISH}, int8, CPU",
         "stream_seconds": long.line(0).seconds,
     }
@@ -73,10 +71,15 @@ def main(argv: Sequence[str]) -> int:
     for name in arguments.only:
         print(name, flush=True)
         part = PARTS[name] or live
-        figures[name] = {
-            peer: _measured(part, PEERS[peer](), model, long if name == "live" else short) for peer in arguments.peers
-        }
-        print(_table(name, figures[name]), flush=True)
+        with machine.surroundings() as around:
+            found = {
+                peer: _measured(part, PEERS[peer](), model, long if name == "live" else short)
+                for peer in arguments.peers
+            }
+        print(_table(name, found), flush=True)
+        figures[name] = {**found, "surroundings": around}
+        if name == "live":
+            figures[name]["ratios"] = peers_live.ratios(found)
         checks.write(arguments.out, figures, [])
     figures["versions"] = {peer: PEERS[peer]().version for peer in arguments.peers}
     checks.write(arguments.out, figures, [])

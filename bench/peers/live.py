@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from bench.checks import Findings
 from bench.peers.material import CHUNK_S, Line, Material
 from bench.peers.peer import Media, Peer, PeerError, Screen, Serving
 from bench.peers.words import Delays, delays
+from bench.ratios import ratio
 from bench.scoring import percentiles, total, word_errors
 
 _STAGGER_S = 4.0
@@ -106,6 +107,19 @@ def live(peer: Peer, model: Path, material: Material, sizes: Sequence[int], say:
         say(f"{peer.name}, {size} streams: " + _short(figures, good=good))
     found.figures["largest_that_keeps_up"] = largest
     return found
+
+
+def ratios(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Ours against each other server that ran: streams that keep up, and CPU of one stream."""
+    ours, made = found.get("talkup", {}), {}
+    for peer, theirs in found.items():
+        if peer == "talkup" or not ours or "not_measured" in theirs or "not_measured" in ours:
+            continue
+        largest = "largest_that_keeps_up"
+        made[f"streams_vs_{peer}"] = ratio(ours[largest], theirs[largest], peer, lower_is_better=False)
+        alone = [figures.get("streams_1", {}).get("cpu_per_audio_second", float("nan")) for figures in (ours, theirs)]
+        made[f"cpu_of_one_stream_vs_{peer}"] = ratio(*alone, peer)
+    return made
 
 
 def keeps_up(figures: dict[str, Any], alone: float) -> bool:

@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import argparse
-import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import checks
+from bench import checks, machine
 from bench.checks import Findings
 from bench.corpus import OWN_CLIPS
 from bench.stt import accuracy as stt_accuracy
@@ -44,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the parts; return 1 when a bound is broken on a corpus (the project's own clip is too short for bounds)."""
     arguments = _arguments(argv)
     bench = Bench(arguments.corpus, arguments.minutes, lambda line: print(f"  {line}", flush=True))
-    figures: dict[str, object] = {"machine": {"cores": bench.threads, "processor": platform.machine()}}
+    figures: dict[str, object] = {"machine": machine.describe()}
     kept: list[checks.Check] = []
     for name in arguments.only:
         if bench.left < 0:
@@ -52,9 +51,10 @@ def main(argv: Sequence[str]) -> int:
             continue
         print(f"{name} ({bench.left / 60:.0f} min left)", flush=True)
         began = time.monotonic()
-        found = PARTS[name](bench)
+        with machine.surroundings() as around:
+            found = PARTS[name](bench)
         kept += found.checks
-        figures[name] = {**found.figures, "seconds": time.monotonic() - began}
+        figures[name] = {**found.document(), "seconds": time.monotonic() - began, "surroundings": around}
         print(_indented(checks.table(checks.flattened(found.figures))), flush=True)
     print(checks.table([("figure", "value", "bound", ""), *(check.row() for check in kept)]))
     checks.write(arguments.out, figures, kept)

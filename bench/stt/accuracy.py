@@ -12,6 +12,7 @@ from rapidfuzz.distance import Levenshtein
 
 from bench.checks import Findings
 from bench.corpus import SAMPLE_RATE, Clip, joined
+from bench.ratios import ratio
 from bench.scoring import Errors, area_under_curve, matched, normalise, percentiles, total, word_errors
 from bench.stt.bench import ENGLISH, MANY_LANGUAGES, Bench
 from bench.stt.offline import TimedWord
@@ -107,6 +108,8 @@ def _compare(found: Findings, name: str, played: Sequence[Played], references: S
     theirs = [word_errors(run.clip.text, text, run.clip.language) for run, text in zip(played, references, strict=True)]
     low, high = _interval(ours, theirs)
     gap = total(ours).percent - total(theirs).percent
+    key = f"word_error_{name.replace(' ', '_')}"
+    found.ratios[key] = ratio(total(ours).percent, total(theirs).percent, "offline faster-whisper, beam 5")
     found.figures[name] = {
         "words": total(ours).words,
         "streaming_percent": total(ours).percent,

@@ -18,6 +18,7 @@ from talkup.v1 import transcript_pb2
 
 from bench.checks import Findings
 from bench.corpus import SAMPLE_RATE, Clip, joined
+from bench.ratios import ratio
 from bench.scoring import Errors, percentiles, total, word_errors
 from bench.stt.bench import ENGLISH, MANY_LANGUAGES, Bench, resolved
 from bench.stt.worker import Call, Stub, Worker, call, connected, pcm, worker_process
@@ -94,6 +95,8 @@ def _against_offline(bench: Bench, found: Findings, worker: Worker, name: str) -
         "cpu_ratio": float(np.median(cpus)),
     }
     found.check(f"h. file mode, wall time relative to offline, {name}", float(np.median(walls)), "<=", 1.1)
+    found.ratios[f"wall_{name}"] = ratio(float(np.median(walls)), 1, "offline faster-whisper, beam 5")
+    found.ratios[f"cpu_{name}"] = ratio(float(np.median(cpus)), 1, "offline faster-whisper, beam 5")
     for what, mine, other in (("long", ours, theirs), ("clips", our_clips, their_clips)):
         gap = mine.errors[-1].percent - other.errors[-1].percent
         found.check(f"h. file mode, word error above offline, {name}, {what}, points", gap, "<=", 0.5)

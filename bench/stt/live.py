@@ -17,6 +17,7 @@ from talkup.v1 import transcript_pb2
 
 from bench.checks import Findings
 from bench.corpus import Clip, joined
+from bench.ratios import ratio
 from bench.scoring import matched, percentiles
 from bench.stt.bench import ENGLISH, Bench
 from bench.stt.offline import TimedWord
@@ -30,6 +31,8 @@ _ALONE_SECONDS = 40.0
 _STAGGER_SECONDS = 4.0
 _LATEST = 2.0
 _STEP = 2
+_TRACKS = 6
+"""Of those that are played, so many are also transcribed offline, for the cost."""
 _LONGEST_TRACK = 30.0
 """Seconds; bounds a trial, which waits for all streams that started in time."""
 _MOST = 48
@@ -41,6 +44,7 @@ _AUDIO_KEPT = 30 * 16_000 * 4
 class Track:
     """What a stream plays, and the words in it by offline alignment."""
 
+    clip: Clip
     chunks: list[bytes]
     words: list[TimedWord]
 
@@ -78,6 +82,7 @@ class Trial:
             "commit_p50": commit[0],
             "commit_p95": commit[1],
             "cpu_share": self.cpu,
+            "cpu_per_audio_second": self.cpu * (psutil.cpu_count() or 1) / self.streams,
             "other_cpu_share": self.other,
             "memory_mb": self.memory / 1e6,
             "streams_finished": len(self.calls),
@@ -97,11 +102,16 @@ def capacity(bench: Bench) -> Findings:
     with worker_process(ENGLISH) as worker:
         found.figures["slots_by_worker"] = worker.own_slots
     with worker_process(ENGLISH, slots=_MANY) as worker:
+        offline = [_offline_cost(bench, tracks)]
         alone = _trial(bench, found, worker, tracks, 1, _ALONE_SECONDS)
         _interims(found, alone)
+        offline.append(_offline_cost(bench, tracks))
         sixteen = _trial(bench, found, worker, tracks, 16, _TRIAL_SECONDS)
         asked = _trial(bench, found, worker, tracks, ASKED, _TRIAL_SECONDS)
         largest = _largest(bench, found, worker, tracks, asked if asked.keeps_up else None)
+        offline.append(_offline_cost(bench, tracks))
+    found.figures["offline_cpu_per_audio_second"] = offline
+    _ratios(bench, found, alone.figures(), largest, float(np.median(offline)))
     figures = asked.figures()
     per_core = largest / bench.threads
     found.figures["largest"] = largest
@@ -130,6 +140,23 @@ def _largest(bench: Bench, found: Findings, worker: Worker, tracks: Sequence[Tra
         else:
             bad = streams
     return good
+
+
+def _offline_cost(bench: Bench, tracks: Sequence[Track]) -> float:
+    """CPU of offline faster-whisper per second of what the streams play."""
+    return bench.offline(ENGLISH).cpu_per_second([track.clip for track in tracks[:: max(1, len(tracks) // _TRACKS)]])
+
+
+def _ratios(bench: Bench, found: Findings, alone: dict[str, Any], largest: int, offline: float) -> None:
+    """CPU of a stream, and the streams that keep up, against offline on the same audio in this run."""
+    against = "offline faster-whisper, beam 5, on what the streams play"
+    found.ratios["cpu_one_stream"] = ratio(alone["cpu_per_audio_second"], offline, against)
+    if largest:
+        busiest = found.figures[f"streams_{largest}"]["cpu_per_audio_second"]
+        found.ratios["cpu_at_largest"] = ratio(busiest, offline, against)
+    found.ratios["streams_per_offline_core"] = ratio(largest, bench.threads / offline, against, lower_is_better=False)
+    found.check("c. CPU of one stream with interims, times offline", alone["cpu_per_audio_second"] / offline, "<=", 1.1)
+    found.check("c. live streams x offline's CPU / cores", largest * offline / bench.threads, ">=", 1.2)
 
 
 def _trial(
@@ -229,4 +256,4 @@ def _track(clip: Clip, known: dict[str, list[TimedWord]]) -> Track:
     words = [
         TimedWord(word.text, word.start + offset, word.end + offset) for name, offset in parts for word in known[name]
     ]
-    return Track(pcm(clip.audio), words)
+    return Track(clip, pcm(clip.audio), words)

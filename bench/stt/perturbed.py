@@ -17,6 +17,7 @@ from rapidfuzz.distance import Levenshtein
 
 from bench.checks import Findings
 from bench.corpus import SAMPLE_RATE, Clip
+from bench.ratios import ratio
 from bench.scoring import Errors, matched, normalise, total, word_errors
 from bench.stt.bench import ENGLISH, Bench
 from bench.stt.offline import Offline, TimedWord
@@ -140,6 +141,10 @@ def _errors(found: Findings, played: Sequence[Played], texts: Sequence[str]) -> 
             "offline_percent": theirs.percent,
             "difference": ours.percent - theirs.percent,
         }
+    everything = found.figures["all"]
+    found.ratios["word_error"] = ratio(
+        everything["streaming_percent"], everything["offline_percent"], "offline faster-whisper, beam 5"
+    )
     found.check("b. word error of the copies above offline, points", found.figures["all"]["difference"], "<=", 0.5)
 
 

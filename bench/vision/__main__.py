@@ -10,14 +10,13 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import checks
+from bench import checks, machine
 from bench.checks import Findings
 from bench.vision import chain as vision_chain
 from bench.vision import load as vision_load
@@ -76,14 +75,15 @@ def main(argv: Sequence[str]) -> int:
     cache = Path(os.environ.get("WORKER_MODEL_CACHE", ".cache/models")).expanduser()
     config = VisionSettings(model_cache=cache, threads=1, decoders=1, nice=0, nets=arguments.nets)
     run = Run(config, arguments.corpus, arguments.seconds, arguments.cameras)
-    figures: dict[str, object] = {"machine": {"cores": os.cpu_count(), "processor": platform.machine()}}
+    figures: dict[str, object] = {"machine": machine.describe()}
     kept: list[checks.Check] = []
     for name in arguments.only.split(","):
         began = time.monotonic()
-        found = PARTS[name](run)
+        with machine.surroundings() as around:
+            found = PARTS[name](run)
         kept += found.checks
         seconds = time.monotonic() - began
-        figures[name] = {**found.figures, "seconds": seconds, "load_average": os.getloadavg()[0]}
+        figures[name] = {**found.document(), "seconds": seconds, "surroundings": around}
         print(f"{name} ({seconds:.0f} s)")
         print(checks.table(checks.flattened(found.figures)), flush=True)
     print(checks.table([("figure", "value", "bound", ""), *(check.row() for check in kept)]))

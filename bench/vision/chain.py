@@ -16,6 +16,7 @@ import numpy as np
 
 from bench.checks import Findings
 from bench.environments import ROOT, prepared
+from bench.ratios import ratio
 from workers import models
 from workers.vision.analyzer import Analyzer, Wanted
 from workers.vision.baseline import Baseline
@@ -140,8 +141,12 @@ def compare(cache: Path) -> Findings:
     yardstick = costs.get("facemesh-irises", DESIGN_CHAIN_MS)
     for name, bound in (("opencv", 3.0), ("litert", 1.5)):
         for rate in (rate for rate, step_ms in STEPS_MS.items() if 1000 / step_ms >= TURNS_FPS):
-            ratio = costs.get(f"{name}, {rate}", float("nan")) / yardstick
-            found.check(f"e. face chain ({name}, {rate}), times FaceMesh's CPU", ratio, "<=", bound if names else 1.0)
+            entry = ratio(costs.get(f"{name}, {rate}", float("nan")), yardstick, "FaceMesh with irises")
+            found.check(
+                f"e. face chain ({name}, {rate}), times FaceMesh's CPU", entry["ratio"], "<=", bound if names else 1
+            )
+            if names:
+                found.ratios[f"{name}_{rate}_vs_facemesh".replace(" ", "_")] = entry
     if names:
         found.figures["times FaceMesh that looks for two faces"] = {
             name: costs[name] / costs["facemesh-irises-count"] for name in ours if "without" not in name

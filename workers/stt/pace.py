@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from workers.stt.decode_job import Effort
 from workers.stt.tuning import SAMPLE_RATE, Tuning, samples
 
-_STRETCH_FROM = 1.0
-_STRETCH_SLOPE = 0.75
-_GREEDY_FROM = 2.0
+_STRETCH_FROM = 0.8
+"""Seconds late from which the step grows: more than a hypothesis takes on a machine that has room."""
+_STRETCH_SLOPE = 3.0
+_GREEDY_FROM = 3.0
+"""Seconds late from which the beam is one: the longest step saves more than that, and costs no words."""
 _FLUENT_LAG = 0.3
 _FLUENT_BACKLOG = samples(0.25)
 _CATCH_UP = 4.0
@@ -56,7 +58,10 @@ class Pace:
         self.lag = now - due
 
     def effort(self, *, backlog: int, roomy: bool) -> Effort:
-        """The effort for the next hypothesis: before words are late, the step grows and the beam shrinks to one."""
+        """The effort for the next hypothesis: as words become late, the step grows; only then the beam shrinks to one.
+
+        A step of twice the length halves the work. It keeps a worker on time that would fall behind more and more.
+        """
         step = self.tuning.step + _STRETCH_SLOPE * max(0.0, self.lag - _STRETCH_FROM)
         return Effort(
             step=min(step, self.tuning.stretched_step),

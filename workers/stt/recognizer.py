@@ -276,7 +276,7 @@ class Recognizer:
         request = DecodeRequest(
             audio=self._hearing.audio.slice(self._start, end),
             encoder_frames=encoder_frames(end - self._start, self._tuning),
-            beam=effort.beam,
+            beam=effort.beam if purpose is not Purpose.INTERIM else min(effort.beam, self._tuning.interim_beam),
             language=self._languages.current,
             question=self._languages.question(self._hearing.segmenter.spoken),
             prompt=options.hotwords + (options.initial_prompt if self._first_window else ()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from workers import models
@@ -46,9 +47,8 @@ class SttService(SttEngine):
         self._pool = pool
 
     async def load(self) -> None:
-        """Start the decoder children, then see `SttEngine.load`. Raises ChildStartError."""
-        await self._pool.start()
-        await super().load()
+        """Start the decoder children while the model loads (`SttEngine.load`). Raises ChildStartError."""
+        await asyncio.gather(self._pool.start(), super().load())
 
     async def close(self) -> None:
         """Stop the model, then the children."""

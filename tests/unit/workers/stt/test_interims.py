@@ -62,3 +62,13 @@ def test_an_interim_of_a_window_that_closed_unheard_is_not_shown_in_the_next() -
     heard.pop_events()
     heard.apply(late, SOMETHING)
     assert heard.pop_events() == []
+
+
+def test_interims_are_greedy_and_steps_search_with_the_whole_beam() -> None:
+    heard = Recognizer(hear_voice, Tuning(), StreamOptions("en"))
+    heard.append_samples(np.full(4 * 16_000, 0.5, np.float32))
+    beams: dict[Purpose, set[int]] = {}
+    while (job := heard.advance(Effort(1.5, 5, extra_interims=True))) is not None:
+        beams.setdefault(job.purpose, set()).add(job.request.beam)
+        heard.apply(job, SOMETHING)
+    assert beams == {Purpose.INTERIM: {1}, Purpose.STEP: {5}}

@@ -142,12 +142,25 @@ def test_a_late_stream_does_less() -> None:
     assert pace.effort(backlog=0, roomy=True).extra_interims
     assert not pace.effort(backlog=0, roomy=False).extra_interims
     assert not pace.effort(backlog=samples(1), roomy=True).extra_interims
-    pace.done(pace.due(samples(1.5), 10.0), 12.0)
+    pace.done(pace.due(samples(1.5), 10.0), 11.0)
     late = pace.effort(backlog=0, roomy=True)
-    assert (late.step, late.beam, late.extra_interims) == (2.25, 5, False)
+    assert (late.step, late.beam, late.extra_interims) == (pytest.approx(2.1), 5, False)
     pace.done(10.0, 20.0)
     very_late = pace.effort(backlog=0, roomy=True)
     assert (very_late.step, very_late.beam) == (3.0, 1)
+
+
+def test_the_step_is_as_long_as_may_be_before_the_beam_shrinks() -> None:
+    pace = Pace(Tuning())
+    efforts = []
+    for tenths in range(60):
+        pace.done(0.0, tenths / 10)
+        efforts.append(pace.effort(backlog=0, roomy=True))
+    assert efforts[0].step == Tuning().step
+    assert {effort.step for effort in efforts if effort.beam == 1} == {Tuning().stretched_step}
+    assert [effort.step for effort in efforts] == sorted(effort.step for effort in efforts)
+    first_stretched = next(late for late, effort in enumerate(efforts) if effort.step == Tuning().stretched_step)
+    assert first_stretched <= 15, "the whole stretch before a final may be two seconds late"
 
 
 def test_a_file_sent_at_once_is_not_late_while_its_first_step_is_made() -> None:

@@ -1,0 +1,1 @@
+"""What a GPU carries: see `bench.gpu.__main__`."""
