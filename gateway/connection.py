@@ -16,11 +16,12 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from gateway.auth import AuthError, Principal
+from gateway.client_socket import ClientSocket
 from gateway.credentials import Credential
 from gateway.outbox import Closing, Outbox
 from gateway.protocol.actions import CloseSocket, ResumeSession, SendMessage
-from gateway.protocol.codec import utf8_bytes
 from gateway.protocol.errors import Code
+from gateway.protocol.json_text import utf8_bytes
 from gateway.protocol.replies import refusal
 from gateway.refusals import CredentialFailures
 from gateway.sessions.context import GatewayContext
@@ -32,6 +33,8 @@ log = structlog.get_logger()
 
 # How often `flow` reports to a client whose socket is paused how far behind its streams are.
 _CONGESTION_REPORT_S = 2.0
+# After so many messages that had arrived already, others have their turn: asyncio itself would read them all first.
+_FAIR_SHARE = 32
 # Close codes (RFC 6455 7.4) with which a client says that it is done; so do 3000 to 4999, which applications define.
 _DONE_CODES = frozenset({1000, 1001, 1005})
 
@@ -41,7 +44,7 @@ class Connection:
 
     def __init__(
         self,
-        socket: ServerConnection,
+        socket: ClientSocket,
         context: GatewayContext,
         directory: SessionDirectory,
         failures: CredentialFailures,
@@ -66,6 +69,7 @@ class Connection:
         metrics.connections.inc()
         try:
             await self._authenticate_handshake(credential)
+            self._socket.release()
             await _run_until_first_done(self._read(), self._write(), self._enforce_close(), self._keepalive())
         finally:
             self._detach()
@@ -101,6 +105,7 @@ class Connection:
         else:
             runner = await self._directory.open(principal.session_id)
         self._switch_to(runner)
+        self._socket.authenticated()
         runner.attach(self)
 
     def _switch_to(self, runner: SessionRunner) -> None:
@@ -160,6 +165,7 @@ class Connection:
             runner.refuse(*_EXPIRED)
             return
         self._switch_to(known)
+        self._socket.authenticated()
         known.attach(self, request.last_segment_ids)
 
     def _count_auth_failure(self, door: str) -> int | None:
@@ -200,11 +206,14 @@ class Connection:
         text_frames, binary_frames = metrics.frames.labels("text"), metrics.frames.labels("binary")
         with suppress(ConnectionClosed):
             async for message in self._socket:
+                self._socket.message_taken()
                 self._received += 1
+                if self._received % _FAIR_SHARE == 0:
+                    await asyncio.sleep(0)
                 (text_frames if isinstance(message, str) else binary_frames).inc()
                 metrics.frame_bytes.inc(utf8_bytes(message) if isinstance(message, str) else len(message))
                 runner = self._runner
-                if runner is None or runner.peer is not self or self._directory.draining:
+                if runner is None or runner.peer is not self or self._directory.draining or self.outbox.closing:
                     continue
                 runner.receive(message)
                 if self._deferred is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import structlog
 
 from gateway.auth import FailureLimiter
 from gateway.metrics import Metrics
+from settings.network import client_network as _network
 
 log = structlog.get_logger()
 
@@ -78,17 +78,3 @@ class CredentialFailures:
         """Whole seconds until an address may fail once more; None: now."""
         wait = self._limiter.wait_s(_network(host))
         return math.ceil(wait) if wait > 0 else None
-
-
-def _network(host: str) -> str:
-    """The address that failures count for: an IPv4 address, or the /64 that one IPv6 customer has (RFC 6177)."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        if not address.is_loopback:
-            return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)

@@ -64,6 +64,7 @@ DOORS = {
     "websockets": [
         "gateway.server",
         "gateway.connection",
+        "gateway.client_socket",
         "talkup_client.transport",
     ],
     "configargparse": ["settings.command_line"],
