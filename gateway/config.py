@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from settings.command_line import load as load_settings
 from settings.declaration import Setting, Settings
 from settings.kinds import LogLevel
-from settings.network import MAX_PORT, browser_origin, is_loopback
+from settings.network import MAX_PORT, OriginPattern, is_loopback
 
 MIN_SECRET_BYTES = 32  # RFC 7518 3.2: HS256 keys
 MIN_KEY_CHARS = 16  # beyond loopback
@@ -39,16 +39,17 @@ class GatewayConfig(Settings):
     wss_port: Annotated[int, Setting("TLS WebSocket port, served when tls_cert is set (0: any)", 0, MAX_PORT)] = 8443
     tls_cert: Annotated[Path | None, Setting("PEM certificate chain for wss://")] = None
     tls_key: Annotated[Path | None, Setting("PEM private key for wss://")] = None
-    allow_plaintext: Annotated[bool, Setting("allow plain http:// and ws:// beyond loopback (behind a TLS proxy)")] = (
-        False
-    )
+    allow_plaintext: Annotated[
+        bool, Setting("allow plain http:// and ws:// beyond loopback, for the TLS proxies that trusted_proxies names")
+    ] = False
     public_url: Annotated[
         str, Setting("WebSocket URL that clients connect to, e.g. wss://host/ws (empty: from the request)")
     ] = ""
     allowed_origins: Annotated[
         tuple[str, ...],
         Setting(
-            "origins of pages that may connect from browsers, such as https://app.example, comma-separated (empty: any)"
+            "origins of pages that may connect from browsers, such as https://app.example or https://*.app.example, "
+            "comma-separated (*: any; empty: any on loopback, else only the gateway's own page)"
         ),
     ] = ()
     api_keys: Annotated[
@@ -61,6 +62,9 @@ class GatewayConfig(Settings):
         tuple[str, ...],
         Setting("addresses or networks of proxies whose X-Forwarded-For names the client, comma-separated"),
     ] = ()
+    metrics_token: Annotated[
+        str, Setting("bearer token that reads /metrics, /asyncapi.json and /schema (empty: beyond loopback an API key)")
+    ] = field(default="", repr=False)
     token_secret: Annotated[
         str, Setting("secret that signs session tokens (empty: made once and kept beside a sqlite store)")
     ] = field(default="", repr=False)
@@ -123,6 +127,27 @@ class GatewayConfig(Settings):
     session_grace_s: Annotated[float, Setting("how long a session survives without a socket", 0.05, 86400)] = 120.0
     max_sessions: Annotated[int, Setting("concurrent sessions, connected or in their grace period", 1, 1000000)] = 2000
     max_unauthenticated: Annotated[int, Setting("concurrent sockets that have not authenticated yet", 1, 1000000)] = 500
+    max_unauthenticated_per_address: Annotated[
+        int, Setting("concurrent sockets from one address that have not authenticated yet", 1, 1000000)
+    ] = 100
+    max_unauthenticated_bytes: Annotated[
+        int, Setting("largest WebSocket message before authentication", 1024, 1048576)
+    ] = 16384
+    max_control_bytes: Annotated[int, Setting("largest WebSocket message without media", 4096, 4194304)] = 131072
+    max_inbound_bytes: Annotated[
+        int, Setting("bytes that clients have sent and that wait in the gateway, all sockets together", 1048576, 2**40)
+    ] = 268435456
+    handshake_s: Annotated[float, Setting("time for the TLS and the WebSocket handshake", 0.05, 600)] = 10.0
+    max_http_connections: Annotated[int, Setting("concurrent HTTP connections", 1, 1000000)] = 1024
+    max_http_per_address: Annotated[
+        int, Setting("concurrent HTTP connections from one address that wait for a request", 1, 1000000)
+    ] = 256
+    http_request_s: Annotated[
+        float, Setting("time for an HTTP request to arrive, its header and its body each", 0.05, 600)
+    ] = 10.0
+    http_idle_s: Annotated[float, Setting("time that an HTTP connection stays open between requests", 0.05, 3600)] = (
+        75.0
+    )
     max_message_bytes: Annotated[int, Setting("largest WebSocket message", 1024, 268435456)] = 4194304
     max_http_body_bytes: Annotated[int, Setting("largest HTTP request body", 256, 16777216)] = 65536
     auth_timeout_s: Annotated[float, Setting("time to send the auth message on an open socket", 0.05, 600)] = 5.0
@@ -158,6 +183,12 @@ class GatewayConfig(Settings):
         """Whether no credentials are configured, so that everyone may connect (possible on loopback only)."""
         return not self.api_keys and self.api_keys_file is None
 
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines reach this gateway, directly or through a proxy."""
+        hosts = (self.http_host, self.ws_host, self.wss_host)
+        return bool(self.public_url or self.trusted_proxies) or not all(map(is_loopback, hosts))
+
 
 def _check_tls(config: GatewayConfig) -> None:
     for name in ("tls_cert", "tls_key", "worker_ca", "worker_cert", "worker_key", "api_keys_file"):
@@ -190,12 +221,16 @@ def _check_exposure(config: GatewayConfig) -> None:
         if any(len(key) < MIN_KEY_CHARS for key in config.api_keys):
             text = f"a key must be at least {MIN_KEY_CHARS} characters long unless {name} is a loopback address"
             raise config.invalid("api_keys", text)
+        if plaintext and not config.trusted_proxies:
+            raise config.invalid(
+                "trusted_proxies", f"must name the TLS proxies that connect to {name} in plaintext, such as 10.0.0.0/8"
+            )
 
 
 def _check_origins(config: GatewayConfig) -> None:
     for origin in config.allowed_origins:
         try:
-            browser_origin(origin)
+            OriginPattern.parse(origin)
         except ValueError as error:
             raise config.invalid("allowed_origins", str(error)) from None
 

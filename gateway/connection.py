@@ -18,12 +18,13 @@ from websockets.exceptions import ConnectionClosed
 
 from gateway.access.terms import Door
 from gateway.auth import AuthError, Principal
+from gateway.client_socket import ClientSocket
 from gateway.credentials import Credential
 from gateway.expiry import CredentialWatch
 from gateway.outbox import Outbox
 from gateway.protocol.actions import CloseSocket, ResumeSession, SendMessage
-from gateway.protocol.codec import utf8_bytes
 from gateway.protocol.errors import Code
+from gateway.protocol.json_text import utf8_bytes
 from gateway.protocol.messages import Authenticated, AuthenticatedData, AuthExpiring, AuthExpiringData
 from gateway.protocol.replies import refusal
 from gateway.protocol.states import SessionPhase
@@ -38,6 +39,8 @@ log = structlog.get_logger()
 
 # How often `flow` reports to a client whose socket is paused how far behind its streams are.
 _CONGESTION_REPORT_S = 2.0
+# After so many messages that had arrived already, others have their turn: asyncio itself would read them all first.
+_FAIR_SHARE = 32
 # Close codes (RFC 6455 7.4) with which a client says that it is done; so do 3000 to 4999, which applications define.
 _DONE_CODES = frozenset({1000, 1001, 1005})
 
@@ -47,7 +50,7 @@ class Connection:
 
     def __init__(
         self,
-        socket: ServerConnection,
+        socket: ClientSocket,
         context: GatewayContext,
         directory: SessionDirectory,
         failures: CredentialFailures,
@@ -75,6 +78,7 @@ class Connection:
             await self._authenticate_handshake(credential)
             sender = SocketSender(self._socket, self.outbox, self._context.config.close_timeout_s)
             self.outbox.attach(sender)
+            self._socket.release()
             try:
                 await _run_until_first_done(self._read(), sender.over, self._keepalive())
             finally:
@@ -135,6 +139,7 @@ class Connection:
         else:
             runner = await self._directory.open(principal.session_id, principal.terms)
         self._switch_to(runner)
+        self._socket.authenticated()
         runner.attach(self, not_after=_end_of(principal))
         self._credential.watch(principal)
 
@@ -227,6 +232,7 @@ class Connection:
         if held is not None and held.session_id is None and held.may_use(known.session_id, known.terms.owner):
             principal = held  # the API key of this socket outlives the resume token
         self._switch_to(known)
+        self._socket.authenticated()
         known.attach(self, request.last_segment_ids, not_after=_end_of(principal))
         self._credential.watch(principal)
 
@@ -268,11 +274,14 @@ class Connection:
         text_frames, binary_frames = metrics.frames.labels("text"), metrics.frames.labels("binary")
         with suppress(ConnectionClosed):
             async for message in self._socket:
+                self._socket.message_taken()
                 self._received += 1
+                if self._received % _FAIR_SHARE == 0:
+                    await asyncio.sleep(0)
                 (text_frames if isinstance(message, str) else binary_frames).inc()
                 metrics.frame_bytes.inc(utf8_bytes(message) if isinstance(message, str) else len(message))
                 runner = self._runner
-                if runner is None or runner.peer is not self or self._directory.draining:
+                if runner is None or runner.peer is not self or self._directory.draining or self.outbox.closing:
                     continue
                 runner.receive(message)
                 if self._deferred is not None:

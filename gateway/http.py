@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +12,11 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 import structlog
-from aiohttp import web
+from aiohttp import web, web_response
 
 from gateway.access.terms import Door, Terms
 from gateway.access.tokens import Audience, Minted
+from gateway.admission import Admission
 from gateway.auth import AuthError, Principal, bearer, new_session_id
 from gateway.long_poll import LongPolls, preferred_wait_s
 from gateway.metrics import CONTENT_TYPE
@@ -42,6 +45,7 @@ _TOKENS: Final = "/v1/sessions/{session_id}/tokens"
 # What pages of other origins may call, and how.
 _FOR_PAGES: Final[Mapping[str, Sequence[str]]] = {_TRANSCRIPT: ("GET", "HEAD"), _SESSION: ("DELETE",)}
 _HEADERS: Final = {
+    "Server": "talkup",  # without versions
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -55,6 +59,10 @@ _HEADERS: Final = {
     ),
     "Cache-Control": "no-store",
 }
+
+_CODES: Final[Mapping[int, str]] = {408: "deadline_exceeded", 413: "payload_too_large", 429: "rate_limited"}
+# What aiohttp itself answers, to a request that it cannot parse, must not tell versions either.
+web_response.SERVER_SOFTWARE = "talkup"  # type: ignore[attr-defined]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -97,6 +105,7 @@ class Api:
         directory: SessionDirectory,
         failures: CredentialFailures,
         origins: Origins,
+        admission: Admission,
         *,
         ready: Callable[[], bool],
         ws_url: Callable[[str], str],
@@ -105,6 +114,7 @@ class Api:
         self._directory = directory
         self._failures = failures
         self._origins = origins
+        self._admission = admission
         self._long_polls = LongPolls(directory)
         self._ready = ready
         self._ws_url = ws_url
@@ -133,7 +143,7 @@ class Api:
     @web.middleware
     async def _finish_response(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            response = await handler(request)
+            response = await self._serve(request, handler)
         except RefusalError as refusal:
             response = _refused(refusal)
         except web.HTTPException as error:
@@ -152,6 +162,23 @@ class Api:
             response.headers.update(self._origins.response_headers(request.headers.get("Origin"), request.host))
         return response
 
+    async def _serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Wait for the whole request, then handle it; while it is handled, its connection gives way to no other."""
+        try:
+            async with asyncio.timeout(self._context.config.http_request_s):
+                await request.read()
+        except TimeoutError:
+            raise RefusalError(408, "deadline_exceeded", "the body did not arrive in time") from None
+        peer = None if request.transport is None else request.transport.get_extra_info("peername")
+        visitor = self._admission.find(peer)
+        if visitor is None:
+            return await handler(request)
+        self._admission.serve(visitor)
+        try:
+            return await handler(request)
+        finally:
+            self._admission.wait_again(visitor)
+
     # --- health
 
     async def healthz(self, _request: web.Request) -> web.Response:
@@ -169,8 +196,9 @@ class Api:
         ready = self._ready()
         return _json({"status": "ready" if ready else "not_ready", "services": services}, status=200 if ready else 503)
 
-    async def metrics(self, _request: web.Request) -> web.Response:
+    async def metrics(self, request: web.Request) -> web.Response:
         """Prometheus text."""
+        self._require_insider(request)
         return web.Response(body=self._context.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
     # --- sessions
@@ -263,10 +291,12 @@ class Api:
 
     async def asyncapi(self, request: web.Request) -> web.Response:
         """The AsyncAPI document, with the WebSocket address for this caller."""
+        self._require_insider(request)
         return _json(asyncapi(self._ws_url(_host(request))))
 
     async def schema(self, request: web.Request) -> web.Response:
         """The JSON Schema of one direction."""
+        self._require_insider(request)
         name = request.match_info["name"]
         if name not in SCHEMA_NAMES:
             raise RefusalError(404, "bad_message", f"the schema must be one of {', '.join(SCHEMA_NAMES)}")
@@ -289,6 +319,16 @@ class Api:
     def _new_session(self, terms: Terms) -> tuple[str, Minted]:
         session_id = new_session_id()
         return session_id, self._context.authenticator.mint(session_id, Audience.SESSION, terms)
+
+    def _require_insider(self, request: web.Request) -> None:
+        """What describes the gateway itself is open on loopback only; elsewhere it takes a token or an API key."""
+        config = self._context.config
+        if not (config.metrics_token or config.is_exposed):
+            return
+        given = bearer(request.headers.get("Authorization"))
+        expected = config.metrics_token.encode()
+        if not expected or given is None or not hmac.compare_digest(given.encode(), expected):
+            self._require_key(request, given)
 
     def _require_key(self, request: web.Request, credential: str | None) -> Principal:
         try:
@@ -342,7 +382,7 @@ def _host(request: web.Request) -> str:
 
 
 def _code_of(status: int) -> str:
-    return {413: "payload_too_large", 429: "rate_limited"}.get(status, "internal" if status >= 500 else "bad_message")
+    return _CODES.get(status, "internal" if status >= 500 else "bad_message")
 
 
 def _json(body: object, status: int = 200) -> web.Response:

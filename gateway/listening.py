@@ -1,29 +1,106 @@
-"""Sockets to listen on: `::` takes IPv4 as well, which asyncio's own sockets leave out (IPV6_V6ONLY, RFC 3493)."""
+"""Sockets to listen on, which count their connections from the accept to the close (`gateway.admission`).
+
+`::` takes IPv4 as well, which asyncio's own sockets leave out (IPV6_V6ONLY, RFC 3493). Connections are counted here
+because this is the only place that sees all of them, those in a TLS handshake included.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import socket
-from typing import Final, TypedDict
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from gateway.admission import Admission, Refused
 
 ANY_ADDRESS: Final = "::"
 # Connections that the kernel holds until they are accepted; the smaller of this and net.core.somaxconn applies. With
 # asyncio's 100, a third of a thousand clients that reconnect together is dropped and retries after 1, 3 and 7 seconds.
 BACKLOG: Final = 4096
+# Errors of accept(2) that mean that this process or machine has no room for another connection.
+_NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-class Listening(TypedDict, total=False):
-    """What `loop.create_server` takes: an address, or a socket that is bound already."""
+class _Accepted(socket.socket):
+    """A connection that tells when it is closed."""
 
-    host: str
-    port: int
-    sock: socket.socket
+    on_close: Callable[[], None] | None = None
+
+    def close(self) -> None:
+        super().close()
+        if self.on_close is not None:
+            on_close, self.on_close = self.on_close, None
+            on_close()
+
+    def end(self) -> None:
+        """Make both sides see the end of the connection; its owner then closes it."""
+        with suppress(OSError):
+            self.shutdown(socket.SHUT_RDWR)
 
 
-def listening(host: str, port: int) -> Listening:
-    """Where to listen. Raises OSError if `::` cannot be bound for both kinds of addresses."""
-    if host != ANY_ADDRESS:
-        return Listening(host=host, port=port)
-    if not socket.has_dualstack_ipv6():
+class ListeningSocket(socket.socket):
+    """A socket that asyncio accepts from. `allows`: whether a peer's address may connect at all."""
+
+    admission: Admission
+    allows: Callable[[str], bool]
+    _is_exhausted = False
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection that there is a place for.
+
+        Raises ConnectionAbortedError for one that was refused: asyncio then returns to its loop. Without descriptors,
+        asyncio pauses for a second if accept raises OSError, but it calls accept BACKLOG times before; BlockingIOError
+        ends that.
+        """
+        if self._is_exhausted:
+            self._is_exhausted = False
+            raise BlockingIOError
+        try:
+            plain, address = super().accept()
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                self._is_exhausted = True
+                self.admission.refused("", Refused.DESCRIPTORS)
+            raise
+        connection = _Accepted(self.family, self.type, self.proto, fileno=plain.detach())
+        host = str(address[0])
+        if not self.allows(host):
+            self.admission.refused(host, Refused.PLAINTEXT)
+        elif self.admission.enter(address, host, connection.end):
+            connection.on_close = lambda: self.admission.leave(address)
+            return connection, address
+        connection.close()
+        raise ConnectionAbortedError
+
+
+async def listening(
+    host: str, port: int, admission: Admission, allows: Callable[[str], bool] = lambda _: True
+) -> list[ListeningSocket]:
+    """Sockets bound to every address of a host; with port 0, all to the port that the first one gets.
+
+    Raises OSError if one cannot be bound, and if `::` cannot be bound for both kinds of addresses.
+    """
+    if host == ANY_ADDRESS and not socket.has_dualstack_ipv6():
         raise OSError("this system cannot serve IPv4 and IPv6 on one socket: listen on 0.0.0.0 instead of ::")
-    sock = socket.create_server((host, port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
-    return Listening(sock=sock)
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    bound: list[ListeningSocket] = []
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            listener = ListeningSocket(family, kind, protocol)
+            bound.append(listener)
+            listener.admission, listener.allows = admission, allows
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != ANY_ADDRESS)
+            port = port or (bound[0].getsockname()[1] if len(bound) > 1 else 0)
+            listener.bind((address[0], port, *address[2:]))
+            listener.setblocking(False)
+    except OSError:
+        for listener in bound:
+            listener.close()
+        raise
+    return bound

@@ -51,6 +51,18 @@ class Metrics:
         self.overflows = Counter(
             "gateway_outbox_overflows", "Connections closed because the client did not read", registry=registry
         )
+        self.connections_refused = Counter(
+            "gateway_connections_refused",
+            "Connections closed before their client was served",
+            ["port", "reason"],
+            registry=registry,
+        )
+        self.inbound_overflows = Counter(
+            "gateway_inbound_overflows", "Sockets closed because all together held too much unread", registry=registry
+        )
+        self.frame_pauses = Counter(
+            "gateway_frame_pauses", "Times a socket was paused because it sent too many frames", registry=registry
+        )
         self.outbox_depth = Gauge("gateway_outbox_depth", "Messages waiting for clients", registry=registry)
         self.event_loop_tasks = Gauge("gateway_event_loop_tasks", "Tasks on the event loop", registry=registry)
         self.pauses = Counter(

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from gateway.refusals import OncePerInterval
-from settings.network import browser_origin
+from settings.network import OriginPattern
 
 log = structlog.get_logger()
 
@@ -23,30 +23,45 @@ _MAX_AGE_S: Final = 600
 
 
 class Origins:
-    """The setting `allowed_origins`; without any, every origin may connect. `clock` gives seconds."""
+    """The setting `allowed_origins`; without any, every origin may connect, or none if `is_closed`.
 
-    def __init__(self, allowed: Sequence[str], clock: Callable[[], float]) -> None:
-        self._allowed = frozenset(browser_origin(origin) for origin in allowed)
+    A page from the host that it connects to may always do so: it is the gateway's own. `clock` gives seconds.
+    """
+
+    def __init__(self, allowed: Sequence[str], clock: Callable[[], float], *, is_closed: bool = False) -> None:
+        self._allowed = tuple(OriginPattern.parse(origin) for origin in allowed)
+        self._is_open = not allowed and not is_closed
         self._lines = OncePerInterval(_LOG_INTERVAL_S, _LOG_KEYS, clock)
 
-    def allows(self, origin: str) -> bool:
-        """Whether a page of this origin may use the gateway. A refusal is logged, at most once a minute."""
-        if not self._allowed or origin in self._allowed:
+    def allows(self, origin: str, host: str = "") -> bool:
+        """Whether a page of this origin may connect to `host`. A refusal is logged, at most once a minute."""
+        if self._is_open or self._is_configured(origin) or _host_of(origin) == _host_of(f"//{host}") != "":
             return True
+        self._log(origin)
+        return False
+
+    def _is_configured(self, origin: str) -> bool:
+        return any(pattern.matches(origin) for pattern in self._allowed)
+
+    def _log(self, origin: str) -> None:
         shown = origin[:_MAX_SHOWN]
         if (count := self._lines.due(shown)) is not None:
             log.warning("origin refused", origin=shown, refused=count, setting="allowed_origins")
-        return False
 
     def response_headers(self, origin: str | None, host: str) -> Mapping[str, str]:
         """What lets a page of another origin than the gateway's own `host` read a response.
 
-        The origin is named, never `*`, so caches must not give the response to a page of another one.
+        Only configured origins may read. The origin is named, never `*`, so caches must not give the response to a page
+        of another one.
         """
         headers = {"Vary": "Origin"}
-        if origin is not None and not _is_own(origin, host) and self.allows(origin):
+        if origin is None or _is_own(origin, host):
+            return headers
+        if self._is_configured(origin):
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Expose-Headers"] = _EXPOSED_HEADERS
+        else:
+            self._log(origin)
         return headers
 
 
@@ -65,3 +80,11 @@ def _is_own(origin: str, host: str) -> bool:
         return urlsplit(origin).netloc == host.lower()
     except ValueError:
         return False
+
+
+def _host_of(origin: str) -> str:
+    """The host name of an origin; empty if it has none."""
+    try:
+        return urlsplit(origin).hostname or ""
+    except ValueError:
+        return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from gateway.access.key_file import digest_of
 from gateway.auth import AuthError
 from gateway.client_address import ClientAddresses
 from gateway.metrics import Metrics
+from settings.network import client_network as _network
 
 log = structlog.get_logger()
 
@@ -156,17 +156,3 @@ class CredentialFailures:
 def _name_of(address: str, credential: str) -> str:
     """The name of a credential from an address, without the credential."""
     return f"{address} {digest_of(credential).hex()}"
-
-
-def _network(host: str) -> str:
-    """The address that failures count for: an IPv4 address, or the /64 that one IPv6 customer has (RFC 6177)."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        if not address.is_loopback:
-            return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)

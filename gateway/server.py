@@ -7,13 +7,13 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from http import HTTPStatus
-from typing import Final
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
-from talkup.v1 import task_pb2
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
@@ -22,16 +22,20 @@ from websockets.typing import Subprotocol
 from gateway.access.key_ring import KeyRing
 from gateway.access.terms import Door
 from gateway.access.tokens import Tokens
+from gateway.admission import Admission
 from gateway.auth import Authenticator, AuthError
+from gateway.client_socket import ClientSocket, SocketBounds
 from gateway.config import GatewayConfig
 from gateway.connection import Connection, client_of
 from gateway.credentials import SUBPROTOCOL, Credential, of_handshake
 from gateway.http import HEALTHZ, READYZ, Api
+from gateway.inbound import Inbound
 from gateway.listening import BACKLOG, listening
 from gateway.metrics import Metrics
 from gateway.origins import Origins
+from gateway.parts import protocol_limits, upstream_config
+from gateway.places import descriptors, places
 from gateway.protocol.errors import CloseCode
-from gateway.protocol.limits import Limits
 from gateway.refusals import CredentialFailures
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import SessionDirectory
@@ -41,72 +45,30 @@ from gateway.store.base import Store
 from gateway.store.factory import open_store
 from gateway.tls import ServerTls
 from gateway.token_secret import TokenSecret, secret_path, token_secret
-from gateway.upstream.config import BufferBounds, Deadlines, Probing, RetryPolicy, TlsSettings, UpstreamConfig
 from gateway.upstream.pool import Upstream
+from settings.network import LOOPBACK, is_within
 
 log = structlog.get_logger()
 
 WS_PATH: Final = "/ws"
+_HSTS: Final = "max-age=31536000"  # RFC 6797
 _HEALTH_PATHS: Final = frozenset({HEALTHZ, READYZ})
-# Frames read ahead of the protocol core, per socket: with more than the first number the socket is not read.
-_READ_AHEAD: Final = (16, 4)
 _CERTIFICATE_CHECK_S: Final = 2.0
 _SECRET_CHECK_S: Final = 2.0
 # Messages up to this multiple of the limit are read and refused with an error; larger ones only close the socket.
 _REFUSED_MESSAGES: Final = 2
+_SLOW_CHECK_S: Final = 1.0
+# Time for the answer to an HTTP request to be read, and for the rest of a request that was answered early.
+_ANSWER_S: Final = 60.0
+_LINGER_S: Final = 2.0
+_MAX_HEADERS: Final = 64
+# Descriptors for everything but clients: store, workers, files.
+_SPARE_DESCRIPTORS: Final = 256
 # What remains of the ten seconds of a shutdown after the streams' share.
 _CLOSE_SOCKETS_S: Final = 1.5
 _UPSTREAM_GRACE_S: Final = 0.2
 # What a client is asked to wait for while the gateway restarts.
 _RESTART_S: Final = 5
-
-
-def upstream_config(config: GatewayConfig) -> UpstreamConfig:
-    """The settings of the upstream side."""
-    names = {
-        task_pb2.SERVICE_TYPE_STT: config.stt_worker_name,
-        task_pb2.SERVICE_TYPE_VISION: config.vision_worker_name,
-    }
-    return UpstreamConfig(
-        endpoints={
-            task_pb2.SERVICE_TYPE_STT: config.stt_workers,
-            task_pb2.SERVICE_TYPE_VISION: config.vision_workers,
-        },
-        names={service: name for service, name in names.items() if name},
-        tls=TlsSettings(config.worker_ca, config.worker_cert, config.worker_key, config.worker_plaintext),
-        worker_token=config.worker_token or None,
-        use_proxy=config.worker_proxy,
-        deadlines=Deadlines(
-            connect=config.worker_connect_s,
-            admit=config.worker_admit_s,
-            recover=config.worker_recover_s,
-            stall=config.worker_stall_s,
-            hung=config.worker_hung_s,
-            finish=config.worker_finish_s,
-            stream=config.worker_stream_s,
-        ),
-        retry=RetryPolicy(
-            attempts=config.worker_attempts, strikes=config.worker_strikes, eject_last=config.worker_eject_s
-        ),
-        buffer=BufferBounds(
-            replay_bytes=config.replay_bytes,
-            replay_seconds=config.replay_s,
-            high_ms=config.worker_behind_ms,
-            low_ms=config.worker_behind_ms // 4,
-        ),
-        probing=Probing(resolve=config.worker_resolve_s),
-    )
-
-
-def protocol_limits(config: GatewayConfig) -> Limits:
-    """The settings of the protocol core."""
-    defaults = Limits()
-    return Limits(
-        max_message_bytes=config.max_message_bytes,
-        max_chunk_bytes=min(defaults.max_chunk_bytes, config.max_message_bytes),
-        max_stream_media_ms=int(config.worker_stream_s * 1000),
-        auth_timeout=config.auth_timeout_s,
-    )
 
 
 class Gateway:
@@ -127,7 +89,12 @@ class Gateway:
         self._keys = KeyRing(config.api_keys, config.api_keys_file, clock)
         # Without a durable store, deletions are forgotten at the end of the process: tokens must be, too.
         self._tokens = Tokens(secret.all, config.token_ttl_s, clock, None if store.durable else clock())
-        self._origins = Origins(config.allowed_origins, time.monotonic)
+        self._origins = Origins(config.allowed_origins, time.monotonic, is_closed=config.is_exposed)
+        http, ws = places(config, descriptors() - _SPARE_DESCRIPTORS)
+        proxies = partial(is_within, networks=config.trusted_proxies)
+        self._http_admission = Admission("http", http, metrics, time.monotonic, proxies)
+        self._ws_admission = Admission("websocket", ws, metrics, time.monotonic, proxies)
+        self._inbound = Inbound(config.max_inbound_bytes)
         self._context = GatewayContext(
             config=config,
             limits=protocol_limits(config),
@@ -192,47 +159,76 @@ class Gateway:
         return f"{scheme}://{name}:{port}{WS_PATH}"
 
     async def _start_http(self, stack: AsyncExitStack) -> int:
+        config = self._config
         api = Api(
             self._context,
             self._directory,
             self._failures,
             self._origins,
+            self._http_admission,
             ready=self._upstream.ready,
             ws_url=self.ws_url,
         )
-        runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=0.5, handle_signals=False)
+        runner = web.AppRunner(
+            api.application(),
+            access_log=None,
+            shutdown_timeout=0.5,
+            handle_signals=False,
+            keepalive_timeout=config.http_idle_s,
+            lingering_time=_LINGER_S,
+            max_headers=_MAX_HEADERS,
+        )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        where = listening(self._config.http_host, self._config.http_port)
-        site = (
-            web.SockSite(runner, where["sock"], backlog=BACKLOG)
-            if "sock" in where
-            else web.TCPSite(runner, where["host"], where["port"], backlog=BACKLOG)
-        )
-        await site.start()
+        for listener in await listening(config.http_host, config.http_port, self._http_admission, self._allows_plain):
+            await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        stack.push_async_callback(_cancel, asyncio.create_task(self._end_slow_requests()))
         port: int = runner.addresses[0][1]
         return port
 
+    async def _end_slow_requests(self) -> None:
+        """Close HTTP connections whose request or answer takes too long to travel."""
+        while True:
+            await asyncio.sleep(_SLOW_CHECK_S)
+            self._http_admission.end_slow(self._config.http_request_s, self._config.http_idle_s + _ANSWER_S)
+
+    def _allows_plain(self, address: str) -> bool:
+        """Whether a peer may connect without TLS: from this machine, or as a proxy that is trusted to have done TLS."""
+        return is_within(address, (*LOOPBACK, *self._config.trusted_proxies))
+
     async def _start_ws(self, stack: AsyncExitStack, host: str, port: int, tls: ssl.SSLContext | None) -> int:
         config = self._config
-        server = await serve(
-            self._serve_socket,
-            **listening(host, port),
-            ssl=tls,
-            process_request=self._admit,
-            select_subprotocol=_choose_subprotocol,
-            # Encoded audio does not compress further; a compression context per connection would cost memory.
-            compression=None,
-            max_size=_REFUSED_MESSAGES * config.max_message_bytes,
-            max_queue=_READ_AHEAD,
-            ping_interval=None,
-            close_timeout=config.close_timeout_s,
-            server_header=None,
-            backlog=BACKLOG,
+        bounds = SocketBounds(
+            message_bytes=_REFUSED_MESSAGES * config.max_message_bytes,
+            unsent_bytes=config.outbox_bytes,
+            inbound=self._inbound,
+            admission=self._ws_admission,
+            metrics=self._context.metrics,
         )
-        stack.push_async_callback(_close_server, server)
-        bound: int = server.sockets[0].getsockname()[1]
-        return bound
+        ports: list[int] = []
+        for listener in await listening(host, port, self._ws_admission, self._allows_plain if tls is None else _anyone):
+            server = await serve(
+                self._serve_socket,
+                sock=listener,
+                ssl=tls,
+                create_connection=cast(type[ServerConnection], partial(ClientSocket, bounds=bounds)),
+                process_request=self._admit,
+                process_response=_answer_tls if tls is not None else _answer,
+                select_subprotocol=_choose_subprotocol,
+                # Encoded audio does not compress further; a compression context per connection would cost memory.
+                compression=None,
+                # Until the client has authenticated; see ClientSocket, which also stops reading ahead.
+                max_size=_REFUSED_MESSAGES * config.max_unauthenticated_bytes,
+                max_queue=None,
+                open_timeout=config.handshake_s,
+                ping_interval=None,
+                close_timeout=config.close_timeout_s,
+                server_header=None,
+                backlog=BACKLOG,
+            )
+            stack.push_async_callback(_close_server, server)
+            ports.append(server.sockets[0].getsockname()[1])
+        return ports[0]
 
     def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
         """Refuse requests that cannot become connections; credentials are checked later (see gateway.connection)."""
@@ -241,7 +237,8 @@ class Gateway:
             return self._health(path, request.method)
         if path != WS_PATH:
             return _plain(HTTPStatus.NOT_FOUND, "WebSockets are served at /ws")
-        if not all(self._origins.allows(origin) for origin in request.headers.get_all("Origin")):
+        host = "".join(request.headers.get_all("Host")[:1])
+        if not all(self._origins.allows(origin, host) for origin in request.headers.get_all("Origin")):
             return _plain(HTTPStatus.FORBIDDEN, "pages of this origin may not connect; see allowed_origins")
         if self._directory.draining:
             return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is restarting", _RESTART_S)
@@ -287,6 +284,7 @@ class Gateway:
 
     async def _serve_socket(self, socket: ServerConnection) -> None:
         assert socket.request is not None
+        assert isinstance(socket, ClientSocket)
         self._sockets += 1
         self._no_sockets.clear()
         try:
@@ -334,11 +332,31 @@ def _choose_subprotocol(_socket: ServerConnection, offered: Sequence[Subprotocol
 def _plain(status: HTTPStatus, text: str, retry_after_s: int | None = None) -> Response:
     body = f"{text}\n".encode()
     headers = Headers(
-        {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(body)), "Connection": "close"}
+        {
+            "Content-Type": "text/plain; charset=utf-8",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+            "X-Content-Type-Options": "nosniff",
+        }
     )
     if retry_after_s is not None:
         headers["Retry-After"] = str(retry_after_s)
     return Response(status, status.phrase, headers, body)
+
+
+def _answer(socket: ServerConnection, _request: Request, response: Response) -> None:
+    """Read nothing more until the credential of the handshake has been checked: what comes next may be large."""
+    if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS and isinstance(socket, ClientSocket):
+        socket.hold()
+
+
+def _answer_tls(socket: ServerConnection, request: Request, response: Response) -> None:
+    _answer(socket, request, response)
+    response.headers["Strict-Transport-Security"] = _HSTS
+
+
+def _anyone(_address: str) -> bool:
+    return True
 
 
 async def _close_server(server: Server) -> None:

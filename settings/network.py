@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 MAX_PORT = 65535
+LOOPBACK = ("127.0.0.0/8", "::1")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -43,3 +46,58 @@ def browser_origin(text: str) -> str:
         raise ValueError("the port or the name of an origin cannot be read") from None
     name = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{name}" + ("" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}")
+
+
+@dataclass(frozen=True, slots=True)
+class OriginPattern:
+    """Origins of pages: exactly one, all subdomains of a name, or any."""
+
+    scheme: str
+    suffix: str
+    is_exact: bool
+
+    @classmethod
+    def parse(cls, text: str) -> OriginPattern:
+        """An origin, an origin with `*.` before its name, or `*`. Raises ValueError with a reason."""
+        stripped = text.strip()
+        if stripped == "*":
+            return cls("", "", is_exact=False)
+        scheme, separator, rest = stripped.partition("://*.")
+        if not separator:
+            return cls("", browser_origin(stripped), is_exact=True)
+        origin = browser_origin(f"{scheme}://{rest}")
+        name = origin.partition("://")[2]
+        if name.startswith("[") or "." not in name.partition(":")[0] or is_loopback(name.partition(":")[0]):
+            raise ValueError("a wildcard needs a name of two parts, such as https://*.app.example")
+        return cls(origin.partition("://")[0], f".{name}", is_exact=False)
+
+    def matches(self, origin: str) -> bool:
+        """Whether an origin, as a browser writes it, is meant."""
+        if self.is_exact:
+            return origin == self.suffix
+        scheme, _, name = origin.partition("://")
+        return not self.suffix or (scheme == self.scheme and name.endswith(self.suffix) and name != self.suffix)
+
+
+def client_network(host: str) -> str:
+    """The address that a client counts under: an IPv4 address, or the /64 that one IPv6 customer has (RFC 6177)."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        if not address.is_loopback:
+            return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
+
+
+def is_within(host: str, networks: Iterable[str]) -> bool:
+    """Whether an address is one of these addresses or in one of these networks."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return any(address in ipaddress.ip_network(network, strict=False) for network in networks)

@@ -19,6 +19,7 @@ import msgspec
 from gateway.protocol import messages, version
 from gateway.protocol.base64_text import Base64Error, decode_base64
 from gateway.protocol.errors import Code, Problem
+from gateway.protocol.json_text import JsonBounds, is_deeper, read_object, type_of
 from gateway.protocol.plain_chunk import PlainChunk, PlainPacket, decode_plain
 
 # A number from here on is in milliseconds: as seconds it would be beyond the year 5000.
@@ -26,7 +27,8 @@ _MILLISECONDS_FROM: Final = 1e11
 _MEDIA: Final = frozenset({"stream_chunk", "audio", "video", "image"})
 _MAX_TIMESTAMP_MS: Final = 2**53
 _MAX_ECHO_DEPTH: Final = 32
-_BYTE_ORDER_MARK: Final = "\ufeff"  # a reader of JSON may ignore it (RFC 8259 8.1)
+_BYTE_ORDER_MARK: Final = "\ufeff".encode()
+_BOUNDS: Final = JsonBounds()
 _TAG: Final = struct.Struct(">BBHI")
 _TAG_MAGIC: Final = 0x54
 _TAG_VERSION: Final = 0x01
@@ -43,12 +45,6 @@ class TaggedFrame:
     handle: int
     sequence: int
     payload: bytes
-
-
-class _Named(msgspec.Struct):
-    """The one field that tells messages from other JSON."""
-
-    type: str
 
 
 class _RefusedError(Exception):
@@ -78,17 +74,14 @@ class _Raw:
         return names[0], None
 
 
-def decode_text(text: str, *, max_chunk_bytes: int) -> messages.ClientMessage | Problem:
+def decode_text(text: str, *, max_chunk_bytes: int, bounds: JsonBounds = _BOUNDS) -> messages.ClientMessage | Problem:
     """Decode a text frame; whatever it contains, the result is a message or a Problem."""
     if (plain := decode_plain(text)) is not None and len(plain.payload) <= max_chunk_bytes:
         with suppress(_RefusedError):
             return _normal_form(plain)
-    try:
-        top = msgspec.json.decode(text.removeprefix(_BYTE_ORDER_MARK))
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return Problem(Code.BAD_JSON, "the frame is not valid JSON")
-    if not isinstance(top, dict):
-        return Problem(Code.BAD_JSON, "the frame is not a JSON object")
+    top = read_object(text, bounds, _MEDIA)
+    if isinstance(top, Problem):
+        return top
     try:
         return _decode_object(top, max_chunk_bytes)
     except _RefusedError as refusal:
@@ -100,14 +93,12 @@ def message_in_binary(frame: bytes) -> str | None:
 
     Only a whole JSON object whose `type` is a client's message is one, so that no media is taken for a message.
     """
-    frame = frame.removeprefix(_BYTE_ORDER_MARK.encode())
-    stripped = frame[:16].lstrip()
-    if not stripped.startswith(b"{"):
+    frame = frame.removeprefix(_BYTE_ORDER_MARK)
+    if not frame[:16].lstrip().startswith(b"{") or type_of(frame) not in _READERS:
         return None
     try:
-        named = msgspec.json.decode(frame, type=_Named)
-        return frame.decode() if named.type in _READERS else None
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return frame.decode()
+    except UnicodeError:
         return None
 
 
@@ -124,16 +115,6 @@ def decode_tagged(frame: bytes) -> TaggedFrame | None:
 def encode_tagged(handle: int, sequence: int, payload: bytes) -> bytes:
     """Encode a tagged binary frame; `handle` has 16 bits, `sequence` 32."""
     return _TAG.pack(_TAG_MAGIC, _TAG_VERSION, handle, sequence) + payload
-
-
-def is_longer(text: str, limit: int) -> bool:
-    """Whether a text is longer than `limit` bytes in UTF-8. Most texts need not be encoded to find out."""
-    return len(text) > limit or (len(text) * 4 > limit and utf8_bytes(text) > limit)
-
-
-def utf8_bytes(text: str) -> int:
-    """The number of bytes of a text in UTF-8."""
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def encode(message: messages.ServerMessage, now: float) -> bytes:
@@ -271,25 +252,9 @@ def _read_ping(raw: _Raw) -> messages.Ping:
     data = raw.top.get("data", msgspec.UNSET)
     payload = raw.top.get("payload", msgspec.UNSET)
     for name, value in (("data", data), ("payload", payload)):
-        if _too_deep(value):
+        if is_deeper(value, _MAX_ECHO_DEPTH):
             raise _refused(Code.BAD_MESSAGE, f"{name}: is nested too deeply to be echoed", name)
     return messages.Ping(timestamp_ms=raw.timestamp_ms, data=data, payload=payload)
-
-
-def _too_deep(value: object) -> bool:
-    """Whether a value is nested too deeply to be echoed; checks level by level, without recursion."""
-    level = [value]
-    for _ in range(_MAX_ECHO_DEPTH):
-        below: list[object] = []
-        for item in level:
-            if isinstance(item, dict):
-                below.extend(item.values())
-            elif isinstance(item, list):
-                below.extend(item)
-        if not below:
-            return False
-        level = below
-    return True
 
 
 def _read_status(raw: _Raw) -> messages.Status:

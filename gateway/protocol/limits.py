@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.protocol.json_text import JsonBounds
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of one session; sizes in bytes, times in seconds unless the name says otherwise."""
 
     max_message_bytes: int = 4 * 1024 * 1024
+    # Until the client has sent a valid credential.
+    max_unauthenticated_bytes: int = 16 * 1024
+    # A message without media, and the values and levels of any JSON.
+    max_control_bytes: int = JsonBounds.control_bytes
+    max_json_values: int = JsonBounds.values
+    max_json_depth: int = JsonBounds.depth
     max_chunk_bytes: int = 2 * 1024 * 1024
     max_open_streams: int = 8
     # Over the entire life of the session, ended streams included.
@@ -37,3 +45,11 @@ class Limits:
         for name in self.__slots__:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive")
+
+    def message_bytes(self, *, is_authenticated: bool) -> int:
+        """The largest message of a client."""
+        return self.max_message_bytes if is_authenticated else self.max_unauthenticated_bytes
+
+    def json_bounds(self) -> JsonBounds:
+        """What a client's JSON may hold."""
+        return JsonBounds(self.max_control_bytes, self.max_json_values, self.max_json_depth)

@@ -19,6 +19,11 @@ def refusal(code: Code, message: str, retry_after_ms: int | None = None) -> list
     ]
 
 
+def too_large(limit: int) -> list[Action]:
+    """Refuse a message of more than `limit` bytes; the socket closes."""
+    return refusal(Code.PAYLOAD_TOO_LARGE, f"at most {limit} bytes per message")
+
+
 def pong(ping: m.Ping, now: float) -> m.Pong:
     """Echo a ping: an object unchanged, any other `data` under `echo`."""
     data: dict[str, object] = {}

@@ -21,14 +21,15 @@ from gateway.protocol.actions import (
     StoreSession,
     TaskKey,
 )
-from gateway.protocol.codec import decode_text, is_longer, message_in_binary
+from gateway.protocol.codec import decode_text, message_in_binary
 from gateway.protocol.delivery import Backlog
 from gateway.protocol.ending import end_stream
 from gateway.protocol.errors import ERRORS, CloseCode, Code, Problem
+from gateway.protocol.json_text import is_longer
 from gateway.protocol.limits import Limits
 from gateway.protocol.packets import BeginStream, OrphanPacket, PacketStreams, ToStream
 from gateway.protocol.rate_limit import RateLimit
-from gateway.protocol.replies import pong, refusal
+from gateway.protocol.replies import pong, refusal, too_large
 from gateway.protocol.snapshot import StreamSnapshot
 from gateway.protocol.states import SESSION_TABLE, IllegalMoveError, SessionMove, SessionPhase, advance, store_release
 from gateway.protocol.status import GatewaySnapshot, limits_data, status_message
@@ -58,6 +59,7 @@ class Session:
         self.session_id = session_id
         self.phase = SessionPhase.NEW
         self._limits = limits or Limits()
+        self._json_bounds = self._limits.json_bounds()
         self._streams = StreamRegistry(session_id, self._limits, busy)
         self._snapshot = GatewaySnapshot()
         self._packets = PacketStreams()
@@ -237,9 +239,9 @@ class Session:
 
     def receive_text(self, text: str, now: float) -> list[Action]:
         """A text frame."""
-        if is_longer(text, self._limits.max_message_bytes):
-            return self._too_large()
-        message = decode_text(text, max_chunk_bytes=self._limits.max_chunk_bytes)
+        if is_longer(text, limit := self._max_bytes()):
+            return too_large(limit)
+        message = decode_text(text, max_chunk_bytes=self._limits.max_chunk_bytes, bounds=self._json_bounds)
         if isinstance(message, Problem):
             return self._answer(message, now)
         if not self._is_allowed(message):
@@ -252,8 +254,8 @@ class Session:
 
     def receive_binary(self, payload: bytes, now: float) -> list[Action]:
         """A binary frame: a tagged chunk, the next raw chunk of the only open stream, or a message sent as binary."""
-        if len(payload) > self._limits.max_message_bytes:
-            return self._too_large()
+        if len(payload) > (limit := self._max_bytes()):
+            return too_large(limit)
         if (text := message_in_binary(payload)) is not None:
             return self.receive_text(text, now)
         if self.phase is not SessionPhase.OPEN:
@@ -368,13 +370,11 @@ class Session:
         retry_after_ms = int(refused.wait_s * 1000) + 1
         return [self._report(Problem(Code.RATE_LIMITED, "too many messages", retry_after_ms=retry_after_ms))]
 
-    def _too_large(self) -> list[Action]:
-        return refusal(Code.PAYLOAD_TOO_LARGE, f"at most {self._limits.max_message_bytes} bytes per message")
+    def _max_bytes(self) -> int:
+        return self._limits.message_bytes(is_authenticated=self.phase is not SessionPhase.WAITING)
 
     def _report(self, problem: Problem) -> SendMessage:
         return SendMessage(error_message(problem))
-
-    # --- the table ---
 
     def _deliver(self, actions: Iterable[Action]) -> list[Action]:
         """Pass actions on; without their messages while there is no socket."""

@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 
 class DirectoryFullError(Exception):
-    """The gateway has reached its limit of sessions, or of unauthenticated sockets."""
+    """The gateway has reached its limit of sessions."""
 
 
 class SessionOverError(Exception):
@@ -34,8 +34,7 @@ class SessionEndingError(SessionOverError):
 class SessionDirectory:
     """Owner of all session runners. A session id has at most one runner, so only one writes to the store.
 
-    Sockets that have not sent a credential are kept apart: they count against a limit of their own and never displace a
-    session.
+    Sockets that have not sent a credential are kept apart: they do not count as sessions and never displace one.
     """
 
     def __init__(self, context: GatewayContext) -> None:
@@ -63,8 +62,11 @@ class SessionDirectory:
         return runner if runner is not None and runner.phase.is_joinable else None
 
     def begin_unauthenticated(self) -> SessionRunner:
-        """Create a session, which nobody can join, for a socket without a credential. Raises DirectoryFullError."""
-        if self.draining or len(self._unauthenticated) >= self._context.config.max_unauthenticated:
+        """Create a session, which nobody can join, for a socket without a credential. Raises DirectoryFullError.
+
+        `gateway.admission` bounds these sockets.
+        """
+        if self.draining:
             raise DirectoryFullError
         runner = SessionRunner(new_session_id(), self._context, self._forget)
         self._unauthenticated[runner] = None

@@ -17,6 +17,7 @@ from bench.harness.schema_check import checked
 from gateway.config import GatewayConfig
 from gateway.server import Gateway, running
 from settings.declaration import from_values
+from tests.fakes.raw_websocket import RawWebSocket
 from tests.fakes.worker_server import Script, WorkerServer
 
 KEY = "an-api-key"
@@ -161,6 +162,9 @@ async def rig(
                 return (await found.request("GET", "/readyz"))[0]
 
             await eventually(ready, lambda status: status == 200)
-            yield found
+            try:
+                yield found
+            finally:
+                RawWebSocket.abort_all()
     finally:
         await worker.kill()

@@ -53,7 +53,7 @@ async def test_probes_are_answered_and_leave_no_error_in_the_log(
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
 async def test_all_addresses_are_ipv4_and_ipv6() -> None:
-    anywhere = {"http_host": "::", "ws_host": "::", "allow_plaintext": "true"}
+    anywhere = {"http_host": "::", "ws_host": "::", "allow_plaintext": "true", "trusted_proxies": "10.0.0.0/8"}
     async with rig(**anywhere) as at, aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http:
         for host in ("127.0.0.1", "[::1]"):
             async with http.post(f"http://{host}:{at.gateway.http_port}/v1/sessions") as answer:

@@ -289,8 +289,8 @@ async def test_drain_is_bounded() -> None:
 async def test_a_client_that_does_not_read_is_closed() -> None:
     async with rig(outbox_bytes="1000000") as at:
         client = await at.connect(key=KEY, max_queue=1)
-        for _ in range(150):
-            await client.send("ping", filler="x" * 200_000)
+        for _ in range(300):
+            await client.send("ping", filler="x" * 100_000)
         await at.until_metric("gateway_outbox_overflows_total 1.0")
         assert await client.closed() in {1006, 1008}
 

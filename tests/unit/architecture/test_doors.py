@@ -65,6 +65,7 @@ DOORS = {
         "gateway.server",
         "gateway.connection",
         "gateway.sender",
+        "gateway.client_socket",
         "talkup_client.transport",
     ],
     "configargparse": ["settings.command_line"],

@@ -7,7 +7,7 @@ from talkup.v1 import task_pb2
 
 from gateway.__main__ import main
 from gateway.config import GatewayConfig, load, sqlite_path
-from gateway.server import upstream_config
+from gateway.parts import upstream_config
 from gateway.upstream.config import UpstreamConfig
 from settings.declaration import env_of, from_values, settings_of
 from settings.errors import SettingError, flag_of
@@ -108,7 +108,9 @@ def test_certificate_without_key_names_the_key(tmp_path: Path) -> None:
 
 
 def test_beyond_loopback_with_key_and_flag() -> None:
-    config = from_values(GatewayConfig, {"http_host": "0.0.0.0", "allow_plaintext": "yes", **KEY})
+    config = from_values(
+        GatewayConfig, {"http_host": "0.0.0.0", "allow_plaintext": "yes", "trusted_proxies": "10.0.0.0/8", **KEY}
+    )
     assert not config.open_access
 
 

@@ -1,0 +1,193 @@
+"""A WebSocket whose client is bounded in what it can make the gateway hold or do, before its session reads a message.
+
+websockets parses at once all that it is given, queues every frame and answers every ping. So it is given the bytes in
+slices, between which other clients have their turn, and a client that sends many small frames is read slowly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from websockets.asyncio.server import Server, ServerConnection
+from websockets.frames import DATA_OPCODES, Frame
+from websockets.protocol import Event, State
+from websockets.server import ServerProtocol
+
+from gateway.admission import Admission, Visitor
+from gateway.inbound import Inbound, Unread
+from gateway.metrics import Metrics
+from gateway.protocol.codec import encode
+from gateway.protocol.errors import CloseCode, Code, Problem
+from gateway.protocol.translate import error_message
+
+# With 6 bytes a frame, the smallest of a client, parsing a slice takes 20 ms.
+SLICE_BYTES: Final = 16 * 1024
+FRAMES_PER_S: Final = 5_000
+FRAMES_BURST: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class SocketBounds:
+    """Bytes: the largest message after authentication, and what may wait for a client that does not read."""
+
+    message_bytes: int
+    unsent_bytes: int
+    inbound: Inbound
+    admission: Admission
+    metrics: Metrics
+    frames_per_s: float = FRAMES_PER_S
+    frames_burst: float = FRAMES_BURST
+
+
+class ClientSocket(ServerConnection):
+    """One socket, from the accept to the close."""
+
+    def __init__(self, protocol: ServerProtocol, server: Server, *, bounds: SocketBounds, **options: Any) -> None:  # noqa: ANN401 - what websockets passes
+        super().__init__(protocol, server, **options)
+        self._bounds = bounds
+        self._unread = Unread(bounds.inbound, self._overflow)
+        self._arrived = bytearray()
+        # The next slice is due then; without one, the socket may be read.
+        self._next_slice: asyncio.Handle | None = None
+        self._is_held = False
+        self._ignores_input = False
+        self._frames = float(bounds.frames_burst)
+        self._frames_at = self.loop.time()
+        self._visitor: Visitor | None = None
+
+    # --- for the connection
+
+    def hold(self) -> None:
+        """Read nothing more until `release`."""
+        self._is_held = True
+        self._adjust_reading()
+
+    def release(self) -> None:
+        """Read on."""
+        self._is_held = False
+        self._adjust_reading()
+
+    def authenticated(self) -> None:
+        """The client has shown a valid credential: it may send large messages, and gives way to nobody."""
+        self.protocol.max_message_size = self._bounds.message_bytes
+        if self._visitor is not None:
+            self._bounds.admission.serve(self._visitor)
+
+    def message_taken(self) -> None:
+        """The session has read a message."""
+        self._unread.take_message()
+        self._unread.count(self._buffered())
+        self._adjust_reading()
+
+    # --- for asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._visitor = self._bounds.admission.find(transport.get_extra_info("peername"))
+        if self._visitor is not None:
+            self._visitor.end = self._give_way
+
+    def data_received(self, data: bytes) -> None:
+        if self._ignores_input:
+            return
+        if not self._arrived and len(data) <= SLICE_BYTES and self._may_parse():
+            self._parse(data)
+            return
+        self._arrived += data
+        self._adjust_reading()
+
+    def eof_received(self) -> None:
+        if not self._ignores_input:
+            self._ignores_input = True
+            super().data_received(bytes(self._arrived))
+            self._arrived.clear()
+        super().eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._ignores_input = True
+        self._arrived.clear()
+        self._unread.close()
+        super().connection_lost(exc)
+
+    def process_event(self, event: Event) -> None:
+        if isinstance(event, Frame):
+            self._frames -= 1
+            if event.opcode in DATA_OPCODES:
+                self._unread.add_frame(len(event.data), is_last=event.fin)
+        super().process_event(event)
+
+    # --- inside
+
+    def _may_parse(self) -> bool:
+        return not (self._is_held or self._next_slice is not None or self._unread.is_full)
+
+    def _adjust_reading(self) -> None:
+        """Parse on, read on, or do neither."""
+        if self._ignores_input:
+            return
+        if self._may_parse() and self._arrived:
+            self._next_slice = self.loop.call_soon(self._parse_slice)
+        if self._may_parse():
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
+
+    def _parse_slice(self) -> None:
+        self._next_slice = None
+        if self._ignores_input or not self._arrived:
+            self._adjust_reading()
+            return
+        part = bytes(self._arrived[:SLICE_BYTES])
+        del self._arrived[:SLICE_BYTES]
+        self._parse(part)
+
+    def _parse(self, part: bytes) -> None:
+        super().data_received(part)
+        self._unread.count(self._buffered())
+        if self.transport.get_write_buffer_size() > self._bounds.unsent_bytes:
+            # Pongs that the client does not read.
+            self._bounds.metrics.overflows.inc()
+            self.transport.abort()
+        elif wait_s := self._frame_debt_s():
+            self._next_slice = self.loop.call_later(wait_s, self._parse_slice)
+        self._adjust_reading()
+
+    def _frame_debt_s(self) -> float:
+        """Seconds until the client may send more frames; 0 if it has been moderate."""
+        now = self.loop.time()
+        earned = (now - self._frames_at) * self._bounds.frames_per_s
+        self._frames, self._frames_at = min(float(self._bounds.frames_burst), self._frames + earned), now
+        if self._frames >= 0:
+            return 0.0
+        self._bounds.metrics.frame_pauses.inc()
+        return -self._frames / self._bounds.frames_per_s
+
+    def _buffered(self) -> int:
+        return len(self._arrived) + len(self.protocol.reader.buffer)
+
+    def _give_way(self) -> None:
+        """Too many clients have not authenticated, and this one for the longest time."""
+        if self.state is State.OPEN:
+            self._refuse("too many clients have not authenticated yet")
+        else:
+            self.transport.abort()
+
+    def _overflow(self) -> None:
+        """All sockets together hold too much, and this one the most."""
+        self._bounds.metrics.inbound_overflows.inc()
+        self._refuse("the gateway holds too much unread data; send smaller messages")
+
+    def _refuse(self, reason: str) -> None:
+        """Send an error, drop what has arrived and close the socket, without waiting for the client."""
+        self._ignores_input = True
+        self._arrived.clear()
+        self._unread.close()
+        if self.state is State.OPEN:
+            self._bounds.metrics.errors.labels(Code.BUSY).inc()
+            self.protocol.send_text(encode(error_message(Problem(Code.BUSY, reason)), time.time()))
+            self.protocol.fail(CloseCode.BUSY, str(Code.BUSY))
+            self.send_data()
+        self.loop.call_later(self.close_timeout or 0.0, self.transport.abort)

@@ -1,0 +1,95 @@
+"""What clients have sent and nobody has read yet: bounded for each socket, and in bytes for all sockets together.
+
+A socket holds the bytes of an unfinished message and whole messages that wait for the session. While a socket's whole
+messages exceed its bounds, it is not read. If all sockets together hold more than `max_bytes`, the one that holds the
+most is closed; a live stream, with its small chunks, never holds the most.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+# What a frame costs beside its payload, so that a flood of empty frames counts too.
+FRAME_OVERHEAD: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAhead:
+    """Whole messages that a socket may hold: with more than the first of a pair it is paused, until the second."""
+
+    messages: tuple[int, int] = (16, 4)
+    bytes: tuple[int, int] = (512 * 1024, 128 * 1024)
+
+
+class Inbound:
+    """The bytes of all sockets."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._held: dict[Unread, int] = {}
+        self.total = 0
+
+    def update(self, unread: Unread, held: int) -> None:
+        """A socket holds so many bytes now."""
+        self.total += held - self._held.get(unread, 0)
+        if held:
+            self._held[unread] = held
+        else:
+            self._held.pop(unread, None)
+        while self.total > self._max_bytes:
+            largest = max(self._held, key=self._held.__getitem__)
+            self.total -= self._held.pop(largest)
+            largest.overflow()  # frees what the socket holds
+
+
+class Unread:
+    """What one socket holds. `overflow` closes it."""
+
+    def __init__(self, inbound: Inbound, overflow: Callable[[], None], ahead: ReadAhead | None = None) -> None:
+        self._inbound = inbound
+        self._ahead = ahead or ReadAhead()
+        self._whole: deque[int] = deque()
+        self._whole_bytes = 0
+        self._unfinished = 0
+        self._is_full = False
+        self._is_closed = False
+        self.overflow = overflow
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the socket must not be read for now."""
+        messages, size = len(self._whole), self._whole_bytes
+        limit = self._ahead.messages, self._ahead.bytes
+        if self._is_full:
+            self._is_full = messages > limit[0][1] or size > limit[1][1]
+        else:
+            self._is_full = messages > limit[0][0] or size > limit[1][0]
+        return self._is_full
+
+    def add_frame(self, size: int, *, is_last: bool) -> None:
+        """A data frame has arrived; the last one of a message makes it whole."""
+        self._unfinished += size + FRAME_OVERHEAD
+        if is_last:
+            self._whole.append(self._unfinished)
+            self._whole_bytes += self._unfinished
+            self._unfinished = 0
+
+    def count(self, buffered: int) -> None:
+        """Report what the socket holds, with `buffered` bytes of a frame that has not arrived completely."""
+        if not self._is_closed:
+            self._inbound.update(self, self._whole_bytes + self._unfinished + buffered)
+
+    def take_message(self) -> None:
+        """The session has read the oldest whole message."""
+        if self._whole:
+            self._whole_bytes -= self._whole.popleft()
+
+    def close(self) -> None:
+        """The socket has closed, or drops what it holds."""
+        self._is_closed = True
+        self._whole.clear()
+        self._whole_bytes = self._unfinished = 0
+        self._inbound.update(self, 0)

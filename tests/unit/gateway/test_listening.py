@@ -1,0 +1,118 @@
+"""Listening sockets: every connection is counted until it closes, and a lack of descriptors costs next to nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway.admission import Admission, Places
+from gateway.listening import BACKLOG, listening
+from gateway.metrics import Metrics
+from tests.fakes.raw_websocket import RawWebSocket
+
+
+class Port:
+    """A server that keeps every connection open, and clients of it."""
+
+    def __init__(self, places: Places) -> None:
+        self.admission = Admission("http", places, Metrics(), time.monotonic)
+        self.accepted: list[asyncio.StreamWriter] = []
+        self.number = 0
+        self._clients: list[RawWebSocket] = []
+
+    async def keep(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted.append(writer)
+        await reader.read()
+        writer.close()
+
+    async def connect(self, source: str | None = None) -> RawWebSocket:
+        client = await RawWebSocket.connect(self.number, source=source)
+        self._clients.append(client)
+        return client
+
+    def serve_all(self) -> None:
+        for writer in self.accepted:
+            visitor = self.admission.find(writer.get_extra_info("peername"))
+            if visitor is not None:
+                self.admission.serve(visitor)
+
+    def abort(self) -> None:
+        for client in self._clients:
+            client.abort()
+
+
+@asynccontextmanager
+async def port(places: Places, allows: Callable[[str], bool] = lambda _: True) -> AsyncIterator[Port]:
+    at = Port(places)
+    (listener,) = await listening("127.0.0.1", 0, at.admission, allows)
+    async with await asyncio.start_server(at.keep, sock=listener, backlog=BACKLOG):
+        at.number = listener.getsockname()[1]
+        yield at
+        at.abort()
+        await until(lambda: len(at.admission) == 0)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_connection_counts_from_the_accept_to_the_close() -> None:
+    async with port(Places(10, 10, 10)) as at:
+        client = await at.connect()
+        await until(lambda: len(at.accepted) == 1)
+        assert (len(at.admission), at.admission.waiting) == (1, 1)
+        at.serve_all()
+        assert (len(at.admission), at.admission.waiting) == (1, 0)
+        client.abort()
+        await until(lambda: len(at.admission) == 0)
+
+
+async def test_a_full_port_closes_connections_at_once_and_recovers() -> None:
+    async with port(Places(2, 2, 2)) as at:
+        held = [await at.connect() for _ in range(2)]
+        await until(lambda: len(at.accepted) == 2)
+        at.serve_all()
+        assert await (await at.connect()).at_eof()
+        held[0].abort()
+        await until(lambda: len(at.admission) == 1)
+        await at.connect()
+        await until(lambda: len(at.accepted) == 3)
+
+
+async def test_only_peers_that_may_connect_without_tls_are_accepted() -> None:
+    async with port(Places(9, 9, 9), lambda host: host == "127.0.0.2") as at:
+        assert await (await at.connect()).at_eof()
+        await at.connect(source="127.0.0.2")
+        await until(lambda: len(at.accepted) == 1)
+
+
+async def test_without_descriptors_accepting_pauses_and_goes_on_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = 0
+    is_exhausted = True
+    plain_accept = socket.socket.accept
+
+    def accept(self: socket.socket) -> object:
+        nonlocal attempts
+        attempts += 1
+        if is_exhausted:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return plain_accept(self)
+
+    reports: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reports.append(context["message"]))
+    async with port(Places(9, 9, 9)) as at:
+        monkeypatch.setattr(socket.socket, "accept", accept)
+        await at.connect()
+        await until(lambda: attempts >= 2)
+        # Without the pause, asyncio calls accept BACKLOG times and reports each failure.
+        assert attempts == len(reports) < 10
+        is_exhausted = False
+        await until(lambda: len(at.accepted) == 1)
