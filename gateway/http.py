@@ -286,8 +286,7 @@ class Api:
         if not caller.may_use(session_id, owner):
             raise RefusalError(403, "permission_denied", "the session belongs to another key")
         minted = self._context.authenticator.mint(session_id, Audience.SESSION, caller.terms)
-        body = {"session_id": session_id, "token": minted.token, "expires_at": minted.expires_at}
-        return _json(body, status=201)
+        return _json({"session_id": session_id, "token": minted.token, "expires_at": minted.expires_at}, status=201)
 
     async def asyncapi(self, request: web.Request) -> web.Response:
         """The AsyncAPI document, with the WebSocket address for this caller."""

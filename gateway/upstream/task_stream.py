@@ -383,9 +383,8 @@ class TaskStream:
         return not attempt.ending and self._placement.has_other(attempt.worker)
 
     def _watch(self, attempt: Attempt) -> asyncio.Future[None]:
-        deadlines = self._config.deadlines
-        interval = min(_CHECK_INTERVAL, deadlines.stall / 4, deadlines.hung / 4, deadlines.finish / 4)
-        return attempt.watch(deadlines, interval)
+        due = self._config.deadlines
+        return attempt.watch(due, min(_CHECK_INTERVAL, due.stall / 4, due.hung / 4, due.finish / 4))
 
     def _declare_gaps(self) -> None:
         for gap in self._replay.take_gaps():

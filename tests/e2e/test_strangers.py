@@ -45,7 +45,8 @@ async def test_a_key_holder_may_send_a_large_message_with_its_handshake() -> Non
 @pytest.mark.parametrize("stage", ["connected", "open"])
 async def test_mute_sockets_take_no_place_from_those_who_authenticate(stage: str) -> None:
     async with rig(max_sessions="3", max_unauthenticated="4", auth_timeout_s="600", handshake_s="600") as at:
-        first = await at.connect(key=KEY)
+        token = (await at.mint())["token"]
+        first = await at.connect(key=token)
         opened = (await first.get("session"))["data"]
         first.socket.transport.abort()
         await at.until_metric("gateway_connections 0.0")
@@ -55,7 +56,7 @@ async def test_mute_sockets_take_no_place_from_those_who_authenticate(stage: str
         by_message = await at.connect()
         await by_message.send("auth", token=KEY)
         await by_message.get("session")
-        back = await at.connect(key=opened["resume_token"])
+        back = await at.connect(key=token)
         assert (await back.get("session", resumed=True))["data"]["session_id"] == opened["session_id"]
         if stage == "open":
             frames = await mute[0].rest()
