@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Never, TextIO
 
 import configargparse
@@ -28,7 +29,7 @@ def load(
     Raises ConfigError; `--help` prints and raises SystemExit(0).
     """
     parser = _parser(cls, prog, description, config_file=config_file)
-    variables = _without_aliases(cls, os.environ if environment is None else environment)
+    variables = _with_secrets(cls, _without_aliases(cls, os.environ if environment is None else environment))
     namespace, unknown = parser.parse_known_args(list(arguments), env_vars=variables)
     if unknown:
         raise ConfigError(_unknown(unknown))
@@ -44,6 +45,35 @@ def _without_aliases(cls: type[Settings], environment: Mapping[str, str]) -> dic
             if other in variables and variables.setdefault(name, variables[other]) != variables[other]:
                 raise ConfigError(f"{name} and {other} name the same setting, with different values")
     return variables
+
+
+def _with_secrets(cls: type[Settings], variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables, with each secret that `NAME_FILE` keeps in a file, as container platforms do.
+
+    Raises ConfigError if the file cannot be read, or if the variable itself is set as well.
+    """
+    found = dict(variables)
+    for declared in settings_of(cls):
+        name, file = env_of(cls, declared.name), _file_variable(cls, declared)
+        if file is None or not variables.get(file):
+            continue
+        if variables.get(name):
+            raise ConfigError(f"{name} and {file} are both set")
+        try:
+            found[name] = Path(variables[file]).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError(f"{file}: {variables[file]}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"{file}: {variables[file]}: not UTF-8 text") from None
+    return found
+
+
+def _file_variable(cls: type[Settings], declared: Declared) -> str | None:
+    """The variable that names a file with this secret; None for what is no secret or has a setting of that name."""
+    file = f"{declared.name}_file"
+    if not declared.is_secret or any(other.name == file for other in settings_of(cls)):
+        return None
+    return env_of(cls, file)
 
 
 class _Parser(configargparse.ArgumentParser):  # type: ignore[misc]  # the library carries no types
@@ -104,6 +134,8 @@ def _add(parser: _Parser, cls: type[Settings], declared: Declared) -> None:
     if setting.bounds:
         facts.append(setting.bounds)
     facts += [f"also {flag_of(alias)}" for alias in setting.aliases]
+    if (file := _file_variable(cls, declared)) is not None:
+        facts.append(f"or in the file that {file} names")
     if setting.positional:
         text = f"{setting.help} [{'; '.join(facts)}]".replace("%", "%%")
         parser.add_argument(declared.name, nargs="*", metavar="NAME", help=text)

@@ -46,12 +46,13 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A declared setting: its name, description, type and default."""
+    """A declared setting: its name, description, type and default. A secret never shows in a `repr`."""
 
     name: str
     setting: Setting
     kind: Kind
     default: object
+    is_secret: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +122,7 @@ def _declared(cls: type[Settings]) -> Iterator[Declared]:
     hints = get_type_hints(cls, include_extras=True)
     for field in fields(cls):
         declared_type, setting = get_args(hints[field.name])
-        yield Declared(field.name, setting, kind_of(declared_type), field.default)
+        yield Declared(field.name, setting, kind_of(declared_type), field.default, is_secret=not field.repr)
 
 
 def _plain(bound: float | None) -> str:

@@ -63,7 +63,12 @@ def ensure(directory: Path, names: Mapping[str, Sequence[str]], now: dt.datetime
 
 def token_secret(directory: Path) -> str:
     """The secret that signs session tokens; created once, so that sessions survive a restart of the gateway."""
-    path = directory / "token-secret"
+    return secret(directory, "token-secret")
+
+
+def secret(directory: Path, name: str) -> str:
+    """A random secret in a file of its own, which only its owner reads; created once."""
+    path = directory / name
     if not path.exists():
         directory.mkdir(parents=True, exist_ok=True, mode=0o755)
         _write(path, secrets.token_hex(32).encode(), mode=0o600)
@@ -192,8 +197,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("directory", type=Path)
     parser.add_argument("names", nargs="+", metavar="NAME[=SAN,SAN]")
+    parser.add_argument("--secret", action="append", default=[], metavar="NAME", help="also create this random secret")
     arguments = parser.parse_args()
     ensure(arguments.directory, parse_names(arguments.names), dt.datetime.now(dt.UTC))
+    for name in arguments.secret:
+        secret(arguments.directory, name)
     return 0
 
 

@@ -41,8 +41,10 @@ def containers(deployment: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def setting_names(config: type[Settings]) -> set[str]:
-    """The environment variables of a process."""
-    return {config.env_prefix + field.name.upper() for field in dataclasses.fields(config)}
+    """The environment variables of a process, with those that name the file of a secret."""
+    names = {config.env_prefix + field.name.upper() for field in dataclasses.fields(config)}
+    secrets = {config.env_prefix + field.name.upper() for field in dataclasses.fields(config) if not field.repr}
+    return names | {f"{name}_FILE" for name in secrets}
 
 
 def exposed(registry: CollectorRegistry) -> set[str]:
@@ -54,7 +56,8 @@ def exposed(registry: CollectorRegistry) -> set[str]:
     return names
 
 
-KNOWN = setting_names(GatewayConfig) | setting_names(WorkerConfig)
+# The health check of the images reads the last one.
+KNOWN = setting_names(GatewayConfig) | setting_names(WorkerConfig) | {"WORKER_HEALTH_NAME"}
 
 
 @pytest.mark.parametrize("deployment", deployments(), ids=lambda each: str(each["metadata"]["name"]))

@@ -219,3 +219,26 @@ def test_two_names_of_a_setting_must_agree() -> None:
     assert read(EXAMPLE_LIMIT="7", EXAMPLE_MOST="7").limit == 7
     with pytest.raises(ConfigError, match="EXAMPLE_LIMIT and EXAMPLE_MOST"):
         read(EXAMPLE_LIMIT="7", EXAMPLE_MOST="8")
+
+
+def test_a_secret_may_be_kept_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\n", encoding="utf-8")
+    assert read(EXAMPLE_TOKEN_SECRET_FILE=str(file)).token_secret == SECRET
+    assert read("--token-secret", "other", EXAMPLE_TOKEN_SECRET_FILE=str(file)).token_secret == "other"
+    with pytest.raises(ConfigError, match="EXAMPLE_TOKEN_SECRET and EXAMPLE_TOKEN_SECRET_FILE are both set"):
+        read(EXAMPLE_TOKEN_SECRET="other", EXAMPLE_TOKEN_SECRET_FILE=str(file))
+
+
+def test_a_secret_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"EXAMPLE_TOKEN_SECRET_FILE: .*/absent: No such file"):
+        read(EXAMPLE_TOKEN_SECRET_FILE=str(tmp_path / "absent"))
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="not UTF-8 text"):
+        read(EXAMPLE_TOKEN_SECRET_FILE=str(tmp_path / "bytes"))
+
+
+def test_only_secrets_are_read_from_files(tmp_path: Path) -> None:
+    file = tmp_path / "mode"
+    file.write_text("exact", encoding="utf-8")
+    assert read(EXAMPLE_MODE_FILE=str(file)).mode == "fast"
