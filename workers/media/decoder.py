@@ -6,7 +6,8 @@ may be hostile: whatever they are, MediaError is all that leaves this module, in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from talkup.v1 import media_pb2
@@ -14,7 +15,7 @@ from talkup.v1 import media_pb2
 from workers.chunk import Chunk
 from workers.media.checkpoint import DecoderState, History, RestartPoint, resumed_point, unpack
 from workers.media.errors import MediaError
-from workers.media.interface import Checkpoint
+from workers.media.interface import Checkpoint, Parts, run_through
 from workers.media.pcm import Samples, silence
 from workers.media.recording import Budget, Recording
 
@@ -65,15 +66,21 @@ class AudioDecoder:
 
         Raises MediaError for media that cannot be decoded further; then only a new recording can follow.
         """
+        return run_through(self.decode_in_parts(chunk))
+
+    def decode_in_parts(self, chunk: Chunk) -> Parts[Samples]:
+        """See `workers.media.interface.Decoder`; raises as `decode`."""
         if self._failure is not None and not chunk.new_recording:
             raise MediaError(str(self._failure))
-        self._guard(lambda: self._decode(chunk))
+        with self._guarded():
+            yield from self._decode(chunk)
         return self._hand_out()
 
     def finish(self) -> Samples:
         """The end of the stream: the samples that codec and resampler still hold."""
         if self._failure is None:
-            self._guard(self._close)
+            with self._guarded():
+                self._close()
             self._failure = MediaError("the stream has ended")
         return self._hand_out()
 
@@ -87,9 +94,10 @@ class AudioDecoder:
             raise ValueError("no such sample has been handed out")
         return self._history.latest(sample).checkpoint(sample)
 
-    def _guard(self, work: Callable[[], None]) -> None:
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
         try:
-            work()
+            yield
         except MediaError as error:
             self._failure = error
             raise
@@ -97,7 +105,7 @@ class AudioDecoder:
             self._failure = MediaError("the media cannot be decoded")
             raise self._failure from error
 
-    def _decode(self, chunk: Chunk) -> None:
+    def _decode(self, chunk: Chunk) -> Parts[None]:
         recording, missing = self._recording, chunk.missing_before
         if self._resumed is not None:
             recording, missing = self._resume(self._resumed, chunk)
@@ -109,7 +117,7 @@ class AudioDecoder:
             recording, missing = self._begin(chunk.sequence), 0
         self._recording, self._failure = recording, None
         budget = Budget(min(self._limit, _SECONDS_PER_CHUNK + _SECONDS_PER_BYTE * len(chunk.payload)))
-        self._ready += recording.decode(chunk, missing, budget)
+        self._ready += yield from recording.decode(chunk, missing, budget)
         self._produced, self._end = recording.emitted, recording.reached
 
     def _begin(self, sequence: int) -> Recording:

@@ -5,12 +5,27 @@ The parent process needs these names without the codecs behind them, so nothing 
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from workers.chunk import Chunk
 
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+Parts = Generator[None, None, T]
+"""Work in parts of a few milliseconds: it pauses at each `yield`, and its result comes with its end."""
+
+
+def run_through(parts: Parts[T]) -> T:
+    """Do all parts at once."""
+    while True:
+        try:
+            next(parts)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +68,10 @@ class Decoder(Protocol[T_co]):
 
     def decode(self, chunk: Chunk) -> T_co:
         """The samples (shape (n,), 16 kHz mono) or frames that this chunk completes."""
+        ...
+
+    def decode_in_parts(self, chunk: Chunk) -> Parts[T_co]:
+        """As `decode`, in parts; no other method may be called before the last one."""
         ...
 
     def finish(self) -> T_co:

@@ -19,6 +19,7 @@ from workers.media.codec import OUTPUT_RATE, PacketDecoder, Resampler, grid, ope
 from workers.media.containers.packet import Codec, Demuxer, Packet, Track, no_track
 from workers.media.containers.sniff import Sniffer, make_demuxer
 from workers.media.errors import MediaError
+from workers.media.interface import Parts, run_through
 from workers.media.mixer import MARGIN_SECONDS, Mixing, StereoMixer
 from workers.media.pcm import Samples, silence
 
@@ -110,24 +111,24 @@ class Recording:
         """What a successor's demuxer is fed before the bytes of a restart point."""
         return self._demuxer.prefix(anchor) if self._demuxer else b""
 
-    def decode(self, chunk: Chunk, missing: int, budget: Budget) -> list[Samples]:
-        """Decode one chunk; `missing` chunks of this recording directly before it are lost."""
+    def decode(self, chunk: Chunk, missing: int, budget: Budget) -> Parts[list[Samples]]:
+        """Decode one chunk in parts; `missing` chunks of this recording directly before it are lost."""
         self._budget = budget
         if missing:
             self._lose(missing)
         if self._skip > len(chunk.payload):
             raise MediaError("the decoder state does not fit the chunk")
         if self._demuxer is None:
-            self._sniff(self._sniffer.push_chunk(chunk))
+            yield from self._sniff(self._sniffer.push_chunk(chunk))
         else:
-            self._demux(self._demuxer, chunk)
+            yield from self._demux(self._demuxer, chunk)
         return self._pop_output()
 
     def finish(self, budget: Budget) -> list[Samples]:
         """No more bytes: the tail of demuxer, codec and resampler."""
         self._budget = budget
         if self._demuxer is None:
-            self._sniff(self._sniffer.finish())
+            run_through(self._sniff(self._sniffer.finish()))
         if self._demuxer is not None:
             if not self._demuxer.tracks and self._demuxer.received:
                 raise MediaError("the recording ends before its header does")
@@ -148,22 +149,25 @@ class Recording:
         if self._demuxer.push_bytes(state.prefix):
             raise MediaError("the decoder state is malformed")
 
-    def _sniff(self, ready: list[tuple[Chunk, int]]) -> None:
+    def _sniff(self, ready: list[tuple[Chunk, int]]) -> Parts[None]:
         """Begin with the chunks that the sniffer lets go of."""
         if not ready:
             return
         self.container = self._sniffer.container
         self._demuxer = make_demuxer(self.container, self._format)
         for chunk, self._skip in ready:
-            self._demux(self._demuxer, chunk)
+            yield from self._demux(self._demuxer, chunk)
 
-    def _demux(self, demuxer: Demuxer, chunk: Chunk) -> None:
+    def _demux(self, demuxer: Demuxer, chunk: Chunk) -> Parts[None]:
         fed = demuxer.received - self._skip
         self._starts.append(_ChunkStart(fed, chunk.sequence, self._chunks))
         self._chunks += 1
         payload, self._skip = chunk.payload[self._skip :], 0
-        for packet in demuxer.push_bytes(payload):
-            self._packet(packet)
+        for packets in demuxer.parts(payload):
+            yield
+            for packet in packets:
+                self._packet(packet)
+                yield
         if self._track is None and demuxer.tracks:
             self._choose(demuxer)
         self._start_of(demuxer.floor)

@@ -11,7 +11,8 @@ is all that leaves this module.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -25,7 +26,7 @@ from workers.media.containers.packet import Demuxer, Packet, Track, no_track
 from workers.media.containers.sniff import Sniffer, make_demuxer
 from workers.media.errors import MediaError
 from workers.media.frames import MAX_SIDE, FrameFlag, FrameRecord
-from workers.media.interface import Checkpoint
+from workers.media.interface import Checkpoint, Parts, run_through
 
 MAX_CHUNK_PIXELS: Final = 16 * MAX_SIDE * MAX_SIDE
 _MAX_PACKETS: Final = 1_200
@@ -100,15 +101,21 @@ class VideoDecoder:
 
     def decode(self, chunk: Chunk) -> Frames:
         """The frames that this chunk completes. Raises MediaError."""
+        return run_through(self.decode_in_parts(chunk))
+
+    def decode_in_parts(self, chunk: Chunk) -> Parts[Frames]:
+        """See `workers.media.interface.Decoder`; raises as `decode`."""
         if self._failure is not None and not chunk.new_recording:
             raise MediaError(str(self._failure))
-        self._guard(lambda: self._decode(chunk))
+        with self._guarded():
+            yield from self._decode(chunk)
         return self._hand_out()
 
     def finish(self) -> Frames:
         """The end of the stream: the frames that the codec still holds."""
         if self._failure is None:
-            self._guard(self._close)
+            with self._guarded():
+                self._close()
             self._failure = MediaError("the stream has ended")
         return self._hand_out()
 
@@ -122,9 +129,10 @@ class VideoDecoder:
         state = msgspec.structs.replace(point.state, prefix=point.demuxer.prefix(point.anchor))
         return Checkpoint(state.sequence, msgspec.msgpack.encode(state))
 
-    def _guard(self, work: Callable[[], None]) -> None:
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
         try:
-            work()
+            yield
         except MediaError as error:
             self._failure = error
             raise
@@ -145,7 +153,7 @@ class VideoDecoder:
         self._key_offset = -1
         self._shown: dict[int, tuple[int, bool]] = {}
 
-    def _decode(self, chunk: Chunk) -> None:
+    def _decode(self, chunk: Chunk) -> Parts[None]:
         self._failure = None
         skip, missing = 0, chunk.missing_before
         if self._resumed is not None:
@@ -166,9 +174,9 @@ class VideoDecoder:
         if skip > len(chunk.payload):
             raise MediaError("the decoder state does not fit the chunk")
         if self._demuxer is None:
-            self._sniff(self._sniffer.push_chunk(chunk))
+            yield from self._sniff(self._sniffer.push_chunk(chunk))
         else:
-            self._demux(self._demuxer, chunk, skip)
+            yield from self._demux(self._demuxer, chunk, skip)
 
     def _resume(self, state: VideoState, sequence: int, missing: int) -> tuple[int, int]:
         """Restore the state; returns bytes to skip and chunks still missing."""
@@ -184,21 +192,25 @@ class VideoDecoder:
         self._silent_until_key = True
         return state.skip, 0
 
-    def _sniff(self, ready: list[tuple[Chunk, int]]) -> None:
+    def _sniff(self, ready: list[tuple[Chunk, int]]) -> Parts[None]:
         """Begin with the chunks that the sniffer lets go of."""
         if ready:
             self._container = self._sniffer.container
             self._demuxer = make_demuxer(self._container, self._format)
             for chunk, skip in ready:
-                self._demux(self._demuxer, chunk, skip)
+                yield from self._demux(self._demuxer, chunk, skip)
 
-    def _demux(self, demuxer: Demuxer, chunk: Chunk, skip: int) -> None:
+    def _demux(self, demuxer: Demuxer, chunk: Chunk, skip: int) -> Parts[None]:
         self._starts.append(_Start(demuxer.received - skip, chunk.sequence))
-        packets = demuxer.push_bytes(chunk.payload[skip:])
-        if sum(demuxer.tracks[packet.track].codec.is_video for packet in packets) > _MAX_PACKETS:
-            raise MediaError("one chunk holds too many frames")
-        for packet in packets:
-            self._packet(demuxer, packet)
+        pictures = 0
+        for packets in demuxer.parts(chunk.payload[skip:]):
+            yield
+            pictures += sum(demuxer.tracks[packet.track].codec.is_video for packet in packets)
+            if pictures > _MAX_PACKETS:
+                raise MediaError("one chunk holds too many frames")
+            for packet in packets:
+                self._packet(demuxer, packet)
+                yield
         if self._track is None and demuxer.tracks:
             self._choose(demuxer)
         self._start_of(demuxer.floor)
@@ -302,7 +314,7 @@ class VideoDecoder:
     def _close(self) -> None:
         """The end of the last recording."""
         if self._demuxer is None:
-            self._sniff(self._sniffer.finish())
+            run_through(self._sniff(self._sniffer.finish()))
         if self._demuxer is not None and not self._demuxer.tracks and self._demuxer.received:
             raise MediaError("the recording ends before its header does")
         self._flush()

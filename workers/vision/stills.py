@@ -13,7 +13,7 @@ from talkup.v1 import media_pb2
 from workers.chunk import Chunk
 from workers.media.errors import MediaError
 from workers.media.frames import FrameFlag, FrameRecord
-from workers.media.interface import Checkpoint
+from workers.media.interface import Checkpoint, Parts
 from workers.media.isolation.warmup import Clip
 from workers.media.isolation.warmup_video import video_clips
 from workers.media.video import VideoDecoder
@@ -41,6 +41,11 @@ class StillDecoder:
         except (HeaderError, PictureError):
             return (FrameRecord(index, 0, 0, 0, FrameFlag.CORRUPT),)
         return (FrameRecord(index, 0, width, height, FrameFlag.KEY, planes),)
+
+    def decode_in_parts(self, chunk: Chunk) -> Parts[tuple[FrameRecord, ...]]:
+        """A picture is decoded in one piece."""
+        yield
+        return self.decode(chunk)
 
     def finish(self) -> tuple[FrameRecord, ...]:
         """Pictures are whole: nothing is held back."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from workers.media.containers.packet import Codec, Track
 from workers.media.containers.synced import TRACK, FrameDemuxer, FrameHeader
 
@@ -26,6 +28,7 @@ class AdtsDemuxer(FrameDemuxer):
 
     head_bytes = HEAD_BYTES
     name = "AAC"
+    candidate = re.compile(rb"\xff[\xf0\xf1\xf8\xf9]|ID3")
 
     def __init__(self, *, resumed: bool = False) -> None:
         super().__init__(Track(TRACK, Codec.AAC), resumed=resumed)

@@ -6,6 +6,8 @@ is the magic.
 
 from __future__ import annotations
 
+import re
+
 from workers.media.containers.packet import Codec, DamagedError, Incomplete, Packet, Track
 from workers.media.containers.synced import TRACK, FrameDemuxer, FrameHeader
 
@@ -22,7 +24,7 @@ class AmrDemuxer(FrameDemuxer):
 
     name = "AMR"
     head_bytes = 1
-    sync = b""
+    candidate = re.compile(b"[" + b"".join(b"\\x%02x" % byte for byte in range(0, 0x80, 4)) + b"]|ID3")
 
     def __init__(self) -> None:
         super().__init__(Track(TRACK, Codec.AMR_NB), resumed=True)

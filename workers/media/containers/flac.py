@@ -1,6 +1,7 @@
 """Native FLAC (RFC 9639): STREAMINFO, other metadata passed over, then frames.
 
 A frame has no length: it ends where a header stands that passes its CRC-8 and carries the number that must come next.
+It is no longer than its samples would be uncompressed; where no such header stands within that, all of it is damage.
 Every frame is a restart point; the prefix is `fLaC` and STREAMINFO (42 bytes).
 """
 
@@ -9,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from workers.media.containers.packet import (
+    MAX_CANDIDATES,
     Codec,
     DamagedError,
     Demuxer,
     Incomplete,
     Packet,
     Track,
-    check_size,
     check_skip,
 )
 
@@ -23,6 +24,8 @@ _TRACK = 1
 _STREAMINFO_BYTES = 34
 _MIN_FRAME_BYTES = 9
 _MAX_HEADER_BYTES = 16
+_MAX_SAMPLE_BITS = 33
+_FRAME_OVERHEAD_BYTES = 512
 
 
 def _crc8_table() -> tuple[int, ...]:
@@ -84,6 +87,7 @@ class FlacDemuxer(Demuxer):
         self._in_metadata = True
         self._block_samples = 0
         self._rate = 1
+        self._channels = 1
         self._scanned = 0
         self._current: FlacHeader | None = None
 
@@ -109,7 +113,10 @@ class FlacDemuxer(Demuxer):
             self._current = parse_header(self._buffer, 0)
             if self._current is None:
                 raise DamagedError("not a frame")
-        end, following = self._next_frame(self._current)
+        found = self._next_frame(self._current)
+        if found is None:
+            return 0
+        end, following = found
         packets.append(self._packet(self._current, end))
         self._current, self._scanned = following, 0
         return end
@@ -136,27 +143,35 @@ class FlacDemuxer(Demuxer):
         packed = int.from_bytes(info[10:14], "big")
         self._block_samples = int.from_bytes(info[2:4], "big")
         self._rate = packed >> 12
+        self._channels = (packed >> 9 & 7) + 1
         if not self._rate:
             raise DamagedError("STREAMINFO has no sample rate")
-        self.tracks = {_TRACK: Track(_TRACK, Codec.FLAC, info, self._rate, (packed >> 9 & 7) + 1)}
+        self.tracks = {_TRACK: Track(_TRACK, Codec.FLAC, info, self._rate, self._channels)}
 
-    def _next_frame(self, current: FlacHeader) -> tuple[int, FlacHeader]:
-        """Where the next frame begins, and its header; remembers how far it has looked."""
+    def _next_frame(self, current: FlacHeader) -> tuple[int, FlacHeader] | None:
+        """Where the next frame begins, and its header; remembers how far it has looked. None: not found yet.
+
+        Raises DamagedError when the frame would be longer than its samples.
+        """
         buffer = self._buffer
         due = current.number + (current.samples if current.variable else 1)
+        longest = current.samples * self._channels * _MAX_SAMPLE_BITS // 8 + _FRAME_OVERHEAD_BYTES
         at = max(self._scanned, _MIN_FRAME_BYTES)
-        while True:
-            at = buffer.find(b"\xff", at)
+        for _ in range(MAX_CANDIDATES):
+            at = buffer.find(b"\xff", at, longest)
             if at < 0:
-                self._scanned = len(buffer)
-                break
+                self._scanned = min(len(buffer), longest)
+                if self._scanned == longest:
+                    raise DamagedError("a frame without end", drop=longest)
+                raise Incomplete
             self._scanned = at
+            self._effort += 1
             header = parse_header(buffer, at)
             if header and header.number == due and header.variable == current.variable:
                 return at, header
             at += 1
-        check_size(len(buffer))
-        raise Incomplete
+        self._scanned = at
+        return None
 
     def _packet(self, header: FlacHeader, size: int) -> Packet:
         first = header.number if header.variable else header.number * self._block_samples
@@ -166,7 +181,10 @@ class FlacDemuxer(Demuxer):
         """The next valid header, whatever its number."""
         self._forget()
         at = self._buffer.find(b"\xff")
-        while at >= 0:
+        for _ in range(MAX_CANDIDATES):
+            if at < 0:
+                break
+            self._effort += 1
             try:
                 header = parse_header(self._buffer, at)
             except Incomplete:
@@ -176,6 +194,8 @@ class FlacDemuxer(Demuxer):
             if header:
                 return at
             at = self._buffer.find(b"\xff", at + 1)
+        if at > 0:
+            return at
         if not self._buffer:
             raise Incomplete
         return len(self._buffer)

@@ -6,6 +6,8 @@ their encoder put in front.
 
 from __future__ import annotations
 
+import re
+
 from workers.media.containers.packet import Codec, Packet, Track
 from workers.media.containers.synced import TRACK, FrameDemuxer, FrameHeader
 
@@ -64,6 +66,7 @@ class Mp3Demuxer(FrameDemuxer):
 
     head_bytes = HEAD_BYTES
     name = "MPEG audio"
+    candidate = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x10-\xef]|ID3")
 
     def __init__(self, *, resumed: bool = False) -> None:
         super().__init__(Track(TRACK, Codec.MP3), resumed=resumed)

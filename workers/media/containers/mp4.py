@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from workers.media.containers import mp4_index
 from workers.media.containers.mp4_tracks import boxes, parse_movie
 from workers.media.containers.packet import (
+    MAX_CANDIDATES,
     Codec,
     DamagedError,
     Demuxer,
@@ -36,6 +37,7 @@ _CARRIED = b"tkix"
 
 
 _MAX_FRAGMENT_SAMPLES = 65_536
+_SAMPLES_A_STEP = 256
 _MIN_MOOF_BYTES = 24
 _NOT_SYNC = 0x10000
 
@@ -73,15 +75,15 @@ class Mp4Demuxer(Demuxer):
         self._timescales: dict[int, int] = {}
         self._edits: dict[int, int] = {}
         self._defaults: dict[int, _Defaults] = {}
-        self._samples: list[_Sample] = []
-        self._next_sample = 0
-        self._unused = 0
+        self._samples: Iterator[_Sample] = iter(())
+        self._sample: _Sample | None = None
+        self._left = self._unused = -1
         self._moof_at = 0
 
     @property
     def floor(self) -> int:
         """The moof whose mdat is not all here yet."""
-        return self._moof_at if self._samples else self.position
+        return self._moof_at if self._sample else self.position
 
     def prefix(self, anchor: int) -> bytes:
         """ftyp and moov, if fragments come; and, with an `anchor` above 0, the index from that sample on."""
@@ -97,7 +99,7 @@ class Mp4Demuxer(Demuxer):
         super().resynchronise()
 
     def _forget(self) -> None:
-        self._samples = []
+        self._samples, self._sample = iter(()), None
 
     def _step(self, packets: list[Packet]) -> int:
         if self._index is not None and self._in_index:
@@ -118,14 +120,14 @@ class Mp4Demuxer(Demuxer):
             )
         if size < head or not all(0x20 <= byte < 0x7F or byte == 0xA9 for byte in kind):
             raise DamagedError("not a box")
-        if kind not in self._read_boxes() or (kind == b"mdat" and not self._samples):
+        if kind not in self._read_boxes() or (kind == b"mdat" and self._sample is None):
             return check_skip(size)
         if kind == b"moov" and size > _MAX_MOOV_BYTES:
             raise mp4_index.too_long()
         if kind != b"moov":
             check_size(size)
-        if kind == b"mdat":
-            self._data(size, packets)
+        if kind == b"mdat" and self._data(size, packets):
+            return 0
         if len(buffer) < size:
             raise Incomplete
         self._box(kind, bytes(buffer[:size]), head)
@@ -166,33 +168,47 @@ class Mp4Demuxer(Demuxer):
             if not self.tracks:
                 raise DamagedError("a fragment stands before the moov box")
             self._samples = self._fragment(box, head)
-            if self.origin is None and self._samples:  # a fragment holds its tracks one after the other
-                self.origin = min(sample.pts for sample in self._samples)
+            if self.origin is None:  # a fragment holds its tracks one after the other
+                samples = list(self._samples)
+                self.origin = min((sample.pts for sample in samples), default=None)
+                self._samples = iter(samples)
+                self._effort = len(samples)
+            self._sample = next(self._samples, None)
             self._moof_at = self.position
-            self._next_sample = self._unused = 0
+            self._left = -1
         elif kind == b"mdat":
-            self._samples = []
+            self._forget()
         elif kind == b"ftyp" and not self.tracks:
             self._header = check_header(self._header + box)
         elif kind == b"moov" and not self.tracks:
             self._movie(box, head)
 
-    def _data(self, size: int, packets: list[Packet]) -> None:
-        """The next samples of the mdat at the start of the buffer, in order, as far as they are here."""
+    def _data(self, size: int, packets: list[Packet]) -> bool:
+        """The next samples of the mdat at the start of the buffer, in order, as far as they are here.
+
+        Returns whether there may be more. A sample has a byte at least, nearly always.
+        """
         shift = self._moof_at - self.position
-        if not self._next_sample:
-            self._unused = size
-        for sample in self._samples[self._next_sample :]:
+        if self._left < 0:
+            self._left = self._unused = size
+        for _ in range(_SAMPLES_A_STEP):
+            sample = self._sample
+            if sample is None:
+                return False
             at = sample.offset + shift
             if at >= 0 and at + sample.size <= size:
                 if at + sample.size > len(self._buffer):
-                    return
+                    return False
                 self._unused -= sample.size
                 if self._unused < 0:
                     raise DamagedError("the samples of a fragment overlap")
                 data = bytes(self._buffer[at : at + sample.size])
                 packets.append(Packet(sample.track, data, self._moof_at, pts=sample.pts, key=sample.key))
-            self._next_sample += 1
+            self._left -= 1
+            if self._left < 0:
+                raise DamagedError("a fragment has more samples than bytes")
+            self._sample = next(self._samples, None)
+        return True
 
     def _movie(self, moov: bytes, head: int) -> None:
         movie = parse_movie(moov[head:])
@@ -212,8 +228,9 @@ class Mp4Demuxer(Demuxer):
             raise MediaError("the index of this MP4 names no samples")
         self.tracks = {each.track.number: each.track for each in movie.tracks}
 
-    def _fragment(self, moof: bytes, head: int) -> list[_Sample]:
-        samples: list[_Sample] = []
+    def _fragment(self, moof: bytes, head: int) -> Iterator[_Sample]:
+        """The samples of a fragment, made as they are needed: a few bytes can promise many."""
+        left = _MAX_FRAGMENT_SAMPLES
         for kind, traf in boxes(moof, head):
             if kind != b"traf":
                 continue
@@ -228,15 +245,19 @@ class Mp4Demuxer(Demuxer):
                     decode_time -= self._edits.get(number, 0)
                 elif inner == b"trun" and number in self._timescales:
                     run = _Run(number, self._timescales[number], defaults, decode_time, offset)
-                    samples += run.samples(content, _MAX_FRAGMENT_SAMPLES - len(samples))
+                    for sample in run.samples(content, left):
+                        left -= 1
+                        yield sample
                     decode_time, offset = run.decode_time, run.offset
-        return samples
 
     def _seek(self) -> int:
         """The next moof: its size is plausible and its first child is an mfhd."""
         buffer = self._buffer
         at = buffer.find(b"moof")
-        while at >= 0:
+        for _ in range(MAX_CANDIDATES):
+            if at < 0:
+                return self._drop(len(buffer) - 7)
+            self._effort += 1
             start = at - 4
             if start >= 0:
                 if len(buffer) < at + 12:
@@ -245,7 +266,7 @@ class Mp4Demuxer(Demuxer):
                 if size >= _MIN_MOOF_BYTES and buffer[at + 8 : at + 12] == b"mfhd":
                     return start
             at = buffer.find(b"moof", at + 1)
-        return self._drop(len(buffer) - 7)
+        return self._drop(at - 4 if at >= 0 else len(buffer) - 7)
 
     @staticmethod
     def _drop(size: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -25,12 +25,22 @@ MAX_SKIP_BYTES = 64 << 20
 MAX_LOST_BYTES = 8 << 20
 """How much is searched for the next restart point before the recording is given up."""
 
+MAX_CANDIDATES = 128
+"""How many places one step looks at in its search, so that no step takes long on bytes that resemble headers."""
+
+_STEPS_A_PART = 128
+_PACKETS_A_PART = 256
+
 MAX_HEADER_BYTES = 16 << 10
 """The largest container header a restart point may carry; a real one has 19 to 820 bytes."""
 
 
 class DamagedError(MediaError):
-    """The bytes break their norm; a demuxer past its header then looks for a restart point."""
+    """The bytes break their norm; a demuxer past its header then looks for a restart point, `drop` bytes further on."""
+
+    def __init__(self, message: str, *, drop: int = 1) -> None:
+        super().__init__(message)
+        self.drop = drop
 
 
 class Incomplete(Exception):  # noqa: N818 - not an error: the next chunk brings the rest
@@ -169,6 +179,7 @@ class Demuxer(ABC):
         self._buffer = bytearray()
         self._damaged = self._open_damage = 0
         self._skip = 0
+        self._effort = 0  # what a step costs beyond the usual, in steps
         self._lost = -1
         self._at_damage = self._past_damage = False
 
@@ -192,25 +203,43 @@ class Demuxer(ABC):
 
         Raises MediaError when the header is wrong or no restart point follows a loss.
         """
-        packets: list[Packet] = []
+        return [packet for part in self.parts(payload) for packet in part]
+
+    def parts(self, payload: bytes) -> Iterator[list[Packet]]:
+        """As `push_bytes`, a few packets at a time: a caller can do other work between two parts.
+
+        Nothing else may be called before the last part.
+        """
         self._buffer += payload
-        while True:
+        complete = False
+        while not complete:
+            packets: list[Packet] = []
+            complete = self._take_steps(packets)
+            yield packets
+
+    def _take_steps(self, packets: list[Packet]) -> bool:
+        """Take a few steps; returns whether more bytes are needed."""
+        left = _STEPS_A_PART
+        while left > 0 and len(packets) < _PACKETS_A_PART:
             self._pass_over()
             before = len(packets)
             try:
                 self._consume(self._advance(packets))
             except Incomplete:
-                return packets
+                return True
             except DamagedError as error:
                 if not self.tracks:
                     raise MediaError(f"the recording has no usable header: {error}") from error
                 self._lost = 0
                 self._at_damage = True
-                self._open_damage += 1
-                self._consume(1)
+                self._open_damage += error.drop
+                self._consume(error.drop)
             if self._past_damage and len(packets) > before:
                 packets[before] = replace(packets[before], after_damage=True)
                 self._past_damage = False
+            left -= 1 + self._effort
+            self._effort = 0
+        return False
 
     def finish(self) -> list[Packet]:
         """No more bytes: the packets that only the end completes."""
@@ -245,7 +274,8 @@ class Demuxer(ABC):
     def _seek(self) -> int:
         """Return how many bytes to drop for the buffer to begin with a restart point; 0: it does.
 
-        Must not depend on how the bytes were cut. Raises Incomplete when nothing can be dropped yet.
+        May return fewer, after `MAX_CANDIDATES` places that are none; each adds to `_effort`. Must not depend on how
+        the bytes were cut. Raises Incomplete when nothing can be dropped yet.
         """
 
     def _forget(self) -> None:  # noqa: B027 - most demuxers keep nothing

@@ -37,6 +37,7 @@ _FIRST_SCAN_BYTES, _SCAN_BYTES = 512, 16 << 10
 """How far frames are looked for in a stream without a magic, in steps that double."""
 
 _MAX_WAITING_CHUNKS = 65_536
+_MAX_TAGS = 64
 
 _MAGIC: tuple[tuple[int, bytes, media_pb2.Container], ...] = (
     (0, b"\x1a\x45\xdf\xa3", media_pb2.CONTAINER_WEBM),
@@ -116,7 +117,7 @@ class Sniffer:
         self._head = bytearray()
         self._tag_bytes = 0  # at the start of the kept chunks
         self._to_pass = 0
-        self._tagged = False
+        self._tags = 0
         self._next_scan = _FIRST_SCAN_BYTES
 
     def push_chunk(self, chunk: Chunk) -> list[tuple[Chunk, int]]:
@@ -131,7 +132,7 @@ class Sniffer:
         self._head += chunk.payload[passed:]
         if self._format.container not in _HEADERLESS:
             self._pass_tags()
-        while self._tagged and self._chunks and len(self._chunks[0].payload) <= self._tag_bytes:
+        while self._tags and self._chunks and len(self._chunks[0].payload) <= self._tag_bytes:
             self._tag_bytes -= len(self._chunks.pop(0).payload)
         if len(self._chunks) > _MAX_WAITING_CHUNKS:
             raise MediaError("the recording has too many empty chunks")
@@ -139,7 +140,7 @@ class Sniffer:
 
     def finish(self) -> list[tuple[Chunk, int]]:
         """No more bytes: as `push_chunk`, but what has come must do. Raises MediaError where it does not."""
-        if self._to_pass or (not self._head and self._tagged):
+        if self._to_pass or (not self._head and self._tags):
             raise MediaError("the recording ends inside the tag in front of it")
         return self._decided(end=True) if self._head else []
 
@@ -150,7 +151,9 @@ class Sniffer:
             del self._head[:here]
             self._tag_bytes += here
             self._to_pass = size - here
-            self._tagged = True
+            self._tags += 1
+            if self._tags > _MAX_TAGS:
+                raise MediaError("the recording has too many tags in front of it")
 
     def _decided(self, *, end: bool) -> list[tuple[Chunk, int]]:
         container = None if self._to_pass else self._recognise(bytes(self._head), end=end)
@@ -181,7 +184,7 @@ class Sniffer:
         found = _by_frames(head)
         if found or self._format.container in _DECLARED:
             return found or self._format.container
-        if self._tagged:
+        if self._tags:
             return media_pb2.CONTAINER_MP3
         raise refused.refusal(head)
 

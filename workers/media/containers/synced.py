@@ -6,17 +6,27 @@ only when another header follows it. Bytes at the end that are no frames may be 
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from workers.media.containers import tags
-from workers.media.containers.packet import DamagedError, Demuxer, Incomplete, Packet, Track, check_skip
+from workers.media.containers.packet import (
+    MAX_CANDIDATES,
+    DamagedError,
+    Demuxer,
+    Incomplete,
+    Packet,
+    Track,
+    check_skip,
+)
 from workers.media.errors import MediaError
 
 TRACK = 1
 _SCAN_FRAMES = 3
+_SCAN_BYTES = 64 << 10
 
 _Bytes = bytes | bytearray
 
@@ -53,14 +63,14 @@ def are_frames(data: _Bytes, parse: Parser, head_bytes: int, sync: bytes = b"\xf
 class FrameDemuxer(Demuxer):
     """Bytes of such a stream to its frames; `resumed`: they begin at a restart point.
 
-    `name`: the format as a person calls it. `sync`: what every frame begins with.
+    `name`: the format as a person calls it. `candidate`: the first three bytes of a frame at most, or of a tag.
     """
 
     has_pts = False
     tail_counts = False
     name: ClassVar[str]
     head_bytes: ClassVar[int]
-    sync: ClassVar[bytes] = b"\xff"
+    candidate: ClassVar[re.Pattern[bytes]]
 
     def __init__(self, track: Track, *, resumed: bool = False) -> None:
         super().__init__()
@@ -111,13 +121,20 @@ class FrameDemuxer(Demuxer):
     def _seek(self) -> int:
         """The next tag, or the next frame that another frame or tag follows."""
         buffer, at = self._buffer, 0
-        while len(buffer) - at >= self.head_bytes:
-            if not buffer.startswith(self.sync, at):
-                if buffer[at : at + 3] == tags.ID3V2:
-                    return at
-                found = [place for place in (buffer.find(self.sync, at), buffer.find(tags.ID3V2, at)) if place >= 0]
-                at = min(found, default=len(buffer) - 2)
-                continue
+        for _ in range(MAX_CANDIDATES):
+            if len(buffer) - at < self.head_bytes:
+                break
+            end = at + _SCAN_BYTES
+            match = self.candidate.search(buffer, at, end)
+            if match is None:
+                at = max(at, min(end, len(buffer)) - 2)
+                break
+            at = match.start()
+            if len(buffer) - at < self.head_bytes:
+                break
+            if buffer.startswith(tags.ID3V2, at):
+                return at
+            self._effort += 1
             header = self._parse(at)
             if header:
                 end = at + header.size

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 import struct
+from itertools import islice
 
 from workers.media.containers.opus import default_head, pre_skip
 from workers.media.containers.packet import (
+    MAX_CANDIDATES,
     Codec,
     DamagedError,
     Demuxer,
@@ -53,6 +55,7 @@ _CLUSTER_BYTES = _CLUSTER.to_bytes(4, "big")
 _CANDIDATE = re.compile(rb"\x1f\x43\xb6\x75|\xa3")
 _MAX_CANDIDATE_BYTES = 8 << 10
 _MAX_STEP_MS = 60_000
+_MAX_CHILDREN = 4_096
 
 _CODECS = {
     b"A_OPUS": Codec.OPUS,
@@ -129,6 +132,8 @@ def _children(data: bytes) -> list[tuple[int, bytes]]:
     found: list[tuple[int, bytes]] = []
     at = 0
     while at < len(data):
+        if len(found) == _MAX_CHILDREN:
+            raise DamagedError("an element has too many children")
         try:
             element, id_length = _element_id(data, at)
             size, size_length = _vint(data, at + id_length)
@@ -329,7 +334,9 @@ class WebmDemuxer(Demuxer):
         elif element == _SIMPLE_BLOCK:
             packets += self._block(data, key=bool(data[2 + _vint(data, 0)[1]] & 0x80))
         else:
-            group = dict(_children(data))
+            children = _children(data)
+            self._effort = len(children)
+            group = dict(children)
             packets += self._block(group[_BLOCK], key=_REFERENCE_BLOCK not in group)
 
     def _block(self, data: bytes, *, key: bool) -> list[Packet]:
@@ -349,8 +356,11 @@ class WebmDemuxer(Demuxer):
     def _seek(self) -> int:
         """The next Cluster, or the next audio SimpleBlock that is later than the last and followed by an element."""
         buffer = self._buffer
-        for match in _CANDIDATE.finditer(buffer):
+        looked = 0
+        for match in islice(_CANDIDATE.finditer(buffer), MAX_CANDIDATES):
             at = match.start()
+            looked += 1
+            self._effort += 1
             try:
                 good = self._is_cluster(at) if buffer[at] == 0x1F else self._is_block(at)
             except Incomplete:
@@ -361,6 +371,8 @@ class WebmDemuxer(Demuxer):
                 good = False
             if good:
                 return at
+        if looked == MAX_CANDIDATES:
+            return at + 1
         if len(buffer) > 3:
             return len(buffer) - 3
         raise Incomplete

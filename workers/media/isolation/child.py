@@ -1,8 +1,9 @@
 """The decoder child: a process that serves the decoders of many streams over one socket, locked in.
 
 `process.py` beside it starts `python -m workers.media.isolation.child` with its socket as descriptor 0. It imports
-and warms up the decoder, locks itself in, says `Ready` and then answers requests in the order of their arrival; each
-stream has at most one pending, so this order is fair. It ends with its socket. Descriptor 2 leads nowhere once
+and warms up the decoder, locks itself in, says `Ready` and then answers requests in the order of their arrival. Each
+stream has at most one pending, and none takes much longer than a slice of CPU time (`ipc.SLICE_SECONDS`), so this
+order is fair. It ends with its socket. Descriptor 2 leads nowhere once
 media may arrive: facts travel as messages, and nothing that a codec prints leaves the process.
 """
 
@@ -14,6 +15,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +28,7 @@ from talkup.v1 import media_pb2
 from workers.chunk import Chunk
 from workers.media.errors import MediaError
 from workers.media.frames import FrameRecord
-from workers.media.interface import Decoder
+from workers.media.interface import Decoder, Parts
 from workers.media.isolation import ipc, lockdown
 from workers.media.isolation.warmup import Clip
 
@@ -48,13 +50,28 @@ class ServiceLimits:
     max_output_pixels: int
 
 
-class DecoderService:
-    """The decoders of this process by stream; a request in, an answer out, no input or output of its own."""
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A chunk in work, and the bytes that were damaged before it."""
 
-    def __init__(self, factory: DecoderFactory, limits: ServiceLimits) -> None:
+    parts: Parts[AnyOutput]
+    damaged_before: int
+
+
+class DecoderService:
+    """The decoders of this process by stream; a request in, an answer out, no input or output of its own.
+
+    `clock`: the CPU time of this process, seconds.
+    """
+
+    def __init__(
+        self, factory: DecoderFactory, limits: ServiceLimits, clock: Callable[[], float] = time.process_time
+    ) -> None:
         self._factory = factory
         self._limits = limits
+        self._clock = clock
         self._decoders: dict[int, AnyDecoder] = {}
+        self._work: dict[int, _Work] = {}
 
     def answer(self, request: ipc.Request) -> ipc.Answer | None:
         """Serve one request; None for `Close`. Never raises: what it handles is hostile media."""
@@ -70,18 +87,22 @@ class DecoderService:
             case ipc.Open():
                 return self._open(request)
             case ipc.Decode():
-                return self._output(request.stream, lambda decoder: decoder.decode(request.chunk))
+                decoder = self._decoder(request.stream)
+                parts = decoder.decode_in_parts(request.chunk)
+                return self._slice(request.stream, _Work(parts, decoder.damaged_bytes))
+            case ipc.Continue():
+                return self._slice(request.stream, self._work.pop(request.stream, None))
             case ipc.Finish():
-                return self._output(request.stream, lambda decoder: decoder.finish())
+                return self._finish(request.stream)
             case ipc.Save():
                 point = self._decoder(request.stream).checkpoint(request.position)
                 return ipc.Saved(request.stream, point.replay_from_sequence, bytes(point.state))
             case ipc.Close():
-                self._decoders.pop(request.stream, None)
+                self._forget(request.stream)
                 return None
 
     def _open(self, request: ipc.Open) -> ipc.Opened:
-        self._decoders.pop(request.stream, None)
+        self._forget(request.stream)
         if len(self._decoders) >= self._limits.max_streams:
             raise MediaError("too many streams are open")
         try:
@@ -98,19 +119,40 @@ class DecoderService:
         except KeyError:
             raise MediaError("the stream is not open") from None
 
-    def _output(self, stream: int, decode: Callable[[AnyDecoder], AnyOutput]) -> ipc.Samples | ipc.Frames:
+    def _forget(self, stream: int) -> None:
+        self._decoders.pop(stream, None)
+        self._work.pop(stream, None)
+
+    def _slice(self, stream: int, work: _Work | None) -> ipc.Working | ipc.Samples | ipc.Frames:
+        """Work at a chunk until it is done or the slice is used up."""
+        if work is None:
+            raise MediaError("the stream has no chunk in work")
+        began = self._clock()
+        try:
+            while (spent := self._clock() - began) < ipc.SLICE_SECONDS:
+                next(work.parts)
+        except StopIteration as end:
+            return self._output(stream, end.value, work.damaged_before, self._clock() - began)
+        self._work[stream] = work
+        return ipc.Working(stream, round(1e6 * spent))
+
+    def _finish(self, stream: int) -> ipc.Samples | ipc.Frames:
         decoder = self._decoder(stream)
-        before = decoder.damaged_bytes
-        output = decode(decoder)
-        damaged = decoder.damaged_bytes - before
+        before, began = decoder.damaged_bytes, self._clock()
+        output = decoder.finish()
+        return self._output(stream, output, before, self._clock() - began)
+
+    def _output(self, stream: int, output: AnyOutput, damaged_before: int, seconds: float) -> ipc.Samples | ipc.Frames:
+        damaged = self._decoder(stream).damaged_bytes - damaged_before
+        cpu_us = round(1e6 * seconds)
         if isinstance(output, np.ndarray):
             if output.size > self._limits.max_output_samples:
                 raise MediaError("one chunk holds too much media")
-            return ipc.Samples(stream, np.ascontiguousarray(output, dtype=np.float32).tobytes(), damaged)
+            return ipc.Samples(stream, np.ascontiguousarray(output, dtype=np.float32).tobytes(), damaged, cpu_us)
         pixels = sum(frame.width * frame.height for frame in output)
         if len(output) > self._limits.max_output_frames or pixels > self._limits.max_output_pixels:
             raise MediaError("one chunk holds too much media")
-        return ipc.Frames(stream, output, damaged)
+        return ipc.Frames(stream, output, damaged, cpu_us)
 
 
 def warm_up(factory: DecoderFactory, clips: Iterable[Clip]) -> tuple[str, ...]:

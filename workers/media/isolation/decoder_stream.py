@@ -6,6 +6,9 @@ chunks again; of what comes out, everything that was given out before is dropped
 the engine asks for a checkpoint, that is, commits: a newer one could no longer answer for the sample that the engine
 commits next.
 
+Decoding goes in slices. What a slice costs is charged to the stream before its next one. A stream that costs more than
+its share waits between its slices, and a chunk that costs far more than any honest chunk of its size ends the stream.
+
 A death is blamed on the stream that the child was working for. A stream whose media end two children by themselves
 (crash, hang) is not tried on a third; a commit past the suspect chunk clears it. A kill from outside is not the media's
 fault, so only the number of tries per call is bounded.
@@ -42,13 +45,24 @@ class StreamLimits:
 
     `max_payload_bytes` of one chunk: what the gateway lets through. `max_replay_bytes` kept since the last checkpoint:
     a window of speech and the backlog before it, 35 s, of a video of 14 Mbit/s. A stream may take `max_rate` seconds of
-    output per second, after a burst of `burst_seconds`; `Output.seconds` says what that is.
+    output per second, after a burst of `burst_seconds`; `Output.seconds` says what that is. `cpu_rate` and
+    `cpu_burst_seconds` bound the CPU time of its decoding in the same way. One chunk may take `chunk_cpu_seconds`, and
+    `chunk_cpu_seconds_per_mib` more for each MiB. An honest chunk of sound takes 1 s at most: 3 ms for each second, and
+    it holds no more than 300 s.
     """
 
     max_payload_bytes: int = 2 << 20
     max_replay_bytes: int = 64 << 20
     max_rate: float = 100.0
     burst_seconds: float = 600.0
+    cpu_rate: float = 0.25
+    cpu_burst_seconds: float = 3.0
+    chunk_cpu_seconds: float = 2.0
+    chunk_cpu_seconds_per_mib: float = 4.0
+
+    def cpu_seconds(self, chunk: Chunk) -> float:
+        """The CPU time that a chunk may take."""
+        return self.chunk_cpu_seconds + self.chunk_cpu_seconds_per_mib * len(chunk.payload) / (1 << 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +127,7 @@ class DecoderStream(Generic[T]):
         self._clock = clock
         self._sleep = sleep
         self._pace = Pace(limits.max_rate, limits.burst_seconds, clock())
+        self._cpu_pace = Pace(limits.cpu_rate, limits.cpu_burst_seconds, clock())
         self._memory = ReplayMemory(state, limits.max_replay_bytes)
         self._turn = asyncio.Lock()
         self._next_sequence = 0
@@ -153,8 +168,7 @@ class DecoderStream(Generic[T]):
                 self._fail("a chunk is larger than allowed")
             if not self._memory.has_room_for(chunk):
                 self._fail("too much media waits for its transcript")
-            if delay := self._pace.delay(self._clock()):
-                await self._sleep(delay)
+            await self._wait_for_pace()
             try:
                 answer = await self._call(self._decode_request(chunk), sequence)
             except MediaError as error:
@@ -239,6 +253,36 @@ class DecoderStream(Generic[T]):
         self._caught_up_in = child
 
     async def _ask(self, child: Child, request: ipc.Request) -> ipc.Answer:
+        """The answer to a request, in as many slices as it takes, each paid for before the next one."""
+        answer = await self._ask_once(child, request)
+        spent = 0.0
+        while isinstance(answer, ipc.Working):
+            if not isinstance(request, ipc.Decode) or answer.cpu_us < 1e6 * ipc.SLICE_SECONDS:
+                self._mistrust()
+            spent += self._charge(answer.cpu_us)
+            if spent > self._limits.cpu_seconds(request.chunk):
+                self._caught_up_in = None
+                child.tell(ipc.Close(self._id))
+                raise MediaError("a chunk takes more time to decode than is allowed for its size")
+            await self._wait_for_pace()
+            answer = await self._ask_once(child, ipc.Continue(self._id))
+        if isinstance(answer, ipc.Samples | ipc.Frames):
+            self._charge(answer.cpu_us)
+        return answer
+
+    def _charge(self, cpu_us: int) -> float:
+        """Charge CPU time to the stream; returns it in seconds."""
+        seconds = cpu_us / 1e6
+        self._cpu_pace.spend(seconds, self._clock())
+        return seconds
+
+    async def _wait_for_pace(self) -> None:
+        """Wait until the stream has paid for what it was given."""
+        now = self._clock()
+        if delay := max(self._pace.delay(now), self._cpu_pace.delay(now)):
+            await self._sleep(delay)
+
+    async def _ask_once(self, child: Child, request: ipc.Request) -> ipc.Answer:
         if self._closed:
             self._check_open()
         answer = await child.ask(request)

@@ -2,20 +2,24 @@
 
 A frame is a little-endian u32, the length of the body, and the body: one message as a msgpack array whose first
 element names its type. The worker sends requests; the child answers each but `Close` in the order in which it
-received them. Both ends enforce a maximum body length, and the worker trusts no reply unchecked: the child handles
-hostile media.
+received them. Decoding goes in slices of CPU time: while a chunk is not done, the answer is `Working`, and the worker
+sends `Continue` for the next slice. Both ends enforce a maximum body length, and the worker trusts no reply unchecked:
+the child handles hostile media.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
 from workers.chunk import Chunk
 from workers.media.frames import FrameRecord
+
+SLICE_SECONDS: Final = 0.01
+"""CPU time of a slice; the step of work during which it ends is finished."""
 
 _LENGTH = struct.Struct("<I")
 Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -42,6 +46,12 @@ class Decode(_Message, frozen=True):
 
     stream: Natural
     chunk: Chunk
+
+
+class Continue(_Message, frozen=True):
+    """Work on at the chunk of `stream`."""
+
+    stream: Natural
 
 
 class Finish(_Message, frozen=True):
@@ -80,20 +90,32 @@ class Opened(_Message, frozen=True):
     position: Natural
 
 
+class Working(_Message, frozen=True):
+    """The chunk is not done; the slice took `cpu_us` microseconds of CPU time."""
+
+    stream: Natural
+    cpu_us: Natural
+
+
 class Samples(_Message, frozen=True):
-    """The output of `Decode` or `Finish` for sound, native-endian float32; `damaged` bytes were skipped."""
+    """The output of a chunk or of the end for sound, native-endian float32; `damaged` bytes were skipped.
+
+    The last slice took `cpu_us` microseconds of CPU time.
+    """
 
     stream: Natural
     data: bytes
     damaged: Natural = 0
+    cpu_us: Natural = 0
 
 
 class Frames(_Message, frozen=True):
-    """The output of `Decode` or `Finish` for video; `damaged` bytes were skipped."""
+    """As `Samples`, for video."""
 
     stream: Natural
     frames: tuple[FrameRecord, ...]
     damaged: Natural = 0
+    cpu_us: Natural = 0
 
 
 class Saved(_Message, frozen=True):
@@ -111,8 +133,8 @@ class Failed(_Message, frozen=True):
     message: str
 
 
-Request = Open | Decode | Finish | Save | Close
-Answer = Opened | Samples | Frames | Saved | Failed
+Request = Open | Decode | Continue | Finish | Save | Close
+Answer = Opened | Working | Samples | Frames | Saved | Failed
 Reply = Ready | Answer
 
 _encoder = msgspec.msgpack.Encoder()

@@ -2,17 +2,20 @@
 
 Requests go out in order and are answered in order, so the oldest unanswered one is what the child works on: when the
 child dies, the stream of that request is the suspect. The watchdog runs only while an answer is outstanding and
-starts again with every answer.
+starts again with every answer. It counts the child's CPU time, so that a busy machine makes no child look hung; a child
+that gets none at all is given up after a longer time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,7 +26,11 @@ from workers.media.isolation import ipc
 
 _REAP_SECONDS = 5.0
 _READ_BYTES = 256 << 10
-_ALLOWANCE_BYTES = 64 << 10
+_ALLOWANCE_BYTES = 1 << 20
+_MAX_IDLE_ALARMS = 5
+_CPU_CLOCK = 2
+"""CPUCLOCK_SCHED, the lowest bits of a process's CPU clock (clock_getcpuclockid(3), linux/posix-timers.h)."""
+
 _LATE_SECONDS = 0.1
 _MAX_LATE_ALARMS = 3
 
@@ -32,8 +39,8 @@ _MAX_LATE_ALARMS = 3
 class ChildConfig:
     """How a child is started, and what it may take.
 
-    `decoder` and `warm_up` are dotted names, `package.module:name`. `watchdog_seconds` is the longest silence of a
-    child with work outstanding; a chunk adds as much again per 64 KiB.
+    `decoder` and `warm_up` are dotted names, `package.module:name`. `watchdog_seconds` is the CPU time that a child may
+    take for an answer; a chunk adds as much again per MiB.
     """
 
     decoder: str
@@ -105,6 +112,8 @@ class ChildProcess(asyncio.Protocol):
         self._socket: socket.socket | None = None
         self._reaping: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
+        self._cpu_due = 0.0
+        self._idle_alarms = 0
         self._late_alarms = 0
         self._ending = Ending.DIED
 
@@ -246,23 +255,40 @@ class ChildProcess(asyncio.Protocol):
     def _set_alarm(self) -> None:
         self._clear_alarm()
         if self._outstanding:
+            self._cpu_due = self._cpu_seconds() + self._outstanding[0].allowance
             due = self._clock() + self._outstanding[0].allowance
             self._alarm = asyncio.get_running_loop().call_at(due, self._ring, due)
 
     def _clear_alarm(self) -> None:
-        self._late_alarms = 0
+        self._late_alarms = self._idle_alarms = 0
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
 
     def _ring(self, due: float) -> None:
-        """The child has been silent too long, unless the alarm is late: then the worker itself was held up."""
-        if self._clock() - due > _LATE_SECONDS and self._late_alarms < _MAX_LATE_ALARMS:
-            late_alarms = self._late_alarms + 1
-            self._set_alarm()
-            self._late_alarms = late_alarms
+        """The child has been silent too long, unless the alarm is late: then the worker itself was held up.
+
+        Or unless the child had no time to work: then the machine is busy.
+        """
+        now = self._clock()
+        if now - due > _LATE_SECONDS and self._late_alarms < _MAX_LATE_ALARMS:
+            self._late_alarms += 1
+        elif self._cpu_seconds() < self._cpu_due and self._idle_alarms < _MAX_IDLE_ALARMS:
+            self._idle_alarms += 1
+        else:
+            self._end(Ending.HUNG)
             return
-        self._end(Ending.HUNG)
+        again = now + self._outstanding[0].allowance
+        self._alarm = asyncio.get_running_loop().call_at(again, self._ring, again)
+
+    def _cpu_seconds(self) -> float:
+        """The CPU time that the child has used; endless where the platform does not tell."""
+        if sys.platform != "linux" or self._process is None:
+            return math.inf
+        try:
+            return time.clock_gettime(~self._process.pid << 3 | _CPU_CLOCK)
+        except OSError:  # it has ended
+            return math.inf
 
     def _end(self, ending: Ending) -> None:
         if self.alive:

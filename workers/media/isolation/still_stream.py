@@ -70,6 +70,8 @@ class StillStream:
                 raise MediaError("no decoder can be opened")
             self._opened_in = child
         answer = await child.ask(ipc.Decode(self._id, Chunk(next(self._numbers), payload)))
+        if isinstance(answer, ipc.Working):  # a picture is one part, so the next answer is the last
+            answer = await child.ask(ipc.Continue(self._id))
         match answer:
             case ipc.Failed():
                 return _LOST

@@ -19,7 +19,8 @@ from talkup.v1 import media_pb2
 
 from workers.chunk import Chunk
 from workers.media.errors import MediaError
-from workers.media.interface import Checkpoint
+from workers.media.interface import Checkpoint, Parts
+from workers.media.isolation import ipc
 from workers.media.isolation.warmup import Clip
 
 DAMAGED = b"\xee"
@@ -62,6 +63,15 @@ class DeltaDecoder:
         self._half = data[whole:]
         return self._emit(data[:whole])
 
+    def decode_in_parts(self, chunk: Chunk) -> Parts[NDArray[np.float32]]:
+        """A chunk that starts with `!slow` takes as many parts, of a slice of CPU time each, as it says."""
+        if chunk.payload.startswith(b"!slow "):
+            for _ in range(int(chunk.payload[6:])):
+                burn(ipc.SLICE_SECONDS)
+                yield
+        yield
+        return self.decode(chunk)
+
     def finish(self) -> NDArray[np.float32]:
         return self._emit(self._half + b"\x01")
 
@@ -84,6 +94,13 @@ class DeltaDecoder:
             values.append(self._sum / 1000)
         self.position += len(values)
         return np.array(values, dtype=np.float32)
+
+
+def burn(seconds: float) -> None:
+    """Use up CPU time."""
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
 
 
 def misbehave(order: bytes) -> None:
@@ -111,9 +128,7 @@ def misbehave(order: bytes) -> None:
         case b"lie":
             os.write(0, b"\x01\x00\x00\x00\xc0")
         case b"busy":
-            end = time.perf_counter() + 0.02
-            while time.perf_counter() < end:
-                pass
+            burn(0.02)
 
 
 def no_clips() -> tuple[Clip, ...]:

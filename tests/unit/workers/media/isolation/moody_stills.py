@@ -10,7 +10,7 @@ from tests.unit.workers.media.isolation.delta_decoder import misbehave
 from workers.chunk import Chunk
 from workers.media.errors import MediaError
 from workers.media.frames import FrameFlag, FrameRecord
-from workers.media.interface import Checkpoint
+from workers.media.interface import Checkpoint, Parts
 from workers.media.isolation.warmup import Clip
 
 
@@ -27,6 +27,10 @@ class MoodyStills:
         if chunk.payload[:1] == b"!":
             misbehave(chunk.payload)
         return (FrameRecord(0, 0, 2, 2, FrameFlag.KEY, chunk.payload[:1] * 6),)
+
+    def decode_in_parts(self, chunk: Chunk) -> Parts[tuple[FrameRecord, ...]]:
+        yield
+        return self.decode(chunk)
 
     def finish(self) -> tuple[FrameRecord, ...]:
         return ()

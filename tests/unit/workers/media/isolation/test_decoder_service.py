@@ -16,7 +16,7 @@ FORMAT = media_pb2.MediaFormat(mime_type="test/delta").SerializeToString()
 
 @pytest.fixture
 def service() -> child.DecoderService:
-    return child.DecoderService(DeltaDecoder, child.ServiceLimits(2, 1000, 10, 1000))
+    return child.DecoderService(DeltaDecoder, child.ServiceLimits(2, 1000, 10, 1000), clock=lambda: 0.0)
 
 
 def decode_request(stream: int, payload: bytes) -> ipc.Decode:
