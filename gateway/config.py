@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
@@ -16,6 +17,8 @@ from settings.network import MAX_PORT, OriginPattern, is_loopback
 
 MIN_SECRET_BYTES = 32  # RFC 7518 3.2: HS256 keys
 MIN_KEY_CHARS = 16  # beyond loopback
+STORE_KEY_BYTES = 32
+_BAD_STORE_KEY = f"each key must be {STORE_KEY_BYTES} bytes in URL-safe base64"
 STORE_SCHEMES = ("memory", "sqlite", "redis", "rediss")
 
 
@@ -120,6 +123,11 @@ class GatewayConfig(Settings):
             "store of transcripts and sessions: sqlite:///path (sqlite:////abs/path), redis://host:port/db, memory://"
         ),
     ] = field(default="sqlite:///talkup-gateway.db", repr=False)
+    store_keys: Annotated[
+        tuple[str, ...],
+        Setting("keys that encrypt stored text, comma-separated, newest first (32 bytes each in URL-safe base64)"),
+    ] = field(default=(), repr=False)
+    store_key_file: Annotated[Path | None, Setting("file with store_keys, one a line")] = None
     store_lease_s: Annotated[
         float, Setting("redis: how long a gateway owns a session without renewing its lease", 0.5, 600)
     ] = 8.0
@@ -166,6 +174,7 @@ class GatewayConfig(Settings):
         _check_tls(self)
         _check_exposure(self)
         _check_store(self)
+        _check_store_keys(self)
         _check_origins(self)
         _check_proxies(self)
         if self.store.startswith("redis") and not self.open_access and not self.token_secret:
@@ -177,6 +186,11 @@ class GatewayConfig(Settings):
                 raise self.invalid(name, f"must be at least {MIN_SECRET_BYTES} bytes long")
         if self.public_url and urlsplit(self.public_url).scheme not in {"ws", "wss"}:
             raise self.invalid("public_url", "must begin with ws:// or wss://")
+
+    @property
+    def encryption_keys(self) -> tuple[str, ...]:
+        """The keys that encrypt stored text, the newest first; none: the text is stored as it is."""
+        return tuple(self.store_key_file.read_text("ascii").split()) if self.store_key_file else self.store_keys
 
     @property
     def open_access(self) -> bool:
@@ -253,6 +267,23 @@ def _check_store(config: GatewayConfig) -> None:
         raise config.invalid("store", "redis needs a host: redis://host:port/db")
     if scheme == "sqlite" and not (rest.startswith("/") and len(rest) > 1):
         raise config.invalid("store", "sqlite needs a path: sqlite:///relative or sqlite:////absolute")
+
+
+def _check_store_keys(config: GatewayConfig) -> None:
+    setting = "store_keys"
+    if config.store_key_file is not None:
+        setting = "store_key_file"
+        if config.store_keys:
+            raise config.invalid(setting, "is set together with store_keys: set one of them")
+    try:
+        keys = config.encryption_keys
+        are_valid = all(len(base64.urlsafe_b64decode(key)) == STORE_KEY_BYTES for key in keys)
+    except OSError as error:
+        raise config.invalid(setting, f"{config.store_key_file}: {error.strerror}") from None
+    except ValueError:
+        raise config.invalid(setting, _BAD_STORE_KEY) from None
+    if not are_valid or (config.store_key_file is not None and not keys):
+        raise config.invalid(setting, _BAD_STORE_KEY)
 
 
 def _is_redis(url: str) -> bool:

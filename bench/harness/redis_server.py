@@ -17,13 +17,25 @@ _PAUSE_S = 0.025
 
 
 @contextmanager
-def running_redis(folder: Path) -> Iterator[str]:
-    """The URL of a server that runs inside the block. Raises StackError if no server is installed."""
+def running_redis(folder: Path, *arguments: str) -> Iterator[str]:
+    """The URL of a server that runs inside the block, with these further arguments. Raises StackError without one."""
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
         raise StackError("no redis-server or valkey-server on this machine: make test installs one")
     port = free_port()
-    settings = ["--port", str(port), "--bind", HOST, "--dir", str(folder), "--save", "", "--appendonly", "no"]
+    settings = [
+        "--port",
+        str(port),
+        "--bind",
+        HOST,
+        "--dir",
+        str(folder),
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        *arguments,
+    ]
     with (folder / "redis.log").open("wb") as log:
         process = subprocess.Popen([program, *settings], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:

@@ -35,6 +35,7 @@ from gateway.protocol.errors import Code
 from gateway.protocol.messages import ErrorMessage, ServerMessage, StreamEnded, TranscriptUpdate
 from gateway.protocol.session import Session
 from gateway.protocol.states import SessionPhase, StoreRelease
+from gateway.sessions.audit import Ending, SessionAudit
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.frame_counter import FrameCounter
 from gateway.sessions.persistence import SessionPersistence
@@ -86,6 +87,7 @@ class SessionRunner:
         self._calls = WorkerCalls(session_id, context.upstream, context.metrics)
         self._persistence = SessionPersistence(session_id, context.store, context.metrics)
         self._frame_counter = FrameCounter()
+        self._audit = SessionAudit(session_id, terms.owner)
         self._tick: asyncio.TimerHandle | None = None
         self._tick_due = 0.0
         self._grace: asyncio.TimerHandle | None = None
@@ -131,6 +133,7 @@ class SessionRunner:
             self.perform(self.session.superseded(now, unsent=self._peer.outbox.unsent()))
         self._cancel_grace()
         self._peer = peer
+        self._audit.attached(now)
         minted = self.mint_resume(not_after)
         actions = self.session.connected(
             now, resume_token=minted.token, expires_at=minted.expires_at, last_segment_ids=last_segment_ids
@@ -146,6 +149,7 @@ class SessionRunner:
         if self._peer is not peer:
             return
         self._peer = None
+        self._audit.detached(is_clean=is_clean)
         unsent = peer.outbox.unsent()
         self.perform(self.session.disconnected(self._context.clock(), is_clean=is_clean, unsent=unsent))
         if self.phase is SessionPhase.DETACHED:
@@ -177,14 +181,17 @@ class SessionRunner:
 
     def drain(self) -> None:
         """End the session at once: the gateway is shutting down. Another process may resume it from the store."""
+        self._audit.ending = Ending.DRAINED
         self.perform(self.session.drained())
 
     def yield_to_other_gateway(self) -> None:
         """End the session at once: another gateway claimed it."""
+        self._audit.ending = Ending.TAKEN_OVER
         self.perform(self.session.taken_over())
 
     def delete(self, *, is_elsewhere: bool = False) -> None:
         """End the session at once: it was deleted, here or at another gateway."""
+        self._audit.ending = Ending.DELETED
         self.perform(self.session.deleted_elsewhere() if is_elsewhere else self.session.deleted())
 
     async def wait_until_over(self) -> None:
@@ -196,6 +203,7 @@ class SessionRunner:
     def receive(self, message: str | bytes) -> None:
         """Handle a WebSocket message."""
         now = self._context.clock()
+        self._audit.received(message)
         if isinstance(message, str):
             self.session.update_services(self._context.status.current(now))
             self.perform(self.session.receive_text(message, now))
@@ -265,6 +273,7 @@ class SessionRunner:
     def _end_stream(self, stream_id: str, ended: StreamEnded) -> None:
         self._calls.forget_stream(stream_id)
         totals = ended.data
+        self._audit.stream_ended(totals)
         log.info(
             "stream ended",
             session_id=self.session_id,
@@ -286,6 +295,8 @@ class SessionRunner:
         self._calls.cancel()
         self.no_results_due.set()
         self._persistence.release(release)
+        open_streams = sum(stream.ended_message is None for stream in self.session.streams.values())
+        self._audit.write(self._context.clock(), open_streams=open_streams)
         self._on_finished(self)
 
     # --- worker streams

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from gateway.config import GatewayConfig, sqlite_path
 from gateway.store.base import Store
+from gateway.store.encryption import Cipher, EncryptedStore
 from gateway.store.redis import RedisStore
 from gateway.store.sqlite import SqliteStore
 
 
 def open_store(config: GatewayConfig) -> Store:
-    """The store that `config.store` names, not started yet. The configuration has checked the URL."""
+    """The store that `config.store` names, not started yet. The configuration has checked the URL and the keys."""
+    store: Store
     if config.store.startswith("redis"):
-        return RedisStore(
+        store = RedisStore(
             config.store,
             retention_s=config.retention_s,
             lease_s=config.store_lease_s,
             token_ttl_s=config.token_ttl_s,
         )
-    path = None if config.store.startswith("memory") else sqlite_path(config.store)
-    return SqliteStore(path, token_ttl_s=config.token_ttl_s)
+    else:
+        path = None if config.store.startswith("memory") else sqlite_path(config.store)
+        store = SqliteStore(path, token_ttl_s=config.token_ttl_s)
+    return EncryptedStore(store, Cipher(config.encryption_keys))

@@ -27,43 +27,17 @@ from gateway.store.base import (
     ignore_forgotten,
     transcript_of,
 )
+from gateway.store.sqlite_file import connect, mark_deletion, prepare, remove_remains
 from gateway.transcript import Segment, Transcript, Word
 
 T = TypeVar("T")
 
 # A final that comes while a batch of renewals runs waits for at most this many updates: 2 to 5 ms.
 _TOUCH_BATCH: Final = 500
+# How often a large file is written anew because transcripts reached the end of their retention.
+_REMOVE_EVERY_S: Final = 3600.0
 _WORDS = tuple[Word, ...]
 _Statement = tuple[str, tuple[object, ...]]
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS sessions (
-    session_id TEXT PRIMARY KEY, created_at REAL NOT NULL, touched_at REAL NOT NULL, deleted INTEGER NOT NULL DEFAULT 0,
-    closed INTEGER NOT NULL DEFAULT 0, owner TEXT NOT NULL DEFAULT ''
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS sessions_touched ON sessions (touched_at);
-CREATE TABLE IF NOT EXISTS streams (
-    stream_key TEXT PRIMARY KEY, session_id TEXT NOT NULL REFERENCES sessions ON DELETE CASCADE,
-    stream_id TEXT NOT NULL, started_at REAL NOT NULL, ended INTEGER NOT NULL DEFAULT 0,
-    state BLOB NOT NULL DEFAULT x''
-);
-CREATE INDEX IF NOT EXISTS streams_session ON streams (session_id);
-CREATE TABLE IF NOT EXISTS segments (
-    stream_key TEXT NOT NULL REFERENCES streams ON DELETE CASCADE, segment_id INTEGER NOT NULL,
-    text TEXT NOT NULL, language TEXT NOT NULL, confidence REAL NOT NULL,
-    start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL,
-    words BLOB NOT NULL, revision INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (stream_key, segment_id)
-) WITHOUT ROWID;
-"""
-
-
-# Columns that files of earlier versions lack.
-_ADDED_COLUMNS = (
-    ("sessions", "closed", "INTEGER NOT NULL DEFAULT 0"),
-    ("sessions", "owner", "TEXT NOT NULL DEFAULT ''"),
-    ("streams", "state", "BLOB NOT NULL DEFAULT x''"),
-    ("segments", "revision", "INTEGER NOT NULL DEFAULT 0"),
-)
 
 
 class QueueFullError(StoreError):
@@ -110,6 +84,9 @@ class SqliteStore:
         self._slots = _Slots()
         self._failed: deque[Callable[[], None]] = deque()  # the store's thread owns it
         self._db: sqlite3.Connection
+        self._removal: asyncio.Future[None] | None = None
+        self._is_removal_due = False
+        self._removed_at = 0.0
 
     @property
     def durable(self) -> bool:
@@ -240,10 +217,16 @@ class SqliteStore:
                     "INSERT OR IGNORE INTO sessions (session_id, created_at, touched_at, deleted) VALUES (?, ?, ?, 1)",
                     (session_id, now, now),
                 )
-                self._db.execute("DELETE FROM streams WHERE session_id = ?", (session_id,))
+                if self._db.execute("DELETE FROM streams WHERE session_id = ?", (session_id,)).rowcount:
+                    mark_deletion(self._db)
             return known > 0
 
-        return await self._ask(erase)
+        is_deleted = await self._ask(erase)
+        # Deletions that wait at the same time share one removal, which runs after all of them.
+        if self._removal is None or self._removal.done():
+            self._removal = asyncio.wrap_future(self._submit(self._remove_remains, None))
+        await asyncio.shield(self._removal)
+        return is_deleted
 
     async def sweep(self, retention_s: float) -> int:
         """See Store."""
@@ -251,11 +234,13 @@ class SqliteStore:
         def erase() -> int:
             with self._db:
                 now = self._clock()
-                self._db.execute(
+                erased = self._db.execute(
                     "DELETE FROM streams WHERE session_id IN "
                     "(SELECT session_id FROM sessions WHERE touched_at < ? AND NOT deleted)",
                     (now - retention_s,),
-                )
+                ).rowcount
+                if erased:
+                    mark_deletion(self._db)
                 deleted = self._db.execute(
                     "UPDATE sessions SET deleted = 1 WHERE touched_at < ? AND NOT deleted", (now - retention_s,)
                 ).rowcount
@@ -263,23 +248,29 @@ class SqliteStore:
                 self._db.execute("DELETE FROM sessions WHERE deleted AND touched_at < ?", (now - longest,))
             with suppress(sqlite3.OperationalError):
                 self._repeat_failed()
+            self._sweep_remains()
             return deleted
 
         # Without a limit: there is never more than one sweep in the queue.
         return await self._ask(erase, None)
 
     def _open(self) -> None:
-        if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(self._path or ":memory:", isolation_level="IMMEDIATE", timeout=5.0)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.execute("PRAGMA foreign_keys = ON")
-        self._db.execute("PRAGMA secure_delete = ON")  # overwrite deleted text in the file
-        self._db.executescript(_SCHEMA)
-        for table, column, declaration in _ADDED_COLUMNS:
-            if column not in {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}:
-                self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {declaration}")
+        self._db = connect(self._path)
+        prepare(self._db)
+        self._remove_remains()
+
+    def _remove_remains(self) -> None:
+        """Remove what deletions left in the file; from a large file, or one that another program reads, later."""
+        if not remove_remains(self._db, self._path, however_large=False):
+            self._is_removal_due = True
+
+    def _sweep_remains(self) -> None:
+        """The same in a sweep, where a large file waits only if nobody asked for a deletion."""
+        now = self._clock()
+        is_due = self._is_removal_due or now - self._removed_at >= _REMOVE_EVERY_S
+        if remove_remains(self._db, self._path, however_large=is_due):
+            self._is_removal_due = False
+            self._removed_at = now
 
     def _write(self, statement: str, row: tuple[object, ...]) -> Future[None]:
         def work() -> None:
