@@ -156,6 +156,9 @@ class GatewayConfig(Settings):
     http_idle_s: Annotated[float, Setting("time that an HTTP connection stays open between requests", 0.05, 3600)] = (
         75.0
     )
+    idle_stream_s: Annotated[
+        float, Setting("time without media after which a stream may lose its slot to others that wait", 1, 86400)
+    ] = 30.0
     max_message_bytes: Annotated[int, Setting("largest WebSocket message", 1024, 268435456)] = 4194304
     max_http_body_bytes: Annotated[int, Setting("largest HTTP request body", 256, 16777216)] = 65536
     auth_timeout_s: Annotated[float, Setting("time to send the auth message on an open socket", 0.05, 600)] = 5.0

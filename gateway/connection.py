@@ -31,7 +31,7 @@ from gateway.protocol.states import SessionPhase
 from gateway.refusals import CredentialFailures
 from gateway.sender import SocketSender
 from gateway.sessions.context import GatewayContext
-from gateway.sessions.directory import DirectoryFullError, SessionDirectory, SessionOverError
+from gateway.sessions.directory import DirectoryFullError, QuotaError, SessionDirectory, SessionOverError
 from gateway.sessions.runner import SessionRunner
 from gateway.store.base import StoreError
 
@@ -123,8 +123,8 @@ class Connection:
             await self._join(check(credential.text, Door.HANDSHAKE, keys_allowed=credential.may_be_key))
         except AuthError as error:
             self._refuse(*self._count_auth_failure(Door.HANDSHAKE, error, credential.text))
-        except DirectoryFullError:
-            self._refuse(*_FULL)
+        except DirectoryFullError as error:
+            self._refuse(*_full(error))
         except SessionOverError:
             self._refuse(*_EXPIRED)
         except StoreError:
@@ -163,15 +163,28 @@ class Connection:
             if runner.phase is SessionPhase.OPEN:
                 self._renew(runner, principal)
                 return
+            if self._is_over_rate(runner, principal):
+                return
             await self._join(principal)
         except AuthError as error:
             runner.refuse(*self._count_auth_failure(Door.MESSAGE, error, token))
-        except DirectoryFullError:
-            runner.refuse(*_FULL)
+        except DirectoryFullError as error:
+            runner.refuse(*_full(error))
         except SessionOverError:
             runner.refuse(*_EXPIRED)
         except StoreError:
             runner.refuse(*_NO_STORE)
+
+    def _is_over_rate(self, runner: SessionRunner, principal: Principal) -> bool:
+        """Count a session that a message opens or resumes against the rate of its owner, and refuse it above that.
+
+        With `busy`, after which clients come back: they take the close code of `rate_limited` as final.
+        """
+        over = self._context.shares.charge(principal.terms)
+        if over is not None:
+            self._context.metrics.share_refusals.labels(over.reason).inc()
+            runner.refuse(Code.BUSY, over.text, int(1000 * (over.wait_s or 1)) + 1)
+        return over is not None
 
     def _renew(self, runner: SessionRunner, principal: Principal) -> None:
         """Replace the credential of an open session. Its streams notice nothing."""
@@ -213,12 +226,14 @@ class Connection:
                 foreign = AuthError("the session belongs to another token or key", "foreign", is_forbidden=True)
                 runner.refuse(*self._count_auth_failure(Door.RESUME, foreign, request.token))
                 return
+            if self._is_over_rate(runner, principal):
+                return
             known = await self._directory.find(request.session_id, principal.terms)
         except AuthError as error:
             runner.refuse(*self._count_auth_failure(Door.RESUME, error, request.token))
             return
-        except DirectoryFullError:
-            runner.refuse(*_FULL)
+        except DirectoryFullError as error:
+            runner.refuse(*_full(error))
             return
         except SessionOverError:
             known = None
@@ -323,8 +338,14 @@ class Connection:
 
 
 _FULL = (Code.BUSY, "the gateway has reached its session limit")
+_QUOTA = (Code.BUSY, "this key has reached its limit of sessions")
 _NO_STORE = (Code.BUSY, "the session store is not responding")
 _EXPIRED = (Code.SESSION_EXPIRED, "the session is unknown or has expired")
+
+
+def _full(error: DirectoryFullError) -> tuple[Code, str]:
+    """What a client hears when there is no room for its session."""
+    return _QUOTA if isinstance(error, QuotaError) else _FULL
 
 
 def client_of(failures: CredentialFailures, socket: ServerConnection, headers: Headers) -> str:

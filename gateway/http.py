@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode, urlsplit
@@ -14,10 +12,11 @@ import msgspec
 import structlog
 from aiohttp import web, web_response
 
-from gateway.access.terms import Door, Terms
+from gateway.access.terms import Terms
 from gateway.access.tokens import Audience, Minted
 from gateway.admission import Admission
-from gateway.auth import AuthError, Principal, bearer, new_session_id
+from gateway.auth import bearer, new_session_id
+from gateway.http_access import HttpAccess, RefusalError
 from gateway.long_poll import LongPolls, preferred_wait_s
 from gateway.metrics import CONTENT_TYPE
 from gateway.origins import Origins, preflight_headers
@@ -67,26 +66,6 @@ web_response.SERVER_SOFTWARE = "talkup"  # type: ignore[attr-defined]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-@dataclass(eq=False)
-class RefusalError(Exception):
-    """A refused request, with its HTTP status and the error for the caller. `closes`: the connection, too."""
-
-    status: int
-    code: str
-    message: str
-    field: str | None = None
-    retry_after_s: int | None = None
-    closes: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """A caller who may use the session that its request names."""
-
-    session_id: str
-    principal: Principal
-
-
 class Initialization(msgspec.Struct, kw_only=True):
     """The request of TalkUp's backend; `format` and `data` are not used."""
 
@@ -112,10 +91,10 @@ class Api:
     ) -> None:
         self._context = context
         self._directory = directory
-        self._failures = failures
+        self._access = HttpAccess(context, directory, failures)
         self._origins = origins
         self._admission = admission
-        self._long_polls = LongPolls(directory)
+        self._long_polls = LongPolls(directory, lambda: context.authenticator.keys.owners)
         self._ready = ready
         self._ws_url = ws_url
 
@@ -198,14 +177,14 @@ class Api:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Prometheus text."""
-        self._require_insider(request)
+        self._access.require_insider(request)
         return web.Response(body=self._context.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
     # --- sessions
 
     async def create_session(self, request: web.Request) -> web.Response:
         """Mint a token for a new session; API key only."""
-        caller = self._require_key(request, bearer(request.headers.get("Authorization")))
+        caller = self._access.require_key(request, bearer(request.headers.get("Authorization")))
         await request.read()
         session_id, minted = self._new_session(caller.terms)
         body = {
@@ -226,7 +205,7 @@ class Api:
             raise RefusalError(400, "bad_json", "the body is not a JSON object") from None
         if message.type != "initialization":
             raise RefusalError(400, "bad_message", "must be initialization", "type")
-        caller = self._require_key(request, bearer(request.headers.get("Authorization")) or message.key)
+        caller = self._access.require_key(request, bearer(request.headers.get("Authorization")) or message.key)
         session_id, minted = self._new_session(caller.terms)
         url = f"{self._ws_url(_host(request))}?{urlencode({'session_id': session_id, 'token': minted.token})}"
         return _json({"key": "", "type": "initialization_response", "format": "text", "data": url})
@@ -237,7 +216,8 @@ class Api:
         Conditional (RFC 9110 13.1.2): a caller that already has the transcript may wait for a change with `Prefer:
         wait` (RFC 7240 4.3).
         """
-        session_id = (await self._authorized(request)).session_id
+        caller = await self._access.authorized(request)
+        session_id = caller.session_id
         name = request.query.get("format", "json")
         if name not in FORMATS:
             raise RefusalError(400, "bad_message", f"must be one of {', '.join(FORMATS)}", "format")
@@ -248,7 +228,8 @@ class Api:
         async def read() -> Rendered:
             return await self._render_transcript(session_id, stream_id, name)
 
-        rendered = await self._long_polls.wait_until_new(session_id, tags, wait_s, read)
+        owner = caller.principal.terms.owner
+        rendered = await self._long_polls.wait_until_new(session_id, tags, wait_s, read, owner=owner)
         headers = {"ETag": f'"{rendered.tag}"'}
         if rendered.tag in tags or "*" in tags:
             return web.Response(status=304, headers=headers)
@@ -266,7 +247,7 @@ class Api:
 
     async def delete_session(self, request: web.Request) -> web.Response:
         """End a session and delete its text, immediately and permanently. No token can open it again."""
-        caller = await self._authorized(request)
+        caller = await self._access.authorized(request)
         live = self._directory.get(caller.session_id) is not None
         known = await self._context.store.delete(caller.session_id)
         self._directory.delete(caller.session_id)
@@ -277,7 +258,7 @@ class Api:
 
     async def renew_token(self, request: web.Request) -> web.Response:
         """Mint another token for a session that exists; API key only. Its client renews its credential with it."""
-        caller = self._require_key(request, bearer(request.headers.get("Authorization")))
+        caller = self._access.require_key(request, bearer(request.headers.get("Authorization")))
         await request.read()
         session_id = request.match_info["session_id"]
         owner = await self._directory.owner_of(session_id)
@@ -290,12 +271,12 @@ class Api:
 
     async def asyncapi(self, request: web.Request) -> web.Response:
         """The AsyncAPI document, with the WebSocket address for this caller."""
-        self._require_insider(request)
+        self._access.require_insider(request)
         return _json(asyncapi(self._ws_url(_host(request))))
 
     async def schema(self, request: web.Request) -> web.Response:
         """The JSON Schema of one direction."""
-        self._require_insider(request)
+        self._access.require_insider(request)
         name = request.match_info["name"]
         if name not in SCHEMA_NAMES:
             raise RefusalError(404, "bad_message", f"the schema must be one of {', '.join(SCHEMA_NAMES)}")
@@ -318,48 +299,6 @@ class Api:
     def _new_session(self, terms: Terms) -> tuple[str, Minted]:
         session_id = new_session_id()
         return session_id, self._context.authenticator.mint(session_id, Audience.SESSION, terms)
-
-    def _require_insider(self, request: web.Request) -> None:
-        """What describes the gateway itself is open on loopback only; elsewhere it takes a token or an API key."""
-        config = self._context.config
-        if not (config.metrics_token or config.is_exposed):
-            return
-        given = bearer(request.headers.get("Authorization"))
-        expected = config.metrics_token.encode()
-        if not expected or given is None or not hmac.compare_digest(given.encode(), expected):
-            self._require_key(request, given)
-
-    def _require_key(self, request: web.Request, credential: str | None) -> Principal:
-        try:
-            return self._context.authenticator.check_key(credential)
-        except AuthError as error:
-            raise self._refusal(request, error, credential) from None
-
-    async def _authorized(self, request: web.Request) -> Caller:
-        session_id = request.match_info["session_id"]
-        credential = bearer(request.headers.get("Authorization"))
-        try:
-            principal = self._context.authenticator.check(credential, Door.HTTP)
-        except AuthError as error:
-            raise self._refusal(request, error, credential) from None
-        owner = "" if principal.session_id is not None else await self._directory.owner_of(session_id) or ""
-        if not principal.may_use(session_id, owner):
-            foreign = AuthError("the session belongs to another token or key", "foreign", is_forbidden=True)
-            raise self._refusal(request, foreign, credential)
-        return Caller(session_id, principal)
-
-    def _refusal(self, request: web.Request, error: AuthError, credential: str | None) -> RefusalError:
-        """Count a refused credential, and say why it is refused, or only when to come back."""
-        peer = request.remote or "unknown"
-        address = self._failures.client_of(peer, request.headers.getall("X-Forwarded-For", []))
-        retry_after_s = self._failures.retry_after_s(address, credential)
-        self._failures.record("http", address, credential, error)
-        if retry_after_s is not None:
-            text = "too many invalid credentials"
-            return RefusalError(429, "rate_limited", text, retry_after_s=retry_after_s, closes=True)
-        if error.is_forbidden:
-            return RefusalError(403, "permission_denied", str(error))
-        return RefusalError(401, "unauthenticated", str(error))
 
 
 def _unknown_session() -> RefusalError:

@@ -2,12 +2,14 @@
 
 A session at this gateway is checked in memory every `CHECK_S`; after a change the store is read, and read again if it
 lags behind. For sessions at another gateway the store is read every `READ_S`. A preference may be ignored: while
-`MAX_WAITING` requests are waiting, further ones are answered at once.
+`MAX_WAITING` requests are waiting, further ones are answered at once. Where several owners of API keys share a gateway,
+each of them has a quarter of these places.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Final
@@ -19,6 +21,7 @@ CHECK_S: Final = 0.1
 READ_S: Final = 2.0
 MAX_WAIT_S: Final = 30
 MAX_WAITING: Final = 256
+_OWNERS_AT_ONCE: Final = 4
 
 _Progress = tuple[tuple[str, int, bool], ...]
 
@@ -36,20 +39,32 @@ def preferred_wait_s(headers: Iterable[str]) -> int:
 class LongPolls:
     """The waiting requests of this gateway."""
 
-    def __init__(self, directory: SessionDirectory) -> None:
+    def __init__(self, directory: SessionDirectory, owners: Callable[[], int] = lambda: 1) -> None:
+        """`owners`: how many owners of API keys share the gateway."""
         self._directory = directory
-        self._waiting = 0
+        self._owners = owners
+        self._waiting: Counter[str] = Counter()
+
+    def _is_full(self, owner: str) -> bool:
+        bound = MAX_WAITING if self._owners() <= 1 else MAX_WAITING // _OWNERS_AT_ONCE
+        return self._waiting[owner] >= bound or self._waiting.total() >= MAX_WAITING
 
     async def wait_until_new(
-        self, session_id: str, known_tags: Iterable[str], wait_s: float, read: Callable[[], Awaitable[Rendered]]
+        self,
+        session_id: str,
+        known_tags: Iterable[str],
+        wait_s: float,
+        read: Callable[[], Awaitable[Rendered]],
+        *,
+        owner: str = "",
     ) -> Rendered:
         """The result of `read` once its tag is new, or after `wait_s` seconds. Raises what `read` raises."""
         known = frozenset(known_tags)
         progress = self._progress(session_id)
         rendered = await read()
-        if rendered.tag not in known or not wait_s or self._waiting >= MAX_WAITING:
+        if rendered.tag not in known or not wait_s or self._is_full(owner):
             return rendered
-        self._waiting += 1
+        self._waiting[owner] += 1
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
@@ -61,7 +76,9 @@ class LongPolls:
                             await asyncio.sleep(CHECK_S)
                             rendered = await read()
         finally:
-            self._waiting -= 1
+            self._waiting[owner] -= 1
+            if not self._waiting[owner]:
+                del self._waiting[owner]
         return rendered
 
     async def _until_progress(self, session_id: str, before: _Progress) -> _Progress:

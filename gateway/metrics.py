@@ -45,6 +45,12 @@ class Metrics:
         )
         self.errors = Counter("gateway_errors", "Errors reported to clients", ["code"], registry=registry)
         self.auth_failures = Counter("gateway_auth_failures", "Credentials refused", ["door"], registry=registry)
+        self.share_refusals = Counter(
+            "gateway_share_refusals", "Refusals because of an owner's terms or share", ["reason"], registry=registry
+        )
+        self.idle_streams_ended = Counter(
+            "gateway_idle_streams_ended", "Streams that sent nothing and lost their slot to others", registry=registry
+        )
         self.replaced = Counter(
             "gateway_outbox_replaced", "Messages replaced by newer ones before sending", registry=registry
         )

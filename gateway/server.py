@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -20,6 +21,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from gateway.access.key_ring import KeyRing
+from gateway.access.shares import Shares
 from gateway.access.terms import Door
 from gateway.access.tokens import Tokens
 from gateway.admission import Admission
@@ -104,6 +106,7 @@ class Gateway:
             authenticator=Authenticator(self._keys, self._tokens, clock),
             status=StatusSource(self._upstream, clock()),
             clock=clock,
+            shares=Shares(lambda: self._keys.owners, clock, config.idle_stream_s),
         )
         self._directory = SessionDirectory(self._context)
         metrics.watch_outboxes(self._directory.waiting_messages)
@@ -242,19 +245,26 @@ class Gateway:
             return _plain(HTTPStatus.FORBIDDEN, "pages of this origin may not connect; see allowed_origins")
         if self._directory.draining:
             return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is restarting", _RESTART_S)
-        return self._refuse_failing_client(client_of(self._failures, socket, request.headers), _credential(request))
+        return self._refuse_client(client_of(self._failures, socket, request.headers), _credential(request))
 
-    def _refuse_failing_client(self, address: str, credential: Credential) -> Response | None:
-        """Refuse an invalid credential from a client that has failed too often.
+    def _refuse_client(self, address: str, credential: Credential) -> Response | None:
+        """Refuse an owner above its rate, and an invalid credential from a client that has failed too often.
 
         A credential that comes as a message is heard in any case: `max_unauthenticated` bounds who waits for it.
         """
-        retry_after_s = self._failures.retry_after_s(address, credential.text)
-        if retry_after_s is None or credential.text is None:
+        if credential.text is None:
             return None
+        retry_after_s = self._failures.retry_after_s(address, credential.text)
+        check = self._context.authenticator.check
         try:
-            self._context.authenticator.check(credential.text, Door.HANDSHAKE, keys_allowed=credential.may_be_key)
+            terms = check(credential.text, Door.HANDSHAKE, keys_allowed=credential.may_be_key).terms
+            over = self._context.shares.charge(terms)
+            if over is not None:
+                self._context.metrics.share_refusals.labels(over.reason).inc()
+                return _plain(HTTPStatus.TOO_MANY_REQUESTS, over.text, math.ceil(over.wait_s or 1))
         except AuthError as error:
+            if retry_after_s is None:
+                return None  # the connection reports it: browsers do not see the answer to a handshake
             self._failures.record(Door.HANDSHAKE, address, credential.text, error)
             return _plain(HTTPStatus.TOO_MANY_REQUESTS, "too many invalid credentials", retry_after_s)
         return None

@@ -21,6 +21,7 @@ from bench.gateway.figures import Figures
 from bench.gateway.load import restart, soak, storm
 from bench.gateway.pressure import admission, deaf, slow
 from bench.gateway.real import real
+from bench.gateway.shares import shares
 from bench.gateway.talkup import talkup
 
 RESULTS = Path(__file__).parents[1] / "results" / "gateway.json"
@@ -37,6 +38,7 @@ DRILLS: dict[str, Callable[[argparse.Namespace], Awaitable[Figures]]] = {
     "slow": slow,
     "deaf": deaf,
     "admission": admission,
+    "shares": shares,
     "storm": storm,
     "restart": restart,
     "real": real,

@@ -2,7 +2,8 @@
 
 The process reads commands from stdin and answers each with a line on stdout: `go` starts the clients, `stop` ends all
 their sessions at once, `end` prints the figures as JSON. Kinds: `slow` (streams that their worker cannot keep up with),
-`deaf` (clients that read nothing), `knock` (clients that find every slot taken and retry when `retry_after_ms` allows).
+`deaf` (clients that read nothing), `knock` (clients that find every slot taken and retry when `retry_after_ms` allows),
+`flood` (clients of one API key that open sockets and streams far above its rate).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from urllib.request import Request, urlopen
 
 from talkup_client.errors import TalkupError
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from bench.harness.speaker import REAL_TIME, Speaker
 from bench.harness.stack import KEY
@@ -146,6 +147,56 @@ class Knock:
         return {"knocking_clients": self._clients, "answers": self._codes, "refusal_seconds": sorted(self._seconds)}
 
 
+class Flood:
+    """Clients that open a socket and a stream, `per_second` in all, whatever the answers; counts the answers."""
+
+    def __init__(self, port: int, clients: int, key: str, per_second: float) -> None:
+        self._port = port
+        self._clients = clients
+        self._headers = {"Authorization": f"Bearer {key}"}
+        self._interval_s = clients / per_second
+        self._answers: dict[str, int] = {}
+        self._seconds = 0.0
+
+    async def run(self) -> None:
+        began = time.monotonic()
+        try:
+            await asyncio.gather(*(self._open(number / self._clients) for number in range(self._clients)))
+        finally:
+            self._seconds += time.monotonic() - began
+
+    async def _open(self, phase: float) -> None:
+        await asyncio.sleep(phase * self._interval_s)
+        while True:
+            due = time.monotonic() + self._interval_s
+            answer = await self._attempt()
+            self._answers[answer] = self._answers.get(answer, 0) + 1
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+    async def _attempt(self) -> str:
+        try:
+            async with _connected(self._port, additional_headers=self._headers, proxy=None) as connection:
+                data = {"stream_id": "flood", "format": "audio/pcm;rate=16000"}
+                await connection.send(json.dumps({"type": "stream_start", "data": data}))
+                while (message := json.loads(await connection.recv()))["type"] not in ("error", "acknowledge"):
+                    pass
+                return str(message["data"].get("code", "admitted"))
+        except InvalidStatus as refused:
+            return str(refused.response.status_code)
+        except (ConnectionClosed, OSError, TimeoutError) as error:
+            return type(error).__name__
+
+    async def calm(self) -> None:
+        """Their sockets are closed with `run`."""
+
+    def figures(self) -> dict[str, Any]:
+        attempts = sum(self._answers.values())
+        return {
+            "flood_answers": self._answers,
+            "flood_attempts_per_second": round(attempts / self._seconds, 1) if self._seconds else 0.0,
+        }
+
+
 @asynccontextmanager
 async def _connected(port: int, **options: Any) -> AsyncIterator[ClientConnection]:
     """A bare connection, dropped at the end without a close frame."""
@@ -182,10 +233,12 @@ async def _run_commands(disturbance: Disturbance) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.gateway.disturber", description=__doc__)
-    parser.add_argument("kind", choices=("slow", "deaf", "knock"))
+    parser.add_argument("kind", choices=("slow", "deaf", "knock", "flood"))
     parser.add_argument("--ws-port", type=int, required=True)
     parser.add_argument("--http-port", type=int, required=True)
     parser.add_argument("--clients", type=int, required=True)
+    parser.add_argument("--key", default=KEY)
+    parser.add_argument("--per-second", type=float, default=100.0)
     given = parser.parse_args()
     port, clients = given.ws_port, given.clients
     match given.kind:
@@ -195,6 +248,8 @@ def main() -> None:
             )
         case "deaf":
             asyncio.run(_run_commands(Deaf(port, clients)))
+        case "flood":
+            asyncio.run(_run_commands(Flood(port, clients, given.key, given.per_second)))
         case _:
             asyncio.run(_run_commands(Knock(port, clients)))
 

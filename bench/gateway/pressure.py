@@ -11,7 +11,8 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,12 +44,12 @@ class Disturber:
 
 
 @asynccontextmanager
-async def disturber(kind: str, stack: Stack, clients: int) -> AsyncIterator[Disturber]:
+async def disturber(kind: str, stack: Stack, clients: int, *more: str) -> AsyncIterator[Disturber]:
     """Start a disturbing process, and kill it at the end of the block."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "bench.gateway.disturber", kind, "--clients", str(clients)),
-        *("--ws-port", str(stack.ws_port), "--http-port", str(stack.http_port)),
+        *("--ws-port", str(stack.ws_port), "--http-port", str(stack.http_port), *more),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=ROOT,
@@ -85,14 +86,21 @@ class Phases:
         }
 
 
-async def alternate(measured: Sequence[Speaker], other: Disturber, seconds: float) -> Phases:
-    """Alternate quiet and disturbed phases of `seconds` each."""
+async def alternate(
+    measured: Sequence[Speaker],
+    other: Disturber,
+    seconds: float,
+    on_change: Callable[[float], object] = lambda _moment: None,
+) -> Phases:
+    """Alternate quiet and disturbed phases of `seconds` each. `on_change` gets the ends of the disturbed ones."""
     phases = Phases()
     for _ in range(_TURNS):
         await asyncio.sleep(_PAUSE_S)
         phases.quiet.append(await _listen(measured, seconds - _PAUSE_S))
         await other.command("go")
+        on_change(time.monotonic())
         phases.disturbed.append(await _listen(measured, seconds))
+        on_change(time.monotonic())
         await other.command("stop")
     return phases
 

@@ -1,15 +1,16 @@
-"""How a client ends a stream: after its last word, or at once."""
+"""How a stream ends: after its last word or at once, by its client or by the gateway."""
 
 from __future__ import annotations
 
 from talkup.v1 import task_pb2
 
 from gateway.protocol import messages as m
-from gateway.protocol.actions import Action, CancelTask, TaskKey
+from gateway.protocol.actions import Action, CancelTask, SendMessage, TaskKey
 from gateway.protocol.errors import Problem
 from gateway.protocol.states import StreamPhase
 from gateway.protocol.stream import Stream
 from gateway.protocol.stream_registry import StreamRegistry
+from gateway.protocol.translate import error_message
 
 
 def end_stream(streams: StreamRegistry, message: m.StreamEnd, now: float) -> list[Action] | Problem:
@@ -21,6 +22,15 @@ def end_stream(streams: StreamRegistry, message: m.StreamEnd, now: float) -> lis
     if isinstance(stream, Problem):
         return stream
     return _discard(stream, now) if message.discard else stream.end(now)
+
+
+def end_with(streams: StreamRegistry, problem: Problem, now: float, stream_id: str | None) -> list[Action]:
+    """End the open streams, or the one of this id, and report the reason. What was sent still becomes text."""
+    ending = [stream for stream in streams.open if stream_id in (None, stream.stream_id)]
+    actions: list[Action] = []
+    for stream in ending:
+        actions += [SendMessage(error_message(problem.of_stream(stream.stream_id))), *stream.end(now)]
+    return actions
 
 
 def _discard(stream: Stream, now: float) -> list[Action]:

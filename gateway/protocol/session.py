@@ -23,7 +23,7 @@ from gateway.protocol.actions import (
 )
 from gateway.protocol.codec import decode_text, message_in_binary
 from gateway.protocol.delivery import Backlog
-from gateway.protocol.ending import end_stream
+from gateway.protocol.ending import end_stream, end_with
 from gateway.protocol.errors import ERRORS, CloseCode, Code, Problem
 from gateway.protocol.json_text import is_longer
 from gateway.protocol.limits import Limits
@@ -34,7 +34,7 @@ from gateway.protocol.snapshot import StreamSnapshot
 from gateway.protocol.states import SESSION_TABLE, IllegalMoveError, SessionMove, SessionPhase, advance, store_release
 from gateway.protocol.status import GatewaySnapshot, limits_data, status_message
 from gateway.protocol.stream import Stream
-from gateway.protocol.stream_registry import StreamRegistry
+from gateway.protocol.stream_registry import Admit, StreamRegistry
 from gateway.protocol.translate import error_message
 
 # What a message results in: actions, or the reason for refusing it.
@@ -46,7 +46,8 @@ _UNAUTHENTICATED = Problem(Code.UNAUTHENTICATED, "send a credential in an auth m
 class Session:
     """One session. Every `now` is UNIX seconds and never goes far back.
 
-    `busy` returns None if a service may have room for another stream, else the milliseconds after which to retry.
+    `busy` returns None if a service may have room for another stream, else the milliseconds after which to retry;
+    `admit` as for StreamRegistry.
     """
 
     def __init__(
@@ -55,12 +56,13 @@ class Session:
         *,
         limits: Limits | None = None,
         busy: Callable[[task_pb2.ServiceType], int | None] = lambda _: None,
+        admit: Admit = lambda _services, _can_wait: None,
     ) -> None:
         self.session_id = session_id
         self.phase = SessionPhase.NEW
         self._limits = limits or Limits()
         self._json_bounds = self._limits.json_bounds()
-        self._streams = StreamRegistry(session_id, self._limits, busy)
+        self._streams = StreamRegistry(session_id, self._limits, busy, admit)
         self._snapshot = GatewaySnapshot()
         self._packets = PacketStreams()
         self._backlog = Backlog(self._limits.kept_messages)
@@ -144,8 +146,7 @@ class Session:
             limits=limits_data(self._limits),
         )
         missed = self._backlog.pop_missed(self.streams, last_segment_ids or {})
-        opening = m.SessionMessage(data=data)
-        return [StoreSession(), SendMessage(opening), *(SendMessage(message) for message in missed)]
+        return [StoreSession(), SendMessage(m.SessionMessage(data=data)), *map(SendMessage, missed)]
 
     def refused(
         self, *, code: Code = Code.UNAUTHENTICATED, message: str = "", retry_after_ms: int | None = None
@@ -207,10 +208,11 @@ class Session:
 
     def end_streams(self, now: float) -> list[Action]:
         """End every open stream like `stream_end`; a connected client gets the last results."""
-        actions: list[Action] = []
-        for stream in self._streams.open:
-            actions += stream.end(now)
-        return self._deliver(actions)
+        return self._deliver(action for stream in self._streams.open for action in stream.end(now))
+
+    def end_with(self, problem: Problem, now: float, stream_id: str | None = None) -> list[Action]:
+        """End one open stream, or all, like `stream_end`, and report why. Empty if there is none."""
+        return self._deliver(end_with(self._streams, problem, now, stream_id))
 
     def update_services(self, snapshot: GatewaySnapshot) -> None:
         """Set what the next `status` reports about the gateway."""

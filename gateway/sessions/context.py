@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.access.shares import Shares
 from gateway.auth import Authenticator
 from gateway.config import GatewayConfig
 from gateway.metrics import Metrics
@@ -26,3 +27,4 @@ class GatewayContext:
     authenticator: Authenticator
     status: StatusSource
     clock: Callable[[], float]
+    shares: Shares

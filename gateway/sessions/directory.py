@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from typing import Final
 
 import structlog
 
@@ -14,9 +16,16 @@ from gateway.store.base import LossReason, StoreError
 
 log = structlog.get_logger()
 
+# One session in so many is kept free for owners that have few.
+_RESERVE: Final = 10
+
 
 class DirectoryFullError(Exception):
     """The gateway has reached its limit of sessions."""
+
+
+class QuotaError(DirectoryFullError):
+    """The owner of the API key has reached its own limit of sessions."""
 
 
 class SessionOverError(Exception):
@@ -74,7 +83,7 @@ class SessionDirectory:
 
     def admit(self, runner: SessionRunner, terms: Terms = OPEN_TERMS) -> None:
         """Make an unauthenticated session a regular one: its client sent a credential. Raises DirectoryFullError."""
-        self._make_room()
+        self._make_room(terms)
         del self._unauthenticated[runner]
         runner.terms = terms
         self._add(runner)
@@ -202,20 +211,43 @@ class SessionDirectory:
         return self._context.authenticator.keys.terms_of(owner) or Terms(owner=owner)
 
     def _create(self, session_id: str, terms: Terms) -> SessionRunner:
-        self._make_room()
+        self._make_room(terms)
         runner = SessionRunner(session_id, self._context, self._forget, terms)
         self._add(runner)
         return runner
 
-    def _make_room(self) -> None:
-        """Make room for one more session, ending the oldest idle one if necessary. Raises DirectoryFullError."""
+    def _make_room(self, terms: Terms) -> None:
+        """Make room for one more session of an owner. Raises DirectoryFullError, QuotaError.
+
+        An owner at its own limit, or with the most sessions of a full gateway, can only displace its own idle ones: a
+        flood by one key ends no session that waits for the client of another.
+        """
         if self.draining:
             raise DirectoryFullError
-        if len(self._sessions) >= self._context.config.max_sessions:
-            idle = next((runner for runner in self._sessions.values() if runner.is_idle), None)
-            if idle is None:
-                raise DirectoryFullError
-            idle.end_grace()
+        limit = self._context.config.max_sessions
+        owned = Counter(runner.terms.owner for runner in self._sessions.values()) if self._is_crowded(terms) else None
+        if owned is None:
+            return
+        if terms.sessions is not None and owned[terms.owner] >= terms.sessions:
+            self._end_oldest_idle(terms.owner, QuotaError)
+            return
+        reserve = limit // _RESERVE if self._context.authenticator.keys.owners > 1 else 0
+        if len(self._sessions) >= limit:
+            largest, most = owned.most_common(1)[0]
+            self._end_oldest_idle(terms.owner if owned[terms.owner] >= most else largest, DirectoryFullError)
+        elif owned[terms.owner] >= limit - reserve:
+            self._end_oldest_idle(terms.owner, DirectoryFullError)
+
+    def _is_crowded(self, terms: Terms) -> bool:
+        """Whether there are so many sessions that one more of an owner needs a closer look."""
+        return terms.sessions is not None or len(self._sessions) >= self._context.config.max_sessions * 3 // 4
+
+    def _end_oldest_idle(self, owner: str, refusal: type[DirectoryFullError]) -> None:
+        """End the oldest session of an owner that only waits for its client. Raises `refusal` if there is none."""
+        idle = next((each for each in self._sessions.values() if each.is_idle and each.terms.owner == owner), None)
+        if idle is None:
+            raise refusal
+        idle.end_grace()
 
     def _add(self, runner: SessionRunner) -> None:
         self._sessions[runner.session_id] = runner

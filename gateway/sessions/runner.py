@@ -6,7 +6,8 @@ Everything here runs on the event loop without waiting. Worker streams pass thei
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -31,13 +32,15 @@ from gateway.protocol.actions import (
     StoreStreamEnd,
     TaskKey,
 )
-from gateway.protocol.errors import Code
+from gateway.protocol.errors import Code, Problem
 from gateway.protocol.messages import ErrorMessage, ServerMessage, StreamEnded, TranscriptUpdate
 from gateway.protocol.session import Session
 from gateway.protocol.states import SessionPhase, StoreRelease
 from gateway.sessions.audit import Ending, SessionAudit
+from gateway.sessions.admission import IDLE, admit_stream, problem_of
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.frame_counter import FrameCounter
+from gateway.sessions.media_meter import MediaMeter
 from gateway.sessions.persistence import SessionPersistence
 from gateway.sessions.worker_calls import WorkerCalls, internal_error
 from gateway.store.base import StoredSession
@@ -78,16 +81,17 @@ class SessionRunner:
     ) -> None:
         self.session_id = session_id
         self.terms = terms
-        self.session = Session(session_id, limits=context.limits, busy=context.upstream.busy)
+        self.session = Session(session_id, limits=context.limits, busy=context.upstream.busy, admit=self._admit)
         # Set while no result is due, see `prepare_drain`.
         self.no_results_due = asyncio.Event()
         self._context = context
         self._on_finished = on_finished
         self._peer: Peer | None = None
-        self._calls = WorkerCalls(session_id, context.upstream, context.metrics)
+        self._calls = WorkerCalls(session_id, context.upstream, context.metrics, context.shares)
         self._persistence = SessionPersistence(session_id, context.store, context.metrics)
         self._frame_counter = FrameCounter()
         self._audit = SessionAudit(session_id, terms.owner)
+        self._media = MediaMeter()
         self._tick: asyncio.TimerHandle | None = None
         self._tick_due = 0.0
         self._grace: asyncio.TimerHandle | None = None
@@ -272,6 +276,7 @@ class SessionRunner:
 
     def _end_stream(self, stream_id: str, ended: StreamEnded) -> None:
         self._calls.forget_stream(stream_id)
+        self._media.forget(stream_id)
         totals = ended.data
         self._audit.stream_ended(totals)
         log.info(
@@ -299,10 +304,38 @@ class SessionRunner:
         self._audit.write(self._context.clock(), open_streams=open_streams)
         self._on_finished(self)
 
+    # --- shares
+
+    def _admit(self, services: Sequence[task_pb2.ServiceType], can_wait: bool) -> Problem | None:
+        return admit_stream(self._context, self.terms, services, can_wait)
+
+    def _give_back(self, key: TaskKey, has_excess: bool) -> bool:
+        """End a stream that sends nothing, because others wait.
+
+        Not while its client is away, unless its owner has more than its share.
+        """
+        if self.phase is not SessionPhase.OPEN and not has_excess:
+            return False
+        actions = self.session.end_with(IDLE, self._context.clock(), key.stream_id)
+        if actions:
+            self._context.metrics.idle_streams_ended.inc()
+            log.info("idle stream ended", session_id=self.session_id, stream_id=key.stream_id)
+        self.perform(actions)
+        return bool(actions)
+
+    def _count_media(self, stream_id: str, media_ms: int) -> None:
+        """Count media that was worked on; end the streams of an owner that has used up its day."""
+        self._context.shares.add_media(self.terms, self._media.added(stream_id, media_ms))
+        if (over := self._context.shares.check_media(self.terms)) is not None:
+            self.perform(self.session.end_with(problem_of(self._context, over), self._context.clock()))
+
     # --- worker streams
 
     def _open(self, key: TaskKey, request: task_pb2.TaskRequest, *, resumed: bool) -> None:
         self._persistence.begin_stream(key.stream_id, self._context.clock())
+        if resumed:
+            self._media.begin_resumed(key.stream_id)
+        self._calls.take_slot(key, self.terms, partial(self._give_back, key))
 
         def receive(item: StreamItem | None) -> None:
             if item is not None:
@@ -332,6 +365,8 @@ class SessionRunner:
                 for outcome, count in self._frame_counter.increments(key.stream_id, item.flow).items():
                     self._context.metrics.video_frames.labels(outcome).inc(count)
             self.perform(self.session.receive_result(key, item, self._context.clock()))
+            if item.HasField("progress"):
+                self._count_media(key.stream_id, item.progress.committed_media_ms)
         self._check_results_due()
 
     def _check_results_due(self) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 from talkup.v1 import error_pb2, task_pb2
 
+from gateway.access.shares import Shares, Slot
+from gateway.access.terms import Terms
 from gateway.contract import traits_of
 from gateway.metrics import Metrics
 from gateway.protocol.actions import TaskKey
@@ -19,16 +22,22 @@ log = structlog.get_logger()
 class WorkerCalls:
     """The open calls of one session, by stream and service. Every `now` is UNIX seconds."""
 
-    def __init__(self, session_id: str, upstream: Upstream, metrics: Metrics) -> None:
+    def __init__(self, session_id: str, upstream: Upstream, metrics: Metrics, shares: Shares) -> None:
+        self._shares = shares
         self._session_id = session_id
         self._upstream = upstream
         self._metrics = metrics
         self._open: dict[TaskKey, TaskStream] = {}
         self._unfinished: set[TaskStream] = set()
         self._latest_chunk: dict[str, float] = {}
+        self._slots: dict[TaskKey, Slot] = {}
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def take_slot(self, key: TaskKey, terms: Terms, give_back: Callable[[bool], bool]) -> None:
+        """Count a call that is about to open against its owner's share, until it is over; `give_back` as for Slot."""
+        self._slots[key] = self._shares.take(terms, service_name(key.service_type), give_back)
 
     def open(self, key: TaskKey, request: task_pb2.TaskRequest, receive: Receiver, *, resumed: bool) -> TaskStream:
         """Open a call. When `receive` gets None, the call is over and has to be closed."""
@@ -45,6 +54,7 @@ class WorkerCalls:
             return
         if request.WhichOneof("payload") == "chunk":
             self._latest_chunk[key.stream_id] = now
+            self._slots[key].active_at = now
             self._metrics.chunk_forwarded(key.service_type)
         stream.offer(request)
 
@@ -71,6 +81,8 @@ class WorkerCalls:
         """Forget a call that is over."""
         self._open.pop(key, None)
         self._unfinished.discard(stream)
+        if (slot := self._slots.pop(key, None)) is not None:
+            self._shares.free(slot)
 
     def cancel_one(self, key: TaskKey) -> None:
         """Cancel a call; it is over soon."""
@@ -82,6 +94,9 @@ class WorkerCalls:
         for stream in self._open.values():
             stream.cancel()
         self._open.clear()
+        for slot in self._slots.values():
+            self._shares.free(slot)
+        self._slots.clear()
 
     async def wait_until_over(self) -> None:
         """Wait until every call is over; after `cancel` that is soon."""

@@ -113,6 +113,20 @@ class ServicePlacement:
         now = self._clock()
         return choose([endpoint.state.view(now) for endpoint in self._endpoints.values()]) is Refusal.ALL_FULL
 
+    def room(self) -> tuple[int, int] | None:
+        """Slots in all and free ones, at the serving workers; None if they are not known."""
+        now = self._clock()
+        total, free = 0, 0.0
+        for state in (endpoint.state for endpoint in self._endpoints.values()):
+            if not state.available(now):
+                continue
+            view = state.view(now)
+            if view.free is None or state.report is None:
+                return None
+            total += state.report.description.slots.total
+            free += view.room
+        return (total, int(free)) if total else None
+
     def retry_after_ms(self) -> int:
         """When a refused stream may retry: a random moment between the configured time and twice that."""
         return int(self._config.retry.busy_retry_after_ms * (1 + self._rng()))

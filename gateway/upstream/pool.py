@@ -111,6 +111,11 @@ class Upstream:
         pool = self._services.get(service)
         return pool.retry_after_ms() if pool is not None and pool.full() else None
 
+    def room(self, service: task_pb2.ServiceType) -> tuple[int, int] | None:
+        """Slots of a service in all and free ones; None if they are not known."""
+        pool = self._services.get(service)
+        return None if pool is None else pool.room()
+
     def snapshot(self) -> Mapping[task_pb2.ServiceType, ServiceSnapshot]:
         """The current state of every configured service."""
         return {service: pool.snapshot() for service, pool in self._services.items()}

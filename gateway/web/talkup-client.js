@@ -469,6 +469,9 @@ var TalkupClient = class extends Emitter {
   #refusal;
   // Whether the gateway refused the session's own token, so that the one it was opened with is tried.
   #tokenRefused = false;
+  // Whether a new token was sent and the gateway has not answered yet.
+  #renewing = false;
+  #renewedAfterClose = false;
   #opening;
   #statusWaiters = [];
   #streamNumber = 0;
@@ -599,6 +602,10 @@ var TalkupClient = class extends Emitter {
     this.emit("message", message);
     if (message.type === "session")
       return this.#opened(message.data);
+    if (message.type === "auth_expiring")
+      return void this.#renew();
+    if (message.type === "authenticated")
+      return this.#renewed(message.data);
     if (message.type === "status")
       return this.#statusWaiters.shift()?.resolve(message.data);
     const id = "stream_id" in message ? message.stream_id : void 0;
@@ -610,11 +617,48 @@ var TalkupClient = class extends Emitter {
     const error = TalkupError.from(message.data);
     if (error.code === "unauthenticated" && this.#state === "reconnecting" && this.#canFallBack())
       return this.#fallBack();
-    if (FINAL_ERRORS.has(error.code) || !this.#session)
+    const isOfRenewal = this.#renewing && (error.code === "unauthenticated" || error.code === "permission_denied");
+    if (isOfRenewal)
+      this.#renewing = false;
+    else if (FINAL_ERRORS.has(error.code) || !this.#session)
       this.#refusal = error;
     this.emit("error", error);
     if (this.#refusal && this.#state === "reconnecting")
       this.close();
+  }
+  /** Gets a new token and sends it on the open socket; streams go on meanwhile. */
+  async #renew() {
+    if (!await this.#fetchToken())
+      return;
+    this.#renewing = this.#sendText({ type: "auth", token: this.#ticket?.token });
+  }
+  /** A new token for this session, which a resumption uses too. Without one, the present token is used to its end. */
+  async #fetchToken() {
+    if (!this.#options.renew || !this.#session || !this.#ticket)
+      return false;
+    try {
+      const token = await this.#options.renew(this.#session.session_id);
+      this.#ticket = { ...this.#ticket, token };
+      return true;
+    } catch (error) {
+      this.emit("error", new TalkupError("unauthenticated", `no new token: ${error instanceof Error ? error.message : "failed"}`));
+      return false;
+    }
+  }
+  #renewed(data) {
+    this.#renewing = false;
+    if (this.#session) {
+      this.#session = { ...this.#session, resume_token: data.resume_token, expires_at: data.resume_expires_at };
+    }
+  }
+  /** The token has expired and the gateway has closed the socket: resumes the session with a new one. */
+  async #resumeWithNewToken(reason) {
+    this.#renewedAfterClose = true;
+    if (!await this.#fetchToken() || this.#state === "closed")
+      return this.#finish(reason);
+    this.#refusal = void 0;
+    this.#tokenRefused = true;
+    this.#open();
   }
   #canFallBack() {
     return this.#session !== void 0 && this.#ticket?.token !== void 0 && !this.#tokenRefused;
@@ -633,6 +677,7 @@ var TalkupClient = class extends Emitter {
     this.#attempt = 0;
     this.#refusal = void 0;
     this.#tokenRefused = false;
+    this.#renewedAfterClose = false;
     this.#lostAt = void 0;
     this.#linked = true;
     const known = new Map(data.streams.map((state) => [state.stream_id, state]));
@@ -670,6 +715,11 @@ var TalkupClient = class extends Emitter {
     const overdue = this.#options.now() - this.#lostAt > this.#options.resumeMs;
     if (!this.#session && this.#refusal?.code === "busy")
       return this.#retryBusy(this.#refusal);
+    this.#renewing = false;
+    if (code === 4401 && this.#options.renew && this.#session && !this.#renewedAfterClose) {
+      this.#become("reconnecting");
+      return void this.#resumeWithNewToken(reason);
+    }
     if (FINAL_CLOSES.has(code))
       return this.#finish(reason || `closed by the gateway (${code})`);
     if (overdue || !this.#session)

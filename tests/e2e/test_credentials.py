@@ -12,10 +12,12 @@ from typing import Any
 
 import jwt
 import pytest
+from talkup_client import Client as TalkupClient
+from talkup_client import CredentialNotRenewed
 from websockets.exceptions import ConnectionClosed
 
 from gateway import key_commands
-from tests.e2e.gateway_rig import Client, Rig, eventually, rig
+from tests.e2e.gateway_rig import PCM, Client, Rig, eventually, rig
 
 FIRST, SECOND = "first-key-0123456789", "second-key-0123456789"
 SECRET = "a secret of the tokens, for this test only"
@@ -242,3 +244,36 @@ async def test_a_revoked_key_ends_its_sockets(tmp_path: Path) -> None:
         assert [each["type"] for each in client.seen][-2:] == ["auth_expiring", "error"]
         with pytest.raises(ConnectionClosed):
             await (await at.connect(key=key)).get("session")
+
+
+@pytest.mark.parametrize("in_time", [True, False], ids=["in time", "after the end"])
+async def test_the_python_client_renews_its_token_and_loses_no_word(in_time: bool) -> None:
+    """Its callback gives a new token at the notice, or only once the gateway has closed the socket."""
+    chunks = [f"chunk {number}".encode() for number in range(8)]
+    changes: list[object] = []
+    asked = 0
+    async with rig(api_keys=FIRST, token_secret=SECRET, token_grace_s="0.2") as at:
+        _, minted, _ = await at.request("POST", "/v1/sessions", credential=FIRST)
+
+        async def renew() -> str:
+            nonlocal asked
+            asked += 1
+            if asked == 1 and not in_time:
+                return "no token"
+            _, renewed, _ = await at.request("POST", f"/v1/sessions/{client.session_id}/tokens", credential=FIRST)
+            return str(renewed["token"])
+
+        expires_at = time.time() + SOON_S
+        short = token_until(expires_at, minted["session_id"])
+        client = TalkupClient(at.ws_url, token=short, renew=renew, on_change=changes.append)
+        async with client, client.stream(format=PCM) as stream:
+            for chunk in chunks[:4]:
+                await stream.send(chunk)
+            await eventually(lambda: asyncio.sleep(0, asked), lambda count: count == (1 if in_time else 2))
+            await asyncio.sleep(max(0.0, expires_at + 0.5 - time.time()))
+            for chunk in chunks[4:]:
+                await stream.send(chunk)
+            await stream.end()
+            texts = [event.text async for event in stream if getattr(event, "is_final", False)]
+        assert texts == words(chunks)
+        assert any(isinstance(change, CredentialNotRenewed) for change in changes) is not in_time

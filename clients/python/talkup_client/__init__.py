@@ -7,7 +7,7 @@ async with Client("wss://example.org/ws", key=KEY) as client, client.stream(form
         ...
 """
 
-from talkup_client.changes import Change, ConnectionBroken, ConnectionRestored, GatewayBusy
+from talkup_client.changes import Change, ConnectionBroken, ConnectionRestored, CredentialNotRenewed, GatewayBusy
 from talkup_client.client import Client
 from talkup_client.errors import (
     AuthenticationError,
@@ -46,6 +46,7 @@ __all__ = [
     "ConnectionBroken",
     "ConnectionLostError",
     "ConnectionRestored",
+    "CredentialNotRenewed",
     "Flow",
     "GatewayBusy",
     "MicrophoneError",

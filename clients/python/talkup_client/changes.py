@@ -36,7 +36,14 @@ class SpeakerAwaited:
     retry_s: float
 
 
-Change = ConnectionBroken | ConnectionRestored | GatewayBusy | SpeakerAwaited
+@dataclass(frozen=True, slots=True)
+class CredentialNotRenewed:
+    """The credential expires soon and could not be renewed: the callback raised an error, or the gateway refused it."""
+
+    reason: str
+
+
+Change = ConnectionBroken | ConnectionRestored | GatewayBusy | SpeakerAwaited | CredentialNotRenewed
 Listener = Callable[[Change], None]
 
 

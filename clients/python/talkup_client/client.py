@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -26,10 +27,20 @@ from talkup_client.errors import (
     TalkupError,
     from_error_data,
 )
-from talkup_client.events import ErrorReceived, Message, Pong, SessionOpened, Status, parse
+from talkup_client.events import (
+    Authenticated,
+    AuthExpiring,
+    ErrorReceived,
+    Message,
+    Pong,
+    SessionOpened,
+    Status,
+    parse,
+)
 from talkup_client.gateways import FINAL_CLOSES, Gateways, await_session, why_closed
 from talkup_client.patience import Patience
 from talkup_client.questions import Answer, Questions
+from talkup_client.renewal import Renew, Renewal
 from talkup_client.stream import Stream
 from talkup_client.streams import Streams, on_the_wire
 from talkup_client.transport import Transport, TransportClosedError
@@ -44,6 +55,7 @@ _HASTE_S = 0.25
 class Client:
     """An async context manager. `key` is an API key, `token` a session token; give one of them.
 
+    When the gateway says that it expires, the client calls `renew` for a new key, or a new token for the same session.
     `url` may be a list of gateways that share their sessions; the client tries them in turn. If the connection breaks,
     the client tries for up to `resume_s` seconds to reconnect, and resumes the session at whichever gateway answers.
     Your program notices nothing but the delay. `busy_s` bounds how long it waits for a busy gateway. The client reports
@@ -57,6 +69,7 @@ class Client:
         *,
         key: str | None = None,
         token: str | None = None,
+        renew: Renew | None = None,
         ca_file: str | Path | None = None,
         allow_plaintext: bool = False,
         open_timeout_s: float = 10.0,
@@ -90,6 +103,8 @@ class Client:
         self._failure: TalkupError | None = None
         self._problem = ""
         self._closing = False
+        self._renewal = Renewal(renew, self.gateways, self._notify, open_timeout_s)
+        self._renewing: asyncio.Task[None] | None = None
         self._replaces = False  # the client itself broke the connection
         self._reader: asyncio.Task[None] | None = None
 
@@ -135,10 +150,11 @@ class Client:
         self._closing = True
         if self._transport is not None:
             await self._transport.close()
-        if self._reader is not None:
-            self._reader.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._reader
+        for task in (self._renewing, self._reader):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
         if self._transport is not None:
             self._transport.abort()  # the reader may have opened a new one meanwhile
         self._fail(self._failure or ConnectionLostError("the client was closed"))
@@ -345,7 +361,11 @@ class Client:
         if self._closing:
             raise ConnectionLostError("the client was closed")
         reason = why_closed(closed)
-        if (final := FINAL_CLOSES.get(closed.code)) is not None:
+        self._renewal.is_pending = False
+        final = FINAL_CLOSES.get(closed.code)
+        if final is AuthenticationError and await self._renewal.fetch() is not None:
+            final = None
+        if final is not None:
             raise self._failure or final(reason)
         is_replaced, self._replaces = self._replaces, False
         if not self._resume_s and not is_replaced:
@@ -368,7 +388,7 @@ class Client:
             raise ConnectionLostError(f"gave up after {self._resume_s:g} s: {self._problem}") from None
 
     async def _try_to_resume(self) -> None:
-        attempt = 0
+        attempt, is_renewed = 0, False
         while True:
             await self._sleep(backoff.delay_s(attempt, self._rng))
             attempt += 1
@@ -378,6 +398,10 @@ class Client:
                 self._problem = error.message
                 continue
             except RefusedError as refused:
+                if isinstance(refused, AuthenticationError) and not is_renewed:
+                    is_renewed = await self._renewal.fetch() is not None
+                    if is_renewed:
+                        continue
                 if not refused.retryable:
                     raise
                 continue
@@ -419,6 +443,13 @@ class Client:
                 return
             case SessionOpened():
                 self._session = message
+            case AuthExpiring():
+                if self._renewal.is_possible and (self._renewing is None or self._renewing.done()):
+                    self._renewing = asyncio.create_task(self._renew())
+            case Authenticated():
+                self._renewal.is_pending = False
+                token, expires_at = message.resume_token, message.resume_expires_at
+                self._session = replace(self._opened(), resume_token=token, expires_at=expires_at)
             case Pong() | Status():
                 self._questions.answer(message)
             case ErrorReceived():
@@ -428,10 +459,26 @@ class Client:
 
     def _dispatch_error(self, error: ErrorReceived) -> None:
         problem = from_error_data(error.data)
-        if error.stream_id is None and isinstance(problem, AuthenticationError | SessionLostError):
+        if error.stream_id is None and isinstance(problem, AuthenticationError) and self._renewal.is_pending:
+            self._renewal.refused(problem.message)
+        elif error.stream_id is None and isinstance(problem, AuthenticationError) and self._renewal.is_possible:
+            return  # the close frame that follows asks for a new credential
+        elif error.stream_id is None and isinstance(problem, AuthenticationError | SessionLostError):
             self._failure = problem  # a close frame follows
         else:
             self._streams.receive_error(error)
+
+    async def _renew(self) -> None:
+        """Send a new credential on the open connection; streams go on meanwhile."""
+        credential = await self._renewal.fetch()
+        if credential is None:
+            return
+        async with self._sending:
+            if self._transport is None or not self._online.is_set():
+                return  # the next connection is opened with it
+            self._renewal.is_pending = True
+            with suppress(TransportClosedError):
+                await self._transport.send(messages.auth(credential))
 
     def _fail(self, error: TalkupError) -> None:
         """The session is over: raise `error` wherever something waits."""

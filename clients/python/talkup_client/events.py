@@ -107,6 +107,22 @@ class SessionOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthExpiring:
+    """The credential of the connection expires soon, at `expires_at`; the connection closes at `closes_at`."""
+
+    expires_at: int
+    closes_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """A new credential was accepted; this resume token takes the place of the one before."""
+
+    resume_token: str = field(repr=False)
+    resume_expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledge:
     """A sequence of -1 means none. The answer to a start has `handle` and `accepted`, that to a flush `flush_id`."""
 
@@ -142,7 +158,7 @@ class ErrorReceived:
 
 
 StreamEvent = TranscriptUpdate | SpeechEvent | AnalysisResult | Flow | Notice | StreamEnded
-Message = StreamEvent | SessionOpened | Acknowledge | Pong | Status | ErrorReceived
+Message = StreamEvent | SessionOpened | AuthExpiring | Authenticated | Acknowledge | Pong | Status | ErrorReceived
 
 
 def parse(text: str | bytes) -> Message | None:
@@ -237,6 +253,8 @@ def _optional_int(value: Any) -> int | None:  # noqa: ANN401 - whatever the othe
 
 _PARSERS: dict[str, Callable[[Mapping[str, Any]], Message]] = {
     "session": _session,
+    "auth_expiring": lambda data: AuthExpiring(int(data["expires_at"]), int(data["closes_at"])),
+    "authenticated": lambda data: Authenticated(str(data["resume_token"]), int(data["resume_expires_at"])),
     "acknowledge": _acknowledge,
     "transcript_update": _transcript,
     "speech_event": _speech_event,

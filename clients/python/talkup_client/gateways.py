@@ -56,6 +56,11 @@ class Gateways:
         """The key or token that opens sessions."""
         return self._credential
 
+    def use(self, credential: str) -> None:
+        """Open the next connections with another key or token."""
+        self._credential = credential
+        self._headers = {"Authorization": f"Bearer {credential}"}
+
     @property
     def urls(self) -> tuple[str, ...]:
         """The gateways, the current one first."""

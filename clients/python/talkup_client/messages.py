@@ -44,6 +44,11 @@ def text(type_: str, data: Mapping[str, Any]) -> str:
     return json.dumps(envelope, ensure_ascii=False, separators=(",", ":"))
 
 
+def auth(token: str) -> str:
+    """Renew the credential of an open session."""
+    return text("auth", {"token": token})
+
+
 def stream_start(stream_id: str, options: StreamOptions) -> str:
     """Start a stream whose chunks are sent as tagged frames."""
     data: dict[str, Any] = {

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from talkup_client.changes import Change, ConnectionBroken, ConnectionRestored, GatewayBusy, SpeakerAwaited
+from talkup_client.changes import (
+    Change,
+    ConnectionBroken,
+    ConnectionRestored,
+    CredentialNotRenewed,
+    GatewayBusy,
+    SpeakerAwaited,
+)
 from talkup_client.errors import TalkupError
 
 OK: Final = 0
@@ -30,5 +37,7 @@ def in_words(change: Change) -> str:
             return f"reconnected after {away_s:.1f} s"
         case SpeakerAwaited(retry_s):
             return f"the gateway does not know this session yet: waiting for its speaker for up to {retry_s:g} s"
+        case CredentialNotRenewed(reason):
+            return f"the credential expires soon and was not renewed ({reason})"
         case GatewayBusy(reason, wait_s):
             return f"the gateway is busy ({reason.rstrip('.')}), retrying in {wait_s:.1f} s"

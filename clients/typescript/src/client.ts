@@ -4,7 +4,7 @@ import { delayMs } from "./backoff.js";
 import { Emitter } from "./emitter.js";
 import { ERROR_CODES } from "./error-codes.js";
 import { TalkupError } from "./errors.js";
-import type { ServerMessage, SessionData, StatusData } from "./messages.js";
+import type { AuthenticatedData, ServerMessage, SessionData, StatusData } from "./messages.js";
 import { TalkupStream, type StreamOptions } from "./stream.js";
 
 /** The answer of `POST /v1/sessions`. Your server requests it, since it holds the API key. */
@@ -26,11 +26,13 @@ export interface ClientEvents {
 export type WebSocketConstructor = new (url: string, protocols?: string[]) => WebSocket;
 
 /**
- * Times are milliseconds. `resumeMs`: how long the client tries to reconnect after the connection broke. `busyMs`: how
+ * `renew`: asks your server for another token of this session (`POST /v1/sessions/{id}/tokens`); the client calls it when
+ * the gateway says that the present one expires. Times are milliseconds. `resumeMs`: how long the client tries to reconnect after the connection broke. `busyMs`: how
  * long `connect`, and each stream, waits for a busy gateway.
  */
 export interface ClientOptions {
   session: () => Promise<SessionTicket>;
+  renew?: (sessionId: string) => Promise<string>;
   resumeMs?: number;
   busyMs?: number;
   openMs?: number;
@@ -48,7 +50,9 @@ const FINAL_ERRORS = new Set(Object.keys(ERROR_CODES).filter((code) => ERROR_COD
 const FINAL_CLOSES = new Set([1008, ...[...FINAL_ERRORS].map((code) => ERROR_CODES[code]?.closeCode)]);
 
 export class TalkupClient extends Emitter<ClientEvents> {
-  readonly #options: Required<Omit<ClientOptions, "webSocket">> & { webSocket: WebSocketConstructor };
+  readonly #options: Required<Omit<ClientOptions, "webSocket" | "renew">> & Pick<ClientOptions, "renew"> & {
+    webSocket: WebSocketConstructor;
+  };
   readonly #streams = new Map<string, TalkupStream>();
   #ticket: SessionTicket | undefined;
   #session: SessionData | undefined;
@@ -67,6 +71,9 @@ export class TalkupClient extends Emitter<ClientEvents> {
   #refusal: TalkupError | undefined;
   // Whether the gateway refused the session's own token, so that the one it was opened with is tried.
   #tokenRefused = false;
+  // Whether a new token was sent and the gateway has not answered yet.
+  #renewing = false;
+  #renewedAfterClose = false;
   #opening: { resolve: (data: SessionData) => void; reject: (error: TalkupError) => void } | undefined;
   #statusWaiters: StatusWaiter[] = [];
   #streamNumber = 0;
@@ -203,6 +210,8 @@ export class TalkupClient extends Emitter<ClientEvents> {
   #receive(message: ServerMessage): void {
     this.emit("message", message);
     if (message.type === "session") return this.#opened(message.data);
+    if (message.type === "auth_expiring") return void this.#renew();
+    if (message.type === "authenticated") return this.#renewed(message.data);
     if (message.type === "status") return this.#statusWaiters.shift()?.resolve(message.data);
     const id = "stream_id" in message ? message.stream_id : undefined;
     const stream = id === undefined ? undefined : this.#streams.get(id);
@@ -210,9 +219,47 @@ export class TalkupClient extends Emitter<ClientEvents> {
     if (message.type !== "error" || id !== undefined) return;
     const error = TalkupError.from(message.data);
     if (error.code === "unauthenticated" && this.#state === "reconnecting" && this.#canFallBack()) return this.#fallBack();
-    if (FINAL_ERRORS.has(error.code) || !this.#session) this.#refusal = error;
+    // The gateway has refused a new token: the one before stays until it expires.
+    const isOfRenewal = this.#renewing && (error.code === "unauthenticated" || error.code === "permission_denied");
+    if (isOfRenewal) this.#renewing = false;
+    else if (FINAL_ERRORS.has(error.code) || !this.#session) this.#refusal = error;
     this.emit("error", error);
     if (this.#refusal && this.#state === "reconnecting") this.close();
+  }
+
+  /** Gets a new token and sends it on the open socket; streams go on meanwhile. */
+  async #renew(): Promise<void> {
+    if (!(await this.#fetchToken())) return;
+    this.#renewing = this.#sendText({ type: "auth", token: this.#ticket?.token });
+  }
+
+  /** A new token for this session, which a resumption uses too. Without one, the present token is used to its end. */
+  async #fetchToken(): Promise<boolean> {
+    if (!this.#options.renew || !this.#session || !this.#ticket) return false;
+    try {
+      const token = await this.#options.renew(this.#session.session_id);
+      this.#ticket = { ...this.#ticket, token };
+      return true;
+    } catch (error) {
+      this.emit("error", new TalkupError("unauthenticated", `no new token: ${error instanceof Error ? error.message : "failed"}`));
+      return false;
+    }
+  }
+
+  #renewed(data: AuthenticatedData): void {
+    this.#renewing = false;
+    if (this.#session) {
+      this.#session = { ...this.#session, resume_token: data.resume_token, expires_at: data.resume_expires_at };
+    }
+  }
+
+  /** The token has expired and the gateway has closed the socket: resumes the session with a new one. */
+  async #resumeWithNewToken(reason: string): Promise<void> {
+    this.#renewedAfterClose = true;
+    if (!(await this.#fetchToken()) || this.#state === "closed") return this.#finish(reason);
+    this.#refusal = undefined;
+    this.#tokenRefused = true;
+    this.#open();
   }
 
   #canFallBack(): boolean {
@@ -234,6 +281,7 @@ export class TalkupClient extends Emitter<ClientEvents> {
     this.#attempt = 0;
     this.#refusal = undefined;
     this.#tokenRefused = false;
+    this.#renewedAfterClose = false;
     this.#lostAt = undefined;
     this.#linked = true;
     const known = new Map(data.streams.map((state) => [state.stream_id, state]));
@@ -269,6 +317,11 @@ export class TalkupClient extends Emitter<ClientEvents> {
     this.#lostAt ??= this.#options.now();
     const overdue = this.#options.now() - this.#lostAt > this.#options.resumeMs;
     if (!this.#session && this.#refusal?.code === "busy") return this.#retryBusy(this.#refusal);
+    this.#renewing = false;
+    if (code === 4401 && this.#options.renew && this.#session && !this.#renewedAfterClose) {
+      this.#become("reconnecting");
+      return void this.#resumeWithNewToken(reason);
+    }
     if (FINAL_CLOSES.has(code)) return this.#finish(reason || `closed by the gateway (${code})`);
     if (overdue || !this.#session) return this.#finish("the gateway cannot be reached");
     this.#become("reconnecting");

@@ -108,6 +108,46 @@ test("a session whose own token is refused is taken up with the one it was opene
   await assert.rejects(stream.ended, { message: problem.message });
 });
 
+test("a token that expires is replaced on the open socket, and a resumption uses what came with the new one", async () => {
+  const asked = [];
+  const renew = async (sessionId) => (asked.push(sessionId), "n");
+  const network = new Network({ renew });
+  await network.connect();
+  network.last.hear("auth_expiring", { expires_at: 1, closes_at: 2 });
+  await new Promise(setImmediate);
+  assert.deepEqual(asked, ["s"]);
+  assert.deepEqual(network.last.sent, ["auth"]);
+  network.last.hear("authenticated", { resume_token: "u", resume_expires_at: 3 });
+  network.client.suspend();
+  network.client.restore();
+  network.last.open();
+  assert.equal(network.last.token, "u");
+  network.client.close();
+});
+
+test("a refused renewal ends nothing, and after the close the session is taken up with another token", async () => {
+  const tokens = ["bad", "good"];
+  const network = new Network({ renew: async () => tokens.shift() });
+  await network.connect();
+  const stream = network.client.stream({ stream_id: "a", format: "audio/pcm" });
+  network.last.accept("a");
+  stream.send(new Uint8Array(1));
+  const problem = { code: "unauthenticated", message: "the key or token is not valid", retryable: false };
+  network.last.hear("auth_expiring", { expires_at: 1, closes_at: 2 });
+  await new Promise(setImmediate);
+  network.last.hear("error", problem);
+  assert.equal(network.client.state, "open");
+  network.last.hear("error", problem);
+  network.last.onclose({ code: 4401, reason: "unauthenticated" });
+  await new Promise(setImmediate);
+  assert.equal(network.client.state, "reconnecting");
+  network.last.open();
+  assert.equal(network.last.token, "good");
+  network.last.session([goesOn(0)], true);
+  assert.deepEqual(network.last.sent, ["session_resume", "chunk 0"]);
+  network.client.close();
+});
+
 test("a flush that was not answered is said again, after the chunks", async () => {
   const network = new Network();
   await network.connect();

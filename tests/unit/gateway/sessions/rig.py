@@ -12,6 +12,7 @@ from typing import Any
 from talkup.v1 import task_pb2
 
 from gateway.access.key_ring import KeyRing
+from gateway.access.shares import Shares
 from gateway.access.tokens import Tokens
 from gateway.auth import Authenticator
 from gateway.config import GatewayConfig
@@ -85,6 +86,7 @@ async def running_directory(
         authenticator=Authenticator(KeyRing([], None, time.time), Tokens(["s" * 32], 60.0, time.time), time.time),
         status=StatusSource(upstream, time.time()),
         clock=time.time,
+        shares=Shares(lambda: 1, time.time, 30.0),
     )
     directory = SessionDirectory(context)
     yield directory
