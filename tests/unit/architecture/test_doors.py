@@ -64,6 +64,7 @@ DOORS = {
     "websockets": [
         "gateway.server",
         "gateway.connection",
+        "gateway.keepalive",
         "gateway.sender",
         "talkup_client.transport",
     ],
