@@ -18,6 +18,7 @@ from pathlib import Path
 from bench.gateway.failures import cuts, envoy, gateways, kill, outage, rolling, stop
 from bench.gateway.figures import Figures
 from bench.gateway.load import restart, soak, storm
+from bench.gateway.overhead import drill as overhead
 from bench.gateway.pressure import admission, deaf, slow
 from bench.gateway.real import real
 from bench.gateway.talkup import talkup
@@ -40,6 +41,7 @@ DRILLS: dict[str, Callable[[argparse.Namespace], Awaitable[Figures]]] = {
     "restart": restart,
     "real": real,
     "soak": soak,
+    "overhead": overhead.overhead,
 }
 
 
@@ -71,6 +73,7 @@ def parse() -> argparse.Namespace:
         "--real-speed", type=float, default=2.0, help="speed of the recording in `real`, times real time"
     )
     parser.add_argument("--corpus", type=Path, help="a folder with manifest.jsonl, for `real`")
+    overhead.add_arguments(parser)
     return parser.parse_args()
 
 
