@@ -69,7 +69,7 @@ class Connection:
         try:
             await self._authenticate_handshake(credential)
             config = self._context.config
-            sender = SocketSender(self._socket, self.outbox, config.close_timeout_s)
+            sender = SocketSender(self._socket, self.outbox, config.close_timeout_s, metrics.overflows.inc)
             self.outbox.attach(sender)
             keepalive = Keepalive(self._socket, config.ping_interval_s, config.ping_timeout_s, self._reading)
             try:
@@ -81,7 +81,6 @@ class Connection:
             self._detach()
             metrics.connections.dec()
             metrics.replaced.inc(self.outbox.replaced)
-            metrics.overflows.inc(int(self.outbox.overflowed))
             metrics.closes.labels(str(self._socket.close_code or 1006)).inc()
 
     # --- credentials

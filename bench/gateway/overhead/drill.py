@@ -28,7 +28,7 @@ _LOADS = {
 }
 _SETTLE_S = 0.5
 # Memory: connections without and with a stream. Chunks are small, and all are committed by the 20th: no replay buffer.
-_IDLE, _OPEN, _COMMITTED_CHUNKS = 1000, 200, 20
+_IDLE, _OPEN, _COMMITTED_CHUNKS = 1000, 600, 20
 
 Rows = dict[str, dict[str, list[Row]]]
 
