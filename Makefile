@@ -164,7 +164,7 @@ bench:
 	@test -f "bench/$(BENCH)/__main__.py" || { echo "bench-$(BENCH): bench/$(BENCH) does not exist in this version" >&2; exit 2; }
 	@$(MAKE) --no-print-directory setup
 	@mkdir -p bench/results
-	@$(BIN)/python -m bench.$(BENCH) $(if $(CORPUS),--corpus "$(CORPUS)")
+	@$(WITH_NODE) $(BIN)/python -m bench.$(BENCH) $(if $(CORPUS),--corpus "$(CORPUS)")
 
 clean:  ## remove everything that these commands created
-	@rm -rf $(VENV) $(TS)/node_modules $(TS)/dist $(VITE)/node_modules .cache .run build dist bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info
+	@rm -rf $(VENV) $(TS)/node_modules $(TS)/dist $(VITE)/node_modules bench/gateway/overhead/node/node_modules .cache .run build dist bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info

@@ -65,8 +65,8 @@ def manage_keys(arguments: Sequence[str]) -> int:
 def _relieve_garbage_collector() -> None:
     """Collect less often, and leave out what lives as long as the process.
 
-    A chunk leaves no reference cycles behind, but a few hundred objects that live for a moment. With Python's own
-    threshold of 700 they are looked through twice a chunk; that took 2 % of the gateway's CPU.
+    A chunk leaves no reference cycles behind. With Python's own threshold of 700 objects, looking for some took 2 % of
+    the gateway's CPU.
     """
     gc.collect()
     gc.freeze()

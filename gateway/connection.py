@@ -21,6 +21,7 @@ from gateway.auth import AuthError, Principal
 from gateway.client_socket import ClientSocket
 from gateway.credentials import Credential
 from gateway.expiry import CredentialWatch
+from gateway.keepalive import Keepalive, Reading
 from gateway.outbox import Outbox
 from gateway.protocol.actions import CloseSocket, ResumeSession, SendMessage
 from gateway.protocol.errors import Code
@@ -76,12 +77,15 @@ class Connection:
         ignore_keys = self._context.authenticator.keys.on_change(self._credential.check)
         try:
             await self._authenticate_handshake(credential)
-            sender = SocketSender(self._socket, self.outbox, self._context.config.close_timeout_s)
+            config = self._context.config
+            sender = SocketSender(self._socket, self.outbox, config.close_timeout_s, metrics.overflows.inc)
             self.outbox.attach(sender)
             self._socket.release()
+            keepalive = Keepalive(self._socket, config.ping_interval_s, config.ping_timeout_s, self._reading)
             try:
-                await _run_until_first_done(self._read(), sender.over, self._keepalive())
+                await _run_until_first_done(self._read(), sender.over)
             finally:
+                keepalive.stop()
                 await sender.stop()
         finally:
             ignore_keys()
@@ -89,7 +93,6 @@ class Connection:
             self._detach()
             metrics.connections.dec()
             metrics.replaced.inc(self.outbox.replaced)
-            metrics.overflows.inc(int(self.outbox.overflowed))
             metrics.closes.labels(str(self._socket.close_code or 1006)).inc()
 
     # --- credentials
@@ -319,22 +322,8 @@ class Connection:
                     await stream.wait_writable()
         self._paused = False
 
-    async def _keepalive(self) -> None:
-        """Ping and drop a silent client, but not while its frames, perhaps with a pong, are waiting here to be read."""
-        config = self._context.config
-        with suppress(ConnectionClosed):
-            while True:
-                await asyncio.sleep(config.ping_interval_s)
-                received, pauses, was_paused = self._received, self._pauses, self._paused
-                try:
-                    async with asyncio.timeout(config.ping_timeout_s):
-                        await (await self._socket.ping())
-                except TimeoutError:
-                    # The reader may have paused all that time, and gone on just now.
-                    if self._received == received and self._pauses == pauses and not was_paused:
-                        self._socket.transport.abort()
-                        return
-        await self._socket.wait_closed()
+    def _reading(self) -> Reading:
+        return Reading(self._received, self._pauses, self._paused)
 
 
 _FULL = (Code.BUSY, "the gateway has reached its session limit")

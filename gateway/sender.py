@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 
 from websockets.asyncio.connection import broadcast
@@ -21,12 +21,15 @@ class SocketSender:
     Its tasks exist only while they have something to do: of a thousand sockets, few are busy at a time.
     """
 
-    def __init__(self, socket: ServerConnection, outbox: Outbox, close_timeout_s: float) -> None:
+    def __init__(
+        self, socket: ServerConnection, outbox: Outbox, close_timeout_s: float, count_overflow: Callable[[], None]
+    ) -> None:
         """`close_timeout_s`: how long messages that wait may delay a close."""
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._socket = socket
         self._outbox = outbox
         self._close_timeout_s = close_timeout_s
+        self._count_overflow = count_overflow
         self._writer: asyncio.Task[None] | None = None
         self._closer: asyncio.Task[None] | None = None
 
@@ -85,7 +88,9 @@ class SocketSender:
 
     async def _enforce_close(self, closing: Closing) -> None:
         """Close a socket whose writer is stuck behind a client that does not read."""
-        if not self._outbox.overflowed:
+        if self._outbox.overflowed:
+            self._count_overflow()
+        else:
             await asyncio.sleep(self._close_timeout_s)
         await self._socket.close(closing.code, closing.reason)
         self._finish()

@@ -69,6 +69,8 @@ _SPARE_DESCRIPTORS: Final = 256
 # What remains of the ten seconds of a shutdown after the streams' share.
 _CLOSE_SOCKETS_S: Final = 1.5
 _UPSTREAM_GRACE_S: Final = 0.2
+# Stands for the request of a handshake once it has been read.
+_READ: Final = Request("", Headers())
 # What a client is asked to wait for while the gateway restarts.
 _RESTART_S: Final = 5
 
@@ -299,7 +301,9 @@ class Gateway:
         self._no_sockets.clear()
         try:
             connection = Connection(socket, self._context, self._directory, self._failures)
-            await connection.run(_credential(socket.request))
+            credential = _credential(socket.request)
+            socket.request, socket.response = _READ, None  # 2 KB that nobody reads any more
+            await connection.run(credential)
         except Exception:
             # The outermost edge of a connection: an unexpected error closes this socket and no other.
             log.exception("connection failed")

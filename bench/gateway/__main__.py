@@ -19,6 +19,7 @@ from bench import machine
 from bench.gateway.failures import cuts, envoy, gateways, kill, outage, rolling, stop
 from bench.gateway.figures import Figures
 from bench.gateway.load import restart, soak, storm
+from bench.gateway.overhead import drill as overhead
 from bench.gateway.pressure import admission, deaf, slow
 from bench.gateway.real import real
 from bench.gateway.shares import shares
@@ -43,6 +44,7 @@ DRILLS: dict[str, Callable[[argparse.Namespace], Awaitable[Figures]]] = {
     "restart": restart,
     "real": real,
     "soak": soak,
+    "overhead": overhead.overhead,
 }
 
 
@@ -74,6 +76,7 @@ def parse() -> argparse.Namespace:
         "--real-speed", type=float, default=2.0, help="speed of the recording in `real`, times real time"
     )
     parser.add_argument("--corpus", type=Path, help="a folder with manifest.jsonl, for `real`")
+    overhead.add_arguments(parser)
     return parser.parse_args()
 
 

@@ -7,7 +7,6 @@ gets what earlier sockets left unsent and what came while it had no socket.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Hashable, Iterable, Mapping
 from typing import NamedTuple
 
@@ -55,7 +54,8 @@ class Backlog:
 
     def __init__(self, bound: int) -> None:
         self._unsent: list[ServerMessage] = []
-        self._undelivered: deque[ServerMessage] = deque(maxlen=bound)
+        self._undelivered: list[ServerMessage] = []
+        self._bound = bound
 
     def keep_unsent(self, messages: Iterable[ServerMessage]) -> None:
         """Keep, in order, the unsent messages of a lost socket that must arrive."""
@@ -69,6 +69,7 @@ class Backlog:
                 performed.append(action)
             elif is_kept and must_arrive(action.message):
                 self._undelivered.append(action.message)
+                del self._undelivered[: max(0, len(self._undelivered) - self._bound)]
         return performed
 
     def pop_missed(self, streams: Mapping[str, Stream], last_segment_ids: Mapping[str, int]) -> list[ServerMessage]:
@@ -81,8 +82,7 @@ class Backlog:
         finals = [final for stream, last in reported for final in stream.segments.after(last)]
         ends = [stream.ended_message for stream, _ in reported if stream.ended_message is not None]
         unsent, self._unsent = self._unsent, []
-        undelivered = list(self._undelivered)
-        self._undelivered.clear()
+        undelivered, self._undelivered = self._undelivered, []
         return [
             *(message for message in unsent if _stream_of(message) not in last_segment_ids),
             *finals,

@@ -6,7 +6,6 @@ the entire stream. Only the magic of a container header marks the beginning of a
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -71,7 +70,7 @@ class Intake:
         self._sequencer = Sequencer(limits, packets=spec.packets, headers=has_headers(spec.format))
         self._recordings = Recordings(spec.format)
         self._numbering = _Numbering()
-        self._uncommitted: deque[_Uncommitted] = deque()
+        self._uncommitted: list[_Uncommitted] = []
         self._uncommitted_bytes = 0
         self.next_worker_sequence = 0
         # Chunks lost directly before the next forwarded one: on the way here, and with another gateway.
@@ -127,8 +126,8 @@ class Intake:
 
     def totals_at(self, committed: int) -> Totals:
         """The totals as of this committed worker sequence: the client will resend the rest."""
-        while self._uncommitted and self._uncommitted[0].worker_sequence <= committed:
-            self._forget_oldest_uncommitted()
+        is_kept = (number for number, each in enumerate(self._uncommitted) if each.worker_sequence > committed)
+        self._forget_uncommitted(next(is_kept, len(self._uncommitted)))
         pending = self._recordings.pending
         size = self._uncommitted_bytes + sum(len(chunk.payload) for chunk in pending)
         totals = self._totals
@@ -229,8 +228,10 @@ class Intake:
         self._uncommitted.append(_Uncommitted(worker_sequence, chunk.sequence, len(chunk.payload)))
         self._uncommitted_bytes += len(chunk.payload)
         if len(self._uncommitted) > _MAX_UNCOMMITTED:
-            self._forget_oldest_uncommitted()
+            self._forget_uncommitted(1)
         return NumberedChunk(chunk, worker_sequence, new_recording)
 
-    def _forget_oldest_uncommitted(self) -> None:
-        self._uncommitted_bytes -= self._uncommitted.popleft().size
+    def _forget_uncommitted(self, count: int) -> None:
+        """Forget the oldest ones."""
+        self._uncommitted_bytes -= sum(each.size for each in self._uncommitted[:count])
+        del self._uncommitted[:count]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from talkup.v1 import transcript_pb2
 
 from gateway.protocol.joining import join_finals
@@ -24,7 +22,8 @@ class Segments:
         """`kept`: how many of the latest finals can be resent on resume."""
         self._stream_id = stream_id
         self._words = words
-        self._finals: deque[TranscriptUpdate] = deque(maxlen=kept)
+        self._finals: list[TranscriptUpdate] = []
+        self._kept = kept
         self._texts: list[tuple[str, str]] = []
         self._segment_id = 0
         self._revision = 0
@@ -51,6 +50,7 @@ class Segments:
         if transcript.is_final:
             self.last_final_id = transcript.segment_id
             self._finals.append(message)
+            del self._finals[: max(0, len(self._finals) - self._kept)]
             self._texts.append((transcript.text, transcript.language))
         return message
 

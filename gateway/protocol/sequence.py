@@ -13,7 +13,6 @@ expected one is a duplicate.
 from __future__ import annotations
 
 import zlib
-from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,7 +65,7 @@ class Sequencer:
         self._paused = False
         self._resumed_at = 0.0
         self._digests: dict[int, int] = {}
-        self._given_up: deque[Gap] = deque(maxlen=_KEPT_GAPS)
+        self._given_up: list[Gap] = []
 
     @property
     def next_sequence(self) -> int:
@@ -207,6 +206,6 @@ class Sequencer:
             self._next = lowest
             return []
         gap = Gap(self._next, lowest - 1)
-        self._given_up.append(gap)
+        self._given_up = [*self._given_up, gap][-_KEPT_GAPS:]
         self._next = lowest
         return [gap]

@@ -7,6 +7,7 @@ write.
 from __future__ import annotations
 
 import uuid
+import weakref
 from concurrent.futures import Future
 from typing import NamedTuple
 
@@ -37,12 +38,13 @@ class SessionPersistence:
         self._store = store
         self._metrics = metrics
         self._stream_keys: dict[str, str] = {}
-        self._latest: Future[None] | None = None
+        # Whoever will complete the write holds it; once it is done, nothing has to keep it.
+        self._latest: weakref.ref[Future[None]] | None = None
 
     @property
     def unconfirmed(self) -> Future[None] | None:
         """The latest write, if it is not done yet; once it is, all earlier ones are done, too."""
-        return self._latest
+        return None if self._latest is None else self._latest()
 
     def restored_streams(self, stored: StoredSession) -> list[RestoredStream]:
         """The streams that can be continued; writes about them go to their existing records."""
@@ -91,7 +93,7 @@ class SessionPersistence:
             self._submit(self._store.release(self._session_id, closed=release is StoreRelease.CLOSED))
 
     def _submit(self, write: Future[None]) -> None:
-        self._latest = None if write.done() and write.exception() is None else write
+        self._latest = None if write.done() and write.exception() is None else weakref.ref(write)
         write.add_done_callback(self._count_failure)
 
     def _count_failure(self, write: Future[None]) -> None:

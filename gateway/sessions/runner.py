@@ -44,6 +44,7 @@ from gateway.sessions.media_meter import MediaMeter
 from gateway.sessions.persistence import SessionPersistence
 from gateway.sessions.worker_calls import WorkerCalls, internal_error
 from gateway.store.base import StoredSession
+from gateway.upstream.event import Event
 from gateway.upstream.pool import FailoverNotice, StreamItem, TaskStream
 
 log = structlog.get_logger()
@@ -83,7 +84,7 @@ class SessionRunner:
         self.terms = terms
         self.session = Session(session_id, limits=context.limits, busy=context.upstream.busy, admit=self._admit)
         # Set while no result is due, see `prepare_drain`.
-        self.no_results_due = asyncio.Event()
+        self.no_results_due = Event()
         self._context = context
         self._on_finished = on_finished
         self._peer: Peer | None = None

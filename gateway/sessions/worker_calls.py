@@ -28,7 +28,7 @@ class WorkerCalls:
         self._upstream = upstream
         self._metrics = metrics
         self._open: dict[TaskKey, TaskStream] = {}
-        self._unfinished: set[TaskStream] = set()
+        self._unfinished: dict[TaskStream, None] = {}
         self._latest_chunk: dict[str, float] = {}
         self._slots: dict[TaskKey, Slot] = {}
 
@@ -44,7 +44,7 @@ class WorkerCalls:
         service = service_name(key.service_type)
         log.info("stream opened", session_id=self._session_id, stream_id=key.stream_id, service=service)
         stream = self._open[key] = self._upstream.open(key.service_type, request, receive, resumed=resumed)
-        self._unfinished.add(stream)
+        self._unfinished[stream] = None
         return stream
 
     def forward(self, key: TaskKey, request: task_pb2.TaskRequest, now: float) -> None:
@@ -80,9 +80,9 @@ class WorkerCalls:
     def close(self, key: TaskKey, stream: TaskStream) -> None:
         """Forget a call that is over."""
         self._open.pop(key, None)
-        self._unfinished.discard(stream)
         if (slot := self._slots.pop(key, None)) is not None:
             self._shares.free(slot)
+        self._unfinished.pop(stream, None)
 
     def cancel_one(self, key: TaskKey) -> None:
         """Cancel a call; it is over soon."""

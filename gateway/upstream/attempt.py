@@ -10,6 +10,7 @@ from talkup.v1 import task_pb2
 
 from gateway.upstream.channel import TaskCall
 from gateway.upstream.config import Deadlines
+from gateway.upstream.event import Event
 from gateway.upstream.failures import (
     CallFailed,
     CallOver,
@@ -58,13 +59,13 @@ class Attempt:
         self.stall = StallClock()
         self.leave_by: float | None = None
         self.ending = False
-        self.caught_up = asyncio.Event()
-        self.progressed = asyncio.Event()
+        self.caught_up = Event()
+        self.progressed = Event()
         self.exposed = False
         self.survived = False
         self._clock = clock
         self._end_sent_at: float | None = None
-        self._may_write = asyncio.Event()
+        self._may_write = Event()
 
     @property
     def worker(self) -> str:

@@ -22,6 +22,7 @@ from talkup.v1 import error_pb2, task_pb2
 
 from gateway.upstream.attempt import Attempt, first_response
 from gateway.upstream.config import UpstreamConfig
+from gateway.upstream.event import Event
 from gateway.upstream.failures import (
     CallFailed,
     CallOver,
@@ -92,16 +93,13 @@ class TaskStream:
         self._over = False
         self._is_cancelled = False
         self._is_congested = False
-        self._unsent = asyncio.Event()
-        self._writable = asyncio.Event()
+        self._unsent = Event()
+        self._writable = Event()
         self._receive: Receiver | None = None
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, task: asyncio.Task[None], receive: Receiver) -> None:
-        """Set the task that runs the stream, and who gets what comes back. `cancel` cancels the task.
-
-        The stream also ends if the task never runs.
-        """
+        """Set the task that runs the stream, and who gets what comes back; None comes even if the task never runs."""
         self._task = task
         self._receive = receive
         task.add_done_callback(lambda _: self._finish())

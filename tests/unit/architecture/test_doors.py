@@ -65,6 +65,7 @@ DOORS = {
     "websockets": [
         "gateway.server",
         "gateway.connection",
+        "gateway.keepalive",
         "gateway.sender",
         "gateway.client_socket",
         "talkup_client.transport",

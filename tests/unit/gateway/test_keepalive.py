@@ -3,60 +3,67 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from gateway.connection import Connection
+from gateway.keepalive import Keepalive, Reading
 
 
 class SilentSocket:
-    """A socket whose other end answers no ping. `on_ping` is called with the number of each."""
+    """A socket whose other end answers no ping, and how far the gateway has read it."""
 
-    def __init__(self, on_ping: Callable[[int], None]) -> None:
+    def __init__(self, busy_pings: int, *, is_paused_before: bool, reads: bool = False) -> None:
+        self.reading = Reading(0, 0, is_paused=is_paused_before)
         self.pings = 0
         self.aborted = asyncio.Event()
         self.transport = SimpleNamespace(abort=self.aborted.set)
-        self._on_ping = on_ping
+        self._busy_pings = busy_pings
+        self._reads = reads
 
     async def ping(self) -> asyncio.Future[float]:
         self.pings += 1
-        self._on_ping(self.pings)
+        if self.pings <= self._busy_pings:
+            self._read_a_little()
         return asyncio.get_running_loop().create_future()
 
-
-def connection_of(socket: SilentSocket) -> Connection:
-    config = SimpleNamespace(outbox_messages=8, outbox_bytes=8_000, ping_interval_s=0.01, ping_timeout_s=0.01)
-    context: Any = SimpleNamespace(config=config, clock=time.time)
-    stand_in: Any = socket
-    nothing: Any = None
-    return Connection(stand_in, context, nothing, nothing)
+    def _read_a_little(self) -> None:
+        reading = self.reading
+        if self._reads:
+            self.reading = reading._replace(received=reading.received + 1)
+        elif reading.is_paused:
+            self.reading = reading._replace(is_paused=self.pings < self._busy_pings)
+        else:
+            self.reading = reading._replace(pauses=reading.pauses + 1)  # began and ended
 
 
 @pytest.mark.parametrize(
-    ("busy_pings", "is_paused_before"),
-    [(0, False), (1, True), (3, True), (3, False)],
-    ids=["silent", "paused until just now", "paused three times", "a pause within"],
+    ("busy_pings", "is_paused_before", "reads"),
+    [(0, False, False), (1, True, False), (3, True, False), (3, False, False), (2, False, True)],
+    ids=["silent", "paused until just now", "paused three times", "a pause within", "still read"],
 )
-async def test_a_client_is_dropped_for_its_own_silence_only(busy_pings: int, is_paused_before: bool) -> None:
+async def test_a_client_is_dropped_for_its_own_silence_only(
+    busy_pings: int, is_paused_before: bool, reads: bool
+) -> None:
     """While the first pings wait, the reader is held up by the workers, and goes on just before time is up."""
-
-    def on_ping(number: int) -> None:
-        if number > busy_pings:
-            return
-        if is_paused_before:
-            connection._paused = number < busy_pings
-        else:
-            connection._pauses += 1  # began and ended
-
-    socket = SilentSocket(on_ping)
-    connection = connection_of(socket)
-    connection._paused = is_paused_before
+    socket = SilentSocket(busy_pings, is_paused_before=is_paused_before, reads=reads)
+    stand_in: Any = socket
+    keepalive = Keepalive(stand_in, 0.01, 0.01, lambda: socket.reading)
     async with asyncio.timeout(30):
-        keepalive = asyncio.create_task(connection._keepalive())
         await socket.aborted.wait()
-        await keepalive
     assert socket.pings == busy_pings + 1
+    keepalive.stop()
+
+
+async def test_a_stopped_keepalive_sends_nothing_more() -> None:
+    socket = SilentSocket(1000, is_paused_before=False)
+    stand_in: Any = socket
+    keepalive = Keepalive(stand_in, 0.01, 0.01, lambda: socket.reading)
+    async with asyncio.timeout(30):
+        while not socket.pings:
+            await asyncio.sleep(0.005)
+    keepalive.stop()
+    pings = socket.pings
+    await asyncio.sleep(0.1)
+    assert socket.pings == pings

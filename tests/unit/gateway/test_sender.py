@@ -23,7 +23,10 @@ LARGE = "x" * 100_000
 class Line:
     """A client, and the gateway's end of its socket."""
 
-    def __init__(self, outbox: Outbox, client: ClientConnection, server: ServerConnection) -> None:
+    def __init__(
+        self, outbox: Outbox, client: ClientConnection, server: ServerConnection, overflows: list[None]
+    ) -> None:
+        self.overflows = overflows
         self.outbox = outbox
         self.client = client
         self.server = server
@@ -55,9 +58,10 @@ async def line(max_bytes: int = 50_000_000) -> AsyncIterator[Line]:
         narrow.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 16_384)
         async with connect(f"ws://127.0.0.1:{port}", sock=narrow, compression=None, max_queue=1) as client:
             outbox, socket = Outbox(1000, max_bytes), await servers.get()
-            sender = SocketSender(socket, outbox, close_timeout_s=0.05)
+            overflows: list[None] = []
+            sender = SocketSender(socket, outbox, 0.05, lambda: overflows.append(None))
             outbox.attach(sender)
-            yield Line(outbox, client, socket)
+            yield Line(outbox, client, socket, overflows)
             client.transport.abort()
             await sender.stop()
             ended.set()
@@ -111,6 +115,7 @@ async def test_a_client_that_reads_nothing_is_closed_at_the_bound() -> None:
         assert end.outbox.overflowed
         async with asyncio.timeout(PATIENCE_S):
             await end.server.wait_closed()
+        assert len(end.overflows) == 1
 
 
 async def test_messages_to_a_lost_socket_count_as_unsent() -> None:

@@ -1,0 +1,94 @@
+"""What the gateway costs a chunk, and what it adds to the latency: every server in turn, in rounds."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.gateway.figures import Figures
+from bench.gateway.overhead.load import Load, Row, held_open, measure
+from bench.gateway.overhead.process import machine, resident_kib
+from bench.gateway.overhead.subjects import Subject, running_subjects
+from bench.gateway.overhead.summary import bounds, ratios, report, summary
+
+_CHUNK_BYTES = 3200  # 100 ms of PCM at 16 kHz
+_LOADS = {
+    load.name: load
+    for load in (
+        Load("live", streams=100, rate=10, payload_bytes=_CHUNK_BYTES),
+        Load("talkup", streams=100, rate=1, payload_bytes=16_000),
+        Load("half", streams=50, rate=10, payload_bytes=_CHUNK_BYTES),
+        Load("saturated", streams=100, rate=0, payload_bytes=_CHUNK_BYTES),
+        Load("offered_5000", streams=100, rate=50, payload_bytes=_CHUNK_BYTES),
+    )
+}
+_SETTLE_S = 0.5
+# Memory: connections without and with a stream. Chunks are small, and all are committed by the 20th: no replay buffer.
+_IDLE, _OPEN, _COMMITTED_CHUNKS = 1000, 600, 20
+
+Rows = dict[str, dict[str, list[Row]]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this part."""
+    parser.add_argument("--overhead-rounds", type=int, default=3)
+    parser.add_argument("--overhead-seconds", type=float, default=5.0, help="measured time of a row")
+    parser.add_argument("--overhead-loads", default=",".join((*_LOADS, "memory")), help="loads, comma-separated")
+    parser.add_argument("--overhead-servers", default="", help="only servers whose name contains one of these words")
+    parser.add_argument("--other-checkout", type=Path, help="a checkout whose gateway is measured as well, as `other`")
+
+
+async def overhead(arguments: argparse.Namespace) -> Figures:
+    """e. CPU per chunk, latency and memory of the gateway, against raw echoes and plain bridges."""
+    words = [word for word in arguments.overhead_servers.split(",") if word]
+    loads = arguments.overhead_loads.split(",")
+    figures: Figures = {**machine(), "load_average_before": os.getloadavg()[0]}
+    with running_subjects(arguments.other_checkout) as everyone:
+        subjects = [each for each in everyone if not words or any(word in each.name for word in words)]
+        if "memory" in loads:
+            figures["memory_kib"] = await _memory(subjects)
+        rows: Rows = {}
+        for turn in range(arguments.overhead_rounds):
+            for load in (_LOADS[name] for name in loads if name != "memory"):
+                # Another server comes first in every round.
+                shift = turn % len(subjects)
+                for subject in [*subjects[shift:], *subjects[:shift]]:
+                    row = await measure(subject, load, arguments.overhead_seconds)
+                    rows.setdefault(load.name, {}).setdefault(subject.name, []).append(row)
+                    await asyncio.sleep(_SETTLE_S)
+    for name, by_server in rows.items():
+        figures[name] = {server: summary(_LOADS[name], each) for server, each in by_server.items()}
+        figures[f"{name}_ratios"] = ratios(figures[name])
+    figures["load_average_after"] = os.getloadavg()[0]
+    figures["bounds"] = [" ".join(check.row()) for check in bounds(figures)]
+    print(report(figures, list(rows)))
+    return figures
+
+
+async def _memory(subjects: Sequence[Subject]) -> dict[str, Any]:
+    """KiB per idle connection, and per connection with an open stream; of each process once, while it is fresh."""
+    found: dict[str, Any] = {}
+    seen: set[int] = set()
+    for subject in subjects:
+        if subject.pid is None or subject.door != "ws" or subject.pid in seen:
+            continue
+        seen.add(subject.pid)
+        before = resident_kib(subject.pid)
+        async with held_open(subject, streams=_IDLE, chunks=0):
+            await asyncio.sleep(_SETTLE_S)
+            idle = resident_kib(subject.pid)
+            if subject.start == "none":
+                found[subject.name] = {"idle": round((idle - before) / _IDLE, 1)}
+                continue
+            async with held_open(subject, streams=_OPEN, chunks=_COMMITTED_CHUNKS, payload_bytes=160):
+                await asyncio.sleep(_SETTLE_S)
+                with_streams = resident_kib(subject.pid)
+        found[subject.name] = {
+            "idle": round((idle - before) / _IDLE, 1),
+            "with_stream": round((with_streams - idle) / _OPEN, 1),
+        }
+    return found
