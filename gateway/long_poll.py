@@ -2,16 +2,18 @@
 
 A session at this gateway is checked in memory every `CHECK_S`; after a change the store is read, and read again if it
 lags behind. For sessions at another gateway the store is read every `READ_S`. A preference may be ignored: while
-`MAX_WAITING` requests are waiting, further ones are answered at once.
+`MAX_WAITING` requests are waiting, or `MAX_PER_SESSION` for the same session, further ones are answered at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
+from gateway.metrics import Metrics
 from gateway.sessions.directory import SessionDirectory
 from gateway.transcript_formats import Rendered
 
@@ -19,6 +21,7 @@ CHECK_S: Final = 0.1
 READ_S: Final = 2.0
 MAX_WAIT_S: Final = 30
 MAX_WAITING: Final = 256
+MAX_PER_SESSION: Final = 16
 
 _Progress = tuple[tuple[str, int, bool], ...]
 
@@ -36,9 +39,10 @@ def preferred_wait_s(headers: Iterable[str]) -> int:
 class LongPolls:
     """The waiting requests of this gateway."""
 
-    def __init__(self, directory: SessionDirectory) -> None:
+    def __init__(self, directory: SessionDirectory, metrics: Metrics) -> None:
         self._directory = directory
-        self._waiting = 0
+        self._metrics = metrics
+        self._waiting: Counter[str] = Counter()
 
     async def wait_until_new(
         self, session_id: str, known_tags: Iterable[str], wait_s: float, read: Callable[[], Awaitable[Rendered]]
@@ -47,9 +51,12 @@ class LongPolls:
         known = frozenset(known_tags)
         progress = self._progress(session_id)
         rendered = await read()
-        if rendered.tag not in known or not wait_s or self._waiting >= MAX_WAITING:
+        if rendered.tag not in known or not wait_s:
             return rendered
-        self._waiting += 1
+        if self._waiting.total() >= MAX_WAITING or self._waiting[session_id] >= MAX_PER_SESSION:
+            self._metrics.long_polls_refused.inc()
+            return rendered
+        self._waiting[session_id] += 1
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
@@ -61,7 +68,8 @@ class LongPolls:
                             await asyncio.sleep(CHECK_S)
                             rendered = await read()
         finally:
-            self._waiting -= 1
+            self._waiting[session_id] -= 1
+            self._waiting += Counter()  # forgets the sessions that nobody waits for
         return rendered
 
     async def _until_progress(self, session_id: str, before: _Progress) -> _Progress:
