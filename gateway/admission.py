@@ -33,6 +33,7 @@ class Refused(StrEnum):
     PLAINTEXT = "plaintext"
     SLOW = "slow"
     DESCRIPTORS = "descriptors"
+    NO_REQUEST = "no_request"
 
 
 @dataclass(frozen=True, slots=True)

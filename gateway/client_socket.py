@@ -16,7 +16,7 @@ from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import Event, State
 from websockets.server import ServerProtocol
 
-from gateway.admission import Admission, Visitor
+from gateway.admission import Admission, Refused, Visitor
 from gateway.inbound import Inbound, Unread
 from gateway.metrics import Metrics
 from gateway.protocol.codec import encode
@@ -110,6 +110,8 @@ class ClientSocket(ServerConnection):
         self._ignores_input = True
         self._arrived.clear()
         self._unread.close()
+        if self.request is None:
+            self._bounds.metrics.connections_refused.labels("websocket", Refused.NO_REQUEST).inc()
         super().connection_lost(exc)
 
     def process_event(self, event: Event) -> None:

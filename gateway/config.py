@@ -204,7 +204,8 @@ class GatewayConfig(Settings):
     def is_exposed(self) -> bool:
         """Whether other machines reach this gateway, directly or through a proxy."""
         hosts = (self.http_host, self.ws_host, self.wss_host)
-        return bool(self.public_url or self.trusted_proxies) or not all(map(is_loopback, hosts))
+        is_named = bool(self.public_url) and not is_loopback(urlsplit(self.public_url).hostname or "")
+        return is_named or bool(self.trusted_proxies) or not all(map(is_loopback, hosts))
 
 
 def _check_tls(config: GatewayConfig) -> None:

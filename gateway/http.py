@@ -16,7 +16,8 @@ from gateway.access.terms import Terms
 from gateway.access.tokens import Audience, Minted
 from gateway.admission import Admission
 from gateway.auth import bearer, new_session_id
-from gateway.http_access import HttpAccess, RefusalError
+from gateway.http_access import HttpAccess
+from gateway.http_errors import RefusalError, code_of, json_response, refused
 from gateway.long_poll import LongPolls, preferred_wait_s
 from gateway.metrics import CONTENT_TYPE
 from gateway.origins import Origins, preflight_headers
@@ -59,7 +60,6 @@ _HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 
-_CODES: Final[Mapping[int, str]] = {408: "deadline_exceeded", 413: "payload_too_large", 429: "rate_limited"}
 # What aiohttp itself answers, to a request that it cannot parse, must not tell versions either.
 web_response.SERVER_SOFTWARE = "talkup"  # type: ignore[attr-defined]
 
@@ -94,7 +94,7 @@ class Api:
         self._access = HttpAccess(context, directory, failures)
         self._origins = origins
         self._admission = admission
-        self._long_polls = LongPolls(directory, lambda: context.authenticator.keys.owners)
+        self._long_polls = LongPolls(directory, context.metrics, lambda: context.authenticator.keys.owners)
         self._ready = ready
         self._ws_url = ws_url
 
@@ -124,22 +124,26 @@ class Api:
         try:
             response = await self._serve(request, handler)
         except RefusalError as refusal:
-            response = _refused(refusal)
+            response = self._refuse(refusal)
         except web.HTTPException as error:
-            response = _refused(RefusalError(error.status, _code_of(error.status), error.reason))
+            response = self._refuse(RefusalError(error.status, code_of(error.status), error.reason))
             if "Allow" in error.headers:
                 response.headers["Allow"] = error.headers["Allow"]
         except StoreError:
             log.warning("transcript store failed")
-            response = _refused(RefusalError(503, "internal", "the transcript store is not responding"))
+            response = self._refuse(RefusalError(503, "internal", "the transcript store is not responding"))
         except Exception:
             # The outermost edge of a request: the caller gets an answer without internals, the log gets the rest.
             log.exception("request failed")
-            response = _refused(RefusalError(500, "internal", "internal error"))
+            response = self._refuse(RefusalError(500, "internal", "internal error"))
         response.headers.update(_HEADERS)
         if _path_of(request) in _FOR_PAGES:
             response.headers.update(self._origins.response_headers(request.headers.get("Origin"), request.host))
         return response
+
+    def _refuse(self, refusal: RefusalError) -> web.Response:
+        self._context.metrics.errors.labels(refusal.code).inc()
+        return refused(refusal)
 
     async def _serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Wait for the whole request, then handle it; while it is handled, its connection gives way to no other."""
@@ -162,18 +166,20 @@ class Api:
 
     async def healthz(self, _request: web.Request) -> web.Response:
         """The process is running and answers."""
-        return _json({"status": "ok"})
+        return json_response({"status": "ok"})
 
     async def readyz(self, _request: web.Request) -> web.Response:
         """200 only while every configured service has a serving worker and the gateway is not draining."""
         if self._directory.draining:
-            return _json({"status": "draining"}, status=503)
+            return json_response({"status": "draining"}, status=503)
         services = {
             status.service: {"workers": status.workers_total, "serving": status.workers_serving}
             for status in self._context.status.services()
         }
         ready = self._ready()
-        return _json({"status": "ready" if ready else "not_ready", "services": services}, status=200 if ready else 503)
+        return json_response(
+            {"status": "ready" if ready else "not_ready", "services": services}, status=200 if ready else 503
+        )
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Prometheus text."""
@@ -185,7 +191,6 @@ class Api:
     async def create_session(self, request: web.Request) -> web.Response:
         """Mint a token for a new session; API key only."""
         caller = self._access.require_key(request, bearer(request.headers.get("Authorization")))
-        await request.read()
         session_id, minted = self._new_session(caller.terms)
         body = {
             "session_id": session_id,
@@ -193,7 +198,7 @@ class Api:
             "token": minted.token,
             "expires_at": minted.expires_at,
         }
-        return _json(body, status=201)
+        return json_response(body, status=201)
 
     async def initialize(self, request: web.Request) -> web.Response:
         """Answer TalkUp's backend with one URL that contains everything. The key may be in the request's body."""
@@ -208,7 +213,7 @@ class Api:
         caller = self._access.require_key(request, bearer(request.headers.get("Authorization")) or message.key)
         session_id, minted = self._new_session(caller.terms)
         url = f"{self._ws_url(_host(request))}?{urlencode({'session_id': session_id, 'token': minted.token})}"
-        return _json({"key": "", "type": "initialization_response", "format": "text", "data": url})
+        return json_response({"key": "", "type": "initialization_response", "format": "text", "data": url})
 
     async def transcript(self, request: web.Request) -> web.Response:
         """A session's finals, live or stored; `?format=` one of FORMATS, `?stream_id=` for one stream only.
@@ -267,12 +272,13 @@ class Api:
         if not caller.may_use(session_id, owner):
             raise RefusalError(403, "permission_denied", "the session belongs to another key")
         minted = self._context.authenticator.mint(session_id, Audience.SESSION, caller.terms)
-        return _json({"session_id": session_id, "token": minted.token, "expires_at": minted.expires_at}, status=201)
+        body = {"session_id": session_id, "token": minted.token, "expires_at": minted.expires_at}
+        return json_response(body, status=201)
 
     async def asyncapi(self, request: web.Request) -> web.Response:
         """The AsyncAPI document, with the WebSocket address for this caller."""
         self._access.require_insider(request)
-        return _json(asyncapi(self._ws_url(_host(request))))
+        return json_response(asyncapi(self._ws_url(_host(request))))
 
     async def schema(self, request: web.Request) -> web.Response:
         """The JSON Schema of one direction."""
@@ -280,7 +286,7 @@ class Api:
         name = request.match_info["name"]
         if name not in SCHEMA_NAMES:
             raise RefusalError(404, "bad_message", f"the schema must be one of {', '.join(SCHEMA_NAMES)}")
-        return _json(schema(name))
+        return json_response(schema(name))
 
     async def asset(self, request: web.Request) -> web.Response:
         """A file of the demo page."""
@@ -317,23 +323,3 @@ def _host(request: web.Request) -> str:
         return urlsplit(f"//{request.host}").hostname or "localhost"
     except ValueError:
         return "localhost"
-
-
-def _code_of(status: int) -> str:
-    return _CODES.get(status, "internal" if status >= 500 else "bad_message")
-
-
-def _json(body: object, status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
-
-
-def _refused(refusal: RefusalError) -> web.Response:
-    body = {"error": {"code": refusal.code, "message": refusal.message, "field": refusal.field}}
-    response = _json(body, status=refusal.status)
-    if refusal.status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    if refusal.retry_after_s is not None:
-        response.headers["Retry-After"] = str(refusal.retry_after_s)
-    if refusal.closes:
-        response.force_close()
-    return response

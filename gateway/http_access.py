@@ -10,21 +10,10 @@ from aiohttp import web
 
 from gateway.access.terms import Door
 from gateway.auth import AuthError, Principal, bearer
+from gateway.http_errors import RefusalError
 from gateway.refusals import CredentialFailures
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import SessionDirectory
-
-
-@dataclass(eq=False)
-class RefusalError(Exception):
-    """A refused request, with its HTTP status and the error for the caller. `closes`: the connection, too."""
-
-    status: int
-    code: str
-    message: str
-    field: str | None = None
-    retry_after_s: int | None = None
-    closes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +39,7 @@ class HttpAccess:
             return
         given = bearer(request.headers.get("Authorization"))
         expected = config.metrics_token.encode()
-        if not expected or given is None or not hmac.compare_digest(given.encode(), expected):
+        if not expected or given is None or not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected):
             self.require_key(request, given)
 
     def require_key(self, request: web.Request, credential: str | None) -> Principal:

@@ -2,8 +2,8 @@
 
 A session at this gateway is checked in memory every `CHECK_S`; after a change the store is read, and read again if it
 lags behind. For sessions at another gateway the store is read every `READ_S`. A preference may be ignored: while
-`MAX_WAITING` requests are waiting, further ones are answered at once. Where several owners of API keys share a gateway,
-each of them has a quarter of these places.
+`MAX_WAITING` requests are waiting, or `MAX_PER_SESSION` for the same session, further ones are answered at once. Where
+several owners of API keys share a gateway, each of them has a quarter of these places.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
+from gateway.metrics import Metrics
 from gateway.sessions.directory import SessionDirectory
 from gateway.transcript_formats import Rendered
 
@@ -21,6 +22,7 @@ CHECK_S: Final = 0.1
 READ_S: Final = 2.0
 MAX_WAIT_S: Final = 30
 MAX_WAITING: Final = 256
+MAX_PER_SESSION: Final = 16
 _OWNERS_AT_ONCE: Final = 4
 
 _Progress = tuple[tuple[str, int, bool], ...]
@@ -39,15 +41,18 @@ def preferred_wait_s(headers: Iterable[str]) -> int:
 class LongPolls:
     """The waiting requests of this gateway."""
 
-    def __init__(self, directory: SessionDirectory, owners: Callable[[], int] = lambda: 1) -> None:
+    def __init__(self, directory: SessionDirectory, metrics: Metrics, owners: Callable[[], int] = lambda: 1) -> None:
         """`owners`: how many owners of API keys share the gateway."""
         self._directory = directory
+        self._metrics = metrics
         self._owners = owners
-        self._waiting: Counter[str] = Counter()
+        self._waiting: Counter[tuple[str, str]] = Counter()
 
-    def _is_full(self, owner: str) -> bool:
+    def _is_full(self, owner: str, session_id: str) -> bool:
         bound = MAX_WAITING if self._owners() <= 1 else MAX_WAITING // _OWNERS_AT_ONCE
-        return self._waiting[owner] >= bound or self._waiting.total() >= MAX_WAITING
+        of_owner = sum(count for (other, _), count in self._waiting.items() if other == owner)
+        of_session = self._waiting[owner, session_id]
+        return of_owner >= bound or of_session >= MAX_PER_SESSION or self._waiting.total() >= MAX_WAITING
 
     async def wait_until_new(
         self,
@@ -62,9 +67,12 @@ class LongPolls:
         known = frozenset(known_tags)
         progress = self._progress(session_id)
         rendered = await read()
-        if rendered.tag not in known or not wait_s or self._is_full(owner):
+        if rendered.tag not in known or not wait_s:
             return rendered
-        self._waiting[owner] += 1
+        if self._is_full(owner, session_id):
+            self._metrics.long_polls_refused.inc()
+            return rendered
+        self._waiting[owner, session_id] += 1
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
@@ -76,9 +84,8 @@ class LongPolls:
                             await asyncio.sleep(CHECK_S)
                             rendered = await read()
         finally:
-            self._waiting[owner] -= 1
-            if not self._waiting[owner]:
-                del self._waiting[owner]
+            self._waiting[owner, session_id] -= 1
+            self._waiting += Counter()  # forgets the sessions that nobody waits for
         return rendered
 
     async def _until_progress(self, session_id: str, before: _Progress) -> _Progress:

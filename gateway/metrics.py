@@ -63,6 +63,9 @@ class Metrics:
             ["port", "reason"],
             registry=registry,
         )
+        self.long_polls_refused = Counter(
+            "gateway_long_polls_refused", "Long polls answered at once because too many wait", registry=registry
+        )
         self.inbound_overflows = Counter(
             "gateway_inbound_overflows", "Sockets closed because all together held too much unread", registry=registry
         )

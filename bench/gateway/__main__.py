@@ -18,6 +18,7 @@ from pathlib import Path
 from bench import machine
 from bench.gateway.failures import cuts, envoy, gateways, kill, outage, rolling, stop
 from bench.gateway.figures import Figures
+from bench.gateway.hostile import hostile
 from bench.gateway.load import restart, soak, storm
 from bench.gateway.overhead import drill as overhead
 from bench.gateway.pressure import admission, deaf, slow
@@ -42,6 +43,7 @@ DRILLS: dict[str, Callable[[argparse.Namespace], Awaitable[Figures]]] = {
     "shares": shares,
     "storm": storm,
     "restart": restart,
+    "hostile": hostile,
     "real": real,
     "soak": soak,
     "overhead": overhead.overhead,
@@ -63,6 +65,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--reconnects", type=int, default=1000)
     parser.add_argument("--soak-minutes", type=float, default=3.0)
     parser.add_argument("--rolling-rounds", type=int, default=1)
+    parser.add_argument("--hostile-messages", type=int, default=20_000)
     parser.add_argument("--gateway-kills", type=int, default=10)
     parser.add_argument("--talkup-cuts", type=int, default=50)
     parser.add_argument(

@@ -36,8 +36,8 @@ from gateway.protocol.errors import Code, Problem
 from gateway.protocol.messages import ErrorMessage, ServerMessage, StreamEnded, TranscriptUpdate
 from gateway.protocol.session import Session
 from gateway.protocol.states import SessionPhase, StoreRelease
-from gateway.sessions.audit import Ending, SessionAudit
 from gateway.sessions.admission import IDLE, admit_stream, problem_of
+from gateway.sessions.audit import Ending, SessionAudit
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.frame_counter import FrameCounter
 from gateway.sessions.media_meter import MediaMeter

@@ -158,6 +158,24 @@ class RawWebSocket:
         codes = [found.close_code for found in await self.rest() if found.opcode == CLOSE]
         return codes[-1] if codes else None
 
+    async def line(self) -> str:
+        """The next line; empty at the end of the connection."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return (await self._reader.readline()).decode()
+        except ConnectionError:
+            return ""
+
+    async def text(self) -> bytes:
+        """Everything until the end of the connection."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await self._reader.read()
+        except ConnectionError:
+            return b""
+        finally:
+            self.abort()
+
     async def at_eof(self) -> bool:
         """Wait until the server has closed the connection."""
         try:

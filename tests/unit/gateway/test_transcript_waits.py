@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from gateway import long_poll
-from gateway.long_poll import MAX_WAIT_S, LongPolls
+from gateway.long_poll import MAX_PER_SESSION, MAX_WAIT_S, LongPolls
+from gateway.metrics import Metrics
 from gateway.transcript_formats import Rendered
 
 
@@ -27,5 +28,28 @@ async def test_the_store_is_read_again_if_it_lags_behind_memory(monkeypatch: pyt
 
     async with asyncio.timeout(MAX_WAIT_S / 2):
         known = [Rendered("text/plain", "before").tag]
-        found = await LongPolls(directory).wait_until_new("s", known, MAX_WAIT_S, read)
+        found = await LongPolls(directory, Metrics()).wait_until_new("s", known, MAX_WAIT_S, read)
     assert found.body == "after"
+
+
+async def test_a_session_has_so_many_long_polls_and_others_have_theirs() -> None:
+    directory: Any = SimpleNamespace(draining=False, get=lambda _: None)
+    metrics = Metrics()
+    polls = LongPolls(directory, metrics)
+
+    async def read() -> Rendered:
+        return Rendered("text/plain", "same")
+
+    known = [Rendered("text/plain", "same").tag]
+    waiting = [asyncio.create_task(polls.wait_until_new("s", known, MAX_WAIT_S, read)) for _ in range(MAX_PER_SESSION)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert (await polls.wait_until_new("s", known, MAX_WAIT_S, read)).body == "same"
+    other = asyncio.create_task(polls.wait_until_new("other", known, MAX_WAIT_S, read))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not other.done()
+    assert b"gateway_long_polls_refused_total 1.0" in metrics.render()
+    for task in (*waiting, other):
+        task.cancel()
+    await asyncio.gather(*waiting, other, return_exceptions=True)

@@ -1,0 +1,46 @@
+"""How hostile messages affect an honest stream in real time: quiet and attacked phases alternate in one run."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+
+from bench.gateway.figures import Figures, Memory, rounded, words
+from bench.harness.actions import metric, percentile
+from bench.harness.hostile import Tally, flood
+from bench.harness.speaker import REAL_TIME, Speaker
+from bench.harness.stack import running_stack
+
+_PHASES = 4
+
+
+async def hostile(arguments: argparse.Namespace) -> Figures:
+    """Send `--hostile-messages` in four phases, each after a quiet one of the same length, beside one stream."""
+    with running_stack(worker_arguments=("fake", "--slots", "256")) as stack:
+        honest = Speaker(stack.ws_url, 1, pace=REAL_TIME)
+        speaking = asyncio.create_task(honest.speak())
+        await honest.speaking.wait()
+        total, quiet, attacked = Tally(), list[float](), list[float]()
+        async with Memory(stack.gateway) as memory:
+            for phase in range(_PHASES):
+                began, counted = asyncio.get_running_loop().time(), len(honest.heard.latencies)
+                total += await flood(stack.ws_url, arguments.hostile_messages // _PHASES, seed=1000 * phase)
+                attacked += honest.heard.latencies[counted:]
+                seconds = asyncio.get_running_loop().time() - began
+                counted = len(honest.heard.latencies)
+                await asyncio.sleep(seconds)
+                quiet += honest.heard.latencies[counted:]
+        honest.enough.set()
+        heard = await speaking
+        stack.gateway.check_alive()
+        return {
+            **words([heard]),
+            "hostile_messages": total.messages,
+            "hostile_sockets": total.sockets,
+            "sockets_closed": total.closed,
+            "deaths": 0,
+            "final_p95_ms": [round(1000 * percentile(each, 0.95), 2) for each in (quiet, attacked)],
+            "final_p95_ratio": rounded(percentile(attacked, 0.95) / percentile(quiet, 0.95)),
+            "gateway_growth_mib": memory.growth_mib,
+            "sessions": await metric(stack, "gateway_sessions"),
+        }

@@ -1,0 +1,126 @@
+"""Every limit that a client can meet: what it bounds, what the client gets, and which metric counts it.
+
+docs/operations.md shows this table. A test keeps the two alike, and checks each row against settings and metrics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.admission import Refused
+from gateway.client_socket import FRAMES_BURST, FRAMES_PER_S
+from gateway.config import GatewayConfig
+from gateway.long_poll import MAX_PER_SESSION, MAX_WAIT_S, MAX_WAITING
+from gateway.protocol.errors import Code
+from gateway.protocol.limits import Limits
+from gateway.refusals import BURST, REFILL_S
+
+_CORE: Final = Limits()
+_CONFIG: Final = GatewayConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit. `setting`: its name in GatewayConfig; None: `fixed` in this version.
+
+    `error`: the code that the client gets; None: `answer` says what happens instead. `metric`: name and label.
+    """
+
+    what: str
+    answer: str
+    metric: str
+    setting: str | None = None
+    fixed: str = ""
+    error: Code | None = None
+
+    @property
+    def value(self) -> str:
+        """The default, in words."""
+        if self.setting is None:
+            return self.fixed
+        value = getattr(_CONFIG, self.setting)
+        if self.setting.endswith("_bytes"):
+            return _bytes(value)
+        return f"{value:g} s" if self.setting.endswith("_s") else str(value)
+
+
+def _bytes(size: float) -> str:
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size >= scale:
+            return f"{size / scale:g} {unit}"
+    return f"{size:g} bytes"
+
+
+def _refused(port: str, reason: Refused) -> str:
+    return f'gateway_connections_refused_total{{port="{port}",reason="{reason}"}}'
+
+
+def _errors(code: Code) -> str:
+    return f'gateway_errors_total{{code="{code}"}}'
+
+
+def _message(what: str, code: Code, answer: str = "error", setting: str | None = None, fixed: str = "") -> Limit:
+    return Limit(what, answer, _errors(code), setting, fixed, code)
+
+
+_WS = "websocket"
+_AUTH_FAILURES = "gateway_auth_failures_total"
+
+LIMITS: Final = (
+    Limit("TLS and WebSocket handshake, time", "closed", _refused(_WS, Refused.NO_REQUEST), "handshake_s"),
+    Limit("handshake, header", "431", _refused(_WS, Refused.NO_REQUEST), fixed="128 lines of 8 KiB"),
+    Limit("sockets that have not authenticated", "the oldest: close 1013", _refused(_WS, Refused.WAITING),
+          "max_unauthenticated", error=Code.BUSY),
+    Limit("the same, from one address", "the oldest: close 1013", _refused(_WS, Refused.ADDRESS),
+          "max_unauthenticated_per_address", error=Code.BUSY),
+    _message("time to authenticate", Code.UNAUTHENTICATED, "close 4401", "auth_timeout_s"),
+    _message("message before authentication", Code.PAYLOAD_TOO_LARGE, "close 1009", "max_unauthenticated_bytes"),
+    Limit("invalid credentials of an address", "429", _AUTH_FAILURES,
+          fixed=f"{BURST}, then one every {REFILL_S:g} s", error=Code.RATE_LIMITED),
+    _message("message", Code.PAYLOAD_TOO_LARGE, "close 1009", "max_message_bytes"),
+    _message("message without media", Code.PAYLOAD_TOO_LARGE, setting="max_control_bytes"),
+    _message("chunk", Code.PAYLOAD_TOO_LARGE, fixed=_bytes(_CORE.max_chunk_bytes)),
+    _message("values in a message", Code.BAD_MESSAGE, fixed=str(_CORE.max_json_values)),
+    _message("levels of lists and objects in a message", Code.BAD_MESSAGE, fixed=str(_CORE.max_json_depth)),
+    Limit("frames", "read later", "gateway_frame_pauses_total",
+          fixed=f"{FRAMES_PER_S} per second, {FRAMES_BURST} at once"),
+    _message("messages that are not chunks", Code.RATE_LIMITED,
+             fixed=f"{_CORE.control_per_second:g} per second, {_CORE.control_burst} at once"),
+    _message("refused messages in a row", Code.RATE_LIMITED, "close 1008", fixed=str(_CORE.max_refused)),
+    Limit("unread bytes of all sockets", "the largest: close 1013", "gateway_inbound_overflows_total",
+          "max_inbound_bytes", error=Code.BUSY),
+    Limit("messages that a client does not read", "close 1008", "gateway_outbox_overflows_total", "outbox_messages"),
+    Limit("bytes that a client does not read", "close 1008", "gateway_outbox_overflows_total", "outbox_bytes"),
+    _message("sessions", Code.BUSY, "close 1013", "max_sessions"),
+    _message("open streams of a session", Code.TOO_MANY_STREAMS, fixed=str(_CORE.max_open_streams)),
+    _message("streams of a session, ever", Code.TOO_MANY_STREAMS, fixed=str(_CORE.max_streams)),
+    _message("media of a stream, time", Code.MEDIA_LIMIT, setting="worker_stream_s"),
+    _message("media of a stream, bytes", Code.MEDIA_LIMIT, fixed=_bytes(_CORE.max_stream_bytes)),
+    _message("chunks that wait for an earlier one", Code.GAP,
+             fixed=f"{_CORE.window_chunks}, {_bytes(_CORE.window_bytes)}, {_CORE.gap_seconds:g} s"),
+    Limit("HTTP connections", "closed", _refused("http", Refused.FULL), "max_http_connections"),
+    Limit("HTTP connections of one address without a request", "the oldest: closed",
+          _refused("http", Refused.ADDRESS), "max_http_per_address"),
+    Limit("HTTP request, time for its header", "closed", _refused("http", Refused.SLOW), "http_request_s"),
+    _message("HTTP request, time for its body", Code.DEADLINE_EXCEEDED, "408", "http_request_s"),
+    _message("HTTP request, body", Code.PAYLOAD_TOO_LARGE, "413", "max_http_body_bytes"),
+    Limit("HTTP connection without a request, after the first", "closed", "none", "http_idle_s"),
+    Limit("long polls, of all and of one session", "answered at once", "gateway_long_polls_refused_total",
+          fixed=f"{MAX_WAITING}, {MAX_PER_SESSION}, each {MAX_WAIT_S} s"),
+)  # fmt: skip
+"""In the order in which a client meets them."""
+
+
+def cells() -> list[tuple[str, ...]]:
+    """The rows of the table in docs/operations.md."""
+    return [
+        (
+            limit.what,
+            limit.value,
+            "" if limit.setting is None else f"`{limit.setting}`",
+            limit.answer if limit.error is None else f"`{limit.error}`, {limit.answer}".removesuffix(", error"),
+            "" if limit.metric == "none" else f"`{limit.metric}`",
+        )
+        for limit in LIMITS
+    ]
