@@ -78,3 +78,21 @@ class SessionAudit:
             segments=self._segments,
             ending=self.ending.value,
         )
+
+
+def log_stream_end(session_id: str, stream_id: str, totals: StreamEndedData) -> None:
+    """Log what a stream brought and what it lost."""
+    log.info(
+        "stream ended",
+        session_id=session_id,
+        stream_id=stream_id,
+        chunks=totals.chunks,
+        bytes=totals.bytes,
+        media_seconds=totals.media_seconds,
+        segments=totals.segments,
+        gaps=totals.gaps,
+        missing_chunks=totals.missing_chunks,
+        damaged_bytes=totals.damaged_bytes,
+        speech_without_words_ms=totals.speech_without_words_ms,
+        failovers=totals.failovers,
+    )

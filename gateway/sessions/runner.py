@@ -37,7 +37,7 @@ from gateway.protocol.messages import ErrorMessage, ServerMessage, StreamEnded, 
 from gateway.protocol.session import Session
 from gateway.protocol.states import SessionPhase, StoreRelease
 from gateway.sessions.admission import IDLE, admit_stream, problem_of
-from gateway.sessions.audit import Ending, SessionAudit
+from gateway.sessions.audit import Ending, SessionAudit, log_stream_end
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.frame_counter import FrameCounter
 from gateway.sessions.media_meter import MediaMeter
@@ -280,20 +280,7 @@ class SessionRunner:
         self._media.forget(stream_id)
         totals = ended.data
         self._audit.stream_ended(totals)
-        log.info(
-            "stream ended",
-            session_id=self.session_id,
-            stream_id=stream_id,
-            chunks=totals.chunks,
-            bytes=totals.bytes,
-            media_seconds=totals.media_seconds,
-            segments=totals.segments,
-            gaps=totals.gaps,
-            missing_chunks=totals.missing_chunks,
-            damaged_bytes=totals.damaged_bytes,
-            speech_without_words_ms=totals.speech_without_words_ms,
-            failovers=totals.failovers,
-        )
+        log_stream_end(self.session_id, stream_id, totals)
 
     def _finish(self, release: StoreRelease) -> None:
         self._cancel_grace()
