@@ -47,9 +47,12 @@ class SessionPersistence:
         return None if self._latest is None else self._latest()
 
     def restored_streams(self, stored: StoredSession) -> list[RestoredStream]:
-        """The streams that can be continued; writes about them go to their existing records."""
+        """The streams that can be continued; writes about them, and about blank ones, go to their existing records."""
         streams: list[RestoredStream] = []
         for each in stored.streams:
+            if each.is_blank:
+                self._stream_keys[each.stream_id] = each.stream_key
+                continue
             try:
                 snapshot = decode_snapshot(each.state)
             except SnapshotError:

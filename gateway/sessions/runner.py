@@ -110,7 +110,7 @@ class SessionRunner:
     def restore(self, stored: StoredSession) -> None:
         """Continue the session where another process left it; call this before a socket is attached."""
         streams = self._persistence.restored_streams(stored)
-        used = [each.stream_id for each in stored.streams]
+        used = [each.stream_id for each in stored.streams if not each.is_blank]
         self.perform(self.session.restore(streams, used, self._context.clock()))
 
     # --- sockets

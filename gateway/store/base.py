@@ -51,6 +51,11 @@ class StoredStream(msgspec.Struct, frozen=True):
     state: bytes
     segments: tuple[Segment, ...]
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether its gateway died right after its beginning: nothing more was kept, and its client begins it again."""
+        return not (self.ended or self.state or self.segments)
+
 
 class StoredSession(msgspec.Struct, frozen=True):
     """A session as another process left it, its streams in the order in which they began.

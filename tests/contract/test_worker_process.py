@@ -76,7 +76,8 @@ async def test_crash_after_kills_the_process() -> None:
     async with fake("--crash-after", "2") as (process, call):
         with pytest.raises(grpc.aio.AioRpcError) as lost:
             await transcribe(call, [b"x"] * 3)
-        assert lost.value.code() == grpc.StatusCode.UNAVAILABLE
+        # INTERNAL: the end was met by a write instead of a read.
+        assert lost.value.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL}
         assert await process.wait() == 70
 
 

@@ -188,5 +188,4 @@ async def test_a_video_goes_on_when_its_worker_is_killed(tmp_path: Path) -> None
         for worker in workers:
             worker.stop()
     assert numbers == sorted(set(numbers))
-    assert numbers[-1] == 47
     assert len(numbers) + sum(ended["dropped"].values()) == 48

@@ -13,7 +13,7 @@ from bench.harness.redis_server import running_redis
 from gateway.outbox import Closing
 from gateway.protocol.states import SessionPhase, StreamPhase
 from gateway.sessions.directory import DirectoryFullError, SessionDeletedError, SessionDirectory, SessionEndingError
-from gateway.store.base import SessionUnknownError
+from gateway.store.base import SessionUnknownError, StreamStart
 from gateway.store.redis import RedisStore
 from gateway.store.sqlite import SqliteStore
 from tests.fakes.worker_server import Script
@@ -45,6 +45,21 @@ async def test_expiry_ends_streams_and_then_the_session(directory: SessionDirect
     async with asyncio.timeout(PATIENCE_S):
         await runner.wait_until_over()
     assert len(directory) == 0
+
+
+async def test_a_stream_of_which_only_the_beginning_was_stored_may_begin_again(directory: SessionDirectory) -> None:
+    """Its gateway died before it confirmed the stream, so that its client sends the same `stream_start` once more."""
+    store = directory._context.store
+    await asyncio.wrap_future(store.begin_session("s1"))
+    await asyncio.wrap_future(store.begin_stream(StreamStart("s1", "key", "abc", started_at=1.0)))
+    runner = await directory.open("s1")
+    socket = Socket()
+    begin(runner, socket)
+    assert (await socket.get("acknowledge"))["stream_id"] == "abc"
+    assert socket.errors() == []
+    kept = await store.transcript("s1")
+    assert kept is not None
+    assert [stream.stream_id for stream in kept.streams] == ["abc"]
 
 
 async def test_a_deleted_session_cannot_be_opened(directory: SessionDirectory) -> None:
