@@ -30,6 +30,8 @@ _RECORD_BYTES = 48
 _SHORT_LIFE_SECONDS = 1.0
 _MAX_PAUSE_SECONDS = 0.5
 _FREE_RESTARTS = 3
+_WAIT_SECONDS = 15.0
+"""How long a stream waits for a child while none lives."""
 
 
 class PoolFullError(MediaError):
@@ -40,12 +42,12 @@ class PoolFullError(MediaError):
 class PoolLimits:
     """Bounds of the pool.
 
-    `startup_seconds` for a child to start (0.3 s on an idle core) and for a stream to wait for one; `max_streams`
+    `startup_seconds` for a child to start (0.3 s on an idle core; a busy machine takes longer); `max_streams`
     over all children; from one chunk `max_chunk_seconds` of audio, or `max_chunk_frames` of video with
     `max_chunk_pixels` in all; `address_space_bytes` of one child.
     """
 
-    startup_seconds: float = 15.0
+    startup_seconds: float = 60.0
     max_streams: int = 512
     max_chunk_seconds: float = 600.0
     max_chunk_frames: int = 2_400
@@ -176,7 +178,7 @@ class _Place:
         if self._child is not None and self._child.alive:
             return self._child
         try:
-            async with asyncio.timeout(self._config.startup_seconds), self._changed:
+            async with asyncio.timeout(min(_WAIT_SECONDS, self._config.startup_seconds)), self._changed:
                 while not self._closing:
                     if self._child is not None and self._child.alive:
                         return self._child
