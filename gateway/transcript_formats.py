@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from gateway.cues import Piece, cues, in_order, sentences
+from gateway.layout import laid_out
 from gateway.protocol.joining import join_finals
 from gateway.transcript import Segment, Transcript
 
@@ -38,7 +39,8 @@ def _pieces(transcript: Transcript) -> Iterator[Piece]:
 
 
 def _cues(transcript: Transcript) -> list[Piece]:
-    return in_order(cues(_pieces(transcript)))
+    """On one clock, in lines that fit on a screen."""
+    return in_order(line for cue in in_order(cues(_pieces(transcript))) for line in laid_out(cue))
 
 
 def _clock(ms: int, decimal_mark: str) -> str:

@@ -278,7 +278,7 @@ class Stream:
                     text = f"chunks {first} to {last} {why}; the stream continues without them"
                     actions.append(self._report(Problem(Code.GAP, text, from_sequence=first, to_sequence=last)))
                 case Dropped():
-                    text = "media without its container header is dropped"
+                    text = "media without the header of its container is dropped: declare the format that it has"
                     actions.append(self._report(Problem(Code.ORPHAN_CHUNK, text)))
         return actions
 

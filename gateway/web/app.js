@@ -153,6 +153,7 @@ function beginMicrophone() {
 
 function beginFile(file) {
   if (file && call) return page.tell("Stop first: the page transcribes one recording at a time.");
+  if (file?.size === 0) return page.tell(`${file.name} is empty: choose another recording.`);
   if (file) void begin(() => openRecording(file, page.video), file.name);
 }
 

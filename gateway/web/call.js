@@ -2,6 +2,7 @@
 
 import { FileCamera } from "./frames.js";
 import { nameOf } from "./languages.js";
+import { damageOf } from "./problems.js";
 import { requestCamera } from "./sources.js";
 import { CameraSource, TalkupClient } from "./talkup-client.js";
 import { shortClock } from "./timeline.js";
@@ -182,7 +183,11 @@ export class Call {
   async #transcribe() {
     this.#page.progress.start();
     await this.#source.send(this.#audio);
-    if (!this.#stopping) await Promise.all([this.#audio.end(), this.#camera?.done]);
+    if (!this.#stopping) {
+      const [totals] = await Promise.all([this.#audio.end(), this.#camera?.done]);
+      const damage = damageOf(totals);
+      if (damage && !this.#stopping) this.#page.tell(damage);
+    }
     await this.stop();
   }
 

@@ -57,6 +57,7 @@ export async function indexFirst(file) {
   const media = boxes.find(({ kind }) => kind === "mdat");
   const index = boxes.find(({ kind }) => kind === "moov");
   const fragmented = boxes.some(({ kind }) => kind === "moof");
+  if (media && !index && !fragmented) throw new Error("This recording has no index: its recorder did not finish the file");
   if (!media || !index || fragmented || index.at < media.at || index.size > MAX_MOOV_BYTES) return file;
   const end = index.at + index.size;
   const moov = await file.slice(index.at, end).arrayBuffer();

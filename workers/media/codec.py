@@ -17,7 +17,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from workers.media.containers.opus import packet_samples, without_pre_skip
-from workers.media.containers.packet import Codec, PcmEncoding, Track
+from workers.media.containers.packet import Codec, PcmEncoding, Track, unread_track
 from workers.media.containers.turn import Turn
 from workers.media.errors import MediaError
 from workers.media.frames import MAX_SIDE
@@ -211,7 +211,7 @@ class VideoPacketDecoder:
 
     def __init__(self, track: Track) -> None:
         if track.codec not in _VIDEO_NAMES:
-            raise MediaError("the codec of the video track is not supported")
+            raise unread_track("video", track.codec.upper())
         context = av.CodecContext.create(_VIDEO_NAMES[track.codec], "r")
         if not isinstance(context, av.VideoCodecContext):
             raise MediaError("the codec of the video track is not supported")

@@ -35,15 +35,17 @@ def silence(samples: int) -> Samples:
 
 
 def one_or_two(channels: NDArray[np.generic]) -> Samples:
-    """One or two channels as they are, half the sum of more; shape (channels, samples) to (1 or 2, samples).
+    """One or two channels as they are, two sums of more; shape (channels, samples) to (1 or 2, samples).
 
-    An audio interface offers all its inputs, and one of them has a microphone. Half the sum makes it as loud as one of
-    two channels; the mean of eight makes it so quiet that a low voice is not heard. Speech at eight times full scale is
-    transcribed as well as at full scale.
+    An audio interface offers all its inputs, and one of them has a microphone. The sums of the odd and of the even
+    channels make it as loud as one of two channels; the mean of eight makes it so quiet that a low voice is not heard.
+    Speech at eight times full scale is transcribed as well as at full scale. A pair of which one is the other upside
+    down stays a pair, for the mixer to mend.
     """
     values: Samples = channels.astype(np.float32, copy=False)
-    few: Samples = values if len(values) <= 2 else (values.sum(axis=0, dtype=np.float32) / 2)[None]
-    return few
+    if len(values) <= 2:
+        return values
+    return np.stack([values[side::2].sum(axis=0, dtype=np.float32) for side in (0, 1)])
 
 
 def finite(samples: Samples) -> Samples:

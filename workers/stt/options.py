@@ -14,7 +14,9 @@ _AUTO = "auto"
 _MAX_HOTWORDS = 100
 _MAX_HINT_CHARS = 2_000
 _MAX_EXPECTED = 10
-_ENDPOINTING_MS = range(200, 5_001)
+ENDPOINTING_MS = range(100, 10_001)
+"""The same bounds as in the WebSocket protocol."""
+
 _SAME_LANGUAGE = {"nb": "no", "jv": "jw", "fil": "tl", "iw": "he", "in": "id"}
 
 
@@ -33,8 +35,8 @@ def stream_options(
         raise _bad("speech.initial_prompt", f"at most {_MAX_HINT_CHARS} characters")
     endpointing = None
     if speech.HasField("endpointing_ms"):
-        if speech.endpointing_ms not in _ENDPOINTING_MS:
-            limits = f"{_ENDPOINTING_MS.start} to {_ENDPOINTING_MS.stop - 1}"
+        if speech.endpointing_ms not in ENDPOINTING_MS:
+            limits = f"{ENDPOINTING_MS.start} to {ENDPOINTING_MS.stop - 1}"
             raise _bad("speech.endpointing_ms", f"{limits} milliseconds")
         endpointing = samples(speech.endpointing_ms / 1000)
     language, expected = _language(speech.language, languages), _expected(speech, languages)

@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from talkup_client.client import Client
-from talkup_client.errors import SettingError, TalkupError, UnwritableFileError
+from talkup_client.errors import NoMediaError, SettingError, TalkupError, UnsupportedFileError, UnwritableFileError
 from talkup_client.events import AnalysisResult, Notice, StreamEnded, StreamEvent, TranscriptUpdate
 from talkup_client.extras import install_command
 from talkup_client.findings import Findings
+from talkup_client.integrity import damage
 from talkup_client.losses import losses
 from talkup_client.media_file import MediaFile, has_sound
 from talkup_client.output import try_to_write
 from talkup_client.sources import slices
 from talkup_client.stream import Stream
 
+_MIB = 1 << 20
 _WINDOW_SLICES = 32
 """Slices until the next flush. The worker works on one window while the next is on its way, and nothing piles up."""
 
@@ -46,9 +48,14 @@ async def analyze(
     everything is also kept there: mesh points, and captions if the recording has sound. The client retries a busy
     gateway for `busy_s` seconds.
 
-    Returns a line for each kind of loss. Raises TalkupError when the stream is refused or fails, and
-    UnreadableFileError.
+    Returns a line for each kind of loss. Raises TalkupError when the stream is refused or fails, UnsupportedFileError
+    for a picture that vision refuses, NoMediaError when nothing in the file could be decoded, and UnreadableFileError.
     """
+    if media.is_picture and (limit := client.max_chunk_bytes) and media.size_bytes > limit:
+        raise UnsupportedFileError(
+            f"{media.name} has {media.size_bytes / _MIB:.1f} MiB, and the gateway takes pictures of up to "
+            f"{limit / _MIB:.1f} MiB: make it smaller"
+        )
     try:
         async with asyncio.TaskGroup() as group:
             pictures = group.create_task(_analyze_pictures(client, media, print_line, findings))
@@ -65,18 +72,34 @@ async def _analyze_pictures(
 ) -> list[str]:
     """Print the events and the summary of the pictures; return the losses."""
     signals = () if findings is None else ("landmarks",)
+    is_seen = False
 
     def handle(event: StreamEvent) -> None:
+        nonlocal is_seen
         if isinstance(event, AnalysisResult):
+            is_seen = is_seen or bool(event.data.get("frame"))
             if findings is not None:
                 findings.add(event)
-            for line in lines_of(event.data):
+            for line in lines_of(event.data) if is_seen else ():
                 print_line(line)
 
     async with client.stream(
         format=media.format, services=("vision",), signals=signals, every_frame=True, patience=client.patience()
     ) as stream:
-        return await _run_stream(stream, media, handle, in_step=True)
+        notices, ended = await _run_stream(stream, media, handle, in_step=True)
+    if not is_seen and ended is not None and not ended.media_seconds:
+        raise _nothing_seen(media, notices)
+    lost = losses(notices, ended)
+    if not lost and (broken := await asyncio.to_thread(damage, media)):
+        lost.append(broken)
+    return lost
+
+
+def _nothing_seen(media: MediaFile, notices: Sequence[Notice]) -> TalkupError:
+    """The error for a file of which no picture could be analysed."""
+    if media.is_picture and notices:
+        return UnsupportedFileError(f"{media.name}: {notices[0].message}")
+    return NoMediaError(f"{media.name}: no picture in it could be decoded: it is damaged, or it ends too early")
 
 
 async def _transcribe_sound(client: Client, media: MediaFile, findings: Findings) -> list[str]:
@@ -87,13 +110,13 @@ async def _transcribe_sound(client: Client, media: MediaFile, findings: Findings
             findings.add(event)
 
     async with client.stream(format=media.format, services=("stt",), patience=client.patience()) as stream:
-        return await _run_stream(stream, media, handle, in_step=False)
+        return losses(*await _run_stream(stream, media, handle, in_step=False))
 
 
 async def _run_stream(
     stream: Stream, media: MediaFile, handle: Callable[[StreamEvent], None], *, in_step: bool
-) -> list[str]:
-    """Run one stream to its end and return the losses. `in_step`: at most two windows of slices are under way."""
+) -> tuple[list[Notice], StreamEnded | None]:
+    """Run one stream to its end. `in_step`: at most two windows of slices are under way."""
     flushes: deque[asyncio.Task[None]] = deque()
 
     async def send(group: asyncio.TaskGroup) -> None:
@@ -125,7 +148,7 @@ async def _run_stream(
                 task.cancel()
     except* (TalkupError, OSError) as errors:
         raise errors.exceptions[0] from None
-    return losses(notices, ended)
+    return notices, ended
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from talkup_client.doctor import Level, examine
 from talkup_client.errors import BadAnswerError, SettingError, TalkupError, UnwritableFileError
 from talkup_client.escapes import escape_what_cannot_be_encoded
 from talkup_client.http_api import HttpApi, http_url_of
-from talkup_client.media_file import identify
 from talkup_client.overview import overview
+from talkup_client.sight_file import identify_sight
 from talkup_client.spool import Spool
 from talkup_client.terminal import Terminal
 from talkup_client.transport import is_loopback
@@ -62,9 +62,9 @@ def parser() -> argparse.ArgumentParser:
         epilog=_STATUSES,
     )
     transcribing.add_arguments(files)
-    recording = commands.add_parser("analyze", parents=[common], help="events and a summary of a video recording")
+    recording = commands.add_parser("analyze", parents=[common], help="events and a summary of a video or picture")
     recording.add_argument("--annotate", type=Path, metavar="OUT.mp4", help="draw the findings into the recording")
-    recording.add_argument("file", metavar="FILE", help="a recording; - reads one from standard input")
+    recording.add_argument("file", metavar="FILE", help="a video or a picture; - reads one from standard input")
     session = commands.add_parser(
         "watch", parents=[common, over_http], help="follow the captions of a session in which somebody else speaks"
     )
@@ -139,7 +139,7 @@ async def run_status(client: Client, arguments: argparse.Namespace, terminal: Te
 async def run_analyze(client: Client, arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Have a recording analysed, print its events and its summary, and draw them if asked."""
     with Spool() as spool:
-        media = identify(await spool.file(arguments.file))
+        media = identify_sight(await spool.file(arguments.file))
         drawing = drawing_of(media, arguments.annotate)
         async with client:
             findings = drawing.findings if drawing else None

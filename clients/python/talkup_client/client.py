@@ -116,7 +116,12 @@ class Client:
     @property
     def chunk_bytes(self) -> int:
         """A good size for chunks of a file, within the gateway's limit."""
-        return min(DEFAULT_CHUNK_BYTES, self._opened().max_chunk_bytes or DEFAULT_CHUNK_BYTES)
+        return min(DEFAULT_CHUNK_BYTES, self.max_chunk_bytes or DEFAULT_CHUNK_BYTES)
+
+    @property
+    def max_chunk_bytes(self) -> int:
+        """The largest chunk that the gateway takes; 0 if it does not say."""
+        return self._opened().max_chunk_bytes
 
     @property
     def online(self) -> bool:

@@ -13,6 +13,9 @@ from talkup_client.media_file import MediaFile
 _TAIL_BYTES = 256 * 1024
 _MAX_TAIL_BYTES = 16 * 2**20
 _MAX_MOOF_BYTES = 2**20
+_WAV_IN_BLOCKS = frozenset({0x02, 0x11, 0x31})
+"""Format tags of ADPCM and GSM (RFC 2361), whose blocks say how many samples they hold."""
+
 _MP3_RATES = (44_100, 48_000, 32_000)  # Hz of version 1; half for version 2, a quarter for 2.5
 _OPUS_CLOCK = 48_000  # RFC 7845 4: granule positions count at 48 kHz
 _MP3_BITRATES = {  # kbit/s by version (1, or 2 and 2.5) for layer III, ISO/IEC 11172-3 and 13818-3
@@ -59,11 +62,13 @@ def _wav(head: bytes, size: int) -> float | None:
     data = head.find(b"data")
     if at < 0 or data < 0:
         return None
-    bytes_per_second = struct.unpack_from("<I", head, at + 16)[0]
+    kind, _, rate, bytes_per_second, block_bytes = struct.unpack_from("<HHIIH", head, at + 8)
+    if kind in _WAV_IN_BLOCKS:  # its header counts the bytes of a second as the encoder meant it
+        bytes_per_second = rate * block_bytes / struct.unpack_from("<H", head, at + 26)[0]
     declared: int = struct.unpack_from("<I", head, data + 4)[0]
     here = size - data - 8
     # Tags may follow the samples. A recorder that did not finish its header left 0 or all ones there.
-    return (min(declared, here) or here) / int(bytes_per_second)
+    return (min(declared, here) or here) / float(bytes_per_second)
 
 
 def _flac(head: bytes) -> float | None:

@@ -26,6 +26,10 @@ _MATROSKA_PICTURES = re.compile(rb"V_(?:VP[89]|AV1|MPEG|THEORA)")
 _WAV_KINDS = frozenset({1, 2, 3, 6, 7, 0x11, 0x31, 0xFFFE})
 """Format tags (RFC 2361) of the sound in a WAV that workers read: PCM, float, A-law, mu-law, ADPCM, GSM."""
 
+_AIFF_SOUND = frozenset({b"none", b"twos", b"sowt", b"raw ", b"in24", b"in32", b"fl32", b"fl64", b"ulaw", b"alaw", b""})
+_CAF_SOUND = frozenset({b"lpcm", b"ulaw", b"alaw", b""})
+"""Names of the sound in AIFF-C (lower case) and CAF files that workers read; empty: it is not in the first bytes."""
+
 _MP4_OTHER = frozenset({b"ac-3", b"ec-3", b"ima4", b"sqcp", b"QDM2", b"QDMC", b"MAC3", b"MAC6"})
 _SUPPORTED = (
     "WebM, Matroska, Ogg, MP4, M4A, MOV, 3GP, MP3, AAC, FLAC, WAV, AIFF, CAF, AU, AMR, "
@@ -63,6 +67,11 @@ class MediaFile:
     def name(self) -> str:
         """The name for messages."""
         return self.path.name
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is one picture, which is one chunk."""
+        return self.format.startswith("image")
 
 
 def identify(path: Path, *, may_decode: bool = False) -> MediaFile:
@@ -137,8 +146,9 @@ def _format(path: Path, head: bytes) -> str:
         return "audio/ogg" if any(name in head[:512] for name in _OGG_SOUND) else ""
     for magic, kind, format_ in (
         (b"fLaC", b"", "audio/flac"),
-        (b"FORM", b"AIF", "audio/aiff"),
-        (b"caff", b"", "audio/x-caf"),
+        (b"FORM", b"AIFF", "audio/aiff"),
+        (b"FORM", b"AIFC", "audio/aiff" if _names(head, b"COMM", 26).lower() in _AIFF_SOUND else ""),
+        (b"caff", b"", "audio/x-caf" if _names(head, b"desc", 20) in _CAF_SOUND else ""),
         (b"#!AMR", b"", "audio/amr"),
         (b".snd", b"", "audio"),
         (b"RF64", b"WAVE", "audio/wav"),
@@ -155,6 +165,12 @@ def _format(path: Path, head: bytes) -> str:
     if _is_mpeg_frame(head):
         return "audio/mpeg"
     return "audio/aac" if _is_adts_frame(head) else ""
+
+
+def _names(head: bytes, chunk: bytes, offset: int) -> bytes:
+    """The four bytes that name the sound, this far behind the start of the chunk; empty if they are not there."""
+    at = head.find(chunk)
+    return head[at + offset : at + offset + 4] if at >= 0 else b""
 
 
 def _matroska(path: Path, head: bytes) -> str:

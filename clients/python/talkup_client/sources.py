@@ -51,8 +51,12 @@ def _piece_in_chunks(file: BinaryIO, piece: Piece, size: int) -> Iterator[bytes]
 async def slices(media: MediaFile) -> AsyncGenerator[bytes, None]:
     """A file in slices of about 20 ms of playing time, at most 1 KiB; 256 bytes if it does not state its duration.
 
-    Raises UnreadableFileError.
+    A picture is one slice. Raises UnreadableFileError.
     """
+    if media.is_picture:
+        with _readable(media):
+            yield media.path.read_bytes()
+        return
     size = _slice_bytes(media, playing_s(media), _FRAME_SLICE_S) or _SLICE_BYTES
     async for chunk in chunks(media, min(size, _MAX_SLICE_BYTES)):
         yield chunk

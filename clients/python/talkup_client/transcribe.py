@@ -24,10 +24,15 @@ Watch = Callable[[StreamEvent], None]
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """How speech is to be transcribed."""
+    """How speech is to be transcribed. `language`: a tag, `auto`, or several tags with commas: those to expect."""
 
     language: str = "auto"
     mode: Mode = "live"
+
+    @property
+    def expected(self) -> tuple[str, ...]:
+        """The languages to expect, if several are named."""
+        return tuple(filter(None, map(str.strip, self.language.split(",")))) if "," in self.language else ()
 
 
 @dataclass(slots=True)
@@ -115,6 +120,8 @@ async def transcribe(
     await caption(client, media.format, slices, transcript, speech=speech, ending=ending, watch=note)
     if stop.is_set() or transcript.errors:
         return
+    if transcript.ended is not None and transcript.ended.totals.get("damaged_bytes"):
+        return
     if broken := await asyncio.to_thread(damage, media):
         transcript.losses.append(broken)
     elif (short := shortfall(media, transcript.ended)) and not await _is_scripted(client):
@@ -135,10 +142,15 @@ async def caption(
 
     Each retry of a busy gateway calls `slices` again. `watch` receives every event. Raises as `transcribe` does.
     """
-    patience = client.patience()
+    patience, expected = client.patience(), speech.expected
     while True:
         start = client.stream(
-            format=format_, services=("stt",), language=speech.language, mode=speech.mode, patience=patience
+            format=format_,
+            services=("stt",),
+            language="auto" if expected else speech.language,
+            languages=expected,
+            mode=speech.mode,
+            patience=patience,
         )
         async with start as stream:
             await _run_stream(stream, slices(), transcript, ending, watch)

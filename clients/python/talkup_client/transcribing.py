@@ -35,7 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="*", metavar="FILE", help="recordings; - reads one from standard input")
     parser.add_argument("--microphone", action="store_true", help="listen instead of reading files; ^C ends")
     parser.add_argument("--device", help="microphone by name or number, a path to read samples from, or - for stdin")
-    parser.add_argument("--language", default="auto", help="BCP-47 tag such as fr or en-GB, or auto (%(default)s)")
+    parser.add_argument(
+        "--language",
+        default="auto",
+        metavar="TAG[,TAG...]",
+        help="BCP-47 tag such as fr or en-GB, several to expect (en,fr), or auto (%(default)s)",
+    )
     parser.add_argument(
         "--realtime",
         action="store_true",
@@ -167,7 +172,7 @@ class _Work:
             transcript.errors.insert(0, error)
         for problem in transcript.errors:
             self.terminal.say(f"{name}: {status.described(problem)}")
-            if (problem.field or "").endswith("language") and (known := await _languages(self._client)):
+            if (problem.field or "").endswith(("language", "languages")) and (known := await _languages(self._client)):
                 self.terminal.say(f"known languages: {known}, or auto")
             self.status = status.FAILED
         for loss in transcript.losses:

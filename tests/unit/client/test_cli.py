@@ -119,6 +119,13 @@ async def test_an_unknown_language_is_called_so_and_nothing_else(
     assert "damaged" not in said
 
 
+async def test_several_languages_are_those_to_expect(recording: Path) -> None:
+    async with FakeGateway().serving() as gateway:
+        assert await command(gateway, "transcribe", "--language", "en, fr", str(recording)) == 0
+    [stream] = gateway.streams()
+    assert (stream.start.get("language", "auto"), stream.start["languages"]) == ("auto", ["en", "fr"])
+
+
 async def test_output_goes_to_a_file_and_several_files_follow_each_other(recording: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.txt"
     async with FakeGateway().serving() as gateway:

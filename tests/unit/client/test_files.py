@@ -49,12 +49,21 @@ def test_real_files_are_known_and_timed(tmp_path: Path, name: str, subtype: str,
     assert playing == pytest.approx(2.0, abs=0.2)
 
 
+def test_adpcm_is_timed_by_its_blocks(tmp_path: Path) -> None:
+    """Encoders write into the header how many bytes a second they aimed at."""
+    head = struct.pack("<HHIIHHHH", 2, 1, 16_000, 1, 256, 4, 2, 500)
+    wav = b"RIFF\0\0\0\0WAVEfmt \x14\0\0\0" + head + b"data" + struct.pack("<I", 256 * 64) + bytes(256 * 64)
+    assert duration.seconds(identify(write(tmp_path / "a.wav", wav))) == 2.0
+
+
 @pytest.mark.parametrize(
     ("head", "mime"),
     [
         (b"FORM\0\0\0\x20AIFFCOMM", "audio/aiff"),
         (b"FORM\0\0\0\x20AIFCCOMM", "audio/aiff"),
+        (b"FORM\0\0\0\x40AIFCCOMM\0\0\0\x26" + bytes(18) + b"sowt", "audio/aiff"),
         (b"caff\0\1\0\0", "audio/x-caf"),
+        (b"caff\0\1\0\0desc" + bytes(16) + b"lpcm", "audio/x-caf"),
         (b"#!AMR\n\x3c", "audio/amr"),
         (b"#!AMR-WB\n", "audio/amr"),
         (b".snd\0\0\0\x18", "audio"),
@@ -76,6 +85,8 @@ def test_what_workers_read_is_sent_as_it_is(tmp_path: Path, head: bytes, mime: s
     [
         b"RIFF....AVI LIST",
         b"RIFF....WAVEfmt \x12\0\0\0\x61\x01" + bytes(16),  # Windows Media in a WAV
+        b"FORM....AIFCCOMM\0\0\0\x26" + bytes(18) + b"ima4",
+        b"caff\0\1\0\0desc" + bytes(16) + b"alac",
         b"\x1aE\xdf\xa3 V_MPEG4/ISO/AVC A_AC3",
         b"\xff\xf1\x50\x80\x01\x1f\xfc\0" + bytes(9),  # one frame of AAC is none
     ],

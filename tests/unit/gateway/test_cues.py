@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from talkup_client import captions
 from talkup_client import cues as client
+from talkup_client import layout as client_layout
 from talkup_client.events import TranscriptUpdate
 
 from gateway import cues as gateway
+from gateway import layout
 
 PIECES = st.lists(
     st.tuples(
@@ -74,6 +76,14 @@ def test_every_cue_is_shown_and_they_stand_in_order(
     for before, after in zip(sorted(cut, key=lambda cue: cue.start_ms), shown, strict=True):
         assert after.end_ms > after.start_ms
         assert before in (after, after._replace(end_ms=after.start_ms))
+
+
+@given(PIECES)
+def test_gateway_and_client_make_the_same_lines(raw: list[tuple[int, int, str, str]]) -> None:
+    for cue in gateway.cues(placed(raw)):
+        lines = layout.laid_out(cue)
+        assert [line[:3] for line in lines] == [tuple(line) for line in client_layout.laid_out(client.Cue(*cue[:3]))]
+        assert all(layout.columns(row) <= layout.LINE_COLUMNS + 2 for line in lines for row in line.text.split("\n"))
 
 
 @given(PIECES)

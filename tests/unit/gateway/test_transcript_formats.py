@@ -81,3 +81,11 @@ def test_languages_without_spaces_are_joined_without() -> None:
     )
     shown = json.loads(render(Transcript("s1", 0.0, (StreamTranscript("a", 0.0, True, segments),)), "json").body)
     assert shown["text"] == shown["streams"][0]["text"] == "東京へ行く。 Yes. 好的"
+
+
+@pytest.mark.parametrize("name", ["srt", "vtt"])
+def test_a_long_cue_has_lines_that_fit_on_a_screen(name: str) -> None:
+    said = "Ask not what your country can do for you, ask what you can do for it."
+    stream = StreamTranscript("a", 0.0, True, (Segment(1, said, "en", 0.9, 0, 5_000),))
+    shown = render(Transcript("s1", 0.0, (stream,)), name).body
+    assert "Ask not what your country can do for you,\nask what you can do for it.\n" in shown

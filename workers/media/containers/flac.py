@@ -1,7 +1,8 @@
 """Native FLAC (RFC 9639): STREAMINFO, other metadata passed over, then frames.
 
 A frame has no length: it ends where a header stands that passes its CRC-8 and carries the number that must come next.
-It is no longer than its samples would be uncompressed; where no such header stands within that, all of it is damage.
+If that header is damaged, two later ones whose numbers follow each other show it: the frame in front is lost with it.
+A frame is no longer than its samples would be uncompressed; if no such headers stand within that, it is all damage.
 Every frame is a restart point; the prefix is `fLaC` and STREAMINFO (42 bytes).
 """
 
@@ -26,6 +27,7 @@ _MIN_FRAME_BYTES = 9
 _MAX_HEADER_BYTES = 16
 _MAX_SAMPLE_BITS = 33
 _FRAME_OVERHEAD_BYTES = 512
+_MAX_AWAITED = 1_024
 
 
 def _crc8_table() -> tuple[int, ...]:
@@ -48,6 +50,11 @@ class FlacHeader:
     variable: bool
     number: int
     samples: int
+
+    @property
+    def following(self) -> int:
+        """The number of the next frame."""
+        return self.number + (self.samples if self.variable else 1)
 
 
 def parse_header(data: bytearray, at: int) -> FlacHeader | None:
@@ -90,6 +97,7 @@ class FlacDemuxer(Demuxer):
         self._channels = 1
         self._scanned = 0
         self._current: FlacHeader | None = None
+        self._awaited: set[int] = set()
 
     def prefix(self, anchor: int) -> bytes:
         """`fLaC` and STREAMINFO, marked as the last metadata block."""
@@ -103,8 +111,11 @@ class FlacDemuxer(Demuxer):
         return [self._packet(self._current, len(self._buffer))]
 
     def _forget(self) -> None:
-        self._scanned = 0
-        self._current = None
+        self._begin_frame(None)
+
+    def _begin_frame(self, header: FlacHeader | None) -> None:
+        self._current, self._scanned = header, 0
+        self._awaited.clear()
 
     def _step(self, packets: list[Packet]) -> int:
         if self._in_metadata:
@@ -118,7 +129,7 @@ class FlacDemuxer(Demuxer):
             return 0
         end, following = found
         packets.append(self._packet(self._current, end))
-        self._current, self._scanned = following, 0
+        self._begin_frame(following)
         return end
 
     def _metadata(self) -> int:
@@ -154,8 +165,8 @@ class FlacDemuxer(Demuxer):
         Raises DamagedError when the frame would be longer than its samples.
         """
         buffer = self._buffer
-        due = current.number + (current.samples if current.variable else 1)
         longest = current.samples * self._channels * _MAX_SAMPLE_BITS // 8 + _FRAME_OVERHEAD_BYTES
+        due = current.following
         at = max(self._scanned, _MIN_FRAME_BYTES)
         for _ in range(MAX_CANDIDATES):
             at = buffer.find(b"\xff", at, longest)
@@ -167,11 +178,20 @@ class FlacDemuxer(Demuxer):
             self._scanned = at
             self._effort += 1
             header = parse_header(buffer, at)
-            if header and header.number == due and header.variable == current.variable:
-                return at, header
+            if header and header.variable == current.variable:
+                if header.number == due:
+                    return at, header
+                self._check_later(header, due)
             at += 1
         self._scanned = at
         return None
+
+    def _check_later(self, header: FlacHeader, due: int) -> None:
+        """Raise DamagedError for the second of two headers beyond the one that is due; one alone may be chance."""
+        if header.number in self._awaited:
+            raise DamagedError("the header of a frame is damaged")
+        if header.number > due and len(self._awaited) < _MAX_AWAITED:
+            self._awaited.add(header.following)
 
     def _packet(self, header: FlacHeader, size: int) -> Packet:
         first = header.number if header.variable else header.number * self._block_samples

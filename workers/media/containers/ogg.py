@@ -8,11 +8,14 @@ decoder knows alone, so Vorbis goes without times.
 A page that begins a stream of sound once the streams of a link have begun begins the next link of a chain (RFC 3533,
 4); a radio stream has one for each title. All links are read; one decoder goes on from link to link, so the pre-skip of
 later ones is heard.
+
+What can be decoded of a page whose checksum is wrong is heard; the page counts as damage.
 """
 
 from __future__ import annotations
 
 import struct
+import zlib
 from collections import deque
 from dataclasses import dataclass
 
@@ -30,6 +33,8 @@ from workers.media.errors import MediaError
 _PAGE_HEAD = 27
 _CONTINUED = 0x01
 _BEGINS = 0x02
+_CHECKSUM = slice(22, 26)
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _MAX_LINKS = 64
 """Links whose header is remembered: restart points lie in the last ones."""
 
@@ -40,6 +45,14 @@ class _Link:
 
     serial: int
     mapping: Mapping
+
+
+def _is_whole(page: bytes) -> bool:
+    """Whether a page has its checksum, or none (RFC 3533, 6): zlib's CRC-32 over mirrored bytes, mirrored."""
+    stored = int.from_bytes(page[_CHECKSUM], "little")
+    plain = page[: _CHECKSUM.start] + bytes(4) + page[_CHECKSUM.stop :]
+    crc = zlib.crc32(plain.translate(_MIRRORED), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
+    return not stored or stored == int(f"{crc:032b}"[::-1], 2)
 
 
 class OggDemuxer(Demuxer):
@@ -64,7 +77,7 @@ class OggDemuxer(Demuxer):
         return self._part_offset if self._parts else self.position
 
     def prefix(self, anchor: int) -> bytes:
-        """The first page of the link number `anchor`: begin of stream, its headers, no checksum (none is checked).
+        """The first page of the link number `anchor`: begin of stream, its headers, no checksum.
 
         Raises MediaError for one that is long past.
         """
@@ -101,6 +114,7 @@ class OggDemuxer(Demuxer):
         else:
             self._begun = True  # all streams of a link begin before any goes on (RFC 3533, 4)
         if serial == self._serial:
+            self._damaged += 0 if _is_whole(bytes(buffer[:end])) else end
             self._page(bytes(buffer[:end]), body, granule, packets, continued=bool(flags & _CONTINUED))
         return end
 

@@ -312,12 +312,20 @@ class Demuxer(ABC):
             self._consume(self._skip)
 
 
+_READ = {"audio": "Opus, AAC, MP3 or FLAC", "video": "VP8, VP9 or H.264"}
+
+
 def no_track(tracks: Mapping[int, Track], kind: str) -> MediaError:
     """The error for a recording without a track of a kind (`audio`, `video`) that is read."""
+    if not any(track.kind == kind for track in tracks.values()):
+        return MediaError(f"the recording has no {'sound' if kind == 'audio' else 'pictures'}")
     names = ", ".join(sorted({track.name for track in tracks.values() if track.kind == kind}))
-    if names:
-        return MediaError(f"the {kind} track of this recording is {names}, which is not supported")
-    return MediaError(f"the recording has no {kind} track in a supported codec")
+    return unread_track(kind, names or "of an unknown codec")
+
+
+def unread_track(kind: str, name: str) -> MediaError:
+    """The error for a track of a codec that is not decoded here."""
+    return MediaError(f"the {kind} track of this recording is {name}, which is not supported: send {_READ[kind]}")
 
 
 def check_size(size: int) -> None:

@@ -46,17 +46,21 @@ def mux(
     options: dict[str, str] | None = None,
     layout: str = "mono",
     bit_rate: int = 24_000,
-    video: bool = False,
+    video: str = "",
     codec_options: dict[str, str] | None = None,
     invert: bool = False,
+    samples: NDArray[np.float32] | None = None,
 ) -> bytes:
-    """A recording of `tone` written by libavformat; `invert`: the right channel is the left one upside down."""
+    """A recording of `tone`, or of `samples`, written by libavformat.
+
+    `video`: the codec of its pictures; `invert`: the right channel is the left one upside down.
+    """
     out = tempfile.NamedTemporaryFile()  # noqa: SIM115 - FFmpeg opens it again to put an index first
     with av.open(out.name, "w", format=container, options=options or {}) as file:
         stream = file.add_stream(codec, rate=rate, layout=layout, options=codec_options or {})
         stream.bit_rate = bit_rate
-        pictures = _add_pictures(file) if video else None
-        samples = tone(seconds, rate)
+        pictures = _add_pictures(file, video) if video else None
+        samples = tone(seconds, rate) if samples is None else samples
         step = rate // 10
         resampler = av.AudioResampler(format=stream.codec_context.format or "fltp", layout=layout, rate=rate)
         for at in range(0, len(samples), step):
@@ -71,6 +75,8 @@ def mux(
         for ready in resampler.resample(None):
             file.mux(stream.encode(ready))
         file.mux(stream.encode(None))
+        if pictures:
+            pictures(None)
     with out:
         return Path(out.name).read_bytes()
 
@@ -87,12 +93,16 @@ def index_first(recording: bytes, container: str = "mp4") -> bytes:
         return Path(out.name).read_bytes()
 
 
-def _add_pictures(file):
-    stream = file.add_stream("libvpx", rate=10, width=64, height=48, pix_fmt="yuv420p")
+def _add_pictures(file, codec: str):
+    stream = file.add_stream(codec, rate=10, width=176, height=144, pix_fmt="yuv420p")
     stream.bit_rate = 50_000
 
-    def add(seconds: float) -> None:
-        picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), int(seconds * 40) % 255, np.uint8), format="rgb24")
+    def add(seconds: float | None) -> None:
+        """The picture at a time; None: there are no more."""
+        if seconds is None:
+            file.mux(stream.encode(None))
+            return
+        picture = av.VideoFrame.from_ndarray(np.full((144, 176, 3), int(seconds * 40) % 255, np.uint8), format="rgb24")
         picture.pts = round(seconds * 10)
         file.mux(stream.encode(picture))
 
@@ -127,10 +137,11 @@ def pcm16(seconds: float, rate: int = 16_000) -> bytes:
 
 
 def with_serial(ogg: bytes, serial: int) -> bytes:
-    """An Ogg stream under another serial number; the pages' checksums are no longer right."""
+    """An Ogg stream under another serial number, its pages without checksums."""
     pages, at = bytearray(ogg), 0
     while at < len(pages):
         pages[at + 14 : at + 18] = struct.pack("<I", serial)
+        pages[at + 22 : at + 26] = bytes(4)
         lacing = pages[at + 27 : at + 27 + pages[at + 26]]
         at += 27 + len(lacing) + sum(lacing)
     return bytes(pages)
@@ -161,7 +172,7 @@ def recordings(seconds: float = 1.6) -> dict[str, Recording]:
             seconds,
         ),
         Recording(
-            "webm-video", declared("video/webm"), mux("webm", "libopus", seconds, options=LIVE, video=True), seconds
+            "webm-video", declared("video/webm"), mux("webm", "libopus", seconds, options=LIVE, video="libvpx"), seconds
         ),
         Recording(
             "ogg",

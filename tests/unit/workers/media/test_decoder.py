@@ -328,3 +328,13 @@ def test_pcm_of_every_rate_keeps_its_length() -> None:
         )
         heard = decode(fmt, cut(pcm16(0.5, rate), [501]))
         assert len(heard) == -(-(rate // 2) * 16_000 // rate)
+
+
+def test_a_page_of_ogg_that_is_damaged_within_is_heard_and_counted() -> None:
+    recording = recordings()["ogg"]
+    data = bytearray(recording.data)
+    data[len(data) // 2] ^= 1  # within a packet, so that nothing but the checksum of its page is wrong
+    decoder = AudioDecoder(recording.fmt)
+    heard = np.concatenate([decoder.decode(Chunk(0, bytes(data))), decoder.finish()])
+    assert abs(len(heard) / 16_000 - recording.seconds) < 0.1
+    assert 0 < decoder.damaged_bytes < len(data) // 2

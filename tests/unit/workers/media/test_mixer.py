@@ -168,3 +168,19 @@ def test_a_voice_on_one_channel_of_many_is_as_loud_as_on_one_of_two(channels: in
     fmt.channels = channels
     samples = decode(fmt, cut((many * 32767).round().astype("<i2").tobytes(), [1000]))
     assert np.array_equal(samples, heard(VOICE, 0 * VOICE))
+
+
+@pytest.mark.parametrize("channels", [3, 4, 8])
+def test_one_of_many_channels_upside_down_hides_nothing(channels: int) -> None:
+    """An audio interface offers all its inputs, of which two have a cable with crossed wires."""
+    samples = np.zeros((len(VOICE), channels))
+    samples[:, 0], samples[:, 1] = VOICE, -VOICE
+    fmt = declared(
+        "audio/pcm",
+        media_pb2.CONTAINER_PCM,
+        pcm_encoding=media_pb2.PCM_ENCODING_S16LE,
+        sample_rate=RATE,
+        channels=channels,
+    )
+    heard = decode(fmt, cut((samples * 32767).round().astype("<i2").tobytes(), [2 * channels * 777]))
+    assert np.abs(heard - VOICE).max() < 2 / 32767

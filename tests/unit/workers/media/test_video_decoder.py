@@ -263,3 +263,18 @@ def test_damaged_bytes_give_frames_or_a_media_error(data: st.DataObject) -> None
 def test_a_foreign_state_is_refused(state: bytes) -> None:
     with pytest.raises(MediaError):
         VideoDecoder(declared("webm"), state).decode(Chunk(0, b""))
+
+
+@pytest.mark.parametrize(
+    ("codec", "container", "name"),
+    [("libsvtav1", "webm", "AV1"), ("libx265", "matroska", r"HEVC \(H\.265\)"), ("mpeg4", "matroska", "MPEG-4 Part 2")],
+)
+def test_a_codec_that_is_not_decoded_is_named(codec: str, container: str, name: str) -> None:
+    out = io.BytesIO()
+    with av.open(out, "w", format=container) as file:
+        stream = file.add_stream(codec, rate=10, width=176, height=144, pix_fmt="yuv420p")
+        file.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((144, 176, 3), np.uint8), "rgb24")))
+        file.mux(stream.encode(None))
+    sentence = f"the video track of this recording is {name}, which is not supported: send VP8, VP9 or H.264"
+    with pytest.raises(MediaError, match=sentence):
+        decoded(VideoDecoder(declared(container)), [out.getvalue()])

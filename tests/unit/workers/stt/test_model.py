@@ -137,6 +137,13 @@ async def test_streams_with_other_options_do_not_touch_each_other(engine: SttEng
     assert all(transcript(results).startswith("My name is Alice") for results in together)
 
 
+@pytest.mark.parametrize("endpointing_ms", [100, 10_000])
+async def test_no_pause_that_may_be_asked_for_costs_the_words(engine: SttEngine, endpointing_ms: int) -> None:
+    audio = np.concatenate([interview(), np.zeros(16_000 * 12, np.float32)])
+    results = await run_stream(opened(engine, endpointing_ms=endpointing_ms), chunks(audio, 16_000))
+    assert errors(transcript(results)) <= 0.2 * len(reference())
+
+
 async def test_the_engine_counts_what_its_streams_did(engine: SttEngine) -> None:
     before = engine.totals()
     open_session = opened(engine)

@@ -199,8 +199,8 @@ def test_language_tags(tag: str, language: str | None) -> None:
     ("fields", "field"),
     [
         ({"language": "xx"}, "speech.language"),
-        ({"endpointing_ms": 100}, "speech.endpointing_ms"),
-        ({"endpointing_ms": 6000}, "speech.endpointing_ms"),
+        ({"endpointing_ms": 99}, "speech.endpointing_ms"),
+        ({"endpointing_ms": 10_001}, "speech.endpointing_ms"),
         ({"hotwords": ["x"] * 101}, "speech.hotwords"),
         ({"hotwords": ["x" * 2001]}, "speech.hotwords"),
         ({"initial_prompt": "x" * 2001}, "speech.initial_prompt"),

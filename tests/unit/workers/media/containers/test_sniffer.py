@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from talkup.v1 import media_pb2
 
+from tests.kinds.recordings import APE, ID3V1, id3
 from tests.unit.workers.media.chunks import assert_same, cut, decode, decode_killed
 from tests.unit.workers.media.material import declared, mux, recordings
-from tests.unit.workers.media.test_kinds_of_files import APE, ID3V1, id3
 from workers.chunk import Chunk
 from workers.media.containers.sniff import Sniffer
 from workers.media.decoder import AudioDecoder, MediaError

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
+from tests.kinds.recordings import HEARD, REFUSED
+from tests.kinds.sounds import short_tone
 from tests.unit.workers.media.chunks import cut
-from tests.unit.workers.media.test_kinds_of_files import AUDIO, HEARD, NAMED, decoded
+from tests.unit.workers.media.test_kinds_of_files import AUDIO, decoded
 from workers.chunk import Chunk
 from workers.media.errors import MediaError
 from workers.media.isolation.pool import DecoderPool, PoolLimits
@@ -35,13 +37,13 @@ async def heard(pool: DecoderPool, data: bytes):
 @pytest.mark.asyncio(loop_scope="module")
 async def test_every_kind_is_heard_in_a_child_as_outside(pool: DecoderPool) -> None:
     for row in HEARD:
-        outside, _ = decoded(row.data(), 8000)
-        assert np.array_equal(await heard(pool, row.data()), outside), row.name
+        outside, _ = decoded(row.data(short_tone), 8000)
+        assert np.array_equal(await heard(pool, row.data(short_tone)), outside), row.name
 
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_every_error_leaves_the_child_in_words(pool: DecoderPool) -> None:
-    for name, data, sentence in NAMED:
+    for row in REFUSED:
         with pytest.raises(MediaError) as caught:
-            await heard(pool, data())
-        assert str(caught.value).startswith(sentence), name
+            await heard(pool, row.data(short_tone))
+        assert str(caught.value).startswith(row.refused), row.name
