@@ -25,20 +25,26 @@ class Cadence:
         """Record that an interim was sent; `words`: whether it has any."""
         self._visible = self._visible or words
 
-    def due(self, start: int, end: int, effort: Effort, *, interims: bool) -> Purpose | None:
+    def due(self, start: int, end: int, effort: Effort, *, interims: bool, silence: int = 0) -> Purpose | None:
         """What is due at `end` in a window that begins at `start`; what is returned will not be due again.
 
-        `interims`: whether interims may be asked for.
+        `interims`: whether interims may be asked for. `silence`: samples of it before `end`.
         """
         since_step = end - max(self.last_step, start)
         step = samples(effort.step)
-        if since_step >= step:
+        if since_step >= step or self._pause_due(since_step, step, silence):
             self.restart(end)
             return Purpose.STEP
         if interims and self._interim_due(start, end, step - since_step):
             self._last_shown = end
             return Purpose.INTERIM
         return None
+
+    def _pause_due(self, since_step: int, step: int, silence: int) -> bool:
+        """Whether the voice pauses and no step has heard that: its hypothesis may be the segment's last one."""
+        pause = samples(self._tuning.closing_silence)
+        unheard = silence >= pause and since_step > silence - pause
+        return unheard and since_step >= self._tuning.pause_share * step
 
     def _interim_due(self, start: int, end: int, until_step: int) -> bool:
         if until_step < samples(0.2):

@@ -69,6 +69,11 @@ class Hearing:
         above = self.noise.above()
         return above is not None and above < self._tuning.noisy_below
 
+    @property
+    def silence(self) -> int:
+        """Samples of silence since speech was last heard; none where it is noisy."""
+        return 0 if self.noisy else self.segmenter.silence
+
     def saved_vad(self) -> tuple[int, VadState]:
         """The newest memory of the voice detector that is not ahead of the frames heard; older ones are forgotten."""
         while len(self._vad_saved) > 1 and self._vad_saved[1][0] <= self.frame:

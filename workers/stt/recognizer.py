@@ -6,17 +6,16 @@ committed is therefore a function of the audio and the options alone, however th
 model took, as long as `Effort` stays at its defaults. Extra interims are for the eye only: they touch nothing that a
 commit depends on.
 
-The life of a window: speech begins -> the window begins `preroll` before -> every `step` a hypothesis of the whole
-window, LocalAgreement commits -> past `window` it is trimmed at a quiet place between committed words -> silence of
-`endpointing` -> one last hypothesis, whose uncommitted words are final -> no window until speech begins again. The
-last step's hypothesis is the last one if it fell into the silence and no voice was heard since.
+The life of a window: speech begins -> the window begins `preroll` before -> every `step`, and sooner at a pause, a
+hypothesis of the whole window, LocalAgreement commits -> past `window` it is trimmed at a quiet place between committed
+words -> silence of `endpointing` -> one last hypothesis, whose uncommitted words are final -> no window until speech
+begins again. The last step's hypothesis is the last one if it fell into the silence and no voice was heard since.
 
 Only `pause` does not come from the media. Its words travel with the report from which another worker goes on behind it.
 """
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Sequence
 
@@ -31,6 +30,7 @@ from workers.stt.screening import Screening
 from workers.stt.segmenter import Edge
 from workers.stt.stabilizer import LocalAgreement
 from workers.stt.state import RecognizerState
+from workers.stt.sureness import Sureness
 from workers.stt.trim import trim_place
 from workers.stt.tuning import FRAME, Tuning, samples
 from workers.stt.vad import VoiceDetector
@@ -253,7 +253,8 @@ class Recognizer:
             self.counters.cuts += 1
             return self._closing_job(Purpose.CUT, cut, effort)
         welcome = effort.extra_interims and self._options.interims and not self._heard_all
-        purpose = self._cadence.due(self._start, end, effort, interims=welcome)
+        silence = self._hearing.silence
+        purpose = self._cadence.due(self._start, end, effort, interims=welcome, silence=silence)
         self.counters.steps += purpose is Purpose.STEP
         self.counters.interims += purpose is Purpose.INTERIM
         return self._job(purpose, end, effort) if purpose is not None else None
@@ -282,7 +283,7 @@ class Recognizer:
             prompt=options.hotwords + (options.initial_prompt if self._first_window else ()),
             align=purpose is not Purpose.INTERIM,
         )
-        quiet = self._hearing.segmenter.silence >= samples(self._tuning.closing_silence) and not self._hearing.noisy
+        quiet = self._hearing.silence >= samples(self._tuning.closing_silence)
         ends_in_silence = quiet and purpose is Purpose.STEP
         return DecodeJob(purpose, self._start, end, request, self._epoch, ends_in_silence=ends_in_silence)
 
@@ -325,11 +326,8 @@ class Recognizer:
             )
 
     def _step(self, job: DecodeJob, hypothesis: Hypothesis) -> None:
-        tuning = self._tuning
-        sure = (
-            tuning.sure if self._languages.current is not None else math.inf
-        )  # in a language guessed wrong it is sure, too
-        fresh = self._stable.agree(hypothesis.words, sure=sure, sure_until=job.end - samples(tuning.sure_age))
+        sureness = Sureness(self._tuning, job, known_language=self._languages.current is not None)
+        fresh = self._stable.agree(hypothesis.words, sureness.is_sure)
         self._finalise(fresh, hypothesis.language, job.end)
         self._trim(job.end, hypothesis.words)
         if fresh:

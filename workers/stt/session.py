@@ -199,7 +199,10 @@ class SttSession:
     # --- hypotheses
 
     def _effort(self) -> Effort:
-        return self._parts.pace.effort(backlog=self._backlog(), roomy=self._parts.scheduler.roomy)
+        """An interim on its way is awaited: where each took longer than the time between two, none would be shown."""
+        awaited = self._interim is not None and not self._interim[1].done()
+        roomy = self._parts.scheduler.roomy and not awaited
+        return self._parts.pace.effort(backlog=self._backlog(), roomy=roomy)
 
     async def _answer(self, job: DecodeJob) -> None:
         """Get the hypothesis of a job and apply it. Raises EngineError when the deadline passed or the model failed."""

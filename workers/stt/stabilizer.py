@@ -11,14 +11,13 @@ One word that every hypothesis spells differently ("dost", "dust") would hold ba
 is too long for the decoder. So a disputed place of at most two words is passed, in its newest spelling, where at least
 four words in a row agree after it (8.05 to 6.89 points, commit latency p95 3.6 to 3.2 s).
 
-A word need not be heard twice where the model is sure of it and the audio continues after it: what is wrong is mostly
-unsure, or was cut off by the window's end (commit latency p50 2.04 to 1.57 s, 7.61 to 7.45 points).
+A word need not be heard twice where the model is sure of it and the audio continues after it: see
+`workers.stt.sureness`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rapidfuzz.distance import LCSseq, Levenshtein
 
@@ -28,6 +27,10 @@ _LONG_TAIL = 8
 _LEAST_KEPT = 0.5
 _RESYNC = 4
 _DISPUTED = 2
+
+
+def _never(_: Word) -> bool:
+    return False
 
 
 class LocalAgreement:
@@ -74,15 +77,14 @@ class LocalAgreement:
         kept = LCSseq.similarity(_keys(self._tail), _keys(self.preview(hypothesis)))
         return kept < _LEAST_KEPT * len(self._tail)
 
-    def agree(self, hypothesis: Sequence[Word], *, sure: float = math.inf, sure_until: int = 0) -> list[Word]:
-        """Take a hypothesis; returns the words that it makes final.
+    def agree(self, hypothesis: Sequence[Word], is_sure: Callable[[Word], bool] = _never) -> list[Word]:
+        """Take a hypothesis; returns the words that it makes final: the agreed ones, and the sure ones behind them.
 
-        Those behind the agreed ones are final too as long as their probability is at least `sure` and they end before
-        `sure_until`, a sample on the media clock.
+        The first word that is not sure holds back those behind it.
         """
         fresh = list(self.preview(hypothesis))
         count = _agreed(_keys(self._tail), _keys(fresh))
-        while count < len(fresh) and fresh[count].probability >= sure and fresh[count].end <= sure_until:
+        while count < len(fresh) and is_sure(fresh[count]):
             count += 1
         self._committed += fresh[:count]
         self._tail = fresh[count:]

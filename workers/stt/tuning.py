@@ -37,13 +37,26 @@ class Tuning:
     Once the language is known: of words in a language guessed wrong the model may be as sure.
     """
 
-    sure_age: float = 0.4
+    sure_age: float = 0.3
     """Audio behind such a word."""
+
+    likely: float = 0.45
+    """Probability from which a word is final when it is first heard with more audio behind it, or before silence."""
+
+    likely_age: float = 0.8
+    """Audio behind such a word where no silence follows."""
 
     closing_silence: float = 0.25
     """Silence at a step after which its hypothesis is the segment's last one, unless a voice is heard later.
 
-    Not where it is noisy (`noisy_below`): words that the voice detector misses would be lost.
+    A pause of this length brings the next step forward. Not where it is noisy (`noisy_below`): words that the voice
+    detector misses would be lost.
+    """
+
+    pause_share: float = 0.35
+    """Part of a step that must have passed before a pause brings the next one forward.
+
+    With this and `closing_silence` a step falls into every silence of `endpointing`.
     """
 
     stretched_step: float = 3.0

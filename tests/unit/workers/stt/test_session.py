@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from itertools import pairwise
 
@@ -28,6 +29,8 @@ from workers.chunk import chunk_of
 from workers.engine import EngineError
 from workers.stt.decode_job import StreamOptions
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
+from workers.stt.session import SttSession
+from workers.stt.tuning import FRAME, SAMPLE_RATE
 
 LONG = [*range(1, 60), 0, 0, 0, 0, *range(60, 90), *[0] * 12, *range(90, 120)]
 SAID = [number for number in LONG if number]
@@ -178,6 +181,39 @@ async def test_interims_show_what_comes_and_rise() -> None:
     assert shown == sorted(set(shown))
     assert any(not r.transcript.is_final and r.transcript.text for r in results)
     assert transcript(results) == text_of(range(1, 40))
+
+
+async def test_an_interim_on_its_way_is_shown_although_the_next_is_due() -> None:
+    """On a slow machine a hypothesis takes longer than the time between two interims."""
+    heard_enough = threading.Event()
+
+    def slowly(request: DecodeRequest) -> Hypothesis:
+        if not request.align:
+            heard_enough.wait(60)
+        return transcribe(request)
+
+    async def first_shown(session: SttSession) -> str:
+        async for result in session.results():
+            if result.HasField("transcript"):
+                return result.transcript.text
+        return ""
+
+    with ToyEngine(run=slowly) as engine:
+        session = engine.open(StreamOptions(language="en", interims=True), backlog=FRAME)
+        shown = asyncio.create_task(first_shown(session))
+        for piece in chunks(speak(1, 2, 3, 4)[: int(1.4 * SAMPLE_RATE)], 1_600):
+            await session.accept(chunk_of(piece))
+        heard_enough.set()
+        assert await shown == text_of([1, 2])
+        await session.close()
+
+
+async def test_words_before_a_pause_are_final_before_speech_has_ended() -> None:
+    with ToyEngine() as engine:
+        results = await run_stream(engine.open(), chunks(speak(1, 0, 0, 0, 0), 1_600))
+    kinds = [result.WhichOneof("result") for result in results]
+    assert transcript(results) == text_of([1])
+    assert kinds.index("transcript") < len(kinds) - 1 - kinds[::-1].index("speech_event")
 
 
 async def test_undecodable_media_end_the_stream_after_the_words_heard() -> None:

@@ -18,15 +18,17 @@ from workers.stt.tuning import SAMPLE_RATE, Tuning
 from workers.stt.words import join_words
 
 EFFORT = Effort(1.5, 5, extra_interims=True)
+OPTIONS = StreamOptions("en", interims=False)
 
 
 def played(
     *numbers: int,
     run: Callable[[DecodeRequest], Hypothesis] = transcribe,
     state: RecognizerState | None = None,
+    options: StreamOptions = OPTIONS,
 ) -> tuple[Recognizer, list[DecodeJob], str]:
     """Recognise words and silence (0), 0.4 s a number; returns the jobs asked for, and the final text."""
-    heard = Recognizer(hear_voice, Tuning(), StreamOptions("en", interims=False), state)
+    heard = Recognizer(hear_voice, Tuning(), options, state)
     heard.append_samples(speak(*numbers))
     jobs, text = [], []
     while (job := heard.advance(EFFORT)) is not None:
@@ -45,20 +47,42 @@ def test_a_step_in_the_silence_is_the_last_hypothesis() -> None:
     assert text == text_of([1, 2, 3])
 
 
-@pytest.mark.parametrize("said", [[1], [1, 2, 3, 4]])
-def test_a_segment_whose_last_step_was_too_early_is_heard_once_more(said: list[int]) -> None:
+@pytest.mark.parametrize("count", range(1, 9))
+def test_a_step_falls_into_every_pause_so_that_no_segment_is_heard_once_more_at_its_end(count: int) -> None:
+    said = range(1, count + 1)
     heard, jobs, text = played(*said, 0, 0, 0, 0)
     assert text == text_of(said)
-    assert jobs[-1].purpose is Purpose.SEGMENT_END
+    assert {job.purpose for job in jobs} == {Purpose.STEP}
+    assert [job.ends_in_silence for job in jobs].count(True) == 1
+    assert (heard.counters.closed_by_step, heard.counters.closings) == (1, 0)
+
+
+def test_words_before_a_pause_are_final_before_the_silence_ends_the_segment() -> None:
+    heard, jobs, text = played(1, 2, 0, run=unsure)
+    assert [job.purpose for job in jobs] == [Purpose.STEP]
+    assert text == text_of([1, 2])
+    assert heard.listening
+
+
+def unsure(request: DecodeRequest) -> Hypothesis:
+    """A model that is not quite sure of any word."""
+    heard = transcribe(request)
+    return replace(heard, words=tuple(replace(word, probability=0.7) for word in heard.words))
+
+
+def test_a_segment_that_ends_before_the_step_in_its_pause_is_heard_once_more() -> None:
+    heard, jobs, text = played(1, 2, 3, 0, 0, options=StreamOptions("en", interims=False, endpointing=3_200))
+    assert [job.purpose for job in jobs] == [Purpose.SEGMENT_END]
+    assert text == text_of([1, 2, 3])
     assert (heard.counters.closed_by_step, heard.counters.closings) == (0, 1)
 
 
 def test_a_voice_after_the_step_unsettles_it() -> None:
     heard, jobs, text = played(1, 2, 3, 0, 5, 0, 0, 0)
-    assert [job.purpose for job in jobs] == [Purpose.STEP, Purpose.SEGMENT_END]
-    assert jobs[0].ends_in_silence
+    assert [job.purpose for job in jobs] == [Purpose.STEP, Purpose.STEP]
+    assert all(job.ends_in_silence for job in jobs)
     assert text == text_of([1, 2, 3, 5])
-    assert heard.counters.closed_by_step == 0
+    assert heard.counters.closed_by_step == 1
 
 
 SETTLED_VOICE = speak(1, 2, 3, 0, 0, 0, 0)

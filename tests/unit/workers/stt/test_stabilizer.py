@@ -27,14 +27,12 @@ def test_words_are_committed_when_two_hypotheses_agree() -> None:
     assert texts(list(stable.preview(words("so what was it then now")))) == "then now"
 
 
-def test_a_sure_word_with_audio_behind_it_is_final_at_once() -> None:
-    heard = [Word(" so", 0, 100, 0.9), Word(" it", 100, 200, 0.5), Word(" is", 200, 300, 0.9)]
+def test_sure_words_are_final_at_once_up_to_the_first_unsure_one() -> None:
+    heard = words("so it is")
     stable = LocalAgreement()
-    assert texts(stable.agree(heard, sure=0.85, sure_until=300)) == "so"
-    assert texts(stable.agree(heard, sure=0.85, sure_until=300)) == "it is"
-    stable = LocalAgreement()
-    assert texts(stable.agree(heard, sure=0.4, sure_until=250)) == "so it"
-    assert texts(list(stable.tail)) == "is"
+    assert texts(stable.agree(heard, lambda word: word.key != "it")) == "so"
+    assert texts(list(stable.tail)) == "it is"
+    assert texts(stable.agree(heard)) == "it is"
     assert not LocalAgreement().agree(heard)
 
 
