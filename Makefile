@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers programs packages clean
+.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers fuzz programs packages clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -139,6 +139,10 @@ bench-vision: BENCH = vision
 bench-vision: $(VENV)/.litert bench  ## measure a vision worker: CPU, accuracy, behaviour under load
 bench-peers: BENCH = peers
 bench-peers: bench  ## compare with similar servers on the same material
+
+MINUTES ?= 1
+fuzz: setup  ## attack the code that reads bytes from outside, for MINUTES (1)
+	@$(BIN)/python -m bench.fuzz --minutes $(MINUTES)
 
 .PHONY: bench
 bench:
