@@ -17,6 +17,7 @@ from pathlib import Path
 
 from bench.gateway.failures import cuts, envoy, gateways, kill, outage, rolling, stop
 from bench.gateway.figures import Figures
+from bench.gateway.hostile import hostile
 from bench.gateway.load import restart, soak, storm
 from bench.gateway.pressure import admission, deaf, slow
 from bench.gateway.real import real
@@ -40,6 +41,7 @@ DRILLS: dict[str, Callable[[argparse.Namespace], Awaitable[Figures]]] = {
     "restart": restart,
     "real": real,
     "soak": soak,
+    "hostile": hostile,
 }
 
 
@@ -70,6 +72,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--real-speed", type=float, default=2.0, help="speed of the recording in `real`, times real time"
     )
+    parser.add_argument("--hostile-inputs", type=int, default=10_000, help="mutated recordings in the drill hostile")
     parser.add_argument("--corpus", type=Path, help="a folder with manifest.jsonl, for `real`")
     return parser.parse_args()
 

@@ -16,12 +16,10 @@ TARGETS = {target.name: target for target in targets()}
 
 
 def gate(data: bytes) -> None:
-    """Fails behind three conditions that chance meets together once in 16 million inputs."""
+    """Fails behind two conditions that a random input meets together once in 65,536 times."""
     if data[0:1] != b"F":
         raise ValueError("not the magic")
-    if data[1:2] != b"Z":
-        raise ValueError("not the magic")
-    if data[2:3] == b"!":
+    if data[1:2] == b"!":
         raise KeyError("found")
 
 
@@ -35,10 +33,10 @@ def test_mutated_inputs_break_no_promise(name: str) -> None:
 
 
 def test_coverage_leads_to_what_chance_does_not_find() -> None:
-    target = Target("gate", gate, [b"???"], (ValueError,), (gate.__module__,))
-    result = fuzz(target, Random(1), lambda executions: executions < 60_000)
+    target = Target("gate", gate, [b"??"], (ValueError,), (gate.__module__,))
+    result = fuzz(target, Random(1), lambda executions: executions < 25_000)
     assert [what.partition(" at ")[0] for what in result.findings] == ["KeyError"]
-    assert next(iter(result.findings.values()))[:3] == b"FZ!"
+    assert next(iter(result.findings.values()))[:2] == b"F!"
 
 
 def test_what_is_slow_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
