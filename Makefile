@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-check programs packages check-deploy clean
+.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-check fuzz programs packages check-deploy clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -158,6 +158,10 @@ bench-gpu: $(VENV)/.models  ## measure what a GPU carries: python -m bench.gpu o
 
 bench-check: $(VENV)/.project  ## compare the ratios in bench/results with the committed ones
 	@$(BIN)/python -m bench.ratios
+
+MINUTES ?= 1
+fuzz: setup  ## attack the code that reads bytes from outside, for MINUTES (1)
+	@$(BIN)/python -m bench.fuzz --minutes $(MINUTES)
 
 .PHONY: bench
 bench:

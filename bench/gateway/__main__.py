@@ -19,6 +19,7 @@ from bench import machine
 from bench.gateway.failures import cuts, envoy, gateways, kill, outage, rolling, stop
 from bench.gateway.figures import Figures
 from bench.gateway.hostile import hostile
+from bench.gateway.hostile_media import hostile_media
 from bench.gateway.load import restart, soak, storm
 from bench.gateway.overhead import drill as overhead
 from bench.gateway.pressure import admission, deaf, slow
@@ -44,6 +45,7 @@ DRILLS: dict[str, Callable[[argparse.Namespace], Awaitable[Figures]]] = {
     "storm": storm,
     "restart": restart,
     "hostile": hostile,
+    "hostile_media": hostile_media,
     "real": real,
     "soak": soak,
     "overhead": overhead.overhead,
@@ -78,6 +80,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--real-speed", type=float, default=2.0, help="speed of the recording in `real`, times real time"
     )
+    parser.add_argument("--hostile-inputs", type=int, default=10_000, help="mutated recordings in the drill hostile")
     parser.add_argument("--corpus", type=Path, help="a folder with manifest.jsonl, for `real`")
     overhead.add_arguments(parser)
     return parser.parse_args()

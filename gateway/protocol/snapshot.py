@@ -70,7 +70,7 @@ def decode_snapshot(encoded: bytes) -> StreamSnapshot:
     """Decode a snapshot. Raises SnapshotError."""
     try:
         snapshot = msgspec.msgpack.decode(encoded, type=StreamSnapshot)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise SnapshotError("not a snapshot of a stream") from None
     if snapshot.version != _VERSION:
         raise SnapshotError("a snapshot of an unsupported version")

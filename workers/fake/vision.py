@@ -41,7 +41,7 @@ class VisionSession:
 
     def __init__(self, start: task_pb2.StreamStart, faults: Faults) -> None:
         """Raises EngineError for a resume_state that no fake engine made."""
-        self._state = _decode_state(start.resume_state) if start.HasField("resume_state") else VisionState()
+        self._state = decode_state(start.resume_state) if start.HasField("resume_state") else VisionState()
         self._faults = faults
         self._frame: tuple[Chunk, VisionState] | None = None
         self._last_sequence: int | None = None
@@ -180,7 +180,8 @@ def _media_ms(chunk: Chunk, state: VisionState) -> int:
     return (state.received - 1) * FRAME_MS
 
 
-def _decode_state(encoded: bytes) -> VisionState:
+def decode_state(encoded: bytes) -> VisionState:
+    """Raises EngineError for bytes that no fake engine made."""
     try:
         state = msgspec.msgpack.decode(encoded, type=VisionState)
     except msgspec.DecodeError:

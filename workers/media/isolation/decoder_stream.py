@@ -48,7 +48,8 @@ class StreamLimits:
     output per second, after a burst of `burst_seconds`; `Output.seconds` says what that is. `cpu_rate` and
     `cpu_burst_seconds` bound the CPU time of its decoding in the same way. One chunk may take `chunk_cpu_seconds`, and
     `chunk_cpu_seconds_per_mib` more for each MiB. An honest chunk of sound takes 1 s at most: 3 ms for each second, and
-    it holds no more than 300 s.
+    it holds no more than 300 s. `chunk_overhead_seconds` is what a chunk costs the worker besides its decoding; it is
+    charged too, so a stream may send 500 chunks a second, after the first 6,000.
     """
 
     max_payload_bytes: int = 2 << 20
@@ -59,6 +60,7 @@ class StreamLimits:
     cpu_burst_seconds: float = 3.0
     chunk_cpu_seconds: float = 2.0
     chunk_cpu_seconds_per_mib: float = 4.0
+    chunk_overhead_seconds: float = 0.0005
 
     def cpu_seconds(self, chunk: Chunk) -> float:
         """The CPU time that a chunk may take."""
@@ -175,6 +177,7 @@ class DecoderStream(Generic[T]):
                 self._failure = error
                 raise
             self._next_sequence = sequence + 1
+            self._cpu_pace.spend(self._limits.chunk_overhead_seconds, self._clock())
             self._memory.add(chunk)
             return self._give_out(answer)
 

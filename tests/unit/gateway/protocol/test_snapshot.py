@@ -153,7 +153,7 @@ def test_a_restarted_recorder_does_not_fill_in_for_lost_chunks() -> None:
     assert (gap["data"]["code"], gap["data"]["from"], gap["data"]["to"]) == ("gap", 1, 2)
 
 
-@pytest.mark.parametrize("encoded", [b"", b"\xc1", b"\x80", BODY])
+@pytest.mark.parametrize("encoded", [b"", b"\xc1", b"\x80", BODY, b"\x81\xa9stream_id\xa1\xff"])
 def test_bytes_that_are_not_a_snapshot(encoded: bytes) -> None:
     with pytest.raises(SnapshotError):
         decode_snapshot(encoded)

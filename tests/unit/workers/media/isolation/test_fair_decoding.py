@@ -97,6 +97,27 @@ async def test_a_stream_pays_for_each_slice_before_the_next() -> None:
     assert slept[:3] == [pytest.approx(seconds) for seconds in (0.02, 0.06, 0.10)]
 
 
+async def test_a_flood_of_empty_chunks_is_held_to_a_pace() -> None:
+    now = 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    stream = DecoderStream(
+        STREAM,
+        FORMAT,
+        None,
+        terms=StreamTerms(AUDIO, StreamLimits(cpu_rate=0.25, cpu_burst_seconds=0.05, chunk_overhead_seconds=0.0005)),
+        source=InProcessSource(),
+        clock=lambda: now,
+        sleep=sleep,
+    )
+    for sequence in range(1_100):
+        await stream.decode(Chunk(sequence, b""))
+    assert now >= 1.99  # a hundred chunks at once, then 500 for each second
+
+
 async def test_a_chunk_over_its_allowance_ends_the_stream_but_not_its_past() -> None:
     source = InProcessSource(last=Metered(10_000))
     limits = StreamLimits(chunk_cpu_seconds=0.1, chunk_cpu_seconds_per_mib=0)
