@@ -134,6 +134,8 @@ lock: $(VENV)/.packages  ## pin the requirements of pyproject.toml
 		--output-file deploy/requirements/node.txt > /dev/null
 	@$(BIN)/uv pip compile deploy/requirements/manifests.in --constraint deploy/requirements/dev.txt --universal --no-header \
 		--generate-hashes --no-annotate --quiet --output-file deploy/requirements/manifests.txt > /dev/null
+	@$(BIN)/uv pip compile deploy/requirements/supply-chain.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate \
+		--quiet --output-file deploy/requirements/supply-chain.txt > /dev/null
 
 packages: $(VENV)/.project $(TS)/node_modules/.complete  ## the clients as packages: a wheel and an npm tarball, into dist/
 	@mkdir -p dist
@@ -169,6 +171,27 @@ bench:
 	@$(MAKE) --no-print-directory setup
 	@mkdir -p bench/results
 	@$(WITH_NODE) $(BIN)/python -m bench.$(BENCH) $(if $(CORPUS),--corpus "$(CORPUS)")
+
+# CycloneDX and pip-audit, in an environment of their own: what ships does not depend on them.
+TOOLS := $(CACHE)/supply-chain
+PINNED := $(foreach name,gateway stt vision client tls,deploy/requirements/$(name).txt)
+$(TOOLS)/.complete: $(VENV)/.python deploy/requirements/supply-chain.txt
+	@echo "setup: installing tools for the supply chain"
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip --quiet --no-input install --require-hashes -r deploy/requirements/supply-chain.txt
+	@touch $@
+
+sbom: setup $(TOOLS)/.complete  ## list what the project consists of: CycloneDX documents and licences, into dist/sbom/
+	@mkdir -p dist/sbom
+	@$(TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o dist/sbom/environment.cdx.json $(BIN)/python
+	@for file in $(PINNED); do \
+		$(TOOLS)/bin/cyclonedx-py requirements --output-reproducible -o dist/sbom/$$(basename $$file .txt).cdx.json $$file; \
+	done
+	@$(BIN)/python -m deploy.dev.licences dist/sbom/environment.cdx.json > dist/sbom/licences.txt
+	@ls dist/sbom
+
+audit: $(VENV)/.project $(TOOLS)/.complete  ## look up all pinned packages in an advisory database, if one can be reached
+	@$(BIN)/python -m deploy.dev.audit $(TOOLS)/bin/pip-audit $(PINNED)
 
 clean:  ## remove everything that these commands created
 	@rm -rf $(VENV) $(TS)/node_modules $(TS)/dist $(VITE)/node_modules bench/gateway/overhead/node/node_modules .cache .run build dist bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info

@@ -19,6 +19,7 @@ from gateway.config import GatewayConfig, load
 from gateway.server import running
 from gateway.store.base import StoreError
 from settings.errors import ConfigError
+from settings.memory import forbid_core_dumps
 
 # Each connection needs a file descriptor; by default a process may have 1,024 and can raise this limit itself.
 _DESCRIPTORS = 65_536
@@ -84,6 +85,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     logs.configure(config.log_level, config.log_format)
     raise_descriptor_limit()
+    forbid_core_dumps()
     try:
         asyncio.run(serve(config))
     except (OSError, StoreError, ValueError) as error:

@@ -9,8 +9,10 @@ import hypothesis
 import pytest
 from talkup_client.transport import Transport
 
+from bench.harness import stack
 from bench.harness.schema_check import Ledger
-from bench.harness.stack import Stack, running_stack
+from bench.harness.stack import Program, Stack, running_stack
+from tests.canaries import leaks_in
 
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
@@ -51,6 +53,26 @@ def what_the_client_hears(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
     assert ledger.faults == []
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_log_holds_what_is_private() -> Iterator[None]:
+    """The logs of all gateways and workers that the tests start hold no credential, word, media or file name."""
+    found: list[str] = []
+    searched: set[Path] = set()
+
+    def search(program: Program) -> None:
+        if program.log.exists():
+            searched.add(program.log)
+            found.extend(leaks_in(program.log_text(), program.name))
+
+    stack.observers.append(search)
+    yield
+    stack.observers.remove(search)
+    for program in stack.started:  # those that a test killed
+        if program.log not in searched:
+            search(program)
+    assert found == []
+
+
 @pytest.fixture(scope="session")
 def corpus(request: pytest.FixtureRequest) -> Path:
     """The folder given by --corpus."""
@@ -62,8 +84,8 @@ def corpus(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="module")
 def fake_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A gateway with one speech worker, both real processes, on the scripted engine."""
-    with running_stack(folder=tmp_path_factory.mktemp("stack")) as stack:
-        yield stack
+    with running_stack(folder=tmp_path_factory.mktemp("stack")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +93,8 @@ def model_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A gateway with one speech worker, both real processes, on the real model (Whisper tiny.en)."""
     folder = tmp_path_factory.mktemp("model-stack")
     settings = {"WORKER_MODEL": "tiny.en", "WORKER_SLOTS": "8"}
-    with running_stack(folder=folder, worker_arguments=("stt",), worker_settings=settings) as stack:
-        yield stack
+    with running_stack(folder=folder, worker_arguments=("stt",), worker_settings=settings) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

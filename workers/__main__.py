@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, cast
 
 from settings.command_line import load
 from settings.errors import ConfigError
+from settings.memory import forbid_core_dumps
 from workers import logs, models, server
 from workers.config import ModelsConfig, WorkerConfig
 from workers.engine import Engine
@@ -67,6 +68,7 @@ def _serve(service: str, options: Sequence[str]) -> int:
     try:
         settings = parse(service, options)
         logs.configure(settings.log_level, settings.log_format)
+        forbid_core_dumps()
         asyncio.run(server.serve(settings, load_engine(service, settings)))
     except ConfigError as error:
         print(f"python -m workers {service}: {error}", file=sys.stderr)

@@ -11,7 +11,7 @@ from typing import Final, Never
 
 import grpc
 import structlog
-from talkup.v1 import error_pb2, task_pb2, worker_service_pb2, worker_service_pb2_grpc
+from talkup.v1 import error_pb2, media_pb2, task_pb2, worker_service_pb2, worker_service_pb2_grpc
 
 from workers.admission import Admission
 from workers.engine import Engine, EngineError, EngineSession, StreamContext
@@ -160,7 +160,8 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         self._metrics.slots(self._admission.slots())
         log.info(
             "stream opened",
-            format=task.start.format.mime_type,
+            # The container and not `mime_type`, which may be any text of the caller.
+            container=media_pb2.Container.Name(task.start.format.container),
             resumed=task.start.HasField("resume_state"),
         )
         try:

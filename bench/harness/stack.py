@@ -28,6 +28,11 @@ POLL_S = 0.05
 STOP_TIMEOUT_S = 12.0
 
 
+# Everything that this process has started, and what wants to see a program (and its log) when it has stopped.
+started: list[Program] = []
+observers: list[Callable[[Program], None]] = []
+
+
 class StackError(AssertionError):
     """A process ended or did not become ready; the message contains the end of its log."""
 
@@ -78,7 +83,13 @@ class Program:
         self.signal(signal.SIGCONT)
 
     def stop(self) -> int:
-        """Send SIGTERM, then SIGKILL; return the exit status."""
+        """Send SIGTERM, then SIGKILL; return the exit status. Its log is complete, so observers see it."""
+        status = self._end()
+        for observe in observers:
+            observe(self)
+        return status
+
+    def _end(self) -> int:
         if self.process.poll() is None:
             self.process.terminate()
             self.thaw()
@@ -153,7 +164,9 @@ def start(name: str, arguments: Sequence[str], settings: Mapping[str, str], fold
             stdout=sink,
             stderr=sink,
         )
-    return Program(name, process, log)
+    program = Program(name, process, log)
+    started.append(program)
+    return program
 
 
 def wait_until_ready(program: Program, http_port: int, others: Sequence[Program] = ()) -> None:
