@@ -1,8 +1,8 @@
 """Fair shares: what each owner of API keys uses, and what it may still begin. Everything runs on the event loop.
 
 An owner has a rate for what it begins, quotas, and a share of each service's slots by its weight. Some slots stay free
-for owners with less than their share. When all are taken and such an owner asks for one, the stream that has sent nothing
-for longest gives its slot back, first those of owners with more than their share.
+for owners with less than their share. When all are taken and such an owner asks for one, the stream that has sent
+nothing for longest gives its slot back, first those of owners with more than their share.
 """
 
 from __future__ import annotations
