@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode, urlsplit
@@ -91,6 +92,7 @@ class Api:
     ) -> None:
         self._context = context
         self._directory = directory
+        self._late_answers = failures.late_answers
         self._access = HttpAccess(context, directory, failures)
         self._origins = origins
         self._admission = admission
@@ -124,6 +126,8 @@ class Api:
         try:
             response = await self._serve(request, handler)
         except RefusalError as refusal:
+            if refusal.status == HTTPStatus.TOO_MANY_REQUESTS:
+                await self._late_answers.wait()
             response = self._refuse(refusal)
         except web.HTTPException as error:
             response = self._refuse(RefusalError(error.status, code_of(error.status), error.reason))

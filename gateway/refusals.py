@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ log = structlog.get_logger()
 
 BURST: Final = 20
 REFILL_S: Final = 3.0
+LATE_S: Final = 0.25
+LATE_BOUND: Final = 200
 _ADDRESSES: Final = 10_000
 _LOG_INTERVAL_S: Final = 60.0
 _LOG_KEYS: Final = 1_000
@@ -96,6 +99,29 @@ class _Logged:
     unlogged: int = 0
 
 
+class LateAnswers:
+    """Answers 429 only after a while, so that a client that tries again at once cannot try often.
+
+    Refusing costs the gateway a millisecond, and a flood of refusals would slow everybody else down. At most `bound`
+    answers wait; further ones do not.
+    """
+
+    def __init__(self, delay_s: float = LATE_S, bound: int = LATE_BOUND) -> None:
+        self._delay_s = delay_s
+        self._bound = bound
+        self._waiting = 0
+
+    async def wait(self) -> None:
+        """Wait until the answer may be given."""
+        if self._waiting >= self._bound:
+            return
+        self._waiting += 1
+        try:
+            await asyncio.sleep(self._delay_s)
+        finally:
+            self._waiting -= 1
+
+
 class CredentialFailures:
     """Failed attempts to authenticate, over WebSocket and HTTP.
 
@@ -105,6 +131,7 @@ class CredentialFailures:
     """
 
     def __init__(self, metrics: Metrics, clock: Callable[[], float], trusted_proxies: Sequence[str] = ()) -> None:
+        self.late_answers = LateAnswers()
         self._metrics = metrics
         self._addresses = ClientAddresses(trusted_proxies)
         self._limiter = FailureLimiter(BURST, REFILL_S, _ADDRESSES, clock)

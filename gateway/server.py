@@ -235,7 +235,7 @@ class Gateway:
             ports.append(server.sockets[0].getsockname()[1])
         return ports[0]
 
-    def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
+    async def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
         """Refuse requests that cannot become connections; credentials are checked later (see gateway.connection)."""
         path = urlsplit(request.path).path
         if path in _HEALTH_PATHS:
@@ -247,7 +247,10 @@ class Gateway:
             return _plain(HTTPStatus.FORBIDDEN, "pages of this origin may not connect; see allowed_origins")
         if self._directory.draining:
             return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is restarting", _RESTART_S)
-        return self._refuse_client(client_of(self._failures, socket, request.headers), _credential(request))
+        refusal = self._refuse_client(client_of(self._failures, socket, request.headers), _credential(request))
+        if refusal is not None:
+            await self._failures.late_answers.wait()
+        return refusal
 
     def _refuse_client(self, address: str, credential: Credential) -> Response | None:
         """Refuse an owner above its rate, and an invalid credential from a client that has failed too often.

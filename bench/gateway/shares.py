@@ -11,9 +11,11 @@ import asyncio
 import json
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 from talkup_client.client import Client
+from talkup_client.errors import RefusedError
 
 from bench.gateway.figures import Figures, words
 from bench.gateway.pressure import alternate, disturber
@@ -36,13 +38,17 @@ class Newcomer:
     def __init__(self, url: str) -> None:
         self._url = url
         self.admitted: list[tuple[float, float]] = []
+        self.refused: Counter[str] = Counter()
 
     async def run(self) -> None:
-        """Continue until cancelled. Raises the refusal if a stream is refused."""
+        """Continue until cancelled. A refusal is counted, and not repeated."""
         while True:
             began = time.monotonic()
-            async with Client(self._url, key=KEY, busy_s=0) as client, client.stream(format=_FORMAT):
-                self.admitted.append((began, time.monotonic() - began))
+            try:
+                async with Client(self._url, key=KEY, busy_s=0) as client, client.stream(format=_FORMAT):
+                    self.admitted.append((began, time.monotonic() - began))
+            except RefusedError as error:
+                self.refused[error.code] += 1
             await asyncio.sleep(_PAUSE_S)
 
 
@@ -88,6 +94,7 @@ def _admissions(newcomer: Newcomer, moments: list[float]) -> Figures:
     quiet = [took for began, took in newcomer.admitted if not any(a <= began < b for a, b in disturbed)]
     return {
         "admissions": [len(quiet), len(late)],
+        "admissions_refused": dict(newcomer.refused),
         "admission_p50_ms": [round(1000 * percentile(each, 0.5), 2) for each in (quiet, late)],
         "admission_p95_ms": [round(1000 * percentile(each, 0.95), 2) for each in (quiet, late)],
         "admission_p95_ratio": round(percentile(late, 0.95) / percentile(quiet, 0.95), 2),

@@ -1,8 +1,8 @@
 """Fair shares: what each owner of API keys uses, and what it may still begin. Everything runs on the event loop.
 
 An owner has a rate for what it begins, quotas, and a share of each service's slots by its weight. Some slots stay free
-for owners that have none yet. When all are taken and an owner with less than its share asks for one, the stream that
-has sent nothing for longest gives its slot back, first those of owners with more than their share.
+for owners with less than their share. When all are taken and such an owner asks for one, the stream that has sent
+nothing for longest gives its slot back, first those of owners with more than their share.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway.access.terms import Terms
 
 _BURST_S: Final = 2.0
 _DAY_S: Final = 86_400
-_RESERVE: Final = 10  # one slot in so many
+_RESERVE: Final = 8  # one slot in so many, rounded up
 _RESERVE_FROM: Final = 4  # with fewer slots none is kept free
 # When a refused owner should ask again: after an idle stream was asked for its slot, and else.
 _SOON_S: Final = 0.5
@@ -167,7 +167,7 @@ class Shares:
         if self._owners() <= 1:
             return True  # nobody to share with
         used = self._use(terms).slots[service]
-        reserve = max(1, room.total // _RESERVE) if room.total >= _RESERVE_FROM else 0
+        reserve = math.ceil(room.total / _RESERVE) if room.total >= _RESERVE_FROM else 0
         weights = self._weights(terms, service)
         if len(weights) < self._owners() and used >= max(1, room.total - reserve):
             return False

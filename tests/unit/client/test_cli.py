@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -238,3 +240,18 @@ async def test_a_place_for_the_output_is_looked_for_before_the_work(recording: P
         place = str(tmp_path / "missing" / "out.txt")
         assert await command(gateway, "transcribe", "--output", place, str(recording)) != 0
     assert not gateway.streams()
+
+
+def test_keys_are_managed_by_the_gateway_of_this_machine(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "talkup_client", "keys"]
+    where = ["--file", str(tmp_path / "keys.json")]
+    made = subprocess.run([*command, "add", "backend", *where], capture_output=True, text=True, timeout=120, check=True)
+    assert made.stdout.startswith("tk_")
+    listed = subprocess.run([*command, "list", *where], capture_output=True, text=True, timeout=120, check=True)
+    assert "backend" in listed.stdout
+    assert made.stdout.strip() not in listed.stdout
+    refused = subprocess.run(
+        [*command, "revoke", "0" * 12, *where], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert refused.returncode == 2
+    assert "no key has the id" in refused.stderr

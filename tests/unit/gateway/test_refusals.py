@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from structlog.testing import capture_logs
 
 from gateway.auth import AuthError
 from gateway.metrics import Metrics
-from gateway.refusals import BURST, CredentialFailures, OncePerInterval
+from gateway.refusals import BURST, CredentialFailures, LateAnswers, OncePerInterval
 
 
 class Clock:
@@ -85,6 +87,20 @@ def test_a_trusted_proxy_names_its_client(clock: Clock) -> None:
     assert failures.client_of("10.1.2.3", ["garbage"]) == "10.1.2.3"
     assert failures.client_of("10.1.2.3", []) == "10.1.2.3"
     assert failures.client_of("192.0.2.1", ["198.51.100.7"]) == "192.0.2.1"  # anybody may send this header
+
+
+async def test_refusals_of_a_flood_come_late_but_only_so_many_wait() -> None:
+    late = LateAnswers(delay_s=3600.0, bound=2)
+    waiting = [asyncio.create_task(late.wait()) for _ in range(2)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(60):
+        await late.wait()
+    assert not any(task.done() for task in waiting)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    brief = LateAnswers(delay_s=0.0, bound=1)
+    await brief.wait()
 
 
 @pytest.mark.parametrize(

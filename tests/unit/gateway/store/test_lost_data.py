@@ -240,6 +240,14 @@ async def test_a_deleted_session_is_not_entered_again_when_redis_loses_the_delet
     assert gateway.losses() == []
 
 
+async def test_a_session_that_is_entered_again_keeps_its_owner(client: redis.asyncio.Redis, gateway: Gateway) -> None:
+    await done(gateway.store.begin_session("s1", "a"))
+    await client.flushall()
+    await gateway.store._renew(["s1"])
+    await done(gateway.store._queue.emptied.wait())
+    assert await gateway.store.owner("s1") == "a"
+
+
 async def test_deleting_an_unknown_session_forbids_its_id(gateway: Gateway) -> None:
     assert not await gateway.store.delete("s1")
     assert not await gateway.store.delete("s1")

@@ -118,6 +118,46 @@ async def test_what_was_written_is_read_in_order(store: Store) -> None:
     assert await store.transcript("s2") is None
 
 
+async def test_the_owner_of_a_session_stays(store: Store) -> None:
+    await done(store.begin_session("s1", "a"))
+    await done(store.begin_session("s1", "b"))
+    await done(store.begin_session("s2"))
+    assert [await store.owner(each) for each in ("s1", "s2", "s3")] == ["a", "", None]
+    left = await store.claim("s1")
+    assert left is not None
+    assert left.owner == "a"
+    assert await store.delete("s1")
+    assert await store.owner("s1") is None
+
+
+async def test_a_deleted_session_stays_deleted_whether_it_was_known_or_not(store: Store) -> None:
+    await done(store.begin_session("s1"))
+    assert await store.delete("s1")
+    assert not await store.delete("s2")
+    for session_id in ("s1", "s2"):
+        left = await store.claim(session_id)
+        assert left is not None
+        assert left.deleted
+
+
+async def test_ids_stay_as_long_as_tokens_can_name_them(tmp_path: Path, clock: Clock) -> None:
+    store = SqliteStore(tmp_path / "t.db", clock, token_ttl_s=1000.0)
+    await store.start()
+    fill(store, "old", "k1", segment(1))
+    await store.delete("deleted")
+    clock.now += 100.0
+    assert await store.sweep(50.0) == 1
+    assert await store.transcript("old") is None
+    for session_id in ("old", "deleted"):
+        left = await store.claim(session_id)
+        assert left is not None
+        assert (left.deleted, left.streams) == (True, ())
+    clock.now += 901.0
+    await store.sweep(50.0)
+    assert [await store.claim(each) for each in ("old", "deleted")] == [None, None]
+    await store.close()
+
+
 async def test_a_final_never_changes(store: Store) -> None:
     await done(fill(store, "s1", "k1", segment(1, "first"), segment(1, "other")))
     kept = await store.transcript("s1")
