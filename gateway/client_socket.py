@@ -53,6 +53,7 @@ class ClientSocket(ServerConnection):
         # The next slice is due then; without one, the socket may be read.
         self._next_slice: asyncio.Handle | None = None
         self._is_held = False
+        self._is_reading = True
         self._ignores_input = False
         self._frames = float(bounds.frames_burst)
         self._frames_at = self.loop.time()
@@ -80,7 +81,8 @@ class ClientSocket(ServerConnection):
         """The session has read a message."""
         self._unread.take_message()
         self._unread.count(self._buffered())
-        self._adjust_reading()
+        if not self._is_reading:
+            self._adjust_reading()
 
     # --- for asyncio
 
@@ -130,9 +132,14 @@ class ClientSocket(ServerConnection):
         """Parse on, read on, or do neither."""
         if self._ignores_input:
             return
-        if self._may_parse() and self._arrived:
+        may_parse = self._may_parse()
+        if may_parse and self._arrived:
             self._next_slice = self.loop.call_soon(self._parse_slice)
-        if self._may_parse():
+            may_parse = False
+        if may_parse is self._is_reading:
+            return
+        self._is_reading = may_parse
+        if may_parse:
             self.transport.resume_reading()
         else:
             self.transport.pause_reading()
@@ -153,19 +160,17 @@ class ClientSocket(ServerConnection):
             # Pongs that the client does not read.
             self._bounds.metrics.overflows.inc()
             self.transport.abort()
-        elif wait_s := self._frame_debt_s():
+        elif self._frames < 0 and (wait_s := self._frame_debt_s()):
+            self._bounds.metrics.frame_pauses.inc()
             self._next_slice = self.loop.call_later(wait_s, self._parse_slice)
         self._adjust_reading()
 
     def _frame_debt_s(self) -> float:
-        """Seconds until the client may send more frames; 0 if it has been moderate."""
+        """Seconds until the client may send more frames than `frames_burst`; 0 if it has been moderate."""
         now = self.loop.time()
         earned = (now - self._frames_at) * self._bounds.frames_per_s
-        self._frames, self._frames_at = min(float(self._bounds.frames_burst), self._frames + earned), now
-        if self._frames >= 0:
-            return 0.0
-        self._bounds.metrics.frame_pauses.inc()
-        return -self._frames / self._bounds.frames_per_s
+        self._frames, self._frames_at = min(self._bounds.frames_burst, self._frames + earned), now
+        return max(0.0, -self._frames / self._bounds.frames_per_s)
 
     def _buffered(self) -> int:
         return len(self._arrived) + len(self.protocol.reader.buffer)

@@ -268,7 +268,6 @@ class Api:
     async def renew_token(self, request: web.Request) -> web.Response:
         """Mint another token for a session that exists; API key only. Its client renews its credential with it."""
         caller = self._access.require_key(request, bearer(request.headers.get("Authorization")))
-        await request.read()
         session_id = request.match_info["session_id"]
         owner = await self._directory.owner_of(session_id)
         if owner is None:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+# A socket's figure is corrected when it is off by so much: small chunks, which come and go, cost nothing to count.
+STEP_BYTES: Final = 16 * 1024
 # What a frame costs beside its payload, so that a flood of empty frames counts too.
 FRAME_OVERHEAD: Final = 256
 
@@ -25,9 +27,10 @@ class ReadAhead:
 
 
 class Inbound:
-    """The bytes of all sockets."""
+    """The bytes of all sockets, to within `step` for each of them."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, step: int = STEP_BYTES) -> None:
+        self.step = step
         self._max_bytes = max_bytes
         self._held: dict[Unread, int] = {}
         self.total = 0
@@ -54,6 +57,7 @@ class Unread:
         self._whole: deque[int] = deque()
         self._whole_bytes = 0
         self._unfinished = 0
+        self._reported = 0
         self._is_full = False
         self._is_closed = False
         self.overflow = overflow
@@ -61,12 +65,9 @@ class Unread:
     @property
     def is_full(self) -> bool:
         """Whether the socket must not be read for now."""
-        messages, size = len(self._whole), self._whole_bytes
-        limit = self._ahead.messages, self._ahead.bytes
-        if self._is_full:
-            self._is_full = messages > limit[0][1] or size > limit[1][1]
-        else:
-            self._is_full = messages > limit[0][0] or size > limit[1][0]
+        bound = 1 if self._is_full else 0
+        ahead = self._ahead
+        self._is_full = len(self._whole) > ahead.messages[bound] or self._whole_bytes > ahead.bytes[bound]
         return self._is_full
 
     def add_frame(self, size: int, *, is_last: bool) -> None:
@@ -79,8 +80,10 @@ class Unread:
 
     def count(self, buffered: int) -> None:
         """Report what the socket holds, with `buffered` bytes of a frame that has not arrived completely."""
-        if not self._is_closed:
-            self._inbound.update(self, self._whole_bytes + self._unfinished + buffered)
+        held = self._whole_bytes + self._unfinished + buffered
+        if abs(held - self._reported) >= self._inbound.step and not self._is_closed:
+            self._reported = held
+            self._inbound.update(self, held)
 
     def take_message(self) -> None:
         """The session has read the oldest whole message."""

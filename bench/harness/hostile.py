@@ -8,6 +8,7 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +64,7 @@ def _replaced(rng: random.Random) -> str:
     for _ in range(rng.randint(0, 3)):
         inner = message.get("data")
         place = inner if isinstance(inner, dict) and inner and rng.random() < 0.7 else message
-        place[rng.choice([*place, "stream_id", "format", "protocol_version", "x"])] = rng.choice(_ODD)
+        place[rng.choice([*place, "stream_id", "format", "protocol_version", "x"])] = deepcopy(rng.choice(_ODD))
     return json.dumps(message)
 
 

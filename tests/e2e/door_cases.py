@@ -90,6 +90,22 @@ async def _cut_token(at: Rig) -> str:
     return await _websocket(at, Authorization=f"Bearer {(await at.mint())['token'][:-8]}")
 
 
+async def _resume_token(at: Rig) -> str:
+    socket = await RawWebSocket.open(at.gateway.ws_port, headers={"Authorization": f"Bearer {KEY}"})
+    token = (await socket.until("session"))["data"]["resume_token"]
+    return await _websocket(at, Authorization=f"Bearer {token}")
+
+
+async def _deleted(at: Rig) -> str:
+    minted = await at.mint()
+    headers = {"Authorization": f"Bearer {minted['token']}"}
+    socket = await RawWebSocket.open(at.gateway.ws_port, headers=headers)
+    await socket.until("session")
+    status, _, _ = await at.request("DELETE", f"/v1/sessions/{minted['session_id']}")
+    assert status == 204
+    return await _websocket(at, **headers)
+
+
 async def _resume_of_another(at: Rig) -> str:
     mine, other = await at.mint(), await at.mint()
     return await _websocket(at, _message("session_resume", session_id=other["session_id"], token=mine["token"]))
@@ -192,6 +208,8 @@ ROWS = (
     Row(WS, "a token that has expired", REFUSED, _signed(exp=1_000_000_000)),
     Row(WS, "a token that never expires", REFUSED, _signed(exp=None)),
     Row(WS, "a token for another audience", REFUSED, _signed(aud="somebody")),
+    Row(WS, "a resume token, at the handshake", REFUSED, _resume_token),
+    Row(WS, "the token of a deleted session", "session_expired, close 1008", _deleted),
     Row(WS, "a token of another session, to resume", "permission_denied, close 4403", _resume_of_another),
     Row(WS, "an API key, to resume an unknown session", "session_expired, close 4401", _resume_of_nothing),
     Row(WS, "a configured origin", "session", _from("https://app.example")),

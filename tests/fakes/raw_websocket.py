@@ -126,6 +126,10 @@ class RawWebSocket:
         """Send a message."""
         await self.send(frame(TEXT, json.dumps(message).encode()))
 
+    def stop_reading(self) -> None:
+        """Read nothing any more, so that what the server sends stays with it."""
+        self._writer.transport.pause_reading()  # type: ignore[attr-defined]
+
     async def read(self) -> Frame | None:
         """The next frame; None: the connection has ended."""
         try:

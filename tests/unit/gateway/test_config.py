@@ -153,3 +153,33 @@ def test_an_origin_that_no_browser_sends_is_refused_and_other_spellings_are_not(
     with pytest.raises(SettingError, match="an origin such as") as caught:
         load([], {"GATEWAY_ALLOWED_ORIGINS": "app.example"})
     assert caught.value.setting == "allowed_origins"
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://*.example", "https://*", "https://*.*.example", "https://a.*.example", "*.a.example"]
+)
+def test_a_wildcard_stands_for_the_subdomains_of_a_name_and_nothing_else(origin: str) -> None:
+    with pytest.raises(SettingError) as refused:
+        load([], {"GATEWAY_ALLOWED_ORIGINS": origin})
+    assert refused.value.setting == "allowed_origins"
+
+
+@pytest.mark.parametrize(
+    ("values", "is_exposed"),
+    [
+        ({}, False),
+        ({"public_url": "ws://localhost:8081/ws"}, False),
+        ({"public_url": "wss://gateway.example/ws"}, True),
+        ({"trusted_proxies": "127.0.0.1"}, True),
+    ],
+)
+def test_a_gateway_is_public_if_other_machines_reach_it(values: dict[str, str], is_exposed: bool) -> None:
+    assert from_values(GatewayConfig, values).is_exposed is is_exposed
+
+
+def test_plaintext_beyond_loopback_needs_the_addresses_of_its_proxies() -> None:
+    exposed = {"http_host": "0.0.0.0", "allow_plaintext": "yes", **KEY}
+    for proxies in ("", "nowhere"):
+        with pytest.raises(SettingError) as refused:
+            from_values(GatewayConfig, {**exposed, "trusted_proxies": proxies})
+        assert refused.value.setting == "trusted_proxies"

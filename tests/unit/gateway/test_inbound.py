@@ -19,7 +19,7 @@ class Socket:
 
 
 def test_the_socket_that_holds_the_most_is_closed() -> None:
-    inbound = Inbound(10_000)
+    inbound = Inbound(10_000, step=1)
     small, large, late = (Socket(inbound) for _ in range(3))
     small.unread.count(1000)
     large.unread.add_frame(6000, is_last=False)
@@ -60,7 +60,7 @@ def test_a_socket_is_paused_by_whole_messages_and_goes_on_when_few_are_left() ->
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(0, 4000)), max_size=80))
 def test_the_total_is_the_sum_and_never_above_the_bound(steps: list[tuple[int, int, int]]) -> None:
-    inbound = Inbound(20_000)
+    inbound = Inbound(20_000, step=1)
     sockets = [Socket(inbound) for _ in range(5)]
     buffered = [0] * 5
     for index, step, size in steps:

@@ -48,3 +48,32 @@ def test_only_allowed_pages_may_read_and_the_gateways_own_need_no_leave() -> Non
         assert logs == []
         assert origins.response_headers("https://evil.example", "gateway.example") == {"Vary": "Origin"}
         assert len(logs) == 1
+
+
+def test_subdomains_may_be_allowed_together_and_look_alikes_are_not_among_them() -> None:
+    origins = Origins(["https://*.app.example", "https://*.other.example:8443"], Clock())
+    assert origins.allows("https://a.app.example")
+    assert origins.allows("https://a.b.app.example")
+    assert origins.allows("https://a.other.example:8443")
+    for other in (
+        "https://app.example",
+        "https://evilapp.example",
+        "http://a.app.example",
+        "https://a.app.example.evil.example",
+        "https://a.other.example",
+        "null",
+    ):
+        assert not origins.allows(other)
+    assert Origins(["*"], Clock(), is_closed=True).allows("https://anybody.example")
+
+
+def test_a_public_gateway_without_the_setting_takes_its_own_page_only() -> None:
+    origins = Origins([], Clock(), is_closed=True)
+    assert origins.allows("https://gateway.example", "gateway.example:8443")
+    assert not origins.allows("https://anybody.example", "gateway.example")
+    assert not origins.allows("null", "")
+    assert origins.response_headers("https://anybody.example", "gateway.example") == {"Vary": "Origin"}
+
+
+def test_cors_is_for_configured_origins_only() -> None:
+    assert Origins([], Clock()).response_headers("https://anybody.example", "localhost") == {"Vary": "Origin"}
