@@ -17,7 +17,6 @@ from bench.harness.stack import KEY
 _US = 1e6
 # A second of a stream's chunks, in all loads: what is not sent because of it counts as not delivered.
 _MOST_UNANSWERED = 100
-_WARM_UP_S = 1.5
 _OPEN_TIMEOUT_S = 120.0
 
 
@@ -29,11 +28,7 @@ class Load:
     streams: int
     rate: float
     payload_bytes: int
-
-    @property
-    def offered(self) -> float:
-        """Chunks a second over all streams; 0 if the server sets the pace."""
-        return self.streams * self.rate
+    warm_up_s: float = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +58,6 @@ def _plan(subject: Subject, **values: Any) -> str:
         "ca": subject.ca,
         "key": KEY,
         "most_unanswered": _MOST_UNANSWERED,
-        "warm_up": _WARM_UP_S,
     }
     return json.dumps({**plan, **values})
 
@@ -97,6 +91,7 @@ async def _line(process: asyncio.subprocess.Process) -> str:
 async def measure(subject: Subject, load: Load, seconds: float) -> Row:
     """Run a load against a server."""
     values = {"streams": load.streams, "rate": load.rate, "payload_bytes": load.payload_bytes, "seconds": seconds}
+    values["warm_up"] = load.warm_up_s
     async with _clients(_plan(subject, **values)) as process:
         assert await _line(process) == "begin"
         before = 0.0 if subject.pid is None else cpu_seconds(subject.pid)

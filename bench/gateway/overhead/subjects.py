@@ -109,13 +109,13 @@ def _gateway(
     program = _start_gateway(name, checkout, settings, folder)
     exits.callback(program.stop)
     wait_until_ready(program, http_port)
-    plain = Subject(f"{name}, json", program.pid, "ws", f"ws://{HOST}:{ws_port}/ws")
-    secure = replace(plain, name=f"{name}, wss json", url=f"wss://{HOST}:{wss_port}/ws", ca=str(certificate.ca))
+    plain = Subject(f"{name} json", program.pid, "ws", f"ws://{HOST}:{ws_port}/ws")
+    secure = replace(plain, name=f"{name} wss json", url=f"wss://{HOST}:{wss_port}/ws", ca=str(certificate.ca))
     return [
         plain,
-        replace(plain, name=f"{name}, binary", framing="binary"),
+        replace(plain, name=f"{name} binary", framing="binary"),
         secure,
-        replace(secure, name=f"{name}, wss binary", framing="binary"),
+        replace(secure, name=f"{name} wss binary", framing="binary"),
     ]
 
 
