@@ -154,8 +154,14 @@ async def call_the_worker(stack: Stack) -> list[str]:
     chunk = task_pb2.TaskRequest(chunk=media_pb2.Chunk(sequence=0, payload=b"canary"))
     async with grpc.aio.insecure_channel(stack.stt_target) as channel:
         stub = worker_service_pb2_grpc.WorkerServiceStub(channel)
-        for token in (WORKER_TOKEN, "canary-of-a-stranger"):
-            call = stub.StreamTask(iter([request, chunk, request]), metadata=(("authorization", f"Bearer {token}"),))
+        accepted = task_pb2.TaskRequest.FromString(request.SerializeToString())
+        accepted.start.ClearField("resume_state")
+        for token, first in (
+            (WORKER_TOKEN, request),
+            (WORKER_TOKEN, accepted),
+            ("canary-of-a-stranger", accepted),
+        ):
+            call = stub.StreamTask(iter([first, chunk, request]), metadata=(("authorization", f"Bearer {token}"),))
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     texts += [str(result.error) async for result in call if result.HasField("error")]
