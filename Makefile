@@ -108,7 +108,8 @@ check-deploy: $(VENV)/.project  ## render and validate the Kubernetes manifests,
 		kubectl kustomize deploy/kubernetes/overlays/$$overlay > build/kubernetes-$$overlay.yaml; \
 		$(BIN)/kubernetes-validate --strict build/kubernetes-$$overlay.yaml; \
 	done
-	@promtool check config deploy/prometheus/prometheus.yml
+	@promtool check config --syntax-only deploy/prometheus/prometheus.yml
+	@promtool check rules deploy/prometheus/recording.yml deploy/prometheus/alerts.yml
 	@promtool test rules deploy/prometheus/alerts_test.yml
 
 proto: $(VENV)/.packages  ## generate generated/ from proto/
