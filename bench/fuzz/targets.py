@@ -12,7 +12,10 @@ import msgspec
 from talkup.v1 import analysis_pb2, media_pb2, transcript_pb2
 
 from bench.fuzz.loop import Target
-from gateway.auth import Audience, Authenticator, AuthError
+from gateway.access.key_ring import KeyRing
+from gateway.access.terms import Door
+from gateway.access.tokens import Audience, Tokens
+from gateway.auth import Authenticator, AuthError
 from gateway.protocol import codec, snapshot
 from gateway.protocol.totals import Totals
 from workers.chunk import Chunk
@@ -211,13 +214,17 @@ def _vision_seed() -> bytes:
     return msgspec.msgpack.encode(made)
 
 
-_AUTH = Authenticator(["key"], "0123456789abcdef" * 4, 60.0, lambda: 1_000.0)
+def _now() -> float:
+    return 1_000.0
+
+
+_AUTH = Authenticator(KeyRing(["key"], None, _now), Tokens(("0123456789abcdef" * 4,), 60.0, _now), _now)
 _TOKEN = _AUTH.mint("session", Audience.SESSION).token
 
 
 def _run_token(data: bytes) -> None:
     credential = data.decode("utf-8", "surrogateescape")
-    principal = _AUTH.check_token(credential, Audience.SESSION, Audience.RESUME)
+    principal = _AUTH.check(credential, Door.HANDSHAKE, keys_allowed=False)
     if principal.session_id != "session" or credential.split(".")[1] != _TOKEN.split(".")[1]:
         raise BrokenPromiseError("a token that was changed is accepted")
 
@@ -236,7 +243,9 @@ def targets() -> tuple[Target, ...]:
         _state("vision state", vision_state.unpack, _vision_seed(), ValueError),
         _state("fake speech state", speech.decode_state, msgspec.msgpack.encode(speech.SpeechState()), EngineError),
         _state("fake vision state", vision.decode_state, msgspec.msgpack.encode(vision.VisionState()), EngineError),
-        Target("token", _run_token, [_TOKEN.encode(), b"a.b.c", b"key"], (AuthError,), ("gateway.auth",)),
+        Target(
+            "token", _run_token, [_TOKEN.encode(), b"a.b.c", b"key"], (AuthError,), ("gateway.auth", Tokens.__module__)
+        ),
     )
 
 
