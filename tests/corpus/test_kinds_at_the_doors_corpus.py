@@ -15,8 +15,6 @@ from tests.kinds.table import RECORDINGS, sights, wrong
 
 pytestmark = [pytest.mark.corpus, pytest.mark.timeout(1800)]
 
-AT_ONCE = 20
-
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
@@ -27,9 +25,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 async def test_every_recording_at_the_command(stack: Stack, tmp_path: Path) -> None:
     paths = write_all(RECORDINGS, tmp_path)
-    groups = [paths[at : at + AT_ONCE] for at in range(0, len(paths), AT_ONCE)]
-    answers = [answer for group in groups for answer in await by_command(stack, group)]
-    assert wrong("command", RECORDINGS, answers) == []
+    assert wrong("command", RECORDINGS, await by_command(stack, paths)) == []
 
 
 async def test_every_recording_at_the_page(stack: Stack, tmp_path: Path) -> None:

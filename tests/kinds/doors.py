@@ -51,6 +51,7 @@ _MIME_TYPES = {
     "png": "image/png",
 }
 _CHUNK_BYTES = 32_000
+_FILES_AT_ONCE = 4
 _SHARES: dict[Part, tuple[float, float]] = {
     "whole": (0.8, 1.2),
     "first half": (0.25, 0.8),
@@ -122,7 +123,12 @@ def write_all(rows: Sequence[Recording], folder: Path) -> list[Path]:
 
 
 async def by_command(stack: Stack, paths: Sequence[Path]) -> list[Answer]:
-    """All files in one call of `talkup transcribe`."""
+    """`talkup transcribe`, a few files at a time."""
+    groups = [paths[at : at + _FILES_AT_ONCE] for at in range(0, len(paths), _FILES_AT_ONCE)]
+    return [answer for group in groups for answer in await _one_command(stack, group)]
+
+
+async def _one_command(stack: Stack, paths: Sequence[Path]) -> list[Answer]:
     folder = paths[0].with_suffix(".texts")
     folder.mkdir()
     _, _, said = await run("transcribe", *at(stack), "--language", "en", "--output", folder, *paths)
