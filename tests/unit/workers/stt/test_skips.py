@@ -17,7 +17,7 @@ LOOPED = [1, 2, 3, 1, 2, 3, 1, 2, 3, 1]
 
 
 def hypothesis(numbers: list[int]) -> Hypothesis:
-    words = tuple(Word(" " + word(number), 1_000 * i, 1_000 * (i + 1), 0.5) for i, number in enumerate(numbers))
+    words = tuple(Word(" " + word(number), 1_000 * i, 1_000 * (i + 1), 0.3) for i, number in enumerate(numbers))
     return Hypothesis(words, -0.1, 0.0, False, "en")
 
 
@@ -62,13 +62,13 @@ def test_times_are_compared_on_the_media_clock() -> None:
         window_start=at,
         last_step=at,
         committed=[(" x", at, at + 1_000, 0.9), (" y", at + 1_000, at + 2_000, 0.9)],
-        tail=[(" " + letter, at + 2_000, at + 3_000, 0.5) for letter in "ydefghij"],
+        tail=[(" " + letter, at + 2_000, at + 3_000, 0.3) for letter in "ydefghij"],
     )
     heard = Recognizer(hear_voice, Tuning(), StreamOptions("en"), saved)
     heard.append_samples(np.full(2 * 16_000, 0.5, np.float32))
     job = heard.advance(EFFORT)
     assert job is not None
-    words = tuple(Word(" " + letter, 1_000 * i, 1_000 * (i + 1), 0.5) for i, letter in enumerate("xcydef"))
+    words = tuple(Word(" " + letter, 1_000 * i, 1_000 * (i + 1), 0.3) for i, letter in enumerate("xcydef"))
     heard.apply(job, Hypothesis(words, -0.1, 0.0, False, "en"))
     assert heard.counters.rejected == 0
     assert [entry[0] for entry in heard.snapshot().committed] == [" x", " y", " y", " d", " e", " f"]
