@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from websockets.asyncio.server import Server, ServerConnection
+from websockets.datastructures import Headers
 from websockets.frames import DATA_OPCODES, Frame
+from websockets.http11 import Request
 from websockets.protocol import Event, State
 from websockets.server import ServerProtocol
 
@@ -27,6 +29,9 @@ from gateway.protocol.translate import error_message
 SLICE_BYTES: Final = 16 * 1024
 FRAMES_PER_S: Final = 5_000
 FRAMES_BURST: Final = 10_000
+_FORWARDED: Final = "X-Forwarded-For"
+# Stands for the request of a handshake that has been read.
+_READ: Final = Request("", Headers())
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,13 @@ class ClientSocket(ServerConnection):
         """Read on."""
         self._is_held = False
         self._adjust_reading()
+
+    def forget_handshake(self) -> None:
+        """Forget 2 KB that nobody reads any more; of the request, only the address of the client is needed later."""
+        assert self.request is not None
+        forwarded = self.request.headers.get_all(_FORWARDED)
+        kept = Request("", Headers([(_FORWARDED, value) for value in forwarded])) if forwarded else _READ
+        self.request, self.response = kept, None
 
     def authenticated(self) -> None:
         """The client has shown a valid credential: it may send large messages, and gives way to nobody."""

@@ -69,8 +69,6 @@ _SPARE_DESCRIPTORS: Final = 256
 # What remains of the ten seconds of a shutdown after the streams' share.
 _CLOSE_SOCKETS_S: Final = 1.5
 _UPSTREAM_GRACE_S: Final = 0.2
-# Stands for the request of a handshake once it has been read.
-_READ: Final = Request("", Headers())
 # What a client is asked to wait for while the gateway restarts.
 _RESTART_S: Final = 5
 
@@ -305,7 +303,7 @@ class Gateway:
         try:
             connection = Connection(socket, self._context, self._directory, self._failures)
             credential = _credential(socket.request)
-            socket.request, socket.response = _READ, None  # 2 KB that nobody reads any more
+            socket.forget_handshake()
             await connection.run(credential)
         except Exception:
             # The outermost edge of a connection: an unexpected error closes this socket and no other.

@@ -151,6 +151,23 @@ async def test_sockets_that_show_no_credential_count_as_failures(leaves: bool) -
             await client.socket.close()
 
 
+async def test_wrong_tokens_in_messages_count_for_the_client_behind_the_proxy() -> None:
+    async with rig(trusted_proxies="127.0.0.1/32") as at:
+
+        def forwarded(address: str) -> dict[str, str]:
+            return {"X-Forwarded-For": address}
+
+        for number in range(20):
+            guess = await at.connect(additional_headers=forwarded("203.0.113.7"))
+            await guess.send("auth", token=f"wrong key {number}")
+            assert await guess.closed() == 4401
+        wrong = {"Authorization": "Bearer another wrong key"}
+        with pytest.raises(InvalidStatus, match="429"):
+            await at.connect(additional_headers={**wrong, **forwarded("203.0.113.7")})
+        other = await at.connect(additional_headers={**wrong, **forwarded("203.0.113.99")})
+        assert await other.closed() == 4401
+
+
 async def test_sockets_without_a_credential_have_a_bound_of_their_own() -> None:
     async with rig(max_sessions="1", max_unauthenticated="2") as at:
         token = (await at.mint())["token"]
