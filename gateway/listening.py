@@ -99,8 +99,8 @@ async def listening(
             port = port or (bound[0].getsockname()[1] if len(bound) > 1 else 0)
             listener.bind((address[0], port, *address[2:]))
             listener.setblocking(False)
-    except OSError:
+    except OSError as error:
         for listener in bound:
             listener.close()
-        raise
+        raise OSError(error.errno, f"cannot listen on {host} port {port}: {error.strerror or error}") from None
     return bound
