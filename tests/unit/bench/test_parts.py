@@ -86,7 +86,7 @@ def test_a_replayed_stream_keeps_what_was_said_and_when() -> None:
     assert player.played.retractions == player.played.out_of_order == 0
     first, second = player.played.committed_at
     assert first == pytest.approx(2.0, abs=0.1), "with the end of its segment, not with the next request"
-    assert second == pytest.approx(10.6, abs=0.1), "agreed on by the second step"
+    assert second == pytest.approx(10.25, abs=0.1), "agreed on by the step that the pause brings forward"
 
 
 def test_the_page_is_held_to_its_worst_times_and_to_offline() -> None:
