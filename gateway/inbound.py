@@ -7,7 +7,6 @@ most is closed; a live stream, with its small chunks, never holds the most.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -54,7 +53,7 @@ class Unread:
     def __init__(self, inbound: Inbound, overflow: Callable[[], None], ahead: ReadAhead | None = None) -> None:
         self._inbound = inbound
         self._ahead = ahead or ReadAhead()
-        self._whole: deque[int] = deque()
+        self._whole: list[int] = []
         self._whole_bytes = 0
         self._unfinished = 0
         self._reported = 0
@@ -88,7 +87,7 @@ class Unread:
     def take_message(self) -> None:
         """The session has read the oldest whole message."""
         if self._whole:
-            self._whole_bytes -= self._whole.popleft()
+            self._whole_bytes -= self._whole.pop(0)
 
     def close(self) -> None:
         """The socket has closed, or drops what it holds."""
