@@ -134,10 +134,12 @@ class GatewayConfig(Settings):
     retention_s: Annotated[float, Setting("how long transcripts are kept", 1, 31536000)] = 86400.0
     session_grace_s: Annotated[float, Setting("how long a session survives without a socket", 0.05, 86400)] = 120.0
     max_sessions: Annotated[int, Setting("concurrent sessions, connected or in their grace period", 1, 1000000)] = 2000
-    max_unauthenticated: Annotated[int, Setting("concurrent sockets that have not authenticated yet", 1, 1000000)] = 500
+    max_unauthenticated: Annotated[int, Setting("concurrent sockets that have not authenticated yet", 1, 1000000)] = (
+        2000
+    )
     max_unauthenticated_per_address: Annotated[
         int, Setting("concurrent sockets from one address that have not authenticated yet", 1, 1000000)
-    ] = 100
+    ] = 1000
     max_unauthenticated_bytes: Annotated[
         int, Setting("largest WebSocket message before authentication", 1024, 1048576)
     ] = 16384
