@@ -134,7 +134,7 @@ def recordings() -> Iterator[tuple[str, bytes]]:
 
 
 async def attack(stack: Stack, inputs: int, attackers: int, seconds: float | None = None) -> Figures:
-    """Read a clip (or its first `seconds`) in peace, then beside `inputs` mutated inputs; what came of either."""
+    """Read a clip (or its first `seconds`) in peace, then beside `inputs` mutated inputs, then in peace again."""
     [clip, *_] = load(OWN_CLIPS, "speech", "en")
     if seconds is not None:
         clip = replace(clip, audio=clip.audio[: int(seconds * SAMPLE_RATE)])
@@ -147,6 +147,7 @@ async def attack(stack: Stack, inputs: int, attackers: int, seconds: float | Non
         while not beside.texts or not all(task.done() for task in tasks):
             await beside.read()
         await asyncio.gather(*tasks)
+    await calm.read()
     for program in (stack.gateway, *stack.workers):
         program.check_alive()
     outcomes = sum((attacker.outcomes for attacker in attacking), Counter[str]())
