@@ -41,7 +41,7 @@ log = structlog.get_logger()
 # How often `flow` reports to a client whose socket is paused how far behind its streams are.
 _CONGESTION_REPORT_S = 2.0
 # After so many messages that had arrived already, others have their turn: asyncio itself would read them all first.
-_FAIR_SHARE = 32
+_FAIR_SHARE = 8
 # Close codes (RFC 6455 7.4) with which a client says that it is done; so do 3000 to 4999, which applications define.
 _DONE_CODES = frozenset({1000, 1001, 1005})
 

@@ -7,7 +7,7 @@ import asyncio
 
 from bench.gateway.figures import Figures, Memory, rounded, words
 from bench.harness.actions import metric, percentile
-from bench.harness.hostile import Tally, flood
+from bench.harness.hostile import Tally, flood_from_another_process
 from bench.harness.speaker import REAL_TIME, Speaker
 from bench.harness.stack import running_stack
 
@@ -24,7 +24,8 @@ async def hostile(arguments: argparse.Namespace) -> Figures:
         async with Memory(stack.gateway) as memory:
             for phase in range(_PHASES):
                 began, counted = asyncio.get_running_loop().time(), len(honest.heard.latencies)
-                total += await flood(stack.ws_url, arguments.hostile_messages // _PHASES, seed=1000 * phase)
+                share = arguments.hostile_messages // _PHASES
+                total += await flood_from_another_process(stack.ws_url, share, seed=1000 * phase)
                 attacked += honest.heard.latencies[counted:]
                 seconds = asyncio.get_running_loop().time() - began
                 counted = len(honest.heard.latencies)

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import random
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from copy import deepcopy
@@ -15,7 +16,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
-from bench.harness.stack import KEY
+from bench.harness.stack import KEY, ROOT, child_environment
 
 _PCM = "audio/pcm;rate=16000"
 _VALID: Sequence[dict[str, Any]] = (
@@ -143,6 +144,7 @@ async def _send(socket: ClientConnection, source: Iterator[str | bytes], count: 
             return Tally(sent, sockets=1)
         return Tally(sent + 1, sockets=1, closed=1)
     finally:
+        await socket.close()  # while the answers are still read: the close frame comes after them
         reader.cancel()
 
 
@@ -150,3 +152,27 @@ async def _read(socket: ClientConnection) -> None:
     with suppress(WebSocketException):
         async for _ in socket:
             pass
+
+
+async def flood_from_another_process(url: str, count: int, *, seed: int) -> Tally:
+    """The same, from a process of its own, so that only the gateway feels it."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.harness.hostile", url, str(count), str(seed)),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+        env=child_environment({}),
+    )
+    answer, _ = await process.communicate()
+    assert process.returncode == 0, "the hostile process failed"
+    return Tally(*json.loads(answer))
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Flood, then print the tally."""
+    url, count, seed = arguments
+    tally = asyncio.run(flood(url, int(count), seed=int(seed)))
+    sys.stdout.write(json.dumps([tally.messages, tally.sockets, tally.closed]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
