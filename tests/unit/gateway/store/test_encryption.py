@@ -110,6 +110,7 @@ async def test_without_the_key_the_text_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [("not a key", "each key must be 32 bytes"), ("", "each key must be 32 bytes"), (OLD[:-8], "each key must be 32")],
+    ids=["no key", "empty", "cut off"],
 )
 def test_a_bad_key_file_is_named_and_not_quoted(tmp_path: Path, content: str, problem: str) -> None:
     file = tmp_path / "keys"
