@@ -20,7 +20,7 @@ from settings.declaration import from_values
 from tests.fakes.raw_websocket import RawWebSocket
 from tests.fakes.worker_server import Script, WorkerServer
 
-KEY = "an-api-key"
+KEY = "an-api-key-of-the-rig"
 PCM = "audio/pcm;rate=16000;channels=1;encoding=s16le"
 PATIENCE_S = 20.0
 

@@ -77,7 +77,17 @@ INNER = {
     # Types that the page describes by their contents.
     *("Change", "Status", "StreamEvent", "Word"),
     # Used between client, stream and command.
-    *("deliver", "accepted", "acknowledged_bytes", "end_on_resumption", "fail", "leave", "hasten", "wait_over"),
+    *(
+        "max_chunk_bytes",
+        "deliver",
+        "accepted",
+        "acknowledged_bytes",
+        "end_on_resumption",
+        "fail",
+        "leave",
+        "hasten",
+        "wait_over",
+    ),
     *("has_repeated", "receive", "receive_acknowledge", "receive_error", "resumed", "started_again", "wait_accepted"),
 }
 

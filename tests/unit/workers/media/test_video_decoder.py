@@ -239,7 +239,7 @@ def test_the_warm_up_clips_decode() -> None:
 
 
 def test_sound_alone_is_no_video() -> None:
-    with pytest.raises(MediaError, match="no video track"):
+    with pytest.raises(MediaError, match="the recording has no pictures"):
         decoded(VideoDecoder(declared("webm")), [mux("webm", "libopus", 0.3)])
 
 

@@ -294,7 +294,7 @@ async def test_a_child_that_cannot_start_is_an_error_with_its_reason(capfd: pyte
 
 
 async def test_a_child_that_is_not_ready_in_time_is_an_error() -> None:
-    pool = new_pool(limits=PoolLimits(startup_seconds=0.001))
+    pool = new_pool(limits=PoolLimits(startup_seconds=0.0))
     with pytest.raises(ChildStartError, match="in time"):
         await pool.start()
 
