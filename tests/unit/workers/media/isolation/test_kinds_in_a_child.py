@@ -34,6 +34,7 @@ async def heard(pool: DecoderPool, data: bytes):
         await stream.close()
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.asyncio(loop_scope="module")
 async def test_every_kind_is_heard_in_a_child_as_outside(pool: DecoderPool) -> None:
     for row in HEARD:
