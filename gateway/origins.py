@@ -51,7 +51,7 @@ class Origins:
     def response_headers(self, origin: str | None, host: str) -> Mapping[str, str]:
         """What lets a page of another origin than the gateway's own `host` read a response.
 
-        Configured origins may, and every origin where none is configured on loopback. The origin is named, never `*`, so
+        Configured origins may, and every origin where none is configured on loopback. The origin is named, never `*`:
         caches must not give the response to a page of another one.
         """
         headers = {"Vary": "Origin"}
