@@ -154,7 +154,7 @@ async def test_a_token_opens_its_session_and_no_other(fake_stack: Stack) -> None
         assert client.session_id == session_id
     where = ("--url", fake_stack.ws_url, "--http-url", fake_stack.http_url)
     status, _, said = await run("watch", *where, "--token", token, "another")
-    assert (status, "the credential belongs to another session" in said) == (1, True)
+    assert (status, "the session belongs to another token or key" in said) == (1, True)
     minted = json.loads((await run("token", "--json", *over_http(fake_stack)))[1])
     assert minted.keys() == {"session_id", "url", "token", "expires_at"}
     status, out, said = await run("token", *where, "--key", "wrong")
