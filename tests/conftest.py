@@ -13,6 +13,7 @@ from bench.harness import stack
 from bench.harness.schema_check import Ledger
 from bench.harness.stack import Program, Stack, running_stack
 from tests.canaries import leaks_in
+from workers.media.isolation.lockdown import leave_real_time
 
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
@@ -32,6 +33,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if corpus:
         config.hook.pytest_deselected(items=corpus)
         items[:] = [item for item in items if not item.get_closest_marker("corpus")]
+
+
+@pytest.fixture(autouse=True)
+def ordinary_scheduling() -> Iterator[None]:
+    """The encoder of AV1 makes the process of a privileged user real-time; nothing else would run beside it then."""
+    yield
+    leave_real_time()
 
 
 @pytest.fixture(autouse=True)

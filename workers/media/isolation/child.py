@@ -198,6 +198,7 @@ def resolve(dotted: str) -> Any:  # noqa: ANN401 - what a dotted name names is k
 def start(arguments: argparse.Namespace) -> DecoderService:
     """Everything that needs the outside world, then the lock, then `Ready`."""
     parented = lockdown.die_with_parent(arguments.parent)
+    lockdown.leave_real_time()
     factory: DecoderFactory = resolve(arguments.decoder)
     cold = warm_up(factory, resolve(arguments.warm_up)())
     silence = os.open(os.devnull, os.O_WRONLY)

@@ -43,6 +43,12 @@ def die_with_parent(parent: int) -> bool:
     return in_force
 
 
+def leave_real_time() -> None:
+    """Take the scheduling of an ordinary process: one that spins in real time would leave its worker no CPU at all."""
+    if hasattr(os, "sched_setscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 def lock(confinement: Confinement) -> tuple[str, ...]:
     """Lock this process in, for good; returns the names of the measures that are not in force.
 

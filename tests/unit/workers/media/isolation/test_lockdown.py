@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,11 @@ def test_a_process_whose_parent_is_gone_ends() -> None:
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, timeout=30, check=False)
     assert done.returncode == 1
     assert b"the parent is gone" in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="this platform has no scheduling policies")
+def test_a_process_leaves_real_time() -> None:
+    with suppress(PermissionError):  # only a privileged user can enter it
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    lockdown.leave_real_time()
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
