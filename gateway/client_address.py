@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
+
+from settings.network import Networks
 
 _MAX_HOPS: Final = 16
 
@@ -13,7 +15,7 @@ class ClientAddresses:
     """The setting `trusted_proxies`. What any other peer says about its client is ignored."""
 
     def __init__(self, trusted: Sequence[str]) -> None:
-        self._trusted = [ip_network(each, strict=False) for each in trusted]
+        self._trusted = Networks(trusted)
 
     def of(self, peer: str, forwarded: Iterable[str]) -> str:
         """The client behind `peer`: the last address of X-Forwarded-For that is no trusted proxy.
@@ -22,16 +24,12 @@ class ClientAddresses:
         """
         hops = [hop.strip() for value in forwarded for hop in value.split(",")][-_MAX_HOPS:]
         address = peer
-        while hops and self._is_trusted(address):
+        while hops and self._trusted.holds(address):
             named = _parsed(hops.pop())
             if named is None:
                 break
             address = str(named)
         return address
-
-    def _is_trusted(self, address: str) -> bool:
-        parsed = _parsed(address)
-        return parsed is not None and any(parsed in network for network in self._trusted)
 
 
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:

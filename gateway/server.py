@@ -48,7 +48,7 @@ from gateway.store.factory import open_store
 from gateway.tls import ServerTls
 from gateway.token_secret import TokenSecret, secret_path, token_secret
 from gateway.upstream.pool import Upstream
-from settings.network import LOOPBACK, is_within
+from settings.network import LOOPBACK, Networks
 
 log = structlog.get_logger()
 
@@ -93,7 +93,8 @@ class Gateway:
         self._tokens = Tokens(secret.all, config.token_ttl_s, clock, None if store.durable else clock())
         self._origins = Origins(config.allowed_origins, time.monotonic, is_closed=config.is_exposed)
         http, ws = places(config, descriptors() - _SPARE_DESCRIPTORS)
-        proxies = partial(is_within, networks=config.trusted_proxies)
+        proxies = Networks(config.trusted_proxies).holds
+        self._plain_peers = Networks((*LOOPBACK, *config.trusted_proxies))
         self._http_admission = Admission("http", http, metrics, time.monotonic, proxies)
         self._ws_admission = Admission("websocket", ws, metrics, time.monotonic, proxies)
         self._inbound = Inbound(config.max_inbound_bytes)
@@ -197,7 +198,7 @@ class Gateway:
 
     def _allows_plain(self, address: str) -> bool:
         """Whether a peer may connect without TLS: from this machine, or as a proxy that is trusted to have done TLS."""
-        return is_within(address, (*LOOPBACK, *self._config.trusted_proxies))
+        return self._plain_peers.holds(address)
 
     async def _start_ws(self, stack: AsyncExitStack, host: str, port: int, tls: ssl.SSLContext | None) -> int:
         config = self._config

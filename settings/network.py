@@ -93,11 +93,17 @@ def client_network(host: str) -> str:
     return str(address)
 
 
-def is_within(host: str, networks: Iterable[str]) -> bool:
-    """Whether an address is one of these addresses or in one of these networks."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    address = getattr(address, "ipv4_mapped", None) or address
-    return any(address in ipaddress.ip_network(network, strict=False) for network in networks)
+class Networks:
+    """Addresses and networks of a setting, parsed once. Raises ValueError for what is neither."""
+
+    def __init__(self, written: Iterable[str]) -> None:
+        self._networks = [ipaddress.ip_network(each, strict=False) for each in written]
+
+    def holds(self, host: str) -> bool:
+        """Whether an address is one of these or in one of these networks; False for anything but an address."""
+        try:
+            address = ipaddress.ip_address(host.partition("%")[0])
+        except ValueError:
+            return False
+        address = getattr(address, "ipv4_mapped", None) or address
+        return any(address in network for network in self._networks)
