@@ -29,6 +29,7 @@ from gateway.protocol.json_text import utf8_bytes
 from gateway.protocol.messages import Authenticated, AuthenticatedData, AuthExpiring, AuthExpiringData
 from gateway.protocol.replies import refusal
 from gateway.protocol.states import SessionPhase
+from gateway.refusal_pace import RefusalPace
 from gateway.refusals import CredentialFailures
 from gateway.sender import SocketSender
 from gateway.sessions.context import GatewayContext
@@ -69,6 +70,7 @@ class Connection:
         self._owes_credential = False
         # Work that a message requested and that has to wait: done before the next message is read.
         self._deferred: Callable[[], Awaitable[None]] | None = None
+        self._refusals = RefusalPace()
 
     async def run(self, credential: Credential) -> None:
         """Serve the socket until it is closed by either side."""
@@ -301,7 +303,9 @@ class Connection:
                 runner = self._runner
                 if runner is None or runner.peer is not self or self._directory.draining or self.outbox.closing:
                     continue
-                runner.receive(message)
+                if runner.receive(message) and (pause_s := self._refusals.pause_s(self._context.clock())):
+                    metrics.refusal_pauses.inc()
+                    await asyncio.sleep(pause_s)
                 if self._deferred is not None:
                     deferred, self._deferred = self._deferred, None
                     await deferred()

@@ -14,6 +14,7 @@ from gateway.config import GatewayConfig
 from gateway.long_poll import MAX_PER_SESSION, MAX_WAIT_S, MAX_WAITING
 from gateway.protocol.errors import Code
 from gateway.protocol.limits import Limits
+from gateway.refusal_pace import REFUSED_BURST, REFUSED_PER_S
 from gateway.refusals import BURST, REFILL_S
 
 _CORE: Final = Limits()
@@ -83,6 +84,8 @@ LIMITS: Final = (
     _message("chunk", Code.PAYLOAD_TOO_LARGE, fixed=_bytes(_CORE.max_chunk_bytes)),
     _message("values in a message", Code.BAD_MESSAGE, fixed=str(_CORE.max_json_values)),
     _message("levels of lists and objects in a message", Code.BAD_MESSAGE, fixed=str(_CORE.max_json_depth)),
+    Limit("refused messages of a socket", "read later", "gateway_refusal_pauses_total",
+          fixed=f"{REFUSED_PER_S:g} per second, {REFUSED_BURST} at once"),
     Limit("frames", "read later", "gateway_frame_pauses_total",
           fixed=f"{FRAMES_PER_S} per second, {FRAMES_BURST} at once"),
     _message("messages that are not chunks", Code.RATE_LIMITED,

@@ -69,6 +69,9 @@ class Metrics:
         self.inbound_overflows = Counter(
             "gateway_inbound_overflows", "Sockets closed because all together held too much unread", registry=registry
         )
+        self.refusal_pauses = Counter(
+            "gateway_refusal_pauses", "Times a socket was read later because of refused messages", registry=registry
+        )
         self.frame_pauses = Counter(
             "gateway_frame_pauses", "Times a socket was paused because it sent too many frames", registry=registry
         )

@@ -1,4 +1,8 @@
-"""How hostile messages affect an honest stream in real time: quiet and attacked phases alternate in one run."""
+"""How hostile messages affect an honest stream in real time.
+
+Quiet phases, attacked phases, and phases in which the same messages go to another gateway alternate in one run. The
+last show what the attackers' use of the processor costs, whomever they attack.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +20,12 @@ _PHASES = 4
 
 async def hostile(arguments: argparse.Namespace) -> Figures:
     """Send `--hostile-messages` in four phases, each after a quiet one of the same length, beside one stream."""
-    with running_stack(worker_arguments=("fake", "--slots", "256")) as stack:
+    workers = ("fake", "--slots", "256")
+    with running_stack(worker_arguments=workers) as stack, running_stack(worker_arguments=workers) as other:
         honest = Speaker(stack.ws_url, 1, pace=REAL_TIME)
         speaking = asyncio.create_task(honest.speak())
         await honest.speaking.wait()
-        total, quiet, attacked = Tally(), list[float](), list[float]()
+        total, quiet, beside, attacked = Tally(), list[float](), list[float](), list[float]()
         async with Memory(stack.gateway) as memory:
             for phase in range(_PHASES):
                 began, counted = asyncio.get_running_loop().time(), len(honest.heard.latencies)
@@ -31,6 +36,9 @@ async def hostile(arguments: argparse.Namespace) -> Figures:
                 counted = len(honest.heard.latencies)
                 await asyncio.sleep(seconds)
                 quiet += honest.heard.latencies[counted:]
+                counted = len(honest.heard.latencies)
+                await flood_from_another_process(other.ws_url, share, seed=1000 * phase)
+                beside += honest.heard.latencies[counted:]
         honest.enough.set()
         heard = await speaking
         stack.gateway.check_alive()
@@ -40,8 +48,10 @@ async def hostile(arguments: argparse.Namespace) -> Figures:
             "hostile_sockets": total.sockets,
             "sockets_closed": total.closed,
             "deaths": 0,
-            "final_p95_ms": [round(1000 * percentile(each, 0.95), 2) for each in (quiet, attacked)],
+            # Quiet; the other gateway attacked; this one attacked.
+            "final_p95_ms": [round(1000 * percentile(each, 0.95), 2) for each in (quiet, beside, attacked)],
             "final_p95_ratio": rounded(percentile(attacked, 0.95) / percentile(quiet, 0.95)),
+            "final_p95_ratio_to_other": rounded(percentile(attacked, 0.95) / percentile(beside, 0.95)),
             "gateway_growth_mib": memory.growth_mib,
             "sessions": await metric(stack, "gateway_sessions"),
         }

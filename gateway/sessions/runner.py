@@ -95,6 +95,7 @@ class SessionRunner:
         self._media = MediaMeter()
         self._tick: asyncio.TimerHandle | None = None
         self._tick_due = 0.0
+        self._errors_sent = 0
         self._grace: asyncio.TimerHandle | None = None
 
     @property
@@ -205,15 +206,16 @@ class SessionRunner:
 
     # --- input
 
-    def receive(self, message: str | bytes) -> None:
-        """Handle a WebSocket message."""
-        now = self._context.clock()
+    def receive(self, message: str | bytes) -> bool:
+        """Handle a WebSocket message; returns whether it was answered with an error."""
+        now, errors = self._context.clock(), self._errors_sent
         self._audit.received(message)
         if isinstance(message, str):
             self.session.update_services(self._context.status.current(now))
             self.perform(self.session.receive_text(message, now))
         else:
             self.perform(self.session.receive_binary(message, now))
+        return self._errors_sent > errors
 
     def congested_stream(self) -> TaskStream | None:
         """A worker stream that is too far behind to accept more, if there is one."""
@@ -263,6 +265,7 @@ class SessionRunner:
         match message:
             case ErrorMessage(data=data):
                 self._context.metrics.errors.labels(data.code).inc()
+                self._errors_sent += 1
             case TranscriptUpdate(data=data) if data.is_final:
                 self._observe_final(data.stream_id)
         if self._peer is not None:

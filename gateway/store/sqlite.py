@@ -1,33 +1,31 @@
-"""The store of a single gateway: a SQLite file. One thread owns the connection; the queue of that thread is bounded."""
+"""The store of a single gateway: a SQLite file."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from concurrent.futures import Future
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 
 from gateway.store.base import (
-    MAX_PENDING_WRITES,
     RENEWALS_STOP_AT,
     LossReason,
     SessionUnknownError,
     StoredSession,
     StoredStream,
-    StoreError,
     StreamStart,
     ignore_forgotten,
     transcript_of,
 )
+from gateway.store.sqlite_checkpoints import Checkpoints
 from gateway.store.sqlite_file import connect, mark_deletion, prepare, remove_remains
+from gateway.store.sqlite_queue import QueueFullError, SqliteQueue
 from gateway.transcript import Segment, Transcript, Word
 
 T = TypeVar("T")
@@ -40,36 +38,11 @@ _WORDS = tuple[Word, ...]
 _Statement = tuple[str, tuple[object, ...]]
 
 
-class QueueFullError(StoreError):
-    """Too many writes are waiting."""
-
-
-class _Slots:
-    """Counts the work in the queue. The event loop takes slots, the store's thread gives them back."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._taken = 0
-
-    def take(self, limit: int | None) -> bool:
-        """Take a slot, unless `limit` slots or more are taken."""
-        with self._lock:
-            if limit is not None and self._taken >= limit:
-                return False
-            self._taken += 1
-            return True
-
-    def give_back(self) -> None:
-        """Give back a slot."""
-        with self._lock:
-            self._taken -= 1
-
-
 class SqliteStore:
     """Transcripts in one SQLite file. It has a write-ahead log, so a commit survives the death of the process.
 
-    A write that fails because the disk is full or the file is locked is reported and kept, and so are the writes after
-    it, up to MAX_PENDING_WRITES. They are repeated in order before the next write, in the next sweep, and on closing.
+    A write that fails because the disk is full or the file is locked is kept, see SqliteQueue. It is repeated before
+    the next write, in the next sweep, and on closing.
     """
 
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.time, token_ttl_s: float = 0.0) -> None:
@@ -80,10 +53,8 @@ class SqliteStore:
         self._path = path
         self._clock = clock
         self._token_ttl_s = token_ttl_s
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        self._slots = _Slots()
-        self._failed: deque[Callable[[], None]] = deque()  # the store's thread owns it
-        self._db: sqlite3.Connection
+        self._queue = SqliteQueue(self._count_writes)
+        self._checkpoints = None if path is None else Checkpoints(path, lambda: connect(path))
         self._removal: asyncio.Future[None] | None = None
         self._is_removal_due = False
         self._removed_at = 0.0
@@ -100,18 +71,14 @@ class SqliteStore:
 
     async def start(self) -> None:
         """Open the file and create the tables. Raises StoreError."""
-        await self._ask(self._open)
+        await self._queue.open(lambda: connect(self._path))
+        await self._queue.ask(self._prepare)
 
     async def close(self) -> None:
         """Finish the queued work, close the file and end the thread."""
-
-        def finish() -> None:
-            with suppress(sqlite3.OperationalError):
-                self._repeat_failed()
-            self._db.close()
-
-        await self._ask(finish)
-        self._thread.shutdown(wait=False)
+        if self._checkpoints is not None:
+            await asyncio.to_thread(self._checkpoints.close)
+        await self._queue.close()
 
     async def holds(self, session_id: str) -> bool:
         """See Store."""
@@ -119,7 +86,7 @@ class SqliteStore:
 
     async def claim(self, session_id: str) -> StoredSession | None:
         """See Store."""
-        return await self._ask(lambda: self._stored(session_id))
+        return await self._queue.ask(lambda: self._stored(session_id))
 
     def release(self, session_id: str, *, closed: bool) -> Future[None]:
         """See Store."""
@@ -133,7 +100,7 @@ class SqliteStore:
             found = self._db.execute(statement, (session_id,)).fetchone()
             return None if found is None else str(found[0])
 
-        return await self._ask(look)
+        return await self._queue.ask(look)
 
     def begin_session(self, session_id: str, owner: str = "") -> Future[None]:
         """See Store."""
@@ -157,7 +124,7 @@ class SqliteStore:
                     self._db.executemany(statement, rows)
 
             try:
-                await self._ask(work, RENEWALS_STOP_AT)
+                await self._queue.ask(work, RENEWALS_STOP_AT)
             except QueueFullError:
                 return len(session_ids) - at
         return 0
@@ -201,7 +168,7 @@ class SqliteStore:
 
     async def transcript(self, session_id: str) -> Transcript | None:
         """See Store."""
-        return await self._ask(lambda: self._read(session_id))
+        return await self._queue.ask(lambda: self._read(session_id))
 
     async def delete(self, session_id: str) -> bool:
         """See Store."""
@@ -221,10 +188,10 @@ class SqliteStore:
                     mark_deletion(self._db)
             return known > 0
 
-        is_deleted = await self._ask(erase)
+        is_deleted = await self._queue.ask(erase)
         # Deletions that wait at the same time share one removal, which runs after all of them.
         if self._removal is None or self._removal.done():
-            self._removal = asyncio.wrap_future(self._submit(self._remove_remains, None))
+            self._removal = asyncio.wrap_future(self._queue.submit(self._remove_remains, None))
         await asyncio.shield(self._removal)
         return is_deleted
 
@@ -247,88 +214,59 @@ class SqliteStore:
                 longest = max(retention_s, self._token_ttl_s)
                 self._db.execute("DELETE FROM sessions WHERE deleted AND touched_at < ?", (now - longest,))
             with suppress(sqlite3.OperationalError):
-                self._repeat_failed()
+                self._queue.repeat_failed()
             self._sweep_remains()
             return deleted
 
         # Without a limit: there is never more than one sweep in the queue.
-        return await self._ask(erase, None)
+        return await self._queue.ask(erase, None)
 
-    def _open(self) -> None:
-        self._db = connect(self._path)
+    def _count_writes(self, count: int) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.count(self._db, count)
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        """The connection, for work in the queue."""
+        return self._queue.db
+
+    def _prepare(self) -> None:
         prepare(self._db)
         self._remove_remains()
 
+    def _remove(self, *, however_large: bool) -> bool:
+        with nullcontext() if self._checkpoints is None else self._checkpoints.exclusive:
+            return remove_remains(self._db, self._path, however_large=however_large)
+
     def _remove_remains(self) -> None:
         """Remove what deletions left in the file; from a large file, or one that another program reads, later."""
-        if not remove_remains(self._db, self._path, however_large=False):
+        if not self._remove(however_large=False):
             self._is_removal_due = True
 
     def _sweep_remains(self) -> None:
         """The same in a sweep, where a large file waits only if nobody asked for a deletion."""
         now = self._clock()
         is_due = self._is_removal_due or now - self._removed_at >= _REMOVE_EVERY_S
-        if remove_remains(self._db, self._path, however_large=is_due):
+        if self._remove(however_large=is_due):
             self._is_removal_due = False
             self._removed_at = now
 
     def _write(self, statement: str, row: tuple[object, ...]) -> Future[None]:
         def work() -> None:
-            with self._db:
-                self._db.execute(statement, row)
+            self._db.execute(statement, row)
 
-        return self._submit(lambda: self._execute_in_order(work))
+        return self._queue.write(work)
 
     def _write_of_stream(self, stream_key: str, *statements: _Statement) -> Future[None]:
         """Execute all statements in one transaction, or fail with SessionUnknownError if the stream is unknown."""
 
         def work() -> None:
-            with self._db:
-                if self._db.execute("SELECT 1 FROM streams WHERE stream_key = ?", (stream_key,)).fetchone() is None:
-                    raise SessionUnknownError("the store does not know the stream")
-                for sql, values in statements:
-                    self._db.execute(sql, values)
+            if self._db.execute("SELECT 1 FROM streams WHERE stream_key = ?", (stream_key,)).fetchone() is None:
+                raise SessionUnknownError("the store does not know the stream")
+            for sql, values in statements:
+                self._db.execute(sql, values)
 
-        return self._submit(lambda: self._execute_in_order(work))
-
-    def _execute_in_order(self, write: Callable[[], None]) -> None:
-        """Execute the writes that failed before, then this one. If that is not possible now, keep it for later."""
-        try:
-            self._repeat_failed()
-            write()
-        except sqlite3.OperationalError:
-            if len(self._failed) >= MAX_PENDING_WRITES:
-                raise QueueFullError("too many writes are waiting") from None
-            self._failed.append(write)
-            raise
-
-    def _repeat_failed(self) -> None:
-        """Execute the writes that failed before. Raises sqlite3.OperationalError if that is not possible now."""
-        while self._failed:
-            with suppress(SessionUnknownError):  # the session was deleted meanwhile
-                self._failed[0]()
-            self._failed.popleft()
-
-    def _submit(self, work: Callable[[], T], limit: int | None = MAX_PENDING_WRITES) -> Future[T]:
-        """Queue work. The future fails with QueueFullError if `limit` pieces of work are waiting."""
-
-        def guarded() -> T:
-            try:
-                return work()
-            except (sqlite3.Error, OSError) as error:
-                # The library's text may quote values, so only the name of the error is passed on.
-                raise StoreError(f"the transcript store failed ({type(error).__name__})") from None
-            finally:
-                self._slots.give_back()
-
-        if not self._slots.take(limit):
-            refused: Future[T] = Future()
-            refused.set_exception(QueueFullError("too many writes are waiting"))
-            return refused
-        return self._thread.submit(guarded)
-
-    async def _ask(self, work: Callable[[], T], limit: int | None = MAX_PENDING_WRITES) -> T:
-        return await asyncio.wrap_future(self._submit(work, limit))
+        return self._queue.write(work)
 
     def _read(self, session_id: str) -> Transcript | None:
         stored = self._stored(session_id)

@@ -72,6 +72,7 @@ def prepare(db: sqlite3.Connection) -> None:
     """Create what is missing, and take in what a killed process left in the write-ahead log. Raises sqlite3.Error."""
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
+    db.execute("PRAGMA wal_autocheckpoint = 0")  # see sqlite_checkpoints.py
     db.execute("PRAGMA foreign_keys = ON")
     db.execute("PRAGMA secure_delete = ON")
     db.executescript(_SCHEMA)

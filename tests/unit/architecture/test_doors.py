@@ -57,7 +57,7 @@ DOORS = {
     "ai_edge_litert": ["workers.vision.litert_net"],
     "aiohttp": ["gateway.http", "gateway.http_access", "gateway.http_errors", "gateway.server"],
     "jwt": ["gateway.access.tokens"],
-    "sqlite3": ["gateway.store.sqlite", "gateway.store.sqlite_file"],
+    "sqlite3": ["gateway.store.sqlite", "gateway.store.sqlite_*"],
     "cryptography": ["gateway.store.encryption"],
     "redis": ["gateway.store.redis"],
     "rich": ["talkup_client.terminal"],

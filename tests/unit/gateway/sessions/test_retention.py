@@ -79,7 +79,7 @@ async def test_a_round_with_a_full_queue_sweeps_and_the_next_one_renews() -> Non
         for rounds in (1, 2):
             clock.now += sweeper.interval_s
             gate = threading.Event()
-            store._thread.submit(gate.wait)
+            store._queue._thread.submit(gate.wait)
             writes = [store.begin_session("busy") for _ in range(RENEWALS_STOP_AT)]
             sweeping = asyncio.create_task(sweeper.sweep())
             await asyncio.sleep(0)

@@ -471,7 +471,7 @@ async def test_with_a_full_queue_renewals_are_skipped_but_neither_finals_nor_the
         await done(fill(store, "old", "k0"))
         clock.now += 100.0
         await done(fill(store, "s1", "k1"))
-        store._thread.submit(gate.wait)
+        store._queue._thread.submit(gate.wait)
     else:
         url = request.getfixturevalue("redis_url")
         await _flush(url)
@@ -628,7 +628,7 @@ async def test_a_file_keeps_finals_and_deletions_over_a_restart(tmp_path: Path) 
 
 async def limit_pages(store: SqliteStore, pages: int) -> None:
     """Let the file grow to so many pages, like a full disk; 0 for the pages that it has."""
-    await store._ask(lambda: store._db.execute(f"PRAGMA max_page_count = {pages or 1}").fetchone())
+    await store._queue.ask(lambda: store._db.execute(f"PRAGMA max_page_count = {pages or 1}").fetchone())
 
 
 ANY_SIZE = 2**30
@@ -671,7 +671,7 @@ async def test_what_a_full_disk_refuses_is_written_in_order_when_there_is_room(
 async def test_no_more_writes_are_kept_for_a_full_disk_than_may_wait(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.store.sqlite.MAX_PENDING_WRITES", 20)
+    monkeypatch.setattr("gateway.store.sqlite_queue.MAX_PENDING_WRITES", 20)
     store = SqliteStore(tmp_path / "t.db", clock)
     await store.start()
     await done(fill(store, "s1", "k1"))
