@@ -72,8 +72,11 @@ class SqliteStore:
     it, up to MAX_PENDING_WRITES. They are repeated in order before the next write, in the next sweep, and on closing.
     """
 
+    # How long the removal of deleted text, and the writes behind it, wait for another program that uses the file.
+    _patience_ms = 0
+
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.time, token_ttl_s: float = 0.0) -> None:
-        """Only one gateway may use the file. `path` None keeps everything in memory, for tests and trials.
+        """Only one process may use the file (several: SharedSqliteStore). `path` None keeps everything in memory.
 
         The ids of sessions that were deleted, or whose retention is over, stay for `token_ttl_s`.
         """
@@ -219,6 +222,7 @@ class SqliteStore:
                 )
                 if self._db.execute("DELETE FROM streams WHERE session_id = ?", (session_id,)).rowcount:
                     mark_deletion(self._db)
+                self._after_deletion(session_id)
             return known > 0
 
         is_deleted = await self._ask(erase)
@@ -261,14 +265,14 @@ class SqliteStore:
 
     def _remove_remains(self) -> None:
         """Remove what deletions left in the file; from a large file, or one that another program reads, later."""
-        if not remove_remains(self._db, self._path, however_large=False):
+        if not remove_remains(self._db, self._path, however_large=False, patience_ms=self._patience_ms):
             self._is_removal_due = True
 
     def _sweep_remains(self) -> None:
         """The same in a sweep, where a large file waits only if nobody asked for a deletion."""
         now = self._clock()
         is_due = self._is_removal_due or now - self._removed_at >= _REMOVE_EVERY_S
-        if remove_remains(self._db, self._path, however_large=is_due):
+        if remove_remains(self._db, self._path, however_large=is_due, patience_ms=self._patience_ms):
             self._is_removal_due = False
             self._removed_at = now
 
@@ -284,12 +288,19 @@ class SqliteStore:
 
         def work() -> None:
             with self._db:
-                if self._db.execute("SELECT 1 FROM streams WHERE stream_key = ?", (stream_key,)).fetchone() is None:
-                    raise SessionUnknownError("the store does not know the stream")
+                self._check_stream(stream_key)
                 for sql, values in statements:
                     self._db.execute(sql, values)
 
         return self._submit(lambda: self._execute_in_order(work))
+
+    def _check_stream(self, stream_key: str) -> None:
+        """Raises SessionUnknownError if the stream is unknown. Runs in the transaction of a write."""
+        if self._db.execute("SELECT 1 FROM streams WHERE stream_key = ?", (stream_key,)).fetchone() is None:
+            raise SessionUnknownError("the store does not know the stream")
+
+    def _after_deletion(self, session_id: str) -> None:
+        """Runs in the transaction that deletes a session."""
 
     def _execute_in_order(self, write: Callable[[], None]) -> None:
         """Execute the writes that failed before, then this one. If that is not possible now, keep it for later."""
