@@ -6,7 +6,7 @@ of pages, which `secure_delete` does not overwrite (SQLite 3.40: 2 to 3 of 60 de
 removes these, by writing all pages anew.
 
 `user_version` says whether such copies may exist. It is part of the transaction that deletes, so a kill between
-deletion and VACUUM loses nothing: the next start sees it. Each deletion sets a value of its own, so that a process which
+deletion and VACUUM loses nothing: the next start sees it. Each deletion sets a value of its own, so that a process that
 has written all pages anew notices what another process deleted meanwhile.
 """
 
@@ -93,9 +93,7 @@ def mark_deletion(db: sqlite3.Connection) -> None:
     db.execute(f"PRAGMA user_version = {secrets.choice(_DELETIONS)}")
 
 
-def remove_remains(
-    db: sqlite3.Connection, path: Path | None, *, however_large: bool, patience_ms: int = 0
-) -> bool:
+def remove_remains(db: sqlite3.Connection, path: Path | None, *, however_large: bool, patience_ms: int = 0) -> bool:
     """Remove what remains of deleted text, if anything may: empty the write-ahead log, then write all pages anew.
 
     Returns false if work is left: the file is large and `however_large` is not set, or another program uses it for

@@ -80,9 +80,7 @@ class SharedSqliteStore(SqliteStore):
                 if found is not None and not found.deleted:
                     self._leave_line(session_id, LossReason.CLAIMED)
                     self._db.execute("DELETE FROM handovers WHERE at < ?", (self._clock() - _KEEP_LINES_S,))
-                    self._db.execute(
-                        "UPDATE sessions SET holder = ? WHERE session_id = ?", (self._holder, session_id)
-                    )
+                    self._db.execute("UPDATE sessions SET holder = ? WHERE session_id = ?", (self._holder, session_id))
                 return found
 
         found = await self._ask(take)
@@ -182,5 +180,3 @@ class SharedSqliteStore(SqliteStore):
         if session_id in self._held:
             self._held.discard(session_id)
             self._on_lost(session_id, reason)
-
-
