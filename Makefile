@@ -94,7 +94,7 @@ test-corpus: setup programs  ## run the acceptance tests on real material: CORPU
 
 test-root: setup  ## run the tests that mount file systems and change the user; needs root
 	@test "$$(id -u)" = 0 || { echo "test-root: needs root" >&2; exit 2; }
-	@$(BIN)/python -m pytest -m root tests/e2e/test_environments_root.py $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m root tests/e2e/test_environments.py $(PYTEST_ARGS)
 
 lint: $(VENV)/.project  ## check style, types, compose file and Dockerfiles
 	@$(BIN)/ruff check .

@@ -278,6 +278,10 @@ def _check_store(config: GatewayConfig) -> None:
         raise config.invalid("processes", "several processes need a store that they share: sqlite:///path or redis://")
     if scheme == "sqlite" and not (rest.startswith("/") and len(rest) > 1):
         raise config.invalid("store", "sqlite needs a path: sqlite:///relative or sqlite:////absolute")
+    try:
+        sqlite_path(url)
+    except RuntimeError:
+        raise config.invalid("store", "the home directory that ~ names is unknown") from None
 
 
 def _check_store_keys(config: GatewayConfig) -> None:
