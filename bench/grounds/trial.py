@@ -22,7 +22,13 @@ def tried(ground: Ground) -> dict[str, str]:
     try:
         root = ground.root(folder)
         paths = os.pathsep.join(str(root / name) for name in (".", "generated", "clients/python"))
-        command = ground.command(folder, [sys.executable, "-m", "bench.grounds.scenario", ground.scenario, str(folder)])
+        python, place = sys.executable, folder
+        if ground.copied:
+            place = root / "data"
+            place.mkdir()
+            (root / "venv").symlink_to(sys.prefix, target_is_directory=True)
+            python = str(root / "venv" / "bin" / "python")
+        command = ground.command(folder, [python, "-m", "bench.grounds.scenario", ground.scenario, str(place)])
         done = subprocess.run(
             command,
             cwd=root,

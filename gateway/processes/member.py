@@ -55,14 +55,16 @@ class Member:
         cls, index: int, restarts: int, arguments: Sequence[str], doors: Sequence[Dispatcher], token_secret: str
     ) -> Member:
         """Start a process with these arguments, after so many before it. Raises OSError."""
-        with ExitStack() as theirs:
+        with ExitStack() as theirs, ExitStack() as on_failure:
             control, its_control = socket.socketpair()
             theirs.enter_context(its_control)
+            on_failure.enter_context(control)
             seats: dict[str, Seat] = {}
             files: list[DoorFile] = []
             for door in doors:
                 mine, its = socket.socketpair()
                 theirs.enter_context(its)
+                on_failure.enter_context(mine)
                 seats[door.name] = Seat(mine, time.monotonic)
                 files.append(DoorFile(door.name, *door.address, its.fileno()))
             control.sendall(frame(Welcome(index, tuple(files), token_secret)))
@@ -73,6 +75,7 @@ class Member:
                 # A ^C at a terminal reaches the supervisor alone, which passes it on.
                 process_group=0,
             )
+            on_failure.pop_all()
         control.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=control)
         return cls(process, ProcessFact(index, False, restarts, {}), seats, reader, writer)
