@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-check fuzz programs packages check-deploy clean
+.PHONY: help setup run test test-corpus test-root lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-check fuzz programs packages check-deploy clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -92,6 +92,10 @@ test-corpus: setup programs  ## run the acceptance tests on real material: CORPU
 	@test -f "$(CORPUS)/manifest.jsonl" || { echo "test-corpus: CORPUS=dir must name a folder with manifest.jsonl" >&2; exit 2; }
 	@$(BIN)/python -m pytest -m corpus --corpus="$(CORPUS)" $(PYTEST_ARGS)
 
+test-root: setup  ## run the tests that mount file systems and change the user; needs root
+	@test "$$(id -u)" = 0 || { echo "test-root: needs root" >&2; exit 2; }
+	@$(BIN)/python -m pytest -m root tests/e2e/test_environments.py $(PYTEST_ARGS)
+
 lint: $(VENV)/.project  ## check style, types, compose file and Dockerfiles
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -99,9 +103,9 @@ lint: $(VENV)/.project  ## check style, types, compose file and Dockerfiles
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/hadolint deploy/docker/*.Dockerfile
 
-# Debian has both programs, as kubernetes-client and prometheus.
-check-deploy: $(VENV)/.project  ## render and validate the Kubernetes manifests, check and test the alert rules (needs kubectl, promtool)
-	@for program in kubectl promtool; do command -v $$program > /dev/null || { echo "check-deploy: $$program is not installed" >&2; exit 2; }; done
+# Debian has these programs, as kubernetes-client, prometheus and nginx.
+check-deploy: $(VENV)/.project  ## render and validate the Kubernetes manifests, check the alert rules, run behind nginx (needs kubectl, promtool, nginx)
+	@for program in kubectl promtool nginx; do command -v $$program > /dev/null || { echo "check-deploy: $$program is not installed" >&2; exit 2; }; done
 	@$(PIP) install --require-hashes -r deploy/requirements/manifests.txt
 	@mkdir -p build
 	@for overlay in cpu cuda; do \
@@ -111,6 +115,7 @@ check-deploy: $(VENV)/.project  ## render and validate the Kubernetes manifests,
 	@promtool check config --syntax-only deploy/prometheus/prometheus.yml
 	@promtool check rules deploy/prometheus/recording.yml deploy/prometheus/alerts.yml
 	@promtool test rules deploy/prometheus/alerts_test.yml
+	@$(BIN)/python -m pytest -q -m programs tests/e2e/test_front_proxies.py
 
 proto: $(VENV)/.packages  ## generate generated/ from proto/
 	@PYTHON="$(CURDIR)/$(BIN)/python" sh proto/generate.sh

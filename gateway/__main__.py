@@ -14,9 +14,12 @@ import signal
 import sys
 from collections.abc import Sequence
 
+import structlog
+
 from gateway import key_commands, logs
 from gateway.config import GatewayConfig, load
-from gateway.server import running
+from gateway.processes.membership import Membership, joined
+from gateway.processes.supervisor import Supervisor
 from gateway.store.base import StoreError
 from settings.errors import ConfigError
 from settings.memory import forbid_core_dumps
@@ -39,15 +42,25 @@ def raise_descriptor_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-async def serve(config: GatewayConfig) -> None:
-    """Serve until SIGTERM or SIGINT. Raises what `running` raises."""
+async def serve(config: GatewayConfig, membership: Membership | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, alone or as one of several processes. Raises what `running` raises."""
+    from gateway.server import running  # noqa: PLC0415 - the supervisor of several processes does without it
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running(config):
+    async with running(config, membership) as gateway:
         _relieve_garbage_collector()
-        await stop.wait()
+        if membership is None:
+            await stop.wait()
+        else:
+            await membership.serve_until(stop, gateway.metrics.render)
+
+
+async def supervise(config: GatewayConfig, arguments: Sequence[str]) -> int:
+    """Serve with several processes until SIGTERM or SIGINT; the exit status. Raises OSError."""
+    return await Supervisor(config, arguments).run()
 
 
 def manage_keys(arguments: Sequence[str]) -> int:
@@ -79,15 +92,22 @@ def main(arguments: Sequence[str]) -> int:
     if arguments[:1] in (["keys"], ("keys",)):
         return manage_keys(arguments[1:])
     try:
-        config = load(arguments)
-    except ConfigError as error:
+        membership, own = joined(arguments)
+        config = load(own)
+    except (ConfigError, OSError) as error:
         sys.stderr.write(f"gateway: {error}\n")
         return 2
     logs.configure(config.log_level, config.log_format)
     raise_descriptor_limit()
     forbid_core_dumps()
     try:
-        asyncio.run(serve(config))
+        if membership is not None:
+            structlog.contextvars.bind_contextvars(process=membership.index)
+            asyncio.run(serve(membership.settle(config), membership))
+        elif config.processes > 1:
+            return asyncio.run(supervise(config, arguments))
+        else:
+            asyncio.run(serve(config))
     except (OSError, StoreError, ValueError) as error:
         sys.stderr.write(f"gateway: {error}\n")
         return 1

@@ -169,6 +169,9 @@ class GatewayConfig(Settings):
     outbox_messages: Annotated[int, Setting("messages waiting for a client that does not read", 8, 1000000)] = 1024
     outbox_bytes: Annotated[int, Setting("bytes waiting for a client that does not read", 4096, 1073741824)] = 8388608
     close_timeout_s: Annotated[float, Setting("time for a client to answer a close frame", 0.05, 60)] = 1.0
+    processes: Annotated[
+        int, Setting("gateway processes that share the ports; for one machine with several cores", 1, 256)
+    ] = 1
     drain_s: Annotated[
         float, Setting("time for streams to finish after SIGTERM", 0, 3600, aliases=("drain_seconds",))
     ] = 7.0
@@ -271,8 +274,14 @@ def _check_store(config: GatewayConfig) -> None:
         raise config.invalid("store", "must be sqlite:///path, redis://host:port/db, rediss://… or memory://")
     if scheme.startswith("redis") and not _is_redis(url):
         raise config.invalid("store", "redis needs a host: redis://host:port/db")
+    if scheme == "memory" and config.processes > 1:
+        raise config.invalid("processes", "several processes need a store that they share: sqlite:///path or redis://")
     if scheme == "sqlite" and not (rest.startswith("/") and len(rest) > 1):
         raise config.invalid("store", "sqlite needs a path: sqlite:///relative or sqlite:////absolute")
+    try:
+        sqlite_path(url)
+    except RuntimeError:
+        raise config.invalid("store", "the home directory that ~ names is unknown") from None
 
 
 def _check_store_keys(config: GatewayConfig) -> None:

@@ -188,7 +188,7 @@ class Api:
     async def metrics(self, request: web.Request) -> web.Response:
         """Prometheus text."""
         self._access.require_insider(request)
-        return web.Response(body=self._context.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=await self._context.metrics.render_all(), headers={"Content-Type": CONTENT_TYPE})
 
     # --- sessions
 

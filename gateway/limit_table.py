@@ -6,6 +6,7 @@ docs/operations.md shows this table. A test keeps the two alike, and checks each
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from gateway.admission import Refused
@@ -21,6 +22,18 @@ _CORE: Final = Limits()
 _CONFIG: Final = GatewayConfig()
 
 
+class Counted(StrEnum):
+    """What a limit bounds if there are several processes (`processes`), in words.
+
+    ALIKE: one client, connection or message, so that the number of processes makes no difference. DIVIDED: the limit is
+    for the whole gateway, and each process has its part. EACH: every process counts for itself.
+    """
+
+    ALIKE = ""
+    DIVIDED = "divided"
+    EACH = "in each"
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """One limit. `setting`: its name in GatewayConfig; None: `fixed` in this version.
@@ -34,6 +47,7 @@ class Limit:
     setting: str | None = None
     fixed: str = ""
     error: Code | None = None
+    counted: Counted = Counted.ALIKE
 
     @property
     def value(self) -> str:
@@ -72,13 +86,13 @@ LIMITS: Final = (
     Limit("TLS and WebSocket handshake, time", "closed", _refused(_WS, Refused.NO_REQUEST), "handshake_s"),
     Limit("handshake, header", "431", _refused(_WS, Refused.NO_REQUEST), fixed="128 lines of 8 KiB"),
     Limit("sockets that have not authenticated", "the oldest: close 1013", _refused(_WS, Refused.WAITING),
-          "max_unauthenticated", error=Code.BUSY),
+          "max_unauthenticated", error=Code.BUSY, counted=Counted.DIVIDED),
     Limit("the same, from one address", "the oldest: close 1013", _refused(_WS, Refused.ADDRESS),
-          "max_unauthenticated_per_address", error=Code.BUSY),
+          "max_unauthenticated_per_address", error=Code.BUSY, counted=Counted.DIVIDED),
     _message("time to authenticate", Code.UNAUTHENTICATED, "close 4401", "auth_timeout_s"),
     _message("message before authentication", Code.PAYLOAD_TOO_LARGE, "close 1009", "max_unauthenticated_bytes"),
     Limit("invalid credentials of an address", "429", _AUTH_FAILURES,
-          fixed=f"{BURST}, then one every {REFILL_S:g} s", error=Code.RATE_LIMITED),
+          fixed=f"{BURST}, then one every {REFILL_S:g} s", error=Code.RATE_LIMITED, counted=Counted.DIVIDED),
     _message("message", Code.PAYLOAD_TOO_LARGE, "close 1009", "max_message_bytes"),
     _message("message without media", Code.PAYLOAD_TOO_LARGE, setting="max_control_bytes"),
     _message("chunk", Code.PAYLOAD_TOO_LARGE, fixed=_bytes(_CORE.max_chunk_bytes)),
@@ -92,25 +106,26 @@ LIMITS: Final = (
              fixed=f"{_CORE.control_per_second:g} per second, {_CORE.control_burst} at once"),
     _message("refused messages in a row", Code.RATE_LIMITED, "close 1008", fixed=str(_CORE.max_refused)),
     Limit("unread bytes of all sockets", "the largest: close 1013", "gateway_inbound_overflows_total",
-          "max_inbound_bytes", error=Code.BUSY),
+          "max_inbound_bytes", error=Code.BUSY, counted=Counted.DIVIDED),
     Limit("messages that a client does not read", "close 1008", "gateway_outbox_overflows_total", "outbox_messages"),
     Limit("bytes that a client does not read", "close 1008", "gateway_outbox_overflows_total", "outbox_bytes"),
-    _message("sessions", Code.BUSY, "close 1013", "max_sessions"),
+    Limit("sessions", "close 1013", _errors(Code.BUSY), "max_sessions", error=Code.BUSY, counted=Counted.DIVIDED),
     _message("open streams of a session", Code.TOO_MANY_STREAMS, fixed=str(_CORE.max_open_streams)),
     _message("streams of a session, ever", Code.TOO_MANY_STREAMS, fixed=str(_CORE.max_streams)),
     _message("media of a stream, time", Code.MEDIA_LIMIT, setting="worker_stream_s"),
     _message("media of a stream, bytes", Code.MEDIA_LIMIT, fixed=_bytes(_CORE.max_stream_bytes)),
     _message("chunks that wait for an earlier one", Code.GAP,
              fixed=f"{_CORE.window_chunks}, {_bytes(_CORE.window_bytes)}, {_CORE.gap_seconds:g} s"),
-    Limit("HTTP connections", "closed", _refused("http", Refused.FULL), "max_http_connections"),
+    Limit("HTTP connections", "closed", _refused("http", Refused.FULL), "max_http_connections",
+          counted=Counted.DIVIDED),
     Limit("HTTP connections of one address without a request", "the oldest: closed",
-          _refused("http", Refused.ADDRESS), "max_http_per_address"),
+          _refused("http", Refused.ADDRESS), "max_http_per_address", counted=Counted.DIVIDED),
     Limit("HTTP request, time for its header", "closed", _refused("http", Refused.SLOW), "http_request_s"),
     _message("HTTP request, time for its body", Code.DEADLINE_EXCEEDED, "408", "http_request_s"),
     _message("HTTP request, body", Code.PAYLOAD_TOO_LARGE, "413", "max_http_body_bytes"),
     Limit("HTTP connection without a request, after the first", "closed", "none", "http_idle_s"),
     Limit("long polls, of all and of one session", "answered at once", "gateway_long_polls_refused_total",
-          fixed=f"{MAX_WAITING}, {MAX_PER_SESSION}, each {MAX_WAIT_S} s"),
+          fixed=f"{MAX_WAITING}, {MAX_PER_SESSION}, each {MAX_WAIT_S} s", counted=Counted.EACH),
 )  # fmt: skip
 """In the order in which a client meets them."""
 
@@ -124,6 +139,7 @@ def cells() -> list[tuple[str, ...]]:
             "" if limit.setting is None else f"`{limit.setting}`",
             limit.answer if limit.error is None else f"`{limit.error}`, {limit.answer}".removesuffix(", error"),
             "" if limit.metric == "none" else f"`{limit.metric}`",
+            str(limit.counted),
         )
         for limit in LIMITS
     ]

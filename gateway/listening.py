@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 from gateway.admission import Admission, Refused
 
@@ -21,6 +21,8 @@ ANY_ADDRESS: Final = "::"
 BACKLOG: Final = 4096
 # Errors of accept(2) that mean that this process or machine has no room for another connection.
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+S = TypeVar("S", bound=socket.socket)
 
 
 class _Accepted(socket.socket):
@@ -58,7 +60,7 @@ class ListeningSocket(socket.socket):
             self._is_exhausted = False
             raise BlockingIOError
         try:
-            plain, address = super().accept()
+            plain, address = self._next()
         except OSError as error:
             if error.errno in _NO_ROOM:
                 self._is_exhausted = True
@@ -69,10 +71,47 @@ class ListeningSocket(socket.socket):
         if not self.allows(host):
             self.admission.refused(host, Refused.PLAINTEXT)
         elif self.admission.enter(address, host, connection.end):
-            connection.on_close = lambda: self.admission.leave(address)
+            connection.on_close = lambda: self._leave(address)
             return connection, address
         connection.close()
+        self._left()
         raise ConnectionAbortedError
+
+    def _next(self) -> tuple[socket.socket, Any]:
+        return super().accept()
+
+    def _leave(self, address: Hashable) -> None:
+        self.admission.leave(address)
+        self._left()
+
+    def _left(self) -> None:
+        """A connection that was accepted is closed."""
+
+
+class Doors(Protocol):
+    """Where connections come from: this process's own ports, or a supervisor that several processes share."""
+
+    async def open(
+        self, name: str, address: tuple[str, int], admission: Admission, allows: Callable[[str], bool]
+    ) -> list[ListeningSocket]:
+        """The sockets of a door: `http`, `ws` or `wss`. Raises OSError."""
+
+    async def gather(self, exposition: bytes) -> bytes:
+        """The metrics of all processes, given those of this one."""
+
+
+class OwnPorts:
+    """The doors of a gateway that is one process."""
+
+    async def open(
+        self, name: str, address: tuple[str, int], admission: Admission, allows: Callable[[str], bool]
+    ) -> list[ListeningSocket]:
+        """See Doors."""
+        return await listening(*address, admission, allows)
+
+    async def gather(self, exposition: bytes) -> bytes:
+        """See Doors."""
+        return exposition
 
 
 async def listening(
@@ -82,17 +121,24 @@ async def listening(
 
     Raises OSError if one cannot be bound, and if `::` cannot be bound for both kinds of addresses.
     """
+    bound = await bind(host, port, ListeningSocket)
+    for listener in bound:
+        listener.admission, listener.allows = admission, allows
+    return bound
+
+
+async def bind(host: str, port: int, kind: type[S]) -> list[S]:
+    """The same for another kind of socket. They are bound and do not listen yet. Raises OSError."""
     if host == ANY_ADDRESS and not socket.has_dualstack_ipv6():
         raise OSError("this system cannot serve IPv4 and IPv6 on one socket: listen on 0.0.0.0 instead of ::")
     found = await asyncio.get_running_loop().getaddrinfo(
         host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
-    bound: list[ListeningSocket] = []
+    bound: list[S] = []
     try:
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            listener = ListeningSocket(family, kind, protocol)
+        for family, transport, protocol, _, address in dict.fromkeys(found):
+            listener = kind(family, transport, protocol)
             bound.append(listener)
-            listener.admission, listener.allows = admission, allows
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != ANY_ADDRESS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from talkup.v1 import task_pb2
@@ -18,7 +18,9 @@ def _service(service: task_pb2.ServiceType) -> str:
 class Metrics:
     """The gateway's metrics in their own registry. It also implements UpstreamMetrics."""
 
-    def __init__(self) -> None:
+    def __init__(self, gather: Callable[[bytes], Awaitable[bytes]] | None = None) -> None:
+        """`gather` adds the metrics of the processes beside this one, if there are any."""
+        self._gather = gather
         self.registry = CollectorRegistry()
         self._make_gateway_metrics()
         self._make_upstream_metrics()
@@ -121,6 +123,11 @@ class Metrics:
     def render(self) -> bytes:
         """The exposition text of CONTENT_TYPE."""
         return generate_latest(self.registry)
+
+    async def render_all(self) -> bytes:
+        """The same for all processes of the gateway."""
+        own = self.render()
+        return own if self._gather is None else await self._gather(own)
 
     def stream_opened(self, service: task_pb2.ServiceType) -> None:
         """A stream started looking for a worker."""

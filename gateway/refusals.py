@@ -130,12 +130,16 @@ class CredentialFailures:
     again is limited by itself, so that the others at its address still learn why theirs are refused.
     """
 
-    def __init__(self, metrics: Metrics, clock: Callable[[], float], trusted_proxies: Sequence[str] = ()) -> None:
+    def __init__(
+        self, metrics: Metrics, clock: Callable[[], float], trusted_proxies: Sequence[str] = (), processes: int = 1
+    ) -> None:
+        """`processes`: how many processes the connections of an address are spread over, each with its part."""
+        burst, refill_s = max(1, BURST // processes), REFILL_S * processes
         self.late_answers = LateAnswers()
         self._metrics = metrics
         self._addresses = ClientAddresses(trusted_proxies)
-        self._limiter = FailureLimiter(BURST, REFILL_S, _ADDRESSES, clock)
-        self._credentials = FailureLimiter(BURST, REFILL_S, _ADDRESSES, clock)
+        self._limiter = FailureLimiter(burst, refill_s, _ADDRESSES, clock)
+        self._credentials = FailureLimiter(burst, refill_s, _ADDRESSES, clock)
         self._lines = OncePerInterval(_LOG_INTERVAL_S, _LOG_KEYS, clock)
         self._audit = OncePerInterval(_LOG_INTERVAL_S, _LOG_KEYS, clock)
 

@@ -6,7 +6,7 @@ import asyncio
 import math
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from http import HTTPStatus
@@ -16,9 +16,7 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import web
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
-from websockets.typing import Subprotocol
 
 from gateway.access.key_ring import KeyRing
 from gateway.access.shares import Shares
@@ -29,10 +27,11 @@ from gateway.auth import Authenticator, AuthError
 from gateway.client_socket import ClientSocket, SocketBounds
 from gateway.config import GatewayConfig
 from gateway.connection import Connection, client_of
-from gateway.credentials import SUBPROTOCOL, Credential, of_handshake
+from gateway.credentials import Credential
+from gateway.handshakes import answer, answer_tls, choose_subprotocol, credential_of, plain
 from gateway.http import HEALTHZ, READYZ, Api
 from gateway.inbound import Inbound
-from gateway.listening import BACKLOG, listening
+from gateway.listening import BACKLOG, Doors, OwnPorts
 from gateway.metrics import Metrics
 from gateway.origins import Origins
 from gateway.parts import protocol_limits, upstream_config
@@ -53,7 +52,6 @@ from settings.network import LOOPBACK, Networks
 log = structlog.get_logger()
 
 WS_PATH: Final = "/ws"
-_HSTS: Final = "max-age=31536000"  # RFC 6797
 _HEALTH_PATHS: Final = frozenset({HEALTHZ, READYZ})
 _CERTIFICATE_CHECK_S: Final = 2.0
 _SECRET_CHECK_S: Final = 2.0
@@ -77,17 +75,23 @@ class Gateway:
     """A running gateway, created by `running`. Its ports are the bound ones, even if the settings are 0."""
 
     def __init__(
-        self, config: GatewayConfig, store: Store, secret: TokenSecret, clock: Callable[[], float] = time.time
+        self,
+        config: GatewayConfig,
+        store: Store,
+        secret: TokenSecret,
+        doors: Doors,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._config = config
+        self._doors = doors
         self._secret_origin = secret.origin
         self._secrets = secret.all
         is_kept_in_a_file = config.store.startswith("sqlite") and not config.token_secret
         self._secret_file = secret_path(config) if is_kept_in_a_file else None
-        metrics = Metrics()
+        self.metrics = metrics = Metrics(doors.gather)
         self._upstream = Upstream(upstream_config(config), metrics=metrics)
         self._store = store
-        self._failures = CredentialFailures(metrics, time.monotonic, config.trusted_proxies)
+        self._failures = CredentialFailures(metrics, time.monotonic, config.trusted_proxies, config.processes)
         self._keys = KeyRing(config.api_keys, config.api_keys_file, clock)
         # Without a durable store, deletions are forgotten at the end of the process: tokens must be, too.
         self._tokens = Tokens(secret.all, config.token_ttl_s, clock, None if store.durable else clock())
@@ -184,7 +188,8 @@ class Gateway:
         )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        for listener in await listening(config.http_host, config.http_port, self._http_admission, self._allows_plain):
+        address = (config.http_host, config.http_port)
+        for listener in await self._doors.open("http", address, self._http_admission, self._allows_plain):
             await web.SockSite(runner, listener, backlog=BACKLOG).start()
         stack.push_async_callback(_cancel, asyncio.create_task(self._end_slow_requests()))
         port: int = runner.addresses[0][1]
@@ -210,15 +215,16 @@ class Gateway:
             metrics=self._context.metrics,
         )
         ports: list[int] = []
-        for listener in await listening(host, port, self._ws_admission, self._allows_plain if tls is None else _anyone):
+        name, allows = ("ws", self._allows_plain) if tls is None else ("wss", _anyone)
+        for listener in await self._doors.open(name, (host, port), self._ws_admission, allows):
             server = await serve(
                 self._serve_socket,
                 sock=listener,
                 ssl=tls,
                 create_connection=cast(type[ServerConnection], partial(ClientSocket, bounds=bounds)),
                 process_request=self._admit,
-                process_response=_answer_tls if tls is not None else _answer,
-                select_subprotocol=_choose_subprotocol,
+                process_response=answer_tls if tls is not None else answer,
+                select_subprotocol=choose_subprotocol,
                 # Encoded audio does not compress further; a compression context per connection would cost memory.
                 compression=None,
                 # Until the client has authenticated; see ClientSocket, which also stops reading ahead.
@@ -240,13 +246,13 @@ class Gateway:
         if path in _HEALTH_PATHS:
             return self._health(path, request.method)
         if path != WS_PATH:
-            return _plain(HTTPStatus.NOT_FOUND, "WebSockets are served at /ws")
+            return plain(HTTPStatus.NOT_FOUND, "WebSockets are served at /ws")
         host = "".join(request.headers.get_all("Host")[:1])
         if not all(self._origins.allows(origin, host) for origin in request.headers.get_all("Origin")):
-            return _plain(HTTPStatus.FORBIDDEN, "pages of this origin may not connect; see allowed_origins")
+            return plain(HTTPStatus.FORBIDDEN, "pages of this origin may not connect; see allowed_origins")
         if self._directory.draining:
-            return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is restarting", _RESTART_S)
-        refusal = self._refuse_client(client_of(self._failures, socket, request.headers), _credential(request))
+            return plain(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is restarting", _RESTART_S)
+        refusal = self._refuse_client(client_of(self._failures, socket, request.headers), credential_of(request))
         if refusal is not None:
             await self._failures.late_answers.wait()
         return refusal
@@ -265,19 +271,19 @@ class Gateway:
             over = self._context.shares.charge(terms)
             if over is not None:
                 self._context.metrics.share_refusals.labels(over.reason).inc()
-                return _plain(HTTPStatus.TOO_MANY_REQUESTS, over.text, math.ceil(over.wait_s or 1))
+                return plain(HTTPStatus.TOO_MANY_REQUESTS, over.text, math.ceil(over.wait_s or 1))
         except AuthError as error:
             if retry_after_s is None:
                 return None  # the connection reports it: browsers do not see the answer to a handshake
             self._failures.record(Door.HANDSHAKE, address, credential.text, error)
-            return _plain(HTTPStatus.TOO_MANY_REQUESTS, "too many invalid credentials", retry_after_s)
+            return plain(HTTPStatus.TOO_MANY_REQUESTS, "too many invalid credentials", retry_after_s)
         return None
 
     def _health(self, path: str, method: str) -> Response:
         """Health, for load balancers that probe the port which they send connections to."""
         serving = path == HEALTHZ or (self._upstream.ready() and not self._directory.draining)
         status = HTTPStatus.OK if serving else HTTPStatus.SERVICE_UNAVAILABLE
-        response = _plain(status, "ok" if serving else "not ready")
+        response = plain(status, "ok" if serving else "not ready")
         if method == "HEAD":
             response.body = b""
         return response
@@ -303,7 +309,7 @@ class Gateway:
         self._no_sockets.clear()
         try:
             connection = Connection(socket, self._context, self._directory, self._failures)
-            credential = _credential(socket.request)
+            credential = credential_of(socket.request)
             socket.forget_handshake()
             await connection.run(credential)
         except Exception:
@@ -317,58 +323,19 @@ class Gateway:
 
 
 @asynccontextmanager
-async def running(config: GatewayConfig) -> AsyncIterator[Gateway]:
-    """Run a gateway inside the block; it is drained and closed at the end.
+async def running(config: GatewayConfig, doors: Doors | None = None) -> AsyncIterator[Gateway]:
+    """Run a gateway inside the block; it is drained and closed at the end. `doors` None: it has its own ports.
 
     Raises OSError if a port or the secret cannot be opened, StoreError if the store cannot, ssl.SSLError for a bad
     certificate.
     """
-    gateway = Gateway(config, open_store(config), token_secret(config))
+    gateway = Gateway(config, open_store(config), token_secret(config), doors or OwnPorts())
     async with AsyncExitStack() as stack:
         await gateway.start(stack)
         try:
             yield gateway
         finally:
             await gateway.drain()
-
-
-def _credential(request: Request) -> Credential:
-    offered = [
-        name.strip() for header in request.headers.get_all("Sec-WebSocket-Protocol") for name in header.split(",")
-    ]
-    authorization = request.headers.get_all("Authorization")
-    return of_handshake(request.path, authorization[0] if authorization else None, offered)
-
-
-def _choose_subprotocol(_socket: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """Never choose the subprotocol that carries a credential: proxies log responses."""
-    return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None
-
-
-def _plain(status: HTTPStatus, text: str, retry_after_s: int | None = None) -> Response:
-    body = f"{text}\n".encode()
-    headers = Headers(
-        {
-            "Content-Type": "text/plain; charset=utf-8",
-            "Content-Length": str(len(body)),
-            "Connection": "close",
-            "X-Content-Type-Options": "nosniff",
-        }
-    )
-    if retry_after_s is not None:
-        headers["Retry-After"] = str(retry_after_s)
-    return Response(status, status.phrase, headers, body)
-
-
-def _answer(socket: ServerConnection, _request: Request, response: Response) -> None:
-    """Read nothing more until the credential of the handshake has been checked: what comes next may be large."""
-    if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS and isinstance(socket, ClientSocket):
-        socket.hold()
-
-
-def _answer_tls(socket: ServerConnection, request: Request, response: Response) -> None:
-    _answer(socket, request, response)
-    response.headers["Strict-Transport-Security"] = _HSTS
 
 
 def _anyone(_address: str) -> bool:

@@ -87,9 +87,13 @@ class Settings:
         try:
             return path.expanduser()
         except RuntimeError:
+            if any(path == declared.default for declared in settings_of(type(self)) if declared.name == name):
+                return _NO_HOME.joinpath(*path.parts[1:])  # nobody asked for it: whoever needs it says what is wrong
             raise self.invalid(name, "the home directory that ~ names is unknown") from None
 
 
+# The home directory of users that have none (Debian Policy 9.2.3): it does not exist, and only root can make it.
+_NO_HOME = Path("/nonexistent")
 S = TypeVar("S", bound=Settings)
 
 

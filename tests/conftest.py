@@ -18,6 +18,8 @@ from workers.media.isolation.lockdown import leave_real_time
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
+# Marks of tests that run only if `-m` names them.
+GROUNDS = ("programs", "root")
 SPEECH = Path(__file__).parent / "data" / "speech"
 
 
@@ -26,7 +28,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without material the corpus tests are left out, not skipped: a skip would look like something to be mended."""
+    """Without their ground, tests are left out, not skipped: a skip would look like something to be mended."""
+    wanted = str(config.getoption("markexpr"))
+    grounds = [name for name in GROUNDS if name not in wanted]
+    without = [item for item in items if any(map(item.get_closest_marker, grounds))]
+    if without:
+        config.hook.pytest_deselected(items=without)
+        items[:] = [item for item in items if item not in without]
     if config.getoption("--corpus") is not None:
         return
     corpus = [item for item in items if item.get_closest_marker("corpus")]

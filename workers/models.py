@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -188,7 +189,8 @@ def sha256_of(path: Path, cache_dir: Path) -> str:
         return known.sha256
     digest = _digest(path)
     stamps[str(path.resolve())] = msgspec.structs.replace(stamp, sha256=digest)
-    _write_atomically(stamps_path, msgspec.json.format(msgspec.json.encode(stamps)))
+    with suppress(OSError):  # a cache that cannot be written remembers nothing: the next start reads the file again
+        _write_atomically(stamps_path, msgspec.json.format(msgspec.json.encode(stamps)))
     return digest
 
 
@@ -238,7 +240,7 @@ def _joined(name: str, carried: CarriedModel, folders: Mapping[str, Path], cache
     """The cache folder with a model's files in one piece each; made whole under another name, then renamed."""
     target = cache_dir / f"{name}-{carried.files[0].sha256[:12]}"
     if not target.is_dir():
-        cache_dir.mkdir(parents=True, exist_ok=True)
+        _make_cache(name, cache_dir)
         with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=cache_dir, ignore_cleanup_errors=True) as scratch:
             made = Path(scratch) / target.name
             made.mkdir()
@@ -253,6 +255,17 @@ def _joined(name: str, carried: CarriedModel, folders: Mapping[str, Path], cache
     for file in carried.files:
         _verify(name, target / file.name, file.sha256, cache_dir)
     return target
+
+
+def _make_cache(name: str, cache_dir: Path) -> None:
+    """Raises ModelError if the folder cannot be made, or written to."""
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache_dir):
+            pass
+    except OSError as error:
+        advice = "set model_cache (WORKER_MODEL_CACHE) to a folder that this user may write to"
+        raise ModelError(f"model {name}: {cache_dir}: {error.strerror}; {advice}") from None
 
 
 def _join(file: CarriedFile, folders: Mapping[str, Path], target: Path) -> None:
@@ -305,6 +318,7 @@ def _from_hub(name: str, carried: CarriedModel | None, cache_dir: Path) -> Resol
             f"model {name}: {repository} cannot be downloaded: the hub is out of reach; {advice}"
         ) from None
     except (HfHubHTTPError, OSError, ValueError):
+        _make_cache(name, cache_dir)
         raise ModelError(f"model {name}: {repository} cannot be downloaded from the hub; {advice}") from None
     weights = Path(folder) / WEIGHTS_NAME
     if not weights.is_file():

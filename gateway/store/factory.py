@@ -7,6 +7,7 @@ from gateway.store.base import Store
 from gateway.store.encryption import Cipher, EncryptedStore
 from gateway.store.redis import RedisStore
 from gateway.store.sqlite import SqliteStore
+from gateway.store.sqlite_shared import SharedSqliteStore
 
 
 def open_store(config: GatewayConfig) -> Store:
@@ -19,6 +20,8 @@ def open_store(config: GatewayConfig) -> Store:
             lease_s=config.store_lease_s,
             token_ttl_s=config.token_ttl_s,
         )
+    elif config.processes > 1:
+        store = SharedSqliteStore(sqlite_path(config.store), token_ttl_s=config.token_ttl_s)
     else:
         path = None if config.store.startswith("memory") else sqlite_path(config.store)
         store = SqliteStore(path, token_ttl_s=config.token_ttl_s)

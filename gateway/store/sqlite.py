@@ -45,8 +45,11 @@ class SqliteStore:
     the next write, in the next sweep, and on closing.
     """
 
+    # How long the removal of deleted text, and the writes behind it, wait for another program that uses the file.
+    _patience_ms = 0
+
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.time, token_ttl_s: float = 0.0) -> None:
-        """Only one gateway may use the file. `path` None keeps everything in memory, for tests and trials.
+        """Only one process may use the file (several: SharedSqliteStore). `path` None keeps everything in memory.
 
         The ids of sessions that were deleted, or whose retention is over, stay for `token_ttl_s`.
         """
@@ -186,6 +189,7 @@ class SqliteStore:
                 )
                 if self._db.execute("DELETE FROM streams WHERE session_id = ?", (session_id,)).rowcount:
                     mark_deletion(self._db)
+                self._after_deletion(session_id)
             return known > 0
 
         is_deleted = await self._queue.ask(erase)
@@ -236,7 +240,7 @@ class SqliteStore:
 
     def _remove(self, *, however_large: bool) -> bool:
         with nullcontext() if self._checkpoints is None else self._checkpoints.exclusive:
-            return remove_remains(self._db, self._path, however_large=however_large)
+            return remove_remains(self._db, self._path, however_large=however_large, patience_ms=self._patience_ms)
 
     def _remove_remains(self) -> None:
         """Remove what deletions left in the file; from a large file, or one that another program reads, later."""
@@ -261,12 +265,19 @@ class SqliteStore:
         """Execute all statements in one transaction, or fail with SessionUnknownError if the stream is unknown."""
 
         def work() -> None:
-            if self._db.execute("SELECT 1 FROM streams WHERE stream_key = ?", (stream_key,)).fetchone() is None:
-                raise SessionUnknownError("the store does not know the stream")
+            self._check_stream(stream_key)
             for sql, values in statements:
                 self._db.execute(sql, values)
 
         return self._queue.write(work)
+
+    def _check_stream(self, stream_key: str) -> None:
+        """Raises SessionUnknownError if the stream is unknown. Runs in the transaction of a write."""
+        if self._db.execute("SELECT 1 FROM streams WHERE stream_key = ?", (stream_key,)).fetchone() is None:
+            raise SessionUnknownError("the store does not know the stream")
+
+    def _after_deletion(self, session_id: str) -> None:
+        """Runs in the transaction that deletes a session."""
 
     def _read(self, session_id: str) -> Transcript | None:
         stored = self._stored(session_id)

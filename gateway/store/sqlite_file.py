@@ -6,12 +6,14 @@ of pages, which `secure_delete` does not overwrite (SQLite 3.40: 2 to 3 of 60 de
 removes these, by writing all pages anew.
 
 `user_version` says whether such copies may exist. It is part of the transaction that deletes, so a kill between
-deletion and VACUUM loses nothing: the next start sees it.
+deletion and VACUUM loses nothing: the next start sees it. Each deletion sets a value of its own, so that a process that
+has written all pages anew notices what another process deleted meanwhile.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
@@ -29,15 +31,20 @@ _COMPANIONS: Final = ("", "-wal", "-shm")
 _SMALL_BYTES: Final = 16 << 20
 # How long a write waits while another program locks the file.
 _BUSY_MS: Final = 5_000
-_MAY_HOLD_REMAINS: Final = 0
+# Any other value of `user_version`: the file may hold remains. A new file, and files of earlier versions, have 0.
 _HOLDS_NO_REMAINS: Final = 1
+_DELETIONS: Final = range(2, 2**31)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (
     session_id TEXT PRIMARY KEY, created_at REAL NOT NULL, touched_at REAL NOT NULL, deleted INTEGER NOT NULL DEFAULT 0,
-    closed INTEGER NOT NULL DEFAULT 0, owner TEXT NOT NULL DEFAULT ''
+    closed INTEGER NOT NULL DEFAULT 0, owner TEXT NOT NULL DEFAULT '', holder TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS sessions_touched ON sessions (touched_at);
+CREATE TABLE IF NOT EXISTS handovers (
+    holder TEXT NOT NULL, session_id TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (holder, session_id)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS streams (
     stream_key TEXT PRIMARY KEY, session_id TEXT NOT NULL REFERENCES sessions ON DELETE CASCADE,
     stream_id TEXT NOT NULL, started_at REAL NOT NULL, ended INTEGER NOT NULL DEFAULT 0,
@@ -56,6 +63,7 @@ CREATE TABLE IF NOT EXISTS segments (
 _ADDED_COLUMNS = (
     ("sessions", "closed", "INTEGER NOT NULL DEFAULT 0"),
     ("sessions", "owner", "TEXT NOT NULL DEFAULT ''"),
+    ("sessions", "holder", "TEXT NOT NULL DEFAULT ''"),
     ("streams", "state", "BLOB NOT NULL DEFAULT x''"),
     ("segments", "revision", "INTEGER NOT NULL DEFAULT 0"),
 )
@@ -83,30 +91,39 @@ def prepare(db: sqlite3.Connection) -> None:
 
 def mark_deletion(db: sqlite3.Connection) -> None:
     """Note, inside the transaction that deletes text, that copies of it may remain."""
-    db.execute(f"PRAGMA user_version = {_MAY_HOLD_REMAINS}")
+    db.execute(f"PRAGMA user_version = {secrets.choice(_DELETIONS)}")
 
 
-def remove_remains(db: sqlite3.Connection, path: Path | None, *, however_large: bool) -> bool:
+def remove_remains(db: sqlite3.Connection, path: Path | None, *, however_large: bool, patience_ms: int = 0) -> bool:
     """Remove what remains of deleted text, if anything may: empty the write-ahead log, then write all pages anew.
 
-    Returns false if work is left: the file is large and `however_large` is not set, or another program uses it.
+    Returns false if work is left: the file is large and `however_large` is not set, or another program uses it for
+    longer than `patience_ms`.
     """
-    if path is None or db.execute("PRAGMA user_version").fetchone()[0] == _HOLDS_NO_REMAINS:
+    if path is None or (deletion := _user_version(db)) == _HOLDS_NO_REMAINS:
         return True
-    db.execute("PRAGMA busy_timeout = 0")  # other writes must not wait for a program that reads the file
+    db.execute(f"PRAGMA busy_timeout = {patience_ms}")  # other writes must not wait for a program that reads the file
     try:
         if not _empty_log(db) or (not however_large and path.stat().st_size > _SMALL_BYTES):
             return False
         db.execute("VACUUM")
         if not _empty_log(db):
             return False
-        db.execute(f"PRAGMA user_version = {_HOLDS_NO_REMAINS}")
+        with db:
+            db.execute("BEGIN IMMEDIATE")
+            if _user_version(db) != deletion:
+                return False
+            db.execute(f"PRAGMA user_version = {_HOLDS_NO_REMAINS}")
     except sqlite3.OperationalError as error:
         log.warning("deleted text not overwritten yet", reason=type(error).__name__)
         return False
     finally:
         db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     return True
+
+
+def _user_version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _empty_log(db: sqlite3.Connection) -> bool:

@@ -10,9 +10,9 @@ import asyncio
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple, TypeVar
 
 from gateway.store.base import MAX_PENDING_WRITES, SessionUnknownError, StoreError
@@ -142,7 +142,7 @@ class SqliteQueue:
     def _together(self, writes: Sequence[_Write]) -> list[Exception | None]:
         """Execute all in one transaction. Raises sqlite3.Error if one of them fails; then none is executed."""
         self.repeat_failed()
-        with self.db:
+        with self._transaction():
             return [_attempt(write.work) for write in writes]
 
     def _in_order(self, work: Callable[[], None]) -> Exception | None:
@@ -162,8 +162,15 @@ class SqliteQueue:
         return None
 
     def _alone(self, work: Callable[[], None]) -> None:
-        with self.db:
+        with self._transaction():
             work()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Hold the write lock from the first read on: what a write checks stays true until its commit."""
+        with self.db:
+            self.db.execute("BEGIN IMMEDIATE")
+            yield
 
     def _done(self, count: int) -> None:
         with self._lock:

@@ -64,6 +64,7 @@ DOORS = {
     "sounddevice": ["talkup_client.microphone"],
     "websockets": [
         "gateway.server",
+        "gateway.handshakes",
         "gateway.connection",
         "gateway.keepalive",
         "gateway.sender",
@@ -72,7 +73,7 @@ DOORS = {
     ],
     "configargparse": ["settings.command_line"],
     "structlog": ["gateway.*", "workers.*"],
-    "prometheus_client": ["gateway.metrics", "gateway.http", "workers.metrics"],
+    "prometheus_client": ["gateway.metrics", "gateway.http", "gateway.processes.exposition", "workers.metrics"],
 }
 
 ENVIRONMENT_READERS = [

@@ -12,6 +12,7 @@ from tests.unit.architecture.source import AROUND, MODULES, ROOT, own_imports, r
 # Folder -> the folders whose modules may import it, besides itself.
 IMPORTERS = {
     "gateway.access": {"gateway", "gateway.sessions"},
+    "gateway.processes": {"gateway"},
     "gateway.protocol": {"gateway", "gateway.sessions"},
     "gateway.sessions": {"gateway"},
     "gateway.store": {"gateway", "gateway.sessions"},
@@ -29,6 +30,7 @@ IMPORTERS = {
 # Modules beside the folders of a package that its folders may import; all others import the folders, never the reverse.
 SHARED = {
     "gateway.access": set(),
+    "gateway.processes": {"admission", "config", "listening"},
     "gateway.sessions": {"auth", "config", "metrics", "contract", "outbox", "status", "transcript"},
     "gateway.store": {"config", "transcript"},
     "gateway.protocol": {"contract"},

@@ -10,7 +10,7 @@ from gateway.config import GatewayConfig, load, sqlite_path
 from gateway.parts import upstream_config
 from gateway.upstream.config import UpstreamConfig
 from settings.declaration import env_of, from_values, settings_of
-from settings.errors import SettingError, flag_of
+from settings.errors import ConfigError, SettingError, flag_of
 
 KEY = {"api_keys": "a-key-that-is-long"}
 
@@ -119,6 +119,11 @@ def test_secrets_stay_out_of_repr() -> None:
         GatewayConfig, {"api_keys": "hidden-1", "token_secret": "hidden-2" * 8, "worker_token": "hidden-3"}
     )
     assert "hidden" not in repr(config)
+
+
+def test_a_store_in_the_home_of_nobody_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"GATEWAY_STORE.*home directory that ~ names is unknown"):
+        load([], {"GATEWAY_STORE": "sqlite:///~nobody-of-this-name/g.db"})
 
 
 @pytest.mark.parametrize(("url", "path"), [("sqlite:///a/b.db", "a/b.db"), ("sqlite:////a/b.db", "/a/b.db")])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pwd
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Never
 
 import pytest
 
@@ -39,6 +40,17 @@ def read(*arguments: str, **environment: str) -> Example:
 def test_every_type_has_its_default() -> None:
     assert read() == Example()
     assert (Example().limit, Example().names, Example().folder) == (None, (), Path.home() / "data")
+
+
+def test_a_user_without_a_home_needs_none_until_asked_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(user: int) -> Never:
+        raise KeyError(user)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert read().folder == Path("/nonexistent/data")
+    with pytest.raises(ConfigError, match=r"EXAMPLE_FOLDER.*home directory that ~ names is unknown"):
+        read(EXAMPLE_FOLDER="~/elsewhere")
 
 
 def test_every_type_is_parsed() -> None:

@@ -70,6 +70,23 @@ def test_parts_are_joined_once_in_the_cache(packages: Path, tmp_path: Path) -> N
     assert not {"carrier_one", "carrier_two"} & sys.modules.keys()
 
 
+def test_a_cache_that_cannot_be_written_is_named_where_it_is_needed(packages: Path) -> None:
+    with pytest.raises(ModelError) as refusal:
+        resolve("parted", Path("/proc/none"))
+    assert str(refusal.value).startswith("model parted: /proc/none: ")
+    assert "WORKER_MODEL_CACHE" in str(refusal.value)
+
+
+def test_what_needs_no_cache_does_without(packages: Path) -> None:
+    assert resolve("face", Path("/proc/none")).path.read_bytes() == b"face"
+
+
+def test_a_joined_model_is_used_from_a_cache_that_cannot_be_written_any_more(packages: Path, tmp_path: Path) -> None:
+    joined = resolve("parted", tmp_path / "cache")
+    before = sha256_of(joined.path / "model.bin", Path("/proc/none"))
+    assert before == sha(b"first second")
+
+
 def test_a_single_file_is_used_where_it_lies(packages: Path, tmp_path: Path) -> None:
     assert resolve("face", tmp_path / "cache").path == packages / "carrier_whole" / "data" / "face.tflite"
 

@@ -21,6 +21,8 @@ from bench.harness.stack import ROOT
 from gateway.store.base import Store, StreamStart
 from gateway.store.redis import RedisStore
 from gateway.store.sqlite import SqliteStore
+from gateway.store.sqlite_file import connect, mark_deletion, prepare, remove_remains
+from gateway.store.sqlite_shared import SharedSqliteStore
 from gateway.transcript import Segment, Word
 
 PATIENCE_S = 60.0
@@ -64,6 +66,49 @@ async def opened(path: Path) -> AsyncIterator[SqliteStore]:
         yield store
     finally:
         await store.close()
+
+
+async def test_nothing_of_a_deleted_session_is_left_while_another_process_writes(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "t.db"
+    deleting, writing = SharedSqliteStore(path), SharedSqliteStore(path)
+    await deleting.start()
+    await writing.start()
+    gone = await fill(deleting, random.Random(1), sessions=20, finals=10)
+    kept = await fill(writing, random.Random(2), sessions=20, finals=10)
+    others = asyncio.create_task(fill(writing, random.Random(3), sessions=10, finals=100))
+    for each in gone:
+        assert await deleting.delete(each)
+    kept += await others
+    await deleting.sweep(1000.0)
+    await writing.sweep(1000.0)
+    assert not [each for each in gone if canary(each).encode() in on_disk(path)]
+    assert all([await writing.transcript(each) is not None for each in kept])
+    await deleting.close()
+    await writing.close()
+
+
+async def test_a_deletion_of_another_process_is_not_taken_for_removed(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    with closing(connect(path)) as removing, closing(connect(path)) as deleting:
+        prepare(removing)
+        with removing:
+            removing.execute("BEGIN IMMEDIATE")
+            mark_deletion(removing)
+
+        def delete_meanwhile(action: int, *_: str | None) -> int:
+            if action == sqlite3.SQLITE_TRANSACTION and not deleted:
+                deleted.append(True)
+                with deleting:
+                    deleting.execute("BEGIN IMMEDIATE")
+                    mark_deletion(deleting)
+            return sqlite3.SQLITE_OK
+
+        deleted: list[bool] = []
+        removing.set_authorizer(delete_meanwhile)  # asked once VACUUM is over and its outcome is to be marked
+        assert not remove_remains(removing, path, however_large=True)
+        removing.set_authorizer(None)
+        assert deleted
+        assert remove_remains(removing, path, however_large=True)
 
 
 async def test_nothing_of_a_deleted_session_is_left_in_the_file(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from gateway.store.base import (
 )
 from gateway.store.redis import RedisStore, _stop
 from gateway.store.sqlite import SqliteStore
+from gateway.store.sqlite_shared import SharedSqliteStore
 from gateway.transcript import Segment, Word
 
 LEASE_S = 1.0
@@ -57,7 +58,7 @@ async def fresh_redis(redis_url: str) -> str:
     return redis_url
 
 
-@pytest.fixture(params=["memory", "file", "redis"])
+@pytest.fixture(params=["memory", "file", "shared file", "redis"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Store]:
     store: Store
     if request.param == "redis":
@@ -65,6 +66,8 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) ->
         async with redis.asyncio.Redis.from_url(url) as client:
             await client.flushall()
         store = RedisStore(url, retention_s=50.0, lease_s=LEASE_S, clock=clock)
+    elif request.param == "shared file":
+        store = SharedSqliteStore(tmp_path / "deep" / "t.db", clock)
     else:
         store = SqliteStore(tmp_path / "deep" / "t.db" if request.param == "file" else None, clock)
     await store.start()
@@ -73,9 +76,26 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) ->
 
 
 @pytest.fixture
-async def two(fresh_redis: str) -> AsyncIterator[tuple[RedisStore, RedisStore]]:
+async def two_on_redis(fresh_redis: str) -> AsyncIterator[tuple[RedisStore, RedisStore]]:
     """Two gateways' stores on one server."""
     pair = tuple(RedisStore(fresh_redis, retention_s=50.0, lease_s=LEASE_S) for _ in range(2))
+    for each in pair:
+        await each.start()
+    yield pair[0], pair[1]
+    for each in pair:
+        await each.close()
+
+
+@pytest.fixture(params=["shared file", "redis"])
+async def two(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Store, Store]]:
+    """The stores of two gateways that share one file or one server."""
+    pair: list[Store]
+    if request.param == "redis":
+        url = request.getfixturevalue("redis_url")
+        await _flush(url)
+        pair = [RedisStore(url, retention_s=50.0, lease_s=LEASE_S) for _ in range(2)]
+    else:
+        pair = [SharedSqliteStore(tmp_path / "t.db") for _ in range(2)]
     for each in pair:
         await each.start()
     yield pair[0], pair[1]
@@ -252,7 +272,7 @@ async def test_redis_lets_go_of_all_keys_after_retention(fresh_redis: str) -> No
     await store.close()
 
 
-async def test_a_claim_ends_the_writes_of_the_gateway_before(two: tuple[RedisStore, RedisStore]) -> None:
+async def test_a_claim_ends_the_writes_of_the_gateway_before(two: tuple[Store, Store]) -> None:
     first, second = two
     lost: asyncio.Queue[tuple[str, LossReason]] = asyncio.Queue()
     first.watch(lambda session_id, reason: lost.put_nowait((session_id, reason)))
@@ -272,7 +292,7 @@ async def test_a_claim_ends_the_writes_of_the_gateway_before(two: tuple[RedisSto
     assert [one.segment_id for one in kept.streams[0].segments] == [1, 3]
 
 
-async def test_a_silent_gateway_learns_of_the_claim_when_it_renews(two: tuple[RedisStore, RedisStore]) -> None:
+async def test_a_silent_gateway_learns_of_the_claim_when_it_renews(two: tuple[Store, Store]) -> None:
     first, second = two
     lost: asyncio.Queue[tuple[str, LossReason]] = asyncio.Queue()
     first.watch(lambda session_id, reason: lost.put_nowait((session_id, reason)))
@@ -288,7 +308,7 @@ async def test_a_silent_gateway_learns_of_the_claim_when_it_renews(two: tuple[Re
 
 
 async def test_what_comes_late_is_not_taken_after_another_gateway_had_the_session(
-    two: tuple[RedisStore, RedisStore],
+    two: tuple[Store, Store],
 ) -> None:
     first, second = two
     first.begin_session("s")
@@ -520,9 +540,9 @@ async def test_renewals_wait_for_writes_that_redis_does_not_take(fresh_redis: st
 
 
 async def test_an_answer_from_before_a_claim_does_not_lose_the_session_again(
-    two: tuple[RedisStore, RedisStore],
+    two_on_redis: tuple[RedisStore, RedisStore],
 ) -> None:
-    here, there = two
+    here, there = two_on_redis
     lost: list[str] = []
     here.watch(lambda session_id, _: lost.append(session_id))
     await done(fill(here, "s1", "k1"))
@@ -532,6 +552,28 @@ async def test_an_answer_from_before_a_claim_does_not_lose_the_session_again(
     here._lose("s1", ownership, LossReason.CLAIMED)
     assert lost == []
     await done(here.add_segment("s1", "k1", segment(2), None))
+
+
+async def test_a_session_that_came_back_is_not_lost_to_a_line_about_its_leaving(tmp_path: Path) -> None:
+    here, there = SharedSqliteStore(tmp_path / "t.db"), SharedSqliteStore(tmp_path / "t.db")
+    lost: list[str] = []
+    await here.start()
+    await there.start()
+    here.watch(lambda session_id, _: lost.append(session_id))
+    await done(fill(here, "s1", "k1"))
+    await done(fill(here, "s2", "k2"))
+    await there.claim("s1")
+    await there.claim("s2")
+    await here.claim("s1")
+    async with asyncio.timeout(PATIENCE_S):
+        while not lost:
+            await asyncio.sleep(0.01)
+    await done(here.add_segment("s1", "k1", segment(2), None))
+    with pytest.raises(SessionUnknownError):
+        await done(here.add_segment("s2", "k2", segment(2), None))
+    assert lost == ["s2"]
+    await here.close()
+    await there.close()
 
 
 async def test_a_task_whose_cancellation_was_lost_is_ended() -> None:

@@ -1,0 +1,1 @@
+"""`python -m bench.grounds`: gateway, workers and `talkup` where something that they usually find is missing."""

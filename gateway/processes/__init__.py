@@ -1,0 +1,1 @@
+"""Several gateway processes on the same ports: a supervisor starts them and hands each the connections it serves."""
