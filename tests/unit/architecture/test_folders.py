@@ -36,8 +36,8 @@ SHARED = {
     "workers.media": {"chunk"},
     "workers.media.containers": {"chunk"},
     "workers.media.isolation": {"chunk"},
-    "workers.stt": {"chunk", "config", "engine", "machine", "models", "scheduler"},
-    "workers.vision": {"chunk", "config", "engine", "machine", "models"},
+    "workers.stt": {"capacity", "chunk", "config", "engine", "machine", "models", "scheduler"},
+    "workers.vision": {"capacity", "chunk", "config", "engine", "machine", "models"},
     "workers.fake": {"chunk", "config", "engine"},
 }
 
