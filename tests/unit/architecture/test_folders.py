@@ -12,6 +12,7 @@ from tests.unit.architecture.source import AROUND, MODULES, ROOT, own_imports, r
 # Folder -> the folders whose modules may import it, besides itself.
 IMPORTERS = {
     "gateway.access": {"gateway", "gateway.sessions"},
+    "gateway.certificates": {"gateway"},
     "gateway.protocol": {"gateway", "gateway.sessions"},
     "gateway.sessions": {"gateway"},
     "gateway.store": {"gateway", "gateway.sessions"},
@@ -22,13 +23,22 @@ IMPORTERS = {
     "workers.media.isolation": {"workers.stt", "workers.vision"},
     "workers.stt": set(),
     "workers.vision": set(),
-    "settings": {"gateway", "gateway.upstream", "workers", "workers.fake", "workers.stt", "workers.vision"},
+    "settings": {
+        "gateway",
+        "gateway.certificates",
+        "gateway.upstream",
+        "workers",
+        "workers.fake",
+        "workers.stt",
+        "workers.vision",
+    },
     "talkup_client": set(),
 }
 
 # Modules beside the folders of a package that its folders may import; all others import the folders, never the reverse.
 SHARED = {
     "gateway.access": set(),
+    "gateway.certificates": set(),
     "gateway.sessions": {"auth", "config", "metrics", "contract", "outbox", "status", "transcript"},
     "gateway.store": {"config", "transcript"},
     "gateway.protocol": {"contract"},
