@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-check fuzz programs packages check-deploy clean
+.PHONY: help setup run test test-corpus test-hosts lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-check fuzz programs packages check-deploy clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -92,6 +92,9 @@ test-corpus: setup programs  ## run the acceptance tests on real material: CORPU
 	@test -f "$(CORPUS)/manifest.jsonl" || { echo "test-corpus: CORPUS=dir must name a folder with manifest.jsonl" >&2; exit 2; }
 	@$(BIN)/python -m pytest -m corpus --corpus="$(CORPUS)" $(PYTEST_ARGS)
 
+test-hosts: setup  ## run the tests on three hosts, which are network namespaces (needs root and iproute2)
+	@$(BIN)/python -m pytest -m netns tests/hosts $(PYTEST_ARGS)
+
 lint: $(VENV)/.project  ## check style, types, compose file and Dockerfiles
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -100,7 +103,7 @@ lint: $(VENV)/.project  ## check style, types, compose file and Dockerfiles
 	@$(BIN)/hadolint deploy/docker/*.Dockerfile
 
 # Debian has both programs, as kubernetes-client and prometheus.
-check-deploy: $(VENV)/.project  ## render and validate the Kubernetes manifests, check and test the alert rules (needs kubectl, promtool)
+check-deploy: $(VENV)/.project  ## check Kubernetes manifests, alert rules and systemd units (needs kubectl, promtool)
 	@for program in kubectl promtool; do command -v $$program > /dev/null || { echo "check-deploy: $$program is not installed" >&2; exit 2; }; done
 	@$(PIP) install --require-hashes -r deploy/requirements/manifests.txt
 	@mkdir -p build
@@ -111,6 +114,8 @@ check-deploy: $(VENV)/.project  ## render and validate the Kubernetes manifests,
 	@promtool check config --syntax-only deploy/prometheus/prometheus.yml
 	@promtool check rules deploy/prometheus/recording.yml deploy/prometheus/alerts.yml
 	@promtool test rules deploy/prometheus/alerts_test.yml
+	@if command -v systemd-analyze > /dev/null; then $(BIN)/python -m deploy.dev.check_units build/systemd; \
+		else echo "check-deploy: systemd-analyze is not installed; the units are not checked" >&2; fi
 
 proto: $(VENV)/.packages  ## generate generated/ from proto/
 	@PYTHON="$(CURDIR)/$(BIN)/python" sh proto/generate.sh

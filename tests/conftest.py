@@ -26,13 +26,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without material the corpus tests are left out, not skipped: a skip would look like something to be mended."""
-    if config.getoption("--corpus") is not None:
-        return
-    corpus = [item for item in items if item.get_closest_marker("corpus")]
-    if corpus:
-        config.hook.pytest_deselected(items=corpus)
-        items[:] = [item for item in items if not item.get_closest_marker("corpus")]
+    """Tests that need material, or root for network namespaces, are left out unless they are asked for.
+
+    They are not skipped: a skip would look like something to be mended.
+    """
+    asked = {"corpus": config.getoption("--corpus") is not None, "netns": "netns" in config.getoption("-m")}
+    unasked = [item for item in items if any(item.get_closest_marker(mark) and not asked[mark] for mark in asked)]
+    if unasked:
+        config.hook.pytest_deselected(items=unasked)
+        items[:] = [item for item in items if item not in unasked]
 
 
 @pytest.fixture(autouse=True)
