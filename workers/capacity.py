@@ -29,7 +29,9 @@ _MARGIN: Final = 0.02
 """Part of the estimate by which it must pass a whole number."""
 _FIRST_PAUSE: Final = 10.0
 _LAST_PAUSE: Final = 60.0
-"""Seconds between two measurements of an idle worker. They take about half a second of each thread."""
+"""Seconds between two measurements of an idle worker, which take half a second or so of each thread."""
+_LEAST_REST: Final = 30
+"""Pause after a measurement, as a multiple of the time that it took: a slow model measures itself more rarely."""
 _STEADY: Final = 0.1
 """Part by which two measurements in a row may differ on a machine that has not changed."""
 
@@ -117,14 +119,19 @@ class MeasuringTimes:
         """The start was a measurement. Times are seconds."""
         self._last = now
         self._pause = _FIRST_PAUSE
+        self._rest = 0.0
 
     def due(self, now: float) -> bool:
         """Whether to measure, if the worker is idle."""
-        return now - self._last >= self._pause
+        return now - self._last >= max(self._pause, self._rest)
 
     def began(self, now: float) -> None:
         """Record that a measurement begins, whether it will count or not."""
         self._last = now
+
+    def ended(self, now: float) -> None:
+        """Record that the measurement that began last has ended, whether it will count or not."""
+        self._rest = _LEAST_REST * (now - self._last)
 
     def found(self, cost: float, before: float) -> None:
         """Record what a measurement found, and the estimate before it."""

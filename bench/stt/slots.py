@@ -1,7 +1,7 @@
 """Slots of a worker on a machine that changes: started beside other load, loaded later, and held to a quota.
 
-Only on request (`--only slots`): it takes nine minutes, and the machine must be idle otherwise. The quotas need root and
-a cgroup file system of version 1; without these they count as not measured.
+Only on request (`--only slots`): it takes nine minutes, and the machine must be idle otherwise. The quotas need root
+and a cgroup file system of version 1; without these they count as not measured.
 """
 
 from __future__ import annotations

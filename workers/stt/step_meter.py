@@ -76,6 +76,7 @@ class StepMeter:
         with ThreadPoolExecutor(threads, thread_name_prefix="measure") as pool:
             timed = list(pool.map(self._one_step, [self._benchmark] * threads))
         cpu = time.process_time() - cpu_before
+        self._times.ended(self._clock())
         cost = sum(step for step, _ in timed) / threads
         spent = sum(seconds for _, seconds in timed)
         return cost, cost * min(1.0, cpu / spent) if self._config.device == "cpu" else cost

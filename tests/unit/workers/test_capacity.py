@@ -131,3 +131,12 @@ def test_an_idle_worker_measures_rarely_unless_something_changed() -> None:
         times.began(now)
         times.found(cost, IDLE)
     assert pauses == [10, 20, 40, 60, 60, 10]
+
+
+def test_a_measurement_that_takes_long_is_rarer() -> None:
+    times = MeasuringTimes(0.0)
+    times.began(10.0)
+    times.ended(14.0)
+    times.found(2 * IDLE, IDLE)
+    assert not times.due(10.0 + 119)
+    assert times.due(10.0 + 120)
