@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-corpus test-root lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-check fuzz programs packages check-deploy clean
+.PHONY: help setup run test test-corpus test-root test-hosts lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-check fuzz programs packages check-deploy clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -96,6 +96,9 @@ test-root: setup  ## run the tests that mount file systems and change the user; 
 	@test "$$(id -u)" = 0 || { echo "test-root: needs root" >&2; exit 2; }
 	@$(BIN)/python -m pytest -m root tests/e2e/test_environments.py $(PYTEST_ARGS)
 
+test-hosts: setup  ## run the tests on three hosts, which are network namespaces (needs root and iproute2)
+	@$(BIN)/python -m pytest -m netns tests/hosts $(PYTEST_ARGS)
+
 lint: $(VENV)/.project  ## check style, types, compose file and Dockerfiles
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -104,7 +107,7 @@ lint: $(VENV)/.project  ## check style, types, compose file and Dockerfiles
 	@$(BIN)/hadolint deploy/docker/*.Dockerfile
 
 # Debian has these programs, as kubernetes-client, prometheus and nginx.
-check-deploy: $(VENV)/.project  ## render and validate the Kubernetes manifests, check the alert rules, run behind nginx (needs kubectl, promtool, nginx)
+check-deploy: $(VENV)/.project  ## check Kubernetes manifests, alert rules and systemd units, run behind nginx (needs kubectl, promtool, nginx)
 	@for program in kubectl promtool nginx; do command -v $$program > /dev/null || { echo "check-deploy: $$program is not installed" >&2; exit 2; }; done
 	@$(PIP) install --require-hashes -r deploy/requirements/manifests.txt
 	@mkdir -p build
@@ -116,6 +119,8 @@ check-deploy: $(VENV)/.project  ## render and validate the Kubernetes manifests,
 	@promtool check rules deploy/prometheus/recording.yml deploy/prometheus/alerts.yml
 	@promtool test rules deploy/prometheus/alerts_test.yml
 	@$(BIN)/python -m pytest -q -m programs tests/e2e/test_front_proxies.py
+	@if command -v systemd-analyze > /dev/null; then $(BIN)/python -m deploy.dev.check_units build/systemd; \
+		else echo "check-deploy: systemd-analyze is not installed; the units are not checked" >&2; fi
 
 proto: $(VENV)/.packages  ## generate generated/ from proto/
 	@PYTHON="$(CURDIR)/$(BIN)/python" sh proto/generate.sh

@@ -1,7 +1,7 @@
 """`python -m gateway`: read the settings, serve until SIGTERM or SIGINT, then drain and exit.
 
-`python -m gateway keys` manages API keys instead. Exit status: 0 after a drain, 1 if a port, a certificate or the store
-cannot be opened, 2 for an invalid setting.
+`python -m gateway keys` manages API keys instead, `python -m gateway certs` the certificates of hosts. Exit status: 0
+after a drain, 1 if a port, a certificate or the store cannot be opened, 2 for an invalid setting.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import gc
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from gateway import key_commands, logs
+from gateway.certificates import commands as certificate_commands
 from gateway.config import GatewayConfig, load
 from gateway.processes.membership import Membership, joined
 from gateway.processes.supervisor import Supervisor
@@ -63,15 +64,19 @@ async def supervise(config: GatewayConfig, arguments: Sequence[str]) -> int:
     return await Supervisor(config, arguments).run()
 
 
-def manage_keys(arguments: Sequence[str]) -> int:
-    """Run a command about keys; returns the exit status."""
+# Commands that need no gateway that runs: each returns what to print.
+COMMANDS: dict[str, Callable[[Sequence[str]], str]] = {"keys": key_commands.run, "certs": certificate_commands.run}
+
+
+def manage(command: str, arguments: Sequence[str]) -> int:
+    """Run a command about keys or certificates; returns the exit status."""
     try:
-        sys.stdout.write(key_commands.run(arguments))
+        sys.stdout.write(COMMANDS[command](arguments))
     except ConfigError as error:
         sys.stderr.write(f"gateway: {error}\n")
         return 2
     except OSError as error:
-        sys.stderr.write(f"gateway: {error.filename or 'keys'}: {error.strerror or error}\n")
+        sys.stderr.write(f"gateway: {error.filename or command}: {error.strerror or error}\n")
         return 1
     return 0
 
@@ -89,8 +94,8 @@ def _relieve_garbage_collector() -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run a gateway; returns the exit status."""
-    if arguments[:1] in (["keys"], ("keys",)):
-        return manage_keys(arguments[1:])
+    if arguments and arguments[0] in COMMANDS:
+        return manage(arguments[0], arguments[1:])
     try:
         membership, own = joined(arguments)
         config = load(own)

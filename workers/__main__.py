@@ -6,31 +6,42 @@ import asyncio
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, NamedTuple, cast
+
+from talkup.v1 import task_pb2
 
 from settings.command_line import load
 from settings.errors import ConfigError
 from settings.memory import forbid_core_dumps
 from workers import logs, models, server
 from workers.config import ModelsConfig, WorkerConfig
+from workers.deferred_engine import DeferredEngine
 from workers.engine import Engine
 
 
 class Service(NamedTuple):
     """Where a service's settings class is (`module:Class`), and the module of its `create_engine(settings)`.
 
-    Both are imported on demand: an engine needs libraries that other services do not install.
+    Both are imported on demand: an engine needs libraries that other services do not install. An engine with a `type`
+    is made behind the open port, since its weights may have to be downloaded.
     """
 
     settings: str
     engine: str
     purpose: str
+    type: task_pb2.ServiceType | None = None
 
 
 SERVICES: Final = {
-    "stt": Service("workers.config:WorkerConfig", "workers.stt.service", "Serve speech to text."),
+    "stt": Service(
+        "workers.config:WorkerConfig", "workers.stt.service", "Serve speech to text.", task_pb2.SERVICE_TYPE_STT
+    ),
     "vision": Service(
-        "workers.vision.settings:VisionSettings", "workers.vision.service", "Serve behaviour signals from pictures."
+        "workers.vision.settings:VisionSettings",
+        "workers.vision.service",
+        "Serve behaviour signals from pictures.",
+        task_pb2.SERVICE_TYPE_VISION,
     ),
     "fake": Service(
         "workers.fake.settings:FakeSettings",
@@ -69,7 +80,7 @@ def _serve(service: str, options: Sequence[str]) -> int:
         settings = parse(service, options)
         logs.configure(settings.log_level, settings.log_format)
         forbid_core_dumps()
-        asyncio.run(server.serve(settings, load_engine(service, settings)))
+        asyncio.run(server.serve(settings, engine_of(service, settings)))
     except ConfigError as error:
         print(f"python -m workers {service}: {error}", file=sys.stderr)
         return 2
@@ -97,6 +108,14 @@ def parse_models(arguments: Sequence[str], environment: Mapping[str, str] | None
         description="Resolve weights and check them by sha256.",
         config_file=False,
     )
+
+
+def engine_of(service: str, settings: WorkerConfig) -> Engine:
+    """The engine of a service, made now or when it is loaded. Raises ConfigError as `load_engine` does."""
+    service_type = SERVICES[service].type
+    if service_type is None:
+        return load_engine(service, settings)
+    return DeferredEngine(service_type, partial(load_engine, service, settings))
 
 
 def load_engine(service: str, settings: WorkerConfig) -> Engine:

@@ -1,7 +1,8 @@
 """Who may use a slot: bounded admission, and fencing of older attempts of the same stream.
 
 Pure bookkeeping without waiting. The invariant: `free` + admitted streams = `total`, whatever the order of admissions,
-takeovers and releases; at most one attempt of a stream is admitted at a time.
+takeovers and releases; at most one attempt of a stream is admitted at a time. When `total` falls below the number of
+admitted streams, all of them keep their slots, and `free` is 0 until enough of them have ended.
 """
 
 from __future__ import annotations
@@ -44,10 +45,10 @@ class Admission:
         return len(self._leases)
 
     def slots(self) -> task_pb2.Slots:
-        return task_pb2.Slots(total=self._total, free=self._total - len(self._leases))
+        return task_pb2.Slots(total=self._total, free=max(0, self._total - len(self._leases)))
 
     def resize(self, total: int) -> None:
-        """Set the number of slots, once the engine knows it."""
+        """Set the number of slots, when the engine knows it or knows better; no stream loses its own."""
         self._total = total
 
     def admit(self, key: StreamKey, attempt: int, on_superseded: Callable[[], None]) -> Lease:

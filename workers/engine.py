@@ -16,6 +16,7 @@ from typing import Protocol
 
 from talkup.v1 import error_pb2, task_pb2, worker_service_pb2
 
+from workers.capacity import SlotsChange
 from workers.chunk import Chunk
 
 
@@ -102,6 +103,13 @@ class Engine(Protocol):
 
     def default_slots(self) -> int:
         """How many streams this engine serves in real time on this machine, known after `load`."""
+        ...
+
+    async def review(self) -> SlotsChange | None:
+        """Bring `default_slots` up to date; called every second after `load`. Returns what changed, None: nothing.
+
+        An idle engine may take the time to measure itself; streams never wait for that.
+        """
         ...
 
     def totals(self) -> Mapping[str, float]:

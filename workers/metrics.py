@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 from talkup.v1 import task_pb2
 
+from workers.capacity import SlotsChange
 from workers.stream import StreamNumbers
 
 _SECONDS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200)
@@ -22,6 +23,12 @@ class WorkerMetrics:
         reg = self.registry
         self._slots_total = Gauge("talkup_worker_slots", "Streams this worker admits", registry=reg)
         self._slots_free = Gauge("talkup_worker_slots_free", "Slots not taken", registry=reg)
+        self._slot_changes = Counter(
+            "talkup_worker_slot_changes", "Times that slots followed a measurement", ["direction"], registry=reg
+        )
+        self._step_cost = Gauge(
+            "talkup_worker_step_cost_seconds", "Time of a thread for a step, when slots last changed", registry=reg
+        )
         self._serving = Gauge("talkup_worker_serving", "1 while the model is loaded and not draining", registry=reg)
         self._streams = Counter("talkup_worker_streams", "Streams ended, by outcome", ["outcome"], registry=reg)
         self._errors = Counter("talkup_worker_stream_errors", "Fatal errors, by code", ["code"], registry=reg)
@@ -39,6 +46,11 @@ class WorkerMetrics:
         """Note how many slots there are and are free."""
         self._slots_total.set(slots.total)
         self._slots_free.set(slots.free)
+
+    def slots_changed(self, change: SlotsChange) -> None:
+        """Count a change of the slots; `slots` gives their number."""
+        self._slot_changes.labels("up" if change.slots > change.before else "down").inc()
+        self._step_cost.set(change.cost)
 
     def serving(self, serving: bool) -> None:
         """Note whether new streams are accepted."""

@@ -159,6 +159,19 @@ class Scheduler(Generic[J, R]):
             waiting = sum(not entry.is_file for entry in self._queue)
             return self._free > waiting and self._load.at(self._clock()) < _ROOMY_LOAD
 
+    @property
+    def load(self) -> float:
+        """Part of the threads' time that live streams used in the last seconds, 0 to 1."""
+        with self._changed:
+            return self._load.at(self._clock())
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is queued or running, and no live stream has asked for anything for half a minute."""
+        with self._changed:
+            resting = self._open and self._free == len(self._threads)
+            return resting and not self._queue and self._until_quiet() <= 0
+
     def submit(self, job: J, *, rank: Rank, due: float, expires: float | None = None) -> asyncio.Future[R]:
         """Queue a job from the event loop.
 

@@ -6,6 +6,7 @@ Health is NOT_SERVING until the model is loaded and from the first moment of a d
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Sequence
 from typing import Final
@@ -22,6 +23,7 @@ from workers.engine import Engine
 from workers.guard import SERVICE_NAME, GuardInterceptor, GuardLimits
 from workers.metrics import MetricsPort, WorkerMetrics
 from workers.servicer import ServicerLimits, WorkerServicer
+from workers.slot_review import follow
 from workers.tls import server_credentials
 
 _log = structlog.get_logger()
@@ -59,24 +61,25 @@ def channel_options(max_message_bytes: int) -> Sequence[tuple[str, int]]:
 
 
 class WorkerServer:
-    """One engine behind one port. `start`, then `load`, then `drain`, then `close`."""
+    """One engine behind one port, with its `metrics`. `start`, then `load`, then `drain`, then `close`."""
 
     def __init__(self, config: WorkerConfig, engine: Engine, metrics: WorkerMetrics | None = None) -> None:
         self._config = config
         self._engine = engine
-        self._metrics = metrics or WorkerMetrics()
-        self._metrics.watch_engine(engine.totals)
+        self.metrics = metrics or WorkerMetrics()
+        self.metrics.watch_engine(engine.totals)
         limits = ServicerLimits(
             slots=config.slots,
             write_seconds=config.write_seconds,
             stream_seconds=config.stream_seconds,
         )
-        self._servicer = WorkerServicer(engine, limits, self._metrics)
+        self._servicer = WorkerServicer(engine, limits, self.metrics)
+        self._reviewing: asyncio.Task[None] | None = None
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # set at import
         rules = AccessRules(config.tokens, config.allowed_clients)
         bounds = GuardLimits(config.start_seconds, config.max_calls, config.max_waiting_calls, config.max_watches)
         self._server = grpc.aio.server(
-            interceptors=[GuardInterceptor(rules, bounds, self._metrics.refused)],
+            interceptors=[GuardInterceptor(rules, bounds, self.metrics.refused)],
             options=channel_options(config.max_message_bytes),
             maximum_concurrent_rpcs=bounds.for_grpc,
         )
@@ -105,9 +108,11 @@ class WorkerServer:
         return port
 
     async def load(self) -> None:
-        """Load the engine and begin to serve."""
+        """Load the engine and begin to serve. From then on its slots follow its measurements, unless they are set."""
         await self._engine.load()
         slots = self._servicer.engine_loaded()
+        if not self._config.slots:
+            self._reviewing = asyncio.create_task(follow(self._engine, self._servicer.resize, self.metrics))
         await self._set_health(serving=True)
         _log.info("worker serving", slots=slots, models=[model.name for model in self._engine.describe().models])
 
@@ -119,6 +124,10 @@ class WorkerServer:
 
     async def close(self) -> None:
         """Stop listening, cut the calls that are left, and close the engine."""
+        if self._reviewing is not None:
+            self._reviewing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reviewing
         await self._server.stop(_STOP_SECONDS)
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
@@ -128,7 +137,7 @@ class WorkerServer:
         _log.info("worker stopped")
 
     async def _set_health(self, *, serving: bool) -> None:
-        self._metrics.serving(serving)
+        self.metrics.serving(serving)
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in HEALTH_NAMES:
             await self._health.set(name, status)

@@ -64,6 +64,11 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         self._metrics.slots(self._admission.slots())
         return total
 
+    def resize(self, slots: int) -> None:
+        """Admit up to `slots` streams from now on; those that run go on."""
+        self._admission.resize(slots)
+        self._metrics.slots(self._admission.slots())
+
     async def drain(self, seconds: float) -> None:
         """Admit no more streams, tell the running ones, and wait until they have ended, at most `seconds`."""
         self._draining = True

@@ -115,7 +115,7 @@ def _measured(run: Run, path: Path, compute_type: str) -> dict[str, Any]:
         "align_ms": 1000 * align,
         "batches": {name: f"{size}" for name, size in cheapest.items()},
         "step_ms": 1000 * step,
-        "streams_in_real_time": streams_in_real_time(step, 1, tuning.step),
+        "streams_in_real_time": int(streams_in_real_time(step, 1, tuning.step)),
         "memory_mb": (_memory(run.device) - before) / 1e6,
     }
     streams = figures["streams_in_real_time"]

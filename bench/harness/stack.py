@@ -222,7 +222,9 @@ def running_stack(
         }
         if vision:
             port = free_port()
-            program = start("vision-1", ("-m", "workers", *vision_arguments), {"WORKER_PORT": str(port)}, where)
+            # Set, as slots that follow a busy machine would refuse what a test sends.
+            settings = {"WORKER_PORT": str(port), "WORKER_SLOTS": "64"}
+            program = start("vision-1", ("-m", "workers", *vision_arguments), settings, where)
             exits.callback(program.stop)
             programs.append(program)
             ports.append(port)

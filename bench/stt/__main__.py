@@ -22,6 +22,7 @@ from bench.stt import languages as stt_languages
 from bench.stt import live as stt_live
 from bench.stt import naive as stt_naive
 from bench.stt import perturbed as stt_perturbed
+from bench.stt import slots as stt_slots
 from bench.stt.bench import Bench
 
 RESULTS = Path(__file__).parents[1] / "results" / "stt.json"
@@ -38,7 +39,10 @@ PARTS: dict[str, Callable[[Bench], Findings]] = {
     "resume": stt_exact.resume,
     "perturbed": stt_perturbed.perturbed,
     "file": stt_files.recordings,
+    "slots": stt_slots.slots,
 }
+ON_REQUEST = {"slots"}
+"""Parts that run only if they are named."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -67,7 +71,11 @@ def main(argv: Sequence[str]) -> int:
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.stt", description=__doc__)
     parser.add_argument("--corpus", type=Path, default=OWN_CLIPS, help="folder with manifest.jsonl")
-    parser.add_argument("--only", default=",".join(PARTS), help="parts, comma-separated: " + ", ".join(PARTS))
+    parser.add_argument(
+        "--only",
+        default=",".join(part for part in PARTS if part not in ON_REQUEST),
+        help="parts, comma-separated: " + ", ".join(PARTS),
+    )
     parser.add_argument("--minutes", type=float, default=25.0, help="how long the whole run may take")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the figures are written")
     arguments = parser.parse_args(argv)

@@ -1,4 +1,4 @@
-"""A private CA and the certificates it signs, for `make run` and docker-compose.yml. Not for production.
+"""A private CA and the certificates it signs, for `make run` and docker-compose.yml. For hosts: `talkup certs`.
 
 Run as a program: `python certs.py DIRECTORY NAME[=SAN,SAN...]...` writes `NAME.pem` and `NAME-key.pem` next to `ca.pem`
 and keeps certificates that are still valid. Each certificate works for both ends of a connection (serverAuth and
@@ -9,23 +9,17 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import ipaddress
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from gateway.certificates import authority as x509
 
 LIFETIME = dt.timedelta(days=365)
 RENEW_BEFORE = dt.timedelta(days=30)
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
-CLOCK_SKEW = dt.timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +45,13 @@ def ensure(directory: Path, names: Mapping[str, Sequence[str]], now: dt.datetime
     if all(_is_usable(found[name], sans, now) for name, sans in names.items()):
         return found
     directory.mkdir(parents=True, exist_ok=True, mode=0o755)
-    authority, authority_key = _make_authority(now)
+    authority = x509.make_authority("TalkUp development CA", LIFETIME, now)
     for name, sans in names.items():
-        certificate, key = _make_leaf(name, sans, now, authority, authority_key)
-        _write(found[name].key, _private_bytes(key), mode=0o600)
-        _write(found[name].certificate, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
+        certificate, key = x509.issue(authority, x509.Subject(name, tuple(sans)), LIFETIME, now)
+        x509.write(found[name].key, x509.key_pem(key), mode=0o600)
+        x509.write(found[name].certificate, x509.certificate_pem(certificate), mode=0o644)
     # Written last: after an interrupted run, the old CA does not match the new certificates, and they are issued again.
-    _write(directory / "ca.pem", authority.public_bytes(serialization.Encoding.PEM), mode=0o644)
+    x509.write(directory / "ca.pem", x509.certificate_pem(authority.certificate), mode=0o644)
     return found
 
 
@@ -71,113 +65,25 @@ def secret(directory: Path, name: str) -> str:
     path = directory / name
     if not path.exists():
         directory.mkdir(parents=True, exist_ok=True, mode=0o755)
-        _write(path, secrets.token_hex(32).encode(), mode=0o600)
+        x509.write(path, secrets.token_hex(32).encode(), mode=0o600)
     return path.read_text(encoding="ascii")
 
 
 def _is_usable(paths: Identity, sans: Sequence[str], now: dt.datetime) -> bool:
     try:
-        certificate = x509.load_pem_x509_certificate(paths.certificate.read_bytes())
-        authority = x509.load_pem_x509_certificate(paths.ca.read_bytes())
-        certificate.verify_directly_issued_by(authority)
-        key = serialization.load_pem_private_key(paths.key.read_bytes(), password=None)
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (OSError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+        certificate = x509.read_certificate(paths.certificate)
+        authority = x509.read_certificate(paths.ca)
+        key = x509.read_key(paths.key)
+        subject = x509.subject_of(certificate)
+    except (OSError, ValueError):
         return False
     return (
-        key.public_key() == certificate.public_key()
-        and set(names) == set(_general_names(sans))
+        x509.is_signed_by(certificate, authority)
+        and key.public_key() == certificate.public_key()
+        and set(x509.general_names(subject.names)) == set(x509.general_names(sans))
         and min(certificate.not_valid_after_utc, authority.not_valid_after_utc) - now > RENEW_BEFORE
         and certificate.not_valid_before_utc <= now
     )
-
-
-def _general_names(sans: Sequence[str]) -> list[x509.GeneralName]:
-    names: list[x509.GeneralName] = []
-    for san in sans:
-        try:
-            names.append(x509.IPAddress(ipaddress.ip_address(san)))
-        except ValueError:
-            names.append(x509.DNSName(san))
-    return names
-
-
-def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-
-
-def _make_authority(now: dt.datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = _name("TalkUp development CA")
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - CLOCK_SKEW)
-        .not_valid_after(now + LIFETIME)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(_key_usage(signs_certificates=True), critical=True)
-    )
-    return builder.sign(key, hashes.SHA256()), key
-
-
-def _make_leaf(
-    name: str,
-    sans: Sequence[str],
-    now: dt.datetime,
-    authority: x509.Certificate,
-    authority_key: ec.EllipticCurvePrivateKey,
-) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(_name(name))
-        .issuer_name(authority.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - CLOCK_SKEW)
-        .not_valid_after(now + LIFETIME)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName(_general_names(sans)), critical=False)
-        .add_extension(_key_usage(signs_certificates=False), critical=True)
-        .add_extension(
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
-        )
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
-    )
-    return builder.sign(authority_key, hashes.SHA256()), key
-
-
-def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _private_bytes(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def _write(path: Path, content: bytes, *, mode: int) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    partial.touch(mode=mode)
-    partial.write_bytes(content)
-    partial.chmod(mode)
-    partial.replace(path)
 
 
 def parse_names(arguments: Sequence[str]) -> dict[str, list[str]]:

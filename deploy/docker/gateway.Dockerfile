@@ -11,6 +11,8 @@ WORKDIR /app
 FROM base AS certs
 COPY deploy/requirements/tls.txt ./requirements.txt
 RUN pip install --require-hashes -r requirements.txt && install -d -o talkup -g talkup /tls
+COPY gateway/__init__.py gateway/__init__.py
+COPY gateway/certificates/__init__.py gateway/certificates/authority.py gateway/certificates/
 COPY deploy/dev/certs.py ./certs.py
 USER 10001
 VOLUME /tls

@@ -150,6 +150,7 @@ class Endpoint:
         self._clock = clock
         self._changed = changed
         self._probe_now = asyncio.Event()
+        self._known_available = False
 
     async def run(self) -> None:
         """Watch and probe until cancelled."""
@@ -182,6 +183,7 @@ class Endpoint:
             else:
                 self.state.probe_answered(description, self._clock())
                 self._changed()
+            self._log_availability()
             await self._wait_for_next_probe()
 
     async def _wait_for_next_probe(self) -> None:
@@ -196,11 +198,15 @@ class Endpoint:
         self._probe_now.clear()
 
     def _set_health(self, healthy: bool) -> None:
-        before = self.state.available(self._clock())
         self.state.health_changed(healthy)
-        if healthy and not self.state.described:
+        if healthy and not self.state.available(self._clock()):
             self._probe_now.set()
-        after = self.state.available(self._clock())
-        if before != after:
-            log.info("worker serving" if after else "worker not serving", target=self.address.target)
+        self._log_availability()
         self._changed()
+
+    def _log_availability(self) -> None:
+        """Log whether the worker is available, if that has changed: by its health or by its answers to probes."""
+        available = self.state.available(self._clock())
+        if available != self._known_available:
+            self._known_available = available
+            log.info("worker serving" if available else "worker not serving", target=self.address.target)

@@ -50,7 +50,7 @@ async def transcribed(stack: Stack, data: bytes, *, kill: bool) -> list[tuple[in
 
 async def test_a_recording_goes_on_where_its_worker_was_killed(tmp_path: Path) -> None:
     data = (interview(RATE) * 32_767).astype("<i2").tobytes() * TIMES
-    settings = {"WORKER_MODEL": "tiny.en"}
+    settings = {"WORKER_MODEL": "tiny.en", "WORKER_SLOTS": "8"}
     with running_stack(workers=2, worker_arguments=("stt",), worker_settings=settings, folder=tmp_path) as stack:
         undisturbed = await transcribed(stack, data, kill=False)
         assert sum("Alice" in text for _, _, text in undisturbed) == TIMES

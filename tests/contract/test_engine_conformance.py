@@ -233,6 +233,7 @@ async def test_an_engine_describes_itself(case: EngineCase, engine: Engine) -> N
     description = engine.describe()
     assert engine.service_type == case.service_type
     assert engine.default_slots() >= 1
+    assert await engine.review() is None  # a loaded engine changes nothing at once
     assert all(len(model.sha256) == 64 and model.name for model in description.models)
     assert description.models
     assert bool(description.languages) == (case.service_type == task_pb2.SERVICE_TYPE_STT)

@@ -36,12 +36,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def both_services(folder: Path) -> Iterator[Stack]:
     """A gateway, a speech worker with tiny.en and a vision worker."""
     port = free_port()
-    worker = start("vision-1", ("-m", "workers", "vision"), {"WORKER_PORT": str(port)}, folder)
+    worker = start("vision-1", ("-m", "workers", "vision"), {"WORKER_PORT": str(port), "WORKER_SLOTS": "16"}, folder)
     try:
         with running_stack(
             folder=folder,
             worker_arguments=("stt",),
-            worker_settings={"WORKER_MODEL": "tiny.en"},
+            worker_settings={"WORKER_MODEL": "tiny.en", "WORKER_SLOTS": "8"},
             gateway_settings={"GATEWAY_VISION_WORKERS": f"{HOST}:{port}"},
         ) as running:
             yield running

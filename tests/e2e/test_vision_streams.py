@@ -26,7 +26,7 @@ def vision_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A gateway with a scripted speech worker and a real vision worker."""
     folder: Path = tmp_path_factory.mktemp("vision-stack")
     port = free_port()
-    worker = start("vision-1", ("-m", "workers", "vision"), {"WORKER_PORT": str(port)}, folder)
+    worker = start("vision-1", ("-m", "workers", "vision"), {"WORKER_PORT": str(port), "WORKER_SLOTS": "16"}, folder)
     try:
         gateway = {"GATEWAY_VISION_WORKERS": f"{HOST}:{port}"}
         with running_stack(folder=folder, gateway_settings=gateway) as stack:
@@ -159,7 +159,8 @@ async def test_talkup_analyze_tells_what_was_damaged(vision_stack: Stack, tmp_pa
 async def test_a_video_goes_on_when_its_worker_is_killed(tmp_path: Path) -> None:
     ports = [free_port(), free_port()]
     workers = [
-        start(f"vision-{port}", ("-m", "workers", "vision"), {"WORKER_PORT": str(port)}, tmp_path) for port in ports
+        start(f"vision-{port}", ("-m", "workers", "vision"), {"WORKER_PORT": str(port), "WORKER_SLOTS": "16"}, tmp_path)
+        for port in ports
     ]
     by_port = dict(zip(ports, workers, strict=True))
     pieces = timeslices(recording("libvpx", "webm", frames=48), 24)

@@ -95,6 +95,9 @@ class FakeEngine:
     def default_slots(self) -> int:
         return self._script.slots
 
+    async def review(self) -> None:
+        """The script's slots never change."""
+
     def totals(self) -> Mapping[str, float]:
         """See `workers.engine.Engine.totals`."""
         return {}

@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 import structlog
 from talkup.v1 import error_pb2, media_pb2, task_pb2, worker_service_pb2
 
+from workers.capacity import SlotsChange
 from workers.engine import EngineError, StreamContext
 from workers.scheduler import Scheduler
 from workers.stt import state
@@ -28,6 +29,7 @@ from workers.stt.options import stream_options, wants_word_times
 from workers.stt.pace import Pace
 from workers.stt.recognizer import Recognizer
 from workers.stt.session import DecodeScheduler, SessionParts, SttSession
+from workers.stt.step_meter import StepMeter
 from workers.stt.transcriber import Transcriber
 from workers.stt.tuning import FRAME, SAMPLE_RATE, samples
 from workers.stt.vad import SileroVad
@@ -50,7 +52,7 @@ class SttEngine:
         self._decoders = decoders
         self._media_error = media_error
         self._loaded: tuple[Transcriber, SileroVad, DecodeScheduler] | None = None
-        self._slots = config.slots
+        self._meter: StepMeter | None = None
         self._sessions: set[SttSession | FileSession] = set()
         self._ended = Counters()
         self._counting = threading.Lock()  # metrics are read by a thread of their own
@@ -63,9 +65,9 @@ class SttEngine:
         """Load the networks, run them once and measure how many streams this machine can serve."""
         if self._loaded is None:
             transcriber, vad, measured = await asyncio.to_thread(self._load)
-            self._slots = self._config.slots or measured.slots
+            self._meter = meter = StepMeter(transcriber, self._config, measured)
             scheduler: DecodeScheduler = Scheduler(
-                transcriber.run,
+                meter.run,
                 lambda request: request.batch_key,
                 threads=self._config.threads,
                 batch=max(measured.encode_batch, measured.decode_batch),
@@ -89,8 +91,20 @@ class SttEngine:
         )
 
     def default_slots(self) -> int:
-        """Streams that the machine can serve in real time, measured by `load`."""
-        return max(1, self._slots)
+        """Streams that the machine can serve in real time, as `load` or `review` found last."""
+        return self._config.slots or (self._meter.capacity.slots if self._meter else 1)
+
+    async def review(self) -> SlotsChange | None:
+        """See `workers.engine.Engine.review`."""
+        meter, loaded = self._meter, self._loaded
+        if meter is None or loaded is None or self._config.slots:
+            return None
+        _, _, scheduler = loaded
+        if scheduler.quiet and meter.measurement_due():
+            found = await asyncio.to_thread(meter.measure)
+            if scheduler.quiet:
+                meter.measured(*found)
+        return meter.review(scheduler.load)
 
     def totals(self) -> Mapping[str, float]:
         """See `workers.engine.Engine.totals`: what streams asked for (`stream_*`), what the model did (`model_*`)."""

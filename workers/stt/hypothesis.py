@@ -46,7 +46,7 @@ class Hypothesis:
     """What the model makes of a window.
 
     `score` is the mean log probability of a token, `no_speech` the model's probability that nobody speaks;
-    `rejected`: not fit to be used (see `is_unusable`).
+    `rejected`: not fit to be used (see `is_unusable`). `tokens`: how many the model wrote, rejected or not.
     """
 
     words: tuple[Word, ...]
@@ -55,6 +55,7 @@ class Hypothesis:
     rejected: bool
     language: str
     language_probability: float = 1.0
+    tokens: int = 0
 
 
 def is_unusable(text: str, tokens: int, seconds: float, score: float, no_speech: float) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+import structlog
+
 from workers import models
 from workers.config import WorkerConfig
 from workers.machine import read_machine
@@ -14,6 +16,8 @@ from workers.media.isolation.pool import DecoderPool
 from workers.stt.config import SttConfig
 from workers.stt.engine import SttEngine
 from workers.stt.transcriber import cuda_devices
+
+_log = structlog.get_logger()
 
 FORMATS: Final = (
     "audio/webm;codecs=opus",
@@ -59,6 +63,7 @@ class SttService(SttEngine):
 def create_engine(config: WorkerConfig) -> SttService:
     """The engine of `python -m workers stt`. Raises models.ModelError."""
     machine = read_machine()
+    decoders = config.decoders or machine.threads
     device = config.device
     if device == "auto":
         device = "cuda" if cuda_devices() else "cpu"
@@ -74,4 +79,5 @@ def create_engine(config: WorkerConfig) -> SttService:
         slots=config.slots,
         formats=FORMATS,
     )
-    return SttService(stt, DecoderPool(children=config.decoders or machine.threads, output=AUDIO))
+    _log.info("machine measured", cores=round(machine.cores, 2), threads=stt.threads, decoders=decoders, device=device)
+    return SttService(stt, DecoderPool(children=decoders, output=AUDIO))

@@ -31,7 +31,8 @@ _TOKENS_PER_SECOND = 8
 _TOKENS_FREE = 24
 _SHORTEST_AUDIO = 400
 _MAX_HINT_TOKENS = 64
-_DRILL_TOKENS = 24
+DRILL_TOKENS = 24
+"""Tokens of the benchmark's text: about what is spoken in its window."""
 
 Floats = NDArray[np.float32]
 T = TypeVar("T")
@@ -107,7 +108,7 @@ class Transcriber:
             words: tuple[Word, ...] = ()
             if not rejected:
                 words = self._words(request, encoded[index : index + 1], ids, language)
-            results.append(Hypothesis(words, score, no_speech, rejected, language, certainty))
+            results.append(Hypothesis(words, score, no_speech, rejected, language, certainty, len(ids)))
         return results
 
     @property
@@ -243,9 +244,14 @@ class ModelBenchmark:
         self._encoded = transcriber.benchmark_encode(request, 1)
         self._tokens: list[int] = []
 
+    @property
+    def frames(self) -> int:
+        """Mel frames of its window."""
+        return self._request.encoder_frames
+
     def warm_up(self) -> None:
         """Run everything once: a library's first calls are its slowest."""
-        self._tokens = self._transcriber.benchmark_decode(self._request, self._encoded, _DRILL_TOKENS)
+        self._tokens = self._transcriber.benchmark_decode(self._request, self._encoded, DRILL_TOKENS)
         self.align(1)
 
     def encode(self, count: int) -> None:
@@ -254,7 +260,7 @@ class ModelBenchmark:
 
     def decode(self, count: int) -> None:
         """The tokens of `count` windows in one call."""
-        self._transcriber.benchmark_decode(self._request, np.repeat(self._encoded, count, axis=0), _DRILL_TOKENS)
+        self._transcriber.benchmark_decode(self._request, np.repeat(self._encoded, count, axis=0), DRILL_TOKENS)
 
     def align(self, count: int) -> None:
         """Times and probabilities of the tokens of `count` windows, one after the other."""

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 from talkup.v1 import error_pb2, media_pb2, task_pb2, worker_service_pb2
 
+from workers.capacity import SlotsChange
 from workers.engine import EngineError, StreamContext
 from workers.media.errors import MediaError
 from workers.media.isolation.outputs import Frames
@@ -23,6 +24,7 @@ from workers.media.isolation.pool import DecoderPool
 from workers.models import ModelError, ResolvedModel
 from workers.vision import state
 from workers.vision.face_reader import FaceNets
+from workers.vision.frame_meter import FrameMeter
 from workers.vision.image_source import ImageSource, Stills
 from workers.vision.landmarks import Eye, Eyes, Mesh, Region
 from workers.vision.nets import NetError, reader
@@ -38,8 +40,7 @@ ASSUMED_FPS: Final = 10
 
 _STILL: Final = media_pb2.MediaFormat(mime_type="image", container=media_pb2.CONTAINER_JPEG)
 _VIDEOS: Final = (media_pb2.CONTAINER_WEBM, media_pb2.CONTAINER_MP4)
-_USABLE_LOAD: Final = 0.75
-_DECODE_MS: Final = 2.0
+_DECODE_SECONDS: Final = 0.002
 _DETECTOR_SHARE: Final = 1 / 4
 """At the assumed rate: the detector looks again after 330 ms, and an eye is read on the other frames."""
 
@@ -95,7 +96,7 @@ class VisionEngine:
         self._slow_pool = slow_pool
         self._clock = clock
         self._runner: Runner | None = None
-        self._slots = config.slots
+        self._meter: FrameMeter | None = None
 
     @property
     def service_type(self) -> task_pb2.ServiceType:
@@ -111,10 +112,11 @@ class VisionEngine:
         if self._runner is None:
             await self._pool.start()
             await self._slow_pool.start()
-            nets, slots = await asyncio.to_thread(self._load)
-            self._slots = self._config.slots or slots
+            nets, frame_cost = await asyncio.to_thread(self._load)
+            cores = self._config.usable_cores
+            self._meter = FrameMeter(frame_cost, len(nets), cores, ASSUMED_FPS)
             session_gives_way(self._config.nice)
-            self._runner = Runner(nets, self._config.nice, cores=self._config.usable_cores)
+            self._runner = Runner(nets, self._config.nice, cores=cores, meter=self._meter)
 
     def describe(self) -> worker_service_pb2.DescribeResponse:
         """Models and formats. Languages: none."""
@@ -125,8 +127,19 @@ class VisionEngine:
         return worker_service_pb2.DescribeResponse(service_type=self.service_type, models=models, formats=FORMATS)
 
     def default_slots(self) -> int:
-        """Streams of 10 frames per second at three quarters of the threads, measured by `load`."""
-        return max(1, self._slots)
+        """Streams of 10 frames per second at three quarters of the threads, as `load` or `review` found last."""
+        return self._config.slots or (self._meter.capacity.slots if self._meter else 1)
+
+    async def review(self) -> SlotsChange | None:
+        """See `workers.engine.Engine.review`. A worker without a stream measures itself."""
+        meter, runner = self._meter, self._runner
+        if meter is None or runner is None or self._config.slots:
+            return None
+        if not runner.streams and meter.measurement_due():
+            found = await runner.on_all(_frame_cost)
+            if found is not None:
+                meter.measured(found)
+        return meter.review()
 
     def totals(self) -> Mapping[str, float]:
         """See `workers.engine.Engine.totals`; frames are counted by the gateway."""
@@ -164,7 +177,7 @@ class VisionEngine:
             error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "supported: JPEG, PNG, WebP, WebM and MP4", field="start.format"
         )
 
-    def _load(self) -> tuple[list[FaceNets], int]:
+    def _load(self) -> tuple[list[FaceNets], float]:
         detector, mesh, iris = (model.path for model in self._config.models)
         try:
             read = reader(self._config.reader)
@@ -172,13 +185,21 @@ class VisionEngine:
         except NetError as error:
             raise ModelError(str(error)) from error
         for each in nets[1:]:  # a first run takes longest: no stream's first frame pays for it
-            _frame_ms(each, trials=1)
-        frame_ms = _DECODE_MS + _frame_ms(nets[0])
-        return nets, int(_USABLE_LOAD * self._config.usable_cores * 1000 / (frame_ms * ASSUMED_FPS))
+            _networks_cost(each, trials=1)
+        cost, _ = _frame_cost(nets[0])
+        return nets, cost
 
 
-def _frame_ms(nets: FaceNets, trials: int = _TRIALS) -> float:
-    """CPU time of a frame's networks, milliseconds: the mesh always, the detector on every fourth, else an eye."""
+def _frame_cost(nets: FaceNets) -> tuple[float, float]:
+    """Seconds of CPU time that a frame takes, and the seconds that pass for these on a thread."""
+    began, cpu_before = time.monotonic(), time.thread_time()
+    cost = _DECODE_SECONDS + _networks_cost(nets)
+    stretch = (time.monotonic() - began) / (time.thread_time() - cpu_before)
+    return cost, cost * max(1.0, stretch)
+
+
+def _networks_cost(nets: FaceNets, trials: int = _TRIALS) -> float:
+    """CPU time of a frame's networks, seconds: the mesh always, the detector on every fourth, else an eye."""
     picture = np.full((480, 640, 3), 128, dtype=np.uint8)
     y, x = np.mgrid[0:18, 0:26].astype(np.float32) * 8
     points = np.zeros((468, 3), dtype=np.float32)
@@ -194,7 +215,7 @@ def _frame_ms(nets: FaceNets, trials: int = _TRIALS) -> float:
         nets.mesh.read(picture, Region(320.0, 240.0, 200.0, 0.0))
         followed = time.thread_time() - seen
         looked = (detected - began) * _DETECTOR_SHARE + (seen - detected) * (1 - _DETECTOR_SHARE)
-        fastest = min(fastest, 1000 * (looked + followed))
+        fastest = min(fastest, looked + followed)
     return fastest
 
 

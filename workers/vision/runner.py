@@ -13,12 +13,14 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import structlog
 
 from workers.vision.face_reader import FaceNets
+from workers.vision.frame_meter import FrameMeter
 
 Result = TypeVar("Result")
 
@@ -28,11 +30,15 @@ _log = structlog.get_logger()
 class Runner:
     """Runs work on nets; `cost_ms` is the mean of the last frames' CPU-bound time."""
 
-    def __init__(self, nets: list[FaceNets], nice: int = 0, *, cores: float = math.inf) -> None:
+    def __init__(
+        self, nets: list[FaceNets], nice: int = 0, *, cores: float = math.inf, meter: FrameMeter | None = None
+    ) -> None:
         """`nice`: how far the threads give way to the rest of the machine, this worker's decoders included.
 
-        `cores`: CPU seconds per second that they can use at most.
+        `cores`: CPU seconds per second that they can use at most. `meter` times the work.
         """
+        self._meter = meter
+        self._threads = len(nets)
         self._free: asyncio.Queue[FaceNets] = asyncio.Queue()
         for one in nets:
             self._free.put_nowait(one)
@@ -51,9 +57,22 @@ class Runner:
 
     async def run(self, nets: FaceNets, work: Callable[[FaceNets], Result]) -> Result:
         """The result of `work` with networks acquired before; they are free again when it is done, read or not."""
-        running = asyncio.get_running_loop().run_in_executor(self._pool, work, nets)
+        job = partial(work, nets) if self._meter is None else partial(self._meter.run, partial(work, nets))
+        running = asyncio.get_running_loop().run_in_executor(self._pool, job)
         running.add_done_callback(lambda _: self.release(nets))
         return await asyncio.shield(running)
+
+    async def on_all(self, work: Callable[[FaceNets], Result]) -> list[Result] | None:
+        """The results of `work` on every set of networks at once; None, and nothing is done, while any is in use."""
+        if self._free.qsize() < self._threads:
+            return None
+        nets = [self._free.get_nowait() for _ in range(self._threads)]
+        loop = asyncio.get_running_loop()
+        try:
+            return await asyncio.gather(*(loop.run_in_executor(self._pool, work, one) for one in nets))
+        finally:
+            for one in nets:
+                self.release(one)
 
     def note(self, cost_ms: float) -> None:
         """Record how long a frame took."""

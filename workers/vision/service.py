@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+import structlog
+
 from workers import models
 from workers.machine import read_machine
 from workers.media.isolation.decoder_stream import StreamLimits
@@ -14,6 +16,8 @@ from workers.media.isolation.outputs import VIDEO
 from workers.media.isolation.pool import DecoderPool, PoolLimits
 from workers.vision.engine import VisionConfig, VisionEngine
 from workers.vision.settings import VisionSettings
+
+_log = structlog.get_logger()
 
 # A stream decodes at most at the rates of `VideoOutput`, after a burst of 4 s.
 # A frame of 1920 x 1080 takes about 7 ms of CPU, one of 4096 x 2304 about 25 ms.
@@ -48,8 +52,10 @@ def create_engine(config: VisionSettings, *, clock: Callable[[], float] = time.m
         reader=config.nets,
         nice=config.nice,
     )
+    decoders = config.decoders or machine.threads
+    _log.info("machine measured", cores=round(machine.cores, 2), threads=vision.threads, decoders=decoders)
     pool = DecoderPool(
-        children=config.decoders or machine.threads,
+        children=decoders,
         limits=_LIMITS,
         decoder="workers.vision.stills:open_decoder",
         warm_up="workers.vision.stills:all_clips",

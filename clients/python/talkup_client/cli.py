@@ -80,6 +80,13 @@ def parser() -> argparse.ArgumentParser:
         "keys", help="API keys of the gateway on this machine: add, list, revoke", add_help=False, prefix_chars="\0"
     )
     keys.add_argument("arguments", nargs="*")  # options too: the gateway's own command reads them
+    certs = commands.add_parser(
+        "certs",
+        help="a private CA for several hosts: init, issue, renew, list",
+        add_help=False,
+        prefix_chars="\0",
+    )
+    certs.add_argument("arguments", nargs="*")
     shell = commands.add_parser("completion", help="a script with which a shell completes this command")
     shell.add_argument("shell", choices=completion.SHELLS)
     root.add_argument("--version", action="version", version=f"talkup {_version()}")
@@ -164,12 +171,12 @@ async def run_token(api: HttpApi, arguments: argparse.Namespace, terminal: Termi
     return EXIT_OK
 
 
-async def run_keys(arguments: Sequence[str], terminal: Terminal) -> int:
-    """Run `python -m gateway keys`, which knows the file of keys. It needs no gateway that runs."""
+async def run_on_gateway(name: str, arguments: Sequence[str], terminal: Terminal) -> int:
+    """Run `python -m gateway NAME`, which knows the files of keys and certificates. It needs no gateway that runs."""
     if importlib.util.find_spec("gateway") is None:
-        terminal.say("run `talkup keys` where the gateway is installed: it changes the gateway's file of keys")
+        terminal.say(f"run `talkup {name}` where the gateway is installed: it changes the gateway's files")
         return EXIT_FAILED
-    command = await asyncio.create_subprocess_exec(sys.executable, "-m", "gateway", "keys", *arguments)
+    command = await asyncio.create_subprocess_exec(sys.executable, "-m", "gateway", name, *arguments)
     return await command.wait()
 
 
@@ -211,8 +218,8 @@ async def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         match options.command:
             case "status":
                 return await run_status(make_client(options, environment, terminal), options, terminal)
-            case "keys":
-                return await run_keys(options.arguments, terminal)
+            case "keys" | "certs":
+                return await run_on_gateway(options.command, options.arguments, terminal)
             case "completion":
                 terminal.write(completion.script(parser(), options.shell))
                 return EXIT_OK

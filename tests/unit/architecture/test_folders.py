@@ -13,6 +13,7 @@ from tests.unit.architecture.source import AROUND, MODULES, ROOT, own_imports, r
 IMPORTERS = {
     "gateway.access": {"gateway", "gateway.sessions"},
     "gateway.processes": {"gateway"},
+    "gateway.certificates": {"gateway"},
     "gateway.protocol": {"gateway", "gateway.sessions"},
     "gateway.sessions": {"gateway"},
     "gateway.store": {"gateway", "gateway.sessions"},
@@ -23,7 +24,15 @@ IMPORTERS = {
     "workers.media.isolation": {"workers.stt", "workers.vision"},
     "workers.stt": set(),
     "workers.vision": set(),
-    "settings": {"gateway", "gateway.upstream", "workers", "workers.fake", "workers.stt", "workers.vision"},
+    "settings": {
+        "gateway",
+        "gateway.certificates",
+        "gateway.upstream",
+        "workers",
+        "workers.fake",
+        "workers.stt",
+        "workers.vision",
+    },
     "talkup_client": set(),
 }
 
@@ -31,6 +40,7 @@ IMPORTERS = {
 SHARED = {
     "gateway.access": set(),
     "gateway.processes": {"admission", "config", "listening"},
+    "gateway.certificates": set(),
     "gateway.sessions": {"auth", "config", "metrics", "contract", "outbox", "status", "transcript"},
     "gateway.store": {"config", "transcript"},
     "gateway.protocol": {"contract"},
@@ -38,8 +48,8 @@ SHARED = {
     "workers.media": {"chunk"},
     "workers.media.containers": {"chunk"},
     "workers.media.isolation": {"chunk"},
-    "workers.stt": {"chunk", "config", "engine", "machine", "models", "scheduler"},
-    "workers.vision": {"chunk", "config", "engine", "machine", "models"},
+    "workers.stt": {"capacity", "chunk", "config", "engine", "machine", "models", "scheduler"},
+    "workers.vision": {"capacity", "chunk", "config", "engine", "machine", "models"},
     "workers.fake": {"chunk", "config", "engine"},
 }
 

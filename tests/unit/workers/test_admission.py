@@ -56,3 +56,19 @@ def test_the_older_attempt_is_told_once_and_its_release_changes_nothing() -> Non
     admission.release(new)
     admission.release(new)
     assert admission.slots().free == 1
+
+
+@given(st.lists(st.integers(0, 6), max_size=20), st.integers(0, 6))
+def test_fewer_slots_take_none_from_a_stream(totals: list[int], streams: int) -> None:
+    admission = Admission(streams, retry_after_ms=1)
+    leases = [admission.admit(StreamKey("s", str(number)), 1, lambda: None) for number in range(streams)]
+    for total in totals:
+        admission.resize(total)
+        slots = admission.slots()
+        assert (slots.total, slots.free, admission.active) == (total, max(0, total - streams), streams)
+        if total <= streams:
+            with pytest.raises(RefusedError):
+                admission.admit(StreamKey("s", "one more"), 1, lambda: None)
+    for lease in leases:
+        admission.release(lease)
+    assert admission.slots().free == admission.slots().total

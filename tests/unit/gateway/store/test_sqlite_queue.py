@@ -145,7 +145,10 @@ def test_checkpoints_copy_the_log_into_the_file(tmp_path: Path) -> None:
         for _ in range(3):
             for number in range(400):
                 with db:
-                    db.execute("INSERT INTO sessions (session_id, created_at, touched_at) VALUES (?, 0, 0)", (str(number) + "x" * 200,))
+                    db.execute(
+                        "INSERT INTO sessions (session_id, created_at, touched_at) VALUES (?, 0, 0)",
+                        (str(number) + "x" * 200,),
+                    )
             with db:
                 db.execute("DELETE FROM sessions")
             checkpoints.count(db, 401)

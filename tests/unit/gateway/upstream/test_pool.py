@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -217,3 +218,18 @@ async def test_certificates_are_read_again_when_they_change(tmp_path: Path) -> N
         await until(pool.ready)
         assert words(await run_stream(pool)) == expected()
     await worker.kill()
+
+
+async def test_every_change_of_a_workers_availability_is_logged_once() -> None:
+    """By its health or by its answers to probes: a worker that hangs still reports that it serves."""
+    with structlog.testing.capture_logs() as lines:
+        async with workers(Script()) as [worker], upstream(worker.target) as pool:
+            await until_serving(pool, 1)
+            worker.hung.set()
+            await until_serving(pool, 0)
+            worker.hung.clear()
+            await until_serving(pool, 1)
+            await worker.set_serving(False)
+            await until_serving(pool, 0)
+            await until(lambda: len(lines) >= 4)
+    assert [line["event"] for line in lines] == ["worker serving", "worker not serving"] * 2
