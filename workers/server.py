@@ -66,6 +66,7 @@ class WorkerServer:
         self._engine = engine
         self._metrics = metrics or WorkerMetrics()
         self._metrics.watch_engine(engine.totals)
+        engine.observe(self._metrics)
         limits = ServicerLimits(
             slots=config.slots,
             write_seconds=config.write_seconds,
@@ -108,6 +109,7 @@ class WorkerServer:
         """Load the engine and begin to serve."""
         await self._engine.load()
         slots = self._servicer.engine_loaded()
+        self._metrics.loaded(self._engine.service_type, self._engine.describe().models)
         await self._set_health(serving=True)
         _log.info("worker serving", slots=slots, models=[model.name for model in self._engine.describe().models])
 

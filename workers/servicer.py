@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Final, Never
 
 import grpc
 import structlog
 from talkup.v1 import error_pb2, media_pb2, task_pb2, worker_service_pb2, worker_service_pb2_grpc
 
+from settings.version import VERSION
 from workers.admission import Admission
 from workers.engine import Engine, EngineError, EngineSession, StreamContext
 from workers.errors import RefusedError, details, status_of, trailing_metadata
@@ -85,7 +85,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         if self._loaded:
             description.CopyFrom(self._engine.describe())
         description.service_type = self._engine.service_type
-        description.worker_version = worker_version()
+        description.worker_version = VERSION
         description.draining = self._draining
         description.slots.CopyFrom(self._admission.slots())
         del description.protocol_versions[:]
@@ -147,7 +147,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             capabilities=CAPABILITIES[task.service_type],
             resumed=task.start.HasField("resume_state"),
             slots=self._admission.slots(),
-            worker_version=worker_version(),
+            worker_version=VERSION,
         )
 
     @contextmanager
@@ -184,14 +184,6 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
                 committed_sequence=numbers.committed_sequence,
                 seconds=round(seconds, 3),
             )
-
-
-def worker_version() -> str:
-    """The version of the installed project; "0" where it runs from a bare source tree."""
-    try:
-        return metadata.version("talkup-gateway")
-    except metadata.PackageNotFoundError:
-        return "0"
 
 
 async def _close(session: EngineSession) -> None:

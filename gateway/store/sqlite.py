@@ -64,6 +64,12 @@ class _Slots:
         with self._lock:
             self._taken -= 1
 
+    @property
+    def taken(self) -> int:
+        """How many are taken."""
+        with self._lock:
+            return self._taken
+
 
 class SqliteStore:
     """Transcripts in one SQLite file. It has a write-ahead log, so a commit survives the death of the process.
@@ -92,6 +98,11 @@ class SqliteStore:
     def durable(self) -> bool:
         """See Store."""
         return self._path is not None
+
+    @property
+    def pending_writes(self) -> int:
+        """See Store. Reads that wait in the queue count, too."""
+        return self._slots.taken + len(self._failed)
 
     def watch(
         self, lost: Callable[[str, LossReason], None], forgotten: Callable[[str, int], None] = ignore_forgotten

@@ -40,7 +40,7 @@ class EndpointState:
         self.retired = False
         self.report: Report | None = None
         self._policy = policy
-        self._fresh_for = fresh_for
+        self.fresh_for = fresh_for
         self._healthy = False
         self._draining = False
         self._drain_reported_since_probe = False
@@ -114,7 +114,7 @@ class EndpointState:
 
     def available(self, now: float) -> bool:
         """Whether the endpoint is reachable, loaded and not draining; `status` calls this serving."""
-        fresh = self.report is not None and now - self.report.received_at <= self._fresh_for
+        fresh = self.report is not None and now - self.report.received_at <= self.fresh_for
         return self._healthy and self.described and fresh and not self._draining and not self.retired
 
     def view(self, now: float) -> EndpointView:

@@ -72,7 +72,7 @@ DOORS = {
     ],
     "configargparse": ["settings.command_line"],
     "structlog": ["gateway.*", "workers.*"],
-    "prometheus_client": ["gateway.metrics", "gateway.http", "workers.metrics"],
+    "prometheus_client": ["gateway.metrics*", "workers.metrics*"],
 }
 
 ENVIRONMENT_READERS = [

@@ -36,9 +36,9 @@ SHARED = {
     "workers.media": {"chunk"},
     "workers.media.containers": {"chunk"},
     "workers.media.isolation": {"chunk"},
-    "workers.stt": {"chunk", "config", "engine", "machine", "models", "scheduler"},
-    "workers.vision": {"chunk", "config", "engine", "machine", "models"},
-    "workers.fake": {"chunk", "config", "engine"},
+    "workers.stt": {"chunk", "config", "engine", "machine", "models", "observer", "scheduler"},
+    "workers.vision": {"chunk", "config", "engine", "machine", "models", "observer"},
+    "workers.fake": {"chunk", "config", "engine", "observer"},
 }
 
 
