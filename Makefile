@@ -99,9 +99,8 @@ lint: $(VENV)/.project  ## check style, types, compose file and Dockerfiles
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/hadolint deploy/docker/*.Dockerfile
 
-# Debian has both programs, as kubernetes-client and prometheus.
-check-deploy: $(VENV)/.project  ## render and validate the Kubernetes manifests, check and test the alert rules (needs kubectl, promtool)
-	@for program in kubectl promtool; do command -v $$program > /dev/null || { echo "check-deploy: $$program is not installed" >&2; exit 2; }; done
+check-deploy: $(VENV)/.models  ## validate the Kubernetes manifests, test the alert rules, query a real Prometheus under load
+	@$(PYTHON) deploy/dev/ensure_programs.py kubernetes-client prometheus
 	@$(PIP) install --require-hashes -r deploy/requirements/manifests.txt
 	@mkdir -p build
 	@for overlay in cpu cuda; do \
@@ -111,6 +110,7 @@ check-deploy: $(VENV)/.project  ## render and validate the Kubernetes manifests,
 	@promtool check config --syntax-only deploy/prometheus/prometheus.yml
 	@promtool check rules deploy/prometheus/recording.yml deploy/prometheus/alerts.yml
 	@promtool test rules deploy/prometheus/alerts_test.yml
+	@$(BIN)/python -m pytest -q -s -m prometheus tests/e2e/test_prometheus.py
 
 proto: $(VENV)/.packages  ## generate generated/ from proto/
 	@PYTHON="$(CURDIR)/$(BIN)/python" sh proto/generate.sh

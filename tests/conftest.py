@@ -18,6 +18,8 @@ from workers.media.isolation.lockdown import leave_real_time
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
+# Markers of tests that run only where they are asked for, with `-m`.
+ASKED_FOR = ("prometheus",)
 SPEECH = Path(__file__).parent / "data" / "speech"
 
 
@@ -26,13 +28,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without material the corpus tests are left out, not skipped: a skip would look like something to be mended."""
-    if config.getoption("--corpus") is not None:
-        return
-    corpus = [item for item in items if item.get_closest_marker("corpus")]
-    if corpus:
-        config.hook.pytest_deselected(items=corpus)
-        items[:] = [item for item in items if not item.get_closest_marker("corpus")]
+    """Without material the corpus tests are left out, not skipped: a skip would look like something to be mended.
+
+    So are tests that need programs which `make test` does not install, unless their marker is asked for.
+    """
+    unwanted = [name for name in ASKED_FOR if name not in config.option.markexpr]
+    if config.getoption("--corpus") is None:
+        unwanted.append("corpus")
+    left_out = {item for item in items if any(map(item.get_closest_marker, unwanted))}
+    if left_out:
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(autouse=True)
