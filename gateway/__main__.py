@@ -1,7 +1,8 @@
 """`python -m gateway`: read the settings, serve until SIGTERM or SIGINT, then drain and exit.
 
-`python -m gateway keys` manages API keys instead. Exit status: 0 after a drain, 1 if a port, a certificate or the store
-cannot be opened, 2 for an invalid setting.
+`python -m gateway keys` manages API keys instead, `--check` only looks for faults, and `--show-config` prints the
+settings. Exit status: 0 after a drain, 1 if a port, a certificate or the store cannot be opened, 2 for an invalid
+setting and for any fault that `--check` finds.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from gateway import key_commands, logs
+from gateway import check, key_commands, logs
 from gateway.config import GatewayConfig, load
 from gateway.server import running
 from gateway.store.base import StoreError
+from settings.command_line import faults
 from settings.errors import ConfigError
 from settings.memory import forbid_core_dumps
 
@@ -25,6 +27,7 @@ from settings.memory import forbid_core_dumps
 _DESCRIPTORS = 65_536
 # Objects made and not yet freed, before the garbage collector looks for cycles among them.
 _COLLECT_AFTER = 20_000
+_CHECK = "--check"
 
 
 def raise_descriptor_limit() -> None:
@@ -63,6 +66,22 @@ def manage_keys(arguments: Sequence[str]) -> int:
     return 0
 
 
+def check_all(arguments: Sequence[str]) -> int:
+    """Print a line per fault of settings, certificates, keys and store; returns the exit status."""
+    found = faults(GatewayConfig, arguments)
+    if not found:
+        found = [str(fault) for fault in asyncio.run(_found_by_check(load(arguments)))]
+    sys.stderr.write("".join(f"gateway: {fault}\n" for fault in found))
+    if found:
+        return 2
+    sys.stdout.write("gateway: settings, certificates, keys and store are in order\n")
+    return 0
+
+
+async def _found_by_check(config: GatewayConfig) -> list[ConfigError]:
+    return [fault async for fault in check.faults(config)]
+
+
 def _relieve_garbage_collector() -> None:
     """Collect less often, and leave out what lives as long as the process.
 
@@ -78,6 +97,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run a gateway; returns the exit status."""
     if arguments[:1] in (["keys"], ("keys",)):
         return manage_keys(arguments[1:])
+    if _CHECK in arguments:
+        return check_all([argument for argument in arguments if argument != _CHECK])
     try:
         config = load(arguments)
     except ConfigError as error:

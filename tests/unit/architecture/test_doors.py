@@ -58,7 +58,7 @@ DOORS = {
     "aiohttp": ["gateway.http", "gateway.http_access", "gateway.http_errors", "gateway.server"],
     "jwt": ["gateway.access.tokens"],
     "sqlite3": ["gateway.store.sqlite", "gateway.store.sqlite_file"],
-    "cryptography": ["gateway.store.encryption"],
+    "cryptography": ["gateway.store.encryption", "gateway.certificates"],
     "redis": ["gateway.store.redis"],
     "rich": ["talkup_client.terminal"],
     "sounddevice": ["talkup_client.microphone"],
