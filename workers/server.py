@@ -72,7 +72,7 @@ class WorkerServer:
             write_seconds=config.write_seconds,
             stream_seconds=config.stream_seconds,
         )
-        self._servicer = WorkerServicer(engine, limits, self._metrics)
+        self._servicer = WorkerServicer(engine, limits, self._metrics, serving_changed=self._report_serving)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # set at import
         rules = AccessRules(config.tokens, config.allowed_clients)
         bounds = GuardLimits(config.start_seconds, config.max_calls, config.max_waiting_calls, config.max_watches)
@@ -110,7 +110,7 @@ class WorkerServer:
         await self._engine.load()
         slots = self._servicer.engine_loaded()
         self._metrics.loaded(self._engine.service_type, self._engine.describe().models)
-        await self._set_health(serving=True)
+        await self._report_serving()
         _log.info("worker serving", slots=slots, models=[model.name for model in self._engine.describe().models])
 
     async def drain(self) -> None:
@@ -128,6 +128,9 @@ class WorkerServer:
         except TimeoutError:
             _log.error("the engine did not close in time")
         _log.info("worker stopped")
+
+    async def _report_serving(self) -> None:
+        await self._set_health(serving=self._servicer.serving)
 
     async def _set_health(self, *, serving: bool) -> None:
         self._metrics.serving(serving)

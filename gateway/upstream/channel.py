@@ -146,6 +146,15 @@ class WorkerChannel:
             raise translate(error) from error
         return cast(worker_service_pb2.DescribeResponse, response)
 
+    async def set_draining(self, draining: bool, deadline: float) -> int:
+        """Take the worker out of rotation, or back; returns how many streams run there. Raises CallFailed."""
+        request = worker_service_pb2.SetDrainingRequest(draining=draining)
+        try:
+            response = await self._worker.SetDraining(request, timeout=deadline, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raise translate(error) from error
+        return int(response.streams)
+
     async def watch_health(self) -> AsyncIterator[bool]:
         """Yield whether the worker is serving, at each change (grpc.health.v1 Watch). Raises CallFailed."""
         request = health_pb2.HealthCheckRequest(service=HEALTH_SERVICE)

@@ -104,6 +104,11 @@ class EndpointState:
         return max(0.0, self._ejected_until - now)
 
     @property
+    def draining(self) -> bool:
+        """Whether the worker says that it admits no streams because it is taken out of rotation, or stops."""
+        return self._draining
+
+    @property
     def described(self) -> bool:
         """Whether the latest report comes from a loaded worker; one that is still loading reports no slots."""
         return self.report is not None and (self.balanced_by_grpc or self.report.description.slots.total > 0)

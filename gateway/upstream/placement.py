@@ -34,11 +34,12 @@ class WorkerView:
     """One worker address at one moment.
 
     `slots`: all and free ones, as it reported last; None while it is away or still loading, and for a name that gRPC
-    balances itself. `streams`: those of this gateway.
+    balances itself. `draining`: it is out of rotation, or it stops. `streams`: those of this gateway.
     """
 
     address: str
     serving: bool
+    draining: bool
     ejected: bool
     slots: tuple[int, int] | None
     streams: int
@@ -168,6 +169,14 @@ class ServicePlacement:
             formats=tuple(sorted({mime for d in serving for mime in d.formats})),
         )
 
+    async def set_draining(self, address: str, draining: bool, deadline: float) -> int:
+        """Take the worker at an address out of rotation, or back; returns how many streams of all gateways run there.
+
+        Raises KeyError for an address that is not among `workers`, CallFailed if the worker does not do it within
+        `deadline` seconds.
+        """
+        return await self._endpoints[address].channel.set_draining(draining, deadline)
+
     def workers(self) -> list[WorkerView]:
         """Every address, in the order of the settings."""
         now = self._clock()
@@ -235,7 +244,9 @@ def _seen(endpoint: Endpoint, now: float) -> WorkerView:
         known = None
     else:
         known = slots.total, slots.free
-    return WorkerView(state.key, state.available(now), state.ejected_for(now) > 0, known, endpoint.streams)
+    return WorkerView(
+        state.key, state.available(now), state.draining, state.ejected_for(now) > 0, known, endpoint.streams
+    )
 
 
 async def cancel(tasks: set[asyncio.Task[None]]) -> None:

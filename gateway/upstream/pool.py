@@ -139,6 +139,11 @@ class Upstream:
         """Every worker address of every configured service."""
         return {service: pool.workers() for service, pool in self._services.items()}
 
+    def placement_of(self, address: str) -> ServicePlacement | None:
+        """The workers among which an address is; None: it is unknown."""
+        pools = (pool for pool in self._services.values() if address in {view.address for view in pool.workers()})
+        return next(pools, None)
+
     def backlogs(self) -> Mapping[task_pb2.ServiceType, Backlog]:
         """The backlog of every configured service."""
         found = {service: Backlog() for service in self._services}

@@ -55,7 +55,7 @@ DOORS = {
     "ctranslate2": ["workers.stt.transcriber"],
     "cv2": ["workers.vision.opencv_net", "workers.vision.pictures", "workers.vision.pose", "talkup_client.annotate"],
     "ai_edge_litert": ["workers.vision.litert_net"],
-    "aiohttp": ["gateway.http", "gateway.http_access", "gateway.http_errors", "gateway.server"],
+    "aiohttp": ["gateway.http", "gateway.http_access", "gateway.http_errors", "gateway.http_workers", "gateway.server"],
     "jwt": ["gateway.access.tokens"],
     "sqlite3": ["gateway.store.sqlite", "gateway.store.sqlite_file"],
     "cryptography": ["gateway.store.encryption", "gateway.certificates"],
