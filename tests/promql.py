@@ -89,3 +89,8 @@ def metrics_used() -> frozenset[str]:
     """Every metric that a process has to expose: what queries use, less what rules record and Prometheus adds."""
     used = {selector.metric for query in all_queries() for selector in query.selectors}
     return frozenset(used - recorded_queries().keys() - {"up"})
+
+
+def alert_rules() -> list[dict[str, Any]]:
+    """The alerts as they are written."""
+    return _yaml("alerts.yml")

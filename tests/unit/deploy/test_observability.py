@@ -13,7 +13,17 @@ from gateway.config import GatewayConfig
 from gateway.metrics import Metrics
 from gateway.parts import upstream_config
 from gateway.upstream.pool import Upstream
-from tests.promql import DASHBOARD, PROMETHEUS, Query, all_queries, metrics_used, parsed, recorded_queries
+from tests.fakes.doc_tables import documented, rows
+from tests.promql import (
+    DASHBOARD,
+    PROMETHEUS,
+    Query,
+    alert_rules,
+    all_queries,
+    metrics_used,
+    parsed,
+    recorded_queries,
+)
 from workers.metrics import WorkerMetrics
 
 # What Prometheus itself knows about a target, and the bound of a histogram's bucket.
@@ -26,7 +36,10 @@ def labels_of(registry: CollectorRegistry) -> dict[str, frozenset[str]]:
     found: dict[str, frozenset[str]] = {}
     for collector, names in registry._collector_to_names.items():
         labels = frozenset(getattr(collector, "_labelnames", ()))
-        families = {family.name: frozenset(getattr(family, "_labelnames", ())) for family in collector.collect()}
+        families = {
+            family.name + ("_total" if family.type == "counter" else ""): frozenset(getattr(family, "_labelnames", ()))
+            for family in collector.collect()
+        }
         for name in names:
             found[name] = families.get(name) or labels
     for family in registry.collect():  # the process's own, which the library does not describe beforehand
@@ -106,6 +119,41 @@ def test_the_dashboard_is_what_grafana_reads() -> None:
         for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
     ]
     assert len(set(cells)) == len(cells), "two panels lie on each other"
+
+
+def described(registry: CollectorRegistry) -> list[tuple[str, str, str, str]]:
+    """Name, type, labels and meaning of every metric of this project in a registry."""
+    labels = labels_of(registry)
+    found = []
+    for family in registry.collect():
+        if family.name.startswith(("gateway_", "talkup_")):
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            ends = ("_bucket",) if family.type == "histogram" else ("",)
+            own = sorted(labels.get(name + ends[0], frozenset()) - {"le"})
+            found.append((f"`{name}`", family.type, ", ".join(own), family.documentation))
+    return sorted(found)
+
+
+def test_the_page_explains_every_metric() -> None:
+    metrics = Metrics()
+    metrics.watch_upstream(Upstream(upstream_config(GatewayConfig()), metrics=metrics))
+    assert documented("monitoring.md", "gateway metrics") == rows(described(metrics.registry))
+    worker = WorkerMetrics()
+    worker.watch_engine(dict)
+    assert documented("monitoring.md", "worker metrics") == rows(described(worker.registry))
+
+
+def test_the_page_explains_every_alert() -> None:
+    alerts = [
+        (
+            rule["alert"].removeprefix("Talkup"),
+            f"`{rule['expr']}`" + (f" for {rule['for']}" if "for" in rule else ""),
+            rule["labels"]["severity"],
+            rule["annotations"]["description"],
+        )
+        for rule in alert_rules()
+    ]
+    assert documented("monitoring.md", "alerts") == rows(alerts)
 
 
 def test_every_alert_is_tested() -> None:
