@@ -19,9 +19,7 @@ class ProcessSeries:
     def __init__(self, registry: CollectorRegistry, version: str) -> None:
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
-        info = Gauge(
-            "talkup_build_info", "What runs here; always 1", ["component", "version", "python"], registry=registry
-        )
+        info = Gauge("talkup_build_info", "What runs; always 1", ["component", "version", "python"], registry=registry)
         info.labels("gateway", version, platform.python_version()).set(1)
         self._lag = Histogram(
             "gateway_event_loop_lag_seconds",

@@ -52,7 +52,7 @@ class WorkerMetrics:
         self._make_engine_metrics()
         ProcessCollector(registry=reg)
         GCCollector(registry=reg)
-        info = Gauge("talkup_build_info", "What runs here; always 1", ["component", "version", "python"], registry=reg)
+        info = Gauge("talkup_build_info", "What runs; always 1", ["component", "version", "python"], registry=reg)
         info.labels("worker", VERSION, platform.python_version()).set(1)
 
     def _make_engine_metrics(self) -> None:
@@ -82,12 +82,8 @@ class WorkerMetrics:
         )
         for ending in ENDINGS:
             self._decoder_deaths.labels(ending)
-        self._model = Gauge(
-            "talkup_worker_model_info",
-            "A model that is loaded; always 1",
-            ["service", "model", "device", "compute_type"],
-            registry=reg,
-        )
+        labels = ["service", "model", "device", "compute_type"]
+        self._model = Gauge("talkup_worker_model_info", "A model that is loaded; always 1", labels, registry=reg)
 
     def loaded(self, service: task_pb2.ServiceType, models: Iterable[task_pb2.ModelInfo]) -> None:
         """Name the models that the engine has loaded."""

@@ -40,7 +40,7 @@ def labels_of(registry: CollectorRegistry) -> dict[str, frozenset[str]]:
             family.name + ("_total" if family.type == "counter" else ""): frozenset(getattr(family, "_labelnames", ()))
             for family in collector.collect()
         }
-        for name in names:
+        for name in {*names, *families}:
             found[name] = families.get(name) or labels
     for family in registry.collect():  # the process's own, which the library does not describe beforehand
         for sample in family.samples:
