@@ -110,7 +110,8 @@ class WorkerServer:
         await self._engine.load()
         slots = self._servicer.engine_loaded()
         self._metrics.loaded(self._engine.service_type, self._engine.describe().models)
-        await self._report_serving()
+        await self._set_health(serving=True)
+        self._report_serving()
         _log.info("worker serving", slots=slots, models=[model.name for model in self._engine.describe().models])
 
     async def drain(self) -> None:
@@ -129,8 +130,9 @@ class WorkerServer:
             _log.error("the engine did not close in time")
         _log.info("worker stopped")
 
-    async def _report_serving(self) -> None:
-        await self._set_health(serving=self._servicer.serving)
+    def _report_serving(self) -> None:
+        """Health stays as it is: an orchestrator must not take a worker away that an operator took out of rotation."""
+        self._metrics.serving(self._servicer.serving)
 
     async def _set_health(self, *, serving: bool) -> None:
         self._metrics.serving(serving)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Never
@@ -44,7 +44,7 @@ class ServicerLimits:
     busy_retry_after_ms: int = 1_000
 
 
-async def _ignore() -> None:
+def _ignore() -> None:
     """The default for `serving_changed`."""
 
 
@@ -57,7 +57,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         limits: ServicerLimits,
         metrics: WorkerMetrics,
         *,
-        serving_changed: Callable[[], Awaitable[None]] = _ignore,
+        serving_changed: Callable[[], None] = _ignore,
     ) -> None:
         """`serving_changed` is called when an operator has changed `serving`."""
         self._engine = engine
@@ -125,7 +125,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         if draining != self._draining:
             self._draining = draining
             _log.warning("taken out of rotation" if draining else "back in rotation", streams=len(self._streams))
-            await self._serving_changed()
+            self._serving_changed()
             if draining:
                 for stream in self._streams:
                     stream.drain(_NO_DEADLINE_MS)

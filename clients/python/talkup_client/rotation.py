@@ -42,7 +42,10 @@ async def drain(
     while left and clock() < until:
         await sleep(_POLL_S)
         found = [each for each in _workers((await api.get(_WORKERS)).checked()) if each.get("address") == address]
-        before, left = left, _slots_used(found[0]) if found else 0
+        if not found:
+            say(f"the gateway does not list {address} any more: look at the worker itself")
+            return False
+        before, left = left, _slots_used(found[0])
         if left != before:
             say(f"{left} streams left")
     if left:
