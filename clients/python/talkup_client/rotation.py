@@ -47,7 +47,7 @@ async def drain(
             return False
         before, left = left, _slots_used(found[0])
         if left != before:
-            say(f"{left} streams left")
+            say(f"streams left: {left}")
     if left:
         say("the rest move with their next final; when the worker is stopped, they move within its drain time")
     else:

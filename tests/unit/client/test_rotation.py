@@ -51,8 +51,8 @@ async def test_it_waits_until_no_stream_is_left() -> None:
     assert gateway.asked == ["POST /v1/workers/10.0.0.7%3A50051/drain", *["GET /v1/workers"] * 3]
     assert gateway.said == [
         f"{WORKER} takes no new streams; 2 are running there",
-        "1 streams left",
-        "0 streams left",
+        "streams left: 1",
+        "streams left: 0",
         f"no stream is left on {WORKER}: it can be stopped",
     ]
 
