@@ -7,9 +7,11 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 from talkup.v1 import task_pb2
 
+from gateway.access.terms import Door
 from gateway.metrics_process import ProcessSeries
 from gateway.metrics_store import StoreSeries
-from gateway.metrics_upstream import UpstreamCollector, UpstreamSeries, service_label
+from gateway.metrics_upstream import SERVICES, UpstreamCollector, UpstreamSeries, service_label
+from gateway.protocol.errors import Code
 from gateway.upstream.pool import Upstream
 from settings.version import VERSION
 
@@ -82,8 +84,16 @@ class Metrics(UpstreamSeries):
             ["reason"],
             registry=registry,
         )
-        for reason in ("missing", "duplicate", "orphan"):
-            self.dropped.labels(reason)
+        for counter, words in (
+            (self.dropped, ("missing", "duplicate", "orphan")),
+            (self.errors, Code),
+            (self.auth_failures, (*Door, "absent")),
+            (self.share_refusals, ("rate", "service", "streams", "media", "slots")),
+            (self.chunks, SERVICES),
+            (self.frames, ("text", "binary")),
+        ):
+            for word in words:  # a series that begins above zero has neither rate nor increase
+                counter.labels(word)
 
     def watch_outboxes(self, depth: Callable[[], float]) -> None:
         """Read the outbox depth from `depth` at every scrape."""

@@ -15,6 +15,16 @@ from talkup.v1 import task_pb2
 
 from gateway.upstream.pool import Upstream
 
+SERVICES: Final = ("stt", "vision")
+# The usual reasons why an attempt fails; others have a series of their own from their first time on.
+_REASONS: Final = (
+    "unavailable",
+    "resource_exhausted",
+    "deadline_exceeded",
+    "connect_deadline",
+    "stalled",
+    "worker_error",
+)
 # From the arrival of media to final text: an idle speech worker needs 1 to 3 s.
 LATENCY_BUCKETS_S: Final = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 13.0, 30.0, 60.0)
 # A worker with room admits a stream within milliseconds; the last bounds are `worker_admit_s` and `worker_recover_s`.
@@ -62,12 +72,22 @@ class UpstreamSeries:
             buckets=LATENCY_BUCKETS_S,
             registry=registry,
         )
+        self._begin_at_zero()
         self.final_latency = Histogram(
             "gateway_final_latency_seconds",
             "Time from the arrival of a live segment's last sound to its final text",
             buckets=LATENCY_BUCKETS_S,
             registry=registry,
         )
+
+    def _begin_at_zero(self) -> None:
+        """Make the series that alerts and rates are about: one that begins above zero has neither rate nor increase."""
+        for service in SERVICES:
+            for counter in (self._failovers, self._replayed, self._lost):
+                counter.labels(service)
+            for reason in _REASONS:
+                self._attempts_failed.labels(service, reason)
+                self._retries.labels(service, reason)
 
     def stream_opened(self, service: task_pb2.ServiceType) -> None:
         """A stream started looking for a worker."""

@@ -22,12 +22,14 @@ from talkup.v1 import task_pb2
 
 from settings.version import VERSION
 from workers.observer import ENDINGS
-from workers.stream import StreamNumbers
+from workers.stream import Outcome, StreamNumbers
 
 # Prometheus needs no second series per counter that says when it began.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _SECONDS: Final = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200)
+# The usual ones.
+_REFUSALS: Final = ("BUSY", "NO_WORKER", "UNAUTHENTICATED", "PERMISSION_DENIED", "BAD_MESSAGE", "DEADLINE_EXCEEDED")
 # A step of live speech takes a tenth of a second on an idle core, a window of a recording some seconds, a face 10 ms.
 _STEP_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0, 12.0, 30.0)
 
@@ -45,6 +47,10 @@ class WorkerMetrics:
         self._streams = Counter("talkup_worker_streams", "Streams ended, by outcome", ["outcome"], registry=reg)
         self._errors = Counter("talkup_worker_stream_errors", "Fatal errors, by code", ["code"], registry=reg)
         self._refused = Counter("talkup_worker_refused", "Calls refused, by code", ["code"], registry=reg)
+        for outcome in Outcome:  # a series that begins above zero has neither rate nor increase
+            self._streams.labels(outcome)
+        for code in _REFUSALS:
+            self._refused.labels(f"ERROR_CODE_{code}")
         self._chunks = Counter("talkup_worker_chunks", "Chunks received", registry=reg)
         self._bytes = Counter("talkup_worker_media_bytes", "Media bytes received", registry=reg)
         self._finals = Counter("talkup_worker_finals", "Final segments sent", registry=reg)

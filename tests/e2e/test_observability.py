@@ -13,6 +13,7 @@ NEEDS_AN_OUTAGE = {
     "gateway_chunks_lost_total",
     "gateway_store_failures_total",
     "gateway_streams_congested",
+    "gateway_read_pauses_total",
     "gateway_stream_behind_seconds",
     "gateway_replay_buffer_bytes",
     "gateway_store_pending_writes",
