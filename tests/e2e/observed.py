@@ -7,7 +7,7 @@ import base64
 import json
 import math
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ PATIENCE_S: Final = 30.0
 # Enough for some finals of the scripted engine, whose words have 1,000 bytes.
 _CHUNK: Final = b"0123456789" * 100
 _CHUNKS: Final = 20
+_LARGE: Final = _CHUNK * 30
 
 Labels = frozenset[tuple[str, str]]
 Samples = dict[str, dict[Labels, float]]
@@ -246,16 +247,26 @@ async def refused_by_a_full_worker(stack: Observed) -> None:
                 await finish(wire, "speech")
 
 
-async def loss(stack: Observed) -> None:
-    """A worker freezes and dies with more media on its way than the gateway keeps: some is lost."""
+async def at_once() -> None:
+    """The default for `seen` of `loss`."""
+
+
+async def loss(stack: Observed, seen: Callable[[], Awaitable[None]] = at_once) -> None:
+    """A worker freezes and dies with more media on its way than the gateway keeps: some is lost.
+
+    It stays frozen until `seen` returns.
+    """
     async with speakers(stack, 1) as [wire]:
         samples = await stack.scrape()
         workers = (stack.first, stack.second)
         victim = next(w for w in workers if total(samples, "gateway_worker_streams", worker=w.target))
         victim.process.freeze()
-        for sequence in range(_CHUNKS, _CHUNKS + 4 * REPLAY_BYTES // len(_CHUNK)):
-            await say(wire, "speech", sequence)
+        for sequence in range(_CHUNKS, _CHUNKS + 4 * REPLAY_BYTES // len(_LARGE)):
+            await say(wire, "speech", sequence, _LARGE)
         await stack.until(lambda found: total(found, "gateway_streams_congested", service="stt") > 0)
+        await say(wire, "speech", _CHUNKS + 4 * REPLAY_BYTES // len(_LARGE))
+        await stack.until(lambda found: total(found, "gateway_read_pauses_total") > 0)
+        await seen()
         victim.process.kill()
         await stack.until(lambda found: total(found, "gateway_chunks_lost_total", service="stt") > 0)
         victim.begin()

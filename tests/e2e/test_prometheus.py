@@ -108,6 +108,14 @@ async def all_targets_up(server: Prometheus) -> None:
             await asyncio.sleep(0.2)
 
 
+async def stall_seen(server: Prometheus, since: float) -> None:
+    """Prometheus has seen a stream that waits."""
+    async with asyncio.timeout(PATIENCE_S):
+        for metric in ("gateway_streams_congested", "gateway_stream_behind_seconds", "gateway_replay_buffer_bytes"):
+            while not any(value > 0 for value in await server.values(metric, since)):
+                await asyncio.sleep(0.2)
+
+
 async def kill_a_decoder(speech: Worker) -> None:
     """The real worker's decoder process dies and is replaced."""
     (child, *_) = psutil.Process(speech.process.pid).children()
@@ -141,7 +149,7 @@ async def test_every_query_has_data_under_load(tmp_path: Path) -> None:
                 await pictures(stack)
                 await strangers(stack)
                 await kill_a_decoder(speech)
-                await loss(stack)
+                await loss(stack, lambda: stall_seen(server, since))
                 await store_outage(stack)
                 async with asyncio.timeout(PATIENCE_S):
                     while missing := await unanswered(server, list(dashboard_queries()), since):
