@@ -46,6 +46,17 @@ class Worker:
     port: int = field(default_factory=free_port)
     metrics_port: int = field(default_factory=free_port)
     program: Program | None = None
+    is_frozen: bool = False
+
+    @property
+    def answers(self) -> bool:
+        """Whether the process lives and runs."""
+        return self.process.process.poll() is None and not self.is_frozen
+
+    def freeze(self) -> None:
+        """Stop the process; only `kill` and `begin` bring it back."""
+        self.is_frozen = True
+        self.process.freeze()
 
     @property
     def target(self) -> str:
@@ -59,6 +70,7 @@ class Worker:
     def begin(self) -> Worker:
         ports = {"WORKER_PORT": str(self.port), "WORKER_METRICS_PORT": str(self.metrics_port)}
         settings = {"WORKER_DRAIN_SECONDS": "2", **self.settings, **ports}
+        self.is_frozen = False
         self.program = start(self.name, ("-m", "workers", *self.arguments), settings, self.folder)
         return self
 
@@ -76,6 +88,8 @@ class Observed:
     full: Worker
     vision: Worker
     limited_key: str
+    # The largest sample that each name has had in any scrape.
+    peaks: dict[str, float] = field(default_factory=dict)
 
     @property
     def ws_url(self) -> str:
@@ -90,19 +104,16 @@ class Observed:
         return self.folder / "gateway.db"
 
     async def scrape(self) -> Samples:
-        """All samples of the gateway and of the workers that live, as one."""
+        """All samples of the gateway and of the workers that answer, as one."""
         found: Samples = {}
-        workers = [each for each in (self.first, self.second, self.vision) if each.process.process.poll() is None]
-        urls = [f"{self.http_url}/metrics", *(f"http://{HOST}:{each.metrics_port}/metrics" for each in workers)]
-        async with aiohttp.ClientSession() as http:
-            for url in urls:
-                async with http.get(url, headers={"Authorization": f"Bearer {METRICS_TOKEN}"}) as answer:
-                    assert answer.status == 200
-                    for family in text_string_to_metric_families(await answer.text()):
-                        found.setdefault(family.name, {})
-                        for sample in family.samples:
-                            key = frozenset({**sample.labels, "url": url}.items())
-                            found.setdefault(sample.name, {})[key] = sample.value
+        workers = [each for each in (self.first, self.second, self.vision) if each.answers]
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {METRICS_TOKEN}"}) as http:
+            await _read(http, f"{self.http_url}/metrics", found)
+            for worker in workers:
+                with suppress(aiohttp.ClientConnectorError):  # it has just been started
+                    await _read(http, f"http://{HOST}:{worker.metrics_port}/metrics", found)
+        for name, samples in found.items():
+            self.peaks[name] = max(self.peaks.get(name, 0.0), *samples.values())
         return found
 
     async def until(self, what: Callable[[Samples], bool]) -> Samples:
@@ -111,6 +122,15 @@ class Observed:
             while not what(samples := await self.scrape()):
                 await asyncio.sleep(0.05)
         return samples
+
+
+async def _read(http: aiohttp.ClientSession, url: str, found: Samples) -> None:
+    async with http.get(url) as answer:
+        assert answer.status == 200
+        for family in text_string_to_metric_families(await answer.text()):
+            for sample in family.samples:
+                key = frozenset({**sample.labels, "url": url}.items())
+                found.setdefault(sample.name, {})[key] = sample.value
 
 
 @contextmanager
@@ -185,10 +205,13 @@ async def speakers(stack: Observed, count: int) -> AsyncIterator[list[Wire]]:
         yield wires
 
 
-async def failover(stack: Observed) -> None:
-    """Kill the worker that serves most of four streams; they go on, with one chunk missing and one sent twice."""
+async def failover(stack: Observed) -> Worker:
+    """Kill the worker that serves most of four streams; they go on, with one chunk missing and one sent twice.
+
+    Returns the dead worker.
+    """
     async with speakers(stack, 4) as wires:
-        samples = await stack.scrape()
+        samples = await stack.until(lambda found: total(found, "gateway_worker_slots_used", service="stt") > 0)
         workers = (stack.first, stack.second)
         victim = max(workers, key=lambda worker: total(samples, "gateway_worker_streams", worker=worker.target))
         assert total(samples, "gateway_worker_streams", worker=victim.target)
@@ -198,17 +221,23 @@ async def failover(stack: Observed) -> None:
                 await say(wire, "speech", sequence)
             ended = await finish(wire, "speech")
             assert (ended["missing_chunks"], ended["duplicate_chunks"]) == (1, 1)
-        victim.begin()
-        await stack.until(lambda found: total(found, "gateway_worker_serving", worker=victim.target) == 1)
+        await stack.scrape()
+    return victim
+
+
+async def back(stack: Observed, worker: Worker) -> None:
+    """Start a worker again and wait until it serves."""
+    worker.begin()
+    await stack.until(lambda found: total(found, "gateway_worker_serving", worker=worker.target) == 1)
 
 
 async def pictures(stack: Observed) -> None:
     """Some pictures, analysed by the scripted engine."""
     async with open_wire(stack.ws_url) as wire:
         await begin(wire, "camera", format="image/jpeg")
-        for _ in range(12):
+        for _ in range(12):  # after ten, the engine says how many
             await wire.send(b"\xff\xd8\xff" + _CHUNK)
-        await wire.until("analysis_result")
+            await wire.until("analysis_result")
         await finish(wire, "camera")
 
 
@@ -240,11 +269,10 @@ async def strangers(stack: Observed) -> None:
 
 async def refused_by_a_full_worker(stack: Observed) -> None:
     """New streams until one was refused by the worker that refuses all, and went to another."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(PATIENCE_S), AsyncExitStack() as sockets:
         while not total(await stack.scrape(), "gateway_retries_total"):
-            async with open_wire(stack.ws_url) as wire:
-                await begin(wire, "speech")
-                await finish(wire, "speech")
+            wire = await sockets.enter_async_context(open_wire(stack.ws_url))
+            await begin(wire, "speech")
 
 
 async def at_once() -> None:
@@ -260,7 +288,7 @@ async def loss(stack: Observed, seen: Callable[[], Awaitable[None]] = at_once) -
         samples = await stack.scrape()
         workers = (stack.first, stack.second)
         victim = next(w for w in workers if total(samples, "gateway_worker_streams", worker=w.target))
-        victim.process.freeze()
+        victim.freeze()
         for sequence in range(_CHUNKS, _CHUNKS + 4 * REPLAY_BYTES // len(_LARGE)):
             await say(wire, "speech", sequence, _LARGE)
         await stack.until(lambda found: total(found, "gateway_streams_congested", service="stt") > 0)
@@ -269,9 +297,8 @@ async def loss(stack: Observed, seen: Callable[[], Awaitable[None]] = at_once) -
         await seen()
         victim.process.kill()
         await stack.until(lambda found: total(found, "gateway_chunks_lost_total", service="stt") > 0)
-        victim.begin()
+        await back(stack, victim)
         await finish(wire, "speech")
-        await stack.until(lambda found: total(found, "gateway_worker_serving", worker=victim.target) == 1)
 
 
 async def store_outage(stack: Observed) -> None:

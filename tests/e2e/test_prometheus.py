@@ -23,6 +23,7 @@ from tests.e2e.observed import (
     METRICS_TOKEN,
     Observed,
     Worker,
+    back,
     failover,
     loss,
     observed,
@@ -145,7 +146,7 @@ async def test_every_query_has_data_under_load(tmp_path: Path) -> None:
                 await asyncio.to_thread(speech.process.wait_for_log, "worker serving")
                 await all_targets_up(server)
                 await refused_by_a_full_worker(stack)
-                await failover(stack)
+                await back(stack, await failover(stack))
                 await pictures(stack)
                 await strangers(stack)
                 await kill_a_decoder(speech)
