@@ -106,9 +106,8 @@ lint: $(VENV)/.project  ## check style, types, compose file and Dockerfiles
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/hadolint deploy/docker/*.Dockerfile
 
-# Debian has these programs, as kubernetes-client, prometheus and nginx.
-check-deploy: $(VENV)/.project  ## check Kubernetes manifests, alert rules and systemd units, run behind nginx (needs kubectl, promtool, nginx)
-	@for program in kubectl promtool nginx; do command -v $$program > /dev/null || { echo "check-deploy: $$program is not installed" >&2; exit 2; }; done
+check-deploy: $(VENV)/.models  ## check manifests, alert rules and systemd units, query a real Prometheus under load, run behind nginx
+	@$(PYTHON) deploy/dev/ensure_programs.py kubernetes-client prometheus nginx
 	@$(PIP) install --require-hashes -r deploy/requirements/manifests.txt
 	@mkdir -p build
 	@for overlay in cpu cuda; do \
@@ -121,6 +120,7 @@ check-deploy: $(VENV)/.project  ## check Kubernetes manifests, alert rules and s
 	@$(BIN)/python -m pytest -q -m programs tests/e2e/test_front_proxies.py
 	@if command -v systemd-analyze > /dev/null; then $(BIN)/python -m deploy.dev.check_units build/systemd; \
 		else echo "check-deploy: systemd-analyze is not installed; the units are not checked" >&2; fi
+	@$(BIN)/python -m pytest -q -s -m prometheus tests/e2e/test_prometheus.py
 
 proto: $(VENV)/.packages  ## generate generated/ from proto/
 	@PYTHON="$(CURDIR)/$(BIN)/python" sh proto/generate.sh

@@ -1,7 +1,8 @@
 """`python -m gateway`: read the settings, serve until SIGTERM or SIGINT, then drain and exit.
 
-`python -m gateway keys` manages API keys instead, `python -m gateway certs` the certificates of hosts. Exit status: 0
-after a drain, 1 if a port, a certificate or the store cannot be opened, 2 for an invalid setting.
+`python -m gateway keys` manages API keys instead, `python -m gateway certs` the certificates of hosts; `--check` only
+looks for faults, and `--show-config` prints the settings. Exit status: 0 after a drain, 1 if a port, a certificate or
+the store cannot be opened, 2 for an invalid setting and for any fault that `--check` finds.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from gateway import key_commands, logs
+from gateway import check, key_commands, logs
 from gateway.certificates import commands as certificate_commands
 from gateway.config import GatewayConfig, load
 from gateway.processes.membership import Membership, joined
 from gateway.processes.supervisor import Supervisor
 from gateway.store.base import StoreError
+from settings.command_line import faults
 from settings.errors import ConfigError
 from settings.memory import forbid_core_dumps
 
@@ -29,6 +31,7 @@ from settings.memory import forbid_core_dumps
 _DESCRIPTORS = 65_536
 # Objects made and not yet freed, before the garbage collector looks for cycles among them.
 _COLLECT_AFTER = 20_000
+_CHECK = "--check"
 
 
 def raise_descriptor_limit() -> None:
@@ -81,6 +84,22 @@ def manage(command: str, arguments: Sequence[str]) -> int:
     return 0
 
 
+def check_all(arguments: Sequence[str]) -> int:
+    """Print a line per fault of settings, certificates, keys and store; returns the exit status."""
+    found = faults(GatewayConfig, arguments)
+    if not found:
+        found = [str(fault) for fault in asyncio.run(_found_by_check(load(arguments)))]
+    sys.stderr.write("".join(f"gateway: {fault}\n" for fault in found))
+    if found:
+        return 2
+    sys.stdout.write("gateway: settings, certificates, keys and store are in order\n")
+    return 0
+
+
+async def _found_by_check(config: GatewayConfig) -> list[ConfigError]:
+    return [fault async for fault in check.faults(config)]
+
+
 def _relieve_garbage_collector() -> None:
     """Collect less often, and leave out what lives as long as the process.
 
@@ -96,6 +115,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run a gateway; returns the exit status."""
     if arguments and arguments[0] in COMMANDS:
         return manage(arguments[0], arguments[1:])
+    if _CHECK in arguments:
+        return check_all([argument for argument in arguments if argument != _CHECK])
     try:
         membership, own = joined(arguments)
         config = load(own)

@@ -83,6 +83,8 @@ class Admission:
         self._metrics = metrics
         self._clock = clock
         self._is_proxy = is_proxy
+        for reason in Refused:  # a series that begins above zero has no rate
+            metrics.connections_refused.labels(port, reason)
         self._lines = OncePerInterval(_LOG_INTERVAL_S, _LOG_KEYS, clock)
         self._visitors: dict[Hashable, Visitor] = {}
         self._waiting: dict[str, dict[Visitor, None]] = {}

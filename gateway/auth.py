@@ -105,14 +105,16 @@ class Authenticator:
                 raise AuthError("the API key has expired", found.reason, found.key_id)
         return self._check_token(credential, door)
 
-    def check_key(self, credential: str | None) -> Principal:
-        """Identify the caller of a request that only takes API keys. Raises AuthError."""
+    def check_key(self, credential: str | None, *doors: Door) -> Principal:
+        """Identify the caller of a request that only takes API keys, at one of these doors (HTTP). Raises AuthError."""
         if self.open_access:
             return Principal()
         if not credential:
             raise AuthError("an API key is needed, as Authorization: Bearer", "absent")
         if len(credential) <= MAX_CREDENTIAL_CHARS and isinstance(found := self.keys.find(credential), ApiKey):
-            return _at_door(Principal(terms=found.terms, expires_at=found.expires_at, key=found), Door.HTTP)
+            principal = Principal(terms=found.terms, expires_at=found.expires_at, key=found)
+            allowed = [door for door in doors or (Door.HTTP,) if found.terms.allows_door(door)]
+            return _at_door(principal, allowed[0] if allowed else (doors or (Door.HTTP,))[0])
         raise AuthError("the API key is invalid; a session token is not accepted here", "unknown")
 
     def is_valid(self, principal: Principal) -> bool:

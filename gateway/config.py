@@ -120,7 +120,8 @@ class GatewayConfig(Settings):
     store: Annotated[
         str,
         Setting(
-            "store of transcripts and sessions: sqlite:///path (sqlite:////abs/path), redis://host:port/db, memory://"
+            "store of transcripts and sessions: sqlite:///path (sqlite:////abs/path), redis://host:port/db, memory://",
+            is_url=True,
         ),
     ] = field(default="sqlite:///talkup-gateway.db", repr=False)
     store_keys: Annotated[
@@ -318,6 +319,7 @@ def load(arguments: Sequence[str], environment: Mapping[str, str] | None = None)
     """Read the settings of this process. Raises ConfigError; `--help` prints and raises SystemExit(0)."""
     description = (
         "The TalkUp gateway between WebSocket clients and streaming gRPC workers. "
-        "Flags override GATEWAY_* variables, variables override the file, and the file overrides the defaults."
+        "Flags override GATEWAY_* variables, variables override the file, and the file overrides the defaults. "
+        "With --check, the gateway only checks its settings, certificates, keys and store."
     )
     return load_settings(GatewayConfig, arguments, environment, prog="python -m gateway", description=description)

@@ -19,6 +19,7 @@ from gateway.admission import Admission
 from gateway.auth import bearer, new_session_id
 from gateway.http_access import HttpAccess
 from gateway.http_errors import RefusalError, code_of, json_response, refused
+from gateway.http_workers import WorkerAdmin
 from gateway.long_poll import LongPolls, preferred_wait_s
 from gateway.metrics import CONTENT_TYPE
 from gateway.origins import Origins, preflight_headers
@@ -115,6 +116,7 @@ class Api:
         app.router.add_post(_TOKENS, self.renew_token)
         app.router.add_options(_TRANSCRIPT, self.preflight)
         app.router.add_options(_SESSION, self.preflight)
+        WorkerAdmin(self._access, self._context.upstream).add_routes(app.router)
         app.router.add_get("/asyncapi.json", self.asyncapi)
         app.router.add_get("/schema/{name}", self.schema)
         app.router.add_get("/", self.asset)

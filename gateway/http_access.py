@@ -42,10 +42,15 @@ class HttpAccess:
         if not expected or given is None or not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected):
             self.require_key(request, given)
 
-    def require_key(self, request: web.Request, credential: str | None) -> Principal:
-        """The caller of a request that only takes an API key. Raises RefusalError."""
+    def require_admin(self, request: web.Request) -> Principal:
+        """An operator: a key with the door `admin`; on a gateway that only this machine reaches, any key."""
+        doors = (Door.ADMIN,) if self._context.config.is_exposed else (Door.ADMIN, Door.HTTP)
+        return self.require_key(request, bearer(request.headers.get("Authorization")), *doors)
+
+    def require_key(self, request: web.Request, credential: str | None, *doors: Door) -> Principal:
+        """The caller of a request that only takes an API key, at one of these doors (HTTP). Raises RefusalError."""
         try:
-            principal = self._context.authenticator.check_key(credential)
+            principal = self._context.authenticator.check_key(credential, *doors)
         except AuthError as error:
             raise self._refusal(request, error, credential) from None
         self._charge(principal)

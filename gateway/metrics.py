@@ -4,33 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 from talkup.v1 import task_pb2
 
+from gateway.access.terms import Door
+from gateway.metrics_process import ProcessSeries
+from gateway.metrics_store import StoreSeries
+from gateway.metrics_upstream import SERVICES, UpstreamCollector, UpstreamSeries, service_label
+from gateway.protocol.errors import Code
+from gateway.upstream.pool import Upstream
+from settings.version import VERSION
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_LATENCY_BUCKETS_S = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 13.0, 30.0)
+
+# Prometheus needs no second series per counter that says when it began.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
-def _service(service: task_pb2.ServiceType) -> str:
-    return task_pb2.ServiceType.Name(service).removeprefix("SERVICE_TYPE_").lower()
-
-
-class Metrics:
-    """The gateway's metrics in their own registry. It also implements UpstreamMetrics."""
+class Metrics(UpstreamSeries):
+    """The gateway's metrics in their own registry, one module a subject. It also implements UpstreamMetrics."""
 
     def __init__(self, gather: Callable[[bytes], Awaitable[bytes]] | None = None) -> None:
         """`gather` adds the metrics of the processes beside this one, if there are any."""
         self._gather = gather
         self.registry = CollectorRegistry()
+        super().__init__(self.registry)
+        self.store = StoreSeries(self.registry)
+        self.process = ProcessSeries(self.registry, VERSION)
         self._make_gateway_metrics()
-        self._make_upstream_metrics()
 
     def _make_gateway_metrics(self) -> None:
         registry = self.registry
         self.connections = Gauge("gateway_connections", "Open WebSocket connections", registry=registry)
         self.sessions = Gauge("gateway_sessions", "Sessions held, connected or in their grace time", registry=registry)
         self.closes = Counter("gateway_closes", "WebSocket connections closed", ["code"], registry=registry)
-        self.streams = Gauge("gateway_streams", "Media streams being processed", ["service"], registry=registry)
         self.frames = Counter("gateway_frames", "WebSocket messages received", ["kind"], registry=registry)
         self.frame_bytes = Counter("gateway_frame_bytes", "Bytes of WebSocket messages received", registry=registry)
         self.chunks = Counter("gateway_chunks", "Media chunks forwarded to workers", ["service"], registry=registry)
@@ -39,12 +46,6 @@ class Metrics:
             "gateway_video_frames", "Video frames, analysed or dropped, by outcome", ["outcome"], registry=registry
         )
         self.finals = Counter("gateway_finals", "Final segments", registry=registry)
-        self.final_latency = Histogram(
-            "gateway_final_latency_seconds",
-            "Time from a stream's latest chunk to its next final",
-            buckets=_LATENCY_BUCKETS_S,
-            registry=registry,
-        )
         self.errors = Counter("gateway_errors", "Errors reported to clients", ["code"], registry=registry)
         self.auth_failures = Counter("gateway_auth_failures", "Credentials refused", ["door"], registry=registry)
         self.share_refusals = Counter(
@@ -82,35 +83,22 @@ class Metrics:
         self.pauses = Counter(
             "gateway_read_pauses", "Times a socket was paused because workers were behind", registry=registry
         )
-        self.store_failures = Counter(
-            "gateway_store_failures", "Writes that the transcript store did not confirm in time", registry=registry
-        )
-        self.store_sessions_forgotten = Counter(
-            "gateway_store_sessions_forgotten",
-            "Sessions that Redis lost and that were entered again",
+        self.dropped = Counter(
+            "gateway_chunks_dropped",
+            "Chunks of streams that ended: missing, duplicate, or orphan (too late, or without a header)",
+            ["reason"],
             registry=registry,
         )
-        self.store_finals_forgotten = Counter(
-            "gateway_store_finals_forgotten", "Finals that were lost with these sessions", registry=registry
-        )
-        self.store_renewals_skipped = Counter(
-            "gateway_store_renewals_skipped", "Sessions whose retention was not renewed in a round", registry=registry
-        )
-        self.store_sweeps_failed = Counter(
-            "gateway_store_sweeps_failed", "Rounds that could not delete old transcripts", registry=registry
-        )
-
-    def _make_upstream_metrics(self) -> None:
-        registry = self.registry
-        self._tasks = Counter("gateway_tasks", "Worker calls finished", ["service", "outcome"], registry=registry)
-        self._attempts_failed = Counter(
-            "gateway_attempts_failed", "Attempts that failed on a worker", ["service", "reason"], registry=registry
-        )
-        self._retries = Counter("gateway_retries", "Further attempts started", ["service"], registry=registry)
-        self._failovers = Counter(
-            "gateway_failovers", "Streams moved to another worker", ["service"], registry=registry
-        )
-        self._lost = Counter("gateway_chunks_lost", "Chunks declared lost", ["service"], registry=registry)
+        for counter, words in (
+            (self.dropped, ("missing", "duplicate", "orphan")),
+            (self.errors, Code),
+            (self.auth_failures, (*Door, "absent")),
+            (self.share_refusals, ("rate", "service", "streams", "media", "slots")),
+            (self.chunks, SERVICES),
+            (self.frames, ("text", "binary")),
+        ):
+            for word in words:  # a series that begins above zero has neither rate nor increase
+                counter.labels(word)
 
     def watch_outboxes(self, depth: Callable[[], float]) -> None:
         """Read the outbox depth from `depth` at every scrape."""
@@ -129,34 +117,13 @@ class Metrics:
         own = self.render()
         return own if self._gather is None else await self._gather(own)
 
-    def stream_opened(self, service: task_pb2.ServiceType) -> None:
-        """A stream started looking for a worker."""
-        self.streams.labels(_service(service)).inc()
-
-    def stream_finished(self, service: task_pb2.ServiceType, outcome: str) -> None:
-        """A stream is over."""
-        self.streams.labels(_service(service)).dec()
-        self._tasks.labels(_service(service), outcome).inc()
-
-    def attempt_failed(self, service: task_pb2.ServiceType, reason: str) -> None:
-        """A worker, or the connection to it, failed while serving a stream."""
-        self._attempts_failed.labels(_service(service), reason).inc()
-
-    def retry(self, service: task_pb2.ServiceType, delay: float) -> None:
-        """Another endpoint is tried."""
-        self._retries.labels(_service(service)).inc()
-
-    def failover(self, service: task_pb2.ServiceType) -> None:
-        """A running stream moved to another worker."""
-        self._failovers.labels(_service(service)).inc()
-
-    def chunks_lost(self, service: task_pb2.ServiceType, count: int) -> None:
-        """Chunks were declared lost."""
-        self._lost.labels(_service(service)).inc(count)
+    def watch_upstream(self, upstream: Upstream) -> None:
+        """Look at the workers and the open streams at every scrape."""
+        self.registry.register(UpstreamCollector(upstream))
 
     def chunk_forwarded(self, service: task_pb2.ServiceType) -> None:
         """A media chunk was forwarded to a worker stream."""
         counter = self._chunks_of.get(service)
         if counter is None:
-            counter = self._chunks_of[service] = self.chunks.labels(_service(service))
+            counter = self._chunks_of[service] = self.chunks.labels(service_label(service))
         counter.inc()

@@ -44,6 +44,7 @@ from gateway.sessions.retention import RetentionSweeper
 from gateway.status import StatusSource
 from gateway.store.base import Store
 from gateway.store.factory import open_store
+from gateway.store.observed import ObservedStore
 from gateway.tls import ServerTls
 from gateway.token_secret import TokenSecret, secret_path, token_secret
 from gateway.upstream.pool import Upstream
@@ -90,7 +91,7 @@ class Gateway:
         self._secret_file = secret_path(config) if is_kept_in_a_file else None
         self.metrics = metrics = Metrics(doors.gather)
         self._upstream = Upstream(upstream_config(config), metrics=metrics)
-        self._store = store
+        self._store = store = ObservedStore(store, metrics.store)
         self._failures = CredentialFailures(metrics, time.monotonic, config.trusted_proxies, config.processes)
         self._keys = KeyRing(config.api_keys, config.api_keys_file, clock)
         # Without a durable store, deletions are forgotten at the end of the process: tokens must be, too.
@@ -116,6 +117,8 @@ class Gateway:
         self._directory = SessionDirectory(self._context)
         metrics.watch_outboxes(self._directory.waiting_messages)
         metrics.watch_tasks(lambda: len(asyncio.all_tasks()))
+        metrics.watch_upstream(self._upstream)
+        metrics.store.watch_backlog(lambda: store.pending_writes)
         self._sockets = 0
         self._no_sockets = asyncio.Event()
         self._no_sockets.set()
@@ -141,6 +144,7 @@ class Gateway:
             stack.push_async_callback(_cancel, asyncio.create_task(_renew_certificate(tls)))
         sweeper = asyncio.create_task(RetentionSweeper(self._context, self._directory).run())
         stack.push_async_callback(_cancel, sweeper)
+        stack.push_async_callback(_cancel, asyncio.create_task(self._context.metrics.process.watch_loop()))
         log.info(
             "gateway listening",
             http_port=self.http_port,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import Final
 
 from talkup.v1 import task_pb2
@@ -10,20 +9,13 @@ from talkup.v1 import task_pb2
 from gateway.protocol.messages import Service, ServiceStatus
 from gateway.protocol.status import GatewaySnapshot
 from gateway.upstream.pool import Upstream
+from settings.version import VERSION
 
 _FRESH_FOR_S: Final = 1.0
 _NAMES: Final[dict[task_pb2.ServiceType, Service]] = {
     task_pb2.SERVICE_TYPE_STT: "stt",
     task_pb2.SERVICE_TYPE_VISION: "vision",
 }
-
-
-def software_version() -> str:
-    """The installed version; `0` if the gateway runs from a bare source tree."""
-    try:
-        return metadata.version("talkup-gateway")
-    except metadata.PackageNotFoundError:
-        return "0"
 
 
 class StatusSource:
@@ -33,7 +25,6 @@ class StatusSource:
         self.draining = False
         self._upstream = upstream
         self._started_at = started_at
-        self._version = software_version()
         self._collected_at = 0.0
         self._snapshot = GatewaySnapshot()
 
@@ -57,5 +48,5 @@ class StatusSource:
         """The answer to `status`; `now` is UNIX seconds."""
         if not 0 <= now - self._collected_at < _FRESH_FOR_S or self._snapshot.draining != self.draining:
             self._collected_at = now
-            self._snapshot = GatewaySnapshot(self._version, self._started_at, self.draining, self.services())
+            self._snapshot = GatewaySnapshot(VERSION, self._started_at, self.draining, self.services())
         return self._snapshot

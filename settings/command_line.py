@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Never, TextIO
@@ -11,8 +12,11 @@ from typing import Never, TextIO
 import configargparse
 
 from settings.declaration import Declared, S, Settings, env_of, from_values, settings_of
-from settings.errors import ConfigError, flag_of
+from settings.effective import effective
+from settings.errors import ConfigError, SettingError, flag_of
 from settings.kinds import shown
+
+_SHOW = "show_config"
 
 
 def load(
@@ -24,16 +28,60 @@ def load(
     description: str,
     config_file: bool = True,
 ) -> S:
-    """Read the settings of this process; without `config_file` there is no `--config`.
+    """Read the settings of this process; without `config_file` there is neither `--config` nor `--show-config`.
 
-    Raises ConfigError; `--help` prints and raises SystemExit(0).
+    Raises ConfigError; `--help` and `--show-config` print and raise SystemExit(0).
     """
     parser = _parser(cls, prog, description, config_file=config_file)
+    values = _read(parser, cls, arguments, environment)
+    config = from_values(cls, values)
+    if values.get(_SHOW):
+        sys.stdout.write(effective(config, _sources(parser, cls, values)))
+        raise SystemExit(0)
+    return config
+
+
+def faults(cls: type[Settings], arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> list[str]:
+    """Everything that is wrong with the settings of this process, a line each, as far as it can be known at once."""
+    parser = _parser(cls, cls.__name__, "", config_file=True)
+    try:
+        values = _read(parser, cls, arguments, environment)
+    except ConfigError as error:
+        return [str(error)]
+    found: dict[str, str] = {}
+    while True:
+        try:
+            from_values(cls, values)
+        except SettingError as error:
+            if error.setting in found:  # it follows from the value that was left out
+                return list(found.values())
+            found[error.setting] = str(error)
+            values[error.setting] = None
+        else:
+            return list(found.values())
+
+
+def _read(
+    parser: _Parser, cls: type[Settings], arguments: Sequence[str], environment: Mapping[str, str] | None
+) -> dict[str, str | Sequence[str] | None]:
+    """The texts of all settings, by name. Raises ConfigError."""
     variables = _with_secrets(cls, _without_aliases(cls, os.environ if environment is None else environment))
     namespace, unknown = parser.parse_known_args(list(arguments), env_vars=variables)
     if unknown:
         raise ConfigError(_unknown(unknown))
-    return from_values(cls, vars(namespace))
+    return dict(vars(namespace))
+
+
+def _sources(parser: _Parser, cls: type[Settings], values: Mapping[str, object]) -> dict[str, str]:
+    """Where the values come from that are no defaults, by the name of the setting."""
+    given = (declared.name for declared in settings_of(cls) if values.get(declared.name) is not None)
+    found = dict.fromkeys(given, "command line")
+    for source, settings in parser.get_source_to_settings_dict().items():
+        kind, _, path = source.partition("|")
+        name = {"environment_variables": "environment", "config_file": path}.get(kind)
+        if name is not None:
+            found.update({action.dest: name for action, _ in settings.values() if action is not None})
+    return found
 
 
 def _without_aliases(cls: type[Settings], environment: Mapping[str, str]) -> dict[str, str]:
@@ -121,6 +169,8 @@ def _parser(cls: type[Settings], prog: str, description: str, *, config_file: bo
         variable = env_of(cls, "config")
         text = f"settings file, one `name = value` per line [env {variable}; default none]"
         parser.add_argument("--config", is_config_file=True, env_var=variable, metavar="FILE", help=text)
+        text = "print the settings in effect and where each comes from, without secrets, and exit"
+        parser.add_argument("--show-config", action="store_true", help=text)
     for declared in settings_of(cls):
         _add(parser, cls, declared)
     return parser

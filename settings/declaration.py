@@ -19,7 +19,8 @@ class Setting:
     """Describes a field: a line of help and, for numbers, bounds (both inclusive).
 
     `positional`: the arguments without a flag; such a setting has neither flag nor variable. `aliases`: other names of
-    the setting, as flag, variable and key in a file, for what another process calls differently.
+    the setting, as flag, variable and key in a file, for what another process calls differently. `is_url`: of a secret
+    URL only user, password and parameters are secret.
     """
 
     help: str
@@ -27,6 +28,7 @@ class Setting:
     high: float | None = None
     positional: bool = False
     aliases: tuple[str, ...] = ()
+    is_url: bool = False
 
     @property
     def bounds(self) -> str:

@@ -16,6 +16,7 @@ from talkup.v1 import error_pb2, task_pb2, worker_service_pb2
 
 from workers.capacity import SlotsChange
 from workers.engine import Engine, EngineError, EngineSession, StreamContext
+from workers.observer import EngineObserver
 
 Result = TypeVar("Result")
 
@@ -27,6 +28,7 @@ class DeferredEngine:
         self._service_type = service_type
         self._make = make
         self._engine: Engine | None = None
+        self._observer: EngineObserver | None = None
 
     @property
     def service_type(self) -> task_pb2.ServiceType:
@@ -36,7 +38,13 @@ class DeferredEngine:
         """Make the engine in a thread, then load it."""
         if self._engine is None:
             self._engine = await _in_daemon_thread(self._make)
+            if self._observer is not None:
+                self._engine.observe(self._observer)
         await self._engine.load()
+
+    def observe(self, observer: EngineObserver) -> None:
+        """See `workers.engine.Engine.observe`."""
+        self._observer = observer
 
     def describe(self) -> worker_service_pb2.DescribeResponse:
         """See `workers.engine.Engine.describe`. Raises EngineError before `load`."""

@@ -18,6 +18,7 @@ from talkup.v1 import error_pb2, task_pb2, worker_service_pb2
 
 from workers.capacity import SlotsChange
 from workers.chunk import Chunk
+from workers.observer import EngineObserver
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,10 @@ class Engine(Protocol):
 
         May be called from any thread, before `load` too.
         """
+        ...
+
+    def observe(self, observer: EngineObserver) -> None:
+        """Report the work of the engine to an observer from now on. Called before `load`."""
         ...
 
     async def close(self) -> None: ...

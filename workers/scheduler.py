@@ -23,6 +23,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from workers.observer import NO_OBSERVER, EngineObserver
+
 J = TypeVar("J")
 R = TypeVar("R")
 
@@ -126,6 +128,7 @@ class Scheduler(Generic[J, R]):
         threads: int,
         batch: int,
         clock: Callable[[], float] = time.monotonic,
+        observer: EngineObserver = NO_OBSERVER,
     ) -> None:
         if threads < 1 or batch < 1:
             raise ValueError("a scheduler needs a thread and a batch size of at least one")
@@ -133,6 +136,7 @@ class Scheduler(Generic[J, R]):
         self._key = key
         self._batch = batch
         self._clock = clock
+        self._observer = observer
         self._changed = threading.Condition()
         self._queue: list[_Entry[J, R]] = []
         self._free = 0
@@ -144,6 +148,7 @@ class Scheduler(Generic[J, R]):
         self._load = LoadMeter(threads, clock())
         self._threads = [threading.Thread(target=self._work, name=f"model-{n}", daemon=True) for n in range(threads)]
         self.stats = SchedulerStats()
+        observer.watch_queue(lambda: len(self._queue))
 
     def start(self) -> None:
         """Start the threads; once."""
@@ -308,3 +313,7 @@ class Scheduler(Generic[J, R]):
                 self._load.change(-1, now)
             self.stats.failed += failed
             self.stats.busy += now - began
+        kind = Rank(batch[0].order[0]).name.lower()
+        self._observer.worked(kind, now - began)
+        for entry in batch:
+            self._observer.waited(kind, began - entry.submitted)

@@ -68,12 +68,13 @@ class WorkerServer:
         self._engine = engine
         self.metrics = metrics or WorkerMetrics()
         self.metrics.watch_engine(engine.totals)
+        engine.observe(self.metrics)
         limits = ServicerLimits(
             slots=config.slots,
             write_seconds=config.write_seconds,
             stream_seconds=config.stream_seconds,
         )
-        self._servicer = WorkerServicer(engine, limits, self.metrics)
+        self._servicer = WorkerServicer(engine, limits, self.metrics, serving_changed=self._report_serving)
         self._reviewing: asyncio.Task[None] | None = None
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # set at import
         rules = AccessRules(config.tokens, config.allowed_clients)
@@ -113,7 +114,9 @@ class WorkerServer:
         slots = self._servicer.engine_loaded()
         if not self._config.slots:
             self._reviewing = asyncio.create_task(follow(self._engine, self._servicer.resize, self.metrics))
+        self.metrics.loaded(self._engine.service_type, self._engine.describe().models)
         await self._set_health(serving=True)
+        self._report_serving()
         _log.info("worker serving", slots=slots, models=[model.name for model in self._engine.describe().models])
 
     async def drain(self) -> None:
@@ -135,6 +138,10 @@ class WorkerServer:
         except TimeoutError:
             _log.error("the engine did not close in time")
         _log.info("worker stopped")
+
+    def _report_serving(self) -> None:
+        """Health stays as it is: an orchestrator must not take a worker away that an operator took out of rotation."""
+        self.metrics.serving(self._servicer.serving)
 
     async def _set_health(self, *, serving: bool) -> None:
         self.metrics.serving(serving)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Final, Never
 
 import grpc
 import structlog
 from talkup.v1 import error_pb2, media_pb2, task_pb2, worker_service_pb2, worker_service_pb2_grpc
 
+from settings.version import VERSION
 from workers.admission import Admission
 from workers.engine import Engine, EngineError, EngineSession, StreamContext
 from workers.errors import RefusedError, details, status_of, trailing_metadata
@@ -29,6 +29,8 @@ CAPABILITIES: Final[dict[task_pb2.ServiceType, tuple[str, ...]]] = {
 """What every engine of a service offers; the conformance suite holds engines to it."""
 
 _CLOSE_SECONDS: Final = 2.0
+# Streams move when another worker has room, however long that takes: 49 days, the most that the field holds.
+_NO_DEADLINE_MS: Final = 2**32 - 1
 _Context = grpc.aio.ServicerContext[task_pb2.TaskRequest, task_pb2.TaskResult]
 
 
@@ -42,10 +44,22 @@ class ServicerLimits:
     busy_retry_after_ms: int = 1_000
 
 
+def _ignore() -> None:
+    """The default for `serving_changed`."""
+
+
 class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
     """The service of one engine. Streams are admitted between `engine_loaded` and `drain`."""
 
-    def __init__(self, engine: Engine, limits: ServicerLimits, metrics: WorkerMetrics) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        limits: ServicerLimits,
+        metrics: WorkerMetrics,
+        *,
+        serving_changed: Callable[[], None] = _ignore,
+    ) -> None:
+        """`serving_changed` is called when an operator has changed `serving`."""
         self._engine = engine
         self._limits = limits
         self._metrics = metrics
@@ -53,6 +67,8 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         self._streams: set[Stream] = set()
         self._loaded = False
         self._draining = False
+        self._stopping = False
+        self._serving_changed = serving_changed
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -69,9 +85,14 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         self._admission.resize(slots)
         self._metrics.slots(self._admission.slots())
 
+    @property
+    def serving(self) -> bool:
+        """Whether streams are admitted while there is room."""
+        return self._loaded and not self._draining
+
     async def drain(self, seconds: float) -> None:
         """Admit no more streams, tell the running ones, and wait until they have ended, at most `seconds`."""
-        self._draining = True
+        self._stopping = self._draining = True
         for stream in self._streams:
             stream.drain(round(seconds * 1000))
         try:
@@ -90,12 +111,30 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         if self._loaded:
             description.CopyFrom(self._engine.describe())
         description.service_type = self._engine.service_type
-        description.worker_version = worker_version()
+        description.worker_version = VERSION
         description.draining = self._draining
         description.slots.CopyFrom(self._admission.slots())
         del description.protocol_versions[:]
         description.protocol_versions.extend(PROTOCOL_VERSIONS)
         return description
+
+    async def SetDraining(  # noqa: N802 (the contract's name)
+        self,
+        request: worker_service_pb2.SetDrainingRequest,
+        context: grpc.aio.ServicerContext[
+            worker_service_pb2.SetDrainingRequest, worker_service_pb2.SetDrainingResponse
+        ],
+    ) -> worker_service_pb2.SetDrainingResponse:
+        """Take the worker out of rotation, or back; a worker that is stopping stays out."""
+        draining = request.draining or self._stopping
+        if draining != self._draining:
+            self._draining = draining
+            _log.warning("taken out of rotation" if draining else "back in rotation", streams=len(self._streams))
+            self._serving_changed()
+            if draining:
+                for stream in self._streams:
+                    stream.drain(_NO_DEADLINE_MS)
+        return worker_service_pb2.SetDrainingResponse(streams=len(self._streams))
 
     async def StreamTask(  # noqa: N802 (the contract's name)
         self, request_iterator: AsyncIterator[task_pb2.TaskRequest], context: _Context
@@ -152,7 +191,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             capabilities=CAPABILITIES[task.service_type],
             resumed=task.start.HasField("resume_state"),
             slots=self._admission.slots(),
-            worker_version=worker_version(),
+            worker_version=VERSION,
         )
 
     @contextmanager
@@ -189,14 +228,6 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
                 committed_sequence=numbers.committed_sequence,
                 seconds=round(seconds, 3),
             )
-
-
-def worker_version() -> str:
-    """The version of the installed project; "0" where it runs from a bare source tree."""
-    try:
-        return metadata.version("talkup-gateway")
-    except metadata.PackageNotFoundError:
-        return "0"
 
 
 async def _close(session: EngineSession) -> None:

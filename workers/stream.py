@@ -119,13 +119,12 @@ class Stream:
         self._requests = requests
         self._writer = _Writer(write, limits.write_seconds)
         self._limits = limits
-        self._drain: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._drains: asyncio.Queue[int] = asyncio.Queue()
         self._superseded = superseded
 
     def drain(self, deadline_ms: int) -> None:
-        """Tell the caller that this worker is draining."""
-        if not self._drain.done():
-            self._drain.set_result(deadline_ms)
+        """Tell the caller that this worker is draining; the latest deadline counts."""
+        self._drains.put_nowait(deadline_ms)
 
     async def run(self, started: task_pb2.Started) -> None:
         """Serve the stream; failures of its own are sent in band.
@@ -149,7 +148,7 @@ class Stream:
         deadline = asyncio.timeout_at(self._limits.deadline)
         try:
             async with deadline, asyncio.TaskGroup() as loops:
-                parts = (self._forward_requests(), self._send_drain(), self._stop_when_superseded())
+                parts = (self._forward_requests(), self._send_drains(), self._stop_when_superseded())
                 helpers = [loops.create_task(part) for part in parts]
                 await self._deliver()
                 for helper in helpers:
@@ -182,8 +181,9 @@ class Stream:
             if result.WhichOneof("result") == "error" and result.error.fatal:
                 return
 
-    async def _send_drain(self) -> None:
-        await self._send(task_pb2.TaskResult(drain=task_pb2.Drain(deadline_ms=await self._drain)))
+    async def _send_drains(self) -> Never:
+        while True:
+            await self._send(task_pb2.TaskResult(drain=task_pb2.Drain(deadline_ms=await self._drains.get())))
 
     async def _stop_when_superseded(self) -> Never:
         await self._superseded.wait()

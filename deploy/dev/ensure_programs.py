@@ -1,17 +1,26 @@
-"""Ensures that the programs that tests need are installed, a browser and a Redis, so that no test is skipped."""
+"""Ensures that the programs that tests need are installed, so that no test is skipped.
+
+Without arguments those of `make test`: a browser and a Redis. Arguments name other packages of PROGRAMS.
+"""
 
 import os
 import shutil
 import subprocess
 import sys
 
-PROGRAMS = {"chromium": ("chromium", "chromium-browser"), "redis-server": ("redis-server", "valkey-server")}
+PROGRAMS = {
+    "chromium": ("chromium", "chromium-browser"),
+    "redis-server": ("redis-server", "valkey-server"),
+    "prometheus": ("promtool",),
+    "kubernetes-client": ("kubectl",),
+}
 """Debian's package, and the names of programs that serve the same purpose."""
+OF_MAKE_TEST = ("chromium", "redis-server")
 
 
-def missing() -> "list[str]":
-    """The packages of which no program is installed."""
-    return [package for package, names in PROGRAMS.items() if not any(map(shutil.which, names))]
+def missing(wanted: "tuple[str, ...]" = OF_MAKE_TEST) -> "list[str]":
+    """The packages of these of which no program is installed."""
+    return [package for package in wanted if not any(map(shutil.which, PROGRAMS[package]))]
 
 
 def install_commands(packages: "list[str]", is_root: bool, has_apt: bool, has_sudo: bool) -> "list[list[str]]":
@@ -23,9 +32,9 @@ def install_commands(packages: "list[str]", is_root: bool, has_apt: bool, has_su
     return [[*prefix, "apt-get", "update", "-qq"], [*prefix, *install, *packages]]
 
 
-def main() -> int:
+def main(packages: "tuple[str, ...]" = OF_MAKE_TEST) -> int:
     """Install what is missing; return exit status 0 if every program is installed, else 1."""
-    wanted = missing()
+    wanted = missing(packages)
     if not wanted:
         return 0
     has_apt, has_sudo = shutil.which("apt-get") is not None, shutil.which("sudo") is not None
@@ -35,11 +44,11 @@ def main() -> int:
     for command in commands:
         if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:  # noqa: S603 - fixed commands
             break
-    if not missing():
+    if not missing(packages):
         return 0
     sys.stderr.write(f"test: the tests need {names}: apt-get install {names}\n")
     return 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(tuple(sys.argv[1:]) or OF_MAKE_TEST))

@@ -14,8 +14,8 @@ COPY generated/talkup ./talkup
 COPY settings ./settings
 COPY workers ./workers
 COPY deploy/docker/worker_health.py ./worker_health.py
-ENV WORKER_PORT=50052 WORKER_MODEL_CACHE=/models
-EXPOSE 50052
+ENV WORKER_PORT=50052 WORKER_METRICS_PORT=9090 WORKER_MODEL_CACHE=/models
+EXPOSE 50052 9090
 VOLUME /models
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["python", "worker_health.py"]
 STOPSIGNAL SIGTERM

@@ -15,11 +15,12 @@ class Door(StrEnum):
     MESSAGE = "message"
     RESUME = "resume"
     HTTP = "http"
+    ADMIN = "admin"
 
     @property
     def group(self) -> str:
         """The name of the door in the terms of a key: the first three are one door."""
-        return "http" if self is Door.HTTP else "websocket"
+        return self.value if self in (Door.HTTP, Door.ADMIN) else "websocket"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,10 @@ class Terms:
     weight: float = 1.0
 
     def allows_door(self, door: Door) -> bool:
-        """Whether the key may be presented at a door."""
-        return self.doors is None or door.group in self.doors
+        """Whether the key may be presented at a door; the one of operators has to be named."""
+        if self.doors is None:
+            return door is not Door.ADMIN
+        return door.group in self.doors
 
     def allows_service(self, service: str) -> bool:
         """Whether streams may use a service."""

@@ -197,8 +197,8 @@ class SessionDirectory:
             return True
 
     def _count_forgotten(self, _session_id: str, finals: int) -> None:
-        self._context.metrics.store_sessions_forgotten.inc()
-        self._context.metrics.store_finals_forgotten.inc(finals)
+        self._context.metrics.store.sessions_forgotten.inc()
+        self._context.metrics.store.finals_forgotten.inc(finals)
 
     def _hand_over(self, runner: SessionRunner) -> None:
         log.info("session taken over", session_id=runner.session_id)

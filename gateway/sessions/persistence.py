@@ -101,7 +101,7 @@ class SessionPersistence:
 
     def _count_failure(self, write: Future[None]) -> None:
         if write.exception() is not None:
-            self._metrics.store_failures.inc()
+            self._metrics.store.failures.inc()
 
 
 def _segment(result: task_pb2.TaskResult) -> Segment:

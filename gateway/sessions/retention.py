@@ -46,7 +46,7 @@ class RetentionSweeper:
         try:
             gone = await self._store.sweep(self._retention_s)
         except StoreError:
-            self._metrics.store_sweeps_failed.inc()
+            self._metrics.store.sweeps_failed.inc()
             log.warning("retention sweep failed")
         else:
             if gone:
@@ -59,5 +59,5 @@ class RetentionSweeper:
         except StoreError:
             skipped = len(live)
         if skipped:
-            self._metrics.store_renewals_skipped.inc(skipped)
+            self._metrics.store.renewals_skipped.inc(skipped)
             log.warning("session renewals skipped", sessions=skipped)

@@ -39,6 +39,7 @@ from gateway.protocol.states import SessionPhase, StoreRelease
 from gateway.sessions.admission import IDLE, admit_stream, problem_of
 from gateway.sessions.audit import Ending, SessionAudit, log_stream_end
 from gateway.sessions.context import GatewayContext
+from gateway.sessions.drop_meter import DropMeter
 from gateway.sessions.frame_counter import FrameCounter
 from gateway.sessions.media_meter import MediaMeter
 from gateway.sessions.persistence import SessionPersistence
@@ -93,6 +94,7 @@ class SessionRunner:
         self._frame_counter = FrameCounter()
         self._audit = SessionAudit(session_id, terms.owner)
         self._media = MediaMeter()
+        self._drops = DropMeter()
         self._tick: asyncio.TimerHandle | None = None
         self._tick_due = 0.0
         self._errors_sent = 0
@@ -111,6 +113,8 @@ class SessionRunner:
     def restore(self, stored: StoredSession) -> None:
         """Continue the session where another process left it; call this before a socket is attached."""
         streams = self._persistence.restored_streams(stored)
+        for stream in streams:
+            self._drops.begin_resumed(stream.snapshot.stream_id, stream.snapshot.totals)
         used = [each.stream_id for each in stored.streams if not each.is_blank]
         self.perform(self.session.restore(streams, used, self._context.clock()))
 
@@ -267,21 +271,15 @@ class SessionRunner:
                 self._context.metrics.errors.labels(data.code).inc()
                 self._errors_sent += 1
             case TranscriptUpdate(data=data) if data.is_final:
-                self._observe_final(data.stream_id)
+                self._context.metrics.finals.inc()
         if self._peer is not None:
             self._peer.outbox.put(message, self._persistence.unconfirmed)
 
-    def _observe_final(self, stream_id: str) -> None:
-        metrics = self._context.metrics
-        metrics.finals.inc()
-        latest = self._calls.latest_chunk_at(stream_id)
-        if latest is not None:
-            metrics.final_latency.observe(max(0.0, self._context.clock() - latest))
-
     def _end_stream(self, stream_id: str, ended: StreamEnded) -> None:
-        self._calls.forget_stream(stream_id)
         self._media.forget(stream_id)
         totals = ended.data
+        for reason, count in self._drops.ended(stream_id, totals).items():
+            self._context.metrics.dropped.labels(reason).inc(count)
         self._audit.stream_ended(totals)
         log_stream_end(self.session_id, stream_id, totals)
 

@@ -29,7 +29,6 @@ class WorkerCalls:
         self._metrics = metrics
         self._open: dict[TaskKey, TaskStream] = {}
         self._unfinished: dict[TaskStream, None] = {}
-        self._latest_chunk: dict[str, float] = {}
         self._slots: dict[TaskKey, Slot] = {}
 
     def __len__(self) -> int:
@@ -53,18 +52,9 @@ class WorkerCalls:
         if stream is None:
             return
         if request.WhichOneof("payload") == "chunk":
-            self._latest_chunk[key.stream_id] = now
             self._slots[key].active_at = now
             self._metrics.chunk_forwarded(key.service_type)
         stream.offer(request)
-
-    def latest_chunk_at(self, stream_id: str) -> float | None:
-        """When the latest chunk of a stream was forwarded; None: none was, or the stream has ended."""
-        return self._latest_chunk.get(stream_id)
-
-    def forget_stream(self, stream_id: str) -> None:
-        """Forget a stream that has ended: no more of its chunks come."""
-        self._latest_chunk.pop(stream_id, None)
 
     def first_congested(self) -> TaskStream | None:
         """A call that is too far behind to accept more; None: there is none."""

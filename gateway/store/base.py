@@ -89,6 +89,10 @@ class Store(Protocol):
     def durable(self) -> bool:
         """Whether the data outlive this process."""
 
+    @property
+    def pending_writes(self) -> int:
+        """Writes that are not done: they wait, are under way, or failed and will be repeated."""
+
     def watch(
         self, lost: Callable[[str, LossReason], None], forgotten: Callable[[str, int], None] = ignore_forgotten
     ) -> None:

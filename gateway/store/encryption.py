@@ -89,6 +89,11 @@ class EncryptedStore:
         """See Store."""
         return self._inner.durable
 
+    @property
+    def pending_writes(self) -> int:
+        """See Store."""
+        return self._inner.pending_writes
+
     def watch(
         self, lost: Callable[[str, LossReason], None], forgotten: Callable[[str, int], None] = ignore_forgotten
     ) -> None:

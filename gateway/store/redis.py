@@ -111,6 +111,11 @@ class RedisStore:
         self._on_forgotten: Callable[[str, int], None] = ignore_forgotten
         self._tasks: list[asyncio.Task[None]] = []
 
+    @property
+    def pending_writes(self) -> int:
+        """See Store."""
+        return len(self._queue)
+
     async def start(self) -> None:
         """Connect. Raises StoreError."""
         await self._ask(self._redis.ping())

@@ -67,6 +67,11 @@ class SqliteStore:
         """See Store."""
         return self._path is not None
 
+    @property
+    def pending_writes(self) -> int:
+        """See Store. Reads that wait in the queue count, too."""
+        return self._queue.pending
+
     def watch(
         self, lost: Callable[[str, LossReason], None], forgotten: Callable[[str, int], None] = ignore_forgotten
     ) -> None:

@@ -15,11 +15,13 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
 import structlog
+
+from gateway.store.base import StoreError
 
 log = structlog.get_logger()
 
@@ -74,6 +76,22 @@ def connect(path: Path | None) -> sqlite3.Connection:
     if path is not None:
         _make_private(path)
     return sqlite3.connect(path or ":memory:", isolation_level="IMMEDIATE", timeout=_BUSY_MS / 1000)
+
+
+def check_file(path: Path) -> None:
+    """Raise StoreError if the file cannot be a store, or its folder cannot hold one. Changes nothing."""
+    if not path.exists():
+        folder = next(folder for folder in path.absolute().parents if folder.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise StoreError(f"{path} cannot be made: {folder} is no folder that this user may write to")
+        return
+    if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
+        raise StoreError(f"{path} is no file that this user may write to")
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        raise StoreError(f"{path} cannot be read as a SQLite file ({type(error).__name__})") from None
 
 
 def prepare(db: sqlite3.Connection) -> None:

@@ -111,6 +111,12 @@ class SqliteQueue:
                 self._alone(self._failed[0])
             self._failed.popleft()
 
+    @property
+    def pending(self) -> int:
+        """Work that waits or is under way, and failed writes that will be repeated."""
+        with self._lock:
+            return self._waiting + len(self._failed)
+
     def _has_room(self, limit: int | None) -> bool:
         return limit is None or self._waiting < limit
 

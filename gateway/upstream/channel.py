@@ -146,6 +146,15 @@ class WorkerChannel:
             raise translate(error) from error
         return cast(worker_service_pb2.DescribeResponse, response)
 
+    async def set_draining(self, draining: bool, deadline: float) -> int:
+        """Take the worker out of rotation, or back; returns how many streams run there. Raises CallFailed."""
+        request = worker_service_pb2.SetDrainingRequest(draining=draining)
+        try:
+            response = await self._worker.SetDraining(request, timeout=deadline, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raise translate(error) from error
+        return int(response.streams)
+
     async def watch_health(self) -> AsyncIterator[bool]:
         """Yield whether the worker is serving, at each change (grpc.health.v1 Watch). Raises CallFailed."""
         request = health_pb2.HealthCheckRequest(service=HEALTH_SERVICE)
@@ -170,16 +179,19 @@ def certificates_version(tls: TlsSettings) -> tuple[tuple[int, int], ...]:
     return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
 
 
+def check_plaintext(target: str, tls: TlsSettings) -> None:
+    """Raise PlaintextError if the settings allow no call to a target (host:port) without TLS."""
+    if tls.root_ca is None and not tls.insecure and not is_loopback(host_of(target)):
+        raise PlaintextError(f"plaintext gRPC to {target} is not allowed: set worker_ca, or worker_plaintext")
+
+
 def _connect(address: EndpointAddress, tls: TlsSettings, *, use_proxy: bool) -> grpc.aio.Channel:
     on_loopback = is_loopback(host_of(address.target))
     # gRPC sends even calls to 127.0.0.1 to the proxy that https_proxy or http_proxy names, unless this option is 0.
     proxied = use_proxy and not on_loopback
     options: list[tuple[str, Any]] = [*CHANNEL_OPTIONS, ("grpc.enable_http_proxy", int(proxied))]
     if tls.root_ca is None:
-        if not tls.insecure and not on_loopback:
-            raise PlaintextError(
-                f"plaintext gRPC to {address.target} is not allowed: set worker_ca, or worker_plaintext"
-            )
+        check_plaintext(address.target, tls)
         return grpc.aio.insecure_channel(address.target, options=options)
     if address.authority is not None:
         options.append(("grpc.ssl_target_name_override", address.authority))

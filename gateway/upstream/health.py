@@ -40,7 +40,7 @@ class EndpointState:
         self.retired = False
         self.report: Report | None = None
         self._policy = policy
-        self._fresh_for = fresh_for
+        self.fresh_for = fresh_for
         self._healthy = False
         self._draining = False
         self._drain_reported_since_probe = False
@@ -104,6 +104,11 @@ class EndpointState:
         return max(0.0, self._ejected_until - now)
 
     @property
+    def draining(self) -> bool:
+        """Whether the worker says that it admits no streams because it is taken out of rotation, or stops."""
+        return self._draining
+
+    @property
     def described(self) -> bool:
         """Whether the latest report comes from a loaded worker; one that is still loading reports no slots."""
         return self.report is not None and (self.balanced_by_grpc or self.report.description.slots.total > 0)
@@ -114,7 +119,7 @@ class EndpointState:
 
     def available(self, now: float) -> bool:
         """Whether the endpoint is reachable, loaded and not draining; `status` calls this serving."""
-        fresh = self.report is not None and now - self.report.received_at <= self._fresh_for
+        fresh = self.report is not None and now - self.report.received_at <= self.fresh_for
         return self._healthy and self.described and fresh and not self._draining and not self.retired
 
     def view(self, now: float) -> EndpointView:

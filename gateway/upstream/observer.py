@@ -1,4 +1,4 @@
-"""The metrics of the upstream side, as a Protocol: gateway/metrics.py implements it with the metrics library."""
+"""The metrics of the upstream side, as a Protocol: gateway/metrics_upstream.py implements it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from talkup.v1 import task_pb2
 
 
 class UpstreamMetrics(Protocol):
-    """Counters of the upstream side. `reason` and `outcome` are short words from a closed set, suitable as labels."""
+    """Counters of the upstream side. Every word among the arguments is from a closed set, suitable as a label."""
 
     def stream_opened(self, service: task_pb2.ServiceType) -> None:
         """A stream started looking for a worker."""
+        ...
+
+    def stream_admitted(self, service: task_pb2.ServiceType, seconds: float, *, is_failover: bool) -> None:
+        """A worker took the stream, `seconds` after one was asked for. `is_failover`: it left another worker before."""
         ...
 
     def stream_finished(self, service: task_pb2.ServiceType, outcome: str) -> None:
@@ -22,12 +26,20 @@ class UpstreamMetrics(Protocol):
         """A worker, or the connection to it, failed while serving a stream."""
         ...
 
-    def retry(self, service: task_pb2.ServiceType, delay: float) -> None:
-        """Another endpoint is tried after `delay` seconds."""
+    def retry(self, service: task_pb2.ServiceType, reason: str) -> None:
+        """Another endpoint is tried; `reason`: why the last one failed, such as a gRPC status in small letters."""
         ...
 
-    def failover(self, service: task_pb2.ServiceType) -> None:
-        """A running stream moved to another worker."""
+    def replayed(self, service: task_pb2.ServiceType, size: int) -> None:
+        """Media of this many bytes is sent again, to another worker."""
+        ...
+
+    def committed(self, service: task_pb2.ServiceType, seconds: float, *, is_file: bool) -> None:
+        """A chunk became final, `seconds` after it came from the client; `is_file`: it belongs to a recording."""
+        ...
+
+    def finalised(self, seconds: float) -> None:
+        """Live speech became final text, `seconds` after its last sound came from the client."""
         ...
 
     def chunks_lost(self, service: task_pb2.ServiceType, count: int) -> None:
@@ -41,16 +53,25 @@ class NoMetrics:
     def stream_opened(self, service: task_pb2.ServiceType) -> None:
         """Ignored."""
 
+    def stream_admitted(self, service: task_pb2.ServiceType, seconds: float, *, is_failover: bool) -> None:
+        """Ignored."""
+
     def stream_finished(self, service: task_pb2.ServiceType, outcome: str) -> None:
         """Ignored."""
 
     def attempt_failed(self, service: task_pb2.ServiceType, reason: str) -> None:
         """Ignored."""
 
-    def retry(self, service: task_pb2.ServiceType, delay: float) -> None:
+    def retry(self, service: task_pb2.ServiceType, reason: str) -> None:
         """Ignored."""
 
-    def failover(self, service: task_pb2.ServiceType) -> None:
+    def replayed(self, service: task_pb2.ServiceType, size: int) -> None:
+        """Ignored."""
+
+    def committed(self, service: task_pb2.ServiceType, seconds: float, *, is_file: bool) -> None:
+        """Ignored."""
+
+    def finalised(self, seconds: float) -> None:
         """Ignored."""
 
     def chunks_lost(self, service: task_pb2.ServiceType, count: int) -> None:

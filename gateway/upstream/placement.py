@@ -29,6 +29,22 @@ class ServiceSnapshot:
     formats: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """One worker address at one moment.
+
+    `slots`: all and free ones, as it reported last; None while it is away or still loading, and for a name that gRPC
+    balances itself. `draining`: it is out of rotation, or it stops. `streams`: those of this gateway.
+    """
+
+    address: str
+    serving: bool
+    draining: bool
+    ejected: bool
+    slots: tuple[int, int] | None
+    streams: int
+
+
 @dataclass(slots=True)
 class Lease:
     """A slot at an endpoint. The stream returns it once, with the failure it met there, if any."""
@@ -153,6 +169,19 @@ class ServicePlacement:
             formats=tuple(sorted({mime for d in serving for mime in d.formats})),
         )
 
+    async def set_draining(self, address: str, draining: bool, deadline: float) -> int:
+        """Take the worker at an address out of rotation, or back; returns how many streams of all gateways run there.
+
+        Raises KeyError for an address that is not among `workers`, CallFailed if the worker does not do it within
+        `deadline` seconds.
+        """
+        return await self._endpoints[address].channel.set_draining(draining, deadline)
+
+    def workers(self) -> list[WorkerView]:
+        """Every address, in the order of the settings."""
+        now = self._clock()
+        return [_seen(endpoint, now) for endpoint in self._endpoints.values()]
+
     async def close(self) -> None:
         """Stop monitoring and close every channel."""
         await cancel(set(self._monitors.values()))
@@ -206,6 +235,18 @@ class ServicePlacement:
     def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _seen(endpoint: Endpoint, now: float) -> WorkerView:
+    state = endpoint.state
+    slots = state.report.description.slots if state.report is not None and state.described else None
+    if state.balanced_by_grpc or slots is None or state.silent_for(now) > state.fresh_for:
+        known = None
+    else:
+        known = slots.total, slots.free
+    return WorkerView(
+        state.key, state.available(now), state.draining, state.ejected_for(now) > 0, known, endpoint.streams
+    )
 
 
 async def cancel(tasks: set[asyncio.Task[None]]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import structlog
 from talkup.v1 import task_pb2
@@ -18,11 +19,12 @@ from gateway.upstream.clock import MAX_STEP, AwakeClock
 from gateway.upstream.config import UpstreamConfig
 from gateway.upstream.items import FailoverNotice, StreamItem
 from gateway.upstream.observer import NoMetrics, UpstreamMetrics
-from gateway.upstream.placement import ServicePlacement, ServiceSnapshot, cancel
+from gateway.upstream.placement import ServicePlacement, ServiceSnapshot, WorkerView, cancel
 from gateway.upstream.registry import Registry, Resolver, resolve_dns
 from gateway.upstream.task_stream import Receiver, TaskStream
 
 __all__ = [
+    "Backlog",
     "FailoverNotice",
     "Receiver",
     "ServiceSnapshot",
@@ -31,9 +33,22 @@ __all__ = [
     "Upstream",
     "UpstreamConfig",
     "UpstreamMetrics",
+    "WorkerView",
 ]
 
 log = structlog.get_logger()
+
+
+class Backlog(NamedTuple):
+    """What waits in the open streams of a service.
+
+    `behind_ms`: age of the oldest media not yet written to a worker. `congested`: streams whose client is held back.
+    `replay_bytes`: media kept for another worker.
+    """
+
+    behind_ms: int = 0
+    congested: int = 0
+    replay_bytes: int = 0
 
 
 class Upstream:
@@ -56,7 +71,7 @@ class Upstream:
         self._registries = {s: Registry(targets, resolver) for s, targets in config.endpoints.items() if targets}
         self._services = {service: ServicePlacement(service, config, clock, rng) for service in self._registries}
         self._background: set[asyncio.Task[None]] = set()
-        self._streams: set[asyncio.Task[None]] = set()
+        self._streams: dict[asyncio.Task[None], tuple[task_pb2.ServiceType, TaskStream]] = {}
         self._closed = False
 
     async def start(self) -> None:
@@ -76,7 +91,7 @@ class Upstream:
         self._closed = True
         if self._streams:
             await asyncio.wait(self._streams, timeout=grace)
-        await cancel(self._streams | self._background)
+        await cancel(set(self._streams) | self._background)
         for pool in self._services.values():
             await pool.close()
 
@@ -97,8 +112,8 @@ class Upstream:
         stream = TaskStream(start, pool, self._config, self._metrics, self._clock, resumed=resumed)
         task = asyncio.create_task(stream.run())
         stream.begin(task, receive)
-        self._streams.add(task)
-        task.add_done_callback(self._streams.discard)
+        self._streams[task] = service, stream
+        task.add_done_callback(self._streams.pop)
         if self._closed:
             stream.cancel()
         return stream
@@ -119,6 +134,27 @@ class Upstream:
     def snapshot(self) -> Mapping[task_pb2.ServiceType, ServiceSnapshot]:
         """The current state of every configured service."""
         return {service: pool.snapshot() for service, pool in self._services.items()}
+
+    def workers(self) -> Mapping[task_pb2.ServiceType, list[WorkerView]]:
+        """Every worker address of every configured service."""
+        return {service: pool.workers() for service, pool in self._services.items()}
+
+    def placement_of(self, address: str) -> ServicePlacement | None:
+        """The workers among which an address is; None: it is unknown."""
+        pools = (pool for pool in self._services.values() if address in {view.address for view in pool.workers()})
+        return next(pools, None)
+
+    def backlogs(self) -> Mapping[task_pb2.ServiceType, Backlog]:
+        """The backlog of every configured service."""
+        found = {service: Backlog() for service in self._services}
+        for service, stream in self._streams.values():
+            before = found.get(service, Backlog())
+            found[service] = Backlog(
+                max(before.behind_ms, stream.behind_ms),
+                before.congested + stream.congested,
+                before.replay_bytes + stream.replay_bytes,
+            )
+        return found
 
     def ready(self) -> bool:
         """Whether every configured service has a serving worker; false when none is configured."""

@@ -72,6 +72,11 @@ class Registry:
         """Whether the endpoints may change over time."""
         return any(isinstance(spec.source, DnsName) for spec in self._specs)
 
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """The targets that are addresses themselves, no names to resolve."""
+        return tuple(spec.source.target for spec in self._specs if isinstance(spec.source, EndpointAddress))
+
     async def endpoints(self, deadline: float) -> dict[EndpointAddress, bool]:
         """The current endpoints, each with whether gRPC balances it itself.
 

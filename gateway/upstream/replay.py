@@ -176,14 +176,23 @@ class ReplayBuffer:
             self._sent = deque(kept)
             self._bytes = sum(e.size for e in kept) + self._unsent_bytes
 
-    def begin_attempt(self) -> None:
-        """Begin again with the oldest retained request, for another worker."""
+    def arrival_of(self, sequence: int) -> float | None:
+        """When a chunk that was handed out was offered, on the buffer's clock; None if it is not kept any more."""
+        for entry in self._sent:
+            if entry.worker_sequence is not None and entry.worker_sequence >= sequence:
+                return entry.offered_at if entry.worker_sequence == sequence else None
+        return None
+
+    def begin_attempt(self) -> int:
+        """Begin again with the oldest retained request, for another worker; returns the bytes of media sent again."""
+        replayed = sum(entry.size - _ENTRY_OVERHEAD for entry in self._sent)
         self._unsent.extendleft(reversed(self._sent))
         self._sent.clear()
         self._unsent_bytes = self._bytes
         self._next_expected = self._replay_from
         self._lost = [gap for risk in self._at_risk for gap in _above(risk, self._committed)] + self._lost
         self._at_risk = []
+        return replayed
 
     def _entry(self, request: task_pb2.TaskRequest) -> _Entry:
         if request.WhichOneof("payload") != "chunk":

@@ -82,12 +82,12 @@ async def admit(
     *,
     attempts: int,
     budget: float,
-    on_retry: Callable[[float], None],
+    on_retry: Callable[[str], None],
 ) -> T:
     """Call `attempt` until it succeeds; raises the last failure.
 
     It gives up on a failure that is not retryable, after `attempts` failures, or if the next wait would exceed `budget`
-    seconds. `on_retry` is called with the delay before each retry, seconds.
+    seconds. `on_retry` is called before each retry with the reason of the failure.
     """
 
     def before_sleep(state: RetryCallState) -> None:
@@ -95,7 +95,7 @@ async def admit(
         reason = failure.reason if isinstance(failure, UpstreamFailure) else "unknown"
         delay = state.upcoming_sleep
         log.info("attempt retried", reason=reason, attempts=state.attempt_number, delay_ms=round(1000 * delay))
-        on_retry(delay)
+        on_retry(reason)
 
     retrying = AsyncRetrying(
         stop=stop_after_attempt(attempts) | stop_before_delay(budget),

@@ -21,6 +21,7 @@ import structlog
 from talkup.v1 import error_pb2, task_pb2
 
 from gateway.upstream.attempt import Attempt, first_response
+from gateway.upstream.commit_meter import CommitMeter
 from gateway.upstream.config import UpstreamConfig
 from gateway.upstream.event import Event
 from gateway.upstream.failures import (
@@ -83,6 +84,7 @@ class TaskStream:
         self._replay = ReplayBuffer(
             config.buffer.replay_bytes, config.buffer.replay_seconds, clock, resume_state=start.start.resume_state
         )
+        self._meter = CommitMeter(start, self._replay, metrics, clock)
         self._resumed = resumed
         self._strikes = Strikes(config.retry.strikes, config.retry.advance_ms, config.retry.recover_attempts)
         self._opened_at = clock()
@@ -99,7 +101,7 @@ class TaskStream:
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, task: asyncio.Task[None], receive: Receiver) -> None:
-        """Set the task that runs the stream, and who gets what comes back; None comes even if the task never runs."""
+        """Set the task that runs the stream, and who gets what comes back; None comes in any case."""
         self._task = task
         self._receive = receive
         task.add_done_callback(lambda _: self._finish())
@@ -116,14 +118,14 @@ class TaskStream:
         self._unsent.set()
 
     @property
-    def behind_bytes(self) -> int:
-        """Bytes offered but not yet written to a worker."""
-        return self._replay.behind_bytes
-
-    @property
     def behind_ms(self) -> int:
         """Age of the oldest request not yet written to a worker, milliseconds."""
         return self._replay.behind_ms
+
+    @property
+    def replay_bytes(self) -> int:
+        """Bytes kept for another worker, including what was not written yet."""
+        return self._replay.retained_bytes
 
     @property
     def congested(self) -> bool:
@@ -216,7 +218,7 @@ class TaskStream:
                 attempt.lease.release(failure)
             if failure is not None:
                 self._count_loss(attempt, failure)
-            self._replay.begin_attempt()
+            self._metrics.replayed(self._service, self._replay.begin_attempt())
 
     def _count_loss(self, attempt: Attempt, failure: UpstreamFailure) -> None:
         """Count a lost worker against the stream if the stream may be the cause. Raises if the stream must end."""
@@ -248,14 +250,14 @@ class TaskStream:
                 policy,
                 attempts=policy.recover_attempts if running else policy.attempts,
                 budget=budget,
-                on_retry=lambda delay: self._metrics.retry(self._service, delay),
+                on_retry=lambda reason: self._metrics.retry(self._service, reason),
             )
         finally:
             if reporter is not None:
                 reporter.cancel()
+        self._metrics.stream_admitted(self._service, self._clock() - until + budget, is_failover=self._was_admitted)
         if self._was_admitted:
             self._failovers += 1
-            self._metrics.failover(self._service)
             self._publish(FailoverNotice(attempt.number, self._replay.replay_from))
         self._was_admitted = True
         return attempt
@@ -352,7 +354,7 @@ class TaskStream:
         """Handle one result; returns the stream's outcome if it is the last one."""
         kind = result.WhichOneof("result")
         attempt.stall.result_received(self._clock(), answered=kind == "flushed")
-        progressed = result.HasField("progress") and self._replay.commit(result.progress)
+        progressed = self._meter.enter(result)
         if progressed:
             self._strikes.progressed()
             attempt.committed()

@@ -78,6 +78,15 @@ class Rig:
 
         await eventually(look, lambda text: line in text)
 
+    async def until_counted(self, prefix: str) -> None:
+        """Read the metrics until one whose line begins like this is above zero."""
+
+        async def look() -> Any:
+            lines = (await self.request("GET", "/metrics"))[1].splitlines()
+            return [line for line in lines if line.startswith(prefix) and float(line.split()[-1]) > 0]
+
+        await eventually(look, bool)
+
     async def transcript(self, session_id: str, until: Callable[[Any], bool]) -> Any:
         """Read a transcript until it is as expected."""
 

@@ -64,7 +64,7 @@ async def test_mute_sockets_take_no_place_from_those_who_authenticate(stage: str
             assert frames[-1].close_code == 1013
         else:
             assert await mute[0].at_eof()
-        await at.until_metric('gateway_connections_refused_total{port="websocket",reason="')
+        await at.until_counted('gateway_connections_refused_total{port="websocket",reason="')
         for socket in mute:
             socket.abort()
         for client in (by_message, back):

@@ -23,6 +23,7 @@ from workers.fake.script import CRASH_STATUS, FakeScript, Faults, Sleep
 from workers.fake.speech import SpeechSession
 from workers.fake.vision import VisionSession
 from workers.fake.words import WORD_BYTES, expected_words, word_of
+from workers.observer import NO_OBSERVER, EngineObserver
 
 if TYPE_CHECKING:
     from workers.fake.settings import FakeSettings
@@ -59,6 +60,7 @@ class FakeEngine:
         self._script = script or FakeScript()
         self._sleep = sleep
         self._crash = crash
+        self._observer: EngineObserver = NO_OBSERVER
 
     @property
     def service_type(self) -> task_pb2.ServiceType:
@@ -90,7 +92,7 @@ class FakeEngine:
             raise EngineError(
                 error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "pictures hold no speech", field="start.format.container"
             )
-        return SpeechSession(start, self._script, faults)
+        return SpeechSession(start, self._script, faults, self._observer)
 
     def default_slots(self) -> int:
         return self._script.slots
@@ -101,6 +103,10 @@ class FakeEngine:
     def totals(self) -> Mapping[str, float]:
         """See `workers.engine.Engine.totals`."""
         return {}
+
+    def observe(self, observer: EngineObserver) -> None:
+        """See `workers.engine.Engine.observe`: what a stream's chunks take, scripted delays included, are its steps."""
+        self._observer = observer
 
     async def close(self) -> None:
         """There is nothing to free."""

@@ -19,6 +19,7 @@ from workers.chunk import Chunk
 from workers.engine import EngineError
 from workers.fake.script import FakeScript, Faults
 from workers.fake.words import PlacedWord, WordCutter
+from workers.observer import NO_OBSERVER, EngineObserver
 
 _CODED_BYTES_PER_SECOND: Final = 4000  # about Opus at 32 kbit/s: the media clock of coded formats
 _SAMPLE_BYTES: Final = {
@@ -104,11 +105,18 @@ class Outbox:
 class SpeechSession:
     """EngineSession over bytes. See the module's first lines for the bookkeeping."""
 
-    def __init__(self, start: task_pb2.StreamStart, script: FakeScript, faults: Faults) -> None:
+    def __init__(
+        self,
+        start: task_pb2.StreamStart,
+        script: FakeScript,
+        faults: Faults,
+        observer: EngineObserver = NO_OBSERVER,
+    ) -> None:
         """Raises EngineError for a resume_state that no fake engine made."""
         self._state = decode_state(start.resume_state) if start.HasField("resume_state") else SpeechState()
         self._script = script
         self._faults = faults
+        self._observer = observer
         self._options = start.speech
         self._bytes_per_second = bytes_per_second(start.format)
         self._outbox = Outbox()
@@ -124,6 +132,14 @@ class SpeechSession:
         self._speaking = self._state.speaking
 
     async def accept(self, chunk: Chunk) -> None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        await self._accept(chunk)
+        self._observer.waited("step", 0.0)
+        self._observer.worked("step", clock() - began)
+        self._observer.late(clock() - began)
+
+    async def _accept(self, chunk: Chunk) -> None:
         await self._faults.on_chunk(chunk)
         await self._faults.pace(self._ms(len(chunk.payload)))
         fresh = self._note(chunk)

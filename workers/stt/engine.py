@@ -15,6 +15,7 @@ from talkup.v1 import error_pb2, media_pb2, task_pb2, worker_service_pb2
 
 from workers.capacity import SlotsChange
 from workers.engine import EngineError, StreamContext
+from workers.observer import NO_OBSERVER, EngineObserver
 from workers.scheduler import Scheduler
 from workers.stt import state
 from workers.stt.audio import AudioDecoders
@@ -51,6 +52,7 @@ class SttEngine:
         self._config = config
         self._decoders = decoders
         self._media_error = media_error
+        self._observer: EngineObserver = NO_OBSERVER
         self._loaded: tuple[Transcriber, SileroVad, DecodeScheduler] | None = None
         self._meter: StepMeter | None = None
         self._sessions: set[SttSession | FileSession] = set()
@@ -71,9 +73,14 @@ class SttEngine:
                 lambda request: request.batch_key,
                 threads=self._config.threads,
                 batch=max(measured.encode_batch, measured.decode_batch),
+                observer=self._observer,
             )
             scheduler.start()
             self._loaded = transcriber, vad, scheduler
+
+    def observe(self, observer: EngineObserver) -> None:
+        """See `workers.engine.Engine.observe`."""
+        self._observer = observer
 
     def describe(self) -> worker_service_pb2.DescribeResponse:
         """Model, languages and formats. Raises EngineError before `load`."""
@@ -160,6 +167,7 @@ class SttEngine:
                 deadline=context.deadline,
                 pause=max(tuning.pause, (options.endpointing or 0) / SAMPLE_RATE),
                 closed=self._closed,
+                late=self._observer.late,
             )
         )
 

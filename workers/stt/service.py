@@ -13,6 +13,7 @@ from workers.machine import read_machine
 from workers.media.errors import MediaError
 from workers.media.isolation.outputs import AUDIO, Samples
 from workers.media.isolation.pool import DecoderPool
+from workers.observer import EngineObserver
 from workers.stt.config import SttConfig
 from workers.stt.engine import SttEngine
 from workers.stt.transcriber import cuda_devices
@@ -49,6 +50,11 @@ class SttService(SttEngine):
     def __init__(self, config: SttConfig, pool: DecoderPool[Samples]) -> None:
         super().__init__(config, pool, MediaError)
         self._pool = pool
+
+    def observe(self, observer: EngineObserver) -> None:
+        """See `workers.engine.Engine.observe`."""
+        super().observe(observer)
+        self._pool.watch_endings(observer.decoder_ended)
 
     async def load(self) -> None:
         """Start the decoder children while the model loads (`SttEngine.load`). Raises ChildStartError."""

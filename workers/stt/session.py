@@ -42,7 +42,8 @@ DecodeScheduler = Scheduler[DecodeRequest, Hypothesis]
 class SessionParts:
     """The parts of a session; after a resume, the first `skip` samples of the source are already known.
 
-    `pause`: seconds without a chunk, beyond the media of the last one, after which its words become final.
+    `pause`: seconds without a chunk, beyond the media of the last one, after which its words become final. `late` gets
+    the lag of each hypothesis that commits, in seconds.
     """
 
     source: AudioSource
@@ -58,6 +59,7 @@ class SessionParts:
     pause: float = 3.0
     clock: Callable[[], float] = time.monotonic
     closed: Callable[[SttSession], None] = lambda _: None
+    late: Callable[[float], None] = lambda _: None
 
 
 class SttSession:
@@ -217,6 +219,7 @@ class SttSession:
         except (RuntimeError, ValueError, MemoryError, SchedulerClosedError) as error:
             raise model_failed() from error
         self._parts.pace.done(due, self._parts.clock())
+        self._parts.late(self._parts.pace.lag)
         self._recognizer.apply(job, hypothesis)
 
     def _arrived(self, position: int) -> float:

@@ -22,6 +22,7 @@ from workers.media.errors import MediaError
 from workers.media.isolation.outputs import Frames
 from workers.media.isolation.pool import DecoderPool
 from workers.models import ModelError, ResolvedModel
+from workers.observer import NO_OBSERVER, EngineObserver
 from workers.vision import state
 from workers.vision.face_reader import FaceNets
 from workers.vision.frame_meter import FrameMeter
@@ -95,6 +96,7 @@ class VisionEngine:
         self._pool = pool
         self._slow_pool = slow_pool
         self._clock = clock
+        self._observer: EngineObserver = NO_OBSERVER
         self._runner: Runner | None = None
         self._meter: FrameMeter | None = None
 
@@ -116,7 +118,13 @@ class VisionEngine:
             cores = self._config.usable_cores
             self._meter = FrameMeter(frame_cost, len(nets), cores, ASSUMED_FPS)
             session_gives_way(self._config.nice)
-            self._runner = Runner(nets, self._config.nice, cores=cores, meter=self._meter)
+            self._runner = Runner(nets, self._config.nice, cores=cores, meter=self._meter, observer=self._observer)
+
+    def observe(self, observer: EngineObserver) -> None:
+        """See `workers.engine.Engine.observe`."""
+        self._observer = observer
+        for pool in (self._pool, self._slow_pool):
+            pool.watch_endings(observer.decoder_ended)
 
     def describe(self) -> worker_service_pb2.DescribeResponse:
         """Models and formats. Languages: none."""

@@ -11,6 +11,7 @@ import asyncio
 import math
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,6 +20,7 @@ from typing import TypeVar
 
 import structlog
 
+from workers.observer import NO_OBSERVER, EngineObserver
 from workers.vision.face_reader import FaceNets
 from workers.vision.frame_meter import FrameMeter
 
@@ -31,7 +33,13 @@ class Runner:
     """Runs work on nets; `cost_ms` is the mean of the last frames' CPU-bound time."""
 
     def __init__(
-        self, nets: list[FaceNets], nice: int = 0, *, cores: float = math.inf, meter: FrameMeter | None = None
+        self,
+        nets: list[FaceNets],
+        nice: int = 0,
+        *,
+        cores: float = math.inf,
+        meter: FrameMeter | None = None,
+        observer: EngineObserver = NO_OBSERVER,
     ) -> None:
         """`nice`: how far the threads give way to the rest of the machine, this worker's decoders included.
 
@@ -46,10 +54,19 @@ class Runner:
         self._pool = ThreadPoolExecutor(len(nets), thread_name_prefix="vision", initializer=give_way, initargs=(nice,))
         self.cost_ms = 0.0
         self.streams = 0
+        self._observer = observer
+        self._waiting = 0
+        observer.watch_queue(lambda: self._waiting)
 
     async def acquire(self) -> FaceNets:
         """One's turn: a set of networks, to be passed to `run` or to `release`."""
-        return await self._free.get()
+        began = time.monotonic()
+        self._waiting += 1
+        try:
+            return await self._free.get()
+        finally:
+            self._waiting -= 1
+            self._observer.waited("frame", time.monotonic() - began)
 
     def release(self, nets: FaceNets) -> None:
         """Give back a turn that was not needed."""
@@ -76,6 +93,7 @@ class Runner:
 
     def note(self, cost_ms: float) -> None:
         """Record how long a frame took."""
+        self._observer.worked("frame", cost_ms / 1000)
         self.cost_ms = cost_ms if not self.cost_ms else 0.9 * self.cost_ms + 0.1 * cost_ms
 
     def fps_per_stream(self, usable: float = 0.8) -> int:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
-from talkup_client import completion, status, transcribing
+from talkup_client import completion, rotation, status, transcribing
 from talkup_client.analyze import analyze, drawing_of
 from talkup_client.client import DEFAULT_URL, DEV_KEY, Client
 from talkup_client.doctor import Level, examine
@@ -76,6 +76,18 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "doctor", parents=[common, over_http], help="check an installation: ports, TLS, workers, clock, latency"
     )
+    commands.add_parser(
+        "workers", parents=[common, over_http], help="the workers of a gateway (needs a key with the door admin)"
+    )
+    draining = commands.add_parser(
+        "drain", parents=[common, over_http], help="take a worker out of rotation; its streams move to others"
+    )
+    draining.add_argument("worker", metavar="WORKER", help="its address, as `talkup workers` shows it")
+    draining.add_argument("--force", action="store_true", help="even if no other worker has room for its streams")
+    waiting = "seconds to wait until its streams have left (%(default)g)"
+    draining.add_argument("--wait", type=_seconds, default=60.0, metavar="N", help=waiting)
+    resuming = commands.add_parser("resume", parents=[common, over_http], help="take a worker back into rotation")
+    resuming.add_argument("worker", metavar="WORKER", help="its address")
     keys = commands.add_parser(
         "keys", help="API keys of the gateway on this machine: add, list, revoke", add_help=False, prefix_chars="\0"
     )
@@ -180,6 +192,21 @@ async def run_on_gateway(name: str, arguments: Sequence[str], terminal: Terminal
     return await command.wait()
 
 
+async def run_rotation(api: HttpApi, arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """List workers, or take one out of rotation or back; the status says whether no stream is left."""
+    match arguments.command:
+        case "workers":
+            terminal.write(await rotation.list_workers(api))
+        case "resume":
+            await rotation.resume(api, arguments.worker)
+            terminal.say(f"{arguments.worker} is back in rotation")
+        case _:
+            wait_s, force = arguments.wait, arguments.force
+            if not await rotation.drain(api, arguments.worker, terminal.say, wait_s=wait_s, force=force):
+                return EXIT_FAILED
+    return EXIT_OK
+
+
 async def run_watch(api: HttpApi, arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Print the finals of a session as they arrive, until its streams have ended or ^C is pressed."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -225,6 +252,8 @@ async def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
                 return EXIT_OK
             case "analyze":
                 return await run_analyze(make_client(options, environment, terminal), options, terminal)
+            case "workers" | "drain" | "resume":
+                return await run_rotation(make_api(options, environment), options, terminal)
             case "watch":
                 return await run_watch(make_api(options, environment), options, terminal)
             case "token":

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _HEAD = ("service", "workers", "serving", "free slots", "models", "languages")
+_WORKERS_HEAD = ("worker", "service", "state", "slots used", "streams from here")
 _MAX_NAMES = 6
 
 
@@ -24,6 +25,21 @@ def overview(data: Mapping[str, Any]) -> str:
     if not services:
         lines.append("no services")
     return "\n".join(lines) + "\n"
+
+
+def workers_table(workers: Sequence[Mapping[str, Any]]) -> str:
+    """The workers that a gateway lists, as a table."""
+    rows = [
+        (
+            str(worker.get("address", "?")),
+            str(worker.get("service", "?")),
+            "draining" if worker.get("draining") else "serving" if worker.get("serving") else "away",
+            "-" if worker.get("slots") is None else f"{worker.get('slots_used')} of {worker['slots']}",
+            str(worker.get("streams", "?")),
+        )
+        for worker in workers
+    ]
+    return "\n".join(_table([_WORKERS_HEAD, *rows])) + "\n"
 
 
 def _service(service: Mapping[str, Any]) -> tuple[str, ...]:

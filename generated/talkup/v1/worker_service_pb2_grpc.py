@@ -46,6 +46,11 @@ class WorkerServiceStub:
                 request_serializer=talkup_dot_v1_dot_worker__service__pb2.DescribeRequest.SerializeToString,
                 response_deserializer=talkup_dot_v1_dot_worker__service__pb2.DescribeResponse.FromString,
                 _registered_method=True)
+        self.SetDraining = channel.unary_unary(
+                '/talkup.v1.WorkerService/SetDraining',
+                request_serializer=talkup_dot_v1_dot_worker__service__pb2.SetDrainingRequest.SerializeToString,
+                response_deserializer=talkup_dot_v1_dot_worker__service__pb2.SetDrainingResponse.FromString,
+                _registered_method=True)
 
 
 class WorkerServiceServicer:
@@ -66,6 +71,14 @@ class WorkerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetDraining(self, request, context):
+        """An operator takes the worker out of rotation, or back. Running streams get `drain` and move when another worker has
+        room; none is ended for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorkerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +91,11 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     servicer.Describe,
                     request_deserializer=talkup_dot_v1_dot_worker__service__pb2.DescribeRequest.FromString,
                     response_serializer=talkup_dot_v1_dot_worker__service__pb2.DescribeResponse.SerializeToString,
+            ),
+            'SetDraining': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetDraining,
+                    request_deserializer=talkup_dot_v1_dot_worker__service__pb2.SetDrainingRequest.FromString,
+                    response_serializer=talkup_dot_v1_dot_worker__service__pb2.SetDrainingResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +153,33 @@ class WorkerService:
             '/talkup.v1.WorkerService/Describe',
             talkup_dot_v1_dot_worker__service__pb2.DescribeRequest.SerializeToString,
             talkup_dot_v1_dot_worker__service__pb2.DescribeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetDraining(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talkup.v1.WorkerService/SetDraining',
+            talkup_dot_v1_dot_worker__service__pb2.SetDrainingRequest.SerializeToString,
+            talkup_dot_v1_dot_worker__service__pb2.SetDrainingResponse.FromString,
             options,
             channel_credentials,
             insecure,

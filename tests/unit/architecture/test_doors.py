@@ -55,10 +55,10 @@ DOORS = {
     "ctranslate2": ["workers.stt.transcriber"],
     "cv2": ["workers.vision.opencv_net", "workers.vision.pictures", "workers.vision.pose", "talkup_client.annotate"],
     "ai_edge_litert": ["workers.vision.litert_net"],
-    "aiohttp": ["gateway.http", "gateway.http_access", "gateway.http_errors", "gateway.server"],
+    "aiohttp": ["gateway.http", "gateway.http_access", "gateway.http_errors", "gateway.http_workers", "gateway.server"],
     "jwt": ["gateway.access.tokens"],
     "sqlite3": ["gateway.store.sqlite", "gateway.store.sqlite_*"],
-    "cryptography": ["gateway.store.encryption", "gateway.certificates.authority"],
+    "cryptography": ["gateway.store.encryption", "gateway.certificates.authority", "gateway.certificate_files"],
     "redis": ["gateway.store.redis"],
     "rich": ["talkup_client.terminal"],
     "sounddevice": ["talkup_client.microphone"],
@@ -73,7 +73,7 @@ DOORS = {
     ],
     "configargparse": ["settings.command_line"],
     "structlog": ["gateway.*", "workers.*"],
-    "prometheus_client": ["gateway.metrics", "gateway.http", "gateway.processes.exposition", "workers.metrics"],
+    "prometheus_client": ["gateway.metrics*", "gateway.processes.exposition", "workers.metrics*"],
 }
 
 ENVIRONMENT_READERS = [

@@ -48,9 +48,9 @@ SHARED = {
     "workers.media": {"chunk"},
     "workers.media.containers": {"chunk"},
     "workers.media.isolation": {"chunk"},
-    "workers.stt": {"capacity", "chunk", "config", "engine", "machine", "models", "scheduler"},
-    "workers.vision": {"capacity", "chunk", "config", "engine", "machine", "models"},
-    "workers.fake": {"chunk", "config", "engine"},
+    "workers.stt": {"capacity", "chunk", "config", "engine", "machine", "models", "observer", "scheduler"},
+    "workers.vision": {"capacity", "chunk", "config", "engine", "machine", "models", "observer"},
+    "workers.fake": {"chunk", "config", "engine", "observer"},
 }
 
 

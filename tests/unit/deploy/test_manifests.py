@@ -1,26 +1,21 @@
-"""Manifests, compose file and alert rules name only settings and metrics that exist."""
+"""Manifests and compose file name only settings that exist."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 from ruamel.yaml import YAML
 
 from gateway.config import GatewayConfig
-from gateway.metrics import Metrics
 from settings.declaration import Settings
 from workers.config import WorkerConfig
-from workers.metrics import WorkerMetrics
 
 ROOT = Path(__file__).resolve().parents[3]
 KUBERNETES = ROOT / "deploy/kubernetes"
 PROMETHEUS = ROOT / "deploy/prometheus"
-METRIC = re.compile(r"\b(?:gateway|talkup)_[a-z_]+\b")
 PRE_STOP_S = 5
 
 
@@ -45,15 +40,6 @@ def setting_names(config: type[Settings]) -> set[str]:
     names = {config.env_prefix + field.name.upper() for field in dataclasses.fields(config)}
     secrets = {config.env_prefix + field.name.upper() for field in dataclasses.fields(config) if not field.repr}
     return names | {f"{name}_FILE" for name in secrets}
-
-
-def exposed(registry: CollectorRegistry) -> set[str]:
-    """The names that a registry's metrics have in Prometheus."""
-    names = set()
-    for family in registry.collect():
-        ends = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))
-        names |= {family.name + end for end in ends}
-    return names
 
 
 # The health check of the images reads the last one.
@@ -95,20 +81,6 @@ def test_the_compose_file_sets_only_settings_that_exist() -> None:
     own = {name for name in names if name.startswith(("GATEWAY_", "WORKER_"))}
     assert own <= KNOWN
     assert own
-
-
-@pytest.mark.parametrize("name", ["recording.yml", "alerts.yml"])
-def test_rules_use_only_metrics_that_exist(name: str) -> None:
-    rules = [rule for group in documents(PROMETHEUS / name)[0]["groups"] for rule in group["rules"]]
-    recorded = {
-        rule["record"].partition(":")[0]
-        for group in documents(PROMETHEUS / "recording.yml")[0]["groups"]
-        for rule in group["rules"]
-    }
-    there = exposed(Metrics().registry) | exposed(WorkerMetrics().registry) | recorded
-    used = {metric for rule in rules for metric in METRIC.findall(rule["expr"])}
-    assert used <= there
-    assert used
 
 
 def test_every_alert_says_what_it_means() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import platform
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from talkup.v1 import task_pb2
 
 from gateway import logs
 from gateway.metrics import Metrics
+from settings.version import VERSION
 
 
 @pytest.fixture(autouse=True)
@@ -66,16 +68,30 @@ def test_upstream_metrics_become_samples() -> None:
     metrics.stream_opened(stt)
     metrics.stream_finished(stt, "ended")
     metrics.attempt_failed(stt, "unavailable")
-    metrics.retry(stt, 0.1)
-    metrics.failover(stt)
+    metrics.retry(stt, "resource_exhausted")
+    metrics.stream_admitted(stt, 0.02, is_failover=False)
+    metrics.stream_admitted(stt, 1.2, is_failover=True)
+    metrics.replayed(stt, 32_000)
+    metrics.committed(stt, 1.1, is_file=False)
+    metrics.committed(stt, 70.0, is_file=True)
+    metrics.finalised(1.4)
     metrics.chunks_lost(stt, 3)
     metrics.watch_outboxes(lambda: 7)
     text = metrics.render().decode()
+    assert "_created" not in text
     for sample in (
         'gateway_streams{service="stt"} 1.0',
         'gateway_tasks_total{outcome="ended",service="stt"} 1.0',
         'gateway_attempts_failed_total{reason="unavailable",service="stt"} 1.0',
-        'gateway_retries_total{service="stt"} 1.0',
+        'gateway_retries_total{reason="resource_exhausted",service="stt"} 1.0',
+        'gateway_admission_seconds_bucket{kind="new",le="0.025",service="stt"} 1.0',
+        'gateway_admission_seconds_count{kind="failover",service="stt"} 1.0',
+        'gateway_replayed_bytes_total{service="stt"} 32000.0',
+        'gateway_commit_latency_seconds_bucket{le="1.5",mode="live",service="stt"} 1.0',
+        'gateway_commit_latency_seconds_bucket{le="60.0",mode="file",service="stt"} 0.0',
+        'gateway_final_latency_seconds_bucket{le="1.5"} 1.0',
+        'gateway_chunks_dropped_total{reason="orphan"} 0.0',
+        f'talkup_build_info{{component="gateway",python="{platform.python_version()}",version="{VERSION}"}} 1.0',
         'gateway_failovers_total{service="stt"} 1.0',
         'gateway_chunks_lost_total{service="stt"} 3.0',
         "gateway_outbox_depth 7.0",

@@ -7,6 +7,7 @@ fewest streams and stays there; when the child of its place is replaced, the str
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -110,6 +111,11 @@ class DecoderPool(Generic[T]):
         """The codecs that could not be warmed up; known after `start`."""
         return self._places[0].cold
 
+    def watch_endings(self, ended: Callable[[str], None]) -> None:
+        """Call `ended` whenever a child ended and is replaced, with why: the value of an Ending."""
+        for place in self._places:
+            place.ended = ended
+
     async def start(self) -> None:
         """Start every child and log once how they are confined. Raises ChildStartError."""
         try:
@@ -159,6 +165,7 @@ class _Place:
         self.streams: set[int] = set()
         self.unconfined: tuple[str, ...] = ()
         self.cold: tuple[str, ...] = ()
+        self.ended: Callable[[str], None] = lambda _: None
         self._config = config
         self._child: ChildProcess | None = None
         self._changed = asyncio.Condition()
@@ -207,6 +214,7 @@ class _Place:
         while True:
             born = clock()
             death = await child.wait()
+            self.ended(str(death.ending))
             _log.warning(
                 "decoder child replaced",
                 code=death.returncode,

@@ -112,11 +112,10 @@ class Script:
 
 async def test_retries_until_admitted() -> None:
     script = Script(CallFailed("UNAVAILABLE"), ConnectDeadline())
-    delays: list[float] = []
-    assert await admit(script, QUICK, attempts=3, budget=5, on_retry=delays.append) == "admitted"
+    reasons: list[str] = []
+    assert await admit(script, QUICK, attempts=3, budget=5, on_retry=reasons.append) == "admitted"
     assert script.calls == 3
-    assert len(delays) == 2
-    assert all(0 <= delay <= QUICK.wait_last for delay in delays)
+    assert reasons == ["unavailable", "connect_deadline"]
 
 
 async def test_the_last_failure_is_raised_when_attempts_run_out() -> None:

@@ -449,7 +449,7 @@ async def test_cancel_ends_results_and_frees_the_slot() -> None:
         stream.cancel()
         assert [item async for item in source] == []
         stream.offer(chunk(0))
-        assert stream.behind_bytes == 0
+        assert stream.behind_ms == 0
         await until(lambda: not worker.active)
 
 
@@ -556,8 +556,11 @@ class Counts(NoMetrics):
     def attempt_failed(self, service: task_pb2.ServiceType, reason: str) -> None:
         self.log.append(("failed", reason))
 
-    def failover(self, service: task_pb2.ServiceType) -> None:
-        self.log.append(("failover", service))
+    def stream_admitted(self, service: task_pb2.ServiceType, seconds: float, *, is_failover: bool) -> None:
+        self.log.append(("failover" if is_failover else "admitted", 0 <= seconds < 15))
+
+    def replayed(self, service: task_pb2.ServiceType, size: int) -> None:
+        self.log.append(("replayed", size > 0))
 
 
 async def test_what_is_counted() -> None:
@@ -569,7 +572,14 @@ async def test_what_is_counted() -> None:
         await until_serving(pool, 2)
         await run_stream(pool)
         await pool.close(0)
-    assert counts.log == [("opened", STT), ("failed", "worker_error"), ("failover", STT), ("finished", "ended")]
+    assert counts.log == [
+        ("opened", STT),
+        ("admitted", True),
+        ("failed", "worker_error"),
+        ("replayed", True),
+        ("failover", True),
+        ("finished", "ended"),
+    ]
 
 
 async def test_a_stream_without_a_worker_reports_that_once_and_continues() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
+from workers.observer import NoObserver
 from workers.scheduler import ExpiredError, LoadMeter, Rank, Scheduler, SchedulerClosedError
 
 
@@ -245,3 +246,39 @@ async def test_where_live_streams_have_little_room_a_recording_goes_on_every_ten
     now[0] = 35.0  # the live streams have rested
     assert await third == "F3"
     made.close()
+
+
+class Observed(NoObserver):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, float]] = []
+        self.waits: list[tuple[str, float]] = []
+        self.queue: Callable[[], float] = lambda: -1
+
+    def worked(self, kind: str, seconds: float) -> None:
+        self.steps.append((kind, seconds))
+
+    def waited(self, kind: str, seconds: float) -> None:
+        self.waits.append((kind, seconds))
+
+    def watch_queue(self, length: Callable[[], float]) -> None:
+        self.queue = length
+
+
+async def test_an_observer_sees_the_queue_and_every_step_with_its_jobs(recorder: Recorder) -> None:
+    seen, now = Observed(), [10.0]
+    made: Scheduler[str, str] = Scheduler(
+        recorder.run, lambda job: job[0], threads=1, batch=3, clock=lambda: now[0], observer=seen
+    )
+    made.start()
+    first = await occupy(made, recorder)
+    jobs = [made.submit(name, rank=Rank.CLOSING, due=0) for name in ("a1", "a2", "bad")]
+    assert seen.queue() == 3
+    now[0] = 12.0
+    recorder.gate.set()
+    await asyncio.gather(first, *jobs, return_exceptions=True)
+    made.close()
+    assert seen.queue() == 0
+    assert seen.steps == [("step", 2.0), ("closing", 0.0), ("closing", 0.0)]
+    assert seen.waits == [("step", 0.0), *[("closing", 2.0)] * 3]

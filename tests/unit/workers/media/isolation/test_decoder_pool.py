@@ -23,7 +23,8 @@ from workers.chunk import Chunk
 from workers.media.errors import MediaError
 from workers.media.isolation.decoder_stream import DecoderStream, StreamLimits
 from workers.media.isolation.pool import DecoderPool, PoolFullError, PoolLimits
-from workers.media.isolation.process import ChildStartError
+from workers.media.isolation.process import ChildStartError, Ending
+from workers.observer import ENDINGS
 
 MODULE = "tests.unit.workers.media.isolation.delta_decoder"
 FORMAT = media_pb2.MediaFormat(mime_type="test/delta")
@@ -173,8 +174,14 @@ async def test_a_hang_is_ended_by_the_watchdog_only_while_work_is_outstanding() 
         await pool.close()
 
 
+def test_an_observer_knows_every_way_to_end() -> None:
+    assert set(ENDINGS) == {str(ending) for ending in Ending}
+
+
 async def test_a_stopped_child_is_replaced() -> None:
     pool = new_pool(watchdog_seconds=0.4)
+    endings: list[str] = []
+    pool.watch_endings(endings.append)
     await pool.start()
     try:
         stream = pool.open(FORMAT)
@@ -184,6 +191,7 @@ async def test_a_stopped_child_is_replaced() -> None:
         assert np.array_equal(np.concatenate(parts), reference([b"aa", b"bb"]))
     finally:
         await pool.close()
+    assert endings == ["hung"]
 
 
 async def test_a_worker_that_is_held_up_does_not_blame_its_child() -> None:
