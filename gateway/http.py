@@ -26,6 +26,7 @@ from gateway.refusals import CredentialFailures
 from gateway.schemas import SCHEMA_NAMES, asyncapi, schema
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import SessionDirectory
+from gateway.status import readiness
 from gateway.store.base import StoreError
 from gateway.transcript_formats import FORMATS, Rendered, render
 
@@ -176,10 +177,7 @@ class Api:
         """200 only while every configured service has a serving worker and the gateway is not draining."""
         if self._directory.draining:
             return json_response({"status": "draining"}, status=503)
-        services = {
-            status.service: {"workers": status.workers_total, "serving": status.workers_serving}
-            for status in self._context.status.services()
-        }
+        services = {status.service: readiness(status) for status in self._context.status.services()}
         ready = self._ready()
         return json_response(
             {"status": "ready" if ready else "not_ready", "services": services}, status=200 if ready else 503

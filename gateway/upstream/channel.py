@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from talkup.v1 import error_pb2, task_pb2, worker_service_pb2, worker_service_pb2_grpc
 
+from gateway.upstream.causes import cause_of
 from gateway.upstream.config import TlsSettings
 from gateway.upstream.failures import CallFailed, CallOver
 from settings.network import host_of, is_loopback
@@ -69,7 +70,9 @@ def translate(error: grpc.aio.AioRpcError) -> CallFailed:
     """
     details = error.details() or ""
     broken = any(mark in details for mark in _BROKEN_CONNECTION_DETAILS)
-    return CallFailed(error.code().name, transport_reset=broken, error=_error_in_metadata(error))
+    status = error.code().name
+    cause = cause_of(status, details)
+    return CallFailed(status, transport_reset=broken, error=_error_in_metadata(error), cause=cause)
 
 
 def _error_in_metadata(error: grpc.aio.AioRpcError) -> error_pb2.Error | None:

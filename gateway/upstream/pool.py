@@ -67,7 +67,7 @@ class Upstream:
         self._background.add(asyncio.create_task(self._advance_clock()))
         for service, registry in self._registries.items():
             pool = self._services[service]
-            await pool.update(await registry.endpoints(self._config.probing.timeout))
+            await self._update(registry, pool)
             if registry.dynamic or self._config.tls.root_ca is not None:
                 self._background.add(asyncio.create_task(self._refresh_endpoints(registry, pool)))
 
@@ -131,11 +131,15 @@ class Upstream:
             self._clock()
             await asyncio.sleep(MAX_STEP / 4)
 
+    async def _update(self, registry: Registry, pool: ServicePlacement) -> None:
+        addresses = await registry.endpoints(self._config.probing.timeout)
+        await pool.update(addresses, unresolved=registry.unresolved)
+
     async def _refresh_endpoints(self, registry: Registry, pool: ServicePlacement) -> None:
         """Resolve names and re-read changed certificates periodically, until the pool is closed."""
         while True:
             await asyncio.sleep(self._config.probing.resolve)
             try:
-                await pool.update(await registry.endpoints(self._config.probing.timeout))
+                await self._update(registry, pool)
             except (OSError, PlaintextError) as error:
                 log.warning("workers not updated", error=type(error).__name__)
