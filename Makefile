@@ -127,6 +127,8 @@ lock: $(VENV)/.packages  ## pin the requirements of pyproject.toml
 		$(BIN)/uv pip compile pyproject.toml --extra $$extra --universal --no-header --generate-hashes --no-annotate --quiet \
 			--output-file deploy/requirements/$$extra.txt > /dev/null; \
 	done
+	@$(BIN)/uv pip compile pyproject.toml --extra traces --constraint deploy/requirements/dev.txt --universal --no-header \
+		--generate-hashes --no-annotate --quiet --output-file deploy/requirements/traces.txt > /dev/null
 	@$(BIN)/uv pip compile pyproject.toml --extra vision-litert --constraint deploy/requirements/dev.txt --universal --no-header \
 		--generate-hashes --no-annotate --quiet --output-file deploy/requirements/vision-litert.txt > /dev/null
 	@$(BIN)/uv pip compile deploy/requirements/cuda.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate --quiet \
@@ -175,7 +177,7 @@ bench:
 
 # CycloneDX and pip-audit, in an environment of their own: what ships does not depend on them.
 TOOLS := $(CACHE)/supply-chain
-PINNED := $(foreach name,gateway stt vision client tls,deploy/requirements/$(name).txt)
+PINNED := $(foreach name,gateway stt vision client tls traces,deploy/requirements/$(name).txt)
 $(TOOLS)/.complete: $(VENV)/.python deploy/requirements/supply-chain.txt
 	@echo "setup: installing tools for the supply chain"
 	@$(PYTHON) -m venv $(TOOLS)

@@ -20,7 +20,7 @@ from gateway.auth import bearer, new_session_id
 from gateway.http_access import HttpAccess
 from gateway.http_errors import RefusalError, code_of, json_response, refused
 from gateway.long_poll import LongPolls, preferred_wait_s
-from gateway.metrics import CONTENT_TYPE
+from gateway.metrics import CONTENT_TYPE, OPEN_METRICS
 from gateway.origins import Origins, preflight_headers
 from gateway.refusals import CredentialFailures
 from gateway.schemas import SCHEMA_NAMES, asyncapi, schema
@@ -29,6 +29,7 @@ from gateway.sessions.directory import SessionDirectory
 from gateway.status import readiness
 from gateway.store.base import StoreError
 from gateway.transcript_formats import FORMATS, Rendered, render
+from tracing.spans import NO_TRACER
 
 log = structlog.get_logger()
 
@@ -184,9 +185,13 @@ class Api:
         )
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """Prometheus text."""
+        """Prometheus text; with traces on, OpenMetrics with exemplars for those who ask for it."""
         self._access.require_insider(request)
-        return web.Response(body=self._context.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+        metrics = self._context.metrics
+        accepts = request.headers.get("Accept", "")
+        if self._context.tracer is not NO_TRACER and "application/openmetrics-text" in accepts:
+            return web.Response(body=metrics.render_with_exemplars(), headers={"Content-Type": OPEN_METRICS})
+        return web.Response(body=metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
     # --- sessions
 

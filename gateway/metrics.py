@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 from talkup.v1 import task_pb2
 
+OPEN_METRICS = openmetrics.CONTENT_TYPE_LATEST
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LATENCY_BUCKETS_S = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 13.0, 30.0)
 
@@ -115,6 +117,11 @@ class Metrics:
         """Read the number of asyncio tasks from `count` at every scrape."""
         self.event_loop_tasks.set_function(count)
 
+    def render_with_exemplars(self) -> bytes:
+        """The exposition text of OPEN_METRICS, the only one that has exemplars."""
+        text: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]
+        return text
+
     def render(self) -> bytes:
         """The exposition text of CONTENT_TYPE."""
         return generate_latest(self.registry)
@@ -127,6 +134,12 @@ class Metrics:
         """A stream is over."""
         self.streams.labels(_service(service)).dec()
         self._tasks.labels(_service(service), outcome).inc()
+
+    def attempt_began(self, service: task_pb2.ServiceType, number: int, target: str) -> str | None:
+        """Not counted, and not traced."""
+
+    def attempt_admitted(self, service: task_pb2.ServiceType) -> None:
+        """Not counted."""
 
     def attempt_failed(self, service: task_pb2.ServiceType, reason: str) -> None:
         """A worker, or the connection to it, failed while serving a stream."""

@@ -14,14 +14,15 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from talkup.v1 import worker_service_pb2_grpc
+from talkup.v1 import task_pb2, worker_service_pb2_grpc
 
+from tracing.setup import open_tracer
 from workers.auth import AccessRules
 from workers.config import WorkerConfig
 from workers.engine import Engine
 from workers.guard import SERVICE_NAME, GuardInterceptor, GuardLimits
 from workers.metrics import MetricsPort, WorkerMetrics
-from workers.servicer import ServicerLimits, WorkerServicer
+from workers.servicer import ServicerLimits, WorkerServicer, worker_version
 from workers.tls import server_credentials
 
 _log = structlog.get_logger()
@@ -71,7 +72,9 @@ class WorkerServer:
             write_seconds=config.write_seconds,
             stream_seconds=config.stream_seconds,
         )
-        self._servicer = WorkerServicer(engine, limits, self._metrics)
+        name = task_pb2.ServiceType.Name(engine.service_type).removeprefix("SERVICE_TYPE_").lower()
+        self._tracer = open_tracer(f"talkup-{name}-worker", worker_version(), config.otlp_endpoint)
+        self._servicer = WorkerServicer(engine, limits, self._metrics, self._tracer)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # set at import
         rules = AccessRules(config.tokens, config.allowed_clients)
         bounds = GuardLimits(config.start_seconds, config.max_calls, config.max_waiting_calls, config.max_watches)
@@ -125,6 +128,8 @@ class WorkerServer:
                 await self._engine.close()
         except TimeoutError:
             _log.error("the engine did not close in time")
+        await self._servicer.wait_until_idle(_CLOSE_SECONDS)  # streams that were cut close after the server has stopped
+        await self._tracer.close()
         _log.info("worker stopped")
 
     async def _set_health(self, *, serving: bool) -> None:

@@ -42,10 +42,12 @@ from gateway.sessions.context import GatewayContext
 from gateway.sessions.frame_counter import FrameCounter
 from gateway.sessions.media_meter import MediaMeter
 from gateway.sessions.persistence import SessionPersistence
+from gateway.sessions.stream_traces import StreamTraces
 from gateway.sessions.worker_calls import WorkerCalls, internal_error
 from gateway.store.base import StoredSession
 from gateway.upstream.event import Event
 from gateway.upstream.pool import FailoverNotice, StreamItem, TaskStream
+from tracing.spans import exemplar
 
 log = structlog.get_logger()
 
@@ -88,8 +90,9 @@ class SessionRunner:
         self._context = context
         self._on_finished = on_finished
         self._peer: Peer | None = None
-        self._calls = WorkerCalls(session_id, context.upstream, context.metrics, context.shares)
-        self._persistence = SessionPersistence(session_id, context.store, context.metrics)
+        self.traces = StreamTraces(context.tracer, session_id)
+        self._calls = WorkerCalls(session_id, context.upstream, context.metrics, context.shares, self.traces)
+        self._persistence = SessionPersistence(session_id, context.store, context.metrics, self.traces)
         self._frame_counter = FrameCounter()
         self._audit = SessionAudit(session_id, terms.owner)
         self._media = MediaMeter()
@@ -273,7 +276,8 @@ class SessionRunner:
         metrics.finals.inc()
         latest = self._calls.latest_chunk_at(stream_id)
         if latest is not None:
-            metrics.final_latency.observe(max(0.0, self._context.clock() - latest))
+            late = max(0.0, self._context.clock() - latest)
+            metrics.final_latency.observe(late, exemplar(self.traces.of(stream_id)))
 
     def _end_stream(self, stream_id: str, ended: StreamEnded) -> None:
         self._calls.forget_stream(stream_id)

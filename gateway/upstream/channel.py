@@ -22,6 +22,7 @@ from gateway.upstream.causes import cause_of
 from gateway.upstream.config import TlsSettings
 from gateway.upstream.failures import CallFailed, CallOver
 from settings.network import host_of, is_loopback
+from tracing.spans import TRACEPARENT
 
 HEALTH_SERVICE = "talkup.v1.WorkerService"
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -136,9 +137,10 @@ class WorkerChannel:
         self._worker = worker_service_pb2_grpc.WorkerServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
         self._health = health_pb2_grpc.HealthStub(self._channel)
 
-    def open_task(self, deadline: float) -> TaskCall:
+    def open_task(self, deadline: float, traceparent: str | None = None) -> TaskCall:
         """Open a StreamTask call that gRPC ends after `deadline` seconds; it fails fast if nobody is listening."""
-        return TaskCall(self._worker.StreamTask(timeout=deadline, metadata=self._metadata))
+        metadata = self._metadata if traceparent is None else (*(self._metadata or ()), (TRACEPARENT, traceparent))
+        return TaskCall(self._worker.StreamTask(timeout=deadline, metadata=metadata))
 
     async def describe(self, deadline: float) -> worker_service_pb2.DescribeResponse:
         """Ask the worker what it is and how many slots are free. Raises CallFailed."""

@@ -18,6 +18,14 @@ class UpstreamMetrics(Protocol):
         """A stream is over: `ended`, `cancelled`, or the reason of its fatal error."""
         ...
 
+    def attempt_began(self, service: task_pb2.ServiceType, number: int, target: str) -> str | None:
+        """A worker is asked to admit a stream; returns the `traceparent` that goes to it, if the stream is traced."""
+        ...
+
+    def attempt_admitted(self, service: task_pb2.ServiceType) -> None:
+        """The worker admitted the stream."""
+        ...
+
     def attempt_failed(self, service: task_pb2.ServiceType, reason: str) -> None:
         """A worker, or the connection to it, failed while serving a stream."""
         ...
@@ -42,6 +50,12 @@ class NoMetrics:
         """Ignored."""
 
     def stream_finished(self, service: task_pb2.ServiceType, outcome: str) -> None:
+        """Ignored."""
+
+    def attempt_began(self, service: task_pb2.ServiceType, number: int, target: str) -> str | None:
+        """Ignored."""
+
+    def attempt_admitted(self, service: task_pb2.ServiceType) -> None:
         """Ignored."""
 
     def attempt_failed(self, service: task_pb2.ServiceType, reason: str) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 import structlog
 from talkup.v1 import task_pb2
 
+from gateway.upstream.call_trace import CallTrace
 from gateway.upstream.channel import PlaintextError
 from gateway.upstream.clock import MAX_STEP, AwakeClock
 from gateway.upstream.config import UpstreamConfig
@@ -21,6 +22,7 @@ from gateway.upstream.observer import NoMetrics, UpstreamMetrics
 from gateway.upstream.placement import ServicePlacement, ServiceSnapshot, cancel
 from gateway.upstream.registry import Registry, Resolver, resolve_dns
 from gateway.upstream.task_stream import Receiver, TaskStream
+from tracing.spans import NO_SPAN, Span
 
 __all__ = [
     "FailoverNotice",
@@ -87,14 +89,16 @@ class Upstream:
         receive: Receiver,
         *,
         resumed: bool = False,
+        trace: Span = NO_SPAN,
     ) -> TaskStream:
         """Open a stream without waiting. The stream owns `start` and every request offered to it.
 
         `receive` gets its results, later and one by one. `resumed`: the stream ran before, so it gets as much time to
-        find a worker as a running one.
+        find a worker as a running one. `trace`: the span of the media stream.
         """
         pool = self._services.get(service) or ServicePlacement(service, self._config, self._clock, self._rng)
-        stream = TaskStream(start, pool, self._config, self._metrics, self._clock, resumed=resumed)
+        metrics = self._metrics if trace is NO_SPAN else CallTrace(self._metrics, trace)
+        stream = TaskStream(start, pool, self._config, metrics, self._clock, resumed=resumed)
         task = asyncio.create_task(stream.run())
         stream.begin(task, receive)
         self._streams.add(task)

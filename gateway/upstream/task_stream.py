@@ -277,13 +277,15 @@ class TaskStream:
         else:
             self._start.start.ClearField("resume_state")
         deadlines = self._config.deadlines
-        call = lease.endpoint.channel.open_task(max(0.001, self._opened_at + deadlines.stream - self._clock()))
+        trace = self._metrics.attempt_began(self._service, self._attempt, lease.endpoint.address.target)
+        call = lease.endpoint.channel.open_task(max(0.001, self._opened_at + deadlines.stream - self._clock()), trace)
         failure: UpstreamFailure | None = None
         admitted = False
         try:
             async with asyncio.timeout(deadlines.connect):
                 first = await first_response(call, self._start)
             admitted = True
+            self._metrics.attempt_admitted(self._service)
             return Attempt(self._attempt, lease, call, first, self._clock)
         except TimeoutError:
             failure = ConnectDeadline()

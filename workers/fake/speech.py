@@ -15,6 +15,7 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 from talkup.v1 import error_pb2, media_pb2, task_pb2, transcript_pb2
 
+from tracing.spans import current_span
 from workers.chunk import Chunk
 from workers.engine import EngineError
 from workers.fake.script import FakeScript, Faults
@@ -124,6 +125,13 @@ class SpeechSession:
         self._speaking = self._state.speaking
 
     async def accept(self, chunk: Chunk) -> None:
+        span = current_span().step("worker.step", rank="chunk")
+        try:
+            await self._accept(chunk)
+        finally:
+            span.end()
+
+    async def _accept(self, chunk: Chunk) -> None:
         await self._faults.on_chunk(chunk)
         await self._faults.pace(self._ms(len(chunk.payload)))
         fresh = self._note(chunk)

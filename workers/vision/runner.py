@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import structlog
 
+from tracing.spans import current_span
 from workers.vision.face_reader import FaceNets
 
 Result = TypeVar("Result")
@@ -52,7 +53,9 @@ class Runner:
     async def run(self, nets: FaceNets, work: Callable[[FaceNets], Result]) -> Result:
         """The result of `work` with networks acquired before; they are free again when it is done, read or not."""
         running = asyncio.get_running_loop().run_in_executor(self._pool, work, nets)
+        span = current_span().step("worker.step", rank="frame")
         running.add_done_callback(lambda _: self.release(nets))
+        running.add_done_callback(lambda _: span.end())
         return await asyncio.shield(running)
 
     def note(self, cost_ms: float) -> None:

@@ -22,7 +22,8 @@ IMPORTERS = {
     "workers.media.isolation": {"workers.stt", "workers.vision"},
     "workers.stt": set(),
     "workers.vision": set(),
-    "settings": {"gateway", "gateway.upstream", "workers", "workers.fake", "workers.stt", "workers.vision"},
+    "settings": {"gateway", "gateway.upstream", "workers", "workers.fake", "workers.stt", "workers.vision", "tracing"},
+    "tracing": {"gateway", "gateway.sessions", "gateway.upstream", "workers", "workers.fake", "workers.vision"},
     "talkup_client": set(),
 }
 
@@ -138,7 +139,7 @@ def mirrored(tests: Path, package: Path) -> list[str]:
 
 def test_unit_tests_have_a_folder_per_package() -> None:
     folders = {path.name for path in (ROOT / "tests" / "unit").iterdir() if (path / "__init__.py").exists()}
-    assert folders == {"architecture", "bench", "client", "deploy", "gateway", "settings", "workers"}
+    assert folders == {"architecture", "bench", "client", "deploy", "gateway", "settings", "tracing", "workers"}
 
 
 @pytest.mark.parametrize("package", ["gateway", "workers"])
