@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-check fuzz programs packages check-deploy clean
+.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-host bench-capacity bench-check fuzz programs packages check-deploy clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -160,6 +160,11 @@ bench-peers: BENCH = peers
 bench-peers: bench  ## compare with similar servers on the same material
 bench-gpu: $(VENV)/.models  ## measure what a GPU carries: python -m bench.gpu on a machine that has one
 	@$(BIN)/python -m bench.gpu
+
+bench-host: BENCH = host
+bench-host: bench  ## measure in five minutes what this host carries, and what an autoscaler needs to know
+bench-capacity: $(VENV)/.project  ## simulate 100,000 sessions that lose a zone
+	@$(BIN)/python -m bench.capacity
 
 bench-check: $(VENV)/.project  ## compare the ratios in bench/results with the committed ones
 	@$(BIN)/python -m bench.ratios

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -136,6 +136,20 @@ class EndpointState:
             free = self.report.description.slots.free
         pending = 0 if self._full else self._pending
         return EndpointView(self.key, self.available(now), free, pending, ejected=self.ejected_for(now) > 0)
+
+
+def room_of(states: Iterable[EndpointState], now: float) -> tuple[int, int] | None:
+    """Slots in all and free ones, at the endpoints that are available; None if they are not known."""
+    total, free = 0, 0.0
+    for state in states:
+        if not state.available(now):
+            continue
+        view = state.view(now)
+        if view.free is None or state.report is None:
+            return None
+        total += state.report.description.slots.total
+        free += view.room
+    return (total, int(free)) if total else None
 
 
 class Endpoint:

@@ -15,7 +15,7 @@ from gateway.upstream.channel import EndpointAddress, WorkerChannel, certificate
 from gateway.upstream.config import UpstreamConfig
 from gateway.upstream.diagnosis import Diagnosis
 from gateway.upstream.failures import Busy, CallFailed, NoWorker, UpstreamFailure
-from gateway.upstream.health import Endpoint, EndpointState
+from gateway.upstream.health import Endpoint, EndpointState, room_of
 from gateway.upstream.turns import Turns
 
 
@@ -125,17 +125,7 @@ class ServicePlacement:
 
     def room(self) -> tuple[int, int] | None:
         """Slots in all and free ones, at the serving workers; None if they are not known."""
-        now = self._clock()
-        total, free = 0, 0.0
-        for state in (endpoint.state for endpoint in self._endpoints.values()):
-            if not state.available(now):
-                continue
-            view = state.view(now)
-            if view.free is None or state.report is None:
-                return None
-            total += state.report.description.slots.total
-            free += view.room
-        return (total, int(free)) if total else None
+        return room_of((endpoint.state for endpoint in self._endpoints.values()), self._clock())
 
     def retry_after_ms(self) -> int:
         """When a refused stream may retry: a random moment between the configured time and twice that."""
