@@ -53,7 +53,7 @@ def examine(target: str, authority: str | None, tls: TlsSettings, seconds: float
     host, port = host_of(target), int(target.rpartition(":")[2])
     try:
         raw = socket.create_connection((host, port), seconds)
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # UnicodeError: a name that IDNA does not allow
         return Cause.NAME_NOT_FOUND
     except ConnectionRefusedError:
         return Cause.CONNECTION_REFUSED
@@ -89,7 +89,8 @@ def _with_tls(raw: socket.socket, name: str, tls: TlsSettings, until: float) -> 
         context = ssl.create_default_context(cafile=str(tls.root_ca))
         context.set_alpn_protocols(["h2"])
         if tls.client_cert is not None:
-            context.load_cert_chain(tls.client_cert, tls.client_key)
+            # Without a password, OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(tls.client_cert, tls.client_key, password="")
     except ssl.SSLError:
         return Cause.TLS_FAILED  # the gateway's own files cannot be used
     refused = Cause.CLIENT_CERTIFICATE_MISSING if tls.client_cert is None else Cause.CLIENT_CERTIFICATE_REFUSED

@@ -13,6 +13,7 @@ from bench.capacity.plan import Plan
 from bench.capacity.sizing import Assumptions, HostFigures, autoscaling, needs, sized
 from bench.host.__main__ import host_figures, largest
 from bench.host.search import next_trial
+from tests.unit.architecture.source import ROOT
 
 SMALL = sized(1_000, seed=7, workers=9, gateways=6, slots=200)
 
@@ -111,3 +112,10 @@ def test_the_search_stops_when_the_time_is_used_up() -> None:
 def test_the_next_number_lies_between() -> None:
     assert next_trial(20, 30) == 25
     assert next_trial(20, 22) == 0
+
+
+def test_the_page_on_deployment_shows_what_the_calculation_gives() -> None:
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    one, hundred = needs(1_000), needs(100_000)
+    missing = [name for name in one if f"| {name} | {one[name]:,} | {hundred[name]:,} |" not in page]
+    assert missing == ["speakers"]  # the head of the table

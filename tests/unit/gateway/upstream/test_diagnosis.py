@@ -285,5 +285,6 @@ async def test_an_examination_finds_by_itself_what_grpc_would_have_told(tmp_path
         assert await look(target, "localhost", tls) is Cause.TLS_UNKNOWN_CA
     assert await look(target, None, tls) is Cause.CONNECTION_REFUSED
     assert await look("worker.invalid:1", None, tls) is Cause.NAME_NOT_FOUND
+    assert await look(f"{'a' * 64}.invalid:1", None, tls) is Cause.NAME_NOT_FOUND
     async with workers(Script()) as [plain]:
         assert await look(plain.target, None, tls) is Cause.PLAINTEXT_EXPECTED
