@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 import aiohttp
 import grpc.aio
 import pytest
+import talkup_client
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from gateway.server import running
 from tests.contract import worker_harness
-from tests.e2e.gateway_rig import KEY, Client, Rig, eventually, settings
+from tests.e2e.gateway_rig import KEY, PCM, Client, Rig, eventually, settings
 from workers.config import WorkerConfig
 from workers.fake.engine import FakeEngine, FakeScript, expected_words
 from workers.server import WorkerServer
@@ -150,6 +151,23 @@ async def test_spans_hold_no_words_names_of_streams_or_credentials() -> None:
     assert [secret for secret in (*set(words), "abc", KEY) if secret in shown] == []
     keys = {key for _, span in collector.spans for key in attributes(span)}
     assert keys == {"session_id", "service", "attempt", "worker", "resumed", "rank", "write"}
+
+
+async def test_the_python_client_continues_the_trace_of_its_program() -> None:
+    async with collecting() as collector:
+        worker = await Worker(collector.endpoint, 4).start()
+        async with running(settings([worker], otlp_endpoint=collector.endpoint)) as gateway:  # type: ignore[list-item]
+            url = f"ws://127.0.0.1:{gateway.ws_port}/ws"
+            async with (
+                talkup_client.Client(url, key=KEY, traceparent=TRACEPARENT) as client,
+                client.stream(format=PCM) as stream,
+            ):
+                await stream.send(MEDIA[0])
+                await stream.end()
+                assert [event async for event in stream]
+        await worker.stop()
+    assert {span.trace_id.hex() for _, span in collector.spans} == {TRACE}
+    assert parents(collector.named("worker.step")) == ids(collector.named("worker.stream"))
 
 
 async def test_the_trace_of_a_direct_caller_goes_through() -> None:
