@@ -1,7 +1,8 @@
 """What a number of concurrent speakers needs, from the figures of one host. Pure.
 
-The figures come from `make bench-host` (bench/results/host.json); without it, from docs/performance.md, measured on two
-AVX-512 cores with VNNI (speech) and on two busy AVX2 cores (gateway).
+The figures come from `make bench-host` (bench/results/host.json). Without it, those of time and CPU come from
+docs/performance.md, measured on two AVX-512 cores with VNNI (speech) and on two busy AVX2 cores (gateway), and those of
+memory from a run of `make bench-host` with tiny.en.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ class HostFigures:
     """
 
     streams_per_core: float = 10.0
-    worker_mb: float = 500.0
-    stream_mb: float = 4.0
+    worker_mb: float = 440.0
+    stream_mb: float = 5.0
     gateway_us_per_chunk: float = 710.0
-    gateway_mb: float = 90.0
+    gateway_mb: float = 60.0
     connection_kib: float = 108.0
 
     @classmethod

@@ -40,6 +40,7 @@ _LONGEST_TRIAL_S = 60.0  # with its start, and streams that play to their end
 _GATEWAY_S = 10.0
 _GATEWAY_PART_S = 60.0
 _MB = 1e6
+_QUIET = 0.15
 
 
 def main(argv: Sequence[str]) -> int:
@@ -57,6 +58,10 @@ def main(argv: Sequence[str]) -> int:
     figures["autoscaling"] = autoscaling(HostFigures.of(figures["host"]))
     print(checks.table(checks.flattened({name: figures[name] for name in ("machine", "surroundings", "host")})))
     print(table(figures["autoscaling"]))
+    if (busy := figures["speech"]["other_cpu_share"]) > _QUIET:
+        print(
+            f"warning: other programs used {busy:.0%} of the CPU, so these are not the figures of this host; run it again"
+        )
     checks.write(arguments.out, figures, [])
     return 0
 
@@ -64,10 +69,10 @@ def main(argv: Sequence[str]) -> int:
 def host_figures(speech: Mapping[str, Any], gateway: Mapping[str, Any] | str, *, has_gpu: bool) -> dict[str, Any]:
     """The figures that sizing.py calculates with; None: not measured. With a GPU, its streams count, not a core's."""
     measured = {} if isinstance(gateway, str) else gateway
-    per_core = speech["largest"] / speech["cores"]
+    carried = speech["largest"] or None  # none kept up: that says something of the moment, not of the host
     return {
-        "streams_per_core": round(per_core, 2),
-        "streams_per_gpu": speech["largest"] if has_gpu else None,
+        "streams_per_core": carried and round(carried / speech["cores"], 2),
+        "streams_per_gpu": carried if has_gpu else None,
         "worker_slots": speech["slots_by_worker"],
         "worker_mb": speech["worker_mb"],
         "stream_mb": speech["stream_mb"],
@@ -101,6 +106,7 @@ def _speech(bench: Bench, model: str) -> dict[str, Any]:
         "largest": carried,
         "worker_mb": round(alone.memory / _MB),
         "stream_mb": round(max(0, fullest.memory - alone.memory) / more / _MB, 1),
+        "other_cpu_share": round(max(one.other for one in (alone, *trials)), 2),
         "trials": found.figures,
     }
 
@@ -122,28 +128,30 @@ def largest(keeps_up: Callable[[int], bool], first: int, left: Callable[[], floa
     return good
 
 
-def _gateway() -> dict[str, float | None]:
-    """CPU of a chunk in µs, KiB of a connection with a stream, MB of the process."""
+def _gateway() -> dict[str, Any]:
+    """CPU of a chunk in µs, KiB of a connection with a stream, MB of the process; on a busy host perhaps not all."""
+    found: dict[str, Any] = {}
 
-    async def run() -> dict[str, float | None]:
+    async def fill() -> None:
         with running_subjects() as subjects:
             ours = next(each for each in subjects if each.name == "ours json")
             assert ours.pid is not None
-            base = resident_kib(ours.pid)
+            found["mb"] = round(resident_kib(ours.pid) * 1024 / _MB)
             row = await measure(ours, LOADS["live"], _GATEWAY_S)
+            found["us_per_chunk"] = row.us_per_chunk and round(row.us_per_chunk, 1)
+            found["delivered"] = round(row.delivered, 3)
             held = (await memory([ours]))[ours.name]
-        return {
-            "us_per_chunk": row.us_per_chunk and round(row.us_per_chunk, 1),
-            "delivered": round(row.delivered, 3),
-            "mb": round(base * 1024 / _MB),
-            "connection_kib": round(held["idle"] + held["with_stream"], 1),
-        }
+            found["connection_kib"] = round(held["idle"] + held["with_stream"], 1)
 
-    async def bounded() -> dict[str, float | None]:
+    async def within_time() -> None:
         async with asyncio.timeout(_GATEWAY_PART_S):
-            return await run()
+            await fill()
 
-    return asyncio.run(bounded())
+    try:
+        asyncio.run(within_time())
+    except TimeoutError:
+        found["incomplete"] = f"the host is too busy: not all was measured within {_GATEWAY_PART_S:.0f} s"
+    return found
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
