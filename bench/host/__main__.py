@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
     print(table(figures["autoscaling"]))
     if (busy := figures["speech"]["other_cpu_share"]) > _QUIET:
         print(
-            f"warning: other programs used {busy:.0%} of the CPU, so these are not the figures of this host; run it again"
+            f"warning: other programs used {busy:.0%} of the CPU: these are not the figures of this host; run it again"
         )
     checks.write(arguments.out, figures, [])
     return 0
