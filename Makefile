@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-corpus test-root test-hosts lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-check fuzz programs packages check-deploy clean
+.PHONY: help setup run test test-corpus test-root test-hosts lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-host bench-capacity bench-check fuzz programs packages check-deploy clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -137,6 +137,8 @@ lock: $(VENV)/.packages  ## pin the requirements of pyproject.toml
 		$(BIN)/uv pip compile pyproject.toml --extra $$extra --universal --no-header --generate-hashes --no-annotate --quiet \
 			--output-file deploy/requirements/$$extra.txt > /dev/null; \
 	done
+	@$(BIN)/uv pip compile pyproject.toml --extra traces --constraint deploy/requirements/dev.txt --universal --no-header \
+		--generate-hashes --no-annotate --quiet --output-file deploy/requirements/traces.txt > /dev/null
 	@$(BIN)/uv pip compile pyproject.toml --extra vision-litert --constraint deploy/requirements/dev.txt --universal --no-header \
 		--generate-hashes --no-annotate --quiet --output-file deploy/requirements/vision-litert.txt > /dev/null
 	@$(BIN)/uv pip compile deploy/requirements/cuda.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate --quiet \
@@ -169,6 +171,11 @@ bench-peers: bench  ## compare with similar servers on the same material
 bench-gpu: $(VENV)/.models  ## measure what a GPU carries: python -m bench.gpu on a machine that has one
 	@$(BIN)/python -m bench.gpu
 
+bench-host: BENCH = host
+bench-host: bench  ## measure in five minutes what this host carries, and what an autoscaler needs to know
+bench-capacity: $(VENV)/.project  ## simulate 100,000 sessions that lose a zone
+	@$(BIN)/python -m bench.capacity
+
 bench-check: $(VENV)/.project  ## compare the ratios in bench/results with the committed ones
 	@$(BIN)/python -m bench.ratios
 
@@ -185,7 +192,7 @@ bench:
 
 # CycloneDX and pip-audit, in an environment of their own: what ships does not depend on them.
 TOOLS := $(CACHE)/supply-chain
-PINNED := $(foreach name,gateway stt vision client tls,deploy/requirements/$(name).txt)
+PINNED := $(foreach name,gateway stt vision client tls traces,deploy/requirements/$(name).txt)
 $(TOOLS)/.complete: $(VENV)/.python deploy/requirements/supply-chain.txt
 	@echo "setup: installing tools for the supply chain"
 	@$(PYTHON) -m venv $(TOOLS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +25,7 @@ _KINDS = (
 )
 """Kinds of processors by what int8 arithmetic costs on them, the best first, with the flags that tell them."""
 _SHOWN = 6
+_GPU_MODEL = ("name", "driver_version", "memory.total")
 _LEAST_SECONDS = 0.5
 _NAME_LENGTH = 40
 
@@ -38,6 +41,17 @@ def describe() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "load_average": [round(value, 2) for value in os.getloadavg()],
     }
+
+
+def gpu(*fields: str) -> dict[str, str]:
+    """What the driver says of the first GPU, by default its name, driver and memory; empty without its program."""
+    program, asked = shutil.which("nvidia-smi"), fields or _GPU_MODEL
+    if program is None:
+        return {}
+    command = [program, f"--query-gpu={','.join(asked)}", "--format=csv,noheader"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False).stdout
+    values = answer.splitlines()[:1] or [""]
+    return dict(zip(asked, (value.strip() for value in values[0].split(",")), strict=False))
 
 
 def kind(flags: list[str]) -> str:

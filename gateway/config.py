@@ -176,6 +176,10 @@ class GatewayConfig(Settings):
     drain_s: Annotated[
         float, Setting("time for streams to finish after SIGTERM", 0, 3600, aliases=("drain_seconds",))
     ] = 7.0
+    otlp_endpoint: Annotated[
+        str,
+        Setting("collector of traces, OTLP over gRPC, e.g. http://collector:4317 (empty: as OTEL_* says)"),
+    ] = ""
     log_level: Annotated[LogLevel, Setting("least severe level that is logged")] = "info"
     log_format: Annotated[Literal["json", "text", "console"], Setting("format of log lines (console: text)")] = "json"
 

@@ -36,6 +36,7 @@ from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import DirectoryFullError, QuotaError, SessionDirectory, SessionOverError
 from gateway.sessions.runner import SessionRunner
 from gateway.store.base import StoreError
+from tracing.spans import TRACEPARENT
 
 log = structlog.get_logger()
 
@@ -63,6 +64,9 @@ class Connection:
         self._directory = directory
         self._failures = failures
         self._runner: SessionRunner | None = None
+        # The context of the client's own trace; read now, because the handshake is forgotten.
+        headers = Headers() if socket.request is None else socket.request.headers
+        self._traceparent = next(iter(headers.get_all(TRACEPARENT)), None)
         self._received = 0
         self._paused = False
         self._pauses = 0
@@ -150,6 +154,7 @@ class Connection:
 
     def _switch_to(self, runner: SessionRunner) -> None:
         previous, self._runner = self._runner, runner
+        runner.traces.parent = self._traceparent
         if previous is not None and previous is not runner:
             previous.detach(self, is_clean=False)
             if not previous.session.streams:

@@ -21,14 +21,16 @@ from gateway.http_access import HttpAccess
 from gateway.http_errors import RefusalError, code_of, json_response, refused
 from gateway.http_workers import WorkerAdmin
 from gateway.long_poll import LongPolls, preferred_wait_s
-from gateway.metrics import CONTENT_TYPE
+from gateway.metrics import CONTENT_TYPE, OPEN_METRICS
 from gateway.origins import Origins, preflight_headers
 from gateway.refusals import CredentialFailures
 from gateway.schemas import SCHEMA_NAMES, asyncapi, schema
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import SessionDirectory
+from gateway.status import readiness
 from gateway.store.base import StoreError
 from gateway.transcript_formats import FORMATS, Rendered, render
+from tracing.spans import NO_TRACER
 
 log = structlog.get_logger()
 
@@ -178,19 +180,20 @@ class Api:
         """200 only while every configured service has a serving worker and the gateway is not draining."""
         if self._directory.draining:
             return json_response({"status": "draining"}, status=503)
-        services = {
-            status.service: {"workers": status.workers_total, "serving": status.workers_serving}
-            for status in self._context.status.services()
-        }
+        services = {status.service: readiness(status) for status in self._context.status.services()}
         ready = self._ready()
         return json_response(
             {"status": "ready" if ready else "not_ready", "services": services}, status=200 if ready else 503
         )
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """Prometheus text."""
+        """Prometheus text; with traces on, OpenMetrics with exemplars for those who ask for it."""
         self._access.require_insider(request)
-        return web.Response(body=await self._context.metrics.render_all(), headers={"Content-Type": CONTENT_TYPE})
+        metrics = self._context.metrics
+        accepts = request.headers.get("Accept", "")
+        if self._context.tracer is not NO_TRACER and "application/openmetrics-text" in accepts:
+            return web.Response(body=metrics.render_with_exemplars(), headers={"Content-Type": OPEN_METRICS})
+        return web.Response(body=await metrics.render_all(), headers={"Content-Type": CONTENT_TYPE})
 
     # --- sessions
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 from talkup.v1 import task_pb2
 
 from gateway.access.terms import Door
@@ -15,6 +16,7 @@ from gateway.protocol.errors import Code
 from gateway.upstream.pool import Upstream
 from settings.version import VERSION
 
+OPEN_METRICS = openmetrics.CONTENT_TYPE_LATEST
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 # Prometheus needs no second series per counter that says when it began.
@@ -107,6 +109,11 @@ class Metrics(UpstreamSeries):
     def watch_tasks(self, count: Callable[[], float]) -> None:
         """Read the number of asyncio tasks from `count` at every scrape."""
         self.event_loop_tasks.set_function(count)
+
+    def render_with_exemplars(self) -> bytes:
+        """The exposition text of OPEN_METRICS, the only one that has exemplars."""
+        text: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]
+        return text
 
     def render(self) -> bytes:
         """The exposition text of CONTENT_TYPE."""

@@ -121,9 +121,15 @@ class UpstreamSeries:
         """A chunk became final."""
         self._commit_latency.labels(service_label(service), "file" if is_file else "live").observe(seconds)
 
-    def finalised(self, seconds: float) -> None:
+    def attempt_began(self, service: task_pb2.ServiceType, number: int, target: str) -> str | None:
+        """Not counted, and not traced."""
+
+    def attempt_admitted(self, service: task_pb2.ServiceType) -> None:
+        """Not counted: see `stream_admitted`."""
+
+    def finalised(self, seconds: float, example: dict[str, str] | None = None) -> None:
         """Live speech became final text."""
-        self.final_latency.observe(seconds)
+        self.final_latency.observe(seconds, example)
 
     def chunks_lost(self, service: task_pb2.ServiceType, count: int) -> None:
         """Chunks were declared lost."""

@@ -49,6 +49,8 @@ from gateway.tls import ServerTls
 from gateway.token_secret import TokenSecret, secret_path, token_secret
 from gateway.upstream.pool import Upstream
 from settings.network import LOOPBACK, Networks
+from settings.version import VERSION
+from tracing.setup import open_tracer
 
 log = structlog.get_logger()
 
@@ -113,6 +115,7 @@ class Gateway:
             status=StatusSource(self._upstream, clock()),
             clock=clock,
             shares=Shares(lambda: self._keys.owners, clock, config.idle_stream_s),
+            tracer=open_tracer("talkup-gateway", VERSION, config.otlp_endpoint),
         )
         self._directory = SessionDirectory(self._context)
         metrics.watch_outboxes(self._directory.waiting_messages)
@@ -131,6 +134,7 @@ class Gateway:
         self._keys.load()
         stack.push_async_callback(_cancel, asyncio.create_task(self._keys.watch()))
         stack.push_async_callback(_cancel, asyncio.create_task(self._renew_secrets()))
+        stack.push_async_callback(self._context.tracer.close)
         await self._store.start()
         stack.push_async_callback(self._store.close)
         await self._upstream.start()

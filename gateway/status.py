@@ -6,7 +6,7 @@ from typing import Final
 
 from talkup.v1 import task_pb2
 
-from gateway.protocol.messages import Service, ServiceStatus
+from gateway.protocol.messages import Service, ServiceStatus, WorkerTrouble
 from gateway.protocol.status import GatewaySnapshot
 from gateway.upstream.pool import Upstream
 from settings.version import VERSION
@@ -39,6 +39,10 @@ class StatusSource:
                 models=list(found.models),
                 languages=list(found.languages),
                 formats=list(found.formats),
+                troubles=[
+                    WorkerTrouble(cause=cause.word, message=cause.advice, workers=count)
+                    for cause, count in found.troubles
+                ],
             )
             for service, found in self._upstream.snapshot().items()
             if service in _NAMES
@@ -50,3 +54,11 @@ class StatusSource:
             self._collected_at = now
             self._snapshot = GatewaySnapshot(VERSION, self._started_at, self.draining, self.services())
         return self._snapshot
+
+
+def readiness(status: ServiceStatus) -> dict[str, object]:
+    """One service in the answer of /readyz, which everyone may read: causes without addresses."""
+    counts: dict[str, object] = {"workers": status.workers_total, "serving": status.workers_serving}
+    if status.troubles:
+        counts["troubles"] = {trouble.cause: trouble.workers for trouble in status.troubles}
+    return counts

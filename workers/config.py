@@ -77,6 +77,10 @@ class WorkerConfig(Settings):
         int, Setting("concurrent health watches; beyond that, the caller with the most loses one", 1, 100_000)
     ] = 256
     metrics_port: Annotated[int, Setting("port of the Prometheus metrics, on `host` (0: off)", 0, MAX_PORT)] = 0
+    otlp_endpoint: Annotated[
+        str,
+        Setting("collector of traces, OTLP over gRPC, e.g. http://collector:4317 (empty: as OTEL_* says)"),
+    ] = ""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Setting("least severe level that is logged")] = (
         "info"
     )

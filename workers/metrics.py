@@ -147,15 +147,15 @@ class WorkerMetrics:
         """Count a call that ended with a status. `code` is the name of an ErrorCode."""
         self._refused.labels(code).inc()
 
-    def stream_ended(self, numbers: StreamNumbers, seconds: float) -> None:
-        """Add a stream's numbers when it is over."""
+    def stream_ended(self, numbers: StreamNumbers, seconds: float, exemplar: dict[str, str] | None = None) -> None:
+        """Add a stream's numbers when it is over; `exemplar` names its trace."""
         self._streams.labels(numbers.outcome.value).inc()
         if numbers.error_code is not None:
             self._errors.labels(numbers.error_code).inc()
         self._chunks.inc(numbers.chunks)
         self._bytes.inc(numbers.bytes)
         self._finals.inc(numbers.finals)
-        self._seconds.observe(seconds)
+        self._seconds.observe(seconds, exemplar)
 
 
 class _EngineTotals(Collector):

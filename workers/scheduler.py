@@ -23,6 +23,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from tracing.spans import Span, current_span
 from workers.observer import NO_OBSERVER, EngineObserver
 
 J = TypeVar("J")
@@ -106,6 +107,7 @@ class _Entry(Generic[J, R]):
     order: tuple[int, float, int]
     expires: float | None
     submitted: float
+    span: Span
     future: Future[R] = field(default_factory=Future)
 
     @property
@@ -193,7 +195,9 @@ class Scheduler(Generic[J, R]):
                 self._live_at = now
             # A recording's jobs share no batch with live ones, which would wait for them.
             key = rank is Rank.FILE, self._key(job)
-            entry: _Entry[J, R] = _Entry(job, key, order, expires, now)
+            span = current_span().step("worker.step", rank=rank.name.lower())
+            entry: _Entry[J, R] = _Entry(job, key, order, expires, now, span)
+            entry.future.add_done_callback(lambda _: span.end())
             self._queue.append(entry)
             self._changed.notify()
         return asyncio.wrap_future(entry.future)
@@ -301,6 +305,8 @@ class Scheduler(Generic[J, R]):
             self._file_at = self._clock()
         else:
             self._load.change(1, self._clock())
+        for entry in batch:
+            entry.span.event("begun", batch=len(batch))
 
     def _count(self, batch: Sequence[_Entry[J, R]], began: float, failed: int) -> None:
         """Record that a thread has finished the batch that it began at `began`."""

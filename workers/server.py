@@ -15,8 +15,10 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from talkup.v1 import worker_service_pb2_grpc
+from talkup.v1 import task_pb2, worker_service_pb2_grpc
 
+from settings.version import VERSION
+from tracing.setup import open_tracer
 from workers.auth import AccessRules
 from workers.config import WorkerConfig
 from workers.engine import Engine
@@ -74,7 +76,11 @@ class WorkerServer:
             write_seconds=config.write_seconds,
             stream_seconds=config.stream_seconds,
         )
-        self._servicer = WorkerServicer(engine, limits, self.metrics, serving_changed=self._report_serving)
+        name = task_pb2.ServiceType.Name(engine.service_type).removeprefix("SERVICE_TYPE_").lower()
+        self._tracer = open_tracer(f"talkup-{name}-worker", VERSION, config.otlp_endpoint)
+        self._servicer = WorkerServicer(
+            engine, limits, self.metrics, self._tracer, serving_changed=self._report_serving
+        )
         self._reviewing: asyncio.Task[None] | None = None
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # set at import
         rules = AccessRules(config.tokens, config.allowed_clients)
@@ -137,6 +143,8 @@ class WorkerServer:
                 await self._engine.close()
         except TimeoutError:
             _log.error("the engine did not close in time")
+        await self._servicer.wait_until_idle(_CLOSE_SECONDS)  # streams that were cut close after the server has stopped
+        await self._tracer.close()
         _log.info("worker stopped")
 
     def _report_serving(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Never
 
@@ -13,12 +13,13 @@ import structlog
 from talkup.v1 import error_pb2, media_pb2, task_pb2, worker_service_pb2, worker_service_pb2_grpc
 
 from settings.version import VERSION
+from tracing.spans import NO_TRACER, TRACEPARENT, Tracer, current, current_span, exemplar
 from workers.admission import Admission
 from workers.engine import Engine, EngineError, EngineSession, StreamContext
 from workers.errors import RefusedError, details, status_of, trailing_metadata
 from workers.metrics import WorkerMetrics
 from workers.requests import PROTOCOL_VERSIONS, Task, check_start
-from workers.stream import Stream, StreamLimits, place_of
+from workers.stream import Outcome, Stream, StreamLimits, place_of
 
 _log = structlog.get_logger()
 
@@ -56,11 +57,13 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         engine: Engine,
         limits: ServicerLimits,
         metrics: WorkerMetrics,
+        tracer: Tracer = NO_TRACER,
         *,
         serving_changed: Callable[[], None] = _ignore,
     ) -> None:
         """`serving_changed` is called when an operator has changed `serving`."""
         self._engine = engine
+        self._tracer = tracer
         self._limits = limits
         self._metrics = metrics
         self._admission = Admission(0, retry_after_ms=limits.busy_retry_after_ms)
@@ -95,11 +98,15 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         self._stopping = self._draining = True
         for stream in self._streams:
             stream.drain(round(seconds * 1000))
-        try:
+        if not await self.wait_until_idle(seconds):
+            _log.warning("streams still running at the end of the drain", streams=len(self._streams))
+
+    async def wait_until_idle(self, seconds: float) -> bool:
+        """Wait until no stream runs, at most `seconds`; returns whether that is so."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
-        except TimeoutError:
-            _log.warning("streams still running at the end of the drain", streams=len(self._streams))
+        return self._idle.is_set()
 
     async def Describe(  # noqa: N802 (the contract's name)
         self,
@@ -144,7 +151,8 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             self._check_open()
             # The guard has read the first message already, so this does not wait.
             task = check_start(await anext(request_iterator), self._engine.service_type)
-            await self._serve(task, request_iterator, context)
+            with self._traced(task, context):
+                await self._serve(task, request_iterator, context)
         except EngineError as error:
             await self._refuse(context, error)
         except Exception as error:  # noqa: BLE001 (the edge of the call: gRPC would log and send the text)
@@ -195,6 +203,25 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         )
 
     @contextmanager
+    def _traced(self, task: Task, context: _Context) -> Iterator[None]:
+        """Record a call in the trace of its caller; what is done for it finds its span with `current_span`."""
+        metadata = dict(context.invocation_metadata() or ())
+        parent = metadata.get(TRACEPARENT)
+        span = self._tracer.begin(
+            "worker.stream", parent if isinstance(parent, str) else None, attempt=task.attempt, resumed=_resumed(task)
+        )
+        failure: str | None = "cancelled"
+        try:
+            with current(span):
+                yield
+            failure = None
+        except EngineError as error:
+            failure = error_pb2.ErrorCode.Name(error.code).lower()
+            raise
+        finally:
+            span.end(failure)
+
+    @contextmanager
     def _running(self, stream: Stream, task: Task) -> Iterator[None]:
         """Count and log a stream while it runs."""
         log = _log.bind(session_id=task.key.session_id, stream_id=task.key.stream_id, attempt=task.attempt)
@@ -202,11 +229,14 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         self._streams.add(stream)
         self._idle.clear()
         self._metrics.slots(self._admission.slots())
+        span = current_span()
+        if span.trace_id is not None:
+            log = log.bind(trace_id=span.trace_id)
         log.info(
             "stream opened",
             # The container and not `mime_type`, which may be any text of the caller.
             container=media_pb2.Container.Name(task.start.format.container),
-            resumed=task.start.HasField("resume_state"),
+            resumed=_resumed(task),
         )
         try:
             yield
@@ -216,7 +246,11 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
                 self._idle.set()
             numbers = stream.numbers
             seconds = asyncio.get_running_loop().time() - began
-            self._metrics.stream_ended(numbers, seconds)
+            self._metrics.stream_ended(numbers, seconds, exemplar(span))
+            span.event("ended", chunks=numbers.chunks, results=numbers.results, finals=numbers.finals)
+            if numbers.error_code is not None:
+                span.end(numbers.error_code.lower())
+            span.end(Outcome.CANCELLED.value if numbers.outcome is Outcome.CANCELLED else None)
             log.info(
                 "stream ended",
                 outcome=numbers.outcome.value,
@@ -228,6 +262,10 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
                 committed_sequence=numbers.committed_sequence,
                 seconds=round(seconds, 3),
             )
+
+
+def _resumed(task: Task) -> bool:
+    return task.start.HasField("resume_state")
 
 
 async def _close(session: EngineSession) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -43,7 +42,6 @@ _ROUNDS = 5
 _ROUNDS_SECONDS = 4.0
 Clock = Callable[[], float]
 """Seconds: elapsed ones on a GPU, of CPU on a CPU."""
-_GPU_MODEL = ("name", "driver_version", "memory.total")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
     if arguments.device == "cuda" and not ctranslate2.get_cuda_device_count():
         print("bench-gpu: no GPU that CTranslate2 can use; `--device cpu` checks the command alone", file=sys.stderr)
         return 2
-    found = Findings({"machine": machine.describe(), "device": arguments.device, "gpu": _gpu(*_GPU_MODEL)})
+    found = Findings({"machine": machine.describe(), "device": arguments.device, "gpu": machine.gpu()})
     with tempfile.TemporaryDirectory() as folder, machine.surroundings() as around:
         ends = time.monotonic() + 60 * arguments.minutes
         run = Run(arguments.device, arguments.tiny, Path(folder), ends, arguments.threads)
@@ -164,19 +162,8 @@ def _memory(device: str) -> float:
     """Bytes in use: of the GPU as the driver says, otherwise of this process."""
     if device != "cuda":
         return float(psutil.Process().memory_info().rss)
-    used = _gpu("memory.used").get("memory.used", "nan")
+    used = machine.gpu("memory.used").get("memory.used", "nan")
     return 1e6 * float(used.split()[0])
-
-
-def _gpu(*fields: str) -> dict[str, str]:
-    """What the driver says of the first GPU; empty without its program."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return {}
-    command = [program, f"--query-gpu={','.join(fields)}", "--format=csv,noheader"]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False).stdout
-    values = answer.splitlines()[:1] or [""]
-    return dict(zip(fields, (value.strip() for value in values[0].split(",")), strict=False))
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:

@@ -98,16 +98,16 @@ class Trial:
 def capacity(bench: Bench) -> Findings:
     """One stream (interims, memory), 16, 20, then as many as keep up."""
     found = Findings()
-    tracks = _tracks(bench)
+    tracks = tracks_of(bench)
     with worker_process(ENGLISH) as worker:
         found.figures["slots_by_worker"] = worker.own_slots
     with worker_process(ENGLISH, slots=_MANY) as worker:
         offline = [_offline_cost(bench, tracks)]
-        alone = _trial(bench, found, worker, tracks, 1, _ALONE_SECONDS)
+        alone = trial(bench, found, worker, tracks, 1, _ALONE_SECONDS)
         _interims(found, alone)
         offline.append(_offline_cost(bench, tracks))
-        sixteen = _trial(bench, found, worker, tracks, 16, _TRIAL_SECONDS)
-        asked = _trial(bench, found, worker, tracks, ASKED, _TRIAL_SECONDS)
+        sixteen = trial(bench, found, worker, tracks, 16, _TRIAL_SECONDS)
+        asked = trial(bench, found, worker, tracks, ASKED, _TRIAL_SECONDS)
         largest = _largest(bench, found, worker, tracks, asked if asked.keeps_up else None)
         offline.append(_offline_cost(bench, tracks))
     found.figures["offline_cpu_per_audio_second"] = offline
@@ -135,7 +135,7 @@ def _largest(bench: Bench, found: Findings, worker: Worker, tracks: Sequence[Tra
         streams = near if good == 0 or bad == _MOST else (good + bad) // 2
         if streams <= 0:
             break
-        if _trial(bench, found, worker, tracks, streams, _TRIAL_SECONDS).keeps_up:
+        if trial(bench, found, worker, tracks, streams, _TRIAL_SECONDS).keeps_up:
             good = streams
         else:
             bad = streams
@@ -159,7 +159,7 @@ def _ratios(bench: Bench, found: Findings, alone: dict[str, Any], largest: int, 
     found.check("c. live streams x offline's CPU / cores", largest * offline / bench.threads, ">=", 1.2)
 
 
-def _trial(
+def trial(
     bench: Bench, found: Findings, worker: Worker, tracks: Sequence[Track], streams: int, seconds: float
 ) -> Trial:
     trial = asyncio.run(_play(worker, tracks, streams, seconds))
@@ -242,7 +242,7 @@ def _interims(found: Findings, alone: Trial) -> None:
     found.check("g. speech between interims, mean, s", float(np.mean(gaps)) if gaps else float("nan"), "<=", 0.7)
 
 
-def _tracks(bench: Bench) -> list[Track]:
+def tracks_of(bench: Bench) -> list[Track]:
     """Clips of 6 s and more and groups of three, with their words' times."""
     clips = bench.spoken()
     known = dict(zip((clip.name for clip in clips), bench.offline(ENGLISH).words(clips), strict=True))

@@ -23,6 +23,7 @@ COPY deploy/requirements/gateway.txt ./requirements.txt
 RUN pip install --require-hashes -r requirements.txt && install -d -o talkup -g talkup /data
 COPY generated/talkup ./talkup
 COPY settings ./settings
+COPY tracing ./tracing
 COPY gateway ./gateway
 COPY deploy/docker/gateway_health.py ./gateway_health.py
 USER 10001

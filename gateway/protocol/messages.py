@@ -554,6 +554,14 @@ class Pong(ServerBase, frozen=True, kw_only=True, tag="pong"):
     data: dict[str, Any]
 
 
+class WorkerTrouble(Struct, frozen=True, kw_only=True):
+    """Why some workers do not serve: a word for the `cause`, advice for the operator, and the number of workers."""
+
+    cause: str
+    message: str
+    workers: int
+
+
 class ServiceStatus(Struct, frozen=True, kw_only=True):
     """One service's workers. `free_slots`: how many more streams they can take."""
 
@@ -564,6 +572,7 @@ class ServiceStatus(Struct, frozen=True, kw_only=True):
     models: list[str] = []
     languages: list[str] = []
     formats: list[str] = []
+    troubles: list[WorkerTrouble] = []
 
 
 class SessionStatus(Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from gateway.protocol.limits import Limits
 from gateway.status import StatusSource
 from gateway.store.base import Store
 from gateway.upstream.pool import Upstream
+from tracing.spans import NO_TRACER, Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +29,4 @@ class GatewayContext:
     status: StatusSource
     clock: Callable[[], float]
     shares: Shares
+    tracer: Tracer = NO_TRACER

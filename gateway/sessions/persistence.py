@@ -17,6 +17,7 @@ from talkup.v1 import task_pb2, transcript_pb2
 from gateway.metrics import Metrics
 from gateway.protocol.snapshot import SnapshotError, StreamSnapshot, decode_snapshot
 from gateway.protocol.states import StoreRelease
+from gateway.sessions.stream_traces import StreamTraces
 from gateway.store.base import Store, StoredSession, StreamStart
 from gateway.transcript import Segment, Word
 
@@ -33,7 +34,8 @@ class RestoredStream(NamedTuple):
 class SessionPersistence:
     """One session's writes. None of them blocks; a failed write is counted."""
 
-    def __init__(self, session_id: str, store: Store, metrics: Metrics) -> None:
+    def __init__(self, session_id: str, store: Store, metrics: Metrics, traces: StreamTraces) -> None:
+        self._traces = traces
         self._session_id = session_id
         self._store = store
         self._metrics = metrics
@@ -78,7 +80,9 @@ class SessionPersistence:
         """Write a final and, in the same write, the stream's state."""
         if (stream_key := self._stream_keys.get(stream_id)) is not None:
             state = None if snapshot is None else snapshot.encode()
-            self._submit(self._store.add_segment(self._session_id, stream_key, _segment(result), state))
+            write = self._store.add_segment(self._session_id, stream_key, _segment(result), state)
+            self._traces.note_write(stream_id, "segment", write)
+            self._submit(write)
 
     def write_snapshot(self, snapshot: StreamSnapshot) -> None:
         """Write a stream's state."""

@@ -43,6 +43,7 @@ from gateway.sessions.drop_meter import DropMeter
 from gateway.sessions.frame_counter import FrameCounter
 from gateway.sessions.media_meter import MediaMeter
 from gateway.sessions.persistence import SessionPersistence
+from gateway.sessions.stream_traces import StreamTraces
 from gateway.sessions.worker_calls import WorkerCalls, internal_error
 from gateway.store.base import StoredSession
 from gateway.upstream.event import Event
@@ -89,8 +90,9 @@ class SessionRunner:
         self._context = context
         self._on_finished = on_finished
         self._peer: Peer | None = None
-        self._calls = WorkerCalls(session_id, context.upstream, context.metrics, context.shares)
-        self._persistence = SessionPersistence(session_id, context.store, context.metrics)
+        self.traces = StreamTraces(context.tracer, session_id)
+        self._calls = WorkerCalls(session_id, context.upstream, context.metrics, context.shares, self.traces)
+        self._persistence = SessionPersistence(session_id, context.store, context.metrics, self.traces)
         self._frame_counter = FrameCounter()
         self._audit = SessionAudit(session_id, terms.owner)
         self._media = MediaMeter()
@@ -277,6 +279,7 @@ class SessionRunner:
 
     def _end_stream(self, stream_id: str, ended: StreamEnded) -> None:
         self._media.forget(stream_id)
+        self.traces.end(stream_id)
         totals = ended.data
         for reason, count in self._drops.ended(stream_id, totals).items():
             self._context.metrics.dropped.labels(reason).inc(count)

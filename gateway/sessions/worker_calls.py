@@ -14,6 +14,7 @@ from gateway.contract import traits_of
 from gateway.metrics import Metrics
 from gateway.protocol.actions import TaskKey
 from gateway.protocol.negotiation import service_name
+from gateway.sessions.stream_traces import StreamTraces
 from gateway.upstream.pool import Receiver, TaskStream, Upstream
 
 log = structlog.get_logger()
@@ -22,8 +23,11 @@ log = structlog.get_logger()
 class WorkerCalls:
     """The open calls of one session, by stream and service. Every `now` is UNIX seconds."""
 
-    def __init__(self, session_id: str, upstream: Upstream, metrics: Metrics, shares: Shares) -> None:
+    def __init__(
+        self, session_id: str, upstream: Upstream, metrics: Metrics, shares: Shares, traces: StreamTraces
+    ) -> None:
         self._shares = shares
+        self._traces = traces
         self._session_id = session_id
         self._upstream = upstream
         self._metrics = metrics
@@ -41,8 +45,11 @@ class WorkerCalls:
     def open(self, key: TaskKey, request: task_pb2.TaskRequest, receive: Receiver, *, resumed: bool) -> TaskStream:
         """Open a call. When `receive` gets None, the call is over and has to be closed."""
         service = service_name(key.service_type)
-        log.info("stream opened", session_id=self._session_id, stream_id=key.stream_id, service=service)
-        stream = self._open[key] = self._upstream.open(key.service_type, request, receive, resumed=resumed)
+        trace = self._traces.begin(key.stream_id)
+        found = {} if trace.trace_id is None else {"trace_id": trace.trace_id}
+        log.info("stream opened", session_id=self._session_id, stream_id=key.stream_id, service=service, **found)
+        stream = self._upstream.open(key.service_type, request, receive, resumed=resumed, trace=trace)
+        self._open[key] = stream
         self._unfinished[stream] = None
         return stream
 
@@ -84,6 +91,7 @@ class WorkerCalls:
         for stream in self._open.values():
             stream.cancel()
         self._open.clear()
+        self._traces.end_all()
         for slot in self._slots.values():
             self._shares.free(slot)
         self._slots.clear()

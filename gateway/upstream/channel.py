@@ -18,9 +18,11 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from talkup.v1 import error_pb2, task_pb2, worker_service_pb2, worker_service_pb2_grpc
 
+from gateway.upstream.causes import cause_of
 from gateway.upstream.config import TlsSettings
 from gateway.upstream.failures import CallFailed, CallOver
 from settings.network import host_of, is_loopback
+from tracing.spans import TRACEPARENT
 
 HEALTH_SERVICE = "talkup.v1.WorkerService"
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -69,7 +71,9 @@ def translate(error: grpc.aio.AioRpcError) -> CallFailed:
     """
     details = error.details() or ""
     broken = any(mark in details for mark in _BROKEN_CONNECTION_DETAILS)
-    return CallFailed(error.code().name, transport_reset=broken, error=_error_in_metadata(error))
+    status = error.code().name
+    cause = cause_of(status, details)
+    return CallFailed(status, transport_reset=broken, error=_error_in_metadata(error), cause=cause)
 
 
 def _error_in_metadata(error: grpc.aio.AioRpcError) -> error_pb2.Error | None:
@@ -133,9 +137,10 @@ class WorkerChannel:
         self._worker = worker_service_pb2_grpc.WorkerServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
         self._health = health_pb2_grpc.HealthStub(self._channel)
 
-    def open_task(self, deadline: float) -> TaskCall:
+    def open_task(self, deadline: float, traceparent: str | None = None) -> TaskCall:
         """Open a StreamTask call that gRPC ends after `deadline` seconds; it fails fast if nobody is listening."""
-        return TaskCall(self._worker.StreamTask(timeout=deadline, metadata=self._metadata))
+        metadata = self._metadata if traceparent is None else (*(self._metadata or ()), (TRACEPARENT, traceparent))
+        return TaskCall(self._worker.StreamTask(timeout=deadline, metadata=metadata))
 
     async def describe(self, deadline: float) -> worker_service_pb2.DescribeResponse:
         """Ask the worker what it is and how many slots are free. Raises CallFailed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from talkup.v1 import error_pb2
 
 from gateway.contract import traits_of
+from gateway.upstream.causes import Cause
 
 # Error codes about the client's own stream, which are passed on to the client. Other codes of a refusal concern only
 # gateway and worker: a client must not believe that its token is wrong when a worker rejects the gateway's.
@@ -142,13 +143,21 @@ class CallFailed(UpstreamFailure):
     """The RPC ended with a gRPC status.
 
     `status` is its name. `transport_reset`: the connection broke, so the status does not indicate a bug. `error` is the
-    worker's own error from the trailing metadata `talkup-error-bin`.
+    worker's own error from the trailing metadata `talkup-error-bin`. `cause`: what the status and its details show.
     """
 
     ejects = True
 
-    def __init__(self, status: str, *, transport_reset: bool = False, error: error_pb2.Error | None = None) -> None:
+    def __init__(
+        self,
+        status: str,
+        *,
+        transport_reset: bool = False,
+        error: error_pb2.Error | None = None,
+        cause: Cause = Cause.FAILED,
+    ) -> None:
         super().__init__(status)
+        self.cause = cause
         self.error = error
         self.status = status
         self.transport_reset = transport_reset

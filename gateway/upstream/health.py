@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import structlog
 from talkup.v1 import worker_service_pb2
 
 from gateway.upstream.balancer import EndpointView
+from gateway.upstream.causes import Cause
 from gateway.upstream.channel import EndpointAddress, WorkerChannel
 from gateway.upstream.config import Probing, RetryPolicy
+from gateway.upstream.diagnosis import Diagnosis
 from gateway.upstream.failures import CallFailed
 
 log = structlog.get_logger()
@@ -122,6 +124,14 @@ class EndpointState:
         fresh = self.report is not None and now - self.report.received_at <= self.fresh_for
         return self._healthy and self.described and fresh and not self._draining and not self.retired
 
+    def absence(self) -> Cause:
+        """Why a worker that answers probes is not available."""
+        if self.report is None:
+            return Cause.NOT_ASKED_YET
+        if self._draining:
+            return Cause.DRAINING
+        return Cause.NOT_SERVING if self.described else Cause.LOADING
+
     def view(self, now: float) -> EndpointView:
         """The endpoint as the balancer sees it."""
         free: int | None = None
@@ -133,6 +143,20 @@ class EndpointState:
         return EndpointView(self.key, self.available(now), free, pending, ejected=self.ejected_for(now) > 0)
 
 
+def room_of(states: Iterable[EndpointState], now: float) -> tuple[int, int] | None:
+    """Slots in all and free ones, at the endpoints that are available; None if they are not known."""
+    total, free = 0, 0.0
+    for state in states:
+        if not state.available(now):
+            continue
+        view = state.view(now)
+        if view.free is None or state.report is None:
+            return None
+        total += state.report.description.slots.total
+        free += view.room
+    return (total, int(free)) if total else None
+
+
 class Endpoint:
     """One worker address: its channel, its state, and the tasks that keep the state up to date."""
 
@@ -142,11 +166,13 @@ class Endpoint:
         channel: WorkerChannel,
         state: EndpointState,
         *,
+        diagnosis: Diagnosis,
         probing: Probing,
         clock: Callable[[], float],
         changed: Callable[[], None],
     ) -> None:
         """`changed` is called whenever streams that wait for a worker should check again."""
+        self._diagnosis = diagnosis
         self.address = address
         self.channel = channel
         self.state = state
@@ -157,6 +183,12 @@ class Endpoint:
         self._probe_now = asyncio.Event()
         self._known_available = False
 
+    def trouble(self) -> Cause | None:
+        """Why the worker cannot be used now; None if it can."""
+        if self.state.available(self._clock()):
+            return None
+        return self._diagnosis.cause or self.state.absence()
+
     async def run(self) -> None:
         """Watch and probe until cancelled."""
         while True:
@@ -164,6 +196,7 @@ class Endpoint:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._watch())
                     group.create_task(self._probe())
+                    group.create_task(self._diagnosis.run())
             except* Exception:  # The edge of the endpoint's task: a bug must not end the monitoring for good.
                 log.exception("worker monitoring failed", target=self.address.target)
             await asyncio.sleep(self._probing.interval)
@@ -183,13 +216,18 @@ class Endpoint:
             self.state.probe_sent()
             try:
                 description = await self.channel.describe(self._probing.timeout)
-            except CallFailed:
-                pass
+            except CallFailed as failure:
+                self._diagnosis.failed(failure)
             else:
-                self.state.probe_answered(description, self._clock())
-                self._changed()
+                self._answered(description)
             self._log_availability()
             await self._wait_for_next_probe()
+
+    def _answered(self, description: worker_service_pb2.DescribeResponse) -> None:
+        """Take a worker's report, unless it is a worker of another service."""
+        if self._diagnosis.answered(description.service_type):
+            self.state.probe_answered(description, self._clock())
+            self._changed()
 
     async def _wait_for_next_probe(self) -> None:
         """Wait until the next probe is due.

@@ -22,6 +22,14 @@ class UpstreamMetrics(Protocol):
         """A stream is over: `ended`, `cancelled`, or the reason of its fatal error."""
         ...
 
+    def attempt_began(self, service: task_pb2.ServiceType, number: int, target: str) -> str | None:
+        """A worker is asked to admit a stream; returns the `traceparent` that goes to it, if the stream is traced."""
+        ...
+
+    def attempt_admitted(self, service: task_pb2.ServiceType) -> None:
+        """The worker admitted the stream."""
+        ...
+
     def attempt_failed(self, service: task_pb2.ServiceType, reason: str) -> None:
         """A worker, or the connection to it, failed while serving a stream."""
         ...
@@ -38,8 +46,8 @@ class UpstreamMetrics(Protocol):
         """A chunk became final, `seconds` after it came from the client; `is_file`: it belongs to a recording."""
         ...
 
-    def finalised(self, seconds: float) -> None:
-        """Live speech became final text, `seconds` after its last sound came from the client."""
+    def finalised(self, seconds: float, example: dict[str, str] | None = None) -> None:
+        """Live speech became final text, `seconds` after its last sound came from the client. `example`: a trace."""
         ...
 
     def chunks_lost(self, service: task_pb2.ServiceType, count: int) -> None:
@@ -59,6 +67,12 @@ class NoMetrics:
     def stream_finished(self, service: task_pb2.ServiceType, outcome: str) -> None:
         """Ignored."""
 
+    def attempt_began(self, service: task_pb2.ServiceType, number: int, target: str) -> str | None:
+        """Ignored."""
+
+    def attempt_admitted(self, service: task_pb2.ServiceType) -> None:
+        """Ignored."""
+
     def attempt_failed(self, service: task_pb2.ServiceType, reason: str) -> None:
         """Ignored."""
 
@@ -71,7 +85,7 @@ class NoMetrics:
     def committed(self, service: task_pb2.ServiceType, seconds: float, *, is_file: bool) -> None:
         """Ignored."""
 
-    def finalised(self, seconds: float) -> None:
+    def finalised(self, seconds: float, example: dict[str, str] | None = None) -> None:
         """Ignored."""
 
     def chunks_lost(self, service: task_pb2.ServiceType, count: int) -> None:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from talkup.v1 import task_pb2
 
 from gateway.upstream.balancer import Refusal, choose
+from gateway.upstream.causes import Cause
 from gateway.upstream.channel import EndpointAddress, WorkerChannel, certificates_version
 from gateway.upstream.config import UpstreamConfig
+from gateway.upstream.diagnosis import Diagnosis
 from gateway.upstream.failures import Busy, CallFailed, NoWorker, UpstreamFailure
-from gateway.upstream.health import Endpoint, EndpointState
+from gateway.upstream.health import Endpoint, EndpointState, room_of
 from gateway.upstream.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceSnapshot:
-    """One service at one moment: endpoints known and serving, slots, and what the serving workers offer."""
+    """One service at one moment: endpoints known and serving, slots, and what the serving workers offer.
+
+    `troubles`: why the others do not serve, with the number of workers; names that have no address count too.
+    """
 
     workers_total: int
     workers_serving: int
@@ -27,6 +33,7 @@ class ServiceSnapshot:
     models: tuple[str, ...]
     languages: tuple[str, ...]
     formats: tuple[str, ...]
+    troubles: tuple[tuple[Cause, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +86,17 @@ class ServicePlacement:
         self._monitors: dict[str, asyncio.Task[None]] = {}
         self._retired: list[Endpoint] = []
         self._certificates: object = None
+        self._unresolved = 0
+        self._examination = asyncio.Semaphore(1)
         self._changed = asyncio.Event()
 
-    async def update(self, addresses: Mapping[EndpointAddress, bool]) -> None:
-        """Replace the set of endpoints.
+    async def update(self, addresses: Mapping[EndpointAddress, bool], *, unresolved: int = 0) -> None:
+        """Replace the set of endpoints; `unresolved` names have no address now.
 
         New endpoints are monitored. Others get no new streams and close after their last stream. If certificates have
         changed, every endpoint is replaced. Raises PlaintextError or OSError and then changes nothing.
         """
+        self._unresolved = unresolved
         certificates = certificates_version(self._config.tls)
         renew = certificates != self._certificates
         fresh = {
@@ -131,17 +141,7 @@ class ServicePlacement:
 
     def room(self) -> tuple[int, int] | None:
         """Slots in all and free ones, at the serving workers; None if they are not known."""
-        now = self._clock()
-        total, free = 0, 0.0
-        for state in (endpoint.state for endpoint in self._endpoints.values()):
-            if not state.available(now):
-                continue
-            view = state.view(now)
-            if view.free is None or state.report is None:
-                return None
-            total += state.report.description.slots.total
-            free += view.room
-        return (total, int(free)) if total else None
+        return room_of((endpoint.state for endpoint in self._endpoints.values()), self._clock())
 
     def retry_after_ms(self) -> int:
         """When a refused stream may retry: a random moment between the configured time and twice that."""
@@ -159,6 +159,8 @@ class ServicePlacement:
         serving = [
             e.state.report.description for e in self._endpoints.values() if e.state.available(now) and e.state.report
         ]
+        troubles = Counter(cause for endpoint in self._endpoints.values() if (cause := endpoint.trouble()) is not None)
+        troubles[Cause.NAME_NOT_FOUND] += self._unresolved
         return ServiceSnapshot(
             workers_total=len(self._endpoints),
             workers_serving=len(serving),
@@ -167,6 +169,7 @@ class ServicePlacement:
             models=tuple(sorted({model.name for d in serving for model in d.models})),
             languages=tuple(sorted({language for d in serving for language in d.languages})),
             formats=tuple(sorted({mime for d in serving for mime in d.formats})),
+            troubles=tuple((cause, count) for cause, count in troubles.items() if count),
         )
 
     async def set_draining(self, address: str, draining: bool, deadline: float) -> int:
@@ -198,7 +201,10 @@ class ServicePlacement:
             address = replace(address, authority=name)
         channel = WorkerChannel(address, self._config.tls, self._config.worker_token, use_proxy=self._config.use_proxy)
         state = EndpointState(address.target, self._config.retry, fresh_for, balanced_by_grpc=balanced_by_grpc)
-        return Endpoint(address, channel, state, probing=probing, clock=self._clock, changed=self._notify)
+        diagnosis = Diagnosis(address, self._service, self._config, self._examination, self._clock)
+        return Endpoint(
+            address, channel, state, diagnosis=diagnosis, probing=probing, clock=self._clock, changed=self._notify
+        )
 
     async def _retire(self, target: str) -> None:
         await cancel({self._monitors.pop(target)})

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import structlog
 from talkup.v1 import task_pb2
 
+from gateway.upstream.call_trace import CallTrace
 from gateway.upstream.channel import PlaintextError
 from gateway.upstream.clock import MAX_STEP, AwakeClock
 from gateway.upstream.config import UpstreamConfig
@@ -22,6 +23,7 @@ from gateway.upstream.observer import NoMetrics, UpstreamMetrics
 from gateway.upstream.placement import ServicePlacement, ServiceSnapshot, WorkerView, cancel
 from gateway.upstream.registry import Registry, Resolver, resolve_dns
 from gateway.upstream.task_stream import Receiver, TaskStream
+from tracing.spans import NO_SPAN, Span
 
 __all__ = [
     "Backlog",
@@ -82,7 +84,7 @@ class Upstream:
         self._background.add(asyncio.create_task(self._advance_clock()))
         for service, registry in self._registries.items():
             pool = self._services[service]
-            await pool.update(await registry.endpoints(self._config.probing.timeout))
+            await self._update(registry, pool)
             if registry.dynamic or self._config.tls.root_ca is not None:
                 self._background.add(asyncio.create_task(self._refresh_endpoints(registry, pool)))
 
@@ -102,14 +104,16 @@ class Upstream:
         receive: Receiver,
         *,
         resumed: bool = False,
+        trace: Span = NO_SPAN,
     ) -> TaskStream:
         """Open a stream without waiting. The stream owns `start` and every request offered to it.
 
         `receive` gets its results, later and one by one. `resumed`: the stream ran before, so it gets as much time to
-        find a worker as a running one.
+        find a worker as a running one. `trace`: the span of the media stream.
         """
         pool = self._services.get(service) or ServicePlacement(service, self._config, self._clock, self._rng)
-        stream = TaskStream(start, pool, self._config, self._metrics, self._clock, resumed=resumed)
+        metrics = self._metrics if trace is NO_SPAN else CallTrace(self._metrics, trace)
+        stream = TaskStream(start, pool, self._config, metrics, self._clock, resumed=resumed)
         task = asyncio.create_task(stream.run())
         stream.begin(task, receive)
         self._streams[task] = service, stream
@@ -167,11 +171,15 @@ class Upstream:
             self._clock()
             await asyncio.sleep(MAX_STEP / 4)
 
+    async def _update(self, registry: Registry, pool: ServicePlacement) -> None:
+        addresses = await registry.endpoints(self._config.probing.timeout)
+        await pool.update(addresses, unresolved=registry.unresolved)
+
     async def _refresh_endpoints(self, registry: Registry, pool: ServicePlacement) -> None:
         """Resolve names and re-read changed certificates periodically, until the pool is closed."""
         while True:
             await asyncio.sleep(self._config.probing.resolve)
             try:
-                await pool.update(await registry.endpoints(self._config.probing.timeout))
+                await self._update(registry, pool)
             except (OSError, PlaintextError) as error:
                 log.warning("workers not updated", error=type(error).__name__)

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import structlog
 
+from gateway.upstream.causes import Cause
 from gateway.upstream.channel import EndpointAddress
 
 log = structlog.get_logger()
@@ -66,6 +67,7 @@ class Registry:
         self._specs = tuple(parse_endpoint(text) for text in targets if text.strip())
         self._resolver = resolver
         self._known: dict[DnsName, list[EndpointAddress]] = {}
+        self._unresolved: set[DnsName] = set()
 
     @property
     def dynamic(self) -> bool:
@@ -76,6 +78,11 @@ class Registry:
     def fixed(self) -> tuple[str, ...]:
         """The targets that are addresses themselves, no names to resolve."""
         return tuple(spec.source.target for spec in self._specs if isinstance(spec.source, EndpointAddress))
+
+    @property
+    def unresolved(self) -> int:
+        """How many names could not be resolved the last time."""
+        return len(self._unresolved)
 
     async def endpoints(self, deadline: float) -> dict[EndpointAddress, bool]:
         """The current endpoints, each with whether gRPC balances it itself.
@@ -96,8 +103,13 @@ class Registry:
             async with asyncio.timeout(deadline):
                 targets = await self._resolver(name.host, name.port)
         except (OSError, TimeoutError) as error:
-            log.warning("worker name not resolved", host=name.host, error=type(error).__name__)
+            if name not in self._unresolved:  # once, until it can be resolved again
+                cause = Cause.NAME_NOT_FOUND
+                error_name = type(error).__name__
+                log.warning("worker name not resolved", host=name.host, error=error_name, advice=cause.advice)
+            self._unresolved.add(name)
         else:
+            self._unresolved.discard(name)
             self._known[name] = [EndpointAddress(target, name.host) for target in targets]
         return self._known.get(name, [])
 

@@ -274,18 +274,18 @@ class TaskStream:
         """Send `start` and wait for the first response. Raises UpstreamFailure."""
         self._attempt += 1
         self._start.attempt = self._attempt
+        self._start.start.ClearField("resume_state")
         if self._replay.resume_state:
             self._start.start.resume_state = self._replay.resume_state
-        else:
-            self._start.start.ClearField("resume_state")
         deadlines = self._config.deadlines
-        call = lease.endpoint.channel.open_task(max(0.001, self._opened_at + deadlines.stream - self._clock()))
+        trace = self._metrics.attempt_began(self._service, self._attempt, lease.endpoint.address.target)
+        call = lease.endpoint.channel.open_task(max(0.001, self._opened_at + deadlines.stream - self._clock()), trace)
         failure: UpstreamFailure | None = None
-        admitted = False
+        first: task_pb2.TaskResult | None = None
         try:
             async with asyncio.timeout(deadlines.connect):
                 first = await first_response(call, self._start)
-            admitted = True
+            self._metrics.attempt_admitted(self._service)
             return Attempt(self._attempt, lease, call, first, self._clock)
         except TimeoutError:
             failure = ConnectDeadline()
@@ -294,7 +294,7 @@ class TaskStream:
             failure = caught
             raise
         finally:
-            if not admitted:
+            if first is None:
                 call.cancel()
                 lease.release(failure)
                 if failure is not None:

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import socket
 import struct
+from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.e2e.gateway_rig import KEY, Client, rig
+from tests.e2e.gateway_rig import KEY, Client, eventually, rig
 
 
 async def knock(port: int, first: bytes, *, reset: bool) -> None:
@@ -62,3 +63,24 @@ async def test_all_addresses_are_ipv4_and_ipv6() -> None:
             client = await Client.open(minted["url"], key=minted["token"])
             await client.get("session")
             await client.socket.close()
+
+
+async def test_a_lost_worker_is_named_with_its_cause_and_without_its_address() -> None:
+    async with rig() as at:
+        client = await at.connect(key=KEY)
+        await client.get("session")
+        await at.worker.kill()
+
+        async def readiness() -> dict[str, Any]:
+            return (await at.request("GET", "/readyz"))[1]["services"]["stt"]
+
+        expected = {"workers": 1, "serving": 0, "troubles": {"connection_refused": 1}}
+        assert await eventually(readiness, lambda found: "connection_refused" in found.get("troubles", {})) == expected
+
+        async def status() -> list[dict[str, Any]]:
+            await client.send("status")
+            return (await client.get("status"))["data"]["services"][0]["troubles"]
+
+        [trouble] = await eventually(status, bool)
+        assert (trouble["cause"], trouble["workers"]) == ("connection_refused", 1)
+        assert str(at.worker.port) not in str(trouble)

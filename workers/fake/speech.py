@@ -15,6 +15,7 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 from talkup.v1 import error_pb2, media_pb2, task_pb2, transcript_pb2
 
+from tracing.spans import current_span
 from workers.chunk import Chunk
 from workers.engine import EngineError
 from workers.fake.script import FakeScript, Faults
@@ -134,7 +135,11 @@ class SpeechSession:
     async def accept(self, chunk: Chunk) -> None:
         clock = asyncio.get_running_loop().time
         began = clock()
-        await self._accept(chunk)
+        span = current_span().step("worker.step", rank="chunk")
+        try:
+            await self._accept(chunk)
+        finally:
+            span.end()
         self._observer.waited("step", 0.0)
         self._observer.worked("step", clock() - began)
         self._observer.late(clock() - began)

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 import structlog
 
+from tracing.spans import current_span
 from workers.observer import NO_OBSERVER, EngineObserver
 from workers.vision.face_reader import FaceNets
 from workers.vision.frame_meter import FrameMeter
@@ -76,7 +77,9 @@ class Runner:
         """The result of `work` with networks acquired before; they are free again when it is done, read or not."""
         job = partial(work, nets) if self._meter is None else partial(self._meter.run, partial(work, nets))
         running = asyncio.get_running_loop().run_in_executor(self._pool, job)
+        span = current_span().step("worker.step", rank="frame")
         running.add_done_callback(lambda _: self.release(nets))
+        running.add_done_callback(lambda _: span.end())
         return await asyncio.shield(running)
 
     async def on_all(self, work: Callable[[FaceNets], Result]) -> list[Result] | None:

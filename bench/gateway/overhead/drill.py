@@ -16,7 +16,7 @@ from bench.gateway.overhead.subjects import Subject, running_subjects
 from bench.gateway.overhead.summary import bounds, ratios, report, summary
 
 _CHUNK_BYTES = 3200  # 100 ms of PCM at 16 kHz
-_LOADS = {
+LOADS = {
     load.name: load
     for load in (
         Load("live", streams=100, rate=10, payload_bytes=_CHUNK_BYTES),
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this part."""
     parser.add_argument("--overhead-rounds", type=int, default=3)
     parser.add_argument("--overhead-seconds", type=float, default=5.0, help="measured time of a row")
-    parser.add_argument("--overhead-loads", default=",".join((*_LOADS, "memory")), help="loads, comma-separated")
+    parser.add_argument("--overhead-loads", default=",".join((*LOADS, "memory")), help="loads, comma-separated")
     parser.add_argument("--overhead-servers", default="", help="only servers whose name contains one of these words")
     parser.add_argument("--other-checkout", type=Path, help="a checkout whose gateway is measured as well, as `other`")
 
@@ -51,10 +51,10 @@ async def overhead(arguments: argparse.Namespace) -> Figures:
     with running_subjects(arguments.other_checkout) as everyone:
         subjects = [each for each in everyone if not words or any(word in each.name for word in words)]
         if "memory" in loads:
-            figures["memory_kib"] = await _memory(subjects)
+            figures["memory_kib"] = await memory(subjects)
         rows: Rows = {}
         for turn in range(arguments.overhead_rounds):
-            for load in (_LOADS[name] for name in loads if name != "memory"):
+            for load in (LOADS[name] for name in loads if name != "memory"):
                 # Another server comes first in every round.
                 shift = turn % len(subjects)
                 for subject in [*subjects[shift:], *subjects[:shift]]:
@@ -62,7 +62,7 @@ async def overhead(arguments: argparse.Namespace) -> Figures:
                     rows.setdefault(load.name, {}).setdefault(subject.name, []).append(row)
                     await asyncio.sleep(_SETTLE_S)
     for name, by_server in rows.items():
-        figures[name] = {server: summary(_LOADS[name], each) for server, each in by_server.items()}
+        figures[name] = {server: summary(LOADS[name], each) for server, each in by_server.items()}
         figures[f"{name}_ratios"] = ratios(figures[name])
     figures["load_average_after"] = os.getloadavg()[0]
     figures["bounds"] = [" ".join(check.row()) for check in bounds(figures)]
@@ -70,7 +70,7 @@ async def overhead(arguments: argparse.Namespace) -> Figures:
     return figures
 
 
-async def _memory(subjects: Sequence[Subject]) -> dict[str, Any]:
+async def memory(subjects: Sequence[Subject]) -> dict[str, Any]:
     """KiB per idle connection, and per connection with an open stream; of each process once, while it is fresh."""
     found: dict[str, Any] = {}
     seen: set[int] = set()

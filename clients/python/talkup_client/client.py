@@ -60,7 +60,8 @@ class Client:
     the client tries for up to `resume_s` seconds to reconnect, and resumes the session at whichever gateway answers.
     Your program notices nothing but the delay. `busy_s` bounds how long it waits for a busy gateway. The client reports
     both through `on_change`, which it calls on the event loop. It sends credentials over `ws://` to loopback only,
-    unless you set `allow_plaintext`. Raises SettingError for invalid parameters.
+    unless you set `allow_plaintext`. `traceparent` is the context (W3C) of the trace that your program records; the
+    gateway continues it if it records traces. Raises SettingError for invalid parameters.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Client:
         resume_s: float = 120.0,
         busy_s: float = 30.0,
         on_change: Listener = ignore,
+        traceparent: str | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         rng: Callable[[], float] = random.random,
     ) -> None:
@@ -87,6 +89,7 @@ class Client:
             ca_file=Path(ca_file) if ca_file is not None else None,
             allow_plaintext=allow_plaintext,
             timeout_s=open_timeout_s,
+            traceparent=traceparent,
         )
         self._open_timeout_s = open_timeout_s
         self._resume_s = resume_s

@@ -116,9 +116,15 @@ async def _http(api: HttpApi) -> AsyncIterator[Finding]:
         yield Finding(Level.OK, "readiness", "every configured service has a serving worker")
     else:
         counts = ready.body.get("services", {}).items()
-        missing = ", ".join(f"{name} {one['serving']} of {one['workers']} workers" for name, one in counts)
+        missing = ", ".join(_absent(name, one) for name, one in counts)
         text = f"not ready ({missing or ready.body.get('status')})"
         yield Finding(Level.FAIL, "readiness", text, "look at the workers' logs")
+
+
+def _absent(name: str, service: Mapping[str, Any]) -> str:
+    """A service in the answer of /readyz, with the causes why its workers do not serve."""
+    causes = ", ".join(service.get("troubles") or ())
+    return f"{name} {service['serving']} of {service['workers']} workers" + (f": {causes}" if causes else "")
 
 
 async def _tls(client: Client, url: str) -> Finding:
@@ -154,14 +160,20 @@ def workers(services: list[Mapping[str, Any]]) -> Iterator[Finding]:
         models = ", ".join(service.get("models") or ()) or "no model"
         free = service.get("free_slots", 0)
         text = f"{serving} of {total} workers serve, {free} streams free, {models}"
+        causes = "; ".join(_cause(trouble) for trouble in service.get("troubles") or ())
         if not serving:
-            yield Finding(Level.FAIL, name, text, "look at the workers' logs")
+            yield Finding(Level.FAIL, name, text, causes or "look at the workers' logs")
         elif serving < total:
-            yield Finding(Level.WARN, name, text, "look at the log of the worker that does not serve")
+            yield Finding(Level.WARN, name, text, causes or "look at the log of the worker that does not serve")
         elif not free:
             yield Finding(Level.WARN, name, text, "add workers")
         else:
             yield Finding(Level.OK, name, text)
+
+
+def _cause(trouble: Mapping[str, Any]) -> str:
+    """Why some workers do not serve; the gateway's log names them."""
+    return f"{trouble.get('workers', '?')} x {trouble.get('cause', 'unknown')}: {trouble.get('message', '')}"
 
 
 def clock(offset_s: float) -> Finding:

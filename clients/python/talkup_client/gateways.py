@@ -40,6 +40,7 @@ class Gateways:
         ca_file: Path | None,
         allow_plaintext: bool,
         timeout_s: float,
+        traceparent: str | None = None,
     ) -> None:
         if not urls:
             raise SettingError("at least one URL is needed", field="url")
@@ -48,6 +49,7 @@ class Gateways:
         self._urls = list(urls)
         self._credential = credential
         self._headers = {"Authorization": f"Bearer {credential}"} if credential else {}
+        self._trace = {"traceparent": traceparent} if traceparent else {}
         self._tls = {url: ssl_context(url, ca_file) for url in urls}
         self._timeout_s = timeout_s
 
@@ -88,7 +90,9 @@ class Gateways:
         """
         url = self._urls[0]
         self.rotate()
-        transport = await open_transport(url, self._headers, self._tls[url], timeout_s=self._timeout_s)
+        transport = await open_transport(
+            url, {**self._headers, **self._trace}, self._tls[url], timeout_s=self._timeout_s
+        )
         try:
             async with asyncio.timeout(self._timeout_s):
                 session = await await_session(transport, dispatch)

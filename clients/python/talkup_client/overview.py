@@ -22,6 +22,7 @@ def overview(data: Mapping[str, Any]) -> str:
     ]
     services = [_mapping(each) for each in data.get("services") or ()]
     lines += _table([_HEAD, *(_service(each) for each in services)])
+    lines += [line for service in services for line in troubles(service)]
     if not services:
         lines.append("no services")
     return "\n".join(lines) + "\n"
@@ -40,6 +41,16 @@ def workers_table(workers: Sequence[Mapping[str, Any]]) -> str:
         for worker in workers
     ]
     return "\n".join(_table([_WORKERS_HEAD, *rows])) + "\n"
+
+
+def troubles(service: Mapping[str, Any]) -> list[str]:
+    """Why workers of a service do not serve, a line for each cause."""
+    found = [_mapping(each) for each in service.get("troubles") or ()]
+    return [
+        f"{service.get('service', '?')}: {each.get('workers', '?')} not serving "
+        f"({each.get('cause', 'unknown')}): {each.get('message', '')}"
+        for each in found
+    ]
 
 
 def _service(service: Mapping[str, Any]) -> tuple[str, ...]:

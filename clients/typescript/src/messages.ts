@@ -621,6 +621,15 @@ free_slots: number
 models?: string[]
 languages?: string[]
 formats?: string[]
+troubles?: WorkerTrouble[]
+}
+/**
+ * Why some workers do not serve: a word for the `cause`, advice for the operator, and the number of workers.
+ */
+export interface WorkerTrouble {
+cause: string
+message: string
+workers: number
 }
 /**
  * Something was refused or failed; unless a close frame follows, the socket stays open.

@@ -13,6 +13,7 @@ PACKAGES = {
     "gateway": ROOT,
     "workers": ROOT,
     "settings": ROOT,
+    "tracing": ROOT,
     "talkup_client": ROOT / "clients" / "python",
 }
 # Folders that are not part of the product, read for one rule only.

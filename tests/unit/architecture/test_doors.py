@@ -40,6 +40,11 @@ FORBIDDEN = [
     ("settings", "talkup_client"),
     ("settings", "talkup"),
     ("gateway.protocol", "settings"),
+    ("gateway.protocol", "tracing"),
+    ("tracing", "gateway"),
+    ("tracing", "workers"),
+    ("tracing", "talkup_client"),
+    ("talkup_client", "tracing"),
     ("talkup_client", "settings"),
     ("workers.config", "workers.fake"),
     ("talkup_client", "gateway"),
@@ -72,12 +77,14 @@ DOORS = {
         "talkup_client.transport",
     ],
     "configargparse": ["settings.command_line"],
+    "opentelemetry": ["tracing.otel"],
     "structlog": ["gateway.*", "workers.*"],
     "prometheus_client": ["gateway.metrics*", "gateway.processes.exposition", "workers.metrics*"],
 }
 
 ENVIRONMENT_READERS = [
     "settings.command_line",
+    "tracing.setup",
     "workers",
     "talkup_client.cli",
 ]
@@ -85,7 +92,13 @@ PRINTERS = ["*.__main__", "talkup_client.cli"]
 
 
 def test_the_packages_are_there() -> None:
-    assert {name.partition(".")[0] for name in MODULES} == {"gateway", "workers", "settings", "talkup_client"}
+    assert {name.partition(".")[0] for name in MODULES} == {
+        "gateway",
+        "workers",
+        "settings",
+        "tracing",
+        "talkup_client",
+    }
 
 
 @pytest.mark.parametrize(("package", "forbidden"), FORBIDDEN)

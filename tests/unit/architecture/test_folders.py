@@ -32,7 +32,9 @@ IMPORTERS = {
         "workers.fake",
         "workers.stt",
         "workers.vision",
+        "tracing",
     },
+    "tracing": {"gateway", "gateway.sessions", "gateway.upstream", "workers", "workers.fake", "workers.vision"},
     "talkup_client": set(),
 }
 
@@ -150,7 +152,7 @@ def mirrored(tests: Path, package: Path) -> list[str]:
 
 def test_unit_tests_have_a_folder_per_package() -> None:
     folders = {path.name for path in (ROOT / "tests" / "unit").iterdir() if (path / "__init__.py").exists()}
-    assert folders == {"architecture", "bench", "client", "deploy", "gateway", "settings", "workers"}
+    assert folders == {"architecture", "bench", "client", "deploy", "gateway", "settings", "tracing", "workers"}
 
 
 @pytest.mark.parametrize("package", ["gateway", "workers"])

@@ -147,19 +147,21 @@ async def test_status_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_overview_of_a_status_is_short_and_knows_nothing_for_sure() -> None:
     service = {"service": "stt", "workers_total": 2, "workers_serving": 1, "free_slots": 11, "models": ["base"]}
     languages = [f"l{number}" for number in range(99)]
+    trouble = {"cause": "connection_refused", "message": "is it running?", "workers": 1}
     shown = overview(
         {
             "state": "draining",
             "version": "1.2",
             "uptime_seconds": 90_061,
             "protocol_versions": ["1.0"],
-            "services": [{**service, "languages": languages}],
+            "services": [{**service, "languages": languages, "troubles": [trouble]}],
         }
     )
     assert shown.splitlines()[0] == "gateway    draining, version 1.2, up 1 d 1 h"
-    assert shown.splitlines()[-2:] == [
+    assert shown.splitlines()[-3:] == [
         "service  workers  serving  free slots  models  languages",
         "stt      2        1        11          base    l0, l1, l2, l3, l4, l5 and 93 more",
+        "stt: 1 not serving (connection_refused): is it running?",
     ]
     assert overview({"services": None, "session": 7}).endswith("no services\n")
 

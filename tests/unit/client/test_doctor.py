@@ -13,6 +13,9 @@ DAY = 86_400.0
 SAID = "My name is Alice and I have worked as a software engineer for seven years."
 
 
+EXPIRED = {"cause": "tls_expired", "message": "it has expired", "workers": 1}
+
+
 def service(**more: Any) -> dict[str, Any]:
     sound = {"service": "stt", "workers_total": 2, "workers_serving": 2, "free_slots": 3, "models": ["base"]}
     return {**sound, **more}
@@ -25,6 +28,8 @@ def service(**more: Any) -> dict[str, Any]:
         (service(workers_serving=1), Level.WARN, "does not serve"),
         (service(workers_serving=0, models=[]), Level.FAIL, "no model"),
         (service(free_slots=0), Level.WARN, "add workers"),
+        (service(workers_serving=1, troubles=[EXPIRED]), Level.WARN, "1 x tls_expired: it has expired"),
+        (service(workers_serving=0, troubles=[EXPIRED]), Level.FAIL, "1 x tls_expired: it has expired"),
     ],
 )
 def test_workers(found: dict[str, Any], level: Level, words: str) -> None:
