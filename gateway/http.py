@@ -17,6 +17,7 @@ from gateway.access.terms import Terms
 from gateway.access.tokens import Audience, Minted
 from gateway.admission import Admission
 from gateway.auth import bearer, new_session_id
+from gateway.doors.routes import Doors
 from gateway.http_access import HttpAccess
 from gateway.http_errors import RefusalError, code_of, json_response, refused
 from gateway.long_poll import LongPolls, preferred_wait_s
@@ -94,6 +95,7 @@ class Api:
         self._directory = directory
         self._late_answers = failures.late_answers
         self._access = HttpAccess(context, directory, failures)
+        self._doors = Doors(context, directory, failures, origins)
         self._origins = origins
         self._admission = admission
         self._long_polls = LongPolls(directory, context.metrics, lambda: context.authenticator.keys.owners)
@@ -117,6 +119,7 @@ class Api:
         app.router.add_options(_SESSION, self.preflight)
         app.router.add_get("/asyncapi.json", self.asyncapi)
         app.router.add_get("/schema/{name}", self.schema)
+        self._doors.add_to(app)
         app.router.add_get("/", self.asset)
         app.router.add_get("/{name}", self.asset)
         return app
@@ -151,11 +154,12 @@ class Api:
 
     async def _serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Wait for the whole request, then handle it; while it is handled, its connection gives way to no other."""
-        try:
-            async with asyncio.timeout(self._context.config.http_request_s):
-                await request.read()
-        except TimeoutError:
-            raise RefusalError(408, "deadline_exceeded", "the body did not arrive in time") from None
+        if not self._doors.serves(_path_of(request)):
+            try:
+                async with asyncio.timeout(self._context.config.http_request_s):
+                    await request.read()
+            except TimeoutError:
+                raise RefusalError(408, "deadline_exceeded", "the body did not arrive in time") from None
         peer = None if request.transport is None else request.transport.get_extra_info("peername")
         visitor = self._admission.find(peer)
         if visitor is None:

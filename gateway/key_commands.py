@@ -132,7 +132,10 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("name", help="the owner; several keys of one name share their sessions and limits")
     add.add_argument("--services", type=_choice_of(Service), metavar="stt,vision", help="services it may use (all)")
     add.add_argument(
-        "--doors", type=_choice_of(DoorName), metavar="websocket,http", help="where it may be presented (both)"
+        "--doors",
+        type=_choice_of(DoorName),
+        metavar="websocket,http,dialects",
+        help="where it may be presented (everywhere)",
     )
     add.add_argument("--rate", type=float, help="sockets, streams and HTTP requests that may begin per second")
     add.add_argument("--sessions", type=int, help="sessions open at once")

@@ -15,11 +15,13 @@ class Door(StrEnum):
     MESSAGE = "message"
     RESUME = "resume"
     HTTP = "http"
+    # A door where another protocol is spoken, see `gateway.doors`.
+    DIALECT = "dialect"
 
     @property
     def group(self) -> str:
         """The name of the door in the terms of a key: the first three are one door."""
-        return "http" if self is Door.HTTP else "websocket"
+        return {Door.HTTP: "http", Door.DIALECT: "dialects"}.get(self, "websocket")
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from gateway.protocol.actions import (
     TaskKey,
 )
 from gateway.protocol.errors import Code, Problem
-from gateway.protocol.messages import ErrorMessage, ServerMessage, StreamEnded, TranscriptUpdate
+from gateway.protocol.messages import ClientMessage, ErrorMessage, ServerMessage, StreamEnded, TranscriptUpdate
 from gateway.protocol.session import Session
 from gateway.protocol.states import SessionPhase, StoreRelease
 from gateway.sessions.admission import IDLE, admit_stream, problem_of
@@ -83,6 +83,7 @@ class SessionRunner:
         self.session_id = session_id
         self.terms = terms
         self.session = Session(session_id, limits=context.limits, busy=context.upstream.busy, admit=self._admit)
+        self.is_resumable = True  # by its client, here or at another gateway
         # Set while no result is due, see `prepare_drain`.
         self.no_results_due = Event()
         self._context = context
@@ -175,7 +176,8 @@ class SessionRunner:
         """
         session, now = self.session, self._context.clock()
         self.no_results_due.clear()
-        self.perform(session.flush_packet_streams() if self._context.store.durable else session.end_streams(now))
+        continues = self._context.store.durable and self.is_resumable
+        self.perform(session.flush_packet_streams() if continues else session.end_streams(now))
         self._check_results_due()
 
     def end_grace(self) -> None:
@@ -205,15 +207,18 @@ class SessionRunner:
 
     # --- input
 
-    def receive(self, message: str | bytes) -> None:
-        """Handle a WebSocket message."""
+    def receive(self, message: str | bytes | ClientMessage) -> None:
+        """Handle a WebSocket message, or one in its normal form."""
         now = self._context.clock()
         self._audit.received(message)
-        if isinstance(message, str):
-            self.session.update_services(self._context.status.current(now))
-            self.perform(self.session.receive_text(message, now))
-        else:
-            self.perform(self.session.receive_binary(message, now))
+        match message:
+            case str():
+                self.session.update_services(self._context.status.current(now))
+                self.perform(self.session.receive_text(message, now))
+            case bytes():
+                self.perform(self.session.receive_binary(message, now))
+            case _:
+                self.perform(self.session.receive_message(message, now))
 
     def congested_stream(self) -> TaskStream | None:
         """A worker stream that is too far behind to accept more, if there is one."""

@@ -11,10 +11,12 @@ from tests.unit.architecture.source import AROUND, MODULES, ROOT, own_imports, r
 
 # Folder -> the folders whose modules may import it, besides itself.
 IMPORTERS = {
-    "gateway.access": {"gateway", "gateway.sessions"},
-    "gateway.protocol": {"gateway", "gateway.sessions"},
-    "gateway.sessions": {"gateway"},
-    "gateway.store": {"gateway", "gateway.sessions"},
+    "gateway.access": {"gateway", "gateway.doors", "gateway.sessions"},
+    "gateway.doors": {"gateway", "gateway.doors.deepgram"},
+    "gateway.doors.deepgram": {"gateway.doors"},
+    "gateway.protocol": {"gateway", "gateway.doors", "gateway.doors.deepgram", "gateway.sessions"},
+    "gateway.sessions": {"gateway", "gateway.doors"},
+    "gateway.store": {"gateway", "gateway.doors", "gateway.sessions"},
     "gateway.upstream": {"gateway", "gateway.sessions"},
     "workers.fake": set(),
     "workers.media": {"workers.stt", "workers.vision", "workers.media.containers", "workers.media.isolation"},
@@ -29,6 +31,8 @@ IMPORTERS = {
 # Modules beside the folders of a package that its folders may import; all others import the folders, never the reverse.
 SHARED = {
     "gateway.access": set(),
+    "gateway.doors": {"auth", "credentials", "expiry", "origins", "outbox", "refusals"},
+    "gateway.doors.deepgram": {"auth", "credentials"},
     "gateway.sessions": {"auth", "config", "metrics", "contract", "outbox", "status", "transcript"},
     "gateway.store": {"config", "transcript"},
     "gateway.protocol": {"contract"},
