@@ -73,10 +73,15 @@ def refused(name: str, why: str) -> RefusedError:
 
 
 def sort_options(table: Sequence[Option], options: Iterable[tuple[str, str]]) -> Given:
-    """Sort what a client asks for by the table. Raises RefusedError for an option that is refused."""
+    """Sort what a client asks for by the table; an empty value asks for nothing.
+
+    Raises RefusedError for an option that is refused.
+    """
     values: dict[str, list[str]] = {}
     ignored: dict[str, str] = {}
     for name, value in options:
+        if not value:
+            continue
         row = next((row for row in table if row.fits(name, value)), None)
         if row is None:
             ignored.setdefault(name[:_MAX_NAME], "the gateway does not know this option")

@@ -13,7 +13,7 @@ from gateway.protocol.errors import Code, Problem
 from gateway.protocol.messages import StreamStart
 
 _YES: Final = ("true", "1")
-_NO: Final = ("false", "0", "")
+_NO: Final = ("false", "0")
 _S, _I, _R = Treatment.SUPPORTED, Treatment.IGNORED, Treatment.REFUSED
 _SPEAKERS: Final = "speakers are not told apart"
 _OFF: Final = "off, as here"
