@@ -85,7 +85,15 @@ $(TS)/node_modules/.complete $(VITE)/node_modules/.complete: %/node_modules/.com
 	@$(WITH_NODE) npm --prefix $* ci --ignore-scripts --silent
 	@touch $@
 
-test: setup programs $(VENV)/.litert $(TS)/node_modules/.complete  ## run the whole test suite
+# The SDKs of other services, in an environment of their own: they need other versions of the same packages.
+DOORS := $(CACHE)/doors
+$(DOORS)/.complete: $(VENV)/.python deploy/requirements/doors.txt
+	@echo "setup: installing the SDKs that tests/doors drives"
+	@$(PYTHON) -m venv $(DOORS)
+	@$(DOORS)/bin/python -m pip --quiet --no-input install --no-deps --require-hashes -r deploy/requirements/doors.txt
+	@touch $@
+
+test: setup programs $(VENV)/.litert $(TS)/node_modules/.complete $(DOORS)/.complete  ## run the whole test suite
 	@$(WITH_NODE) $(BIN)/python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-corpus: setup programs  ## run the acceptance tests on real material: CORPUS=dir with manifest.jsonl
@@ -133,6 +141,8 @@ lock: $(VENV)/.packages  ## pin the requirements of pyproject.toml
 		--output-file deploy/requirements/cuda.txt > /dev/null
 	@$(BIN)/uv pip compile deploy/requirements/node.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate --quiet \
 		--output-file deploy/requirements/node.txt > /dev/null
+	@$(BIN)/uv pip compile deploy/requirements/doors.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate --quiet \
+		--output-file deploy/requirements/doors.txt > /dev/null
 	@$(BIN)/uv pip compile deploy/requirements/manifests.in --constraint deploy/requirements/dev.txt --universal --no-header \
 		--generate-hashes --no-annotate --quiet --output-file deploy/requirements/manifests.txt > /dev/null
 	@$(BIN)/uv pip compile deploy/requirements/supply-chain.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate \

@@ -95,7 +95,7 @@ class Api:
         self._directory = directory
         self._late_answers = failures.late_answers
         self._access = HttpAccess(context, directory, failures)
-        self._doors = Doors(context, directory, failures, origins)
+        self._doors = Doors(context, directory, failures, origins, admission)
         self._origins = origins
         self._admission = admission
         self._long_polls = LongPolls(directory, context.metrics, lambda: context.authenticator.keys.owners)
@@ -154,7 +154,8 @@ class Api:
 
     async def _serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Wait for the whole request, then handle it; while it is handled, its connection gives way to no other."""
-        if not self._doors.serves(_path_of(request)):
+        is_dialect = self._doors.serves(_path_of(request))
+        if not is_dialect:
             try:
                 async with asyncio.timeout(self._context.config.http_request_s):
                     await request.read()
@@ -164,7 +165,8 @@ class Api:
         visitor = self._admission.find(peer)
         if visitor is None:
             return await handler(request)
-        self._admission.serve(visitor)
+        if not is_dialect:  # a door does it once it knows its client
+            self._admission.serve(visitor)
         try:
             return await handler(request)
         finally:

@@ -7,6 +7,7 @@ import math
 from aiohttp import web
 
 from gateway.access.terms import Door
+from gateway.admission import Admission
 from gateway.auth import AuthError, Principal, bearer
 from gateway.credentials import Credential
 from gateway.doors.steps import RefusedError
@@ -23,34 +24,51 @@ class DoorAccess:
     """Checks requests before anything of them is read but the head."""
 
     def __init__(
-        self, context: GatewayContext, directory: SessionDirectory, failures: CredentialFailures, origins: Origins
+        self,
+        context: GatewayContext,
+        directory: SessionDirectory,
+        failures: CredentialFailures,
+        origins: Origins,
+        admission: Admission,
     ) -> None:
         self._context = context
         self._directory = directory
         self._failures = failures
         self._origins = origins
+        self._admission = admission
 
     async def admit(self, request: web.Request, credential: Credential) -> Principal:
-        """The caller of a request. Raises RefusedError, after a while if the client sends too many."""
+        """The caller of a request, whose connection now gives way to no other.
+
+        Raises RefusedError, after a while if the client sends too many.
+        """
         try:
-            return self._admit(request, credential)
+            principal = self._admit(request, credential)
+            peer = None if request.transport is None else request.transport.get_extra_info("peername")
+            if (visitor := self._admission.find(peer)) is not None:
+                self._admission.serve(visitor)
+            return principal
         except RefusedError as error:
             if error.problem.code is Code.RATE_LIMITED:
                 await self._failures.late_answers.wait()
             raise
 
-    def _admit(self, request: web.Request, credential: Credential) -> Principal:
+    def check_start(self, request: web.Request) -> None:
+        """Whether the gateway takes a new client from there at all. Raises RefusedError."""
         origin = request.headers.get("Origin")
         if origin is not None and not self._origins.allows(origin, request.host):
             text = "pages of this origin may not connect; see allowed_origins"
             raise RefusedError(Problem(Code.PERMISSION_DENIED, text))
         if self._directory.draining:
             raise RefusedError(Problem(Code.BUSY, "the gateway is restarting", retry_after_ms=_RESTART_MS))
+
+    def _admit(self, request: web.Request, credential: Credential) -> Principal:
+        self.check_start(request)
         try:
             authenticator = self._context.authenticator
             principal = authenticator.check(credential.text, Door.DIALECT, keys_allowed=credential.may_be_key)
         except AuthError as error:
-            raise self.refusal(request, error, credential) from None
+            raise self._refusal(request, error, credential) from None
         if (over := self._context.shares.charge(principal.terms)) is not None:
             self._context.metrics.share_refusals.labels(over.reason).inc()
             raise RefusedError(
@@ -58,9 +76,18 @@ class DoorAccess:
             )
         return principal
 
-    def refusal(self, request: web.Request, error: AuthError, credential: Credential) -> RefusedError:
+    def count_absent(self, request: web.Request) -> None:
+        """A socket closed that has not sent a credential."""
+        if not self._directory.draining:
+            self._failures.record("absent", self._address(request))
+
+    def _address(self, request: web.Request) -> str:
+        forwarded = request.headers.getall("X-Forwarded-For", [])
+        return self._failures.client_of(request.remote or "unknown", forwarded)
+
+    def _refusal(self, request: web.Request, error: AuthError, credential: Credential) -> RefusedError:
         """Count a refused credential, and say why it is refused, or only when to come back."""
-        address = self._failures.client_of(request.remote or "unknown", request.headers.getall("X-Forwarded-For", []))
+        address = self._address(request)
         retry_after_s = self._failures.retry_after_s(address, credential.text)
         self._failures.record(Door.DIALECT, address, credential.text, error)
         if retry_after_s is not None:

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
+from gateway.admission import Admission
 from gateway.doors.access import DoorAccess
 from gateway.doors.deepgram.listen import ListenDoor
 from gateway.doors.entrance import Entrance
@@ -32,9 +33,14 @@ class Doors:
     """The doors of one gateway."""
 
     def __init__(
-        self, context: GatewayContext, directory: SessionDirectory, failures: CredentialFailures, origins: Origins
+        self,
+        context: GatewayContext,
+        directory: SessionDirectory,
+        failures: CredentialFailures,
+        origins: Origins,
+        admission: Admission,
     ) -> None:
-        entrance = Entrance(context, directory, DoorAccess(context, directory, failures, origins))
+        entrance = Entrance(context, directory, DoorAccess(context, directory, failures, origins, admission))
         self._routes = [route for name in context.config.open_doors for route in DIALECTS[name](entrance).routes()]
         self._paths = frozenset(route.path for route in self._routes)
 

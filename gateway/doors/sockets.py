@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -28,6 +28,27 @@ MAX_MESSAGE_BYTES: Final = 1024 * 1024
 _FAIR_SHARE: Final = 8
 _DONE_CODES: Final = frozenset({1000, 1001, 1005})
 _END: Final = frozenset({WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR})
+
+
+async def upgrade(
+    context: GatewayContext,
+    request: web.Request,
+    *,
+    protocols: Sequence[str] = (),
+    headers: Mapping[str, str] | None = None,
+    max_bytes: int = MAX_MESSAGE_BYTES,
+) -> web.WebSocketResponse:
+    """Answer the handshake. A larger message than `max_bytes` closes the socket (1009)."""
+    socket = web.WebSocketResponse(
+        timeout=context.config.close_timeout_s,
+        autoping=False,
+        protocols=protocols,
+        compress=False,
+        max_msg_size=max_bytes,
+    )
+    socket.headers.update(headers or {})
+    await socket.prepare(request)
+    return socket
 
 
 class SocketLine:
@@ -75,20 +96,9 @@ class DoorSocket:
             on_over=lambda: self._refuse(Problem(Code.UNAUTHENTICATED, "the credential has expired")),
         )
 
-    async def serve(
-        self, request: web.Request, protocols: Sequence[str] = (), headers: dict[str, str] | None = None
-    ) -> web.WebSocketResponse:
-        """Answer the handshake and serve the socket until either side closes it."""
+    async def serve(self, request: web.Request, socket: web.WebSocketResponse) -> web.WebSocketResponse:
+        """Serve an upgraded socket until either side closes it."""
         context = self._context
-        socket = web.WebSocketResponse(
-            timeout=context.config.close_timeout_s,
-            autoping=False,
-            protocols=protocols,
-            compress=False,
-            max_msg_size=MAX_MESSAGE_BYTES,
-        )
-        socket.headers.update(headers or {})
-        await socket.prepare(request)
         context.metrics.connections.inc()
         line = SocketLine(socket, request)
         config = context.config

@@ -20,7 +20,7 @@ from gateway.doors.deepgram.prerecorded import Heard, answer
 from gateway.doors.entrance import Entrance
 from gateway.doors.recordings import Upload
 from gateway.doors.session import DoorSession
-from gateway.doors.sockets import DoorSocket
+from gateway.doors.sockets import DoorSocket, upgrade
 from gateway.doors.split import ChannelSplitter
 from gateway.doors.steps import RefusedError
 from gateway.protocol.errors import Code, Problem
@@ -61,8 +61,13 @@ class ListenDoor:
             return self._refusal(error.problem, door.session_id)
         self._entrance.served(self.name)
         conversation = LiveConversation(wishes, door.session_id, door.models, context.clock())
-        socket = DoorSocket(context, door, conversation, principal)
-        return await socket.serve(request, protocols, {"dg-request-id": door.session_id})
+        headers = {"dg-request-id": door.session_id}
+        try:
+            socket = await upgrade(context, request, protocols=protocols, headers=headers)
+        except BaseException:
+            door.leave(is_clean=False)
+            raise
+        return await DoorSocket(context, door, conversation, principal).serve(request, socket)
 
     async def recorded(self, request: web.Request) -> web.StreamResponse:
         """An upload."""
