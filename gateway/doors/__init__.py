@@ -16,8 +16,8 @@ To add one:
 4. Errors: a table from `Code` to the dialect's own status, body and close code. Every RefusedError becomes one of them.
 5. A thin module with the handlers. `Entrance` has what they need: `access.admit` checks the credential (find it with
    `access.authorization` or in your own way), `DoorSession.open` opens the session, `door.start` its streams, all
-   before a socket is upgraded, so that `busy` is an HTTP answer; then `sockets.upgrade` and `DoorSocket(…).serve(…)`. Call
-   `entrance.served` or `entrance.refused` once per request.
+   before a socket is upgraded, so that `busy` is an HTTP answer; then `sockets.upgrade` and `DoorSocket(…).serve(…)`.
+   Call `entrance.served` or `entrance.refused` once per request.
 6. Its name in `routes.DIALECTS` and `gateway.config.DOORS`; its folder in the tables of `tests/unit/architecture`, in
    `pyproject.toml`, and its table in `docs/doors.md`.
 

@@ -11,6 +11,8 @@ from gateway.admission import Admission
 from gateway.doors.access import DoorAccess
 from gateway.doors.deepgram.listen import ListenDoor
 from gateway.doors.entrance import Entrance
+from gateway.doors.telephony.plain_door import PlainDoor
+from gateway.doors.telephony.twilio_door import TwilioDoor
 from gateway.origins import Origins
 from gateway.refusals import CredentialFailures
 from gateway.sessions.context import GatewayContext
@@ -25,7 +27,11 @@ class DialectDoor(Protocol):
         ...
 
 
-DIALECTS: Final[Mapping[str, Callable[[Entrance], DialectDoor]]] = {"deepgram": ListenDoor}
+DIALECTS: Final[Mapping[str, Callable[[Entrance], DialectDoor]]] = {
+    "deepgram": ListenDoor,
+    "twilio": TwilioDoor,
+    "telephony": PlainDoor,
+}
 """Every dialect by its name in the setting `doors`; `gateway.config.DOORS` has the same names."""
 
 

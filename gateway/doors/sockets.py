@@ -96,8 +96,10 @@ class DoorSocket:
             on_over=lambda: self._refuse(Problem(Code.UNAUTHENTICATED, "the credential has expired")),
         )
 
-    async def serve(self, request: web.Request, socket: web.WebSocketResponse) -> web.WebSocketResponse:
-        """Serve an upgraded socket until either side closes it."""
+    async def serve(
+        self, request: web.Request, socket: web.WebSocketResponse, early: Sequence[str] = ()
+    ) -> web.WebSocketResponse:
+        """Serve an upgraded socket until either side closes it. `early`: text messages that were read already."""
         context = self._context
         context.metrics.connections.inc()
         line = SocketLine(socket, request)
@@ -109,6 +111,9 @@ class DoorSocket:
         self._door.outbox.attach(sender)
         pings = asyncio.create_task(self._ping(socket, line))
         try:
+            now = context.clock()
+            for text in early:
+                self._perform(self._conversation.receive_text(text, now))
             await _until_first_done(self._read(socket), sender.over)
         finally:
             pings.cancel()

@@ -188,7 +188,7 @@ async def test_a_flood_of_control_messages_is_closed() -> None:
 
 async def test_hostile_messages_disturb_no_neighbour() -> None:
     source, sent, codes = hostile.messages(16), 0, set()
-    async with rig() as at, listening(at) as neighbour:
+    async with rig(Script(slots=64)) as at, listening(at) as neighbour:
         while sent < 2000:
             async with listening(at, encoding=random.Random(sent).choice(["linear16", "mulaw"])) as client:
                 for _ in range(100):

@@ -65,6 +65,7 @@ DOORS = {
         "gateway.doors.routes",
         "gateway.doors.sockets",
         "gateway.doors.deepgram.listen",
+        "gateway.doors.telephony.*",
     ],
     "jwt": ["gateway.access.tokens"],
     "sqlite3": ["gateway.store.sqlite", "gateway.store.sqlite_file"],

@@ -12,9 +12,16 @@ from tests.unit.architecture.source import AROUND, MODULES, ROOT, own_imports, r
 # Folder -> the folders whose modules may import it, besides itself.
 IMPORTERS = {
     "gateway.access": {"gateway", "gateway.doors", "gateway.sessions"},
-    "gateway.doors": {"gateway", "gateway.doors.deepgram"},
+    "gateway.doors": {"gateway", "gateway.doors.deepgram", "gateway.doors.telephony"},
     "gateway.doors.deepgram": {"gateway.doors"},
-    "gateway.protocol": {"gateway", "gateway.doors", "gateway.doors.deepgram", "gateway.sessions"},
+    "gateway.doors.telephony": {"gateway.doors"},
+    "gateway.protocol": {
+        "gateway",
+        "gateway.doors",
+        "gateway.doors.deepgram",
+        "gateway.doors.telephony",
+        "gateway.sessions",
+    },
     "gateway.sessions": {"gateway", "gateway.doors"},
     "gateway.store": {"gateway", "gateway.doors", "gateway.sessions"},
     "gateway.upstream": {"gateway", "gateway.sessions"},
@@ -33,6 +40,7 @@ SHARED = {
     "gateway.access": set(),
     "gateway.doors": {"admission", "auth", "credentials", "expiry", "origins", "outbox", "refusals"},
     "gateway.doors.deepgram": {"auth", "credentials"},
+    "gateway.doors.telephony": {"auth", "credentials", "http_errors"},
     "gateway.sessions": {"auth", "config", "metrics", "contract", "outbox", "status", "transcript"},
     "gateway.store": {"config", "transcript"},
     "gateway.protocol": {"contract"},
