@@ -26,6 +26,7 @@ from gateway.protocol.messages import (
     ServerMessage,
     SpeechEvent,
     StreamChunk,
+    StreamEnd,
     StreamEnded,
     StreamStart,
     TranscriptUpdate,
@@ -53,6 +54,12 @@ _ASTERISK: Final[Mapping[str, str]] = {
 }
 _PASSING: Final = frozenset({Code.GAP, Code.ORPHAN_CHUNK, Code.RATE_LIMITED})
 _SAMPLE_BYTES: Final[Mapping[str, int]] = {"s16le": 2, "s16be": 2, "f32le": 4, "mulaw": 1, "alaw": 1}
+
+
+class _Event(Struct):
+    """A text message with JSON."""
+
+    event: str
 
 
 class _Opening(Struct):
@@ -114,14 +121,24 @@ class PlainCall:
         ]
         self._ids = [str(start.stream_id) for start in self.starts]
         self._failure: Problem | None = None
+        self._is_stopped = False
         self._ended: set[str] = set()
 
     def receive_text(self, text: str, now: float) -> Iterable[Step]:
-        """See Conversation: keys that were pressed, and what else says nothing."""
-        return []
+        """See Conversation. Keys that were pressed and other events say nothing, but `stop` ends the call."""
+        try:
+            event = msgspec.json.decode(text, type=_Event).event
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return []
+        if event != "stop" or self._is_stopped:
+            return []
+        self._is_stopped = True
+        return [ToSession(StreamEnd(stream_id=stream_id)) for stream_id in self._ids]
 
     def receive_bytes(self, payload: bytes, now: float) -> Iterable[Step]:
         """See Conversation."""
+        if self._is_stopped:
+            return []
         parts = [payload] if self._splitter is None else self._splitter.split(payload)
         return [
             ToSession(StreamChunk(stream_id=stream_id, payload=part))
@@ -146,9 +163,15 @@ class PlainCall:
             case StreamEnded(stream_id=stream_id):
                 self._ended.add(stream_id)
                 if self._ended >= set(self._ids):
-                    restart = Close(CloseCode.RESTART, "the gateway is restarting")
-                    steps.append(restart if self._failure is None else closing(self._failure))
+                    steps.append(self._close())
         return steps
+
+    def _close(self) -> Close:
+        if self._failure is not None:
+            return closing(self._failure)
+        if self._is_stopped:
+            return Close(CloseCode.NORMAL)
+        return Close(CloseCode.RESTART, "the gateway is restarting")
 
     def deadline(self) -> float | None:
         """See Conversation."""

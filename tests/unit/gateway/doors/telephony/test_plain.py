@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.doors.steps import RefusedError, ToClient, ToSession
+from gateway.doors.steps import Close, RefusedError, ToClient, ToSession
 from gateway.doors.telephony.plain import PlainCall, format_of, given_options
 from gateway.protocol import messages as m
 
@@ -78,6 +78,19 @@ def test_text_comes_back_only_if_it_is_wanted(query: dict[str, str], count: int)
     steps = list(talk.told(m.TranscriptUpdate(stream_id=stream_id, text="x", confidence=1, data=data), NOW))
     assert len(steps) == count
     assert all(isinstance(step, ToClient) and b'"transcript_update"' in step.payload for step in steps)
+
+
+def test_stop_ends_the_call_after_the_last_words() -> None:
+    talk = call("audio/pcmu")
+    stream_id = str(talk.starts[0].stream_id)
+    assert list(talk.receive_text('{"event":"stop"}', NOW)) == [ToSession(m.StreamEnd(stream_id=stream_id))]
+    assert list(talk.receive_text('{"event":"stop"}', NOW)) == list(talk.receive_bytes(b"late", NOW)) == []
+    data = m.StreamEndedData(
+        stream_id=stream_id, chunks=1, bytes=2, media_seconds=1.5, segments=1, gaps=0, missing_chunks=0,
+        damaged_bytes=0, speech_without_words_ms=0, duplicate_chunks=0, orphan_chunks=0, dropped=m.DroppedData(),
+        failovers=0, text="", text_id="",
+    )  # fmt: skip
+    assert list(talk.told(m.StreamEnded(stream_id=stream_id, data=data), NOW)) == [Close(1000)]
 
 
 def test_keys_that_were_pressed_say_nothing() -> None:
