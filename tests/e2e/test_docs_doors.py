@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -10,6 +12,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 from bench.harness.stack import KEY, Stack, child_environment
 from tests.fakes.readme import example
+from workers.fake.engine import expected_words
 
 PAGE = "docs/doors.md"
 
