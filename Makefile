@@ -13,6 +13,8 @@ CACHE := $(CURDIR)/.cache
 TS := clients/typescript
 # A project with React and Vite into which a test installs the TypeScript client.
 VITE := tests/browser/vite_project
+# The SDKs of other services for JavaScript.
+DOORS_NODE := tests/doors/node
 PYTEST_ARGS ?=
 # Test processes side by side: most of the tests wait for other processes. 0 runs all tests in one.
 PYTEST_WORKERS ?= 2
@@ -80,7 +82,7 @@ $(VENV)/.node: $(VENV)/.python deploy/requirements/node.txt
 	@touch $@
 
 test: $(VITE)/node_modules/.complete
-$(TS)/node_modules/.complete $(VITE)/node_modules/.complete: %/node_modules/.complete: %/package-lock.json $(VENV)/.node
+$(TS)/node_modules/.complete $(VITE)/node_modules/.complete $(DOORS_NODE)/node_modules/.complete: %/node_modules/.complete: %/package-lock.json $(VENV)/.node
 	@echo "setup: installing npm packages of $*"
 	@$(WITH_NODE) npm --prefix $* ci --ignore-scripts --silent
 	@touch $@
@@ -93,7 +95,7 @@ $(DOORS)/.complete: $(VENV)/.python deploy/requirements/doors.txt
 	@$(DOORS)/bin/python -m pip --quiet --no-input install --no-deps --require-hashes -r deploy/requirements/doors.txt
 	@touch $@
 
-test: setup programs $(VENV)/.litert $(TS)/node_modules/.complete $(DOORS)/.complete  ## run the whole test suite
+test: setup programs $(VENV)/.litert $(TS)/node_modules/.complete $(DOORS)/.complete $(DOORS_NODE)/node_modules/.complete  ## run the whole test suite
 	@$(WITH_NODE) $(BIN)/python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-corpus: setup programs  ## run the acceptance tests on real material: CORPUS=dir with manifest.jsonl
@@ -205,4 +207,4 @@ audit: $(VENV)/.project $(TOOLS)/.complete  ## look up all pinned packages in an
 	@$(BIN)/python -m deploy.dev.audit $(TOOLS)/bin/pip-audit $(PINNED)
 
 clean:  ## remove everything that these commands created
-	@rm -rf $(VENV) $(TS)/node_modules $(TS)/dist $(VITE)/node_modules bench/gateway/overhead/node/node_modules .cache .run build dist bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info
+	@rm -rf $(VENV) $(TS)/node_modules $(TS)/dist $(VITE)/node_modules $(DOORS_NODE)/node_modules bench/gateway/overhead/node/node_modules .cache .run build dist bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info

@@ -57,6 +57,17 @@ def test_a_live_conversation_has_every_word(fake_stack: Stack, sdk_python: Path,
     assert metadata["duration"] == pytest.approx(2 * HALF / 32_000)
 
 
+def test_the_sdk_for_javascript_has_every_word(fake_stack: Stack, recording: Path) -> None:
+    script = Path(__file__).parent / "node" / "deepgram_live.mjs"
+    options = json.dumps({**RAW, "interim_results": "true"})
+    told = run_sdk(Path("node"), script, fake_stack.http_url, KEY, recording, options)
+    results = [each for each in told if each["type"] == "Results" and each["is_final"]]
+    assert words(results) == expected_words(recording.read_bytes(), breaks=[HALF])
+    assert [each["type"] for each in told[-3:-1]] == ["Metadata", "close"]
+    assert told[-2]["code"] == 1000
+    assert told[-1]["text"].split() == expected_words(recording.read_bytes())
+
+
 def test_two_channels_are_kept_apart(fake_stack: Stack, sdk_python: Path, recording: Path) -> None:
     told = live(fake_stack, sdk_python, recording, channels=2, multichannel="true")
     media = recording.read_bytes()
