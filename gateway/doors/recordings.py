@@ -6,12 +6,13 @@ Nothing of a recording is kept in the gateway: while workers are behind, the bod
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import ClientError, web
 
+from gateway.config import GatewayConfig
 from gateway.doors.sender import DoorSender
 from gateway.doors.session import DoorSession
 from gateway.doors.steps import RefusedError, problem_of
@@ -69,12 +70,14 @@ class Upload:
         )
         door.outbox.attach(self._sender)
 
-    async def transcribe(self, request: web.Request, split: Split | None = None) -> list[Transcribed]:
-        """Feed the body to the streams and wait for their ends; `split` makes a part of each piece for each stream.
+    async def transcribe(
+        self, request: web.Request, recording: AsyncIterator[bytes], split: Split | None = None
+    ) -> list[Transcribed]:
+        """Feed a recording to the streams and wait for their ends; `split` makes a part of each piece for each stream.
 
-        Raises RefusedError, and ConnectionError if the client goes away.
+        `recording`: from `pieces`. Raises RefusedError, and ConnectionError if the client goes away.
         """
-        feeding = asyncio.create_task(self._feed(request, split))
+        feeding = asyncio.create_task(self._feed(recording, split))
         over = asyncio.create_task(self._over.wait())
         try:
             while not over.done():
@@ -100,9 +103,8 @@ class Upload:
         await self._sender.stop()
         self._door.leave(is_clean=is_clean)
 
-    async def _feed(self, request: web.Request, split: Split | None) -> None:
-        config = self._context.config
-        async for piece in pieces(request, config.max_recording_bytes, config.http_request_s):
+    async def _feed(self, recording: AsyncIterator[bytes], split: Split | None) -> None:
+        async for piece in recording:
             parts = [piece] if split is None else split(piece)
             for stream_id, part in zip(self._streams, parts, strict=True):
                 if part:
@@ -152,16 +154,22 @@ class _NoLine:
         self._cut_off("the gateway cannot go on with this upload")
 
 
-async def pieces(request: web.Request, max_bytes: int, idle_s: float) -> AsyncIterator[bytes]:
-    """The body as it arrives. Raises RefusedError for one that is too large, empty or late, ConnectionError."""
-    size = request.content_length or 0
-    if size > max_bytes:
+async def pieces(
+    config: GatewayConfig, read: Callable[[int], Awaitable[bytes]], declared: int | None = None
+) -> AsyncIterator[bytes]:
+    """A recording as it arrives: `read` gives at most so many bytes, none at the end, as a body or a part of one does.
+
+    `declared`: its length, if the client says it. Raises RefusedError for one that is too large, empty or late,
+    ConnectionError.
+    """
+    max_bytes = config.max_recording_bytes
+    if declared is not None and declared > max_bytes:
         raise _too_large(max_bytes)
     received = 0
     while True:
         try:
-            async with asyncio.timeout(idle_s):
-                piece = await request.content.read(_PIECE_BYTES)
+            async with asyncio.timeout(config.http_request_s):
+                piece = await read(_PIECE_BYTES)
         except TimeoutError:
             raise RefusedError(Problem(Code.DEADLINE_EXCEEDED, "the recording did not arrive in time")) from None
         except ClientError:

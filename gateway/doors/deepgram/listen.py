@@ -18,7 +18,7 @@ from gateway.doors.deepgram.live import LiveConversation
 from gateway.doors.deepgram.messages import encode
 from gateway.doors.deepgram.prerecorded import Heard, answer
 from gateway.doors.entrance import Entrance
-from gateway.doors.recordings import Upload
+from gateway.doors.recordings import Upload, pieces
 from gateway.doors.session import DoorSession
 from gateway.doors.sockets import DoorSocket, upgrade
 from gateway.doors.split import ChannelSplitter
@@ -103,7 +103,8 @@ class ListenDoor:
             door.leave(is_clean=True)
             raise
         try:
-            done = await upload.transcribe(request, split)
+            recording = pieces(context.config, request.content.read, request.content_length)
+            done = await upload.transcribe(request, recording, split)
             is_clean = True
         finally:
             await upload.close(is_clean=is_clean)

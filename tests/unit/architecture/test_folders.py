@@ -38,7 +38,7 @@ IMPORTERS = {
 # Modules beside the folders of a package that its folders may import; all others import the folders, never the reverse.
 SHARED = {
     "gateway.access": set(),
-    "gateway.doors": {"admission", "auth", "credentials", "expiry", "origins", "outbox", "refusals"},
+    "gateway.doors": {"admission", "auth", "config", "credentials", "expiry", "origins", "outbox", "refusals"},
     "gateway.doors.deepgram": {"auth", "credentials"},
     "gateway.doors.telephony": {"auth", "credentials", "http_errors"},
     "gateway.sessions": {"auth", "config", "metrics", "contract", "outbox", "status", "transcript"},
