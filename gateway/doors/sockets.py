@@ -115,6 +115,9 @@ class DoorSocket:
             for text in early:
                 self._perform(self._conversation.receive_text(text, now))
             await _until_first_done(self._read(socket), sender.over)
+        except Exception:
+            # The outermost edge of a socket: an unexpected error closes this one and no other.
+            log.exception("connection failed")
         finally:
             pings.cancel()
             ignore_keys()

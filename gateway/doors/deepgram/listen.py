@@ -27,6 +27,7 @@ from gateway.protocol.errors import Code, Problem
 
 PATH: Final = "/v1/listen"
 _SCHEME: Final = "token"
+_RETRY_MS: Final = 2_000
 _SUBPROTOCOLS: Final = ("token", "bearer")
 
 
@@ -128,8 +129,8 @@ class ListenDoor:
         words = words_for(problem.code)
         self._entrance.refused(self.name, problem)
         headers = {"dg-request-id": request_id, "dg-error": words.err_code}
-        if problem.retry_after_ms is not None:
-            headers["Retry-After"] = str(-(-problem.retry_after_ms // 1000))
+        if words.status in (429, 503):
+            headers["Retry-After"] = str(-(-(problem.retry_after_ms or _RETRY_MS) // 1000))
         body = encode(refusal_of(problem, request_id))
         response = web.Response(body=body, status=words.status, content_type="application/json", headers=headers)
         if words.status == 401:
