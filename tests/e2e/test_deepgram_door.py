@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,6 +15,7 @@ import aiohttp
 import pytest
 
 from bench.harness import hostile
+from gateway import key_commands
 from gateway.doors.sockets import MAX_MESSAGE_BYTES
 from tests.e2e.gateway_rig import KEY, PATIENCE_S, Rig, eventually, rig
 from tests.fakes.worker_server import Script
@@ -298,3 +300,30 @@ async def test_a_client_that_leaves_during_its_upload_frees_its_slot() -> None:
 async def test_doors_can_be_closed() -> None:
     async with rig(doors="none") as at, at.http.post(at.url("/v1/listen"), headers=TOKEN, data=b"x") as answer:
         assert answer.status == 404
+
+
+async def test_keys_have_their_doors_and_end_their_sockets(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    file = ["--file", str(path)]
+    key = key_commands.run(["add", "agents", "--doors", "dialects", *file]).strip()
+    other = key_commands.run(["add", "pages", "--doors", "websocket,http", *file]).strip()
+    async with rig(api_keys="", api_keys_file=str(path), token_grace_s="0") as at:
+        assert await refused(at, {"Authorization": f"Token {other}"}) == (403, "INSUFFICIENT_PERMISSIONS")
+        status, _, _ = await at.request("POST", "/v1/sessions", credential=key)
+        assert status == 403
+        async with listening(at, {"Authorization": f"Token {key}"}) as client:
+            key_commands.run(["revoke", key.split("_")[1], *file])
+            assert await client.closed() == 1008
+            assert client.told[-1]["variant"] == "INVALID_AUTH"
+
+
+async def test_an_owner_over_its_rate_is_told_to_wait(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    key = key_commands.run(["add", "agents", "--rate", "1", "--file", str(path)]).strip()
+    headers = {"Authorization": f"Token {key}"}
+    async with rig(api_keys="", api_keys_file=str(path)) as at:
+        answers = []
+        for _ in range(4):
+            async with at.http.post(at.url("/v1/listen?encoding=mulaw"), headers=headers, data=bytes(100)) as answer:
+                answers.append((answer.status, "Retry-After" in answer.headers))
+        assert answers[-1] == (429, True)
