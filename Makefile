@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-check fuzz programs packages check-deploy clean
+.PHONY: help setup run test test-doors test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-check fuzz programs packages check-deploy clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -98,6 +98,17 @@ $(DOORS)/.complete: $(VENV)/.python deploy/requirements/doors.txt
 test: setup programs $(VENV)/.litert $(TS)/node_modules/.complete $(DOORS)/.complete $(DOORS_NODE)/node_modules/.complete  ## run the whole test suite
 	@$(WITH_NODE) $(BIN)/python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
+# Frameworks for voice agents: minutes to install, so only this command does.
+AGENTS := $(CACHE)/doors-agents
+$(AGENTS)/.complete: $(VENV)/.python deploy/requirements/doors-agents.txt
+	@echo "setup: installing frameworks for voice agents (minutes)"
+	@$(PYTHON) -m venv $(AGENTS)
+	@$(AGENTS)/bin/python -m pip --quiet --no-input install --no-deps --require-hashes -r deploy/requirements/doors-agents.txt
+	@touch $@
+
+test-doors: setup $(DOORS)/.complete $(DOORS_NODE)/node_modules/.complete $(AGENTS)/.complete  ## run the tests with the SDKs and agents of other services
+	@$(WITH_NODE) $(BIN)/python -m pytest -m doors --agents tests/doors $(PYTEST_ARGS)
+
 test-corpus: setup programs  ## run the acceptance tests on real material: CORPUS=dir with manifest.jsonl
 	@test -f "$(CORPUS)/manifest.jsonl" || { echo "test-corpus: CORPUS=dir must name a folder with manifest.jsonl" >&2; exit 2; }
 	@$(BIN)/python -m pytest -m corpus --corpus="$(CORPUS)" $(PYTEST_ARGS)
@@ -145,6 +156,8 @@ lock: $(VENV)/.packages  ## pin the requirements of pyproject.toml
 		--output-file deploy/requirements/node.txt > /dev/null
 	@$(BIN)/uv pip compile deploy/requirements/doors.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate --quiet \
 		--output-file deploy/requirements/doors.txt > /dev/null
+	@$(BIN)/uv pip compile deploy/requirements/doors-agents.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate \
+		--quiet --output-file deploy/requirements/doors-agents.txt > /dev/null
 	@$(BIN)/uv pip compile deploy/requirements/manifests.in --constraint deploy/requirements/dev.txt --universal --no-header \
 		--generate-hashes --no-annotate --quiet --output-file deploy/requirements/manifests.txt > /dev/null
 	@$(BIN)/uv pip compile deploy/requirements/supply-chain.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate \

@@ -22,17 +22,17 @@ SPEECH = Path(__file__).parent / "data" / "speech"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--agents", action="store_true", help="run the tests marked agents")
     parser.addoption("--corpus", type=Path, default=None, help="folder with manifest.jsonl, for tests marked corpus")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without material the corpus tests are left out, not skipped: a skip would look like something to be mended."""
-    if config.getoption("--corpus") is not None:
-        return
-    corpus = [item for item in items if item.get_closest_marker("corpus")]
-    if corpus:
-        config.hook.pytest_deselected(items=corpus)
-        items[:] = [item for item in items if not item.get_closest_marker("corpus")]
+    """Tests that need material or large packages are left out, not skipped: a skip would look like a fault."""
+    for marker, is_there in (("corpus", config.getoption("--corpus")), ("agents", config.getoption("--agents"))):
+        left_out = [] if is_there else [item for item in items if item.get_closest_marker(marker)]
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if not item.get_closest_marker(marker)]
 
 
 @pytest.fixture(autouse=True)

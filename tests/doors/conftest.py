@@ -18,12 +18,23 @@ PATIENCE_S = 60
 RunSdk = Callable[..., list[Any]]
 
 
+def _python(name: str, command: str) -> Path:
+    """The Python of an environment below .cache."""
+    folder = ROOT / ".cache" / name
+    assert (folder / ".complete").exists(), f"{command} installs what this test drives into .cache/{name}"
+    return folder / "bin" / "python"
+
+
 @pytest.fixture(scope="session")
 def sdk_python() -> Path:
     """The Python that has the SDKs."""
-    folder = Path(os.environ.get("CACHE", ROOT / ".cache")) / "doors"
-    assert (folder / ".complete").exists(), "make test installs the SDKs into .cache/doors"
-    return folder / "bin" / "python"
+    return _python("doors", "make test")
+
+
+@pytest.fixture(scope="session")
+def agents_python() -> Path:
+    """The Python that has the frameworks for agents."""
+    return _python("doors-agents", "make test-doors")
 
 
 def run_sdk(python: Path, *command: str | Path) -> list[Any]:
