@@ -78,7 +78,7 @@ def test_two_channels_are_kept_apart(fake_stack: Stack, sdk_python: Path, record
 
 
 def test_an_upload_has_every_word(fake_stack: Stack, sdk_python: Path, recording: Path) -> None:
-    options = json.dumps({**RAW, "utterances": True})
+    options = json.dumps({"encoding": "mulaw", "utterances": True})
     [[kind, body]] = run_sdk(sdk_python, SDK / "deepgram_file.py", fake_stack.http_url, KEY, recording, options)
     assert kind == "ListenV1Response"
     [channel] = body["results"]["channels"]
