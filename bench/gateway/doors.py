@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+import grpc.aio
 import psutil
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -73,8 +74,13 @@ async def kills(stack: Stack, names: Sequence[str], rounds: int, *, seed: int) -
 
 async def _until_serving(stack: Stack, index: int) -> None:
     """Wait until a worker answers, and until the gateway counts it among those that serve."""
-    await asyncio.to_thread(stack.workers[index].wait_for_log, "worker serving")
-    await describe(stack.worker_ports[index])
+    while True:
+        stack.workers[index].check_alive()
+        try:
+            await describe(stack.worker_ports[index])
+            break
+        except grpc.aio.AioRpcError:
+            await asyncio.sleep(_POLL_S)
 
     def serving() -> int:
         with urllib.request.urlopen(f"{stack.http_url}/readyz", timeout=10) as answer:
