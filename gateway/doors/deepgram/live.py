@@ -151,8 +151,10 @@ class LiveConversation:
                 return _said(channel.said(data))
             case SpeechEvent(data=event) if (channel := self._channels.get(event.stream_id)) is not None:
                 return _said(channel.spoke(event, now))
-            case Acknowledge(data=data) if isinstance(data.flush_id, int) and data.stream_id in self._unanswered:
-                return self._flushed(data.stream_id)
+            case Acknowledge(data=data) if (channel := self._channels.get(data.stream_id)) is not None:
+                closed = list(_said(channel.committed(data.committed)))
+                answers = isinstance(data.flush_id, int) and data.stream_id in self._unanswered
+                return closed + self._flushed(data.stream_id) if answers else closed
             case StreamEnded(data=ended) if ended.stream_id in self._channels:
                 return self._stream_ended(message)
             case ErrorMessage(data=error):
