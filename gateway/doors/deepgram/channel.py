@@ -61,7 +61,10 @@ class ChannelResults:
 
     def deadline(self) -> float | None:
         """When `tick` is due; None: never."""
-        return min((at for at in (self._speech_final_at, self._utterance_end_at) if at is not None), default=None)
+        first, second = self._speech_final_at, self._utterance_end_at
+        if first is None or second is None:
+            return second if first is None else first
+        return min(first, second)
 
     def tick(self, now: float) -> Iterator[Message]:
         """Do what is due."""

@@ -169,8 +169,8 @@ class LiveConversation:
 
     def deadline(self) -> float | None:
         """See Conversation."""
-        due = (channel.deadline() for channel in self._channels.values())
-        return min((at for at in due if at is not None), default=None)
+        due = [at for channel in self._channels.values() if (at := channel.deadline()) is not None]
+        return min(due) if due else None
 
     def tick(self, now: float) -> Iterable[Step]:
         """See Conversation."""
