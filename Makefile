@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-corpus test-root test-hosts lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-host bench-capacity bench-check fuzz programs packages check-deploy clean
+.PHONY: help setup run test test-doors test-corpus test-root test-hosts lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-host bench-capacity bench-check fuzz programs packages check-deploy clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,6 +13,8 @@ CACHE := $(CURDIR)/.cache
 TS := clients/typescript
 # A project with React and Vite into which a test installs the TypeScript client.
 VITE := tests/browser/vite_project
+# The SDKs of other services for JavaScript.
+DOORS_NODE := tests/doors/node
 PYTEST_ARGS ?=
 # Test processes side by side: most of the tests wait for other processes. 0 runs all tests in one.
 PYTEST_WORKERS ?= 2
@@ -80,13 +82,32 @@ $(VENV)/.node: $(VENV)/.python deploy/requirements/node.txt
 	@touch $@
 
 test: $(VITE)/node_modules/.complete
-$(TS)/node_modules/.complete $(VITE)/node_modules/.complete: %/node_modules/.complete: %/package-lock.json $(VENV)/.node
+$(TS)/node_modules/.complete $(VITE)/node_modules/.complete $(DOORS_NODE)/node_modules/.complete: %/node_modules/.complete: %/package-lock.json $(VENV)/.node
 	@echo "setup: installing npm packages of $*"
 	@$(WITH_NODE) npm --prefix $* ci --ignore-scripts --silent
 	@touch $@
 
-test: setup programs $(VENV)/.litert $(TS)/node_modules/.complete  ## run the whole test suite
+# The SDKs of other services, in an environment of their own: they need other versions of the same packages.
+DOORS := $(CACHE)/doors
+$(DOORS)/.complete: $(VENV)/.python deploy/requirements/doors.txt
+	@echo "setup: installing the SDKs that tests/doors drives"
+	@$(PYTHON) -m venv $(DOORS)
+	@$(DOORS)/bin/python -m pip --quiet --no-input install --no-deps --require-hashes -r deploy/requirements/doors.txt
+	@touch $@
+
+test: setup programs $(VENV)/.litert $(TS)/node_modules/.complete $(DOORS)/.complete $(DOORS_NODE)/node_modules/.complete  ## run the whole test suite
 	@$(WITH_NODE) $(BIN)/python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+# Frameworks for voice agents: minutes to install, so only this command does.
+AGENTS := $(CACHE)/doors-agents
+$(AGENTS)/.complete: $(VENV)/.python deploy/requirements/doors-agents.txt
+	@echo "setup: installing frameworks for voice agents (minutes)"
+	@$(PYTHON) -m venv $(AGENTS)
+	@$(AGENTS)/bin/python -m pip --quiet --no-input install --no-deps --require-hashes -r deploy/requirements/doors-agents.txt
+	@touch $@
+
+test-doors: setup $(DOORS)/.complete $(DOORS_NODE)/node_modules/.complete $(AGENTS)/.complete  ## run the tests with the SDKs and agents of other services
+	@$(WITH_NODE) $(BIN)/python -m pytest -m doors --agents tests/doors $(PYTEST_ARGS)
 
 test-corpus: setup programs  ## run the acceptance tests on real material: CORPUS=dir with manifest.jsonl
 	@test -f "$(CORPUS)/manifest.jsonl" || { echo "test-corpus: CORPUS=dir must name a folder with manifest.jsonl" >&2; exit 2; }
@@ -145,6 +166,10 @@ lock: $(VENV)/.packages  ## pin the requirements of pyproject.toml
 		--output-file deploy/requirements/cuda.txt > /dev/null
 	@$(BIN)/uv pip compile deploy/requirements/node.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate --quiet \
 		--output-file deploy/requirements/node.txt > /dev/null
+	@$(BIN)/uv pip compile deploy/requirements/doors.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate --quiet \
+		--output-file deploy/requirements/doors.txt > /dev/null
+	@$(BIN)/uv pip compile deploy/requirements/doors-agents.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate \
+		--quiet --output-file deploy/requirements/doors-agents.txt > /dev/null
 	@$(BIN)/uv pip compile deploy/requirements/manifests.in --constraint deploy/requirements/dev.txt --universal --no-header \
 		--generate-hashes --no-annotate --quiet --output-file deploy/requirements/manifests.txt > /dev/null
 	@$(BIN)/uv pip compile deploy/requirements/supply-chain.in --python-version 3.11 --universal --no-header --generate-hashes --no-annotate \
@@ -212,4 +237,4 @@ audit: $(VENV)/.project $(TOOLS)/.complete  ## look up all pinned packages in an
 	@$(BIN)/python -m deploy.dev.audit $(TOOLS)/bin/pip-audit $(PINNED)
 
 clean:  ## remove everything that these commands created
-	@rm -rf $(VENV) $(TS)/node_modules $(TS)/dist $(VITE)/node_modules bench/gateway/overhead/node/node_modules .cache .run build dist bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info
+	@rm -rf $(VENV) $(TS)/node_modules $(TS)/dist $(VITE)/node_modules $(DOORS_NODE)/node_modules bench/gateway/overhead/node/node_modules .cache .run build dist bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info

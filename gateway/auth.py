@@ -18,6 +18,7 @@ _AUDIENCES: Final[Mapping[Door, tuple[Audience, ...]]] = {
     Door.MESSAGE: (Audience.SESSION,),
     Door.RESUME: (Audience.SESSION, Audience.RESUME),
     Door.HTTP: (Audience.SESSION, Audience.RESUME),
+    Door.DIALECT: (Audience.SESSION,),
 }
 _TEXTS: Final[Mapping[str, str]] = {
     "expired": "the token has expired",

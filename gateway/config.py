@@ -20,6 +20,8 @@ MIN_KEY_CHARS = 16  # beyond loopback
 STORE_KEY_BYTES = 32
 _BAD_STORE_KEY = f"each key must be {STORE_KEY_BYTES} bytes in URL-safe base64"
 STORE_SCHEMES = ("memory", "sqlite", "redis", "rediss")
+DOORS = ("deepgram", "twilio", "telephony")
+"""The dialects that the HTTP port can speak, see `gateway.doors`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +165,11 @@ class GatewayConfig(Settings):
         float, Setting("time without media after which a stream may lose its slot to others that wait", 1, 86400)
     ] = 30.0
     max_message_bytes: Annotated[int, Setting("largest WebSocket message", 1024, 268435456)] = 4194304
+    doors: Annotated[
+        tuple[str, ...],
+        Setting("dialects served on the HTTP port, comma-separated (auto: all on loopback, else none; none; all)"),
+    ] = ("auto",)
+    max_recording_bytes: Annotated[int, Setting("largest recording that a dialect takes", 1024, 2**40)] = 2147483648
     max_http_body_bytes: Annotated[int, Setting("largest HTTP request body", 256, 16777216)] = 65536
     auth_timeout_s: Annotated[float, Setting("time to send the auth message on an open socket", 0.05, 600)] = 5.0
     ping_interval_s: Annotated[float, Setting("time between WebSocket pings", 0.05, 3600)] = 20.0
@@ -190,6 +197,8 @@ class GatewayConfig(Settings):
         _check_store_keys(self)
         _check_origins(self)
         _check_proxies(self)
+        if not {*self.doors} <= {*DOORS, "auto", "all", "none"} or ("none" in self.doors and len(self.doors) > 1):
+            raise self.invalid("doors", f"must be auto, none, all, or some of {', '.join(DOORS)}")
         if self.store.startswith("redis") and not self.open_access and not self.token_secret:
             raise self.invalid("token_secret", "must be set to the same value on all gateways that share a redis store")
         if not self.ws_enabled and self.tls_cert is None:
@@ -209,6 +218,12 @@ class GatewayConfig(Settings):
     def open_access(self) -> bool:
         """Whether no credentials are configured, so that everyone may connect (possible on loopback only)."""
         return not self.api_keys and self.api_keys_file is None
+
+    @property
+    def open_doors(self) -> tuple[str, ...]:
+        """The dialects that the HTTP port speaks."""
+        are_all_open = "all" in self.doors or ("auto" in self.doors and not self.is_exposed)
+        return tuple(name for name in DOORS if are_all_open or name in self.doors)
 
     @property
     def is_exposed(self) -> bool:

@@ -17,6 +17,7 @@ from gateway.access.terms import Terms
 from gateway.access.tokens import Audience, Minted
 from gateway.admission import Admission
 from gateway.auth import bearer, new_session_id
+from gateway.doors.routes import Doors
 from gateway.http_access import HttpAccess
 from gateway.http_errors import RefusalError, code_of, json_response, refused
 from gateway.http_workers import WorkerAdmin
@@ -97,6 +98,7 @@ class Api:
         self._directory = directory
         self._late_answers = failures.late_answers
         self._access = HttpAccess(context, directory, failures)
+        self._doors = Doors(context, directory, failures, origins, admission)
         self._origins = origins
         self._admission = admission
         self._long_polls = LongPolls(directory, context.metrics, lambda: context.authenticator.keys.owners)
@@ -121,6 +123,7 @@ class Api:
         WorkerAdmin(self._access, self._context.upstream).add_routes(app.router)
         app.router.add_get("/asyncapi.json", self.asyncapi)
         app.router.add_get("/schema/{name}", self.schema)
+        self._doors.add_to(app)
         app.router.add_get("/", self.asset)
         app.router.add_get("/{name}", self.asset)
         return app
@@ -155,16 +158,19 @@ class Api:
 
     async def _serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Wait for the whole request, then handle it; while it is handled, its connection gives way to no other."""
-        try:
-            async with asyncio.timeout(self._context.config.http_request_s):
-                await request.read()
-        except TimeoutError:
-            raise RefusalError(408, "deadline_exceeded", "the body did not arrive in time") from None
+        is_dialect = self._doors.serves(_path_of(request))
+        if not is_dialect:
+            try:
+                async with asyncio.timeout(self._context.config.http_request_s):
+                    await request.read()
+            except TimeoutError:
+                raise RefusalError(408, "deadline_exceeded", "the body did not arrive in time") from None
         peer = None if request.transport is None else request.transport.get_extra_info("peername")
         visitor = self._admission.find(peer)
         if visitor is None:
             return await handler(request)
-        self._admission.serve(visitor)
+        if not is_dialect:  # a door does it once it knows its client
+            self._admission.serve(visitor)
         try:
             return await handler(request)
         finally:

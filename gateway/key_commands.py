@@ -134,8 +134,8 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument(
         "--doors",
         type=_choice_of(DoorName),
-        metavar="websocket,http,admin",
-        help="where it may be presented (websocket and http); admin: it may take workers out of rotation",
+        metavar="websocket,http,dialects,admin",
+        help="where it may be presented (everywhere but admin); admin: it may take workers out of rotation",
     )
     add.add_argument("--rate", type=float, help="sockets, streams and HTTP requests that may begin per second")
     add.add_argument("--sessions", type=int, help="sessions open at once")

@@ -12,6 +12,7 @@ from typing import Final
 from gateway.admission import Refused
 from gateway.client_socket import FRAMES_BURST, FRAMES_PER_S
 from gateway.config import GatewayConfig
+from gateway.doors.sockets import MAX_MESSAGE_BYTES
 from gateway.long_poll import MAX_PER_SESSION, MAX_WAIT_S, MAX_WAITING
 from gateway.protocol.errors import Code
 from gateway.protocol.limits import Limits
@@ -123,6 +124,9 @@ LIMITS: Final = (
     Limit("HTTP request, time for its header", "closed", _refused("http", Refused.SLOW), "http_request_s"),
     _message("HTTP request, time for its body", Code.DEADLINE_EXCEEDED, "408", "http_request_s"),
     _message("HTTP request, body", Code.PAYLOAD_TOO_LARGE, "413", "max_http_body_bytes"),
+    _message("recording that a dialect takes", Code.PAYLOAD_TOO_LARGE, "413", "max_recording_bytes"),
+    Limit("WebSocket message of a dialect", "close 1009", 'gateway_closes_total{code="1009"}',
+          fixed=_bytes(MAX_MESSAGE_BYTES)),
     Limit("HTTP connection without a request, after the first", "closed", "none", "http_idle_s"),
     Limit("long polls, of all and of one session", "answered at once", "gateway_long_polls_refused_total",
           fixed=f"{MAX_WAITING}, {MAX_PER_SESSION}, each {MAX_WAIT_S} s", counted=Counted.EACH),

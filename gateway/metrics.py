@@ -50,6 +50,12 @@ class Metrics(UpstreamSeries):
         self.finals = Counter("gateway_finals", "Final segments", registry=registry)
         self.errors = Counter("gateway_errors", "Errors reported to clients", ["code"], registry=registry)
         self.auth_failures = Counter("gateway_auth_failures", "Credentials refused", ["door"], registry=registry)
+        self.door_requests = Counter(
+            "gateway_door_requests",
+            "Requests in other dialects, by their answer",
+            ["door", "answer"],
+            registry=registry,
+        )
         self.share_refusals = Counter(
             "gateway_share_refusals", "Refusals because of an owner's terms or share", ["reason"], registry=registry
         )

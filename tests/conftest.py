@@ -24,6 +24,7 @@ SPEECH = Path(__file__).parent / "data" / "speech"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--agents", action="store_true", help="run the tests marked agents")
     parser.addoption("--corpus", type=Path, default=None, help="folder with manifest.jsonl, for tests marked corpus")
 
 
@@ -31,16 +32,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Without their ground, tests are left out, not skipped: a skip would look like something to be mended."""
     wanted = str(config.getoption("markexpr"))
     grounds = [name for name in GROUNDS if name not in wanted]
-    without = [item for item in items if any(map(item.get_closest_marker, grounds))]
+    grounds += [name for name in ("corpus", "agents") if not config.getoption(f"--{name}")]
+    without = {item for item in items if any(map(item.get_closest_marker, grounds))}
     if without:
-        config.hook.pytest_deselected(items=without)
+        config.hook.pytest_deselected(items=list(without))
         items[:] = [item for item in items if item not in without]
-    if config.getoption("--corpus") is not None:
-        return
-    corpus = [item for item in items if item.get_closest_marker("corpus")]
-    if corpus:
-        config.hook.pytest_deselected(items=corpus)
-        items[:] = [item for item in items if not item.get_closest_marker("corpus")]
 
 
 @pytest.fixture(autouse=True)

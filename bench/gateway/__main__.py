@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from bench import machine
+from bench.gateway import doors
 from bench.gateway.failures import cuts, envoy, gateways, kill, outage, rolling, stop
 from bench.gateway.figures import Figures
 from bench.gateway.hostile import hostile
@@ -49,6 +50,7 @@ DRILLS: dict[str, Callable[[argparse.Namespace], Awaitable[Figures]]] = {
     "real": real,
     "soak": soak,
     "overhead": overhead.overhead,
+    "doors": doors.doors,
 }
 
 
@@ -83,6 +85,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--hostile-inputs", type=int, default=10_000, help="mutated recordings in the drill hostile")
     parser.add_argument("--corpus", type=Path, help="a folder with manifest.jsonl, for `real`")
     overhead.add_arguments(parser)
+    doors.add_arguments(parser)
     return parser.parse_args()
 
 

@@ -28,7 +28,7 @@ _MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 KeyId = Annotated[str, Meta(pattern=r"^[0-9a-f]{12}$")]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Service = Literal["stt", "vision"]
-DoorName = Literal["websocket", "http", "admin"]
+DoorName = Literal["websocket", "http", "dialects", "admin"]
 
 
 class KeyFileError(ValueError):

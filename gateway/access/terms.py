@@ -16,11 +16,13 @@ class Door(StrEnum):
     RESUME = "resume"
     HTTP = "http"
     ADMIN = "admin"
+    # A door where another protocol is spoken, see `gateway.doors`.
+    DIALECT = "dialect"
 
     @property
     def group(self) -> str:
         """The name of the door in the terms of a key: the first three are one door."""
-        return self.value if self in (Door.HTTP, Door.ADMIN) else "websocket"
+        return {Door.HTTP: "http", Door.ADMIN: "admin", Door.DIALECT: "dialects"}.get(self, "websocket")
 
 
 @dataclass(frozen=True, slots=True)

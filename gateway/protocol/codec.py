@@ -228,6 +228,17 @@ def _convert(raw: _Raw, type_: type[_M], values: Mapping[str, tuple[str, Any]]) 
         raise _refused(Code.BAD_MESSAGE, f"{path}: {_reason(text)}", path) from None
 
 
+def start_problem(start: messages.StreamStart) -> Problem | None:
+    """Why a message that was built, not decoded, breaks the rules of its fields; None: it keeps them."""
+    try:
+        msgspec.convert(msgspec.to_builtins(start), messages.StreamStart)
+    except msgspec.ValidationError as error:
+        found = _ERROR_PATH.search(str(error))
+        name = found.group(1) if found else ""
+        return Problem(Code.BAD_MESSAGE, f"{name}: {_reason(str(error))}", field=name)
+    return None
+
+
 def _reason(text: str) -> str:
     """The text of a validation error without the value, and with words for a regular expression."""
     reason = text.partition(" - at ")[0]

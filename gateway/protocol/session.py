@@ -67,9 +67,8 @@ class Session:
         self._packets = PacketStreams()
         self._backlog = Backlog(self._limits.kept_messages)
         self._auth_deadline: float | None = None
-        self._rate = RateLimit(
-            self._limits.control_per_second, self._limits.control_burst, max_refused=self._limits.max_refused
-        )
+        bounds = self._limits
+        self._rate = RateLimit(bounds.control_per_second, bounds.control_burst, max_refused=bounds.max_refused)
 
     @property
     def busy(self) -> bool:
@@ -244,8 +243,10 @@ class Session:
         if is_longer(text, limit := self._max_bytes()):
             return too_large(limit)
         message = decode_text(text, max_chunk_bytes=self._limits.max_chunk_bytes, bounds=self._json_bounds)
-        if isinstance(message, Problem):
-            return self._answer(message, now)
+        return self._answer(message, now) if isinstance(message, Problem) else self.receive_message(message, now)
+
+    def receive_message(self, message: m.ClientMessage, now: float) -> list[Action]:
+        """A message in its normal form."""
         if not self._is_allowed(message):
             return self._answer(_UNAUTHENTICATED, now)
         # Accepted chunks cost nothing: backpressure slows them down.
@@ -367,10 +368,9 @@ class Session:
             return None
         if refused.closes:
             return refusal(Code.RATE_LIMITED, "too many messages")
-        if not refused.is_reported:
-            return []
-        retry_after_ms = int(refused.wait_s * 1000) + 1
-        return [self._report(Problem(Code.RATE_LIMITED, "too many messages", retry_after_ms=retry_after_ms))]
+        wait_ms = int(refused.wait_s * 1000) + 1
+        problem = Problem(Code.RATE_LIMITED, "too many messages", retry_after_ms=wait_ms)
+        return [self._report(problem)] if refused.is_reported else []
 
     def _max_bytes(self) -> int:
         return self._limits.message_bytes(is_authenticated=self.phase is not SessionPhase.WAITING)

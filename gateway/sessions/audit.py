@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import structlog
 
-from gateway.protocol.messages import StreamEndedData
+from gateway.protocol.messages import ClientMessage, StreamChunk, StreamEndedData
 
 log = structlog.get_logger()
 
@@ -50,9 +50,13 @@ class SessionAudit:
         """The socket closed."""
         self.ending = Ending.CLIENT_CLOSED if is_clean else Ending.CLIENT_LOST
 
-    def received(self, message: str | bytes) -> None:
-        """A message arrived."""
-        self._received_bytes += len(message)
+    def received(self, message: str | bytes | ClientMessage) -> None:
+        """A message arrived; of one in its normal form, its media count."""
+        match message:
+            case str() | bytes():
+                self._received_bytes += len(message)
+            case StreamChunk(payload=payload):
+                self._received_bytes += len(payload)
 
     def stream_ended(self, totals: StreamEndedData) -> None:
         """A stream is complete."""

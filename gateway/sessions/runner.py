@@ -8,14 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
 
 import structlog
 from talkup.v1 import task_pb2
 
 from gateway.access.terms import OPEN_TERMS, Terms
 from gateway.access.tokens import Audience, Minted
-from gateway.outbox import Outbox
 from gateway.protocol.actions import (
     Action,
     Authenticate,
@@ -33,7 +31,7 @@ from gateway.protocol.actions import (
     TaskKey,
 )
 from gateway.protocol.errors import Code, Problem
-from gateway.protocol.messages import ErrorMessage, ServerMessage, StreamEnded, TranscriptUpdate
+from gateway.protocol.messages import ClientMessage, ErrorMessage, ServerMessage, StreamEnded, TranscriptUpdate
 from gateway.protocol.session import Session
 from gateway.protocol.states import SessionPhase, StoreRelease
 from gateway.sessions.admission import IDLE, admit_stream, problem_of
@@ -42,6 +40,7 @@ from gateway.sessions.context import GatewayContext
 from gateway.sessions.drop_meter import DropMeter
 from gateway.sessions.frame_counter import FrameCounter
 from gateway.sessions.media_meter import MediaMeter
+from gateway.sessions.peer import Peer
 from gateway.sessions.persistence import SessionPersistence
 from gateway.sessions.stream_traces import StreamTraces
 from gateway.sessions.worker_calls import WorkerCalls, internal_error
@@ -50,23 +49,6 @@ from gateway.upstream.event import Event
 from gateway.upstream.pool import FailoverNotice, StreamItem, TaskStream
 
 log = structlog.get_logger()
-
-
-class Peer(Protocol):
-    """A session's socket, as the session sees it."""
-
-    @property
-    def outbox(self) -> Outbox:
-        """The queue of messages to the client."""
-        ...
-
-    def authenticate(self, token: str) -> None:
-        """Check a credential that was sent as a message."""
-        ...
-
-    def resume(self, request: ResumeSession) -> None:
-        """Hand the socket over to another session."""
-        ...
 
 
 class SessionRunner:
@@ -85,6 +67,7 @@ class SessionRunner:
         self.session_id = session_id
         self.terms = terms
         self.session = Session(session_id, limits=context.limits, busy=context.upstream.busy, admit=self._admit)
+        self.is_resumable = True  # by its client, here or at another gateway
         # Set while no result is due, see `prepare_drain`.
         self.no_results_due = Event()
         self._context = context
@@ -182,7 +165,8 @@ class SessionRunner:
         """
         session, now = self.session, self._context.clock()
         self.no_results_due.clear()
-        self.perform(session.flush_packet_streams() if self._context.store.durable else session.end_streams(now))
+        continues = self._context.store.durable and self.is_resumable
+        self.perform(session.flush_packet_streams() if continues else session.end_streams(now))
         self._check_results_due()
 
     def end_grace(self) -> None:
@@ -212,15 +196,18 @@ class SessionRunner:
 
     # --- input
 
-    def receive(self, message: str | bytes) -> bool:
-        """Handle a WebSocket message; returns whether it was answered with an error."""
+    def receive(self, message: str | bytes | ClientMessage) -> bool:
+        """Handle a WebSocket message, or one in its normal form; returns whether it was answered with an error."""
         now, errors = self._context.clock(), self._errors_sent
         self._audit.received(message)
-        if isinstance(message, str):
-            self.session.update_services(self._context.status.current(now))
-            self.perform(self.session.receive_text(message, now))
-        else:
-            self.perform(self.session.receive_binary(message, now))
+        match message:
+            case str():
+                self.session.update_services(self._context.status.current(now))
+                self.perform(self.session.receive_text(message, now))
+            case bytes():
+                self.perform(self.session.receive_binary(message, now))
+            case _:
+                self.perform(self.session.receive_message(message, now))
         return self._errors_sent > errors
 
     def congested_stream(self) -> TaskStream | None:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 import jwt
 
 from settings.errors import SettingError
@@ -23,6 +24,7 @@ SETTINGS = {
     "metrics_token": METRICS_TOKEN,
     "allowed_origins": "https://app.example,https://*.pages.example",
     "public_url": "wss://gateway.example/ws",
+    "doors": "all",
     "ping_interval_s": "3600",
     "auth_timeout_s": "1",
 }
@@ -189,8 +191,30 @@ def _start(**values: str) -> Callable[[Rig], Awaitable[str]]:
     return attempt
 
 
+def _dialect(path: str, *messages: str, **headers: str) -> Callable[[Rig], Awaitable[str]]:
+    """A socket of a dialect at the HTTP port: its status, or its close after these messages."""
+
+    async def attempt(at: Rig) -> str:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        try:
+            async with at.http.ws_connect(at.url(path), headers=named) as socket:
+                if not messages:
+                    return "101"
+                for message in messages:
+                    await socket.send_str(message)
+                await socket.receive()
+                return f"close {socket.close_code}"
+        except aiohttp.WSServerHandshakeError as error:
+            return f"{error.status} {(error.headers or {}).get('dg-error', '')}".strip()
+
+    return attempt
+
+
+_CALL = '{"event":"start","sequenceNumber":"1","start":{"customParameters":{"token":"wrong"}}}'
+_RAW = "/v1/listen?encoding=mulaw"
 REFUSED = "unauthenticated, close 4401"
 WS, TLS, HTTP, INSIDE, START = "WebSocket", "TLS", "HTTP", "HTTP, about the gateway", "start"
+DEEPGRAM, CALLS = "Deepgram's dialect", "telephony"
 PUBLIC = {"http_host": "0.0.0.0", "public_url": ""}
 
 ROWS = (
@@ -276,6 +300,17 @@ ROWS = (
     Row(INSIDE, "nothing, for `/asyncapi.json`", "401 unauthenticated", _http("GET", "/asyncapi.json")),
     Row(INSIDE, "nothing, for `/schema/client.json`", "401 unauthenticated", _http("GET", "/schema/client.json")),
     Row(INSIDE, "nothing, for `/healthz`", "200", _http("GET", "/healthz")),
+    Row(DEEPGRAM, "an API key", "101", _dialect(_RAW, Authorization=f"Token {KEY}")),
+    Row(DEEPGRAM, "nothing", "401 INVALID_AUTH", _dialect(_RAW)),
+    Row(DEEPGRAM, "a wrong key in the header", "401 INVALID_AUTH", _dialect(_RAW, Authorization="Token wrong")),
+    Row(DEEPGRAM, "a wrong key as a subprotocol", "401 INVALID_AUTH",
+        _dialect(_RAW, Sec_WebSocket_Protocol="token, wrong")),
+    Row(DEEPGRAM, "an API key in the URL", "401 INVALID_AUTH", _dialect(f"{_RAW}&token={KEY}")),
+    Row(DEEPGRAM, "a page of another origin", "403 INSUFFICIENT_PERMISSIONS",
+        _dialect(_RAW, Authorization=f"Token {KEY}", Origin="https://evil.example")),
+    Row(CALLS, "a wrong token in Twilio's `start`", "close 1008", _dialect("/v1/twilio", _CALL)),
+    Row(CALLS, "an API key in Twilio's path", "401", _dialect(f"/v1/twilio/{KEY}")),
+    Row(CALLS, "an API key in the query", "401", _dialect(f"/v1/telephony?format=audio/pcmu&token={KEY}")),
     Row(START, "beyond loopback without a key", "no start: `api_keys`", _start(**PUBLIC, api_keys="")),
     Row(START, "plaintext beyond loopback", "no start: `http_host`", _start(**PUBLIC, api_keys="k" * 32)),
     Row(START, "plaintext beyond loopback for no proxy", "no start: `trusted_proxies`",

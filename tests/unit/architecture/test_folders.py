@@ -11,12 +11,21 @@ from tests.unit.architecture.source import AROUND, MODULES, ROOT, own_imports, r
 
 # Folder -> the folders whose modules may import it, besides itself.
 IMPORTERS = {
-    "gateway.access": {"gateway", "gateway.sessions"},
-    "gateway.processes": {"gateway"},
+    "gateway.access": {"gateway", "gateway.doors", "gateway.sessions"},
     "gateway.certificates": {"gateway"},
-    "gateway.protocol": {"gateway", "gateway.sessions"},
-    "gateway.sessions": {"gateway"},
-    "gateway.store": {"gateway", "gateway.sessions"},
+    "gateway.doors": {"gateway", "gateway.doors.deepgram", "gateway.doors.telephony"},
+    "gateway.doors.deepgram": {"gateway.doors"},
+    "gateway.doors.telephony": {"gateway.doors"},
+    "gateway.processes": {"gateway"},
+    "gateway.protocol": {
+        "gateway",
+        "gateway.doors",
+        "gateway.doors.deepgram",
+        "gateway.doors.telephony",
+        "gateway.sessions",
+    },
+    "gateway.sessions": {"gateway", "gateway.doors"},
+    "gateway.store": {"gateway", "gateway.doors", "gateway.sessions"},
     "gateway.upstream": {"gateway", "gateway.sessions"},
     "workers.fake": set(),
     "workers.media": {"workers.stt", "workers.vision", "workers.media.containers", "workers.media.isolation"},
@@ -41,8 +50,11 @@ IMPORTERS = {
 # Modules beside the folders of a package that its folders may import; all others import the folders, never the reverse.
 SHARED = {
     "gateway.access": set(),
-    "gateway.processes": {"admission", "config", "listening"},
     "gateway.certificates": set(),
+    "gateway.doors": {"admission", "auth", "config", "credentials", "expiry", "origins", "outbox", "refusals"},
+    "gateway.doors.deepgram": {"auth", "credentials"},
+    "gateway.doors.telephony": {"auth", "credentials", "http_errors"},
+    "gateway.processes": {"admission", "config", "listening"},
     "gateway.sessions": {"auth", "config", "metrics", "contract", "outbox", "status", "transcript"},
     "gateway.store": {"config", "transcript"},
     "gateway.protocol": {"contract"},

@@ -1,0 +1,189 @@
+"""Clients of other dialects that send known bytes: the words show every byte that is lost or doubled."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import random
+import urllib.request
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import aiohttp
+from websockets.asyncio.client import ClientConnection, connect
+
+from bench.harness.stack import KEY, Stack
+from workers.fake.engine import expected_words
+
+_INTERVAL_S = 0.02
+_CHUNK = 1600
+_FRAME = 160
+_TOKEN = {"Authorization": f"Token {KEY}"}
+_BEARER = {"Authorization": f"Bearer {KEY}"}
+
+
+@dataclass
+class Told:
+    """What a client sent and was told, per stream."""
+
+    sent: dict[str, bytearray] = field(default_factory=dict)
+    words: dict[str, list[str]] = field(default_factory=dict)
+    close_code: int | None = None
+
+    def losses(self) -> tuple[int, int]:
+        """Words lost and words doubled; words out of order count as both."""
+        lost = doubled = 0
+        for name, payload in self.sent.items():
+            expected, heard = expected_words(bytes(payload)), self.words.get(name, [])
+            lost += (Counter(expected) - Counter(heard)).total()
+            doubled += (Counter(heard) - Counter(expected)).total()
+            if Counter(expected) == Counter(heard) and expected != heard:
+                lost, doubled = lost + len(heard), doubled + len(heard)
+        return lost, doubled
+
+
+class DialectSpeaker(Protocol):
+    """Speaks until `enough` is set, then waits for the last words."""
+
+    enough: asyncio.Event
+    streams: int
+
+    async def speak(self, stack: Stack) -> Told: ...
+
+
+class _Speaker:
+    streams = 1
+
+    def __init__(self, seed: int) -> None:
+        self.enough = asyncio.Event()
+        self.told = Told()
+        self._random = random.Random(seed)
+
+    def _next(self, stream: str, size: int) -> bytes:
+        payload = self._random.randbytes(size)
+        self.told.sent.setdefault(stream, bytearray()).extend(payload)
+        return payload
+
+    async def _pause(self) -> bool:
+        """Wait for the next chunk's turn; whether there is one."""
+        await asyncio.sleep(_INTERVAL_S)
+        return not self.enough.is_set()
+
+
+class DeepgramSpeaker(_Speaker):
+    """A live conversation of mu-law over `/v1/listen`."""
+
+    async def speak(self, stack: Stack) -> Told:
+        url = f"{stack.http_url.replace('http', 'ws')}/v1/listen?encoding=mulaw&model=x"
+        async with connect(url, additional_headers=_TOKEN, proxy=None, compression=None) as socket:
+            reader = asyncio.create_task(self._read(socket))
+            while await self._pause():
+                await socket.send(self._next("0", _CHUNK))
+            await socket.send('{"type":"CloseStream"}')
+            await reader
+            self.told.close_code = socket.close_code
+        return self.told
+
+    async def _read(self, socket: ClientConnection) -> None:
+        async for message in socket:
+            told = json.loads(message)
+            if told["type"] == "Results" and told["is_final"]:
+                text = told["channel"]["alternatives"][0]["transcript"]
+                self.told.words.setdefault("0", []).extend(text.split())
+
+
+class DeepgramUpload(_Speaker):
+    """A recording that arrives slowly at `/v1/listen`."""
+
+    async def speak(self, stack: Stack) -> Told:
+        async with (
+            aiohttp.ClientSession(headers=_TOKEN) as http,
+            http.post(f"{stack.http_url}/v1/listen?encoding=mulaw&model=x", data=self._body()) as answer,
+        ):
+            body = await answer.json()
+            assert answer.status == 200, body
+        text = body["results"]["channels"][0]["alternatives"][0]["transcript"]
+        self.told.words["0"] = text.split()
+        return self.told
+
+    async def _body(self) -> AsyncIterator[bytes]:
+        yield self._next("0", _CHUNK)
+        while await self._pause():
+            yield self._next("0", _CHUNK)
+
+
+class TwilioSpeaker(_Speaker):
+    """A call with two tracks over `/v1/twilio`; its text comes from the transcript."""
+
+    streams = 2
+
+    async def speak(self, stack: Stack) -> Told:
+        session = await asyncio.to_thread(_request, f"{stack.http_url}/v1/sessions", "POST")
+        tracks = ("inbound", "outbound")
+        start = {"streamSid": "MZ", "tracks": tracks, "customParameters": {"token": session["token"]}}
+        url = f"{stack.http_url.replace('http', 'ws')}/v1/twilio"
+        async with connect(url, proxy=None, compression=None) as socket:
+            await socket.send(json.dumps({"event": "connected"}))
+            await socket.send(json.dumps({"event": "start", "sequenceNumber": "1", "start": start}))
+            number = 1
+            while await self._pause():
+                for track in tracks:
+                    number += 1
+                    payload = base64.b64encode(self._next(f"{track}-MZ", _FRAME)).decode()
+                    media = {"track": track, "payload": payload}
+                    message = {"event": "media", "sequenceNumber": str(number), "media": media}
+                    await socket.send(json.dumps(message))
+            await socket.send(json.dumps({"event": "stop", "sequenceNumber": str(number + 1)}))
+            await socket.wait_closed()
+            self.told.close_code = socket.close_code
+        url = f"{stack.http_url}/v1/sessions/{session['session_id']}/transcript"
+        found = await asyncio.to_thread(_request, url, "GET")
+        for stream in found["streams"]:
+            text = " ".join(segment["text"] for segment in stream["segments"])
+            self.told.words[stream["stream_id"]] = text.split()
+        return self.told
+
+
+class TelephonySpeaker(_Speaker):
+    """A call of raw samples over `/v1/telephony`; the text after its end comes from the transcript."""
+
+    async def speak(self, stack: Stack) -> Told:
+        url = f"{stack.http_url.replace('http', 'ws')}/v1/telephony?format=audio/l16;rate=8000"
+        async with connect(url, additional_headers=_BEARER, proxy=None, compression=None) as socket:
+            assert socket.response is not None
+            session_id = socket.response.headers["talkup-session"]
+            while await self._pause():
+                await socket.send(self._next("0", 2 * _FRAME))
+        self.told.close_code = socket.close_code
+        self.told.words["0"] = await _text_of(stack, session_id, len(expected_words(bytes(self.told.sent["0"]))))
+        return self.told
+
+
+async def _text_of(stack: Stack, session_id: str, words: int) -> list[str]:
+    """The words of a session, once there are so many, or after a while."""
+    url = f"{stack.http_url}/v1/sessions/{session_id}/transcript"
+    found: list[str] = []
+    for _ in range(200):
+        found = (await asyncio.to_thread(_request, url, "GET"))["text"].split()
+        if len(found) >= words:
+            break
+        await asyncio.sleep(0.05)
+    return found
+
+
+def _request(url: str, method: str) -> Any:
+    request = urllib.request.Request(url, headers=_BEARER, method=method)
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)
+
+
+SPEAKERS: dict[str, type[_Speaker]] = {
+    "deepgram": DeepgramSpeaker,
+    "deepgram_upload": DeepgramUpload,
+    "twilio": TwilioSpeaker,
+    "telephony": TelephonySpeaker,
+}
+"""Every way in, by its name in the results."""

@@ -1,0 +1,1 @@
+"""Deepgram's dialect of live and recorded transcription (`/v1/listen`), as its SDKs speak it."""

@@ -1,0 +1,235 @@
+"""One WebSocket of a dialect: a reader, a sender behind the outbox, and pings; like `gateway/connection.py`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+
+import structlog
+from aiohttp import WSMsgType, web
+
+from gateway.auth import Principal
+from gateway.doors.sender import DoorSender
+from gateway.doors.session import DoorSession
+from gateway.doors.steps import Close, Conversation, Step, ToClient, ToSession
+from gateway.expiry import CredentialWatch
+from gateway.protocol.errors import CloseCode, Code, Problem
+from gateway.protocol.messages import ServerMessage, StreamChunk
+from gateway.protocol.rate_limit import RateLimit
+from gateway.sessions.context import GatewayContext
+
+log = structlog.get_logger()
+
+MAX_MESSAGE_BYTES: Final = 1024 * 1024
+"""The largest message of a dialect: seconds of uncompressed sound, where clients send tenths."""
+
+_FAIR_SHARE: Final = 8
+_DONE_CODES: Final = frozenset({1000, 1001, 1005})
+_END: Final = frozenset({WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR})
+
+
+async def upgrade(
+    context: GatewayContext,
+    request: web.Request,
+    *,
+    protocols: Sequence[str] = (),
+    headers: Mapping[str, str] | None = None,
+    max_bytes: int = MAX_MESSAGE_BYTES,
+) -> web.WebSocketResponse:
+    """Answer the handshake. A larger message than `max_bytes` closes the socket (1009)."""
+    socket = web.WebSocketResponse(
+        timeout=context.config.close_timeout_s,
+        autoping=False,
+        protocols=protocols,
+        compress=False,
+        max_msg_size=max_bytes,
+    )
+    socket.headers.update(headers or {})
+    await socket.prepare(request)
+    return socket
+
+
+class SocketLine:
+    """The socket as a sender sees it."""
+
+    def __init__(self, socket: web.WebSocketResponse, request: web.Request) -> None:
+        self._socket = socket
+        self._request = request
+
+    async def send(self, payload: bytes) -> None:
+        await self._socket.send_frame(payload, WSMsgType.TEXT)
+
+    async def close(self, code: int, reason: str) -> None:
+        await self._socket.close(code=code, message=reason.encode()[:120])
+
+    def abort(self) -> None:
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+
+class DoorSocket:
+    """A socket from its upgrade to its close; its session is open and its streams have started."""
+
+    def __init__(
+        self, context: GatewayContext, door: DoorSession, conversation: Conversation, principal: Principal
+    ) -> None:
+        self._context = context
+        self._door = door
+        self._conversation = conversation
+        self._principal = principal
+        limits = context.limits
+        self._rate = RateLimit(limits.control_per_second, limits.control_burst, max_refused=1)
+        self._sender: DoorSender | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._due: float | None = None
+        self._received = 0
+        self._is_paused = False
+        self._pauses = 0
+        config = context.config
+        self._credential = CredentialWatch(
+            context.clock,
+            context.authenticator.is_valid,
+            notice_s=0.0,
+            grace_s=config.token_grace_s,
+            on_notice=lambda _expires_at, _closes_at: None,
+            on_over=lambda: self._refuse(Problem(Code.UNAUTHENTICATED, "the credential has expired")),
+        )
+
+    async def serve(
+        self, request: web.Request, socket: web.WebSocketResponse, early: Sequence[str] = ()
+    ) -> web.WebSocketResponse:
+        """Serve an upgraded socket until either side closes it. `early`: text messages that were read already."""
+        context = self._context
+        context.metrics.connections.inc()
+        line = SocketLine(socket, request)
+        config = context.config
+        sender = DoorSender(line, self._door.outbox, self._tell, config.close_timeout_s, config.outbox_messages)
+        self._sender = sender
+        ignore_keys = context.authenticator.keys.on_change(self._credential.check)
+        self._credential.watch(self._principal)
+        self._door.outbox.attach(sender)
+        pings = asyncio.create_task(self._ping(socket, line))
+        try:
+            now = context.clock()
+            for text in early:
+                self._perform(self._conversation.receive_text(text, now))
+            await _until_first_done(self._read(socket), sender.over)
+        except Exception:
+            # The outermost edge of a socket: an unexpected error closes this one and no other.
+            log.exception("connection failed")
+        finally:
+            pings.cancel()
+            ignore_keys()
+            self._credential.stop()
+            if self._timer is not None:
+                self._timer.cancel()
+            await sender.stop()
+            code = socket.close_code
+            self._door.leave(is_clean=code is not None and (code in _DONE_CODES or 3000 <= code < 5000))
+            if not socket.closed:
+                await socket.close(code=CloseCode.INTERNAL)
+            context.metrics.connections.dec()
+            context.metrics.closes.labels(str(code or 1006)).inc()
+            if sender.overflowed or self._door.outbox.overflowed:
+                context.metrics.overflows.inc()
+        return socket
+
+    async def _read(self, socket: web.WebSocketResponse) -> None:
+        metrics = self._context.metrics
+        text_frames, binary_frames = metrics.frames.labels("text"), metrics.frames.labels("binary")
+        clock, conversation, door = self._context.clock, self._conversation, self._door
+        while (kind := (message := await socket.receive()).type) not in _END:
+            self._received += 1
+            if self._received % _FAIR_SHARE == 0:
+                await asyncio.sleep(0)
+            now, data = clock(), message.data
+            if kind is WSMsgType.BINARY:
+                binary_frames.inc()
+                steps = list(conversation.receive_bytes(data, now))
+            elif kind is WSMsgType.TEXT:
+                text_frames.inc()
+                steps = list(conversation.receive_text(data, now))
+            else:
+                if kind is WSMsgType.PING:
+                    await socket.pong(data)
+                continue
+            metrics.frame_bytes.inc(len(data))
+            # Sound costs nothing: backpressure slows it down.
+            is_sound = steps and isinstance(first := steps[0], ToSession) and isinstance(first.message, StreamChunk)
+            if not is_sound and self._rate.charge(now) is not None:
+                self._refuse(Problem(Code.RATE_LIMITED, "too many messages"))
+                continue
+            self._perform(steps)
+            if door.is_congested:
+                self._is_paused = True
+                self._pauses += 1
+                await door.wait_until_writable()
+                self._is_paused = False
+
+    def _tell(self, message: ServerMessage) -> None:
+        self._perform(self._conversation.told(message, self._context.clock()))
+
+    def _refuse(self, problem: Problem) -> None:
+        if self._door.outbox.closing is None:
+            self._context.metrics.errors.labels(problem.code).inc()
+            self._perform(self._conversation.refused(problem))
+
+    def _perform(self, steps: Iterable[Step]) -> None:
+        assert self._sender is not None
+        for step in steps:
+            match step:
+                case ToSession(message):
+                    self._door.receive(message)
+                case ToClient(payload):
+                    self._sender.say(payload)
+                case Close(code, reason):
+                    self._door.outbox.close(code, reason)
+        deadline = self._conversation.deadline()
+        if deadline != self._due:
+            self._schedule(deadline)
+
+    def _schedule(self, deadline: float | None) -> None:
+        """Set the timer, which is due at `deadline`, UNIX seconds."""
+        self._due = deadline
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None and self._door.outbox.closing is None:
+            delay = max(0.0, deadline - self._context.clock())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = self._due = None
+        self._perform(self._conversation.tick(self._context.clock()))
+
+    async def _ping(self, socket: web.WebSocketResponse, line: SocketLine) -> None:
+        """Drop a client that is silent, but not while its frames, perhaps with a pong, wait here to be read."""
+        config = self._context.config
+        while True:
+            await asyncio.sleep(config.ping_interval_s)
+            before = self._received, self._pauses
+            if self._is_paused:
+                continue
+            with suppress(ConnectionError, RuntimeError):  # the reader sees the end of the socket, too
+                await socket.ping()
+            await asyncio.sleep(config.ping_timeout_s)
+            if (self._received, self._pauses) == before:
+                line.abort()
+                return
+
+
+async def _until_first_done(reading: Coroutine[object, object, None], over: asyncio.Future[None]) -> None:
+    """Read until the socket is closed, or until its sender is done with it. Raises the error of either."""
+    task = asyncio.create_task(reading)
+    try:
+        await asyncio.wait({task, over}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        task.cancel()
+        results = await asyncio.gather(task, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+    if over.done() and (error := over.exception()) is not None:
+        raise error
