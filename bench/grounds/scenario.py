@@ -118,6 +118,7 @@ def attempt(found: dict[str, str], program: str, action: Callable[[], None]) -> 
 def everything(folder: Path) -> dict[str, str]:
     """Each program at work: words through gateway and fake worker, the command, words of the real model."""
     found: dict[str, str] = {}
+    port, urls = 0, ("", "")
     with ExitStack() as exits:
 
         def fake_worker() -> None:
@@ -127,7 +128,7 @@ def everything(folder: Path) -> dict[str, str]:
         def serve() -> None:
             nonlocal urls
             store = f"sqlite:///{folder / 'kept' / 'gateway.db'}"
-            urls = exits.enter_context(gateway("gateway", folder, store, port))
+            urls = exits.enter_context(gateway("gateway", folder, store, port))[:2]
             asyncio.run(Speaker(urls[0], 1).speak(_CHUNKS)).check()
 
         def command() -> None:
@@ -135,7 +136,6 @@ def everything(folder: Path) -> dict[str, str]:
             assert "ready" in talkup("status", *where).lower()
             assert talkup("transcribe", *where, str(RECORDING)).strip()
 
-        port, urls = 0, ("", "", None)
         attempt(found, "fake worker", fake_worker)
         attempt(found, "gateway", serve)
         attempt(found, "talkup", command)

@@ -114,6 +114,16 @@ async def test_two_processes_share_the_load_and_one_killed_loses_no_word(store: 
         assert len(ended) == 1
         assert '"status": -9' in ended[0]
         assert "Traceback" not in at.stack.gateway.log_text()
+        await processes_end_by_themselves_when_their_supervisor_is_killed(at)
+
+
+async def processes_end_by_themselves_when_their_supervisor_is_killed(at: Pair) -> None:
+    client = await Client.open(at.stack.ws_url, key=KEY)
+    await client.get("session")
+    processes = at.processes
+    at.stack.gateway.kill()
+    assert await client.closed() == 1012
+    await eventually("the end of both", lambda: not [each for each in processes if each.is_running()])
 
 
 async def test_a_session_is_one_whichever_process_is_asked_and_sigterm_ends_all(tmp_path: Path) -> None:
@@ -144,16 +154,6 @@ async def test_a_session_is_one_whichever_process_is_asked_and_sigterm_ends_all(
         for port in (at.stack.http_port, at.stack.ws_port):
             with socket.socket() as probe:
                 assert probe.connect_ex((HOST, port)) != 0
-
-
-async def test_processes_end_by_themselves_when_their_supervisor_is_killed(tmp_path: Path) -> None:
-    async with pair(tmp_path) as at:
-        client = await Client.open(at.stack.ws_url, key=KEY)
-        await client.get("session")
-        processes = at.processes
-        at.stack.gateway.kill()
-        assert await client.closed() == 1012
-        await eventually("the end of both", lambda: not [each for each in processes if each.is_running()])
 
 
 def started(folder: Path, **settings: str) -> Program:
