@@ -328,7 +328,8 @@ class SqliteStore:
                 return work()
             except (sqlite3.Error, OSError) as error:
                 # The library's text may quote values, so only the name of the error is passed on.
-                raise StoreError(f"the transcript store failed ({type(error).__name__})") from None
+                name = getattr(error, "sqlite_errorname", type(error).__name__)
+                raise StoreError(f"the transcript store failed ({name})") from None
             finally:
                 self._slots.give_back()
 
