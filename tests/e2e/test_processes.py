@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import re
 import signal
 import socket
@@ -16,10 +17,12 @@ import psutil
 import pytest
 
 from bench.harness.actions import eventually, speaking
+from bench.harness.cluster import speaking as speaking_to
 from bench.harness.redis_server import running_redis
 from bench.harness.speaker import Heard, Speaker
 from bench.harness.stack import HOST, KEY, Program, Stack, free_port, running_stack, start
 from tests.e2e.gateway_rig import Client
+from workers.fake.engine import expected_words
 
 PATIENCE_S = 45.0
 TWO = {"GATEWAY_PROCESSES": "2"}
@@ -146,6 +149,7 @@ async def test_a_session_is_one_whichever_process_is_asked_and_sigterm_ends_all(
             await client.closed()
             assert (await at.request("GET", f"/v1/sessions/{session_id}/transcript"))[0] == 404
         await at.until_metric("gateway_sessions", {0: 1.0, 1: 1.0})
+        await a_process_that_was_frozen_gives_its_session_up(at)
         processes = at.processes
         at.stack.gateway.signal(signal.SIGTERM)
         assert [await client.closed() for client in clients[2:]] == [1012, 1012]
@@ -154,6 +158,31 @@ async def test_a_session_is_one_whichever_process_is_asked_and_sigterm_ends_all(
         for port in (at.stack.http_port, at.stack.ws_port):
             with socket.socket() as probe:
                 assert probe.connect_ex((HOST, port)) != 0
+
+
+async def a_process_that_was_frozen_gives_its_session_up(at: Pair) -> None:
+    """Its client resumes in the other one meanwhile. When it thaws, what it still writes is refused."""
+    media = random.Random(5).randbytes(40_000)
+    before = await at.metric("gateway_sessions")
+    async with asyncio.timeout(PATIENCE_S), speaking_to([at.stack.ws_url], media) as (client, speaker):
+        after = await at.metric("gateway_sessions")
+        (holder,) = [index for index in (0, 1) if after[index] > before[index]]
+        await speaker.say(speaker.chunks // 2)
+        await speaker.hear(3)
+        frozen = at.processes[holder]
+        frozen.suspend()
+        assert client._transport is not None
+        client._transport.abort()
+        try:
+            await speaker.say()
+            await speaker.hear(len(expected_words(media)) - 1)  # the last word comes with the end
+        finally:
+            frozen.resume()
+        moved = {holder: before[holder], 1 - holder: before[1 - holder] + 1}
+        await at.until_metric("gateway_sessions", moved)
+        assert await speaker.finish() == expected_words(media)
+        _, text = await at.request("GET", f"/v1/sessions/{client.session_id}/transcript?format=txt")
+        assert text.split() == expected_words(media)
 
 
 def started(folder: Path, **settings: str) -> Program:
