@@ -19,13 +19,14 @@ import pytest
 from bench.harness.actions import eventually, speaking
 from bench.harness.cluster import speaking as speaking_to
 from bench.harness.redis_server import running_redis
-from bench.harness.speaker import Heard, Speaker
+from bench.harness.speaker import Heard, Pace, Speaker
 from bench.harness.stack import HOST, KEY, Program, Stack, free_port, running_stack, start
 from tests.e2e.gateway_rig import Client
 from workers.fake.engine import expected_words
 
 PATIENCE_S = 45.0
 TWO = {"GATEWAY_PROCESSES": "2"}
+SLOW = Pace(1600, 0.05)
 # The largest deviation from an equal share, as a part of it.
 EVEN = 0.15
 
@@ -91,11 +92,11 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str | None
 
 async def test_two_processes_share_the_load_and_one_killed_loses_no_word(store: str | None, tmp_path: Path) -> None:
     async with pair(tmp_path, store) as at:
-        speakers = [Speaker(at.stack.ws_url, seed) for seed in range(12)]
+        speakers = [Speaker(at.stack.ws_url, seed, pace=SLOW) for seed in range(8)]
         async with asyncio.timeout(PATIENCE_S), speaking(speakers) as tasks:
             for speaker in speakers:
                 await speaker.until_final_after(0)
-            await at.until_metric("gateway_sessions", {0: 6.0, 1: 6.0})
+            await at.until_metric("gateway_sessions", {0: 4.0, 1: 4.0})
             assert_even(await at.metric("gateway_chunks_total"))
             killed, other = at.processes
             killed.kill()
@@ -107,7 +108,7 @@ async def test_two_processes_share_the_load_and_one_killed_loses_no_word(store: 
             assert at.processes[0] == other
             assert killed.pid not in {each.pid for each in at.processes}
             await at.until_metric("gateway_process_up", {0: 1.0, 1: 1.0})
-            late = [Speaker(at.stack.ws_url, 100 + seed) for seed in range(2)]
+            late = [Speaker(at.stack.ws_url, 100 + seed, pace=SLOW) for seed in range(2)]
             async with speaking(late) as later:
                 for speaker in late:
                     await speaker.until_final_after(0)
