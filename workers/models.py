@@ -157,12 +157,25 @@ def resolve(name: str, cache_dir: Path, *, find_package: FindPackage | None = No
 
     Raises ModelError when they are not available, or when a carrier's bytes are not the expected ones.
     """
-    directory = Path(name).expanduser()
+    try:
+        found = _found(name, cache_dir, find_package or installed_folder)
+        str(found.path).encode()
+    except UnicodeEncodeError:  # the libraries that read models take paths in UTF-8 only
+        advice = "set PYTHONUTF8=1, or a locale with UTF-8"
+        raise ModelError(f"model {name}: its path is no text in the locale of this process; {advice}") from None
+    return found
+
+
+def _found(name: str, cache_dir: Path, find_package: FindPackage) -> ResolvedModel:
+    try:
+        directory = Path(name).expanduser()
+    except RuntimeError:
+        raise ModelError(f"model {name}: the home directory that ~ names is unknown") from None
     if directory.is_dir():
         return _local(directory, cache_dir)
     carried = CARRIED.get(name)
     if carried is not None:
-        folders = _find_all(carried, find_package or installed_folder)
+        folders = _find_all(carried, find_package)
         if folders is not None:
             return _from_carrier(name, carried, folders, cache_dir)
         if carried.single:

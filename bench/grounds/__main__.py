@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from bench.grounds.grounds import GROUNDS
-from bench.grounds.trial import is_clear, tried
+from bench.grounds.trial import is_clear, shown, tried
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -26,9 +26,7 @@ def main(arguments: Sequence[str]) -> int:
             continue
         found = tried(ground)
         is_good &= all(map(is_clear, found.values()))
-        print(
-            f"| {ground.name} | {'; '.join(f'{program}: {result}' for program, result in found.items())} |", flush=True
-        )
+        print(f"| {ground.name} | {shown(found)} |", flush=True)
     return 0 if is_good else 1
 
 

@@ -79,6 +79,7 @@ GROUNDS: tuple[Ground, ...] = (
         variables={"HOME": None, "XDG_CACHE_HOME": None, "WORKER_MODEL_CACHE": None, "USER": None, "LOGNAME": None},
         unshared="--mount",
         inside=_stranger,
+        scenario="without_cache",
     ),
     Ground(
         "read-only root, /tmp too",
@@ -89,8 +90,11 @@ GROUNDS: tuple[Ground, ...] = (
             f"mount -t tmpfs none {shlex.quote(str(folder))}",
             "mount -o remount,bind,ro /",
         ],
+        scenario="without_cache",
     ),
-    Ground("model cache that cannot be written", variables={"WORKER_MODEL_CACHE": "/proc/none"}),
+    Ground(
+        "model cache that cannot be written", variables={"WORKER_MODEL_CACHE": "/proc/none"}, scenario="without_cache"
+    ),
     Ground(
         "proxy variables",
         variables={**dict.fromkeys(_PROXIES, _NOBODY_LISTENS), "no_proxy": None, "NO_PROXY": None},
@@ -130,6 +134,6 @@ EVERYTHING_AT_ONCE = Ground(
     }
     | {"WORKER_MODEL_CACHE": "/proc/none"},
     inside=lambda _: ["ulimit -n 256"],
-    copied="a path with späces",
+    copied="a path with spaces",
 )
 """For a quick test: if it works here, it works on each of them."""

@@ -11,7 +11,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
@@ -78,8 +78,10 @@ def worker(name: str, folder: Path, settings: dict[str, str] | None = None) -> I
 
 
 @contextmanager
-def gateway(name: str, folder: Path, store: str, worker_port: int) -> Iterator[tuple[str, str, Program]]:
-    """A gateway; yields the URLs of its ports."""
+def gateway(
+    name: str, folder: Path, store: str, worker_port: int, more: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, str, Program]]:
+    """A gateway, with `more` settings; yields the URLs of its ports."""
     http, ws = free_port(), free_port()
     settings = {
         "GATEWAY_HTTP_PORT": str(http),
@@ -88,6 +90,7 @@ def gateway(name: str, folder: Path, store: str, worker_port: int) -> Iterator[t
         "GATEWAY_STORE": store,
         "GATEWAY_STT_WORKERS": f"{HOST}:{worker_port}",
         "GATEWAY_DRAIN_S": "1",
+        **(more or {}),
     }
     with running(name, ("-m", "gateway"), settings, folder) as program:
         wait_until_ready(program, http)
@@ -118,6 +121,7 @@ def attempt(found: dict[str, str], program: str, action: Callable[[], None]) -> 
 def everything(folder: Path) -> dict[str, str]:
     """Each program at work: words through gateway and fake worker, the command, words of the real model."""
     found: dict[str, str] = {}
+    port, urls = 0, ("", "")
     with ExitStack() as exits:
 
         def fake_worker() -> None:
@@ -127,15 +131,14 @@ def everything(folder: Path) -> dict[str, str]:
         def serve() -> None:
             nonlocal urls
             store = f"sqlite:///{folder / 'kept' / 'gateway.db'}"
-            urls = exits.enter_context(gateway("gateway", folder, store, port))
+            urls = exits.enter_context(gateway("gateway", folder, store, port))[:2]
             asyncio.run(Speaker(urls[0], 1).speak(_CHUNKS)).check()
 
         def command() -> None:
-            where = ("--url", urls[0], "--http-url", urls[1], "--key", KEY)
-            assert "ready" in talkup("status", *where).lower()
+            where = ("--url", urls[0], "--key", KEY)
+            assert "serving" in talkup("status", *where)
             assert talkup("transcribe", *where, str(RECORDING)).strip()
 
-        port, urls = 0, ("", "", None)
         attempt(found, "fake worker", fake_worker)
         attempt(found, "gateway", serve)
         attempt(found, "talkup", command)
@@ -146,13 +149,27 @@ def everything(folder: Path) -> dict[str, str]:
     return found
 
 
+def without_cache(folder: Path) -> dict[str, str]:
+    """The same, and a model whose packages hold its weights in parts, which are joined in the cache."""
+    found = everything(folder)
+    attempt(found, "model in parts", lambda: _resolve("base"))
+    return found
+
+
+def _resolve(model: str) -> None:
+    command = [sys.executable, "-m", "workers", "models", model]
+    done = subprocess.run(command, env=child_environment({}), capture_output=True, timeout=_TALKUP_S, check=False)
+    if done.returncode != 0:
+        raise EndedError(f"status {done.returncode}: {done.stderr.decode(errors='replace').strip()}")
+
+
 def real_words(folder: Path) -> None:
     """The real model hears what was said."""
     with (
         worker("stt", folder, {"WORKER_MODEL": "tiny.en", "WORKER_SLOTS": "2"}) as port,
-        gateway("gateway-2", folder, "memory://", port) as (ws, http, _),
+        gateway("gateway-2", folder, "memory://", port) as (ws, _, _),
     ):
-        assert SAID in talkup("transcribe", "--url", ws, "--http-url", http, "--key", KEY, str(RECORDING))
+        assert SAID in talkup("transcribe", "--url", ws, "--key", KEY, str(RECORDING))
 
 
 def full_disk(folder: Path) -> dict[str, str]:
@@ -163,11 +180,12 @@ def full_disk(folder: Path) -> dict[str, str]:
         filler = small / "filler"
         _fill(filler)
 
-        def begin() -> None:
-            with gateway("gateway", folder, f"sqlite:///{small / 'first.db'}", port):
+        def begin(**more: str) -> None:
+            with gateway(f"gateway-{len(found)}", folder, f"sqlite:///{small / 'first.db'}", port, more):
                 pass
 
         attempt(found, "gateway, full from the start", begin)
+        attempt(found, "the same with a token_secret", lambda: begin(GATEWAY_TOKEN_SECRET="s" * 32))
         filler.unlink()
         attempt(found, "gateway, full later", lambda: asyncio.run(_fill_later(folder, small, port)))
     return found
@@ -175,7 +193,7 @@ def full_disk(folder: Path) -> dict[str, str]:
 
 async def _fill_later(folder: Path, small: Path, port: int) -> None:
     path, filler = small / "second.db", small / "filler"
-    with gateway("gateway-2", folder, f"sqlite:///{path}", port) as (url, http, program):
+    with gateway("gateway-later", folder, f"sqlite:///{path}", port) as (url, http, program):
         speaker = Speaker(url, 1)
         speaking = asyncio.create_task(speaker.speak())
         await speaker.until_final_after(0)
@@ -217,7 +235,7 @@ def _fill(path: Path) -> None:
             pass
 
 
-SCENARIOS = {"everything": everything, "full_disk": full_disk}
+SCENARIOS = {"everything": everything, "without_cache": without_cache, "full_disk": full_disk}
 
 if __name__ == "__main__":
     sys.stdout.write(json.dumps(SCENARIOS[sys.argv[1]](Path(sys.argv[2]))))

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.grounds.grounds import Ground
@@ -41,9 +42,16 @@ def tried(ground: Ground) -> dict[str, str]:
         )
         assert done.returncode == 0, f"{ground.name}: {done.stderr[-2000:]}"
         found: dict[str, str] = json.loads(done.stdout)
-        return found
+        return {program: result.replace(str(folder), "FOLDER") for program, result in found.items()}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def shown(found: Mapping[str, str]) -> str:
+    """The findings in a cell of a table: the programs that work, then what the others said."""
+    working = [program for program, result in found.items() if result == WORKS]
+    told = [f"{program}: `{result}`" for program, result in found.items() if result != WORKS]
+    return "; ".join([*([f"{', '.join(working)}: work"] if working else []), *told])
 
 
 def is_clear(result: str) -> bool:

@@ -193,7 +193,8 @@ def _attempt(work: Callable[[], None]) -> SessionUnknownError | None:
 
 def _store_error(error: Exception) -> StoreError:
     """The library's text may quote values, so only the name of the error is passed on."""
-    return StoreError(f"the transcript store failed ({type(error).__name__})")
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    return StoreError(f"the transcript store failed ({name})")
 
 
 def _refused() -> Future[T]:

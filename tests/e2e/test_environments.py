@@ -8,7 +8,7 @@ import pytest
 
 from bench.grounds.grounds import EVERYTHING_AT_ONCE, GROUNDS, Ground
 from bench.grounds.scenario import WORKS
-from bench.grounds.trial import is_clear, tried
+from bench.grounds.trial import is_clear, shown, tried
 from tests.fakes.doc_tables import documented, rows
 
 
@@ -26,8 +26,7 @@ def test_each_works_or_says_why_as_documented(ground: Ground) -> None:
     assert os.geteuid() == 0, "make test-root needs root"
     found = tried(ground)
     assert [result for result in found.values() if not is_clear(result)] == []
-    shown = "; ".join(f"{program}: {result}" for program, result in found.items())
-    assert rows([(ground.name, shown)])[0] in documented("operations.md", "grounds")
+    assert rows([(ground.name, shown(found))])[0] in documented("operations.md", "grounds")
 
 
 def test_the_table_has_every_ground() -> None:

@@ -10,7 +10,7 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,21 +196,33 @@ async def test_one_port_serves_the_page_and_http_and_hides_what_is_for_operators
     assert await front.ask("/v1/sessions", of=front.url, origin=CLIENT, credential=KEY * 3) == 201
 
 
+Guess = Callable[[int], Awaitable[int]]
+
+
+async def until_refused(guess: Guess) -> int:
+    """How many guesses of an address are answered before one is refused; a slow machine earns a few more."""
+    for number in range(3 * BURST):
+        status = await guess(number)
+        if status == 429:
+            return number
+        assert status == 401
+    raise AssertionError("no guess was refused")
+
+
 async def test_guesses_count_for_the_client_and_not_for_the_proxy(front: Front) -> None:
     """Each client has its own guesses; what it writes into X-Forwarded-For changes nothing."""
 
-    async def guess(origin: str, number: int, claimed: str = "") -> int:
-        guessed = f"wrong-{number}-of-{origin}"
+    async def guess(number: int, origin: str = CLIENT, claimed: str = "") -> int:
+        guessed = f"wrong-{number}-of-{origin}{claimed}"
         return await front.ask("/v1/sessions", of=front.url, origin=origin, credential=guessed, claimed=claimed)
 
-    assert [await guess(CLIENT, number) for number in range(BURST)] == [401] * BURST
-    assert await guess(CLIENT, BURST) == 429
-    assert await guess(CLIENT, BURST + 1, claimed="203.0.113.9") == 429
-    assert await guess(OTHER_CLIENT, 0) == 401
-    assert await guess(OTHER_CLIENT, 1, claimed=CLIENT) == 401
+    assert await until_refused(guess) >= BURST
+    assert await until_refused(lambda number: guess(number, claimed=f"203.0.113.{number}")) < BURST
+    assert await guess(0, OTHER_CLIENT) == 401
+    assert await guess(1, OTHER_CLIENT, claimed=CLIENT) == 401
     log = front.stack.gateway.log_text()
     assert f'"address": "{CLIENT}"' in log
-    assert "203.0.113.9" not in log
+    assert "203.0.113." not in log
 
 
 async def test_who_comes_without_the_proxy_cannot_claim_another_address(front: Front) -> None:
@@ -221,8 +233,7 @@ async def test_who_comes_without_the_proxy_cannot_claim_another_address(front: F
         guessed, claimed = f"wrong-{number}-from-outside", f"198.51.100.{number}"
         return await front.ask("/v1/sessions", of=of, origin=OUTSIDER, credential=guessed, claimed=claimed)
 
-    assert [await guess(number) for number in range(BURST)] == [401] * BURST
-    assert await guess(BURST) == 429
+    assert await until_refused(guess) >= BURST
     log = front.stack.gateway.log_text()
     assert f'"address": "{OUTSIDER}"' in log
     assert "198.51.100." not in log

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import re
 import signal
 import socket
@@ -16,13 +17,16 @@ import psutil
 import pytest
 
 from bench.harness.actions import eventually, speaking
+from bench.harness.cluster import speaking as speaking_to
 from bench.harness.redis_server import running_redis
-from bench.harness.speaker import Heard, Speaker
+from bench.harness.speaker import Heard, Pace, Speaker
 from bench.harness.stack import HOST, KEY, Program, Stack, free_port, running_stack, start
 from tests.e2e.gateway_rig import Client
+from workers.fake.engine import expected_words
 
 PATIENCE_S = 45.0
 TWO = {"GATEWAY_PROCESSES": "2"}
+SLOW = Pace(1600, 0.05)
 # The largest deviation from an equal share, as a part of it.
 EVEN = 0.15
 
@@ -88,11 +92,11 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str | None
 
 async def test_two_processes_share_the_load_and_one_killed_loses_no_word(store: str | None, tmp_path: Path) -> None:
     async with pair(tmp_path, store) as at:
-        speakers = [Speaker(at.stack.ws_url, seed) for seed in range(12)]
+        speakers = [Speaker(at.stack.ws_url, seed, pace=SLOW) for seed in range(8)]
         async with asyncio.timeout(PATIENCE_S), speaking(speakers) as tasks:
             for speaker in speakers:
                 await speaker.until_final_after(0)
-            await at.until_metric("gateway_sessions", {0: 6.0, 1: 6.0})
+            await at.until_metric("gateway_sessions", {0: 4.0, 1: 4.0})
             assert_even(await at.metric("gateway_chunks_total"))
             killed, other = at.processes
             killed.kill()
@@ -104,7 +108,7 @@ async def test_two_processes_share_the_load_and_one_killed_loses_no_word(store: 
             assert at.processes[0] == other
             assert killed.pid not in {each.pid for each in at.processes}
             await at.until_metric("gateway_process_up", {0: 1.0, 1: 1.0})
-            late = [Speaker(at.stack.ws_url, 100 + seed) for seed in range(2)]
+            late = [Speaker(at.stack.ws_url, 100 + seed, pace=SLOW) for seed in range(2)]
             async with speaking(late) as later:
                 for speaker in late:
                     await speaker.until_final_after(0)
@@ -114,6 +118,16 @@ async def test_two_processes_share_the_load_and_one_killed_loses_no_word(store: 
         assert len(ended) == 1
         assert '"status": -9' in ended[0]
         assert "Traceback" not in at.stack.gateway.log_text()
+        await processes_end_by_themselves_when_their_supervisor_is_killed(at)
+
+
+async def processes_end_by_themselves_when_their_supervisor_is_killed(at: Pair) -> None:
+    client = await Client.open(at.stack.ws_url, key=KEY)
+    await client.get("session")
+    processes = at.processes
+    at.stack.gateway.kill()
+    assert await client.closed() == 1012
+    await eventually("the end of both", lambda: not [each for each in processes if each.is_running()])
 
 
 async def test_a_session_is_one_whichever_process_is_asked_and_sigterm_ends_all(tmp_path: Path) -> None:
@@ -136,6 +150,7 @@ async def test_a_session_is_one_whichever_process_is_asked_and_sigterm_ends_all(
             await client.closed()
             assert (await at.request("GET", f"/v1/sessions/{session_id}/transcript"))[0] == 404
         await at.until_metric("gateway_sessions", {0: 1.0, 1: 1.0})
+        await a_process_that_was_frozen_gives_its_session_up(at)
         processes = at.processes
         at.stack.gateway.signal(signal.SIGTERM)
         assert [await client.closed() for client in clients[2:]] == [1012, 1012]
@@ -146,14 +161,29 @@ async def test_a_session_is_one_whichever_process_is_asked_and_sigterm_ends_all(
                 assert probe.connect_ex((HOST, port)) != 0
 
 
-async def test_processes_end_by_themselves_when_their_supervisor_is_killed(tmp_path: Path) -> None:
-    async with pair(tmp_path) as at:
-        client = await Client.open(at.stack.ws_url, key=KEY)
-        await client.get("session")
-        processes = at.processes
-        at.stack.gateway.kill()
-        assert await client.closed() == 1012
-        await eventually("the end of both", lambda: not [each for each in processes if each.is_running()])
+async def a_process_that_was_frozen_gives_its_session_up(at: Pair) -> None:
+    """Its client resumes in the other one meanwhile. When it thaws, what it still writes is refused."""
+    media = random.Random(5).randbytes(40_000)
+    before = await at.metric("gateway_sessions")
+    async with asyncio.timeout(PATIENCE_S), speaking_to([at.stack.ws_url], media) as (client, speaker):
+        after = await at.metric("gateway_sessions")
+        (holder,) = [index for index in (0, 1) if after[index] > before[index]]
+        await speaker.say(speaker.chunks // 2)
+        await speaker.hear(3)
+        frozen = at.processes[holder]
+        frozen.suspend()
+        assert client._transport is not None
+        client._transport.abort()
+        try:
+            await speaker.say()
+            await speaker.hear(len(expected_words(media)) - 1)  # the last word comes with the end
+        finally:
+            frozen.resume()
+        moved = {holder: before[holder], 1 - holder: before[1 - holder] + 1}
+        await at.until_metric("gateway_sessions", moved)
+        assert await speaker.finish() == expected_words(media)
+        _, text = await at.request("GET", f"/v1/sessions/{client.session_id}/transcript?format=txt")
+        assert text.split() == expected_words(media)
 
 
 def started(folder: Path, **settings: str) -> Program:

@@ -39,12 +39,12 @@ async def proxy(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[bytes]]:
         yield asked
 
 
-async def status_of(script: str, *arguments: str, **environment: str) -> int:
+async def status_of(program: str, *arguments: str, **environment: str) -> int:
     paths = os.pathsep.join([str(ROOT), str(ROOT / "generated")])
     env = {"PYTHONPATH": paths, "PATH": os.environ["PATH"], **environment}
     env.update({name: os.environ[name] for name in VARIABLES})
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(ROOT / script), *arguments, env=env, stdout=asyncio.subprocess.DEVNULL
+        *(sys.executable, program, *arguments), cwd=ROOT, env=env, stdout=asyncio.subprocess.DEVNULL
     )
     async with asyncio.timeout(30):
         return await process.wait()
@@ -83,6 +83,22 @@ async def test_a_worker_elsewhere_is_reached_through_the_proxy_if_that_is_wanted
             await channel.describe(5.0)
         await channel.close()
         assert asked[0].startswith(b"CONNECT 192.0.2.1:50051")
+
+
+async def test_a_worker_elsewhere_is_reached_without_it_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with proxy(monkeypatch) as asked:
+        channel = WorkerChannel(EndpointAddress("192.0.2.1:50051"), TlsSettings(insecure=True), None)
+        with pytest.raises(CallFailed):
+            await channel.describe(0.5)
+        await channel.close()
+        assert asked == []
+
+
+async def test_downloads_from_the_hub_use_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async with proxy(monkeypatch) as asked:
+        arguments = ("models", "small", "--model-cache", str(tmp_path / "cache"))
+        assert await status_of("-m", "workers", *arguments, HOME=str(tmp_path)) == 1
+        assert asked[0].startswith(b"CONNECT huggingface.co:443")
 
 
 async def test_health_checks_tell_a_process_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:

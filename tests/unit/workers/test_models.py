@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from pathlib import Path
 
@@ -85,6 +86,19 @@ def test_a_joined_model_is_used_from_a_cache_that_cannot_be_written_any_more(pac
     joined = resolve("parted", tmp_path / "cache")
     before = sha256_of(joined.path / "model.bin", Path("/proc/none"))
     assert before == sha(b"first second")
+
+
+def test_a_path_that_is_no_text_here_is_refused_in_one_line(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"with \xff")
+    folder.mkdir()
+    (folder / "model.bin").write_bytes(b"weights")
+    with pytest.raises(ModelError, match="PYTHONUTF8=1"):
+        resolve(str(folder), tmp_path / "cache")
+
+
+def test_a_model_in_the_home_of_nobody_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="home directory that ~ names is unknown"):
+        resolve("~nobody-of-this-name/model", tmp_path)
 
 
 def test_a_single_file_is_used_where_it_lies(packages: Path, tmp_path: Path) -> None:

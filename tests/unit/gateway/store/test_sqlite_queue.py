@@ -115,7 +115,7 @@ async def test_a_write_that_fails_takes_no_other_with_it(rig: Rig) -> None:
     assert [type(outcome) for outcome in outcomes] == [
         *(type(None), SessionUnknownError, type(None), StoreError, KeyError, type(None))
     ]
-    assert str(outcomes[3]) == "the transcript store failed (IntegrityError)"
+    assert str(outcomes[3]) == "the transcript store failed (SQLITE_CONSTRAINT_CHECK)"
     assert await rig.numbers() == [1, 2, 3]
 
 
