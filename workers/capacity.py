@@ -34,6 +34,7 @@ _MOST_STEPS: Final = 1024
 _HOLD: Final = 20.0
 _MARGIN: Final = 0.02
 """Part of the estimate by which it must pass a whole number."""
+_BY_CHANCE: Final = 1.1
 _FIRST_PAUSE: Final = 10.0
 _LAST_PAUSE: Final = 60.0
 """Seconds between two measurements of an idle worker, which take half a second or so of each thread."""
@@ -41,6 +42,16 @@ _LEAST_REST: Final = 30
 """Pause after a measurement, as a multiple of the time that it took: a slow model measures itself more rarely."""
 _STEADY: Final = 0.1
 """Part by which two measurements in a row may differ on a machine that has not changed."""
+
+
+def undisturbed(cost: float, cpu_cost: float, throttled: float) -> float:
+    """A measured cost without what is noise: seconds of a step, given its CPU seconds.
+
+    `throttled`: threads for each core of the quota. A worker alone on its machine takes `throttled` seconds for each CPU
+    second, a tenth more or less by chance.
+    """
+    alone = cpu_cost * throttled
+    return alone if cost <= _BY_CHANCE * alone else cost
 
 
 class Source(enum.StrEnum):
