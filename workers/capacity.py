@@ -47,8 +47,8 @@ _STEADY: Final = 0.1
 def undisturbed(cost: float, cpu_cost: float, throttled: float) -> float:
     """A measured cost without what is noise: seconds of a step, given its CPU seconds.
 
-    `throttled`: threads for each core of the quota. A worker alone on its machine takes `throttled` seconds for each CPU
-    second, a tenth more or less by chance.
+    `throttled`: threads for each core of the quota. A worker alone on its machine takes `throttled` seconds for each
+    CPU second, a tenth more or less by chance.
     """
     alone = cpu_cost * throttled
     return alone if cost <= _BY_CHANCE * alone else cost
