@@ -18,6 +18,9 @@ from workers.media.isolation.lockdown import leave_real_time
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
+# Markers of tests that run only where they are asked for, with `-m`.
+ASKED_FOR = ("netns",)
+
 SPEECH = Path(__file__).parent / "data" / "speech"
 
 
@@ -26,15 +29,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that need material, or root for network namespaces, are left out unless they are asked for.
+    """Without material the corpus tests are left out, not skipped: a skip would look like something to be mended.
 
-    They are not skipped: a skip would look like something to be mended.
+    So are tests that need more than `make test` installs, unless their marker is asked for.
     """
-    asked = {"corpus": config.getoption("--corpus") is not None, "netns": "netns" in config.getoption("-m")}
-    unasked = [item for item in items if any(item.get_closest_marker(mark) and not asked[mark] for mark in asked)]
-    if unasked:
-        config.hook.pytest_deselected(items=unasked)
-        items[:] = [item for item in items if item not in unasked]
+    unwanted = [name for name in ASKED_FOR if name not in config.option.markexpr]
+    if config.getoption("--corpus") is None:
+        unwanted.append("corpus")
+    left_out = {item for item in items if any(map(item.get_closest_marker, unwanted))}
+    if left_out:
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(autouse=True)

@@ -61,25 +61,25 @@ def channel_options(max_message_bytes: int) -> Sequence[tuple[str, int]]:
 
 
 class WorkerServer:
-    """One engine behind one port, with its `metrics`. `start`, then `load`, then `drain`, then `close`."""
+    """One engine behind one port. `start`, then `load`, then `drain`, then `close`."""
 
     def __init__(self, config: WorkerConfig, engine: Engine, metrics: WorkerMetrics | None = None) -> None:
         self._config = config
         self._engine = engine
-        self.metrics = metrics or WorkerMetrics()
-        self.metrics.watch_engine(engine.totals)
+        self._metrics = metrics or WorkerMetrics()
+        self._metrics.watch_engine(engine.totals)
         limits = ServicerLimits(
             slots=config.slots,
             write_seconds=config.write_seconds,
             stream_seconds=config.stream_seconds,
         )
-        self._servicer = WorkerServicer(engine, limits, self.metrics)
+        self._servicer = WorkerServicer(engine, limits, self._metrics)
         self._reviewing: asyncio.Task[None] | None = None
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # set at import
         rules = AccessRules(config.tokens, config.allowed_clients)
         bounds = GuardLimits(config.start_seconds, config.max_calls, config.max_waiting_calls, config.max_watches)
         self._server = grpc.aio.server(
-            interceptors=[GuardInterceptor(rules, bounds, self.metrics.refused)],
+            interceptors=[GuardInterceptor(rules, bounds, self._metrics.refused)],
             options=channel_options(config.max_message_bytes),
             maximum_concurrent_rpcs=bounds.for_grpc,
         )
@@ -112,7 +112,7 @@ class WorkerServer:
         await self._engine.load()
         slots = self._servicer.engine_loaded()
         if not self._config.slots:
-            self._reviewing = asyncio.create_task(follow(self._engine, self._servicer.resize, self.metrics))
+            self._reviewing = asyncio.create_task(follow(self._engine, self._servicer.resize, self._metrics))
         await self._set_health(serving=True)
         _log.info("worker serving", slots=slots, models=[model.name for model in self._engine.describe().models])
 
@@ -137,7 +137,7 @@ class WorkerServer:
         _log.info("worker stopped")
 
     async def _set_health(self, *, serving: bool) -> None:
-        self.metrics.serving(serving)
+        self._metrics.serving(serving)
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in HEALTH_NAMES:
             await self._health.set(name, status)
