@@ -63,14 +63,14 @@ def channel_options(max_message_bytes: int) -> Sequence[tuple[str, int]]:
 
 
 class WorkerServer:
-    """One engine behind one port, with its `metrics`. `start`, then `load`, then `drain`, then `close`."""
+    """One engine behind one port. `start`, then `load`, then `drain`, then `close`."""
 
     def __init__(self, config: WorkerConfig, engine: Engine, metrics: WorkerMetrics | None = None) -> None:
         self._config = config
         self._engine = engine
-        self.metrics = metrics or WorkerMetrics()
-        self.metrics.watch_engine(engine.totals)
-        engine.observe(self.metrics)
+        self._metrics = metrics or WorkerMetrics()
+        self._metrics.watch_engine(engine.totals)
+        engine.observe(self._metrics)
         limits = ServicerLimits(
             slots=config.slots,
             write_seconds=config.write_seconds,
@@ -79,14 +79,14 @@ class WorkerServer:
         name = task_pb2.ServiceType.Name(engine.service_type).removeprefix("SERVICE_TYPE_").lower()
         self._tracer = open_tracer(f"talkup-{name}-worker", VERSION, config.otlp_endpoint)
         self._servicer = WorkerServicer(
-            engine, limits, self.metrics, self._tracer, serving_changed=self._report_serving
+            engine, limits, self._metrics, self._tracer, serving_changed=self._report_serving
         )
         self._reviewing: asyncio.Task[None] | None = None
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # set at import
         rules = AccessRules(config.tokens, config.allowed_clients)
         bounds = GuardLimits(config.start_seconds, config.max_calls, config.max_waiting_calls, config.max_watches)
         self._server = grpc.aio.server(
-            interceptors=[GuardInterceptor(rules, bounds, self.metrics.refused)],
+            interceptors=[GuardInterceptor(rules, bounds, self._metrics.refused)],
             options=channel_options(config.max_message_bytes),
             maximum_concurrent_rpcs=bounds.for_grpc,
         )
@@ -119,8 +119,8 @@ class WorkerServer:
         await self._engine.load()
         slots = self._servicer.engine_loaded()
         if not self._config.slots:
-            self._reviewing = asyncio.create_task(follow(self._engine, self._servicer.resize, self.metrics))
-        self.metrics.loaded(self._engine.service_type, self._engine.describe().models)
+            self._reviewing = asyncio.create_task(follow(self._engine, self._servicer.resize, self._metrics))
+        self._metrics.loaded(self._engine.service_type, self._engine.describe().models)
         await self._set_health(serving=True)
         self._report_serving()
         _log.info("worker serving", slots=slots, models=[model.name for model in self._engine.describe().models])
@@ -149,10 +149,10 @@ class WorkerServer:
 
     def _report_serving(self) -> None:
         """Health stays as it is: an orchestrator must not take a worker away that an operator took out of rotation."""
-        self.metrics.serving(self._servicer.serving)
+        self._metrics.serving(self._servicer.serving)
 
     async def _set_health(self, *, serving: bool) -> None:
-        self.metrics.serving(serving)
+        self._metrics.serving(serving)
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in HEALTH_NAMES:
             await self._health.set(name, status)

@@ -15,6 +15,7 @@ from workers import slot_review
 from workers.capacity import SlotsChange, Source
 from workers.fake.engine import FakeEngine
 from workers.fake.script import FakeScript
+from workers.metrics import WorkerMetrics
 
 LINE = "slots changed"
 
@@ -51,9 +52,9 @@ async def until(worker: Worker, wanted: Callable[[task_pb2.Slots], bool]) -> tas
 
 
 async def test_streams_keep_their_slots_when_there_are_fewer() -> None:
-    engine = MeasuringEngine(3)
+    engine, counted = MeasuringEngine(3), WorkerMetrics()
     with structlog.testing.capture_logs() as lines:
-        async with running(engine) as worker:
+        async with running(engine, metrics=counted) as worker:
             calls = [worker.call() for _ in range(3)]
             for number, call in enumerate(calls):
                 await call.start(stream_id=f"s{number}")
@@ -71,7 +72,7 @@ async def test_streams_keep_their_slots_when_there_are_fewer() -> None:
             assert (await until(worker, lambda slots: slots.free == 1)).total == 1
             engine.found = 4
             assert (await until(worker, lambda slots: slots.total == 4)).free == 4
-            metrics = generate_latest(worker.server.metrics.registry).decode()
+            metrics = generate_latest(counted.registry).decode()
     changes = [(line["before"], line["slots"], line["measured"]) for line in lines if line["event"] == LINE]
     assert changes == [(3, 1, "steps"), (1, 4, "steps")]
     assert 'talkup_worker_slot_changes_total{direction="down"} 1.0' in metrics

@@ -15,6 +15,7 @@ from workers.config import WorkerConfig
 from workers.engine import Engine
 from workers.errors import ERROR_METADATA_KEY
 from workers.fake.engine import FakeEngine
+from workers.metrics import WorkerMetrics
 from workers.server import WorkerServer
 
 AUDIO = task_pb2.StreamStart(
@@ -42,10 +43,12 @@ class Worker:
 
 
 @asynccontextmanager
-async def running(engine: Engine | None = None, *, load: bool = True, **settings: Any) -> AsyncIterator[Worker]:
+async def running(
+    engine: Engine | None = None, *, load: bool = True, metrics: WorkerMetrics | None = None, **settings: Any
+) -> AsyncIterator[Worker]:
     settings.setdefault("drain_seconds", 5.0)
     config = WorkerConfig(port=0, **settings)
-    server = WorkerServer(config, engine or FakeEngine())
+    server = WorkerServer(config, engine or FakeEngine(), metrics)
     port = await server.start()
     if load:
         await server.load()

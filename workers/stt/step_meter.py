@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
-from workers.capacity import Capacity, MeasuringTimes, SlotsChange
+from workers.capacity import Capacity, MeasuringTimes, SlotsChange, undisturbed
 from workers.stt.calibration import OVERHEAD, Calibration, streams_in_real_time
 from workers.stt.config import SttConfig
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
@@ -83,6 +83,9 @@ class StepMeter:
 
     def measured(self, cost: float, cpu_cost: float) -> None:
         """Record a measurement during which no stream asked for anything; unsteady ones are soon repeated."""
+        if self._config.device == "cpu":
+            threads = self._config.threads
+            cost = undisturbed(cost, cpu_cost, threads / min(threads, self._config.cores))
         self._times.found(cost, self.capacity.cost(self._clock())[0])
         self._cpu_cost = cpu_cost
         self._taken.clear()

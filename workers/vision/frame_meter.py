@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from workers.capacity import Capacity, MeasuringTimes, SlotsChange
+from workers.capacity import Capacity, MeasuringTimes, SlotsChange, undisturbed
 
 Result = TypeVar("Result")
 
@@ -58,11 +58,12 @@ class FrameMeter:
         """Record the benchmark's frame on each thread of an idle worker, all at once: its CPU seconds, its seconds."""
         cpu = min(cpu for cpu, _ in frames)
         stretch = max(1.0, sum(seconds for _, seconds in frames) / sum(cpu for cpu, _ in frames))
+        cost = undisturbed(cpu * stretch, cpu, self._threads / self._cores)
         before, _ = self.capacity.cost(time.monotonic())
-        self._times.found(cpu * stretch, before)
+        self._times.found(cost, before)
         self._cpu_cost = cpu
         self._taken.clear()
-        self.capacity.add_measurement(cpu * stretch)
+        self.capacity.add_measurement(cost)
 
     def review(self) -> SlotsChange | None:
         """See `Capacity.review`. What the slots leave to decoders and transport is not counted as a stretch again."""

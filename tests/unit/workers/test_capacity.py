@@ -55,6 +55,20 @@ def test_a_machine_that_becomes_busy_loses_slots_and_gets_them_back() -> None:
     assert capacity.slots == back[-1].slots == 10
 
 
+def test_steps_a_little_cheaper_than_the_benchmark_confirm_it() -> None:
+    capacity = Capacity(streams, IDLE)
+    assert run(capacity, [0.8 * IDLE] * 300, 0.0) == []
+    assert capacity.cost(300.0) == (IDLE, Source.STEPS)
+
+
+def test_much_cheaper_steps_show_that_the_start_was_slow() -> None:
+    """A worker that is never idle gets its slots back too."""
+    capacity = Capacity(streams, 4 * IDLE)
+    assert capacity.slots == 2
+    [change] = run(capacity, [IDLE] * 90, 0.0)
+    assert (change.before, change.slots) == (2, int(streams(IDLE / 0.78)))
+
+
 def test_a_start_on_a_busy_machine_is_forgotten_once_the_idle_worker_measures() -> None:
     capacity = Capacity(streams, 4 * IDLE)
     assert capacity.slots == 2

@@ -130,12 +130,13 @@ def test_a_quota_bounds_the_slots_whatever_the_threads_say() -> None:
     assert half.capacity.slots == int(streams_in_real_time(STEP, 0.5, 1.5))
 
 
-def test_a_throttled_step_is_not_charged_twice() -> None:
+@pytest.mark.parametrize("cost", [1.9 * STEP, 2 * STEP, 2.15 * STEP])
+def test_a_throttled_step_is_not_charged_twice(cost: float) -> None:
     """In half a core, a step takes twice its CPU time: the threads' time then gives the same number as the quota."""
     model = Model(stretch=2.0)
     half = meter(model, threads=1, cores=0.5)
     before = half.capacity.slots
-    half.measured(2 * STEP, STEP)
+    half.measured(cost, STEP)
     for _ in range(60):
         model.now += 1
         half.review(0.0)
