@@ -104,6 +104,7 @@ class Metrics(UpstreamSeries):
             (self.share_refusals, ("rate", "service", "streams", "media", "slots")),
             (self.chunks, SERVICES),
             (self.frames, ("text", "binary")),
+            (self.video_frames, ("analyzed", "overload", "stale", "corrupt", "other")),
         ):
             for word in words:  # a series that begins above zero has neither rate nor increase
                 counter.labels(word)

@@ -304,7 +304,7 @@ async def loss(stack: Observed, seen: Callable[[], Awaitable[None]] = at_once) -
 async def store_outage(stack: Observed) -> None:
     """Another program locks the store until a write and a read have failed."""
     async with speakers(stack, 1) as [wire]:
-        session_id = next(m for m in wire.seen if m["type"] == "session")["session_id"]
+        session_id = next(m for m in wire.seen if m["type"] == "session")["data"]["session_id"]
         with closing(sqlite3.connect(stack.database, isolation_level=None)) as other:
             other.execute("BEGIN EXCLUSIVE")
             for sequence in range(_CHUNKS, 2 * _CHUNKS):

@@ -12,19 +12,21 @@ from workers.stt.tuning import milliseconds
 from workers.stt.words import Word, join_words
 
 _REVISIONS_PER_ATTEMPT = 1 << 16
+# A gateway that takes a stream over numbers its attempts from 100,000 on; revisions have 32 bits.
+_HIGHEST_START = 1 << 31
 
 
 class Captions:
     """Every final closes the open segment; interims show what it may become.
 
     `attempt` above 1 starts the open segment's revisions higher, so that they are above those that an earlier
-    worker sent after its last report.
+    worker sent after its last report. Beyond attempt 32,768 they all start alike: gateways number them anew.
     """
 
     def __init__(self, *, word_timestamps: bool, segment_id: int = 1, attempt: int = 1) -> None:
         self._word_timestamps = word_timestamps
         self._segment_id = segment_id
-        self._revision = (max(1, attempt) - 1) * _REVISIONS_PER_ATTEMPT
+        self._revision = min((max(1, attempt) - 1) * _REVISIONS_PER_ATTEMPT, _HIGHEST_START)
         self._shown: str | None = "" if attempt <= 1 else None
 
     @property

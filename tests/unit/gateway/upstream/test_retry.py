@@ -8,6 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 from talkup.v1 import error_pb2
 
 from gateway.upstream.config import RetryPolicy
@@ -113,9 +114,12 @@ class Script:
 async def test_retries_until_admitted() -> None:
     script = Script(CallFailed("UNAVAILABLE"), ConnectDeadline())
     reasons: list[str] = []
-    assert await admit(script, QUICK, attempts=3, budget=5, on_retry=reasons.append) == "admitted"
+    with capture_logs() as lines:
+        assert await admit(script, QUICK, attempts=3, budget=5, on_retry=reasons.append) == "admitted"
     assert script.calls == 3
     assert reasons == ["unavailable", "connect_deadline"]
+    assert [line["reason"] for line in lines] == reasons
+    assert all(0 <= line["delay_ms"] <= 1000 * QUICK.wait_last for line in lines)
 
 
 async def test_the_last_failure_is_raised_when_attempts_run_out() -> None:

@@ -87,6 +87,16 @@ def test_a_later_attempt_counts_revisions_from_higher_up() -> None:
     assert (message.segment_id, message.revision) == (4, 65_537)
 
 
+@pytest.mark.parametrize("attempt", [32_769, 100_000, 4_294_900_000])
+def test_attempts_of_other_gateways_leave_room_for_revisions(attempt: int) -> None:
+    captions = Captions(word_timestamps=True, attempt=attempt)
+    first, second = captions.interim(interim("a")), captions.interim(interim("a b"))
+    assert first is not None
+    assert second is not None
+    assert 65_536 < first.revision < second.revision
+    assert captions.final(final("a b")).revision > second.revision
+
+
 def test_a_chunk_is_covered_when_its_successors_samples_are() -> None:
     ledger = ChunkLedger()
     for sequence in range(4):
