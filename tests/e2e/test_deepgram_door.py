@@ -327,3 +327,22 @@ async def test_an_owner_over_its_rate_is_told_to_wait(tmp_path: Path) -> None:
             async with at.http.post(at.url("/v1/listen?encoding=mulaw"), headers=headers, data=bytes(100)) as answer:
                 answers.append((answer.status, "Retry-After" in answer.headers))
         assert answers[-1] == (429, True)
+
+
+async def test_recordings_leave_slots_to_live_streams() -> None:
+    gate = asyncio.Event()
+    async with rig(Script(slots=4, end_gate=gate)) as at:
+
+        async def upload() -> int:
+            async with at.http.post(at.url("/v1/listen"), headers=TOKEN, data=bytes(100)) as answer:
+                return answer.status
+
+        uploads = [asyncio.create_task(upload()) for _ in range(2)]
+        await eventually(lambda: _chunks(at), lambda count: count == 2)
+        assert await upload() == 503
+        async with listening(at) as client:
+            await client.socket.send_bytes(bytes(320))
+            await client.get("Results")
+        gate.set()
+        assert await asyncio.gather(*uploads) == [200, 200]
+        assert await upload() == 200

@@ -72,15 +72,18 @@ class ListenDoor:
 
     async def recorded(self, request: web.Request) -> web.StreamResponse:
         """An upload."""
-        context = self._entrance.context
         try:
             principal, _ = await self._admit(request)
             if request.content_type == "application/json":
                 raise options.url_refused()
             wishes = options.recorded(request.query.items())
-            door = await DoorSession.open(context, self._entrance.directory, principal)
+            with self._entrance.recordings.place():
+                return await self._record(request, principal, wishes)
         except RefusedError as error:
             return self._refusal(error.problem, new_session_id())
+
+    async def _record(self, request: web.Request, principal: Principal, wishes: options.Listen) -> web.Response:
+        door = await DoorSession.open(self._entrance.context, self._entrance.directory, principal)
         try:
             response = await self._transcribe(request, door, wishes)
         except RefusedError as error:
