@@ -346,3 +346,23 @@ async def test_recordings_leave_slots_to_live_streams() -> None:
         gate.set()
         assert await asyncio.gather(*uploads) == [200, 200]
         assert await upload() == 200
+
+
+async def test_a_key_grants_tokens_for_browsers() -> None:
+    async with rig() as at:
+        url = at.url("/v1/auth/grant")
+        async with at.http.post(url, headers=TOKEN, json={"ttl_seconds": 60}) as answer:
+            granted = await answer.json()
+        assert 55 <= granted["expires_in"] <= 60
+        headers = {"Authorization": f"Bearer {granted['access_token']}"}
+        async with listening(at, headers) as client:
+            await client.say("CloseStream")
+            assert await client.closed() == 1000
+        for refused_headers, body, status in (
+            (headers, {}, 403),
+            (TOKEN, {"ttl_seconds": 1e9}, 400),
+            (TOKEN, {"ttl_seconds": "x" * 10_000}, 400),
+            ({}, {}, 401),
+        ):
+            async with at.http.post(url, headers=refused_headers, json=body) as answer:
+                assert answer.status == status
