@@ -40,7 +40,7 @@ SHARED = {
     "gateway.access": set(),
     "gateway.doors": {"admission", "auth", "config", "credentials", "expiry", "origins", "outbox", "refusals"},
     "gateway.doors.deepgram": {"auth", "credentials"},
-    "gateway.doors.telephony": {"auth", "credentials", "http_errors"},
+    "gateway.doors.telephony": {"auth", "credentials", "http_errors", "inbound"},
     "gateway.sessions": {"auth", "config", "metrics", "contract", "outbox", "status", "transcript"},
     "gateway.store": {"config", "transcript"},
     "gateway.protocol": {"contract"},
