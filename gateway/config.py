@@ -170,6 +170,9 @@ class GatewayConfig(Settings):
         Setting("dialects served on the HTTP port, comma-separated (auto: all on loopback, else none; none; all)"),
     ] = ("auto",)
     max_recording_bytes: Annotated[int, Setting("largest recording that a dialect takes", 1024, 2**40)] = 2147483648
+    recordings_share: Annotated[
+        float, Setting("part of the speech slots that recordings of dialects may hold at once", 0.01, 1)
+    ] = 0.5
     max_http_body_bytes: Annotated[int, Setting("largest HTTP request body", 256, 16777216)] = 65536
     auth_timeout_s: Annotated[float, Setting("time to send the auth message on an open socket", 0.05, 600)] = 5.0
     ping_interval_s: Annotated[float, Setting("time between WebSocket pings", 0.05, 3600)] = 20.0

@@ -125,6 +125,7 @@ LIMITS: Final = (
     _message("HTTP request, time for its body", Code.DEADLINE_EXCEEDED, "408", "http_request_s"),
     _message("HTTP request, body", Code.PAYLOAD_TOO_LARGE, "413", "max_http_body_bytes"),
     _message("recording that a dialect takes", Code.PAYLOAD_TOO_LARGE, "413", "max_recording_bytes"),
+    _message("recordings of dialects at once, part of the slots", Code.BUSY, "503", "recordings_share"),
     Limit("WebSocket message of a dialect", "close 1009", 'gateway_closes_total{code="1009"}',
           fixed=_bytes(MAX_MESSAGE_BYTES)),
     Limit("HTTP connection without a request, after the first", "closed", "none", "http_idle_s"),

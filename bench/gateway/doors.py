@@ -20,7 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from bench.gateway.figures import Figures, rounded
 from bench.harness.actions import describe, metric, settled_loads
-from bench.harness.dialects import SPEAKERS, DialectSpeaker, Told
+from bench.harness.dialects import FRAME, SPEAKERS, DialectSpeaker, Told
 from bench.harness.stack import KEY, Stack, running_stack
 
 _POLL_S = 0.05
@@ -38,6 +38,7 @@ async def doors(arguments: argparse.Namespace) -> Figures:
         with running_stack(workers=2) as stack:
             figures[name] = await kills(stack, [name] * 2, arguments.door_kills, seed=len(figures))
     with running_stack() as stack:
+        figures["calls"] = await calls(stack, arguments.door_calls, arguments.door_seconds)
         figures["cpu"] = await overhead(stack, arguments.door_seconds, arguments.door_rounds)
     return figures
 
@@ -71,6 +72,26 @@ async def kills(stack: Stack, names: Sequence[str], rounds: int, *, seed: int) -
         "words_lost": sum(lost for lost, _ in losses),
         "words_doubled": sum(doubled for _, doubled in losses),
         "close_codes": sorted({told.close_code for told in heard if told.close_code is not None}),
+    }
+
+
+async def calls(stack: Stack, count: int, seconds: float) -> Figures:
+    """Calls of Twilio with both tracks in real time, 50 messages a second and track, all at once."""
+    speakers: list[DialectSpeaker] = [SPEAKERS["twilio"](1000 + number) for number in range(count)]
+    async with asyncio.timeout(_PATIENCE_S + seconds), asyncio.TaskGroup() as group:
+        tasks = [group.create_task(speaker.speak(stack)) for speaker in speakers]
+        await asyncio.sleep(seconds)
+        for speaker in speakers:
+            speaker.enough.set()
+    losses = [task.result().losses() for task in tasks]
+    return {
+        "calls": count,
+        "seconds": seconds,
+        "messages": sum(len(sent) // FRAME for task in tasks for sent in task.result().sent.values()),
+        "words_lost": sum(lost for lost, _ in losses),
+        "words_doubled": sum(doubled for _, doubled in losses),
+        "close_codes": sorted({task.result().close_code or 0 for task in tasks}),
+        "errors": await metric(stack, "gateway_errors_total"),
     }
 
 
@@ -176,5 +197,6 @@ async def _drain(socket: ClientConnection) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this part."""
     parser.add_argument("--door-kills", type=int, default=20)
-    parser.add_argument("--door-seconds", type=float, default=5.0, help="measured time of a dialect's CPU")
+    parser.add_argument("--door-calls", type=int, default=20, help="calls of Twilio at once")
+    parser.add_argument("--door-seconds", type=float, default=5.0, help="time of the calls, and of a measured row")
     parser.add_argument("--door-rounds", type=int, default=4)

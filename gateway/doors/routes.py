@@ -10,7 +10,7 @@ from aiohttp import web
 from gateway.admission import Admission
 from gateway.doors.access import DoorAccess
 from gateway.doors.deepgram.listen import ListenDoor
-from gateway.doors.entrance import Entrance
+from gateway.doors.entrance import Entrance, RecordingPlaces
 from gateway.doors.telephony.plain_door import PlainDoor
 from gateway.doors.telephony.twilio_door import TwilioDoor
 from gateway.origins import Origins
@@ -46,7 +46,8 @@ class Doors:
         origins: Origins,
         admission: Admission,
     ) -> None:
-        entrance = Entrance(context, directory, DoorAccess(context, directory, failures, origins, admission))
+        access = DoorAccess(context, directory, failures, origins, admission)
+        entrance = Entrance(context, directory, access, RecordingPlaces(context))
         self._routes = [route for name in context.config.open_doors for route in DIALECTS[name](entrance).routes()]
         self._paths = frozenset(route.path for route in self._routes)
 

@@ -92,6 +92,13 @@ def test_an_upload_has_every_word(fake_stack: Stack, sdk_python: Path, recording
     assert len(body["results"]["utterances"]) == 1
 
 
+def test_a_token_granted_by_the_sdk_lets_it_in(fake_stack: Stack, sdk_python: Path, recording: Path) -> None:
+    [[kind, body]] = run_sdk(sdk_python, SDK / "deepgram_file.py", fake_stack.http_url, KEY, recording, "grant")
+    assert kind == "ListenV1Response"
+    text = body["results"]["channels"][0]["alternatives"][0]["transcript"]
+    assert text.split() == expected_words(recording.read_bytes())
+
+
 def test_refusals_are_the_sdks_errors(fake_stack: Stack, sdk_python: Path, recording: Path) -> None:
     script = SDK / "deepgram_file.py"
     [[kind, status, body]] = run_sdk(sdk_python, script, fake_stack.http_url, "wrong", recording, "{}")

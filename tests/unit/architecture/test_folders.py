@@ -11,7 +11,7 @@ from tests.unit.architecture.source import AROUND, MODULES, ROOT, own_imports, r
 
 # Folder -> the folders whose modules may import it, besides itself.
 IMPORTERS = {
-    "gateway.access": {"gateway", "gateway.doors", "gateway.sessions"},
+    "gateway.access": {"gateway", "gateway.doors", "gateway.doors.deepgram", "gateway.sessions"},
     "gateway.certificates": {"gateway"},
     "gateway.doors": {"gateway", "gateway.doors.deepgram", "gateway.doors.telephony"},
     "gateway.doors.deepgram": {"gateway.doors"},
@@ -53,7 +53,7 @@ SHARED = {
     "gateway.certificates": set(),
     "gateway.doors": {"admission", "auth", "config", "credentials", "expiry", "origins", "outbox", "refusals"},
     "gateway.doors.deepgram": {"auth", "credentials"},
-    "gateway.doors.telephony": {"auth", "credentials", "http_errors"},
+    "gateway.doors.telephony": {"auth", "credentials", "http_errors", "inbound"},
     "gateway.processes": {"admission", "config", "listening"},
     "gateway.sessions": {"auth", "config", "metrics", "contract", "outbox", "status", "transcript"},
     "gateway.store": {"config", "transcript"},
