@@ -54,9 +54,14 @@ class Worker:
         return self.process.process.poll() is None and not self.is_frozen
 
     def freeze(self) -> None:
-        """Stop the process; only `kill` and `begin` bring it back."""
+        """Stop the process."""
         self.is_frozen = True
         self.process.freeze()
+
+    def thaw(self) -> None:
+        """Let the process go on."""
+        self.is_frozen = False
+        self.process.thaw()
 
     @property
     def target(self) -> str:
@@ -280,15 +285,16 @@ async def at_once() -> None:
 
 
 async def loss(stack: Observed, seen: Callable[[], Awaitable[None]] = at_once) -> None:
-    """A worker freezes and dies with more media on its way than the gateway keeps: some is lost.
+    """All workers freeze and one dies, with more media on its way than the gateway keeps: some is lost.
 
-    It stays frozen until `seen` returns.
+    They stay frozen until `seen` returns.
     """
     async with speakers(stack, 1) as [wire]:
         samples = await stack.scrape()
         workers = (stack.first, stack.second)
-        victim = next(w for w in workers if total(samples, "gateway_worker_streams", worker=w.target))
-        victim.freeze()
+        victim, other = sorted(workers, key=lambda w: -total(samples, "gateway_worker_streams", worker=w.target))
+        for worker in workers:
+            worker.freeze()
         for sequence in range(_CHUNKS, _CHUNKS + 4 * REPLAY_BYTES // len(_LARGE)):
             await say(wire, "speech", sequence, _LARGE)
         await stack.until(lambda found: total(found, "gateway_streams_congested", service="stt") > 0)
@@ -296,6 +302,7 @@ async def loss(stack: Observed, seen: Callable[[], Awaitable[None]] = at_once) -
         await stack.until(lambda found: total(found, "gateway_read_pauses_total") > 0)
         await seen()
         victim.process.kill()
+        other.thaw()
         await stack.until(lambda found: total(found, "gateway_chunks_lost_total", service="stt") > 0)
         await back(stack, victim)
         await finish(wire, "speech")
