@@ -691,7 +691,7 @@ async def test_what_a_full_disk_refuses_is_written_in_order_when_there_is_room(
         store.end_stream("s1", "k1", b"at its end"),
         store.release("s1", closed=True),
     ):
-        with pytest.raises(StoreError, match="OperationalError"):
+        with pytest.raises(StoreError, match="SQLITE_FULL"):
             await done(write)
     await limit_pages(store, ANY_SIZE)
     if repeated_by == "write":
@@ -719,7 +719,7 @@ async def test_no_more_writes_are_kept_for_a_full_disk_than_may_wait(
     await done(fill(store, "s1", "k1"))
     await limit_pages(store, 0)
     for number in range(20):
-        with pytest.raises(StoreError, match="OperationalError"):
+        with pytest.raises(StoreError, match="SQLITE_FULL"):
             await done(store.add_segment("s1", "k1", segment(number, "long " * 5000), None))
     with pytest.raises(StoreError, match="too many writes"):
         await done(store.add_segment("s1", "k1", segment(20), None))
@@ -754,6 +754,6 @@ async def test_a_store_that_cannot_be_opened(tmp_path: Path) -> None:
     path = tmp_path / "t.db"
     path.write_bytes(b"no database at all, but long enough to be looked at " * 40)
     store = SqliteStore(path)
-    with pytest.raises(StoreError, match="DatabaseError"):
+    with pytest.raises(StoreError, match="SQLITE_NOTADB"):
         await store.start()
     await store.close()
