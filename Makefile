@@ -105,7 +105,7 @@ lint: $(VENV)/.project  ## check style, types, compose file and Dockerfiles
 
 # Debian has these programs, as kubernetes-client, prometheus and nginx.
 check-deploy: $(VENV)/.project  ## render and validate the Kubernetes manifests, check the alert rules, run behind nginx (needs kubectl, promtool, nginx)
-	@for program in kubectl promtool nginx; do command -v $$program > /dev/null || { echo "check-deploy: $$program is not installed" >&2; exit 2; }; done
+	@PATH="$$PATH:/usr/sbin"; for program in kubectl promtool nginx; do command -v $$program > /dev/null || { echo "check-deploy: $$program is not installed" >&2; exit 2; }; done
 	@$(PIP) install --require-hashes -r deploy/requirements/manifests.txt
 	@mkdir -p build
 	@for overlay in cpu cuda; do \

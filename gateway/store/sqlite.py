@@ -1,4 +1,4 @@
-"""The store of a single gateway: a SQLite file. One thread owns the connection; the queue of that thread is bounded."""
+"""The store of a gateway on one machine: a SQLite file. One thread owns the connection; its queue is bounded."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class SqliteStore:
     def watch(
         self, lost: Callable[[str, LossReason], None], forgotten: Callable[[str, int], None] = ignore_forgotten
     ) -> None:
-        """See Store. This store calls neither: no other gateway uses the file, and SQLite does not lose a commit."""
+        """See Store. This store calls neither: no other process uses the file, and SQLite does not lose a commit."""
 
     async def start(self) -> None:
         """Open the file and create the tables. Raises StoreError."""
