@@ -1,4 +1,4 @@
-"""The store of a single gateway: a SQLite file."""
+"""The store of a gateway on one machine: a SQLite file."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class SqliteStore:
     def watch(
         self, lost: Callable[[str, LossReason], None], forgotten: Callable[[str, int], None] = ignore_forgotten
     ) -> None:
-        """See Store. This store calls neither: no other gateway uses the file, and SQLite does not lose a commit."""
+        """See Store. This store calls neither: no other process uses the file, and SQLite does not lose a commit."""
 
     async def start(self) -> None:
         """Open the file and create the tables. Raises StoreError."""

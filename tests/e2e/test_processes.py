@@ -65,7 +65,8 @@ class Pair:
 
 @asynccontextmanager
 async def pair(folder: Path, store: str | None = None) -> AsyncIterator[Pair]:
-    settings = TWO | ({} if store is None else {"GATEWAY_STORE": store, "GATEWAY_TOKEN_SECRET": "s" * 32})
+    # Without keys, Redis needs no token_secret in the settings: the supervisor makes one for all processes.
+    settings = TWO | ({} if store is None else {"GATEWAY_STORE": store, "GATEWAY_API_KEYS": ""})
     with running_stack(folder=folder, gateway_settings=settings) as stack:
         async with aiohttp.ClientSession() as http:
             yield Pair(stack, http)
@@ -92,7 +93,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str | None
 
 async def test_two_processes_share_the_load_and_one_killed_loses_no_word(store: str | None, tmp_path: Path) -> None:
     async with pair(tmp_path, store) as at:
-        speakers = [Speaker(at.stack.ws_url, seed, pace=SLOW) for seed in range(8)]
+        key = KEY if store is None else ""  # without a key, a client resumes with a token alone
+        speakers = [Speaker(at.stack.ws_url, seed, pace=SLOW, key=key) for seed in range(8)]
         async with asyncio.timeout(PATIENCE_S), speaking(speakers) as tasks:
             for speaker in speakers:
                 await speaker.until_final_after(0)
