@@ -13,8 +13,8 @@ from pathlib import Path
 from bench.harness.stack import ROOT
 
 STRANGER = 12_345
-# What a copy of the project needs to run.
-_COPIED = ("bench", "clients/python", "deploy", "gateway", "generated", "settings", "tests/data/speech", "workers")
+# What a copy of the project needs to run, besides its packages.
+_COPIED = ("clients/python", "generated", "tests/data/speech")
 _PROXIES = ("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy")
 _NOBODY_LISTENS = "http://127.0.0.1:9"
 
@@ -50,7 +50,8 @@ class Ground:
         if not self.copied:
             return ROOT
         copy = folder / self.copied
-        for name in _COPIED:
+        packages = [path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests"]
+        for name in (*packages, *_COPIED):
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
         return copy
 
