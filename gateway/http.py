@@ -197,7 +197,8 @@ class Api:
         self._access.require_insider(request)
         metrics = self._context.metrics
         accepts = request.headers.get("Accept", "")
-        if self._context.tracer is not NO_TRACER and "application/openmetrics-text" in accepts:
+        alone = self._context.config.processes == 1  # the processes beside answer in plain text
+        if alone and self._context.tracer is not NO_TRACER and "application/openmetrics-text" in accepts:
             return web.Response(body=metrics.render_with_exemplars(), headers={"Content-Type": OPEN_METRICS})
         return web.Response(body=await metrics.render_all(), headers={"Content-Type": CONTENT_TYPE})
 
