@@ -60,7 +60,7 @@ class Finding:
 
 async def examine(client: Client, api: HttpApi) -> AsyncIterator[Finding]:
     """Yield findings as the checks finish. `client` must not be entered yet."""
-    async for finding in _http(api):
+    async for finding in http_findings(api):
         yield finding
     for url in client.gateways.urls:
         tls = await _tls(client, url)
@@ -98,7 +98,8 @@ async def _inside(client: Client) -> AsyncIterator[Finding]:
             yield await _captions(client, identify(path))
 
 
-async def _http(api: HttpApi) -> AsyncIterator[Finding]:
+async def http_findings(api: HttpApi) -> AsyncIterator[Finding]:
+    """Whether the HTTP port answers, and whether the gateway is ready."""
     try:
         health = await api.get("/healthz")
         ready = await api.get("/readyz")
@@ -108,11 +109,14 @@ async def _http(api: HttpApi) -> AsyncIterator[Finding]:
     except TalkupError as error:
         yield Finding(Level.FAIL, "http", error.message)
         return
-    if health.status != HTTPStatus.OK or not isinstance(ready.body, dict):
+    is_hidden = ready.status == HTTPStatus.NOT_FOUND
+    if health.status != HTTPStatus.OK or not (is_hidden or isinstance(ready.body, dict)):
         yield Finding(Level.FAIL, "http", f"{api.url} is not a gateway's HTTP port", "name it with --http-url")
         return
     yield Finding(Level.OK, "http", f"{api.url} answers")
-    if ready.status == HTTPStatus.OK:
+    if is_hidden:
+        yield Finding(Level.OK, "readiness", "a proxy keeps /readyz from clients; the services below say what serves")
+    elif ready.status == HTTPStatus.OK:
         yield Finding(Level.OK, "readiness", "every configured service has a serving worker")
     else:
         counts = ready.body.get("services", {}).items()

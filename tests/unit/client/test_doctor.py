@@ -5,8 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from talkup_client.doctor import Heard, Level, captions_finding, certificate_finding, clock, round_trip, workers
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from talkup_client.doctor import (
+    Heard,
+    Level,
+    captions_finding,
+    certificate_finding,
+    clock,
+    http_findings,
+    round_trip,
+    workers,
+)
 from talkup_client.errors import RefusedError
+from talkup_client.http_api import HttpApi
 from talkup_client.transport import Certificate
 
 DAY = 86_400.0
@@ -74,3 +86,18 @@ def test_captions(heard: Heard, level: Level, words: str) -> None:
 
 def test_a_finding_is_a_line() -> None:
     assert str(clock(0.0)) == "ok    clock       the gateway's is 0.0 s behind this machine's"
+
+
+@pytest.mark.parametrize(
+    ("paths", "levels"), [(("/healthz",), [Level.OK, Level.OK]), (("/",), [Level.FAIL])], ids=["proxy", "stranger"]
+)
+async def test_a_proxy_that_keeps_readiness_to_itself_is_no_fault(paths: tuple[str, ...], levels: list[Level]) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    app = web.Application()
+    for path in paths:
+        app.router.add_get(path, answer)
+    async with TestServer(app) as server:
+        found = [finding async for finding in http_findings(HttpApi(str(server.make_url("/"))))]
+    assert [finding.level for finding in found] == levels
