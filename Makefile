@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-check fuzz programs packages check-deploy clean
+.PHONY: help setup run test test-browsers test-corpus lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-check fuzz programs packages check-deploy clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -87,6 +87,10 @@ $(TS)/node_modules/.complete $(VITE)/node_modules/.complete: %/node_modules/.com
 
 test: setup programs $(VENV)/.litert $(TS)/node_modules/.complete  ## run the whole test suite
 	@$(WITH_NODE) $(BIN)/python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+test-browsers: setup programs  ## run the tests of Chromium, Firefox and WebKit; installs the browsers with apt-get
+	@$(PYTHON) deploy/dev/ensure_programs.py browsers
+	@$(BIN)/python -m pytest -m browsers $(PYTEST_ARGS)
 
 test-corpus: setup programs  ## run the acceptance tests on real material: CORPUS=dir with manifest.jsonl
 	@test -f "$(CORPUS)/manifest.jsonl" || { echo "test-corpus: CORPUS=dir must name a folder with manifest.jsonl" >&2; exit 2; }

@@ -26,13 +26,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without material the corpus tests are left out, not skipped: a skip would look like something to be mended."""
-    if config.getoption("--corpus") is not None:
-        return
-    corpus = [item for item in items if item.get_closest_marker("corpus")]
-    if corpus:
-        config.hook.pytest_deselected(items=corpus)
-        items[:] = [item for item in items if not item.get_closest_marker("corpus")]
+    """Tests without their material or programs are left out, not skipped: a skip would look like a fault."""
+    absent = {"corpus"} if config.getoption("--corpus") is None else set()
+    if config.getoption("-m") != "browsers":
+        absent.add("browsers")
+    left_out = [item for item in items if any(map(item.get_closest_marker, absent))]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(autouse=True)

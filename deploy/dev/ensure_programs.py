@@ -4,14 +4,31 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
-PROGRAMS = {"chromium": ("chromium", "chromium-browser"), "redis-server": ("redis-server", "valkey-server")}
+PROGRAMS: "dict[str, tuple[str, ...]]" = {
+    "chromium": ("chromium", "chromium-browser"),
+    "redis-server": ("redis-server", "valkey-server"),
+}
 """Debian's package, and the names of programs that serve the same purpose."""
+BROWSERS: "dict[str, tuple[str, ...]]" = {
+    "chromium": PROGRAMS["chromium"],
+    "firefox-esr": ("firefox-esr", "firefox"),
+    "webkit2gtk-driver": ("WebKitWebDriver",),
+    "gstreamer1.0-plugins-bad": ("/usr/lib/*/gstreamer-1.0/libgstvoaacenc.so",),
+    "xvfb": ("Xvfb",),
+    "pulseaudio": ("pulseaudio",),
+}
+"""The same for the tests of all browsers: WebKit records with GStreamer's AAC, which is a library."""
 
 
-def missing() -> "list[str]":
-    """The packages of which no program is installed."""
-    return [package for package, names in PROGRAMS.items() if not any(map(shutil.which, names))]
+def missing(wanted: "dict[str, tuple[str, ...]]") -> "list[str]":
+    """The packages of which no program is installed. A name that begins with `/` is a pattern of paths."""
+    return [package for package, names in wanted.items() if not any(map(_is_installed, names))]
+
+
+def _is_installed(name: str) -> bool:
+    return any(Path("/").glob(name[1:])) if name.startswith("/") else shutil.which(name) is not None
 
 
 def install_commands(packages: "list[str]", is_root: bool, has_apt: bool, has_sudo: bool) -> "list[list[str]]":
@@ -25,7 +42,8 @@ def install_commands(packages: "list[str]", is_root: bool, has_apt: bool, has_su
 
 def main() -> int:
     """Install what is missing; return exit status 0 if every program is installed, else 1."""
-    wanted = missing()
+    programs = BROWSERS if sys.argv[1:] == ["browsers"] else PROGRAMS
+    wanted = missing(programs)
     if not wanted:
         return 0
     has_apt, has_sudo = shutil.which("apt-get") is not None, shutil.which("sudo") is not None
@@ -35,7 +53,7 @@ def main() -> int:
     for command in commands:
         if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:  # noqa: S603 - fixed commands
             break
-    if not missing():
+    if not missing(programs):
         return 0
     sys.stderr.write(f"test: the tests need {names}: apt-get install {names}\n")
     return 1
