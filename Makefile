@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-doors test-corpus test-root test-hosts lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-host bench-capacity bench-check fuzz programs packages check-deploy clean
+.PHONY: help setup run test test-browsers test-doors test-corpus test-root test-hosts lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-host bench-capacity bench-check fuzz programs packages check-deploy clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -108,6 +108,10 @@ $(AGENTS)/.complete: $(VENV)/.python deploy/requirements/doors-agents.txt
 
 test-doors: setup $(DOORS)/.complete $(DOORS_NODE)/node_modules/.complete $(AGENTS)/.complete  ## run the tests with the SDKs and agents of other services
 	@$(WITH_NODE) $(BIN)/python -m pytest -m doors --agents tests/doors $(PYTEST_ARGS)
+
+test-browsers: setup programs  ## run the tests of Chromium, Firefox and WebKit; installs the browsers with apt-get
+	@$(PYTHON) deploy/dev/ensure_programs.py browsers
+	@$(BIN)/python -m pytest -m browsers $(PYTEST_ARGS)
 
 test-corpus: setup programs  ## run the acceptance tests on real material: CORPUS=dir with manifest.jsonl
 	@test -f "$(CORPUS)/manifest.jsonl" || { echo "test-corpus: CORPUS=dir must name a folder with manifest.jsonl" >&2; exit 2; }

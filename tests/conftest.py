@@ -19,7 +19,7 @@ hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
 # Marks of tests that run only if `-m` names them.
-GROUNDS = ("netns", "programs", "prometheus", "root")
+GROUNDS = ("browsers", "netns", "programs", "prometheus", "root")
 SPEECH = Path(__file__).parent / "data" / "speech"
 
 
@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without their ground, tests are left out, not skipped: a skip would look like something to be mended."""
-    wanted = str(config.getoption("markexpr"))
+    wanted = str(config.getoption("markexpr")).split()
     grounds = [name for name in GROUNDS if name not in wanted]
     grounds += [name for name in ("corpus", "agents") if not config.getoption(f"--{name}")]
     without = {item for item in items if any(map(item.get_closest_marker, grounds))}

@@ -7,20 +7,33 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
-PROGRAMS = {
+PROGRAMS: "dict[str, tuple[str, ...]]" = {
     "chromium": ("chromium", "chromium-browser"),
     "redis-server": ("redis-server", "valkey-server"),
     "prometheus": ("promtool",),
     "kubernetes-client": ("kubectl",),
+    "nginx": ("nginx", "/usr/sbin/nginx"),
+    "firefox-esr": ("firefox-esr", "firefox"),
+    "webkit2gtk-driver": ("WebKitWebDriver",),
+    "gstreamer1.0-plugins-bad": ("/usr/lib/*/gstreamer-1.0/libgstvoaacenc.so",),
+    "xvfb": ("Xvfb",),
+    "pulseaudio": ("pulseaudio",),
 }
-"""Debian's package, and the names of programs that serve the same purpose."""
+"""Debian's package, and the names of programs that serve the same purpose. A name with `/` is a pattern of paths."""
 OF_MAKE_TEST = ("chromium", "redis-server")
+# WebKit records with GStreamer's AAC, which is a library.
+BROWSERS = ("chromium", "firefox-esr", "webkit2gtk-driver", "gstreamer1.0-plugins-bad", "xvfb", "pulseaudio")
 
 
-def missing(wanted: "tuple[str, ...]" = OF_MAKE_TEST) -> "list[str]":
+def missing(wanted: "tuple[str, ...]" = OF_MAKE_TEST, programs: "dict[str, tuple[str, ...]]" = PROGRAMS) -> "list[str]":
     """The packages of these of which no program is installed."""
-    return [package for package in wanted if not any(map(shutil.which, PROGRAMS[package]))]
+    return [package for package in wanted if not any(map(_is_installed, programs[package]))]
+
+
+def _is_installed(name: str) -> bool:
+    return any(Path("/").glob(name[1:])) if name.startswith("/") else shutil.which(name) is not None
 
 
 def install_commands(packages: "list[str]", is_root: bool, has_apt: bool, has_sudo: bool) -> "list[list[str]]":
@@ -51,4 +64,5 @@ def main(packages: "tuple[str, ...]" = OF_MAKE_TEST) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tuple(sys.argv[1:]) or OF_MAKE_TEST))
+    arguments = tuple(sys.argv[1:]) or OF_MAKE_TEST
+    sys.exit(main(BROWSERS if arguments == ("browsers",) else arguments))

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from bench.harness.browsing import Visit, visiting, write_tone
 from bench.harness.stack import HOST, ROOT, Stack, running_stack
-from tests.browser.test_readme_browser import mint_session
+from tests.browser.drivers.site import mint_session
 from tests.browser.test_typescript_client import CLIENT, node
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
 from bench.harness.browsing import visiting, write_tone
 from bench.harness.stack import Stack
+from tests.browser.drivers.site import serving
 from tests.fakes.readme import example
 
 pytestmark = pytest.mark.browser
@@ -23,39 +20,11 @@ PAGE = (
 )
 
 
-def mint_session(stack: Stack) -> dict[str, str]:
-    """Like a developer's server: POST /v1/sessions, then pass the answer on as it is."""
-    request = urllib.request.Request(
-        f"{stack.http_url}/v1/sessions", method="POST", headers={"Authorization": f"Bearer {stack.key}"}
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        session: dict[str, str] = json.load(answer)
-    return session
-
-
 @pytest.fixture
 async def site(fake_stack: Stack) -> AsyncIterator[str]:
     """A developer's site: the page, the example, and the endpoint that creates a session."""
-
-    async def session(_: web.Request) -> web.Response:
-        return web.json_response(await asyncio.to_thread(mint_session, fake_stack))
-
-    async def page(_: web.Request) -> web.Response:
-        return web.Response(text=PAGE, content_type="text/html")
-
-    async def script(_: web.Request) -> web.Response:
-        return web.Response(text=example("browser-example"), content_type="text/javascript")
-
-    application = web.Application()
-    application.add_routes(
-        [web.get("/", page), web.get("/example.js", script), web.get("/my-backend/talkup-session", session)]
-    )
-    runner = web.AppRunner(application)
-    await runner.setup()
-    server = web.TCPSite(runner, "127.0.0.1", 0)
-    await server.start()
-    yield f"http://localhost:{runner.addresses[0][1]}/"
-    await runner.cleanup()
+    async with serving(fake_stack, {"index.html": PAGE, "example.js": example("browser-example")}) as address:
+        yield f"{address}index.html"
 
 
 READ_TRANSCRIPT = """async ([url, token]) => {

@@ -382,6 +382,16 @@ def test_programs_are_installed_only_where_that_can_be() -> None:
     assert ensure_programs.install_commands(packages, is_root=False, has_apt=True, has_sudo=True)[0][0] == "sudo"
 
 
+def test_a_program_is_missing_if_none_of_its_names_is_found(tmp_path: Path) -> None:
+    (tmp_path / "libsound.so").touch()
+    programs = {
+        "shell": ("no-such-shell", "sh"),
+        "sound": (f"{tmp_path}/lib*.so",),
+        "none": (f"{tmp_path}/*.a", "no-such"),
+    }
+    assert ensure_programs.missing(tuple(programs), programs) == ["none"]
+
+
 def test_the_version_of_node_is_read() -> None:
     assert [check_node.major(said) for said in ("v20.20.2\n", "v8.1.0", "", "not found")] == [20, 8, 0, 0]
 
