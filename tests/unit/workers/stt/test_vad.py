@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +83,14 @@ def test_a_state_that_cannot_be_is_refused() -> None:
         VadState.unpack(b"short")
     with pytest.raises(ValueError, match="silence"):
         VadState.unpack(VadState.fresh().pack(), 128)
+
+
+def test_the_library_that_runs_it_reports_to_nobody(tmp_path: Path) -> None:
+    """onnxruntime's telemetry leaves an identifier of the machine in the user's cache as soon as it is used."""
+    program = "from workers.stt.vad import SileroVad; SileroVad()"
+    places = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {key: value for key, value in os.environ.items() if key not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env={**environment, **places}, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.rglob("*")) == []
