@@ -20,7 +20,7 @@ MIN_KEY_CHARS = 16  # beyond loopback
 STORE_KEY_BYTES = 32
 _BAD_STORE_KEY = f"each key must be {STORE_KEY_BYTES} bytes in URL-safe base64"
 STORE_SCHEMES = ("memory", "sqlite", "redis", "rediss")
-DOORS = ("deepgram", "twilio", "telephony")
+DOORS = ("deepgram", "openai", "twilio", "telephony")
 """The dialects that the HTTP port can speak, see `gateway.doors`."""
 
 
@@ -169,6 +169,12 @@ class GatewayConfig(Settings):
         Setting("dialects served on the HTTP port, comma-separated (auto: all on loopback, else none; none; all)"),
     ] = ("auto",)
     max_recording_bytes: Annotated[int, Setting("largest recording that a dialect takes", 1024, 2**40)] = 2147483648
+    max_form_file_bytes: Annotated[int, Setting("largest recording in a form of OpenAI's dialect", 1024, 2**40)] = (
+        26214400
+    )
+    max_form_spool_bytes: Annotated[
+        int, Setting("recordings in forms that wait in memory for the options after them, all together", 1024, 2**40)
+    ] = 268435456
     max_http_body_bytes: Annotated[int, Setting("largest HTTP request body", 256, 16777216)] = 65536
     auth_timeout_s: Annotated[float, Setting("time to send the auth message on an open socket", 0.05, 600)] = 5.0
     ping_interval_s: Annotated[float, Setting("time between WebSocket pings", 0.05, 3600)] = 20.0

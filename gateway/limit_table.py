@@ -107,6 +107,8 @@ LIMITS: Final = (
     _message("HTTP request, time for its body", Code.DEADLINE_EXCEEDED, "408", "http_request_s"),
     _message("HTTP request, body", Code.PAYLOAD_TOO_LARGE, "413", "max_http_body_bytes"),
     _message("recording that a dialect takes", Code.PAYLOAD_TOO_LARGE, "413", "max_recording_bytes"),
+    _message("recording in a form of OpenAI's dialect", Code.PAYLOAD_TOO_LARGE, "413", "max_form_file_bytes"),
+    _message("recordings in forms that wait for their options", Code.BUSY, "503", "max_form_spool_bytes"),
     Limit("WebSocket message of a dialect", "close 1009", 'gateway_closes_total{code="1009"}',
           fixed=_bytes(MAX_MESSAGE_BYTES)),
     Limit("HTTP connection without a request, after the first", "closed", "none", "http_idle_s"),

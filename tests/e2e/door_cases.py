@@ -214,7 +214,7 @@ _CALL = '{"event":"start","sequenceNumber":"1","start":{"customParameters":{"tok
 _RAW = "/v1/listen?encoding=mulaw"
 REFUSED = "unauthenticated, close 4401"
 WS, TLS, HTTP, INSIDE, START = "WebSocket", "TLS", "HTTP", "HTTP, about the gateway", "start"
-DEEPGRAM, CALLS = "Deepgram's dialect", "telephony"
+DEEPGRAM, OPENAI, CALLS = "Deepgram's dialect", "OpenAI's dialect", "telephony"
 PUBLIC = {"http_host": "0.0.0.0", "public_url": ""}
 
 ROWS = (
@@ -301,6 +301,10 @@ ROWS = (
     Row(DEEPGRAM, "an API key in the URL", "401 INVALID_AUTH", _dialect(f"{_RAW}&token={KEY}")),
     Row(DEEPGRAM, "a page of another origin", "403 INSUFFICIENT_PERMISSIONS",
         _dialect(_RAW, Authorization=f"Token {KEY}", Origin="https://evil.example")),
+    Row(OPENAI, "an API key", "200", _http("GET", "/v1/models", KEY)),
+    Row(OPENAI, "nothing", "401 invalid_api_key", _http("GET", "/v1/models")),
+    Row(OPENAI, "a wrong key, with a recording", "401 invalid_api_key",
+        _http("POST", "/v1/audio/transcriptions", "wrong", body=b"x" * 100_000)),
     Row(CALLS, "a wrong token in Twilio's `start`", "close 1008", _dialect("/v1/twilio", _CALL)),
     Row(CALLS, "an API key in Twilio's path", "401", _dialect(f"/v1/twilio/{KEY}")),
     Row(CALLS, "an API key in the query", "401", _dialect(f"/v1/telephony?format=audio/pcmu&token={KEY}")),

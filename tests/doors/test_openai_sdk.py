@@ -1,0 +1,94 @@
+"""OpenAI's own Python SDK, unmodified, against real processes: it parses every answer, and no word is lost."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from talkup_client import Client
+
+from bench.harness.stack import KEY, Stack
+from tests.doors.conftest import SDK, run_sdk
+from tests.fakes.readme import example
+from workers.fake.engine import expected_words
+
+pytestmark = pytest.mark.doors
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "talk.ogg"
+    path.write_bytes(b"OggS\0\2" + random.Random(8).randbytes(40_000))
+    return path
+
+
+def uploads(stack: Stack, python: Path, recording: Path, *options: dict[str, Any], key: str = KEY) -> list[Any]:
+    given = [json.dumps(each) for each in options]
+    return run_sdk(python, SDK / "openai_file.py", stack.http_url, key, recording, *given)
+
+
+def test_every_format_has_every_word(fake_stack: Stack, sdk_python: Path, recording: Path) -> None:
+    words = expected_words(recording.read_bytes())
+    both = ["word", "segment"]
+    formats = [{"response_format": name} for name in ("json", "text", "srt", "vtt")]
+    verbose = {"response_format": "verbose_json", "timestamp_granularities": both, "language": "fr"}
+    plain, text, srt, vtt, full, models = uploads(
+        fake_stack, sdk_python, recording, *formats, verbose, {"call": "models"}
+    )
+    assert plain[0] == "Transcription"
+    assert plain[1]["text"].split() == words
+    assert plain[1]["usage"]["type"] == "duration"
+    assert text == ["str", f"{plain[1]['text']}\n"]
+    for kind, cues in (srt, vtt):
+        lines = [line for line in cues.splitlines() if line and "-->" not in line and not line.isdigit()]
+        assert kind == "str"
+        assert " ".join(lines).removeprefix("WEBVTT ").split() == words
+    assert full[0] == "TranscriptionVerbose"
+    assert full[1]["language"] == "french"
+    assert [word["word"] for word in full[1]["words"]] == words
+    assert " ".join(segment["text"] for segment in full[1]["segments"]).split() == words
+    assert all(segment["start"] < segment["end"] for segment in full[1]["segments"])
+    assert [model["id"] for model in models[1]["data"]] == ["fake"]
+
+
+def test_events_come_as_the_sdk_knows_them(fake_stack: Stack, sdk_python: Path, recording: Path) -> None:
+    *deltas, done = uploads(fake_stack, sdk_python, recording, {"stream": True})
+    assert {kind for kind, _ in deltas} == {"TranscriptionTextDeltaEvent"}
+    assert done[0] == "TranscriptionTextDoneEvent"
+    assert "".join(event["delta"] for _, event in deltas) == done[1]["text"]
+    assert done[1]["text"].split() == expected_words(recording.read_bytes())
+
+
+def test_refusals_are_the_sdks_errors(fake_stack: Stack, sdk_python: Path, recording: Path) -> None:
+    diarized = {"response_format": "diarized_json"}
+    refused, translated = uploads(fake_stack, sdk_python, recording, diarized, {"call": "translate"})
+    assert (refused[0], refused[1]["param"]) == ("BadRequestError", "response_format")
+    assert (translated[0], translated[1]["status"]) == ("BadRequestError", 400)
+    [wrong] = uploads(fake_stack, sdk_python, recording, {}, key="wrong")
+    assert (wrong[0], wrong[1]["code"]) == ("AuthenticationError", "invalid_api_key")
+
+
+def test_the_example_of_the_page_prints_the_words(fake_stack: Stack, sdk_python: Path, recording: Path) -> None:
+    code = example("openai-example", "docs/doors.md")
+    command = [sdk_python, "-c", code, fake_stack.http_url, KEY, recording]
+    done = subprocess.run(command, env={}, capture_output=True, check=False, timeout=60, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == expected_words(recording.read_bytes())
+
+
+@pytest.mark.model
+async def test_text_is_that_of_our_own_protocol(model_stack: Stack, sdk_python: Path, speech_ogg: Path) -> None:
+    async with (
+        Client(model_stack.ws_url, key=KEY) as client,
+        client.stream(format="audio", mode="file", language="en") as stream,
+    ):
+        await stream.send(speech_ogg.read_bytes())
+        await stream.end()
+        own = [final.text async for final in stream.finals()]
+    [[kind, body]] = uploads(model_stack, sdk_python, speech_ogg, {"language": "en"})
+    assert kind == "Transcription"
+    assert body["text"].split() == " ".join(own).split()
