@@ -19,6 +19,7 @@ _AUDIENCES: Final[Mapping[Door, tuple[Audience, ...]]] = {
     Door.RESUME: (Audience.SESSION, Audience.RESUME),
     Door.HTTP: (Audience.SESSION, Audience.RESUME),
     Door.DIALECT: (Audience.SESSION,),
+    Door.EPHEMERAL: (Audience.EPHEMERAL,),
 }
 _TEXTS: Final[Mapping[str, str]] = {
     "expired": "the token has expired",

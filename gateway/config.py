@@ -20,7 +20,7 @@ MIN_KEY_CHARS = 16  # beyond loopback
 STORE_KEY_BYTES = 32
 _BAD_STORE_KEY = f"each key must be {STORE_KEY_BYTES} bytes in URL-safe base64"
 STORE_SCHEMES = ("memory", "sqlite", "redis", "rediss")
-DOORS = ("deepgram", "openai", "twilio", "telephony")
+DOORS = ("deepgram", "openai", "openai-realtime", "twilio", "telephony")
 """The dialects that the HTTP port can speak, see `gateway.doors`."""
 
 

@@ -17,11 +17,13 @@ class Door(StrEnum):
     HTTP = "http"
     # A door where another protocol is spoken, see `gateway.doors`.
     DIALECT = "dialect"
+    # The same, with a token that only opens a session there.
+    EPHEMERAL = "ephemeral"
 
     @property
     def group(self) -> str:
         """The name of the door in the terms of a key: the first three are one door."""
-        return {Door.HTTP: "http", Door.DIALECT: "dialects"}.get(self, "websocket")
+        return {Door.HTTP: "http", Door.DIALECT: "dialects", Door.EPHEMERAL: "dialects"}.get(self, "websocket")
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,31 @@ def test_events_come_as_the_sdk_knows_them(fake_stack: Stack, sdk_python: Path, 
     assert done[1]["text"].split() == expected_words(recording.read_bytes())
 
 
+def test_a_realtime_session_has_every_word(fake_stack: Stack, sdk_python: Path, tmp_path: Path) -> None:
+    path = tmp_path / "talk.s16le"
+    path.write_bytes(random.Random(9).randbytes(60_000))
+    sound = {"format": {"type": "audio/pcm", "rate": 24000}, "transcription": {"model": "whisper-1"}}
+    session = {"type": "transcription", "audio": {"input": {**sound, "turn_detection": None}}}
+    script = SDK / "openai_realtime.py"
+    told = run_sdk(sdk_python, script, fake_stack.http_url, KEY, path, json.dumps(session))
+    kinds = [kind for kind, _ in told]
+    assert kinds[:2] == ["SessionCreatedEvent", "SessionUpdatedEvent"]
+    assert "RealtimeErrorEvent" not in kinds
+    prefix = "ConversationItemInputAudioTranscription"
+    completed = [event for kind, event in told if kind == f"{prefix}CompletedEvent"]
+    words = [word for event in completed for word in event["transcript"].split()]
+    assert words == expected_words(path.read_bytes(), breaks=[30_000])
+    for event in completed:
+        deltas = [
+            each["delta"]
+            for kind, each in told
+            if kind == f"{prefix}DeltaEvent" and each["item_id"] == event["item_id"]
+        ]
+        assert "".join(deltas) == event["transcript"]
+    committed = [event["item_id"] for kind, event in told if kind == "InputAudioBufferCommittedEvent"]
+    assert committed == [event["item_id"] for event in completed]
+
+
 def test_refusals_are_the_sdks_errors(fake_stack: Stack, sdk_python: Path, recording: Path) -> None:
     diarized = {"response_format": "diarized_json"}
     refused, translated = uploads(fake_stack, sdk_python, recording, diarized, {"call": "translate"})
@@ -78,6 +103,16 @@ def test_the_example_of_the_page_prints_the_words(fake_stack: Stack, sdk_python:
     done = subprocess.run(command, env={}, capture_output=True, check=False, timeout=60, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == expected_words(recording.read_bytes())
+
+
+def test_the_example_of_a_session_prints_the_words(fake_stack: Stack, sdk_python: Path, tmp_path: Path) -> None:
+    path = tmp_path / "talk.s16le"
+    path.write_bytes(random.Random(10).randbytes(48_000))
+    code = example("openai-realtime-example", "docs/doors.md")
+    command = [sdk_python, "-c", code, fake_stack.http_url, KEY, path]
+    done = subprocess.run(command, env={}, capture_output=True, check=False, timeout=60, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == expected_words(path.read_bytes())
 
 
 @pytest.mark.model
