@@ -175,6 +175,9 @@ class GatewayConfig(Settings):
     max_form_spool_bytes: Annotated[
         int, Setting("recordings in forms that wait in memory for the options after them, all together", 1024, 2**40)
     ] = 268435456
+    recordings_share: Annotated[
+        float, Setting("part of the speech slots that recordings of dialects may hold at once", 0.01, 1)
+    ] = 0.5
     max_http_body_bytes: Annotated[int, Setting("largest HTTP request body", 256, 16777216)] = 65536
     auth_timeout_s: Annotated[float, Setting("time to send the auth message on an open socket", 0.05, 600)] = 5.0
     ping_interval_s: Annotated[float, Setting("time between WebSocket pings", 0.05, 3600)] = 20.0

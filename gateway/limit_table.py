@@ -110,6 +110,7 @@ LIMITS: Final = (
     _message("recording that a dialect takes", Code.PAYLOAD_TOO_LARGE, "413", "max_recording_bytes"),
     _message("recording in a form of OpenAI's dialect", Code.PAYLOAD_TOO_LARGE, "413", "max_form_file_bytes"),
     _message("recordings in forms that wait for their options", Code.BUSY, "503", "max_form_spool_bytes"),
+    _message("recordings of dialects at once, part of the slots", Code.BUSY, "503", "recordings_share"),
     Limit("WebSocket message of a dialect", "close 1009", 'gateway_closes_total{code="1009"}',
           fixed=_bytes(MAX_MESSAGE_BYTES)),
     Limit("event of OpenAI's Realtime dialect", "close 1009", 'gateway_closes_total{code="1009"}',

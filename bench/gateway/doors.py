@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import json
 import random
 import statistics
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
+import grpc.aio
 import psutil
 from websockets.asyncio.client import ClientConnection, connect
 
 from bench.gateway.figures import Figures, rounded
 from bench.harness.actions import describe, metric, settled_loads
-from bench.harness.dialects import SPEAKERS, DialectSpeaker, Told
+from bench.harness.dialects import FRAME, SPEAKERS, DialectSpeaker, Told
 from bench.harness.stack import KEY, Stack, running_stack
 
 _POLL_S = 0.05
@@ -29,12 +32,13 @@ _FAILOVERS = "gateway_failovers_total"
 
 
 async def doors(arguments: argparse.Namespace) -> Figures:
-    """n. Every dialect while workers are killed, and what a chunk costs through Deepgram's beside our own protocol."""
+    """n. Every dialect while workers are killed, and what a chunk costs beside our own protocol."""
     figures: Figures = {}
-    for name in SPEAKERS:
+    for name in SPEAKERS if arguments.door_kills else ():
         with running_stack(workers=2) as stack:
             figures[name] = await kills(stack, [name] * 2, arguments.door_kills, seed=len(figures))
     with running_stack() as stack:
+        figures["calls"] = await calls(stack, arguments.door_calls, arguments.door_seconds)
         figures["cpu"] = await overhead(stack, arguments.door_seconds, arguments.door_rounds)
     return figures
 
@@ -71,10 +75,35 @@ async def kills(stack: Stack, names: Sequence[str], rounds: int, *, seed: int) -
     }
 
 
+async def calls(stack: Stack, count: int, seconds: float) -> Figures:
+    """Calls of Twilio with both tracks in real time, 50 messages a second and track, all at once."""
+    speakers: list[DialectSpeaker] = [SPEAKERS["twilio"](1000 + number) for number in range(count)]
+    async with asyncio.timeout(_PATIENCE_S + seconds), asyncio.TaskGroup() as group:
+        tasks = [group.create_task(speaker.speak(stack)) for speaker in speakers]
+        await asyncio.sleep(seconds)
+        for speaker in speakers:
+            speaker.enough.set()
+    losses = [task.result().losses() for task in tasks]
+    return {
+        "calls": count,
+        "seconds": seconds,
+        "messages": sum(len(sent) // FRAME for task in tasks for sent in task.result().sent.values()),
+        "words_lost": sum(lost for lost, _ in losses),
+        "words_doubled": sum(doubled for _, doubled in losses),
+        "close_codes": sorted({task.result().close_code or 0 for task in tasks}),
+        "errors": await metric(stack, "gateway_errors_total"),
+    }
+
+
 async def _until_serving(stack: Stack, index: int) -> None:
     """Wait until a worker answers, and until the gateway counts it among those that serve."""
-    await asyncio.to_thread(stack.workers[index].wait_for_log, "worker serving")
-    await describe(stack.worker_ports[index])
+    while True:
+        stack.workers[index].check_alive()
+        try:
+            await describe(stack.worker_ports[index])
+            break
+        except grpc.aio.AioRpcError:
+            await asyncio.sleep(_POLL_S)
 
     def serving() -> int:
         with urllib.request.urlopen(f"{stack.http_url}/readyz", timeout=10) as answer:
@@ -85,52 +114,84 @@ async def _until_serving(stack: Stack, index: int) -> None:
 
 
 async def overhead(stack: Stack, seconds: float, rounds: int) -> Figures:
-    """CPU of the gateway per chunk: our own binary form, then Deepgram's socket, in turns."""
-    found: dict[str, list[float]] = {"own": [], "deepgram": []}
+    """CPU of the gateway per chunk: our own binary form, then the sockets of each dialect, in turns."""
+    found: dict[str, list[float]] = {name: [] for name in _DIALECTS}
     for number in range(rounds):
         names = list(found) if number % 2 == 0 else list(reversed(found))
         for name in names:
             found[name].append(await _cpu_per_chunk(stack, name, seconds))
-    own, dialect = (statistics.median(values) for values in found.values())
+    own = statistics.median(found["own"])
     return {
-        "own_us_per_chunk": rounded(own),
-        "deepgram_us_per_chunk": rounded(dialect),
-        "ratio": rounded(dialect / own),
-        "ratios_of_rounds": [rounded(b / a) for a, b in zip(*found.values(), strict=True)],
+        "us_per_chunk": {name: rounded(statistics.median(values)) for name, values in found.items()},
+        "ratios": {name: rounded(statistics.median(values) / own) for name, values in found.items() if name != "own"},
         "chunk_bytes": _CHUNK_BYTES,
+        "streams": _STREAMS,
+        "chunks_per_second": _STREAMS * _RATE,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Dialect:
+    """How a client of a dialect opens its stream and writes a chunk; `number` rises by one."""
+
+    path: str
+    scheme: str = "Bearer"
+    opening: str = ""
+    chunk: Callable[[bytes, int], str | bytes] = lambda payload, _number: payload
+
+
+def _twilio_chunk(payload: bytes, number: int) -> str:
+    media = {"track": "inbound", "chunk": str(number), "timestamp": "5", "payload": base64.b64encode(payload).decode()}
+    return json.dumps({"event": "media", "sequenceNumber": str(number + 2), "media": media, "streamSid": "MZ"})
+
+
+def _realtime_chunk(payload: bytes, _number: int) -> str:
+    return json.dumps({"type": "input_audio_buffer.append", "audio": base64.b64encode(payload).decode()})
+
+
+_START = {"format": "audio/pcm;rate=16000", "services": ["stt"], "interim_results": False}
+_CALL = {"streamSid": "MZ", "tracks": ["inbound"]}
+_DIALECTS = {
+    "own": _Dialect("/ws", opening=json.dumps({"type": "stream_start", "data": _START})),
+    "deepgram": _Dialect("/v1/listen?encoding=linear16&sample_rate=16000", "Token"),
+    "openai-realtime": _Dialect("/v1/realtime?intent=transcription", chunk=_realtime_chunk),
+    "telephony": _Dialect("/v1/telephony?format=audio/l16;rate=16000"),
+    "twilio": _Dialect(
+        "/v1/twilio",
+        opening=json.dumps({"event": "start", "sequenceNumber": "1", "start": _CALL}),
+        chunk=_twilio_chunk,
+    ),
+}
 
 
 async def _cpu_per_chunk(stack: Stack, name: str, seconds: float) -> float:
     """Microseconds of CPU of the gateway's process per chunk, of some streams in real time."""
-    process = psutil.Process(stack.gateway.pid)
+    process, dialect = psutil.Process(stack.gateway.pid), _DIALECTS[name]
     async with AsyncExitStack() as exits:
-        sockets = [await exits.enter_async_context(_open(stack, name)) for _ in range(_STREAMS)]
+        sockets = [await exits.enter_async_context(_open(stack, dialect)) for _ in range(_STREAMS)]
         readers = [asyncio.create_task(_drain(socket)) for socket in sockets]
-        if name == "own":
-            start = {"format": "audio/pcm;rate=16000", "services": ["stt"], "interim_results": False}
+        if dialect.opening:
             for socket in sockets:
-                await socket.send(json.dumps({"type": "stream_start", "data": start}))
+                await socket.send(dialect.opening)
         await asyncio.sleep(0.5)
-        before, chunks = process.cpu_times(), 0
+        before, turns = process.cpu_times(), int(seconds * _RATE)
         began = time.monotonic()
-        for turn in range(int(seconds * _RATE)):
+        for turn in range(turns):
+            chunk = dialect.chunk(bytes(_CHUNK_BYTES), turn)
             for socket in sockets:
-                await socket.send(bytes(_CHUNK_BYTES))
-                chunks += 1
+                await socket.send(chunk)
             await asyncio.sleep(max(0.0, began + (turn + 1) / _RATE - time.monotonic()))
         after = process.cpu_times()
         for reader in readers:
             reader.cancel()
     used = after.user + after.system - before.user - before.system
-    return 1e6 * used / chunks
+    return 1e6 * used / (turns * _STREAMS)
 
 
-def _open(stack: Stack, name: str) -> connect:
-    listen = f"{stack.http_url.replace('http', 'ws')}/v1/listen?encoding=linear16&sample_rate=16000"
-    url, scheme = (stack.ws_url, "Bearer") if name == "own" else (listen, "Token")
-    headers = {"Authorization": f"{scheme} {KEY}"}
-    return connect(url, additional_headers=headers, proxy=None, compression=None)
+def _open(stack: Stack, dialect: _Dialect) -> connect:
+    base = stack.ws_url.removesuffix("/ws") if dialect.path == "/ws" else stack.http_url.replace("http", "ws")
+    headers = {"Authorization": f"{dialect.scheme} {KEY}"}
+    return connect(base + dialect.path, additional_headers=headers, proxy=None, compression=None)
 
 
 async def _drain(socket: ClientConnection) -> None:
@@ -141,5 +202,6 @@ async def _drain(socket: ClientConnection) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this part."""
     parser.add_argument("--door-kills", type=int, default=20)
-    parser.add_argument("--door-seconds", type=float, default=5.0, help="measured time of a dialect's CPU")
+    parser.add_argument("--door-calls", type=int, default=20, help="calls of Twilio at once")
+    parser.add_argument("--door-seconds", type=float, default=5.0, help="time of the calls, and of a measured row")
     parser.add_argument("--door-rounds", type=int, default=4)

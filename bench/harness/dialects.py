@@ -20,7 +20,8 @@ from workers.fake.engine import expected_words
 
 _INTERVAL_S = 0.02
 _CHUNK = 1600
-_FRAME = 160
+FRAME = 160
+"""Bytes of 20 ms of a track."""
 _TOKEN = {"Authorization": f"Token {KEY}"}
 _BEARER = {"Authorization": f"Bearer {KEY}"}
 
@@ -178,7 +179,7 @@ class TwilioSpeaker(_Speaker):
             while await self._pause():
                 for track in tracks:
                     number += 1
-                    payload = base64.b64encode(self._next(f"{track}-MZ", _FRAME)).decode()
+                    payload = base64.b64encode(self._next(f"{track}-MZ", FRAME)).decode()
                     media = {"track": track, "payload": payload}
                     message = {"event": "media", "sequenceNumber": str(number), "media": media}
                     await socket.send(json.dumps(message))
@@ -202,7 +203,7 @@ class TelephonySpeaker(_Speaker):
             assert socket.response is not None
             session_id = socket.response.headers["talkup-session"]
             while await self._pause():
-                await socket.send(self._next("0", 2 * _FRAME))
+                await socket.send(self._next("0", 2 * FRAME))
         self.told.close_code = socket.close_code
         self.told.words["0"] = await _text_of(stack, session_id, len(expected_words(bytes(self.told.sent["0"]))))
         return self.told

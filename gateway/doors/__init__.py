@@ -11,8 +11,8 @@ To add one:
    (`starts`; ids from `session.new_stream_id`), and returns steps for what client and session say: `ToSession`,
    `ToClient`, `Close`. Interims may be replaced before it sees them; finals, errors and ends never are. When the last
    stream has ended without the client's wish, the gateway is restarting or an error came before.
-3. For uploads, `recordings.Upload`: it feeds a body, or any pieces of it, to streams of mode `file` and collects their
-   finals; `listen` gets each message as it comes, for answers in parts.
+3. For uploads, `recordings.Upload`, inside `entrance.recordings.place()`: it feeds a body, or any pieces of it, to
+   streams of mode `file` and collects their finals; `listen` gets each message as it comes, for answers in parts.
 4. Errors: a table from `Code` to the dialect's own status, body and close code. Every RefusedError becomes one of them.
 5. A thin module with the handlers. `Entrance` has what they need: `access.admit` checks the credential (find it with
    `access.authorization` or in your own way), `DoorSession.open` opens the session, `door.start` its streams, all

@@ -10,7 +10,7 @@ from aiohttp import web
 from gateway.admission import Admission
 from gateway.doors.access import DoorAccess
 from gateway.doors.deepgram.listen import ListenDoor
-from gateway.doors.entrance import Entrance
+from gateway.doors.entrance import Entrance, RecordingPlaces
 from gateway.doors.openai.audio import AudioDoor
 from gateway.doors.openai_realtime.door import RealtimeDoor
 from gateway.doors.telephony.plain_door import PlainDoor
@@ -50,7 +50,8 @@ class Doors:
         origins: Origins,
         admission: Admission,
     ) -> None:
-        entrance = Entrance(context, directory, DoorAccess(context, directory, failures, origins, admission))
+        access = DoorAccess(context, directory, failures, origins, admission)
+        entrance = Entrance(context, directory, access, RecordingPlaces(context))
         self._routes = [route for name in context.config.open_doors for route in DIALECTS[name](entrance).routes()]
         self._paths = frozenset(route.path for route in self._routes)
 

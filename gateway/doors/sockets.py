@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 import structlog
-from aiohttp import WSMessage, WSMsgType, web
+from aiohttp import WSMsgType, web
 
 from gateway.auth import Principal
 from gateway.doors.sender import DoorSender
@@ -83,6 +83,7 @@ class DoorSocket:
         self._rate = RateLimit(limits.control_per_second, limits.control_burst, max_refused=1)
         self._sender: DoorSender | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._due: float | None = None
         self._received = 0
         self._is_paused = False
         self._pauses = 0
@@ -146,33 +147,33 @@ class DoorSocket:
     async def _read(self, socket: web.WebSocketResponse) -> None:
         metrics = self._context.metrics
         text_frames, binary_frames = metrics.frames.labels("text"), metrics.frames.labels("binary")
-        while (message := await socket.receive()).type not in _END:
+        clock, conversation, door = self._context.clock, self._conversation, self._door
+        while (kind := (message := await socket.receive()).type) not in _END:
             self._received += 1
             if self._received % _FAIR_SHARE == 0:
                 await asyncio.sleep(0)
-            now = self._context.clock()
-            match message:
-                case WSMessage(type=WSMsgType.TEXT, data=str(text)):
-                    text_frames.inc()
-                    metrics.frame_bytes.inc(len(text))
-                    steps = list(self._conversation.receive_text(text, now))
-                case WSMessage(type=WSMsgType.BINARY, data=bytes(payload)):
-                    binary_frames.inc()
-                    metrics.frame_bytes.inc(len(payload))
-                    steps = list(self._conversation.receive_bytes(payload, now))
-                case WSMessage(type=WSMsgType.PING, data=data):
+            now, data = clock(), message.data
+            if kind is WSMsgType.BINARY:
+                binary_frames.inc()
+                steps = list(conversation.receive_bytes(data, now))
+            elif kind is WSMsgType.TEXT:
+                text_frames.inc()
+                steps = list(conversation.receive_text(data, now))
+            else:
+                if kind is WSMsgType.PING:
                     await socket.pong(data)
-                    continue
-                case _:
-                    continue
-            if not any(_is_chunk(step) for step in steps) and self._rate.charge(now) is not None:
+                continue
+            metrics.frame_bytes.inc(len(data))
+            # Sound costs nothing: backpressure slows it down.
+            is_sound = steps and isinstance(first := steps[0], ToSession) and isinstance(first.message, StreamChunk)
+            if not is_sound and self._rate.charge(now) is not None:
                 self._refuse(Problem(Code.RATE_LIMITED, "too many messages"))
                 continue
             self._perform(steps)
-            if self._door.is_congested:
+            if door.is_congested:
                 self._is_paused = True
                 self._pauses += 1
-                await self._door.wait_until_writable()
+                await door.wait_until_writable()
                 self._is_paused = False
 
     def _tell(self, message: ServerMessage) -> None:
@@ -193,19 +194,22 @@ class DoorSocket:
                     self._sender.say(payload)
                 case Close(code, reason):
                     self._door.outbox.close(code, reason)
-        self._schedule()
+        deadline = self._conversation.deadline()
+        if deadline != self._due:
+            self._schedule(deadline)
 
-    def _schedule(self) -> None:
+    def _schedule(self, deadline: float | None) -> None:
+        """Set the timer, which is due at `deadline`, UNIX seconds."""
+        self._due = deadline
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        deadline = self._conversation.deadline()
         if deadline is not None and self._door.outbox.closing is None:
             delay = max(0.0, deadline - self._context.clock())
             self._timer = asyncio.get_running_loop().call_later(delay, self._on_time)
 
     def _on_time(self) -> None:
-        self._timer = None
+        self._timer = self._due = None
         self._perform(self._conversation.tick(self._context.clock()))
 
     async def _ping(self, socket: web.WebSocketResponse, line: SocketLine) -> None:
@@ -222,10 +226,6 @@ class DoorSocket:
             if (self._received, self._pauses) == before:
                 line.abort()
                 return
-
-
-def _is_chunk(step: Step) -> bool:
-    return isinstance(step, ToSession) and isinstance(step.message, StreamChunk)
 
 
 async def _until_first_done(reading: Coroutine[object, object, None], over: asyncio.Future[None]) -> None:

@@ -74,6 +74,26 @@ async def speak(stack: Stack) -> tuple[str, str]:
     return session["session_id"], session["resume_token"]
 
 
+async def speak_dialects(stack: Stack) -> None:
+    """A stream in each dialect, with private options, media and nonsense."""
+    base = stack.http_url.replace("http", "ws")
+    listen = f"{base}/v1/listen?encoding=mulaw&keyterm=canary-word&canary=canary"
+    async with connect(listen, additional_headers={"Authorization": f"Token {KEY}"}) as socket:
+        for message in (MEDIA, *BAD_MESSAGES, '{"type": "CloseStream"}'):
+            await socket.send(message)
+        assert word_of(MEDIA[:1000]) in "".join([text async for text in _until_closed(socket)])
+    parameters = {"token": KEY, "hotwords": "canary", "canary": "canary"}
+    start = {"streamSid": "MZ", "customParameters": parameters}
+    async with connect(f"{base}/v1/twilio") as socket:
+        await socket.send(json.dumps({"event": "start", "sequenceNumber": "1", "start": start}))
+        media = {"payload": base64.b64encode(MEDIA).decode()}
+        await socket.send(json.dumps({"event": "media", "sequenceNumber": "2", "media": media}))
+        for message in (*BAD_MESSAGES, json.dumps({"event": "stop", "sequenceNumber": "3"})):
+            await socket.send(message)
+        assert [text async for text in _until_closed(socket)] == []
+        assert socket.close_code == 1000
+
+
 async def _until_closed(socket: ClientConnection) -> AsyncIterator[str]:
     with suppress(ConnectionClosed):
         while True:
@@ -128,6 +148,13 @@ async def ask_for_nonsense(stack: Stack, session_id: str, token: str) -> list[st
             ("DELETE", "/v1/sessions/canary", {"Authorization": f"Bearer {JWT}"}, None),
             ("POST", "/v1/sessions", {"Authorization": "Bearer canary", "X-Forwarded-For": "canary"}, "canary"),
             ("POST", "/process/initialization", {}, '{"key": "canary-key-in-a-body", "type": "initialization"}'),
+            ("POST", "/v1/listen?redact=canary", {"Authorization": "Token canary"}, "canary"),
+            ("POST", "/v1/listen?redact=canary", {"Authorization": f"Token {KEY}"}, "canary"),
+            ("POST", "/v1/listen?encoding=canary", {"Authorization": f"Token {KEY}"}, "canary"),
+            ("POST", "/v1/listen?language=canary-canary!", {"Authorization": f"Token {KEY}"}, "canary"),
+            ("POST", "/v1/auth/grant", {"Authorization": f"Token {KEY}"}, '{"ttl_seconds": "canary"}'),
+            ("GET", f"/v1/twilio/{JWT}", {}, None),
+            ("GET", "/v1/telephony?format=audio/canary", {"Authorization": f"Bearer {KEY}"}, None),
             ("POST", "/process/initialization", {}, '{"key": 7, "type": "canary", "data": "canary"'),
         ):
             async with http.request(method, stack.http_url + path, headers=headers, data=body) as response:
@@ -172,6 +199,7 @@ async def call_the_worker(stack: Stack) -> list[str]:
 
 async def test_no_canary_comes_out(stack: Stack, metrics_port: int) -> None:
     session_id, token = await speak(stack)
+    await speak_dialects(stack)
     errors = await misbehave(stack)
     assert len(errors) >= len(BAD_MESSAGES)
     answers = await ask_for_nonsense(stack, session_id, token) + await call_the_worker(stack)

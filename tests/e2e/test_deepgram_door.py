@@ -226,8 +226,11 @@ async def test_a_lost_client_leaves_its_text_behind() -> None:
         await at.until_metric("gateway_sessions 0.0")
 
 
-async def test_a_gateway_that_shuts_down_sends_the_last_words() -> None:
-    async with rig(Script(commit_every=100)) as at, listening(at) as client:
+@pytest.mark.parametrize("is_durable", [False, True])
+async def test_a_gateway_that_shuts_down_sends_the_last_words(tmp_path: Path, is_durable: bool) -> None:
+    """Whatever its store: no client of a dialect continues its streams elsewhere."""
+    store = f"sqlite:///{tmp_path / 'gateway.db'}" if is_durable else "memory://"
+    async with rig(Script(commit_every=100), store=store) as at, listening(at) as client:
         await client.socket.send_bytes(bytes(320))
         await eventually(lambda: _chunks(at), lambda count: count == 1)
         draining = asyncio.create_task(at.gateway.drain())
@@ -327,3 +330,65 @@ async def test_an_owner_over_its_rate_is_told_to_wait(tmp_path: Path) -> None:
             async with at.http.post(at.url("/v1/listen?encoding=mulaw"), headers=headers, data=bytes(100)) as answer:
                 answers.append((answer.status, "Retry-After" in answer.headers))
         assert answers[-1] == (429, True)
+
+
+async def test_recordings_leave_slots_to_live_streams() -> None:
+    gate = asyncio.Event()
+    async with rig(Script(slots=4, end_gate=gate)) as at:
+
+        async def upload() -> int:
+            async with at.http.post(at.url("/v1/listen"), headers=TOKEN, data=bytes(100)) as answer:
+                return answer.status
+
+        uploads = [asyncio.create_task(upload()) for _ in range(2)]
+        await eventually(lambda: _chunks(at), lambda count: count == 2)
+        assert await upload() == 503
+        async with listening(at) as client:
+            await client.socket.send_bytes(bytes(320))
+            await client.get("Results")
+        gate.set()
+        assert await asyncio.gather(*uploads) == [200, 200]
+        assert await upload() == 200
+
+
+async def test_a_key_grants_tokens_for_browsers() -> None:
+    async with rig() as at:
+        url = at.url("/v1/auth/grant")
+        async with at.http.post(url, headers=TOKEN, json={"ttl_seconds": 60}) as answer:
+            granted = await answer.json()
+        assert 55 <= granted["expires_in"] <= 60
+        headers = {"Authorization": f"Bearer {granted['access_token']}"}
+        async with listening(at, headers) as client:
+            await client.say("CloseStream")
+            assert await client.closed() == 1000
+        for refused_headers, body, status in (
+            (headers, {}, 403),
+            (TOKEN, {"ttl_seconds": 1e9}, 400),
+            (TOKEN, {"ttl_seconds": "x" * 10_000}, 400),
+            ({}, {}, 401),
+        ):
+            async with at.http.post(url, headers=refused_headers, json=body) as answer:
+                assert answer.status == status
+
+
+async def test_a_second_socket_of_a_token_takes_the_place_of_the_first() -> None:
+    async with rig() as at:
+        minted = await at.mint()
+        headers = {"Authorization": f"Bearer {minted['token']}"}
+        async with listening(at, headers) as first, listening(at, headers) as second:
+            assert await first.closed() == 1000
+            assert [told["variant"] for told in first.told] == ["SUPERSEDED"]
+            await second.socket.send_bytes(bytes(320))
+            await second.get("Results")
+        status, _, _ = await at.request("DELETE", f"/v1/sessions/{minted['session_id']}")
+        assert status == 204
+        assert await refused(at, headers) == (404, "SESSION_EXPIRED")
+
+
+async def test_a_session_that_is_deleted_closes_its_socket() -> None:
+    async with rig() as at, listening(at) as client:
+        await client.socket.send_bytes(bytes(320))
+        session_id = (await client.get("Results"))["metadata"]["request_id"]
+        status, _, _ = await at.request("DELETE", f"/v1/sessions/{session_id}")
+        assert status == 204
+        assert await client.closed() == 1000

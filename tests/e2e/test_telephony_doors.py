@@ -142,7 +142,11 @@ async def test_credentials_of_a_call() -> None:
                 assert await call.closed() == 1008
         async with calling(at) as call:  # never sends `start`
             assert await call.closed() == 1008
-        await at.until_metric('gateway_auth_failures_total{door="absent"} 1.0')
+        async with calling(at) as call:  # sends more than a stranger may
+            for number in range(2, 100):
+                await call.media(bytes(FRAME), number=number)
+            assert await call.closed() == 1008
+        await at.until_metric('gateway_auth_failures_total{door="absent"} 2.0')
         for path in ("/v1/twilio/wrong.to.ken", f"/v1/twilio/{KEY}"):
             with pytest.raises(aiohttp.WSServerHandshakeError) as error:
                 await at.http.ws_connect(at.url(path))

@@ -1,7 +1,8 @@
 """What one channel's stream says, in Deepgram's messages: results, ends of utterances, answers to Finalize. Pure.
 
 The workers report the end of speech before the last words of the segment are final. So the first final after that
-report is `speech_final`; if no words were left, an empty result says so after `_LAST_WORDS_S`.
+report is `speech_final`. If no words were left, the workers commit the silence without one, and an empty result says
+so.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from gateway.doors.deepgram.messages import (
 )
 from gateway.protocol.messages import SpeechEventData, TranscriptData
 
+# For workers that commit nothing: the same after so long.
 _LAST_WORDS_S: Final = 1.0
 
 
@@ -54,11 +56,15 @@ class ChannelResults:
         self._end_ms = 0
         self._last_word_end: float | None = None
         self._speech_final_at: float | None = None
+        self._committed = -1
         self._utterance_end_at: float | None = None
 
     def deadline(self) -> float | None:
         """When `tick` is due; None: never."""
-        return min((at for at in (self._speech_final_at, self._utterance_end_at) if at is not None), default=None)
+        first, second = self._speech_final_at, self._utterance_end_at
+        if first is None or second is None:
+            return second if first is None else first
+        return min(first, second)
 
     def tick(self, now: float) -> Iterator[Message]:
         """Do what is due."""
@@ -99,6 +105,12 @@ class ChannelResults:
         self._held = results
         if not self._is_finalizing:
             yield from self._release()
+
+    def committed(self, sequence: int) -> Iterator[Message]:
+        """The workers need the chunks up to this one no more; -1: none yet."""
+        if sequence > self._committed:
+            self._committed = sequence
+            yield from self._close_speech()
 
     def finalize(self) -> None:
         """The client asked for final text; `finalized` follows."""

@@ -39,6 +39,7 @@ _WORDS: Final[Mapping[Code, Words]] = {
     Code.BUSY: _BUSY,
     Code.NO_WORKER: _BUSY,
     Code.DEADLINE_EXCEEDED: Words(408, "REQUEST_TIMEOUT", CloseCode.INTERNAL, "NET-0001"),
+    Code.SUPERSEDED: Words(409, "SUPERSEDED", CloseCode.NORMAL, "SUPERSEDED"),
     Code.SESSION_EXPIRED: Words(404, "SESSION_EXPIRED", CloseCode.POLICY, "SESSION_EXPIRED"),
 }
 

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from gateway.access.tokens import Audience
 from gateway.auth import Principal, new_session_id
 from gateway.credentials import Credential
 from gateway.doors.access import authorization
@@ -26,6 +27,8 @@ from gateway.doors.steps import RefusedError
 from gateway.protocol.errors import Code, Problem
 
 PATH: Final = "/v1/listen"
+GRANT_PATH: Final = "/v1/auth/grant"
+_MAX_GRANT_BYTES: Final = 4096
 _SCHEME: Final = "token"
 _RETRY_MS: Final = 2_000
 _SUBPROTOCOLS: Final = ("token", "bearer")
@@ -41,7 +44,11 @@ class ListenDoor:
 
     def routes(self) -> Sequence[web.RouteDef]:
         """The door's routes."""
-        return [web.get(PATH, self.live, allow_head=False), web.post(PATH, self.recorded)]
+        return [
+            web.get(PATH, self.live, allow_head=False),
+            web.post(PATH, self.recorded),
+            web.post(GRANT_PATH, self.grant),
+        ]
 
     async def live(self, request: web.Request) -> web.StreamResponse:
         """A WebSocket. Everything that can be refused at once is refused before the upgrade."""
@@ -72,15 +79,34 @@ class ListenDoor:
 
     async def recorded(self, request: web.Request) -> web.StreamResponse:
         """An upload."""
-        context = self._entrance.context
         try:
             principal, _ = await self._admit(request)
             if request.content_type == "application/json":
                 raise options.url_refused()
             wishes = options.recorded(request.query.items())
-            door = await DoorSession.open(context, self._entrance.directory, principal)
+            with self._entrance.recordings.place():
+                return await self._record(request, principal, wishes)
         except RefusedError as error:
             return self._refusal(error.problem, new_session_id())
+
+    async def grant(self, request: web.Request) -> web.StreamResponse:
+        """A token for a browser: one of ours, for a session of its own. API keys only."""
+        context = self._entrance.context
+        try:
+            principal, _ = await self._admit(request)
+            if principal.session_id is not None:
+                raise RefusedError(Problem(Code.PERMISSION_DENIED, "a token grants no further tokens"))
+            seconds = options.grant_seconds(await request.content.read(_MAX_GRANT_BYTES))
+        except RefusedError as error:
+            return self._refusal(error.problem, new_session_id())
+        not_after = context.clock() + seconds
+        minted = context.authenticator.mint(new_session_id(), Audience.SESSION, principal.terms, not_after)
+        self._entrance.served(self.name)
+        body = {"access_token": minted.token, "expires_in": int(minted.expires_at - context.clock())}
+        return web.Response(body=msgspec.json.encode(body), content_type="application/json")
+
+    async def _record(self, request: web.Request, principal: Principal, wishes: options.Listen) -> web.Response:
+        door = await DoorSession.open(self._entrance.context, self._entrance.directory, principal)
         try:
             response = await self._transcribe(request, door, wishes)
         except RefusedError as error:

@@ -151,8 +151,10 @@ class LiveConversation:
                 return _said(channel.said(data))
             case SpeechEvent(data=event) if (channel := self._channels.get(event.stream_id)) is not None:
                 return _said(channel.spoke(event, now))
-            case Acknowledge(data=data) if isinstance(data.flush_id, int) and data.stream_id in self._unanswered:
-                return self._flushed(data.stream_id)
+            case Acknowledge(data=data) if (channel := self._channels.get(data.stream_id)) is not None:
+                closed = list(_said(channel.committed(data.committed)))
+                answers = isinstance(data.flush_id, int) and data.stream_id in self._unanswered
+                return closed + self._flushed(data.stream_id) if answers else closed
             case StreamEnded(data=ended) if ended.stream_id in self._channels:
                 return self._stream_ended(message)
             case ErrorMessage(data=error):
@@ -167,8 +169,8 @@ class LiveConversation:
 
     def deadline(self) -> float | None:
         """See Conversation."""
-        due = (channel.deadline() for channel in self._channels.values())
-        return min((at for at in due if at is not None), default=None)
+        due = [at for channel in self._channels.values() if (at := channel.deadline()) is not None]
+        return min(due) if due else None
 
     def tick(self, now: float) -> Iterable[Step]:
         """See Conversation."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
+
+import msgspec
 
 from gateway.doors.options import Given, Option, Treatment, refused, sort_options
 from gateway.doors.session import new_stream_id
@@ -244,6 +246,20 @@ def _split_ms(given: Given) -> int:
     if not 0.0 <= seconds <= 3600.0:
         raise refused("utt_split", "must be a number of seconds")
     return int(seconds * 1000)
+
+
+class _Grant(msgspec.Struct):
+    """What a client that asks for a token may say."""
+
+    ttl_seconds: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 30.0
+
+
+def grant_seconds(body: bytes) -> float:
+    """How long a token is to be valid. Raises RefusedError."""
+    try:
+        return msgspec.json.decode(body or b"{}", type=_Grant).ttl_seconds
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise refused("ttl_seconds", "must be a number from 1 to 3600") from None
 
 
 def url_refused() -> RefusedError:

@@ -54,17 +54,22 @@ class AudioDoor:
             principal = await self._admit(request)
             form = await Form.open(request, self._entrance.context.config)
             if form.has_model:
-                work = _Work(self._entrance, request, form, recorded(form.fields))
-                response = await work.run(principal, form.recording())
+                response = await self._work(request, principal, form, form.recording())
             else:
                 with self._spools.share() as spool:
                     await spool.fill(form.recording())
-                    work = _Work(self._entrance, request, form, recorded(form.fields))
-                    response = await work.run(principal, spool.empty())
+                    response = await self._work(request, principal, form, spool.empty())
         except RefusedError as error:
             return self._refusal(error.problem)
         self._entrance.served(self.name)
         return response
+
+    async def _work(
+        self, request: web.Request, principal: Principal, form: Form, recording: AsyncIterator[bytes]
+    ) -> web.StreamResponse:
+        work = _Work(self._entrance, request, form, recorded(form.fields))
+        with self._entrance.recordings.place():
+            return await work.run(principal, recording)
 
     async def translate(self, request: web.Request) -> web.StreamResponse:
         """The workers' models write what is said in its own language."""

@@ -22,6 +22,7 @@ from gateway.doors.sockets import DoorSocket, upgrade
 from gateway.doors.steps import RefusedError
 from gateway.doors.telephony.plain_answers import refusal
 from gateway.doors.telephony.twilio import Event, TwilioCall, closing, read
+from gateway.inbound import FRAME_OVERHEAD
 from gateway.protocol.errors import CloseCode, Code, Problem
 
 log = structlog.get_logger()
@@ -29,8 +30,6 @@ log = structlog.get_logger()
 PATH: Final = "/v1/twilio"
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 """A hundred times the message of a track's 20 ms."""
-
-_MAX_EARLY: Final = 100
 
 
 class TwilioDoor:
@@ -60,11 +59,12 @@ class TwilioDoor:
             return refusal(error.problem)
         socket = await upgrade(context, request, max_bytes=MAX_MESSAGE_BYTES)
         early: list[str] = []
-        opening = await _start_of(socket, early, context.config.auth_timeout_s)
+        room = MAX_MESSAGE_BYTES if principal is not None else context.config.max_unauthenticated_bytes
+        opening = await _start_of(socket, early, context.config.auth_timeout_s, room)
         if opening is None or opening.start is None:
             if principal is None:
                 access.count_absent(request)
-            await socket.close(code=CloseCode.POLICY, message=b"no start message came in time")
+            await socket.close(code=CloseCode.POLICY, message=b"no start message came, in time or before too much else")
             return socket
         try:
             call = TwilioCall(opening)
@@ -97,17 +97,19 @@ class TwilioDoor:
         return socket
 
 
-async def _start_of(socket: web.WebSocketResponse, early: list[str], patience_s: float) -> Event | None:
-    """The first `start`, with the messages that overtook it in `early`; None: none came."""
+async def _start_of(socket: web.WebSocketResponse, early: list[str], patience_s: float, max_bytes: int) -> Event | None:
+    """The first `start`, with those that overtook it in `early`; None: none came in time and within `max_bytes`."""
+    held = 0
     try:
         async with asyncio.timeout(patience_s):
-            while len(early) < _MAX_EARLY:
+            while held <= max_bytes:
                 match await socket.receive():
                     case WSMessage(type=WSMsgType.TEXT, data=str(text)):
                         event = read(text)
                         if event is not None and event.event == "start" and event.start is not None:
                             return event
                         early.append(text)
+                        held += len(text) + FRAME_OVERHEAD
                     case WSMessage(type=WSMsgType.PING, data=data):
                         await socket.pong(data)
                     case WSMessage(type=WSMsgType.PONG):

@@ -29,6 +29,6 @@ for (let at = half; at < media.length; at += 1600) connection.sendMedia(media.su
 connection.sendCloseStream({ type: "CloseStream" });
 await closed;
 
-const answer = await client.listen.v1.media.transcribeFile(media, { model: "nova-3", encoding: "linear16", sample_rate: 16000 });
+const answer = await client.listen.v1.media.transcribeFile(media, { model: "nova-3", encoding: "mulaw" });
 console.log(JSON.stringify({ type: "file", text: answer.results.channels[0].alternatives[0].transcript }));
 process.exit(0);

@@ -11,7 +11,13 @@ from tests.unit.architecture.source import AROUND, MODULES, ROOT, own_imports, r
 
 # Folder -> the folders whose modules may import it, besides itself.
 IMPORTERS = {
-    "gateway.access": {"gateway", "gateway.doors", "gateway.doors.openai_realtime", "gateway.sessions"},
+    "gateway.access": {
+        "gateway",
+        "gateway.doors",
+        "gateway.doors.deepgram",
+        "gateway.doors.openai_realtime",
+        "gateway.sessions",
+    },
     "gateway.doors": {
         "gateway",
         "gateway.doors.deepgram",
@@ -52,7 +58,7 @@ SHARED = {
     "gateway.doors.deepgram": {"auth", "credentials"},
     "gateway.doors.openai": {"auth", "config", "cues", "transcript", "transcript_formats"},
     "gateway.doors.openai_realtime": {"auth", "credentials"},
-    "gateway.doors.telephony": {"auth", "credentials", "http_errors"},
+    "gateway.doors.telephony": {"auth", "credentials", "http_errors", "inbound"},
     "gateway.sessions": {"auth", "config", "metrics", "contract", "outbox", "status", "transcript"},
     "gateway.store": {"config", "transcript"},
     "gateway.protocol": {"contract"},

@@ -53,6 +53,10 @@ class Talk:
         data = m.AcknowledgeData(stream_id=name, received=0, committed=0, next_sequence=1, flush_id=flush_id)
         return self.session(m.Acknowledge(stream_id=name, data=data))
 
+    def committed(self, sequence: int) -> list[Any]:
+        data = m.AcknowledgeData(stream_id=self.ids[0], received=9, committed=sequence, next_sequence=10)
+        return self.session(m.Acknowledge(stream_id=self.ids[0], data=data))
+
     def ended(self, channel: int = 0) -> list[Any]:
         data = m.StreamEndedData(
             stream_id=self.ids[channel], chunks=1, bytes=2, media_seconds=1.5, segments=1, gaps=0, missing_chunks=0,
@@ -141,6 +145,17 @@ def test_a_segment_without_last_words_ends_with_an_empty_result() -> None:
     assert talk.time(due - 0.1) == []
     [result] = talk.time(due)
     assert (_text(result), result["is_final"], result["speech_final"], result["start"]) == ("", True, True, 0.9)
+
+
+def test_silence_that_is_committed_without_words_ends_the_segment_at_once() -> None:
+    talk = Talk()
+    talk.said("one")
+    assert talk.committed(4) == []
+    talk.spoke("speech_ended")
+    assert talk.committed(4) == []
+    [result] = talk.committed(5)
+    assert (_text(result), result["is_final"], result["speech_final"]) == ("", True, True)
+    assert talk.conversation.deadline() is None
 
 
 def test_speech_started_is_sent_only_if_it_is_wanted() -> None:

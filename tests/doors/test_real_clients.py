@@ -1,23 +1,26 @@
-"""Deepgram's own Python SDK, unmodified, against real processes: it parses every answer, and no word is lost."""
+"""Clients as people have them, against real processes: Deepgram's unmodified SDKs, the examples of docs/doors.md."""
 
 from __future__ import annotations
 
 import json
 import random
 import subprocess
+import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
+from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
-from talkup_client import Client
 
-from bench.harness.stack import KEY, Stack
+from bench.harness.stack import KEY, Stack, child_environment
 from tests.doors.conftest import SDK, run_sdk
 from tests.fakes.readme import example
 from workers.fake.engine import expected_words
 
 pytestmark = pytest.mark.doors
 
+PAGE = "docs/doors.md"
 RAW = {"encoding": "linear16", "sample_rate": 16000}
 HALF = 19_200
 
@@ -78,7 +81,7 @@ def test_two_channels_are_kept_apart(fake_stack: Stack, sdk_python: Path, record
 
 
 def test_an_upload_has_every_word(fake_stack: Stack, sdk_python: Path, recording: Path) -> None:
-    options = json.dumps({**RAW, "utterances": True})
+    options = json.dumps({"encoding": "mulaw", "utterances": True})
     [[kind, body]] = run_sdk(sdk_python, SDK / "deepgram_file.py", fake_stack.http_url, KEY, recording, options)
     assert kind == "ListenV1Response"
     [channel] = body["results"]["channels"]
@@ -87,6 +90,13 @@ def test_an_upload_has_every_word(fake_stack: Stack, sdk_python: Path, recording
         recording.read_bytes()
     )
     assert len(body["results"]["utterances"]) == 1
+
+
+def test_a_token_granted_by_the_sdk_lets_it_in(fake_stack: Stack, sdk_python: Path, recording: Path) -> None:
+    [[kind, body]] = run_sdk(sdk_python, SDK / "deepgram_file.py", fake_stack.http_url, KEY, recording, "grant")
+    assert kind == "ListenV1Response"
+    text = body["results"]["channels"][0]["alternatives"][0]["transcript"]
+    assert text.split() == expected_words(recording.read_bytes())
 
 
 def test_refusals_are_the_sdks_errors(fake_stack: Stack, sdk_python: Path, recording: Path) -> None:
@@ -103,22 +113,35 @@ def test_refusals_are_the_sdks_errors(fake_stack: Stack, sdk_python: Path, recor
 def test_the_example_of_the_page_prints_the_words(fake_stack: Stack, sdk_python: Path, tmp_path: Path) -> None:
     path = tmp_path / "talk.ogg"
     path.write_bytes(b"OggS\0\2" + random.Random(4).randbytes(5000))
-    code = example("deepgram-example", "docs/doors.md")
+    code = example("deepgram-example", PAGE)
     command = [sdk_python, "-c", code, fake_stack.http_url, KEY, path]
     done = subprocess.run(command, env={}, capture_output=True, check=False, timeout=60, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == expected_words(path.read_bytes())
 
 
-@pytest.mark.model
-async def test_text_is_that_of_our_own_protocol(model_stack: Stack, sdk_python: Path, speech_ogg: Path) -> None:
-    async with (
-        Client(model_stack.ws_url, key=KEY) as client,
-        client.stream(format="audio", mode="file", language="en") as stream,
-    ):
-        await stream.send(speech_ogg.read_bytes())
-        await stream.end()
-        own = [final.text async for final in stream.finals()]
-    [[kind, body]] = run_sdk(sdk_python, SDK / "deepgram_file.py", model_stack.http_url, KEY, speech_ogg, "{}")
-    assert kind == "ListenV1Response"
-    assert body["results"]["channels"][0]["alternatives"][0]["transcript"].split() == " ".join(own).split()
+def run_example(name: str, *arguments: str | Path) -> str:
+    command = [sys.executable, "-c", example(name, PAGE), *arguments]
+    done = subprocess.run(command, env=child_environment({}), capture_output=True, check=False, timeout=60, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_answer_to_a_call_names_the_stream_and_its_token(fake_stack: Stack) -> None:
+    answer = ET.fromstring(run_example("twilio-example", fake_stack.http_url, KEY, "wss://talkup.example/v1/twilio"))
+    stream = answer.find("Start/Stream")
+    assert stream is not None
+    assert stream.get("url") == "wss://talkup.example/v1/twilio"
+    parameter = stream.find("Parameter")
+    assert parameter is not None
+    assert (parameter.get("name"), str(parameter.get("value")).count(".")) == ("token", 2)
+
+
+def test_the_example_of_a_call_prints_finals(fake_stack: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "call.s16le"
+    path.write_bytes(random.Random(6).randbytes(16_000))
+    request = Request(f"{fake_stack.http_url}/v1/sessions", headers={"Authorization": f"Bearer {KEY}"}, method="POST")
+    with build_opener(ProxyHandler({})).open(request, timeout=20) as answer:
+        token = json.load(answer)["token"]
+    said = run_example("telephony-example", fake_stack.http_url.replace("http", "ws"), token, path)
+    assert said.split() == expected_words(path.read_bytes())
