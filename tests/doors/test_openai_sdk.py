@@ -7,7 +7,9 @@ import random
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.request import ProxyHandler, Request, build_opener
 
+import av
 import pytest
 from talkup_client import Client
 
@@ -127,3 +129,27 @@ async def test_text_is_that_of_our_own_protocol(model_stack: Stack, sdk_python: 
     [[kind, body]] = uploads(model_stack, sdk_python, speech_ogg, {"language": "en"})
     assert kind == "Transcription"
     assert body["text"].split() == " ".join(own).split()
+
+
+@pytest.mark.model
+def test_turns_have_every_word_of_the_session(
+    model_stack: Stack, sdk_python: Path, speech_ogg: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "talk.s16le"
+    path.write_bytes(samples(speech_ogg, rate=24_000, seconds=10) + bytes(3 * 48_000))
+    session_id, texts = run_sdk(sdk_python, SDK / "openai_turns.py", model_stack.http_url, KEY, path)
+    url = f"{model_stack.http_url}/v1/sessions/{session_id.removeprefix('sess_')}/transcript"
+    request = Request(url, headers={"Authorization": f"Bearer {KEY}"})
+    with build_opener(ProxyHandler({})).open(request, timeout=20) as answer:
+        stored = json.load(answer)["text"]
+    assert len(texts) >= 2
+    assert " ".join(texts).split() == stored.split()
+    assert len(stored.split()) > 10
+
+
+def samples(recording: Path, *, rate: int, seconds: int) -> bytes:
+    """The start of a recording as mono samples of 16 bits."""
+    resampler = av.AudioResampler("s16", "mono", rate)
+    with av.open(str(recording)) as container:
+        frames = [part for frame in container.decode(audio=0) for part in resampler.resample(frame)]
+    return b"".join(frame.to_ndarray().tobytes() for frame in frames)[: 2 * rate * seconds]

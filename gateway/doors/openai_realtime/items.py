@@ -97,8 +97,8 @@ class StreamItems:
         """The voice detector heard speech begin or end."""
         at = self._offset_ms + event.media_time_ms
         was_speaking, self._is_speaking = self._is_speaking, event.event == "speech_started"
-        if not self._has_turns:
-            return
+        if not self._has_turns or any(item.flush_id is not None and at <= item.end_ms for item in self._waiting):
+            return  # of a commit, all speech is one item
         if self._is_speaking:
             item = self._open(at)
             if not (was_speaking or item.is_told):

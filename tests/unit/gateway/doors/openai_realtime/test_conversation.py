@@ -241,6 +241,19 @@ def test_a_commit_makes_everything_before_it_final() -> None:
     assert (completed["item_id"], completed["transcript"]) == (second["item_id"], "three")
 
 
+def test_speech_within_a_commit_begins_no_item() -> None:
+    talk = Talk()
+    talk.append()
+    talk.acknowledged()
+    [committed, *_] = talk.client(COMMIT)
+    assert talk.spoke("speech_started", 100) == talk.spoke("speech_ended", 800) == []
+    assert kinds(talk.said("one", 200)) == ["transcription.delta"]
+    [completed] = talk.acknowledged(1)
+    assert (completed["item_id"], completed["transcript"]) == (committed["item_id"], "one")
+    talk.append()
+    assert kinds(talk.spoke("speech_started", 1200)) == ["buffer.speech_started"]
+
+
 def test_an_empty_buffer_cannot_be_committed() -> None:
     talk = Talk(turns=False)
     for _ in range(2):
