@@ -21,10 +21,11 @@ def show(answer):
 
 
 for options in map(json.loads, uploads):
-    method = {"translate": client.audio.translations.create, "models": client.models.list}.get(
-        options.pop("call", ""), client.audio.transcriptions.create
+    here = client.with_options(api_key=options.pop("key", key))
+    method = {"translate": here.audio.translations.create, "models": here.models.list}.get(
+        options.pop("call", ""), here.audio.transcriptions.create
     )
-    given = {} if method == client.models.list else {"file": Path(path), "model": "whisper-1", **options}
+    given = {} if method == here.models.list else {"file": Path(path), "model": "whisper-1", **options}
     try:
         show(method(**given))
     except APIStatusError as error:
