@@ -95,6 +95,7 @@ class Configuration:
             kind="audio",
             format=f"audio/pcm;rate={self.rate};channels=1;encoding={_ENCODINGS[self.mime]}",
             services=["stt"],
+            word_timestamps=False,
             language=language,
             languages=languages,
             hotwords=list(self.keywords),
