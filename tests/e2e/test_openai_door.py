@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from talkup.v1 import error_pb2
 
 from bench.harness import hostile
 from gateway.doors.openai.form import MAX_FIELD_BYTES
@@ -93,6 +94,21 @@ async def test_a_stream_of_events_is_the_text_in_pieces() -> None:
             assert done["type"] == "transcript.text.done"
             assert "".join(each["delta"] for each in deltas) == done["text"]
             assert len(done["text"].split()) >= 2
+
+
+async def test_a_stream_of_events_that_fails_says_so() -> None:
+    error = error_pb2.Error(
+        code=error_pb2.ERROR_CODE_MEDIA_ERROR, message="this is no sound", status_code=3, fatal=True
+    )
+    async with rig(Script(error_at=1, error=error)) as at:
+        status, text, _ = await post(at, form(MODEL, ("stream", "true")))
+        assert status == 200
+        *deltas, failed = events(text)
+        assert [each["type"] for each in deltas] == ["transcript.text.delta"]
+        assert (failed["error"]["code"], failed["error"]["message"]) == ("audio_unprocessable", "this is no sound")
+        status, body, _ = await post(at, form(MODEL))
+        assert (status, body["error"]["param"]) == (400, "file")
+        await at.until_metric("gateway_sessions 0.0")
 
 
 @pytest.mark.parametrize(

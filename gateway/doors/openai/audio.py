@@ -61,6 +61,9 @@ class AudioDoor:
                     response = await self._work(request, principal, form, spool.empty())
         except RefusedError as error:
             return self._refusal(error.problem)
+        except ConnectionError:
+            # The client is gone, and its recording with it: nobody reads this.
+            return web.Response(status=400)
         self._entrance.served(self.name)
         return response
 
