@@ -128,6 +128,7 @@ async def test_an_upload_is_refused_in_openais_words(body: Any, status: int, cod
     async with rig(max_form_file_bytes="4096") as at:
         found, answer, _ = await post(at, body)
         error = answer["error"]
+        assert error.keys() == {"message", "type", "param", "code"}
         assert (found, error["code"], error["param"]) == (status, code, param)
         assert error["type"] == "invalid_request_error"
         await at.until_metric("gateway_sessions 0.0")

@@ -7,12 +7,14 @@ import base64
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
 from bench.harness import hostile
+from gateway import key_commands
 from gateway.doors.openai_realtime.door import MAX_EVENT_BYTES
 from tests.e2e.gateway_rig import KEY, PATIENCE_S, Rig, eventually, rig
 from tests.fakes.worker_server import Script
@@ -156,6 +158,18 @@ async def test_a_session_outlasts_its_secret() -> None:
             await client.append(bytes(480))
             await client.say(COMMIT)
             await client.get(COMPLETED)
+
+
+async def test_a_revoked_key_ends_the_sessions_of_its_secrets(tmp_path: Path) -> None:
+    file = ["--file", str(tmp_path / "keys")]
+    key = key_commands.run(["add", "agents", "--doors", "dialects", *file]).strip()
+    async with rig(api_keys="", api_keys_file=file[1], token_grace_s="0") as at:
+        status, made, _ = await at.request("POST", "/v1/realtime/client_secrets", credential=key)
+        assert status == 200
+        async with speaking(at, {"Authorization": f"Bearer {made['value']}"}) as client:
+            key_commands.run(["revoke", key.split("_")[1], *file])
+            assert await client.closed() == 1008
+            assert client.told[-1]["error"]["code"] == "invalid_api_key"
 
 
 async def _opens(at: Rig, headers: Mapping[str, str]) -> bool:

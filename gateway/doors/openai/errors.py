@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from aiohttp import web
-from msgspec import Struct, json
+from msgspec import UNSET, Struct, UnsetType, json
 
 from gateway.protocol.errors import CloseCode, Code, Problem
 
@@ -35,7 +35,7 @@ class Details(Struct):
     type: str
     param: str | None
     code: str | None
-    event_id: str | None = None
+    event_id: str | None | UnsetType = UNSET
 
 
 class Refusal(Struct):
@@ -77,7 +77,7 @@ def words_for(code: Code) -> Words:
     return _WORDS.get(code, _FAILED)
 
 
-def details_of(problem: Problem, event_id: str | None = None) -> Details:
+def details_of(problem: Problem, event_id: str | None | UnsetType = UNSET) -> Details:
     """What the client reads about a problem."""
     words = words_for(problem.code)
     return Details(problem.message, words.type, problem.field or _DETAILS.get(problem.code), words.code, event_id)
