@@ -23,7 +23,7 @@ _AUDIENCES: Final[Mapping[Door, tuple[Audience, ...]]] = {
 }
 _TEXTS: Final[Mapping[str, str]] = {
     "expired": "the token has expired",
-    "other_purpose": "the token is for another purpose: resume tokens only continue, client secrets only open sessions",
+    "other_purpose": "a resume token only continues a session, with session_resume; a client secret only opens one",
     "revoked": "the API key behind this token is no longer valid",
     "issued_before_start": "the token is from before the gateway's last start",
 }

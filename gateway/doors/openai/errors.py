@@ -35,7 +35,7 @@ class Details(Struct):
     type: str
     param: str | None
     code: str | None
-    event_id: str | None | UnsetType = UNSET
+    event_id: str | UnsetType | None = UNSET
 
 
 class Refusal(Struct):
@@ -77,7 +77,7 @@ def words_for(code: Code) -> Words:
     return _WORDS.get(code, _FAILED)
 
 
-def details_of(problem: Problem, event_id: str | None | UnsetType = UNSET) -> Details:
+def details_of(problem: Problem, event_id: str | UnsetType | None = UNSET) -> Details:
     """What the client reads about a problem."""
     words = words_for(problem.code)
     return Details(problem.message, words.type, problem.field or _DETAILS.get(problem.code), words.code, event_id)
