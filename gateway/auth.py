@@ -19,10 +19,11 @@ _AUDIENCES: Final[Mapping[Door, tuple[Audience, ...]]] = {
     Door.RESUME: (Audience.SESSION, Audience.RESUME),
     Door.HTTP: (Audience.SESSION, Audience.RESUME),
     Door.DIALECT: (Audience.SESSION,),
+    Door.EPHEMERAL: (Audience.EPHEMERAL,),
 }
 _TEXTS: Final[Mapping[str, str]] = {
     "expired": "the token has expired",
-    "other_purpose": "a resume token only continues a session, with session_resume",
+    "other_purpose": "a resume token only continues a session, with session_resume; a client secret only opens one",
     "revoked": "the API key behind this token is no longer valid",
     "issued_before_start": "the token is from before the gateway's last start",
 }

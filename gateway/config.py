@@ -20,7 +20,7 @@ MIN_KEY_CHARS = 16  # beyond loopback
 STORE_KEY_BYTES = 32
 _BAD_STORE_KEY = f"each key must be {STORE_KEY_BYTES} bytes in URL-safe base64"
 STORE_SCHEMES = ("memory", "sqlite", "redis", "rediss")
-DOORS = ("deepgram", "twilio", "telephony")
+DOORS = ("deepgram", "openai", "openai-realtime", "twilio", "telephony")
 """The dialects that the HTTP port can speak, see `gateway.doors`."""
 
 
@@ -170,6 +170,12 @@ class GatewayConfig(Settings):
         Setting("dialects served on the HTTP port, comma-separated (auto: all on loopback, else none; none; all)"),
     ] = ("auto",)
     max_recording_bytes: Annotated[int, Setting("largest recording that a dialect takes", 1024, 2**40)] = 2147483648
+    max_form_file_bytes: Annotated[int, Setting("largest recording in a form of OpenAI's dialect", 1024, 2**40)] = (
+        26214400
+    )
+    max_form_spool_bytes: Annotated[
+        int, Setting("recordings in forms that wait in memory for the options after them, all together", 1024, 2**40)
+    ] = 268435456
     recordings_share: Annotated[
         float, Setting("part of the speech slots that recordings of dialects may hold at once", 0.01, 1)
     ] = 0.5

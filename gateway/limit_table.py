@@ -12,6 +12,7 @@ from typing import Final
 from gateway.admission import Refused
 from gateway.client_socket import FRAMES_BURST, FRAMES_PER_S
 from gateway.config import GatewayConfig
+from gateway.doors.openai_realtime.door import MAX_EVENT_BYTES
 from gateway.doors.sockets import MAX_MESSAGE_BYTES
 from gateway.long_poll import MAX_PER_SESSION, MAX_WAIT_S, MAX_WAITING
 from gateway.protocol.errors import Code
@@ -125,9 +126,13 @@ LIMITS: Final = (
     _message("HTTP request, time for its body", Code.DEADLINE_EXCEEDED, "408", "http_request_s"),
     _message("HTTP request, body", Code.PAYLOAD_TOO_LARGE, "413", "max_http_body_bytes"),
     _message("recording that a dialect takes", Code.PAYLOAD_TOO_LARGE, "413", "max_recording_bytes"),
+    _message("recording in a form of OpenAI's dialect", Code.PAYLOAD_TOO_LARGE, "413", "max_form_file_bytes"),
+    _message("recordings in forms that wait for their options", Code.BUSY, "503", "max_form_spool_bytes"),
     _message("recordings of dialects at once, part of the slots", Code.BUSY, "503", "recordings_share"),
     Limit("WebSocket message of a dialect", "close 1009", 'gateway_closes_total{code="1009"}',
           fixed=_bytes(MAX_MESSAGE_BYTES)),
+    Limit("event of OpenAI's Realtime dialect", "close 1009", 'gateway_closes_total{code="1009"}',
+          fixed=_bytes(MAX_EVENT_BYTES)),
     Limit("HTTP connection without a request, after the first", "closed", "none", "http_idle_s"),
     Limit("long polls, of all and of one session", "answered at once", "gateway_long_polls_refused_total",
           fixed=f"{MAX_WAITING}, {MAX_PER_SESSION}, each {MAX_WAIT_S} s", counted=Counted.EACH),

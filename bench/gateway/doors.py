@@ -120,10 +120,11 @@ async def overhead(stack: Stack, seconds: float, rounds: int) -> Figures:
         names = list(found) if number % 2 == 0 else list(reversed(found))
         for name in names:
             found[name].append(await _cpu_per_chunk(stack, name, seconds))
-    own = statistics.median(found["own"])
+    medians = {name: statistics.median(values) for name, values in found.items()}
+    beside = {name: dialect.beside for name, dialect in _DIALECTS.items() if dialect.beside}
     return {
-        "us_per_chunk": {name: rounded(statistics.median(values)) for name, values in found.items()},
-        "ratios": {name: rounded(statistics.median(values) / own) for name, values in found.items() if name != "own"},
+        "us_per_chunk": {name: rounded(value) for name, value in medians.items()},
+        "ratios": {name: rounded(medians[name] / medians[own]) for name, own in beside.items()},
         "chunk_bytes": _CHUNK_BYTES,
         "streams": _STREAMS,
         "chunks_per_second": _STREAMS * _RATE,
@@ -132,11 +133,15 @@ async def overhead(stack: Stack, seconds: float, rounds: int) -> Figures:
 
 @dataclass(frozen=True, slots=True)
 class _Dialect:
-    """How a client of a dialect opens its stream and writes a chunk; `number` rises by one."""
+    """How a client of a dialect opens its stream and writes a chunk; `number` rises by one.
+
+    `beside`: the form of our own protocol that gives its client the same text.
+    """
 
     path: str
     scheme: str = "Bearer"
     opening: str = ""
+    beside: str = "own"
     chunk: Callable[[bytes, int], str | bytes] = lambda payload, _number: payload
 
 
@@ -145,11 +150,19 @@ def _twilio_chunk(payload: bytes, number: int) -> str:
     return json.dumps({"event": "media", "sequenceNumber": str(number + 2), "media": media, "streamSid": "MZ"})
 
 
+def _realtime_chunk(payload: bytes, _number: int) -> str:
+    return json.dumps({"type": "input_audio_buffer.append", "audio": base64.b64encode(payload).decode()})
+
+
 _START = {"format": "audio/pcm;rate=16000", "services": ["stt"], "interim_results": False}
 _CALL = {"streamSid": "MZ", "tracks": ["inbound"]}
 _DIALECTS = {
-    "own": _Dialect("/ws", opening=json.dumps({"type": "stream_start", "data": _START})),
+    "own": _Dialect("/ws", opening=json.dumps({"type": "stream_start", "data": _START}), beside=""),
+    "own-interims": _Dialect(
+        "/ws", opening=json.dumps({"type": "stream_start", "data": {**_START, "interim_results": True}}), beside=""
+    ),
     "deepgram": _Dialect("/v1/listen?encoding=linear16&sample_rate=16000", "Token"),
+    "openai-realtime": _Dialect("/v1/realtime?intent=transcription", beside="own-interims", chunk=_realtime_chunk),
     "telephony": _Dialect("/v1/telephony?format=audio/l16;rate=16000"),
     "twilio": _Dialect(
         "/v1/twilio",

@@ -116,6 +116,52 @@ class DeepgramUpload(_Speaker):
             yield self._next("0", _CHUNK)
 
 
+class OpenAiUpload(_Speaker):
+    """A form whose recording arrives slowly at `/v1/audio/transcriptions`."""
+
+    async def speak(self, stack: Stack) -> Told:
+        form = aiohttp.FormData([("model", "whisper-1")])
+        form.add_field("file", self._body(), filename="talk.ogg", content_type="audio/ogg")
+        url = f"{stack.http_url}/v1/audio/transcriptions"
+        async with aiohttp.ClientSession(headers=_BEARER) as http, http.post(url, data=form) as answer:
+            body = await answer.json()
+            assert answer.status == 200, body
+        self.told.words["0"] = body["text"].split()
+        return self.told
+
+    async def _body(self) -> AsyncIterator[bytes]:
+        self.told.sent["0"] = bytearray(b"OggS")
+        yield b"OggS"
+        while await self._pause():
+            yield self._next("0", _CHUNK)
+
+
+class RealtimeSpeaker(_Speaker):
+    """A transcription session over `/v1/realtime`, with one commit at the end."""
+
+    async def speak(self, stack: Stack) -> Told:
+        url = f"{stack.http_url.replace('http', 'ws')}/v1/realtime?intent=transcription"
+        async with connect(url, additional_headers=_BEARER, proxy=None, compression=None) as socket:
+            reader = asyncio.create_task(self._read(socket))
+            turns = {"audio": {"input": {"turn_detection": None}}}
+            await socket.send(json.dumps({"type": "session.update", "session": turns}))
+            while await self._pause():
+                audio = base64.b64encode(self._next("0", _CHUNK)).decode()
+                await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
+            await socket.send(json.dumps({"type": "input_audio_buffer.commit"}))
+            await reader
+        self.told.close_code = socket.close_code
+        return self.told
+
+    async def _read(self, socket: ClientConnection) -> None:
+        async for message in socket:
+            told = json.loads(message)
+            assert told["type"] != "error", told
+            if told["type"] == "conversation.item.input_audio_transcription.completed":
+                self.told.words["0"] = told["transcript"].split()
+                return
+
+
 class TwilioSpeaker(_Speaker):
     """A call with two tracks over `/v1/twilio`; its text comes from the transcript."""
 
@@ -184,6 +230,8 @@ def _request(url: str, method: str) -> Any:
 SPEAKERS: dict[str, type[_Speaker]] = {
     "deepgram": DeepgramSpeaker,
     "deepgram_upload": DeepgramUpload,
+    "openai_upload": OpenAiUpload,
+    "openai_realtime": RealtimeSpeaker,
     "twilio": TwilioSpeaker,
     "telephony": TelephonySpeaker,
 }

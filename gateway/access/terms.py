@@ -18,11 +18,14 @@ class Door(StrEnum):
     ADMIN = "admin"
     # A door where another protocol is spoken, see `gateway.doors`.
     DIALECT = "dialect"
+    # The same, with a token that only opens a session there.
+    EPHEMERAL = "ephemeral"
 
     @property
     def group(self) -> str:
         """The name of the door in the terms of a key: the first three are one door."""
-        return {Door.HTTP: "http", Door.ADMIN: "admin", Door.DIALECT: "dialects"}.get(self, "websocket")
+        groups = {Door.HTTP: "http", Door.ADMIN: "admin", Door.DIALECT: "dialects", Door.EPHEMERAL: "dialects"}
+        return groups.get(self, "websocket")
 
 
 @dataclass(frozen=True, slots=True)

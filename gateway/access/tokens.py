@@ -20,11 +20,13 @@ MAX_SESSION_ID_CHARS: Final = 64
 class Audience(StrEnum):
     """What a token may be used for; the `aud` claim.
 
-    A session token opens its session, from another page too. A resume token only continues a session that is open.
+    A session token opens its session, from another page too. A resume token only continues a session that is open. A
+    client secret opens its session at the door of a dialect; the session outlasts it.
     """
 
     SESSION = "talkup-session"
     RESUME = "talkup-resume"
+    EPHEMERAL = "talkup-ephemeral"
 
 
 class TokenError(Exception):

@@ -21,5 +21,5 @@ To add one:
 6. Its name in `routes.DIALECTS` and `gateway.config.DOORS`; its folder in the tables of `tests/unit/architecture`, in
    `pyproject.toml`, and its table in `docs/doors.md`.
 
-`deepgram/` is the example to follow.
+`deepgram/` is the example to follow; `openai_realtime/` starts its streams later, and more than one.
 """

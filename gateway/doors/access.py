@@ -37,13 +37,13 @@ class DoorAccess:
         self._origins = origins
         self._admission = admission
 
-    async def admit(self, request: web.Request, credential: Credential) -> Principal:
-        """The caller of a request, whose connection now gives way to no other.
+    async def admit(self, request: web.Request, credential: Credential, door: Door = Door.DIALECT) -> Principal:
+        """The caller of a request, whose connection now gives way to no other. `door`: what its token must be for.
 
         Raises RefusedError, after a while if the client sends too many.
         """
         try:
-            principal = self._admit(request, credential)
+            principal = self._admit(request, credential, door)
             peer = None if request.transport is None else request.transport.get_extra_info("peername")
             if (visitor := self._admission.find(peer)) is not None:
                 self._admission.serve(visitor)
@@ -62,11 +62,11 @@ class DoorAccess:
         if self._directory.draining:
             raise RefusedError(Problem(Code.BUSY, "the gateway is restarting", retry_after_ms=_RESTART_MS))
 
-    def _admit(self, request: web.Request, credential: Credential) -> Principal:
+    def _admit(self, request: web.Request, credential: Credential, door: Door) -> Principal:
         self.check_start(request)
         try:
             authenticator = self._context.authenticator
-            principal = authenticator.check(credential.text, Door.DIALECT, keys_allowed=credential.may_be_key)
+            principal = authenticator.check(credential.text, door, keys_allowed=credential.may_be_key)
         except AuthError as error:
             raise self._refusal(request, error, credential) from None
         if (over := self._context.shares.charge(principal.terms)) is not None:

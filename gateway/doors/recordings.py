@@ -155,14 +155,17 @@ class _NoLine:
 
 
 async def pieces(
-    config: GatewayConfig, read: Callable[[int], Awaitable[bytes]], declared: int | None = None
+    config: GatewayConfig,
+    read: Callable[[int], Awaitable[bytes]],
+    declared: int | None = None,
+    max_bytes: int | None = None,
 ) -> AsyncIterator[bytes]:
     """A recording as it arrives: `read` gives at most so many bytes, none at the end, as a body or a part of one does.
 
-    `declared`: its length, if the client says it. Raises RefusedError for one that is too large, empty or late,
-    ConnectionError.
+    `declared`: its length, if the client says it. `max_bytes`: instead of the setting `max_recording_bytes`. Raises
+    RefusedError for one that is too large, empty or late, ConnectionError.
     """
-    max_bytes = config.max_recording_bytes
+    max_bytes = config.max_recording_bytes if max_bytes is None else max_bytes
     if declared is not None and declared > max_bytes:
         raise _too_large(max_bytes)
     received = 0

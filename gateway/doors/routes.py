@@ -11,6 +11,8 @@ from gateway.admission import Admission
 from gateway.doors.access import DoorAccess
 from gateway.doors.deepgram.listen import ListenDoor
 from gateway.doors.entrance import Entrance, RecordingPlaces
+from gateway.doors.openai.audio import AudioDoor
+from gateway.doors.openai_realtime.door import RealtimeDoor
 from gateway.doors.telephony.plain_door import PlainDoor
 from gateway.doors.telephony.twilio_door import TwilioDoor
 from gateway.origins import Origins
@@ -29,6 +31,8 @@ class DialectDoor(Protocol):
 
 DIALECTS: Final[Mapping[str, Callable[[Entrance], DialectDoor]]] = {
     "deepgram": ListenDoor,
+    "openai": AudioDoor,
+    "openai-realtime": RealtimeDoor,
     "twilio": TwilioDoor,
     "telephony": PlainDoor,
 }

@@ -98,9 +98,16 @@ class DoorSocket:
         )
 
     async def serve(
-        self, request: web.Request, socket: web.WebSocketResponse, early: Sequence[str] = ()
+        self,
+        request: web.Request,
+        socket: web.WebSocketResponse,
+        early: Sequence[str] = (),
+        opening: Sequence[Step] = (),
     ) -> web.WebSocketResponse:
-        """Serve an upgraded socket until either side closes it. `early`: text messages that were read already."""
+        """Serve an upgraded socket until either side closes it.
+
+        `early`: text messages that were read already. `opening`: what the dialect says first.
+        """
         context = self._context
         context.metrics.connections.inc()
         line = SocketLine(socket, request)
@@ -113,6 +120,7 @@ class DoorSocket:
         pings = asyncio.create_task(self._ping(socket, line))
         try:
             now = context.clock()
+            self._perform(opening)
             for text in early:
                 self._perform(self._conversation.receive_text(text, now))
             await _until_first_done(self._read(socket), sender.over)

@@ -211,10 +211,11 @@ def _dialect(path: str, *messages: str, **headers: str) -> Callable[[Rig], Await
 
 
 _CALL = '{"event":"start","sequenceNumber":"1","start":{"customParameters":{"token":"wrong"}}}'
+_REALTIME = "/v1/realtime?intent=transcription"
 _RAW = "/v1/listen?encoding=mulaw"
 REFUSED = "unauthenticated, close 4401"
 WS, TLS, HTTP, INSIDE, START = "WebSocket", "TLS", "HTTP", "HTTP, about the gateway", "start"
-DEEPGRAM, CALLS = "Deepgram's dialect", "telephony"
+DEEPGRAM, OPENAI, CALLS = "Deepgram's dialect", "OpenAI's dialect", "telephony"
 PUBLIC = {"http_host": "0.0.0.0", "public_url": ""}
 
 ROWS = (
@@ -308,6 +309,16 @@ ROWS = (
     Row(DEEPGRAM, "an API key in the URL", "401 INVALID_AUTH", _dialect(f"{_RAW}&token={KEY}")),
     Row(DEEPGRAM, "a page of another origin", "403 INSUFFICIENT_PERMISSIONS",
         _dialect(_RAW, Authorization=f"Token {KEY}", Origin="https://evil.example")),
+    Row(OPENAI, "an API key", "200", _http("GET", "/v1/models", KEY)),
+    Row(OPENAI, "nothing", "401 invalid_api_key", _http("GET", "/v1/models")),
+    Row(OPENAI, "a wrong key, with a recording", "401 invalid_api_key",
+        _http("POST", "/v1/audio/transcriptions", "wrong", body=b"x" * 100_000)),
+    Row(OPENAI, "an API key, for a Realtime session", "101", _dialect(_REALTIME, Authorization=f"Bearer {KEY}")),
+    Row(OPENAI, "a wrong key as a subprotocol", "401",
+        _dialect(_REALTIME, Sec_WebSocket_Protocol="realtime, openai-insecure-api-key.wrong")),
+    Row(OPENAI, "an API key in the URL", "401", _dialect(f"{_REALTIME}&token={KEY}")),
+    Row(OPENAI, "a session token, for a client secret", "403 permission_denied",
+        _http("POST", "/v1/realtime/client_secrets", "own")),
     Row(CALLS, "a wrong token in Twilio's `start`", "close 1008", _dialect("/v1/twilio", _CALL)),
     Row(CALLS, "an API key in Twilio's path", "401", _dialect(f"/v1/twilio/{KEY}")),
     Row(CALLS, "an API key in the query", "401", _dialect(f"/v1/telephony?format=audio/pcmu&token={KEY}")),

@@ -28,6 +28,11 @@ WORKER_TOKEN = "canary-token-of-the-worker"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzaWQiOiJjYW5hcnkifQ.c2lnbmF0dXJlLW9mLWEtY2FuYXJ5"
 MEDIA = b"canary-media-" * 700
 PATIENCE_S = 60.0
+MULTIPART = {"Content-Type": "multipart/form-data; boundary=b"}
+BAD_FORM = (
+    '--b\r\nContent-Disposition: form-data; name="model"\r\n\r\ncanary-diarize\r\n'
+    '--b\r\nContent-Disposition: form-data; name="file"; filename="canary;\r\n\r\ncanary\r\n--b--\r\n'
+)
 
 BAD_MESSAGES = [
     "canary {",
@@ -92,6 +97,32 @@ async def speak_dialects(stack: Stack) -> None:
             await socket.send(message)
         assert [text async for text in _until_closed(socket)] == []
         assert socket.close_code == 1000
+    await speak_openai(stack)
+
+
+async def speak_openai(stack: Stack) -> None:
+    """A form and a session in OpenAI's dialect."""
+    bearer = {"Authorization": f"Bearer {KEY}"}
+    form = aiohttp.FormData([("model", "canary"), ("prompt", "canary"), ("canary", "canary")])
+    form.add_field("file", MEDIA, filename="canary.ogg")
+    url = f"{stack.http_url}/v1/audio/transcriptions"
+    async with aiohttp.ClientSession(headers=bearer) as http, http.post(url, data=form) as answer:
+        assert word_of(MEDIA[:1000]) in (await answer.json())["text"]
+    url = f"{stack.http_url.replace('http', 'ws')}/v1/realtime?intent=transcription&canary=canary"
+    heard = {"transcription": {"model": "canary", "prompt": "canary", "keywords": ["canary"]}}
+    events = (
+        {"type": "session.update", "session": {"canary": "canary", "audio": {"input": heard}}},
+        {"type": "input_audio_buffer.append", "audio": base64.b64encode(MEDIA).decode()},
+        {"type": "canary", "event_id": "canary"},
+        {"type": "input_audio_buffer.commit"},
+    )
+    async with connect(url, additional_headers=bearer) as socket:
+        for message in (*BAD_MESSAGES, *map(json.dumps, events)):
+            await socket.send(message)
+        async for text in socket:
+            if json.loads(text)["type"].endswith("completed"):
+                assert word_of(MEDIA[:1000]) in str(text)
+                break
 
 
 async def _until_closed(socket: ClientConnection) -> AsyncIterator[str]:
@@ -154,6 +185,10 @@ async def ask_for_nonsense(stack: Stack, session_id: str, token: str) -> list[st
             ("POST", "/v1/listen?language=canary-canary!", {"Authorization": f"Token {KEY}"}, "canary"),
             ("POST", "/v1/auth/grant", {"Authorization": f"Token {KEY}"}, '{"ttl_seconds": "canary"}'),
             ("GET", f"/v1/twilio/{JWT}", {}, None),
+            ("POST", "/v1/audio/transcriptions", {"Authorization": f"Bearer {KEY}", **MULTIPART}, BAD_FORM),
+            ("POST", "/v1/audio/transcriptions", {"Authorization": "Bearer canary", **MULTIPART}, BAD_FORM),
+            ("POST", "/v1/realtime/client_secrets", {"Authorization": f"Bearer {KEY}"}, '{"session": "canary"}'),
+            ("GET", "/v1/realtime?intent=canary", {"Authorization": f"Bearer ek_{JWT}.canary"}, None),
             ("GET", "/v1/telephony?format=audio/canary", {"Authorization": f"Bearer {KEY}"}, None),
             ("POST", "/process/initialization", {}, '{"key": 7, "type": "canary", "data": "canary"'),
         ):

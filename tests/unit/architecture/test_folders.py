@@ -11,16 +11,32 @@ from tests.unit.architecture.source import AROUND, MODULES, ROOT, own_imports, r
 
 # Folder -> the folders whose modules may import it, besides itself.
 IMPORTERS = {
-    "gateway.access": {"gateway", "gateway.doors", "gateway.doors.deepgram", "gateway.sessions"},
+    "gateway.access": {
+        "gateway",
+        "gateway.doors",
+        "gateway.doors.deepgram",
+        "gateway.doors.openai_realtime",
+        "gateway.sessions",
+    },
     "gateway.certificates": {"gateway"},
-    "gateway.doors": {"gateway", "gateway.doors.deepgram", "gateway.doors.telephony"},
+    "gateway.doors": {
+        "gateway",
+        "gateway.doors.deepgram",
+        "gateway.doors.openai",
+        "gateway.doors.openai_realtime",
+        "gateway.doors.telephony",
+    },
     "gateway.doors.deepgram": {"gateway.doors"},
+    "gateway.doors.openai": {"gateway.doors", "gateway.doors.openai_realtime"},
+    "gateway.doors.openai_realtime": {"gateway", "gateway.doors"},
     "gateway.doors.telephony": {"gateway.doors"},
     "gateway.processes": {"gateway"},
     "gateway.protocol": {
         "gateway",
         "gateway.doors",
         "gateway.doors.deepgram",
+        "gateway.doors.openai",
+        "gateway.doors.openai_realtime",
         "gateway.doors.telephony",
         "gateway.sessions",
     },
@@ -53,6 +69,8 @@ SHARED = {
     "gateway.certificates": set(),
     "gateway.doors": {"admission", "auth", "config", "credentials", "expiry", "origins", "outbox", "refusals"},
     "gateway.doors.deepgram": {"auth", "credentials"},
+    "gateway.doors.openai": {"auth", "config", "cues", "transcript", "transcript_formats"},
+    "gateway.doors.openai_realtime": {"auth", "credentials"},
     "gateway.doors.telephony": {"auth", "credentials", "http_errors", "inbound"},
     "gateway.processes": {"admission", "config", "listening"},
     "gateway.sessions": {"auth", "config", "metrics", "contract", "outbox", "status", "transcript"},

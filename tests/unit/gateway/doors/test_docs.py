@@ -6,6 +6,9 @@ import pytest
 
 from gateway.config import DOORS
 from gateway.doors.deepgram.options import LIVE_OPTIONS, RECORDED_OPTIONS
+from gateway.doors.openai.options import AUDIO_OPTIONS
+from gateway.doors.openai_realtime.configuration import SESSION_OPTIONS
+from gateway.doors.openai_realtime.door import QUERY_OPTIONS
 from gateway.doors.options import Option, cells
 from gateway.doors.routes import DIALECTS
 from gateway.doors.telephony.plain import PLAIN_OPTIONS
@@ -14,6 +17,9 @@ from tests.fakes.doc_tables import documented, rows
 
 TABLES = {
     "deepgram-live": LIVE_OPTIONS,
+    "openai": AUDIO_OPTIONS,
+    "openai-realtime": SESSION_OPTIONS,
+    "openai-realtime-url": QUERY_OPTIONS,
     "twilio": PARAMETERS,
     "telephony": PLAIN_OPTIONS,
     "deepgram-recorded": tuple(option for option in RECORDED_OPTIONS if option not in LIVE_OPTIONS),

@@ -1,0 +1,1 @@
+"""OpenAI's Realtime dialect: transcription sessions over a WebSocket, and ephemeral keys for them."""
