@@ -12,7 +12,7 @@ from gateway.outbox import Outbox
 from gateway.protocol.actions import ResumeSession
 from gateway.protocol.codec import start_problem
 from gateway.protocol.errors import CloseCode, Code, Problem
-from gateway.protocol.messages import ClientMessage, ErrorMessage, StreamEnd, StreamStart
+from gateway.protocol.messages import ClientMessage, ErrorMessage, StreamChunk, StreamEnd, StreamStart
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import DirectoryFullError, QuotaError, SessionDirectory, SessionOverError
 from gateway.sessions.runner import SessionRunner
@@ -30,10 +30,11 @@ def new_stream_id(dialect: str) -> str:
 class DoorSession:
     """A session, and the door as its peer (`gateway.sessions.runner.Peer`). What it says waits in `outbox`."""
 
-    def __init__(self, runner: SessionRunner, context: GatewayContext) -> None:
+    def __init__(self, runner: SessionRunner, context: GatewayContext, directory: SessionDirectory) -> None:
         self.outbox = Outbox(context.config.outbox_messages, context.config.outbox_bytes, context.clock)
         self._runner = runner
         self._context = context
+        self._directory = directory
 
     @classmethod
     async def open(cls, context: GatewayContext, directory: SessionDirectory, principal: Principal) -> DoorSession:
@@ -48,7 +49,7 @@ class DoorSession:
             raise RefusedError(Problem(Code.SESSION_EXPIRED, "the session is over")) from None
         except StoreError:
             raise _busy("the session store is not responding") from None
-        door = cls(runner, context)
+        door = cls(runner, context, directory)
         # Clients of a dialect do not know how to resume: a lost socket ends their streams.
         runner.is_resumable = False
         runner.attach(door, not_after=None if principal.session_id is None else principal.expires_at)
@@ -76,8 +77,12 @@ class DoorSession:
                 raise RefusedError(problem_of(message.data))
 
     def receive(self, message: ClientMessage) -> None:
-        """Handle what the client said, unless another socket has taken the session over."""
-        if self._runner.peer is self and self.outbox.closing is None:
+        """Handle what the client said, unless another socket has taken the session over.
+
+        A gateway that drains ends the streams by itself, and takes no more sound for them.
+        """
+        is_late = self._directory.draining and isinstance(message, StreamChunk)
+        if self._runner.peer is self and self.outbox.closing is None and not is_late:
             self._runner.receive(message)
 
     def discard(self, stream_id: str) -> None:
