@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -17,6 +18,7 @@ from talkup.v1 import worker_service_pb2, worker_service_pb2_grpc
 from deploy.dev import certs
 from settings.errors import ConfigError
 from tests.contract.worker_harness import CHANNEL_OPTIONS, Call, Worker, final_words, running, transcribe
+from tests.fakes.doc_tables import documented, rows
 from workers.config import WorkerConfig
 from workers.fake.engine import expected_words
 
@@ -242,3 +244,44 @@ async def test_calls_beyond_the_bound_are_refused_and_later_ones_served() -> Non
         async with asyncio.timeout(PATIENCE_S):
             while await outcome(describe(worker.channel)) != grpc.StatusCode.OK:
                 await asyncio.sleep(0.01)
+
+
+async def test_the_security_page_says_who_may_call(identities: dict[str, certs.Identity], tmp_path: Path) -> None:
+    strangers = certs.ensure(tmp_path, certs.parse_names(["gateway"]), dt.datetime.now(dt.UTC))
+    own, other = identities["gateway"], strangers["gateway"]
+    trusting = certs.Identity(other.certificate, other.key, own.ca)
+    found = []
+
+    async def attempt(door: str, shows: str, call: Any) -> None:
+        found.append((door, shows, (await outcome(call)).name))
+
+    async with guarded(identities, allowed_clients=("gateway",)) as worker:
+        for shows, caller in (
+            ("the certificate of an allowed client", own),
+            ("the certificate of another worker", identities["vision-worker"]),
+            ("another certificate of the same CA", identities["intruder"]),
+            ("the certificate of another CA, with an allowed name", trusting),
+        ):
+            async with channel_of(worker, caller) as channel:
+                await attempt("worker, mutual TLS", shows, describe(channel))
+        async with channel_of(worker, own, "vision-worker") as channel:
+            await attempt(
+                "worker, mutual TLS", "an allowed certificate, and expects a worker of another name", describe(channel)
+            )
+        async with channel_of(worker, identities["stt-worker"]) as channel:
+            await attempt("worker, mutual TLS", "the worker's own certificate, to ask for its health", check(channel))
+        bare = grpc.ssl_channel_credentials(own.ca.read_bytes())
+        options = (*CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", "stt-worker"))
+        address = f"127.0.0.1:{worker.port}"
+        async with grpc.aio.secure_channel(address, bare, options=options) as channel:
+            await attempt("worker, mutual TLS", "no certificate", describe(channel))
+        async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+            await attempt("worker, mutual TLS", "no TLS", describe(channel))
+    async with running(tokens=(TOKEN,)) as worker:
+        for shows, metadata in (
+            ("a token", BEARER),
+            ("no token", ()),
+            ("a wrong token", (("authorization", "Bearer wrong-token-for-tests"),)),
+        ):
+            await attempt("worker, tokens", shows, describe(worker.channel, metadata=metadata))
+    assert documented("security.md", "worker doors") == rows(found)
