@@ -26,7 +26,7 @@ _QUANTILE: Final = 0.25
 _CONFIRMING: Final = 0.78
 """Part of the benchmark's cost above which cheaper steps confirm it.
 
-Batches of speech took 0.73 to 1.06 of the CPU time that the benchmark says of their size, most of them 0.82 to 0.96.
+Batches of speech took 0.71 to 1.10 of the CPU time that the benchmark says of their size.
 """
 _LEAST_STEPS: Final = 12
 _MOST_STEPS: Final = 1024
