@@ -48,4 +48,4 @@ def test_reflection_lists_the_service(tmp_path: Path) -> None:
         database = ProtoReflectionDescriptorDatabase(channel)
         assert "talkup.v1.WorkerService" in database.get_services()
         service = DescriptorPool(database).FindServiceByName("talkup.v1.WorkerService")
-        assert [method.name for method in service.methods] == ["StreamTask", "Describe"]
+        assert [method.name for method in service.methods] == ["StreamTask", "Describe", "SetDraining"]
