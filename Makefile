@@ -139,6 +139,7 @@ check-deploy: $(VENV)/.models  ## check manifests, alert rules and systemd units
 		kubectl kustomize deploy/kubernetes/overlays/$$overlay > build/kubernetes-$$overlay.yaml; \
 		$(BIN)/kubernetes-validate --strict build/kubernetes-$$overlay.yaml; \
 	done
+	@kubectl kustomize deploy/kubernetes/overlays/keda > build/kubernetes-keda.yaml
 	@promtool check config --syntax-only deploy/prometheus/prometheus.yml
 	@promtool check rules deploy/prometheus/recording.yml deploy/prometheus/alerts.yml
 	@promtool test rules deploy/prometheus/alerts_test.yml

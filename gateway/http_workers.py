@@ -57,7 +57,7 @@ class WorkerAdmin:
     async def drain(self, request: web.Request) -> web.Response:
         """Take a worker out of rotation: it admits no streams, and its streams move to others when these have room.
 
-        Refused if no other worker of its service serves, unless `?force=true`: then its streams stay where they are.
+        Refused if no other worker of its service has room, unless `?force=true`: then its streams stay where they are.
         """
         return await self._set(request, draining=True)
 

@@ -47,7 +47,9 @@ class WorkerMetrics:
             "talkup_worker_slot_changes", "Times that slots followed a measurement", ["direction"], registry=reg
         )
         self._step_cost = Gauge(
-            "talkup_worker_step_cost_seconds", "Time of a thread for a step, when slots last changed", registry=reg
+            "talkup_worker_step_cost_seconds",
+            "Time of a thread for a step, when slots last changed; 0: they never did",
+            registry=reg,
         )
         self._slots_used = Gauge("talkup_worker_slots_used", "Slots taken", registry=reg)
         self._serving = Gauge("talkup_worker_serving", "1 while the model is loaded and not draining", registry=reg)

@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 
 _LENGTH_BYTES: Final = 4
-# The largest message holds the metrics of all processes.
-_MAX_BYTES: Final = 64 << 20
+# The largest message holds the metrics of all processes: 2 MiB for each of 256.
+_MAX_BYTES: Final = 512 << 20
 
 
 class DoorFile(msgspec.Struct, frozen=True):
@@ -86,11 +86,11 @@ def frame(message: Message) -> bytes:
 
 
 async def read(reader: asyncio.StreamReader) -> Message | None:
-    """The next message; None when the other side is gone."""
+    """The next message; None when the other side is gone, or says what is no message."""
     try:
         length = int.from_bytes(await reader.readexactly(_LENGTH_BYTES), "big")
         message: Message = _decoder.decode(await reader.readexactly(min(length, _MAX_BYTES)))
-    except (asyncio.IncompleteReadError, OSError):
+    except (asyncio.IncompleteReadError, msgspec.DecodeError, OSError):
         return None
     return message
 

@@ -88,7 +88,8 @@ def check_file(path: Path) -> None:
     if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
         raise StoreError(f"{path} is no file that this user may write to")
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        # An ordinary reader makes the companions, which then belong to this user and not to the gateway's.
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as db:
             db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
         raise StoreError(f"{path} cannot be read as a SQLite file ({type(error).__name__})") from None

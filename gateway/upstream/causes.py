@@ -26,7 +26,7 @@ class Cause(Enum):
     )
     TLS_EXPIRED = ("tls_expired", "the worker's certificate has expired")
     TLS_NOT_YET_VALID = ("tls_not_yet_valid", "the worker's certificate is not valid yet: see the clocks")
-    TLS_FAILED = ("tls_failed", "the TLS handshake fails: the worker's certificate or its TLS settings are not usable")
+    TLS_FAILED = ("tls_failed", "the TLS handshake fails: the worker's or the gateway's certificates cannot be used")
     CLIENT_CERTIFICATE_MISSING = (
         "client_certificate_missing",
         "the worker ends TLS without the gateway's certificate: set worker_cert and worker_key",

@@ -91,7 +91,7 @@ def _with_tls(raw: socket.socket, name: str, tls: TlsSettings, until: float) -> 
         if tls.client_cert is not None:
             # Without a password, OpenSSL would ask for one on the terminal.
             context.load_cert_chain(tls.client_cert, tls.client_key, password="")
-    except ssl.SSLError:
+    except OSError:  # ssl.SSLError is one
         return Cause.TLS_FAILED  # the gateway's own files cannot be used
     refused = Cause.CLIENT_CERTIFICATE_MISSING if tls.client_cert is None else Cause.CLIENT_CERTIFICATE_REFUSED
     try:

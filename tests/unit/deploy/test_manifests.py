@@ -11,7 +11,10 @@ from ruamel.yaml import YAML
 
 from gateway.config import GatewayConfig
 from settings.declaration import Settings
+from tests.promql import parsed
 from workers.config import WorkerConfig
+from workers.metrics import WorkerMetrics
+from workers.models import CARRIED
 
 ROOT = Path(__file__).resolve().parents[3]
 KUBERNETES = ROOT / "deploy/kubernetes"
@@ -75,12 +78,44 @@ def test_no_probe_restarts_a_process_that_waits(deployment: dict[str, Any]) -> N
         assert alive.get("tcpSocket") == {"port": "grpc"} or alive["httpGet"]["path"] == "/healthz"
 
 
+def test_no_worker_needs_a_model_from_the_hub() -> None:
+    """Network policy and compose file let no worker reach it."""
+    overlays = [each for path in sorted(KUBERNETES.glob("overlays/*/stt-worker.yaml")) for each in documents(path)]
+    environments = [
+        {each["name"]: each.get("value") for each in containers(deployment)[0]["env"]}
+        for deployment in (*deployments(), *overlays)
+    ]
+    named = {environment["WORKER_MODEL"] for environment in environments if "WORKER_MODEL" in environment}
+    assert named
+    assert named <= set(CARRIED)
+
+
+def test_keda_scales_the_workers_in_place_of_the_base() -> None:
+    (overlay,) = documents(KUBERNETES / "overlays/keda/kustomization.yaml")
+    deleted = {YAML(typ="safe").load(each["patch"])["metadata"]["name"] for each in overlay["patches"]}
+    scaled = documents(KUBERNETES / "overlays/keda/scaled-objects.yaml")
+    assert {each["spec"]["scaleTargetRef"]["name"] for each in scaled} == deleted
+    assert deleted <= {each["metadata"]["name"] for each in deployments()}
+    exposed = {family.name for family in WorkerMetrics().registry.collect()}
+    for each in scaled:
+        query = parsed("keda", each["spec"]["triggers"][0]["metadata"]["query"])
+        assert {selector.metric for selector in query.selectors} <= exposed
+        assert all(each["metadata"]["name"] in selector.matchers for selector in query.selectors)
+
+
 def test_the_compose_file_sets_only_settings_that_exist() -> None:
     services = documents(ROOT / "docker-compose.yml")[0]["services"]
     names = {name for service in services.values() for name in service.get("environment", {})}
     own = {name for name in names if name.startswith(("GATEWAY_", "WORKER_"))}
     assert own <= KNOWN
     assert own
+
+
+def test_only_the_gateway_shares_a_network_with_redis() -> None:
+    services = documents(ROOT / "docker-compose.yml")[0]["services"]
+    redis = set(services["redis"]["networks"])
+    beside = {name for name, service in services.items() if redis & set(service.get("networks", ()))}
+    assert beside == {"redis", "gateway"}
 
 
 def test_every_alert_says_what_it_means() -> None:

@@ -43,6 +43,12 @@ async def test_messages_arrive_as_they_were_sent_however_they_are_cut() -> None:
     assert await read(reader) is None
 
 
+async def test_what_is_no_message_ends_the_channel_and_nothing_else() -> None:
+    reader = asyncio.StreamReader()
+    reader.feed_data(b"\0\0\0\x03abc" + frame(Ready()))
+    assert await read(reader) is None
+
+
 def test_the_welcome_comes_first_and_hides_its_secret() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:

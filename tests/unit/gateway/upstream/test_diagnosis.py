@@ -281,6 +281,9 @@ async def test_an_examination_finds_by_itself_what_grpc_would_have_told(tmp_path
         target = f"127.0.0.1:{worker.port}"
         assert await look(target, "localhost", tls) is Cause.FAILED  # nothing is wrong with the connection
         assert await look(target, None, tls) is Cause.TLS_WRONG_NAME
+        missing = tmp_path / "missing.pem"
+        assert await look(target, "localhost", TlsSettings(missing)) is Cause.TLS_FAILED
+        assert await look(target, "localhost", replace(tls, client_cert=missing)) is Cause.TLS_FAILED
         write_identity(tmp_path, THEIRS)
         assert await look(target, "localhost", tls) is Cause.TLS_UNKNOWN_CA
     assert await look(target, None, tls) is Cause.CONNECTION_REFUSED
