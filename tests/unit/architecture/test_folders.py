@@ -11,20 +11,28 @@ from tests.unit.architecture.source import AROUND, MODULES, ROOT, own_imports, r
 
 # Folder -> the folders whose modules may import it, besides itself.
 IMPORTERS = {
-    "gateway.access": {"gateway", "gateway.doors", "gateway.doors.deepgram", "gateway.sessions"},
+    "gateway.access": {
+        "gateway",
+        "gateway.doors",
+        "gateway.doors.deepgram",
+        "gateway.doors.wyoming",
+        "gateway.sessions",
+    },
     "gateway.certificates": {"gateway"},
-    "gateway.doors": {"gateway", "gateway.doors.deepgram", "gateway.doors.telephony"},
+    "gateway.doors": {"gateway", "gateway.doors.deepgram", "gateway.doors.telephony", "gateway.doors.wyoming"},
     "gateway.doors.deepgram": {"gateway.doors"},
     "gateway.doors.telephony": {"gateway.doors"},
+    "gateway.doors.wyoming": {"gateway"},
     "gateway.processes": {"gateway"},
     "gateway.protocol": {
         "gateway",
         "gateway.doors",
         "gateway.doors.deepgram",
         "gateway.doors.telephony",
+        "gateway.doors.wyoming",
         "gateway.sessions",
     },
-    "gateway.sessions": {"gateway", "gateway.doors"},
+    "gateway.sessions": {"gateway", "gateway.doors", "gateway.doors.wyoming"},
     "gateway.store": {"gateway", "gateway.doors", "gateway.sessions"},
     "gateway.upstream": {"gateway", "gateway.sessions"},
     "workers.fake": set(),
@@ -36,6 +44,7 @@ IMPORTERS = {
     "settings": {
         "gateway",
         "gateway.certificates",
+        "gateway.doors.wyoming",
         "gateway.upstream",
         "workers",
         "workers.fake",
@@ -54,6 +63,7 @@ SHARED = {
     "gateway.doors": {"admission", "auth", "config", "credentials", "expiry", "origins", "outbox", "refusals"},
     "gateway.doors.deepgram": {"auth", "credentials"},
     "gateway.doors.telephony": {"auth", "credentials", "http_errors", "inbound"},
+    "gateway.doors.wyoming": {"admission", "auth", "expiry", "listening"},
     "gateway.processes": {"admission", "config", "listening"},
     "gateway.sessions": {"auth", "config", "metrics", "contract", "outbox", "status", "transcript"},
     "gateway.store": {"config", "transcript"},
