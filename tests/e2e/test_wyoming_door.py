@@ -7,8 +7,10 @@ import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from socket import AF_INET
 from typing import Any
 
+import psutil
 import pytest
 from structlog.testing import capture_logs
 
@@ -16,6 +18,7 @@ from bench.harness.dialects import read_wyoming, wyoming_event
 from bench.harness.stack import free_port
 from gateway.doors.wyoming.framing import MAX_DATA_BYTES, MAX_LINE_BYTES, MAX_PAYLOAD_BYTES
 from gateway.doors.wyoming.info import PROGRAM
+from settings.network import is_loopback
 from tests.e2e.gateway_rig import KEY, PATIENCE_S, Rig, eventually, rig
 from tests.fakes.worker_server import Script
 
@@ -239,6 +242,45 @@ async def _flood(rng: random.Random) -> None:
         await neighbour.say("audio-stop")
         assert len((await neighbour.transcript())[0].split()) == 1
         await at.until_metric('gateway_errors_total{code="internal"} 0.0')
+
+
+def own_address() -> str:
+    """An address of this machine that is not on loopback."""
+    found = [
+        each.address for addresses in psutil.net_if_addrs().values() for each in addresses if each.family == AF_INET
+    ]
+    found = [address for address in found if not is_loopback(address)]
+    if not found:
+        pytest.skip("this machine has no network")
+    return found[0]
+
+
+@pytest.mark.parametrize(("is_listed", "answer"), [(True, ("pong", {"text": None})), (False, None)])
+async def test_other_machines_must_be_listed(is_listed: bool, answer: Any) -> None:
+    address = own_address()
+    clients = address if is_listed else "203.0.113.1"
+    async with served(wyoming_host="0.0.0.0", wyoming_clients=clients) as at:
+        reader, writer = await asyncio.open_connection(address, at.gateway.wyoming_port)
+        client, told = Client(reader, writer), None
+        with suppress(ConnectionError):
+            await client.say("ping")
+            told = await client.get()
+        writer.transport.abort()
+        assert told == answer
+        if not is_listed:
+            await at.until_metric('gateway_connections_refused_total{port="wyoming",reason="plaintext"} 1.0')
+
+
+async def test_the_oldest_silent_connection_gives_way() -> None:
+    async with served(max_wyoming_connections="2") as at, calling(at) as busy, calling(at) as mute:
+        await busy.say("ping")
+        assert await busy.get() is not None
+        async with calling(at) as late:
+            assert await mute.rest() == []
+            await late.say("ping")
+            assert await late.get() is not None
+        await busy.say("ping")
+        assert await busy.get() is not None
 
 
 async def test_a_silent_client_is_closed() -> None:

@@ -103,7 +103,7 @@ class WyomingConversation:
         """The session sent a message."""
         request = self._request
         match message:
-            case ErrorMessage(data=error) if (problem := problem_of(error)).code not in _PASSING:
+            case ErrorMessage(data=error) if not _passes(problem := problem_of(error)):
                 if not isinstance(error.stream_id, str):
                     return self.refused(problem)
                 if request is not None and error.stream_id == request.stream_id:
@@ -177,6 +177,12 @@ class WyomingConversation:
             return self.refused(request.failure or _RESTARTING)
         self._request = None
         return _last_words(ended.data.text.strip(), request.language, is_first=request.last is None)
+
+
+def _passes(problem: Problem) -> bool:
+    """Whether the stream goes on: with `retry_after_ms`, `no_worker` says that it waits for another worker."""
+    is_waiting = problem.code is Code.NO_WORKER and problem.retry_after_ms is not None
+    return is_waiting or problem.code in _PASSING
 
 
 def _last_words(text: str, language: str | None, *, is_first: bool) -> list[Step]:
