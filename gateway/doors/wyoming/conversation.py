@@ -14,7 +14,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from gateway.doors.options import Given
-from gateway.doors.steps import Close, RefusedError, Step, ToClient, ToSession, problem_of
+from gateway.doors.steps import Close, RefusedError, Step, ToClient, ToSession, goes_on, problem_of
 from gateway.doors.wyoming.framing import Event, write_event
 from gateway.doors.wyoming.info import info
 from gateway.doors.wyoming.options import AudioFormat, audio_format, stream_start, wishes
@@ -31,7 +31,6 @@ from gateway.protocol.messages import (
     TranscriptUpdate,
 )
 
-_PASSING: Final = frozenset({Code.GAP, Code.ORPHAN_CHUNK, Code.RATE_LIMITED})
 _RESTARTING: Final = Problem(Code.BUSY, "the gateway is restarting")
 
 
@@ -103,7 +102,7 @@ class WyomingConversation:
         """The session sent a message."""
         request = self._request
         match message:
-            case ErrorMessage(data=error) if not _passes(problem := problem_of(error)):
+            case ErrorMessage(data=error) if not goes_on(problem := problem_of(error)):
                 if not isinstance(error.stream_id, str):
                     return self.refused(problem)
                 if request is not None and error.stream_id == request.stream_id:
@@ -177,12 +176,6 @@ class WyomingConversation:
             return self.refused(request.failure or _RESTARTING)
         self._request = None
         return _last_words(ended.data.text.strip(), request.language, is_first=request.last is None)
-
-
-def _passes(problem: Problem) -> bool:
-    """Whether the stream goes on: with `retry_after_ms`, `no_worker` says that it waits for another worker."""
-    is_waiting = problem.code is Code.NO_WORKER and problem.retry_after_ms is not None
-    return is_waiting or problem.code in _PASSING
 
 
 def _last_words(text: str, language: str | None, *, is_first: bool) -> list[Step]:
