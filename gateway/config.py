@@ -179,6 +179,16 @@ class GatewayConfig(Settings):
     recordings_share: Annotated[
         float, Setting("part of the speech slots that recordings of dialects may hold at once", 0.01, 1)
     ] = 0.5
+    wyoming_host: Annotated[str, Setting("address the Wyoming port listens on")] = "127.0.0.1"
+    wyoming_port: Annotated[int, Setting("port of Wyoming, for Home Assistant (0: off)", 0, MAX_PORT)] = 0
+    wyoming_clients: Annotated[
+        tuple[str, ...],
+        Setting("addresses or networks that may connect to the Wyoming port, comma-separated (loopback always may)"),
+    ] = ()
+    wyoming_key: Annotated[str, Setting("API key in whose name Wyoming's clients act: they send no credentials")] = (
+        field(default="", repr=False)
+    )
+    max_wyoming_connections: Annotated[int, Setting("concurrent connections to the Wyoming port", 1, 65536)] = 64
     max_http_body_bytes: Annotated[int, Setting("largest HTTP request body", 256, 16777216)] = 65536
     auth_timeout_s: Annotated[float, Setting("time to send the auth message on an open socket", 0.05, 600)] = 5.0
     ping_interval_s: Annotated[float, Setting("time between WebSocket pings", 0.05, 3600)] = 20.0
@@ -202,10 +212,11 @@ class GatewayConfig(Settings):
     def check(self) -> None:
         _check_tls(self)
         _check_exposure(self)
+        _check_wyoming(self)
         _check_store(self)
         _check_store_keys(self)
         _check_origins(self)
-        _check_proxies(self)
+        _check_networks(self)
         if not {*self.doors} <= {*DOORS, "auto", "all", "none"} or ("none" in self.doors and len(self.doors) > 1):
             raise self.invalid("doors", f"must be auto, none, all, or some of {', '.join(DOORS)}")
         if self.store.startswith("redis") and not self.open_access and not self.token_secret:
@@ -237,7 +248,7 @@ class GatewayConfig(Settings):
     @property
     def is_exposed(self) -> bool:
         """Whether other machines reach this gateway, directly or through a proxy."""
-        hosts = (self.http_host, self.ws_host, self.wss_host)
+        hosts = (self.http_host, self.ws_host, self.wss_host, *([self.wyoming_host] if self.wyoming_port else ()))
         is_named = bool(self.public_url) and not is_loopback(urlsplit(self.public_url).hostname or "")
         return is_named or bool(self.trusted_proxies) or not all(map(is_loopback, hosts))
 
@@ -287,13 +298,28 @@ def _check_origins(config: GatewayConfig) -> None:
             raise config.invalid("allowed_origins", str(error)) from None
 
 
-def _check_proxies(config: GatewayConfig) -> None:
-    for proxy in config.trusted_proxies:
-        try:
-            ip_network(proxy, strict=False)
-        except ValueError:
-            text = "each entry must be an address or a network, such as 10.0.0.0/8"
-            raise config.invalid("trusted_proxies", text) from None
+def _check_networks(config: GatewayConfig) -> None:
+    for name in ("trusted_proxies", "wyoming_clients"):
+        for network in getattr(config, name):
+            try:
+                ip_network(network, strict=False)
+            except ValueError:
+                text = "each entry must be an address or a network, such as 10.0.0.0/8"
+                raise config.invalid(name, text) from None
+
+
+def _check_wyoming(config: GatewayConfig) -> None:
+    """Wyoming has no credentials and no TLS: its clients are known by address, and act with a key of the gateway's."""
+    if not config.wyoming_port:
+        return
+    if not is_loopback(config.wyoming_host):
+        if config.open_access:
+            raise config.invalid("api_keys", "must be set unless wyoming_host is a loopback address")
+        if not config.wyoming_clients:
+            text = "must name who connects to wyoming_host, such as 192.168.1.10: Wyoming has no credentials"
+            raise config.invalid("wyoming_clients", text)
+    if not config.open_access and not config.wyoming_key:
+        raise config.invalid("wyoming_key", "must be the API key in whose name Wyoming's clients act")
 
 
 def _check_store(config: GatewayConfig) -> None:

@@ -14,6 +14,7 @@ from gateway.client_socket import FRAMES_BURST, FRAMES_PER_S
 from gateway.config import GatewayConfig
 from gateway.doors.openai_realtime.door import MAX_EVENT_BYTES
 from gateway.doors.sockets import MAX_MESSAGE_BYTES
+from gateway.doors.wyoming.framing import MAX_DATA_BYTES, MAX_LINE_BYTES, MAX_PAYLOAD_BYTES
 from gateway.long_poll import MAX_PER_SESSION, MAX_WAIT_S, MAX_WAITING
 from gateway.protocol.errors import Code
 from gateway.protocol.limits import Limits
@@ -133,6 +134,11 @@ LIMITS: Final = (
           fixed=_bytes(MAX_MESSAGE_BYTES)),
     Limit("event of OpenAI's Realtime dialect", "close 1009", 'gateway_closes_total{code="1009"}',
           fixed=_bytes(MAX_EVENT_BYTES)),
+    Limit("Wyoming connections", "the oldest without an event: closed", _refused("wyoming", Refused.FULL),
+          "max_wyoming_connections", counted=Counted.DIVIDED),
+    Limit("event of Wyoming: line, data, payload", "closed", _errors(Code.PAYLOAD_TOO_LARGE),
+          fixed=f"{_bytes(MAX_LINE_BYTES)}, {_bytes(MAX_DATA_BYTES)}, {_bytes(MAX_PAYLOAD_BYTES)}",
+          error=Code.PAYLOAD_TOO_LARGE),
     Limit("HTTP connection without a request, after the first", "closed", "none", "http_idle_s"),
     Limit("long polls, of all and of one session", "answered at once", "gateway_long_polls_refused_total",
           fixed=f"{MAX_WAITING}, {MAX_PER_SESSION}, each {MAX_WAIT_S} s", counted=Counted.EACH),

@@ -94,7 +94,7 @@ class Doors(Protocol):
     async def open(
         self, name: str, address: tuple[str, int], admission: Admission, allows: Callable[[str], bool]
     ) -> list[ListeningSocket]:
-        """The sockets of a door: `http`, `ws` or `wss`. Raises OSError."""
+        """The sockets of a door: `http`, `ws`, `wss` or `wyoming`. Raises OSError."""
 
     async def gather(self, exposition: bytes) -> bytes:
         """The metrics of all processes, given those of this one."""

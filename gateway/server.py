@@ -28,6 +28,7 @@ from gateway.client_socket import ClientSocket, SocketBounds
 from gateway.config import GatewayConfig
 from gateway.connection import Connection, client_of
 from gateway.credentials import Credential
+from gateway.doors.wyoming.listener import WyomingListener
 from gateway.handshakes import answer, answer_tls, choose_subprotocol, credential_of, plain
 from gateway.http import HEALTHZ, READYZ, Api
 from gateway.inbound import Inbound
@@ -99,7 +100,8 @@ class Gateway:
         # Without a durable store, deletions are forgotten at the end of the process: tokens must be, too.
         self._tokens = Tokens(secret.all, config.token_ttl_s, clock, None if store.durable else clock())
         self._origins = Origins(config.allowed_origins, time.monotonic, is_closed=config.is_exposed)
-        http, ws = places(config, descriptors() - _SPARE_DESCRIPTORS)
+        spare = _SPARE_DESCRIPTORS + (config.max_wyoming_connections if config.wyoming_port else 0)
+        http, ws = places(config, descriptors() - spare)
         proxies = Networks(config.trusted_proxies).holds
         self._plain_peers = Networks((*LOOPBACK, *config.trusted_proxies))
         self._http_admission = Admission("http", http, metrics, time.monotonic, proxies)
@@ -128,6 +130,7 @@ class Gateway:
         self.http_port = 0
         self.ws_port = 0
         self.wss_port = 0
+        self.wyoming_port = 0
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Start everything; `stack` closes it in reverse order. Raises OSError, StoreError, ssl.SSLError."""
@@ -146,6 +149,10 @@ class Gateway:
             tls = ServerTls(self._config.tls_cert, self._config.tls_key)
             self.wss_port = await self._start_ws(stack, self._config.wss_host, self._config.wss_port, tls.context)
             stack.push_async_callback(_cancel, asyncio.create_task(_renew_certificate(tls)))
+        if self._config.wyoming_port:
+            wyoming = WyomingListener(self._context, self._directory)
+            stack.push_async_callback(wyoming.close)
+            self.wyoming_port = await wyoming.open(self._doors)
         sweeper = asyncio.create_task(RetentionSweeper(self._context, self._directory).run())
         stack.push_async_callback(_cancel, sweeper)
         stack.push_async_callback(_cancel, asyncio.create_task(self._context.metrics.process.watch_loop()))
@@ -154,6 +161,7 @@ class Gateway:
             http_port=self.http_port,
             ws_port=self.ws_port,
             wss_port=self.wss_port,
+            wyoming_port=self.wyoming_port,
             tokens_signed_by=self._secret_origin,
         )
 

@@ -209,6 +209,43 @@ class TelephonySpeaker(_Speaker):
         return self.told
 
 
+class WyomingSpeaker(_Speaker):
+    """A request of 16 kHz sound over Wyoming's own port."""
+
+    async def speak(self, stack: Stack) -> Told:
+        reader, writer = await asyncio.open_connection("127.0.0.1", stack.wyoming_port)
+        sound = {"rate": 16_000, "width": 2, "channels": 1}
+        writer.write(wyoming_event("audio-start", sound))
+        while await self._pause():
+            writer.write(wyoming_event("audio-chunk", sound, self._next("0", 2 * FRAME)))
+            await writer.drain()
+        writer.write(wyoming_event("audio-stop"))
+        told = await read_wyoming(reader)
+        while told is not None and told[0] not in ("transcript", "error"):
+            told = await read_wyoming(reader)
+        writer.close()
+        assert told is not None
+        assert told[0] == "transcript", told
+        self.told.words["0"] = told[1]["text"].split()
+        return self.told
+
+
+def wyoming_event(kind: str, data: Any = None, payload: bytes = b"") -> bytes:
+    """An event as Wyoming's clients send it."""
+    line = {"type": kind, "data": data or {}, "payload_length": len(payload)}
+    return json.dumps(line).encode() + b"\n" + payload
+
+
+async def read_wyoming(reader: asyncio.StreamReader) -> tuple[str, dict[str, Any]] | None:
+    """The type and data of the next event; None at the end."""
+    line = await reader.readline()
+    if not line:
+        return None
+    header = json.loads(line)
+    size = header.get("data_length") or 0
+    return header["type"], json.loads(await reader.readexactly(size)) if size else {}
+
+
 async def _text_of(stack: Stack, session_id: str, words: int) -> list[str]:
     """The words of a session, once there are so many, or after a while."""
     url = f"{stack.http_url}/v1/sessions/{session_id}/transcript"
@@ -234,5 +271,6 @@ SPEAKERS: dict[str, type[_Speaker]] = {
     "openai_realtime": RealtimeSpeaker,
     "twilio": TwilioSpeaker,
     "telephony": TelephonySpeaker,
+    "wyoming": WyomingSpeaker,
 }
 """Every way in, by its name in the results."""

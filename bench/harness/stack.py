@@ -128,6 +128,7 @@ class Stack:
     ws_port: int
     worker_ports: list[int]
     key: str = KEY
+    wyoming_port: int = 0
     folder: Path = field(default_factory=Path)
     # Starts a speech worker: (name, port) -> the process; the stack stops it at the end.
     start_worker: Callable[[str, int], Program] | None = None
@@ -211,11 +212,13 @@ def running_stack(
             return program
 
         programs = [start_worker(f"stt-{index}", port) for index, port in enumerate(ports, start=1)]
-        http_port, ws_port = free_port(), free_port()
+        http_port, ws_port, wyoming_port = free_port(), free_port(), free_port()
         gateway_environment = {
             "GATEWAY_HTTP_PORT": str(http_port),
             "GATEWAY_WS_PORT": str(ws_port),
             "GATEWAY_API_KEYS": KEY,
+            "GATEWAY_WYOMING_PORT": str(wyoming_port),
+            "GATEWAY_WYOMING_KEY": KEY,
             "GATEWAY_STORE": f"sqlite:///{where / 'gateway.db'}",
             "GATEWAY_DRAIN_S": "3",
             "GATEWAY_STT_WORKERS": ",".join(f"{HOST}:{port}" for port in ports),
@@ -232,4 +235,13 @@ def running_stack(
         gateway = start("gateway", ("-m", "gateway"), {**gateway_environment, **(gateway_settings or {})}, where)
         exits.callback(gateway.stop)
         wait_until_ready(gateway, http_port, programs)
-        yield Stack(gateway, programs, http_port, ws_port, ports, folder=where, start_worker=start_worker)
+        yield Stack(
+            gateway,
+            programs,
+            http_port,
+            ws_port,
+            ports,
+            wyoming_port=wyoming_port,
+            folder=where,
+            start_worker=start_worker,
+        )

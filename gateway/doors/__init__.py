@@ -1,4 +1,6 @@
-"""Other protocols at the HTTP port: each is a dialect over the same sessions, streams, limits and store as our own.
+"""Other protocols: each is a dialect over the same sessions, streams, limits and store as our own.
+
+All but `wyoming/`, which has a port of its own, are spoken at the HTTP port.
 
 A dialect is a package here. It has no pipeline of its own: it turns what its clients send into our messages
 (`gateway.protocol.messages`) and what the session says into its own.

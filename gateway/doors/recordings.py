@@ -15,7 +15,7 @@ from aiohttp import ClientError, web
 from gateway.config import GatewayConfig
 from gateway.doors.sender import DoorSender
 from gateway.doors.session import DoorSession
-from gateway.doors.steps import RefusedError, problem_of
+from gateway.doors.steps import RefusedError, goes_on, problem_of
 from gateway.protocol.errors import Code, Problem
 from gateway.protocol.messages import (
     ErrorMessage,
@@ -31,7 +31,6 @@ from gateway.sessions.context import GatewayContext
 _PIECE_BYTES: Final = 64 * 1024
 _LOOK_S: Final = 1.0
 _RESTART_MS: Final = 5_000
-_PASSING: Final = frozenset({Code.GAP, Code.ORPHAN_CHUNK, Code.RATE_LIMITED})
 
 Split = Callable[[bytes], Sequence[bytes]]
 
@@ -118,7 +117,7 @@ class Upload:
         match message:
             case TranscriptUpdate(data=data) if data.is_final and data.stream_id in self._streams:
                 self._streams[data.stream_id].finals.append(message)
-            case ErrorMessage(data=error) if (problem := problem_of(error)).code not in _PASSING:
+            case ErrorMessage(data=error) if not goes_on(problem := problem_of(error)):
                 self._failure = self._failure or problem
                 if not isinstance(error.stream_id, str):
                     self._over.set()

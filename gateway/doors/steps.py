@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.protocol.errors import Code, Problem
 from gateway.protocol.messages import ClientMessage, ErrorData, ServerMessage, StreamStart
+
+_PASSING: Final = frozenset({Code.GAP, Code.ORPHAN_CHUNK, Code.RATE_LIMITED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +88,9 @@ def problem_of(error: ErrorData) -> Problem:
     return Problem(
         Code(error.code), error.message, field=field, retryable=error.retryable, retry_after_ms=retry_after_ms
     )
+
+
+def goes_on(problem: Problem) -> bool:
+    """Whether a stream goes on after this error: with `retry_after_ms`, `no_worker` says that it waits for a worker."""
+    is_waiting = problem.code is Code.NO_WORKER and problem.retry_after_ms is not None
+    return is_waiting or problem.code in _PASSING

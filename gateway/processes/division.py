@@ -14,6 +14,7 @@ DIVIDED: Final = (
     "max_inbound_bytes",
     "max_http_connections",
     "max_http_per_address",
+    "max_wyoming_connections",
 )
 """Settings that bound all clients together, or all connections of an address: each process has its part of them."""
 

@@ -77,6 +77,8 @@ class Supervisor:
             wanted.append(("ws", config.ws_host, config.ws_port))
         if config.tls_cert is not None:
             wanted.append(("wss", config.wss_host, config.wss_port))
+        if config.wyoming_port:
+            wanted.append(("wyoming", config.wyoming_host, config.wyoming_port))
         for name, host, port in wanted:
             self._doors.append(Dispatcher(name, await bind(host, port, socket.socket)))
 

@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+import wave
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,30 @@ def test_the_example_of_the_page_prints_the_words(fake_stack: Stack, sdk_python:
     done = subprocess.run(command, env={}, capture_output=True, check=False, timeout=60, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == expected_words(path.read_bytes())
+
+
+def test_a_client_of_wyoming_has_every_word(fake_stack: Stack, sdk_python: Path, recording: Path) -> None:
+    """Two requests on one connection; the events that stream the text say the same as the transcript."""
+    uri = f"tcp://127.0.0.1:{fake_stack.wyoming_port}"
+    told = run_sdk(sdk_python, SDK / "wyoming_requests.py", uri, recording)
+    expected = expected_words(recording.read_bytes())
+    assert told[0] == ["info", "talkup", True]
+    for requested in (told[1:6], told[6:11]):
+        assert [kind for kind, _ in requested] == ["start", "chunks", "transcript", "stop", "pong"]
+        assert requested[1][1].split() == requested[2][1].split() == expected
+    assert len(told) == 11
+
+
+def test_the_example_of_wyoming_prints_the_words(fake_stack: Stack, sdk_python: Path, tmp_path: Path) -> None:
+    path = tmp_path / "talk.wav"
+    samples = random.Random(9).randbytes(32_000)
+    with wave.open(str(path), "wb") as writing:
+        writing.setparams((1, 2, 16_000, 0, "NONE", ""))
+        writing.writeframes(samples)
+    command = [sdk_python, "-c", example("wyoming-example", PAGE), f"tcp://127.0.0.1:{fake_stack.wyoming_port}", path]
+    done = subprocess.run(command, env={}, capture_output=True, check=False, timeout=60, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == expected_words(samples)
 
 
 def run_example(name: str, *arguments: str | Path) -> str:

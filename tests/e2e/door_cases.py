@@ -326,4 +326,7 @@ ROWS = (
     Row(START, "plaintext beyond loopback", "no start: `http_host`", _start(**PUBLIC, api_keys="k" * 32)),
     Row(START, "plaintext beyond loopback for no proxy", "no start: `trusted_proxies`",
         _start(**PUBLIC, api_keys="k" * 32, allow_plaintext="true")),
+    Row(START, "Wyoming without a key to act with", "no start: `wyoming_key`", _start(wyoming_port="1")),
+    Row(START, "Wyoming beyond loopback for nobody", "no start: `wyoming_clients`",
+        _start(wyoming_port="1", wyoming_host="0.0.0.0", wyoming_key=KEY)),
 )  # fmt: skip

@@ -80,6 +80,10 @@ def test_help_lists_every_setting_with_variable_and_default(capsys: pytest.Captu
         ({"api_keys_file": "/nowhere/keys.json"}, "api_keys_file"),
         ({"token_secrets_older": "short"}, "token_secrets_older"),
         ({"trusted_proxies": "10.0.0.0/8,proxy.example"}, "trusted_proxies"),
+        ({"wyoming_clients": "home.example"}, "wyoming_clients"),
+        ({"wyoming_port": "10300", **KEY}, "wyoming_key"),
+        ({"wyoming_port": "10300", "wyoming_host": "0.0.0.0"}, "api_keys"),
+        ({"wyoming_port": "10300", "wyoming_host": "0.0.0.0", "wyoming_key": "k", **KEY}, "wyoming_clients"),
     ],
 )
 def test_errors_name_the_invalid_setting(values: dict[str, str], setting: str) -> None:
@@ -176,6 +180,8 @@ def test_a_wildcard_stands_for_the_subdomains_of_a_name_and_nothing_else(origin:
         ({"public_url": "ws://localhost:8081/ws"}, False),
         ({"public_url": "wss://gateway.example/ws"}, True),
         ({"trusted_proxies": "127.0.0.1"}, True),
+        ({"wyoming_host": "0.0.0.0"}, False),
+        ({"wyoming_host": "0.0.0.0", "wyoming_port": "1", "wyoming_clients": "::1", "wyoming_key": "k", **KEY}, True),
     ],
 )
 def test_a_gateway_is_public_if_other_machines_reach_it(values: dict[str, str], is_exposed: bool) -> None:

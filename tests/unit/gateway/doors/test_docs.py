@@ -13,6 +13,7 @@ from gateway.doors.options import Option, cells
 from gateway.doors.routes import DIALECTS
 from gateway.doors.telephony.plain import PLAIN_OPTIONS
 from gateway.doors.telephony.twilio import PARAMETERS
+from gateway.doors.wyoming.options import OPTIONS as WYOMING_OPTIONS
 from tests.fakes.doc_tables import documented, rows
 
 TABLES = {
@@ -22,6 +23,7 @@ TABLES = {
     "openai-realtime-url": QUERY_OPTIONS,
     "twilio": PARAMETERS,
     "telephony": PLAIN_OPTIONS,
+    "wyoming": WYOMING_OPTIONS,
     "deepgram-recorded": tuple(option for option in RECORDED_OPTIONS if option not in LIVE_OPTIONS),
 }
 

@@ -65,8 +65,8 @@ class Talk:
         )  # fmt: skip
         return self.session(m.StreamEnded(stream_id=self.ids[channel], data=data))
 
-    def failed(self, code: Code, text: str = "why", stream: bool = True) -> list[Any]:
-        data = m.ErrorData(code=str(code), message=text, retryable=False)
+    def failed(self, code: Code, text: str = "why", stream: bool = True, **more: Any) -> list[Any]:
+        data = m.ErrorData(code=str(code), message=text, retryable=False, **more)
         if stream:
             data = msgspec.structs.replace(data, stream_id=self.ids[0])
         return self.session(m.ErrorMessage(data=data))
@@ -295,6 +295,13 @@ def test_a_stream_without_a_slot_is_busy() -> None:
     error, close = talk.ended()
     assert error["variant"] == "SERVICE_UNAVAILABLE"
     assert close == ("close", 1013, "BUSY")
+
+
+def test_a_stream_that_waited_for_a_worker_ends_well() -> None:
+    talk = Talk()
+    assert talk.failed(Code.NO_WORKER, retry_after_ms=2000) == []
+    talk.client('{"type":"CloseStream"}')
+    assert talk.ended()[-1] == ("close", 1000, "")
 
 
 def test_a_gateway_that_restarts_sends_what_it_has() -> None:

@@ -1,0 +1,1 @@
+"""Wyoming, the protocol of Home Assistant: events over TCP, at a port of its own."""
