@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERLAY = ROOT / "deploy" / "kubernetes" / "overlays" / "cpu"
@@ -32,7 +32,7 @@ Manifest = dict[str, Any]
 def rendered() -> list[Manifest]:
     """Every object of the overlay `cpu`, as kubectl renders it."""
     text = subprocess.run(["kubectl", "kustomize", str(OVERLAY)], check=True, capture_output=True, text=True).stdout
-    return list(yaml.safe_load_all(text))
+    return [dict(each) for each in YAML(typ="safe").load_all(text)]
 
 
 def template(objects: list[Manifest], deployment: str) -> Manifest:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.containers.manifests import Manifest, podman_pod, written
@@ -29,9 +29,9 @@ def podman(*arguments: str, check: bool = True, text: str | None = None) -> str:
 
 def missing() -> str:
     """What this machine lacks for these tests; empty if nothing."""
-    for program in ("podman", "kubectl"):
-        if shutil.which(program) is None:
-            return f"the program {program}"
+    lacking = [program for program in ("podman", "kubectl", "catatonit") if shutil.which(program) is None]
+    if lacking:
+        return f"the programs {', '.join(lacking)}"
     lacking = [image for image in IMAGES if not image_exists(image)]
     return f"the images {', '.join(lacking)}" if lacking else ""
 
@@ -64,9 +64,13 @@ class Pod:
         )
         return done.stdout
 
-    def state(self, field: str) -> str:
+    def told(self, event: str) -> int:
+        """How often its log tells this event."""
+        return self.log().count(f'"event": "{event}"')
+
+    def state(self, name: str) -> str:
         """A field of `podman inspect`, such as RestartCount or State.ExitCode."""
-        return podman("inspect", "--format", f"{{{{.{field}}}}}", self.container)
+        return podman("inspect", "--format", f"{{{{.{name}}}}}", self.container)
 
 
 @dataclass
@@ -77,7 +81,6 @@ class Cluster:
     network: str
     exits: ExitStack
     gateway: str
-    pods: list[Pod] = field(default_factory=list)
 
     def add_secret(self, name: str, values: Mapping[str, str]) -> None:
         """A Secret for volumes. Podman 4.3 expects the object, with values that are not in base64."""
@@ -110,7 +113,6 @@ class Cluster:
         infra = podman("pod", "inspect", "--format", "{{.InfraContainerID}}", pod.name)
         networks = json.loads(podman("inspect", "--format", "{{json .NetworkSettings.Networks}}", infra))
         pod.address = networks[self.network]["IPAddress"]
-        self.pods.append(pod)
         return pod
 
     def _remove(self, pod: Pod, path: Path) -> None:
