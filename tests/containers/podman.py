@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.containers.manifests import Manifest, podman_pod, written
@@ -75,12 +75,16 @@ class Pod:
 
 @dataclass
 class Cluster:
-    """A network on which Pods find each other by the names of their Services. It has no way out."""
+    """A network on which Pods find each other by the names of their Services. It has no way out.
+
+    `gateway` is this machine's address on it, `volumes` what its Pods wrote to, which is removed with them.
+    """
 
     folder: Path
     network: str
     exits: ExitStack
     gateway: str
+    volumes: set[str] = field(default_factory=set)
 
     def add_secret(self, name: str, values: Mapping[str, str]) -> None:
         """A Secret for volumes. Podman 4.3 expects the object, with values that are not in base64."""
@@ -117,10 +121,12 @@ class Cluster:
 
     def _remove(self, pod: Pod, path: Path) -> None:
         (self.folder / f"{pod.name}.log").write_text(pod.log(), encoding="utf-8")
+        mounts = json.loads(podman("inspect", "--format", "{{json .Mounts}}", pod.container, check=False) or "[]")
         podman("kube", "down", str(path), check=False)
         podman("pod", "rm", "--force", pod.name, check=False)  # one that could not be started
-        for volume in json.loads(path.read_text(encoding="utf-8"))["spec"]["volumes"]:
-            podman("volume", "rm", "--force", volume["name"], check=False)
+        for volume in (mount["Name"] for mount in mounts if mount["Type"] == "volume"):
+            podman("volume", "rm", "--force", volume, check=False)
+            self.volumes.add(volume)
 
 
 @contextmanager

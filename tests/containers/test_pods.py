@@ -91,8 +91,8 @@ def installed(tmp_path: Path) -> Iterator[Installation]:
         text = log.read_text(encoding="utf-8")
         assert leaks_in(text, log.name) == []
         assert key not in text
-    left = podman("ps", "--all", "--format", "{{.Names}}") + podman("volume", "ls", "--format", "{{.Name}}")
-    assert made.network not in left
+    assert made.network not in podman("ps", "--all", "--format", "{{.Names}}")
+    assert made.volumes.isdisjoint(podman("volume", "ls", "--format", "{{.Name}}").split())
     assert "talkup-gateway" not in podman("secret", "ls", "--format", "{{.Name}}").split()
 
 
