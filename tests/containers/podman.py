@@ -117,16 +117,19 @@ class Cluster:
         infra = podman("pod", "inspect", "--format", "{{.InfraContainerID}}", pod.name)
         networks = json.loads(podman("inspect", "--format", "{{json .NetworkSettings.Networks}}", infra))
         pod.address = networks[self.network]["IPAddress"]
+        mounts = json.loads(podman("inspect", "--format", "{{json .Mounts}}", pod.container))
+        self.volumes |= {mount["Name"] for mount in mounts if mount["Type"] == "volume"}
         return pod
+
+    def remove_volumes(self) -> None:
+        """Remove what is left of the Pods' volumes, once they are gone. Podman keeps those of a Pod that has ended."""
+        for volume in self.volumes:
+            podman("volume", "rm", "--force", volume, check=False)
 
     def _remove(self, pod: Pod, path: Path) -> None:
         (self.folder / f"{pod.name}.log").write_text(pod.log(), encoding="utf-8")
-        mounts = json.loads(podman("inspect", "--format", "{{json .Mounts}}", pod.container, check=False) or "[]")
         podman("kube", "down", str(path), check=False)
         podman("pod", "rm", "--force", pod.name, check=False)  # one that could not be started
-        for volume in (mount["Name"] for mount in mounts if mount["Type"] == "volume"):
-            podman("volume", "rm", "--force", volume, check=False)
-            self.volumes.add(volume)
 
 
 @contextmanager
@@ -137,4 +140,6 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         podman("network", "create", "--internal", name)
         exits.callback(podman, "network", "rm", name)
         (network,) = json.loads(podman("network", "inspect", name))
-        yield Cluster(folder, name, exits, network["subnets"][0].get("gateway", ""))
+        made = Cluster(folder, name, exits, network["subnets"][0]["gateway"])
+        exits.callback(made.remove_volumes)
+        yield made

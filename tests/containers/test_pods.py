@@ -92,6 +92,7 @@ def installed(tmp_path: Path) -> Iterator[Installation]:
         assert leaks_in(text, log.name) == []
         assert key not in text
     assert made.network not in podman("ps", "--all", "--format", "{{.Names}}")
+    assert made.volumes
     assert made.volumes.isdisjoint(podman("volume", "ls", "--format", "{{.Name}}").split())
     assert "talkup-gateway" not in podman("secret", "ls", "--format", "{{.Name}}").split()
 
