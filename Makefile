@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-browsers test-doors test-corpus test-root test-hosts lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-host bench-capacity bench-check fuzz programs packages check-deploy clean
+.PHONY: help setup run test test-browsers test-doors test-corpus test-root test-hosts test-containers lint proto proto-check schemas models lock bench-gateway bench-stt bench-vision bench-page bench-peers bench-gpu bench-host bench-capacity bench-check fuzz programs packages check-deploy clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -123,6 +123,11 @@ test-root: setup  ## run the tests that mount file systems and change the user; 
 
 test-hosts: setup  ## run the tests on three hosts, which are network namespaces (needs root and iproute2)
 	@$(BIN)/python -m pytest -m netns tests/hosts $(PYTEST_ARGS)
+
+test-containers: setup  ## run the Pods of the Kubernetes manifests under Podman (needs podman, kubectl and the three images)
+	@lacking="$$($(BIN)/python -c 'from tests.containers.podman import missing; print(missing())')"; \
+		test -z "$$lacking" || { echo "test-containers: this machine lacks $$lacking; see docs/deployment.md" >&2; exit 2; }
+	@$(BIN)/python -m pytest -m containers tests/containers $(PYTEST_ARGS)
 
 lint: $(VENV)/.project  ## check style, types, compose file and Dockerfiles
 	@$(BIN)/ruff check .

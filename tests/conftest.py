@@ -19,7 +19,7 @@ hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
 # Marks of tests that run only if `-m` names them.
-GROUNDS = ("browsers", "netns", "programs", "prometheus", "root")
+GROUNDS = ("browsers", "containers", "netns", "programs", "prometheus", "root")
 SPEECH = Path(__file__).parent / "data" / "speech"
 
 
