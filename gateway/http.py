@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 import structlog
-from aiohttp import web, web_response
+from aiohttp import ClientError, web, web_response
 
 from gateway.access.terms import Terms
 from gateway.access.tokens import Audience, Minted
@@ -143,8 +143,12 @@ class Api:
         except StoreError:
             log.warning("transcript store failed")
             response = self._refuse(RefusalError(503, "internal", "the transcript store is not responding"))
-        except Exception:
+        except web.RequestPayloadError:
+            response = self._refuse(RefusalError(400, "bad_message", "the body is not valid HTTP"))
+        except Exception as error:
             # The outermost edge of a request: the caller gets an answer without internals, the log gets the rest.
+            if isinstance(error, ConnectionError | ClientError) and _is_gone(request):
+                return web.Response(status=400)  # nobody reads it
             log.exception("request failed")
             response = self._refuse(RefusalError(500, "internal", "internal error"))
         response.headers.update(_HEADERS)
@@ -324,6 +328,11 @@ class Api:
 
 def _unknown_session() -> RefusalError:
     return RefusalError(404, "session_expired", "unknown or expired session")
+
+
+def _is_gone(request: web.Request) -> bool:
+    """Whether the client has left before its answer."""
+    return request.transport is None or request.transport.is_closing()
 
 
 def _path_of(request: web.Request) -> str:

@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from aiohttp import ClientError, web
+from aiohttp import web
 
 from gateway.config import GatewayConfig
+from gateway.doors.body import reading
 from gateway.doors.sender import DoorSender
 from gateway.doors.session import DoorSession
 from gateway.doors.steps import RefusedError, problem_of
@@ -171,12 +172,11 @@ async def pieces(
     received = 0
     while True:
         try:
-            async with asyncio.timeout(config.http_request_s):
-                piece = await read(_PIECE_BYTES)
+            with reading():
+                async with asyncio.timeout(config.http_request_s):
+                    piece = await read(_PIECE_BYTES)
         except TimeoutError:
             raise RefusedError(Problem(Code.DEADLINE_EXCEEDED, "the recording did not arrive in time")) from None
-        except ClientError:
-            raise ConnectionResetError from None
         if not piece:
             break
         received += len(piece)

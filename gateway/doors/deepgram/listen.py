@@ -13,6 +13,7 @@ from gateway.access.tokens import Audience
 from gateway.auth import Principal, new_session_id
 from gateway.credentials import Credential
 from gateway.doors.access import authorization
+from gateway.doors.body import whole_body
 from gateway.doors.deepgram import options
 from gateway.doors.deepgram.errors import refusal_of, words_for
 from gateway.doors.deepgram.live import LiveConversation
@@ -28,7 +29,6 @@ from gateway.protocol.errors import Code, Problem
 
 PATH: Final = "/v1/listen"
 GRANT_PATH: Final = "/v1/auth/grant"
-_MAX_GRANT_BYTES: Final = 4096
 _SCHEME: Final = "token"
 _RETRY_MS: Final = 2_000
 _SUBPROTOCOLS: Final = ("token", "bearer")
@@ -96,7 +96,7 @@ class ListenDoor:
             principal, _ = await self._admit(request)
             if principal.session_id is not None:
                 raise RefusedError(Problem(Code.PERMISSION_DENIED, "a token grants no further tokens"))
-            seconds = options.grant_seconds(await request.content.read(_MAX_GRANT_BYTES))
+            seconds = options.grant_seconds(await whole_body(request, context.config.http_request_s))
         except RefusedError as error:
             return self._refusal(error.problem, new_session_id())
         not_after = context.clock() + seconds

@@ -13,11 +13,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from aiohttp import BodyPartReader, ClientError, MultipartReader, web
+from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.multipart import BadContentDispositionHeader, BadContentDispositionParam
 
 from gateway.config import GatewayConfig
+from gateway.doors.body import reading
 from gateway.doors.recordings import pieces
 from gateway.doors.steps import RefusedError
 from gateway.protocol.errors import Code, Problem
@@ -179,11 +180,10 @@ async def _text_of(part: BodyPartReader) -> str:
 def _malformed() -> Iterator[None]:
     """What aiohttp says about a body that is no form, in our words."""
     try:
-        yield
+        with reading():
+            yield
     except (ValueError, HttpProcessingError, RuntimeError, AssertionError, LookupError, *_BAD_HEADERS):
         raise _bad("the body is not a complete multipart/form-data form") from None
-    except ClientError:
-        raise ConnectionResetError from None
 
 
 def _bad(text: str, field: str | None = None) -> RefusedError:
