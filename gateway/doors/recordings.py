@@ -16,7 +16,7 @@ from gateway.config import GatewayConfig
 from gateway.doors.body import reading
 from gateway.doors.sender import DoorSender
 from gateway.doors.session import DoorSession
-from gateway.doors.steps import RefusedError, problem_of
+from gateway.doors.steps import PASSING, RefusedError, problem_of
 from gateway.protocol.errors import Code, Problem
 from gateway.protocol.messages import (
     ErrorMessage,
@@ -32,7 +32,6 @@ from gateway.sessions.context import GatewayContext
 _PIECE_BYTES: Final = 64 * 1024
 _LOOK_S: Final = 1.0
 _RESTART_MS: Final = 5_000
-_PASSING: Final = frozenset({Code.GAP, Code.ORPHAN_CHUNK, Code.RATE_LIMITED})
 
 Split = Callable[[bytes], Sequence[bytes]]
 
@@ -119,7 +118,7 @@ class Upload:
         match message:
             case TranscriptUpdate(data=data) if data.is_final and data.stream_id in self._streams:
                 self._streams[data.stream_id].finals.append(message)
-            case ErrorMessage(data=error) if (problem := problem_of(error)).code not in _PASSING:
+            case ErrorMessage(data=error) if (problem := problem_of(error)).code not in PASSING:
                 self._failure = self._failure or problem
                 if not isinstance(error.stream_id, str):
                     self._over.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.protocol.errors import Code, Problem
 from gateway.protocol.messages import ClientMessage, ErrorData, ServerMessage, StreamStart
@@ -33,6 +33,10 @@ class Close:
 
 
 Step = ToSession | ToClient | Close
+
+
+PASSING: Final = frozenset({Code.GAP, Code.ORPHAN_CHUNK, Code.RATE_LIMITED})
+"""Errors of a stream that say what went wrong on the way, while it goes on."""
 
 
 class RefusedError(Exception):

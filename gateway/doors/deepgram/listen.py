@@ -20,6 +20,7 @@ from gateway.doors.deepgram.live import LiveConversation
 from gateway.doors.deepgram.messages import encode
 from gateway.doors.deepgram.prerecorded import Heard, answer
 from gateway.doors.entrance import Entrance
+from gateway.doors.options import as_header
 from gateway.doors.recordings import Upload, pieces
 from gateway.doors.session import DoorSession
 from gateway.doors.sockets import DoorSocket, upgrade
@@ -137,9 +138,7 @@ class ListenDoor:
             await upload.close(is_clean=is_clean)
         heard: list[Heard] = [(each.finals, each.ended) for each in done if each.ended is not None]
         body = answer(wishes, door.session_id, door.models, heard, sha256=digest.hexdigest(), began=began)
-        headers = {"dg-request-id": door.session_id}
-        if wishes.warnings:
-            headers["talkup-ignored-options"] = ", ".join(name for name, _ in wishes.warnings if name.isidentifier())
+        headers = {"dg-request-id": door.session_id} | as_header(wishes.warnings)
         return web.Response(body=msgspec.json.encode(body), content_type="application/json", headers=headers)
 
     async def _admit(self, request: web.Request) -> tuple[Principal, Sequence[str]]:

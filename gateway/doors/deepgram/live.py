@@ -14,8 +14,8 @@ from gateway.doors.deepgram.errors import words_for
 from gateway.doors.deepgram.messages import ConfigureFailure, Error, Message, Metadata, encode, model_of, warned
 from gateway.doors.deepgram.options import Listen
 from gateway.doors.split import ChannelSplitter
-from gateway.doors.steps import Close, Step, ToClient, ToSession, problem_of
-from gateway.protocol.errors import CloseCode, Code, Problem
+from gateway.doors.steps import PASSING, Close, Step, ToClient, ToSession, problem_of
+from gateway.protocol.errors import CloseCode, Problem
 from gateway.protocol.messages import (
     Acknowledge,
     ErrorMessage,
@@ -31,9 +31,6 @@ from gateway.protocol.messages import (
 
 MAX_TEXT: Final = 16 * 1024
 """Characters of a text message: all of them are small."""
-
-# Errors that say what went wrong on the way, while the stream goes on.
-_PASSING: Final = frozenset({Code.GAP, Code.ORPHAN_CHUNK, Code.RATE_LIMITED})
 
 
 class _Control(msgspec.Struct):
@@ -159,7 +156,7 @@ class LiveConversation:
                 return self._stream_ended(message)
             case ErrorMessage(data=error):
                 problem = problem_of(error)
-                if problem.code not in _PASSING:
+                if problem.code not in PASSING:
                     self._failure = self._failure or problem
                     if not isinstance(error.stream_id, str):
                         return self.refused(problem)

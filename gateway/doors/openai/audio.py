@@ -16,7 +16,7 @@ from gateway.doors.openai.answers import Delta, Deltas, Done, Failed, Heard, ans
 from gateway.doors.openai.errors import details_of, of_upload, refusal
 from gateway.doors.openai.form import Form, SpoolBudget
 from gateway.doors.openai.options import LATE, Wishes, recorded
-from gateway.doors.options import refused
+from gateway.doors.options import as_header, refused
 from gateway.doors.recordings import Transcribed, Upload
 from gateway.doors.session import DoorSession
 from gateway.doors.steps import RefusedError
@@ -171,8 +171,7 @@ class _Work:
                 self._said.put_nowait(event(Delta(text)))
 
     def _headers(self, session_id: str) -> dict[str, str]:
-        ignored = ", ".join(name for name, _ in self._wishes.warnings if name.isidentifier())
-        return {"x-request-id": session_id} | ({"talkup-ignored-options": ignored} if ignored else {})
+        return {"x-request-id": session_id} | as_header(self._wishes.warnings)
 
     def _answer(self, heard: Heard, session_id: str) -> web.Response:
         content_type, body = answer(self._wishes, heard)

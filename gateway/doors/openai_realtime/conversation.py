@@ -30,7 +30,7 @@ from gateway.doors.openai_realtime.events import (
     encode,
 )
 from gateway.doors.openai_realtime.items import Numbers, StreamItems
-from gateway.doors.steps import Close, RefusedError, Step, ToClient, ToSession, problem_of
+from gateway.doors.steps import PASSING, Close, RefusedError, Step, ToClient, ToSession, problem_of
 from gateway.protocol.errors import CloseCode, Code, Problem
 from gateway.protocol.json_text import type_of
 from gateway.protocol.messages import (
@@ -52,8 +52,6 @@ MAX_TEXT: Final = 64 * 1024
 _MAX_CHUNK: Final = 64 * 1024
 _MAX_COMMITS: Final = 32
 _MAX_EVENT_ID: Final = 512
-# Errors that say what went wrong on the way, while the stream goes on.
-_PASSING: Final = frozenset({Code.GAP, Code.ORPHAN_CHUNK, Code.RATE_LIMITED})
 _RESTARTING: Final = Problem(Code.BUSY, "the gateway is restarting")
 
 
@@ -218,7 +216,7 @@ class RealtimeConversation:
         return [step for stream in self._streams.values() for step in _said(stream.items.tick(now))]
 
     def _failed(self, problem: Problem, stream_id: object) -> Iterable[Step]:
-        if problem.code in _PASSING:
+        if problem.code in PASSING:
             return []
         if problem.code is Code.UNKNOWN_STREAM:
             # The stream is at its end, because the gateway restarts: what came since is not heard.

@@ -16,10 +16,10 @@ from msgspec import Struct, field
 from gateway.doors.options import Given, Option, Treatment, refused, sort_options
 from gateway.doors.session import new_stream_id
 from gateway.doors.split import ChannelSplitter
-from gateway.doors.steps import Close, RefusedError, Step, ToClient, ToSession, problem_of
+from gateway.doors.steps import PASSING, Close, RefusedError, Step, ToClient, ToSession, problem_of
 from gateway.doors.telephony.twilio import closing
 from gateway.protocol.codec import encode
-from gateway.protocol.errors import CloseCode, Code, Problem
+from gateway.protocol.errors import CloseCode, Problem
 from gateway.protocol.formats import parse_format
 from gateway.protocol.messages import (
     ErrorMessage,
@@ -52,7 +52,6 @@ _ASTERISK: Final[Mapping[str, str]] = {
     **{f"slin{rate}": f"audio/l16;rate={rate}000" for rate in (12, 16, 24, 32, 48, 96, 192)},
     "slin44": "audio/l16;rate=44100",
 }
-_PASSING: Final = frozenset({Code.GAP, Code.ORPHAN_CHUNK, Code.RATE_LIMITED})
 _SAMPLE_BYTES: Final[Mapping[str, int]] = {"s16le": 2, "s16be": 2, "f32le": 4, "mulaw": 1, "alaw": 1}
 
 
@@ -156,7 +155,7 @@ class PlainCall:
         if self._sends_events and isinstance(message, TranscriptUpdate | SpeechEvent | ErrorMessage):
             steps.append(ToClient(encode(message, now)))
         match message:
-            case ErrorMessage(data=error) if (problem := problem_of(error)).code not in _PASSING:
+            case ErrorMessage(data=error) if (problem := problem_of(error)).code not in PASSING:
                 self._failure = self._failure or problem
                 if not isinstance(error.stream_id, str):
                     steps.append(closing(problem))

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from gateway.doors.options import Option, Treatment, refused, sort_options
-from gateway.doors.steps import Close, RefusedError, Step, ToSession, problem_of
+from gateway.doors.steps import PASSING, Close, RefusedError, Step, ToSession, problem_of
 from gateway.doors.telephony.ordering import Ordering
 from gateway.protocol.errors import CloseCode, Code, Problem
 from gateway.protocol.messages import ErrorMessage, ServerMessage, StreamChunk, StreamEnd, StreamEnded, StreamStart
@@ -29,8 +29,13 @@ PARAMETERS: Final = (
 
 _ENCODINGS: Final[Mapping[str, str]] = {"audio/x-mulaw": "audio/pcmu", "audio/x-alaw": "audio/pcma"}
 _TRACKS: Final = ("inbound", "outbound")
-_PASSING: Final = frozenset({Code.GAP, Code.ORPHAN_CHUNK, Code.RATE_LIMITED})
-_CLOSES: Final[Mapping[Code, int]] = {Code.BUSY: CloseCode.BUSY, Code.NO_WORKER: CloseCode.BUSY}
+_CLOSES: Final[Mapping[Code, int]] = {
+    Code.BUSY: CloseCode.BUSY,
+    Code.NO_WORKER: CloseCode.BUSY,
+    Code.WORKER_FAILED: CloseCode.INTERNAL,
+    Code.DEADLINE_EXCEEDED: CloseCode.INTERNAL,
+    Code.INTERNAL: CloseCode.INTERNAL,
+}
 
 
 class MediaFormat(Struct, rename="camel"):
@@ -122,7 +127,7 @@ class TwilioCall:
     def told(self, message: ServerMessage, now: float) -> Iterable[Step]:
         """See Conversation."""
         match message:
-            case ErrorMessage(data=error) if (problem := problem_of(error)).code not in _PASSING:
+            case ErrorMessage(data=error) if (problem := problem_of(error)).code not in PASSING:
                 self._failure = self._failure or problem
                 return [] if isinstance(error.stream_id, str) else [closing(problem)]
             case StreamEnded(stream_id=stream_id):
