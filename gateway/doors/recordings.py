@@ -64,10 +64,7 @@ class Upload:
         self._over = asyncio.Event()
         for start in starts:
             door.start(start)
-        config = context.config
-        self._sender = DoorSender(
-            _NoLine(self._cut_off), door.outbox, self._tell, config.close_timeout_s, config.outbox_messages
-        )
+        self._sender = DoorSender(_NoLine(self._cut_off), door.outbox, self._tell, context.config)
         door.outbox.attach(self._sender)
 
     async def transcribe(

@@ -111,8 +111,7 @@ class DoorSocket:
         context = self._context
         context.metrics.connections.inc()
         line = SocketLine(socket, request)
-        config = context.config
-        sender = DoorSender(line, self._door.outbox, self._tell, config.close_timeout_s, config.outbox_messages)
+        sender = DoorSender(line, self._door.outbox, self._tell, context.config)
         self._sender = sender
         ignore_keys = context.authenticator.keys.on_change(self._credential.check)
         self._credential.watch(self._principal)
