@@ -97,8 +97,10 @@ class Upload:
         if not self._over.is_set():
             for stream_id in self._streams:
                 self._door.discard(stream_id)
-        await self._sender.stop()
-        self._door.leave(is_clean=is_clean)
+        try:
+            await self._sender.stop()
+        finally:
+            self._door.leave(is_clean=is_clean)
 
     async def _feed(self, recording: AsyncIterator[bytes], split: Split | None) -> None:
         async for piece in recording:

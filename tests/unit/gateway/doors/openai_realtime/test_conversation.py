@@ -427,7 +427,7 @@ def test_null_and_nothing_are_the_defaults_again() -> None:
         {"audio": {"input": {"transcription": {"language": "de", "prompt": "Talk", "keywords": ["TalkUp"]},
                              "turn_detection": {"type": "server_vad", "silence_duration_ms": 900}}}}
     )  # fmt: skip
-    shown = {"language": None, "prompt": "", "keywords": [], "model": None, "delay": None}
+    shown: dict[str, Any] = {"language": None, "prompt": "", "keywords": [], "model": None, "delay": None}
     turns = {"type": "server_vad", "silence_duration_ms": None, "threshold": None}
     again = configuration.updated(
         {
