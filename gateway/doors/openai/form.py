@@ -26,6 +26,9 @@ from gateway.protocol.errors import Code, Problem
 FILE: Final = "file"
 MAX_FIELDS: Final = 256
 MAX_FIELD_BYTES: Final = 16 * 1024
+MAX_FIELDS_BYTES: Final = 256 * 1024
+"""Of all options of a form together."""
+
 _CHUNK: Final = 8 * 1024
 _SPOOL_RETRY_MS: Final = 5_000
 # aiohttp would print such a header, with the name of the file.
@@ -100,6 +103,7 @@ class Form:
         self._reader = reader
         self._config = config
         self._file: BodyPartReader | None = None
+        self._room = MAX_FIELDS_BYTES
 
     @classmethod
     async def open(cls, request: web.Request, config: GatewayConfig) -> Form:
@@ -148,7 +152,7 @@ class Form:
                     with _malformed():
                         if part is None or part.name == FILE:
                             return part
-                        self.fields.append((part.name or "", await _text_of(part)))
+                        self.fields.append((part.name or "", await self._text_of(part)))
             except TimeoutError:
                 raise RefusedError(Problem(Code.DEADLINE_EXCEEDED, "the form did not arrive in time")) from None
             if len(self.fields) > MAX_FIELDS:
@@ -165,15 +169,16 @@ class Form:
             raise _bad("parts must be sent as they are, without Content-Transfer-Encoding")
         return part
 
-
-async def _text_of(part: BodyPartReader) -> str:
-    found = bytearray()
-    while not part.at_eof():
-        found += await part.read_chunk(_CHUNK)
-        if len(found) > MAX_FIELD_BYTES:
-            text = f"an option has at most {MAX_FIELD_BYTES} bytes"
-            raise RefusedError(Problem(Code.BAD_MESSAGE, text, field=(part.name or "")[:64]))
-    return found.decode()
+    async def _text_of(self, part: BodyPartReader) -> str:
+        found = bytearray()
+        while not part.at_eof():
+            found += await part.read_chunk(_CHUNK)
+            if len(found) > MAX_FIELD_BYTES:
+                raise _bad(f"an option has at most {MAX_FIELD_BYTES} bytes", (part.name or "")[:64])
+            if len(found) > self._room:
+                raise _bad(f"the options of a form have at most {MAX_FIELDS_BYTES} bytes together")
+        self._room -= len(found)
+        return found.decode()
 
 
 @contextmanager
