@@ -106,10 +106,11 @@ class Api:
         self._ws_url = ws_url
 
     def application(self) -> web.Application:
-        """The routes, with a middleware that adds headers and turns refusals into JSON."""
+        """The routes, with a middleware that turns refusals into JSON. Every answer gets the headers."""
         app = web.Application(
             client_max_size=self._context.config.max_http_body_bytes, middlewares=[self._finish_response]
         )
+        app.on_response_prepare.append(_add_headers)
         app.router.add_get(HEALTHZ, self.healthz)
         app.router.add_get(READYZ, self.readyz)
         app.router.add_get("/metrics", self.metrics)
@@ -151,7 +152,6 @@ class Api:
                 return web.Response(status=400)  # nobody reads it
             log.exception("request failed")
             response = self._refuse(RefusalError(500, "internal", "internal error"))
-        response.headers.update(_HEADERS)
         if _path_of(request) in _FOR_PAGES:
             response.headers.update(self._origins.response_headers(request.headers.get("Origin"), request.host))
         return response
@@ -328,6 +328,12 @@ class Api:
 
 def _unknown_session() -> RefusalError:
     return RefusalError(404, "session_expired", "unknown or expired session")
+
+
+async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """Before an answer is sent, also one that is sent in parts."""
+    if response.status != HTTPStatus.SWITCHING_PROTOCOLS:
+        response.headers.update(_HEADERS)
 
 
 def _is_gone(request: web.Request) -> bool:

@@ -91,6 +91,7 @@ async def test_a_stream_of_events_is_the_text_in_pieces() -> None:
             status, text, headers = await post(at, body)
             assert status == 200
             assert headers["Content-Type"] == "text/event-stream"
+            assert (headers["X-Content-Type-Options"], headers["Cache-Control"]) == ("nosniff", "no-store")
             *deltas, done = events(text)
             assert {each["type"] for each in deltas} == {"transcript.text.delta"}
             assert done["type"] == "transcript.text.done"
