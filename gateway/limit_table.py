@@ -14,6 +14,7 @@ from gateway.client_socket import FRAMES_BURST, FRAMES_PER_S
 from gateway.config import GatewayConfig
 from gateway.doors.openai_realtime.door import MAX_EVENT_BYTES
 from gateway.doors.sockets import MAX_MESSAGE_BYTES
+from gateway.doors.telephony.twilio_door import MAX_MESSAGE_BYTES as TWILIO_BYTES
 from gateway.long_poll import MAX_PER_SESSION, MAX_WAIT_S, MAX_WAITING
 from gateway.protocol.errors import Code
 from gateway.protocol.limits import Limits
@@ -135,6 +136,7 @@ LIMITS: Final = (
           fixed=_bytes(MAX_MESSAGE_BYTES)),
     Limit("event of OpenAI's Realtime dialect", "close 1009", 'gateway_closes_total{code="1009"}',
           fixed=_bytes(MAX_EVENT_BYTES)),
+    Limit("message of Twilio's dialect", "close 1009", 'gateway_closes_total{code="1009"}', fixed=_bytes(TWILIO_BYTES)),
     Limit("HTTP connection without a request, after the first", "closed", "none", "http_idle_s"),
     Limit("long polls, of all and of one session", "answered at once", "gateway_long_polls_refused_total",
           fixed=f"{MAX_WAITING}, {MAX_PER_SESSION}, each {MAX_WAIT_S} s", counted=Counted.EACH),

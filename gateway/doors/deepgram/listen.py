@@ -70,7 +70,7 @@ class ListenDoor:
             return self._refusal(error.problem, door.session_id)
         self._entrance.served(self.name)
         conversation = LiveConversation(wishes, door.session_id, door.models, context.clock())
-        headers = {"dg-request-id": door.session_id}
+        headers = {"dg-request-id": door.session_id} | as_header(wishes.warnings)
         try:
             socket = await upgrade(context, request, protocols=protocols, headers=headers)
         except BaseException:
