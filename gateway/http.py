@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 import structlog
-from aiohttp import web, web_response
+from aiohttp import ClientError, web, web_response
 
 from gateway.access.terms import Terms
 from gateway.access.tokens import Audience, Minted
@@ -106,10 +106,11 @@ class Api:
         self._ws_url = ws_url
 
     def application(self) -> web.Application:
-        """The routes, with a middleware that adds headers and turns refusals into JSON."""
+        """The routes, with a middleware that turns refusals into JSON. Every answer gets the headers."""
         app = web.Application(
             client_max_size=self._context.config.max_http_body_bytes, middlewares=[self._finish_response]
         )
+        app.on_response_prepare.append(_add_headers)
         app.router.add_get(HEALTHZ, self.healthz)
         app.router.add_get(READYZ, self.readyz)
         app.router.add_get("/metrics", self.metrics)
@@ -143,11 +144,14 @@ class Api:
         except StoreError:
             log.warning("transcript store failed")
             response = self._refuse(RefusalError(503, "internal", "the transcript store is not responding"))
-        except Exception:
+        except web.RequestPayloadError:
+            response = self._refuse(RefusalError(400, "bad_message", "the body is not valid HTTP"))
+        except Exception as error:
             # The outermost edge of a request: the caller gets an answer without internals, the log gets the rest.
+            if isinstance(error, ConnectionError | ClientError) and _is_gone(request):
+                return web.Response(status=400)  # nobody reads it
             log.exception("request failed")
             response = self._refuse(RefusalError(500, "internal", "internal error"))
-        response.headers.update(_HEADERS)
         if _path_of(request) in _FOR_PAGES:
             response.headers.update(self._origins.response_headers(request.headers.get("Origin"), request.host))
         return response
@@ -324,6 +328,17 @@ class Api:
 
 def _unknown_session() -> RefusalError:
     return RefusalError(404, "session_expired", "unknown or expired session")
+
+
+async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """Before an answer is sent, also one that is sent in parts."""
+    if response.status != HTTPStatus.SWITCHING_PROTOCOLS:
+        response.headers.update(_HEADERS)
+
+
+def _is_gone(request: web.Request) -> bool:
+    """Whether the client has left before its answer."""
+    return request.transport is None or request.transport.is_closing()
 
 
 def _path_of(request: web.Request) -> str:

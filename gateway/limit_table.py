@@ -14,6 +14,7 @@ from gateway.client_socket import FRAMES_BURST, FRAMES_PER_S
 from gateway.config import GatewayConfig
 from gateway.doors.openai_realtime.door import MAX_EVENT_BYTES
 from gateway.doors.sockets import MAX_MESSAGE_BYTES
+from gateway.doors.telephony.twilio_door import MAX_MESSAGE_BYTES as TWILIO_BYTES
 from gateway.doors.wyoming.framing import MAX_DATA_BYTES, MAX_LINE_BYTES, MAX_PAYLOAD_BYTES
 from gateway.long_poll import MAX_PER_SESSION, MAX_WAIT_S, MAX_WAITING
 from gateway.protocol.errors import Code
@@ -128,8 +129,10 @@ LIMITS: Final = (
     _message("HTTP request, body", Code.PAYLOAD_TOO_LARGE, "413", "max_http_body_bytes"),
     _message("recording that a dialect takes", Code.PAYLOAD_TOO_LARGE, "413", "max_recording_bytes"),
     _message("recording in a form of OpenAI's dialect", Code.PAYLOAD_TOO_LARGE, "413", "max_form_file_bytes"),
-    _message("recordings in forms that wait for their options", Code.BUSY, "503", "max_form_spool_bytes"),
-    _message("recordings of dialects at once, part of the slots", Code.BUSY, "503", "recordings_share"),
+    Limit("recordings in forms that wait for their options", "503", _errors(Code.BUSY), "max_form_spool_bytes",
+          error=Code.BUSY, counted=Counted.DIVIDED),
+    Limit("recordings of dialects at once, part of the slots", "503", _errors(Code.BUSY), "recordings_share",
+          error=Code.BUSY, counted=Counted.DIVIDED),
     Limit("WebSocket message of a dialect", "close 1009", 'gateway_closes_total{code="1009"}',
           fixed=_bytes(MAX_MESSAGE_BYTES)),
     Limit("event of OpenAI's Realtime dialect", "close 1009", 'gateway_closes_total{code="1009"}',
@@ -139,6 +142,7 @@ LIMITS: Final = (
     Limit("event of Wyoming: line, data, payload", "closed", _errors(Code.PAYLOAD_TOO_LARGE),
           fixed=f"{_bytes(MAX_LINE_BYTES)}, {_bytes(MAX_DATA_BYTES)}, {_bytes(MAX_PAYLOAD_BYTES)}",
           error=Code.PAYLOAD_TOO_LARGE),
+    Limit("message of Twilio's dialect", "close 1009", 'gateway_closes_total{code="1009"}', fixed=_bytes(TWILIO_BYTES)),
     Limit("HTTP connection without a request, after the first", "closed", "none", "http_idle_s"),
     Limit("long polls, of all and of one session", "answered at once", "gateway_long_polls_refused_total",
           fixed=f"{MAX_WAITING}, {MAX_PER_SESSION}, each {MAX_WAIT_S} s", counted=Counted.EACH),

@@ -6,15 +6,22 @@ The first row that fits an option decides. An option without a row is ignored, a
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from gateway.doors.steps import RefusedError
 from gateway.protocol.errors import Code, Problem
 
 _MAX_WARNED = 40
 _MAX_NAME = 64
+_MORE = "and more"
+_ON, _OFF = ("true", "1"), ("false", "0")
+
+
+IGNORED_HEADER: Final = "talkup-ignored-options"
 
 
 class Treatment(StrEnum):
@@ -54,8 +61,11 @@ class Given:
         return self.values.get(name, (default,))[0]
 
     def is_true(self, name: str) -> bool:
-        """Whether a switch is on."""
-        return self.first(name).lower() in ("true", "1")
+        """Whether a switch is on. Raises RefusedError for what is neither true nor false."""
+        text = self.first(name, "false").lower()
+        if text not in (*_ON, *_OFF):
+            raise refused(name, "must be true or false")
+        return text in _ON
 
     def whole(self, name: str, low: int, high: int) -> int | None:
         """A whole number; None without one. Raises RefusedError for anything else."""
@@ -94,8 +104,23 @@ def sort_options(table: Sequence[Option], options: Iterable[tuple[str, str]]) ->
     warnings = list(ignored.items())
     if len(warnings) > _MAX_WARNED:
         more = len(warnings) - _MAX_WARNED
-        warnings[_MAX_WARNED:] = [("and more", f"{more} further options are ignored")]
+        warnings[_MAX_WARNED:] = [(_MORE, f"{more} further options are ignored")]
     return Given(values, warnings)
+
+
+def merged(before: Mapping[str, str], more: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The ignored options of a session after another request for options, as few as `sort_options` gives."""
+    both = {**before, **dict(more)}
+    known = [(name, why) for name, why in both.items() if name != _MORE]
+    if len(known) <= _MAX_WARNED:
+        return both
+    return {**dict(known[:_MAX_WARNED]), _MORE: "further options are ignored"}
+
+
+def as_header(ignored: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The header that names the ignored options, if there are any. Other characters than ASCII's become `?`."""
+    names = ", ".join(re.sub(r"[^ -+\--~]", "?", name) for name, _ in ignored)
+    return {IGNORED_HEADER: names} if names else {}
 
 
 def cells(table: Sequence[Option]) -> list[tuple[str, ...]]:

@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from aiohttp import ClientError, web
+from aiohttp import web
 
 from gateway.config import GatewayConfig
+from gateway.doors.body import reading
 from gateway.doors.sender import DoorSender
 from gateway.doors.session import DoorSession
 from gateway.doors.steps import RefusedError, goes_on, problem_of
@@ -63,10 +64,7 @@ class Upload:
         self._over = asyncio.Event()
         for start in starts:
             door.start(start)
-        config = context.config
-        self._sender = DoorSender(
-            _NoLine(self._cut_off), door.outbox, self._tell, config.close_timeout_s, config.outbox_messages
-        )
+        self._sender = DoorSender(_NoLine(self._cut_off), door.outbox, self._tell, context.config)
         door.outbox.attach(self._sender)
 
     async def transcribe(
@@ -99,8 +97,10 @@ class Upload:
         if not self._over.is_set():
             for stream_id in self._streams:
                 self._door.discard(stream_id)
-        await self._sender.stop()
-        self._door.leave(is_clean=is_clean)
+        try:
+            await self._sender.stop()
+        finally:
+            self._door.leave(is_clean=is_clean)
 
     async def _feed(self, recording: AsyncIterator[bytes], split: Split | None) -> None:
         async for piece in recording:
@@ -170,12 +170,11 @@ async def pieces(
     received = 0
     while True:
         try:
-            async with asyncio.timeout(config.http_request_s):
-                piece = await read(_PIECE_BYTES)
+            with reading():
+                async with asyncio.timeout(config.http_request_s):
+                    piece = await read(_PIECE_BYTES)
         except TimeoutError:
             raise RefusedError(Problem(Code.DEADLINE_EXCEEDED, "the recording did not arrive in time")) from None
-        except ClientError:
-            raise ConnectionResetError from None
         if not piece:
             break
         received += len(piece)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Final, Protocol
 
+from gateway.config import GatewayConfig
 from gateway.outbox import Closing, Outbox
 from gateway.protocol.errors import CloseCode
 from gateway.protocol.messages import ServerMessage
@@ -39,26 +40,35 @@ class DoorSender:
     """The only writer to a client. `over` is done once there is nothing left to do."""
 
     def __init__(
-        self, line: Line, outbox: Outbox, tell: Callable[[ServerMessage], None], close_timeout_s: float, max_texts: int
+        self,
+        line: Line,
+        outbox: Outbox,
+        tell: Callable[[ServerMessage], None],
+        config: GatewayConfig,
     ) -> None:
-        """`tell` translates a message and calls `say` with the result. `max_texts`: what may wait for the client."""
+        """`tell` translates a message and calls `say` with the result.
+
+        As many texts and bytes may wait for the client as messages of our own protocol may.
+        """
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.overflowed = False
         self._line = line
         self._outbox = outbox
         self._tell = tell
-        self._close_timeout_s = close_timeout_s
-        self._max_texts = max_texts
+        self._config = config
         self._texts: deque[bytes] = deque()
+        self._bytes = 0
         self._writer: asyncio.Task[None] | None = None
         self._closer: asyncio.Task[None] | None = None
 
     def say(self, payload: bytes) -> None:
         """Send a text message of the dialect, after those that wait."""
         self._texts.append(payload)
-        if len(self._texts) > self._max_texts:
+        self._bytes += len(payload)
+        if len(self._texts) > self._config.outbox_messages or self._bytes > self._config.outbox_bytes:
             self.overflowed = True
             self._texts.clear()
+            self._bytes = 0
             self._outbox.close(CloseCode.POLICY, "the client does not read its messages")
         self.wake()
 
@@ -98,7 +108,9 @@ class DoorSender:
         try:
             while True:
                 if self._texts:
-                    await self._line.send(self._texts.popleft())
+                    text = self._texts.popleft()
+                    self._bytes -= len(text)
+                    await self._line.send(text)
                     continue
                 match self._outbox.next_entry():
                     case None:
@@ -121,6 +133,6 @@ class DoorSender:
     async def _enforce_close(self, closing: Closing) -> None:
         """Close a connection whose writer is stuck behind a client that does not read."""
         if not (self._outbox.overflowed or self.overflowed):
-            await asyncio.sleep(2 * self._close_timeout_s)
+            await asyncio.sleep(2 * self._config.close_timeout_s)
         self._line.abort()
         self._finish()

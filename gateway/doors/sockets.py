@@ -111,8 +111,7 @@ class DoorSocket:
         context = self._context
         context.metrics.connections.inc()
         line = SocketLine(socket, request)
-        config = context.config
-        sender = DoorSender(line, self._door.outbox, self._tell, config.close_timeout_s, config.outbox_messages)
+        sender = DoorSender(line, self._door.outbox, self._tell, context.config)
         self._sender = sender
         ignore_keys = context.authenticator.keys.on_change(self._credential.check)
         self._credential.watch(self._principal)
@@ -133,16 +132,23 @@ class DoorSocket:
             self._credential.stop()
             if self._timer is not None:
                 self._timer.cancel()
-            await sender.stop()
-            code = socket.close_code
-            self._door.leave(is_clean=code is not None and (code in _DONE_CODES or 3000 <= code < 5000))
-            if not socket.closed:
-                await socket.close(code=CloseCode.INTERNAL)
-            context.metrics.connections.dec()
-            context.metrics.closes.labels(str(code or 1006)).inc()
-            if sender.overflowed or self._door.outbox.overflowed:
-                context.metrics.overflows.inc()
+            try:
+                await sender.stop()
+                if not socket.closed:
+                    await socket.close(code=CloseCode.INTERNAL)
+            finally:
+                self._leave(socket.close_code, sender)
         return socket
+
+    def _leave(self, code: int | None, sender: DoorSender) -> None:
+        """The socket is closed."""
+        self._door.leave(is_clean=code is not None and (code in _DONE_CODES or 3000 <= code < 5000))
+        metrics, outbox = self._context.metrics, self._door.outbox
+        metrics.connections.dec()
+        metrics.closes.labels(str(code or 1006)).inc()
+        metrics.replaced.inc(outbox.replaced)
+        if sender.overflowed or outbox.overflowed:
+            metrics.overflows.inc()
 
     async def _read(self, socket: web.WebSocketResponse) -> None:
         metrics = self._context.metrics

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from gateway.protocol.errors import Code, Problem
 from gateway.protocol.messages import ClientMessage, ErrorData, ServerMessage, StreamStart
 
+# Errors of a stream that say what went wrong on the way, while it goes on.
 _PASSING: Final = frozenset({Code.GAP, Code.ORPHAN_CHUNK, Code.RATE_LIMITED})
 
 

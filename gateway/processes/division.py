@@ -15,16 +15,21 @@ DIVIDED: Final = (
     "max_http_connections",
     "max_http_per_address",
     "max_wyoming_connections",
+    "max_form_spool_bytes",
+    "recordings_share",
 )
 """Settings that bound all clients together, or all connections of an address: each process has its part of them."""
 
 
 def divided(config: GatewayConfig) -> GatewayConfig:
-    """The settings of one of `config.processes` processes. A part is rounded up, and never below what is allowed."""
+    """The settings of one of `config.processes` processes. Counts are rounded up; no part is below what is allowed."""
     hints = get_type_hints(GatewayConfig, include_extras=True)
-    parts: dict[str, int] = {}
+    parts: dict[str, float] = {}
     for field in fields(GatewayConfig):
         if field.name in DIVIDED:
             (setting,) = hints[field.name].__metadata__
-            parts[field.name] = max(int(setting.low), -(-getattr(config, field.name) // config.processes))
-    return replace(config, **parts)  # type: ignore[arg-type]  # all of these are whole numbers
+            whole = getattr(config, field.name)
+            is_count = isinstance(whole, int)
+            part = -(-whole // config.processes) if is_count else whole / config.processes
+            parts[field.name] = max(int(setting.low) if is_count else setting.low, part)
+    return replace(config, **parts)  # type: ignore[arg-type]  # each has the type of its setting

@@ -18,6 +18,7 @@ from bench.harness import hostile
 from gateway import key_commands
 from gateway.doors.sockets import MAX_MESSAGE_BYTES
 from tests.e2e.gateway_rig import KEY, PATIENCE_S, Rig, eventually, rig
+from tests.fakes.raw_websocket import RawWebSocket
 from tests.fakes.worker_server import Script
 
 RAW = {"model": "nova-3", "encoding": "linear16", "sample_rate": "16000"}
@@ -144,6 +145,13 @@ async def test_options_are_refused_before_the_upgrade() -> None:
         assert await refused(at, redact="pci") == (400, "Bad Request")
         assert await refused(at, encoding="speex") == (400, "Bad Request")
         assert await refused(at, language="not a language!") == (400, "Bad Request")
+
+
+async def test_ignored_options_are_named_in_the_handshake() -> None:
+    async with rig() as at:
+        path = "/v1/listen?encoding=mulaw&numerals=true&my-option=1"
+        socket = await RawWebSocket.open(at.gateway.http_port, path=path, headers=TOKEN)
+        assert (socket.status, socket.headers["talkup-ignored-options"]) == (101, "numerals, my-option")
 
 
 async def test_a_full_gateway_says_so() -> None:

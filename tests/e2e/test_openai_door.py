@@ -14,7 +14,7 @@ import pytest
 from talkup.v1 import error_pb2
 
 from bench.harness import hostile
-from gateway.doors.openai.form import MAX_FIELD_BYTES
+from gateway.doors.openai.form import MAX_FIELD_BYTES, MAX_FIELDS_BYTES
 from tests.e2e.gateway_rig import KEY, Rig, eventually, rig
 from tests.fakes.worker_server import Script
 
@@ -22,6 +22,8 @@ PATH = "/v1/audio/transcriptions"
 BEARER = {"Authorization": f"Bearer {KEY}"}
 MODEL = ("model", "whisper-1")
 SOUND = bytes(100_000)
+MANY = [("keywords", "x" * MAX_FIELD_BYTES)] * (MAX_FIELDS_BYTES // MAX_FIELD_BYTES)
+"""With the model, a few bytes more than all options of a form may have."""
 
 
 def form(*fields: tuple[str, str], sound: bytes = SOUND, late: tuple[tuple[str, str], ...] = ()) -> aiohttp.FormData:
@@ -89,6 +91,7 @@ async def test_a_stream_of_events_is_the_text_in_pieces() -> None:
             status, text, headers = await post(at, body)
             assert status == 200
             assert headers["Content-Type"] == "text/event-stream"
+            assert (headers["X-Content-Type-Options"], headers["Cache-Control"]) == ("nosniff", "no-store")
             *deltas, done = events(text)
             assert {each["type"] for each in deltas} == {"transcript.text.delta"}
             assert done["type"] == "transcript.text.done"
@@ -121,6 +124,7 @@ async def test_a_stream_of_events_that_fails_says_so() -> None:
         (form(MODEL, ("stream", "true"), ("response_format", "srt"), sound=b"x"), 400, "invalid_value", "stream"),
         (form(MODEL, ("language", "not a language!"), sound=b"x"), 400, "invalid_value", "language"),
         (form(MODEL, ("prompt", "x" * (MAX_FIELD_BYTES + 1)), sound=b"x"), 400, "invalid_value", "prompt"),
+        (form(MODEL, *MANY, sound=b"x"), 400, "invalid_value", None),
         (b"no form", 400, "invalid_value", None),
     ],
 )  # fmt: skip

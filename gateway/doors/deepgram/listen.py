@@ -13,12 +13,14 @@ from gateway.access.tokens import Audience
 from gateway.auth import Principal, new_session_id
 from gateway.credentials import Credential
 from gateway.doors.access import authorization
+from gateway.doors.body import whole_body
 from gateway.doors.deepgram import options
 from gateway.doors.deepgram.errors import refusal_of, words_for
 from gateway.doors.deepgram.live import LiveConversation
 from gateway.doors.deepgram.messages import encode
 from gateway.doors.deepgram.prerecorded import Heard, answer
 from gateway.doors.entrance import Entrance
+from gateway.doors.options import as_header
 from gateway.doors.recordings import Upload, pieces
 from gateway.doors.session import DoorSession
 from gateway.doors.sockets import DoorSocket, upgrade
@@ -28,7 +30,6 @@ from gateway.protocol.errors import Code, Problem
 
 PATH: Final = "/v1/listen"
 GRANT_PATH: Final = "/v1/auth/grant"
-_MAX_GRANT_BYTES: Final = 4096
 _SCHEME: Final = "token"
 _RETRY_MS: Final = 2_000
 _SUBPROTOCOLS: Final = ("token", "bearer")
@@ -69,7 +70,7 @@ class ListenDoor:
             return self._refusal(error.problem, door.session_id)
         self._entrance.served(self.name)
         conversation = LiveConversation(wishes, door.session_id, door.models, context.clock())
-        headers = {"dg-request-id": door.session_id}
+        headers = {"dg-request-id": door.session_id} | as_header(wishes.warnings)
         try:
             socket = await upgrade(context, request, protocols=protocols, headers=headers)
         except BaseException:
@@ -96,7 +97,7 @@ class ListenDoor:
             principal, _ = await self._admit(request)
             if principal.session_id is not None:
                 raise RefusedError(Problem(Code.PERMISSION_DENIED, "a token grants no further tokens"))
-            seconds = options.grant_seconds(await request.content.read(_MAX_GRANT_BYTES))
+            seconds = options.grant_seconds(await whole_body(request, context.config.http_request_s))
         except RefusedError as error:
             return self._refusal(error.problem, new_session_id())
         not_after = context.clock() + seconds
@@ -137,9 +138,7 @@ class ListenDoor:
             await upload.close(is_clean=is_clean)
         heard: list[Heard] = [(each.finals, each.ended) for each in done if each.ended is not None]
         body = answer(wishes, door.session_id, door.models, heard, sha256=digest.hexdigest(), began=began)
-        headers = {"dg-request-id": door.session_id}
-        if wishes.warnings:
-            headers["talkup-ignored-options"] = ", ".join(name for name, _ in wishes.warnings if name.isidentifier())
+        headers = {"dg-request-id": door.session_id} | as_header(wishes.warnings)
         return web.Response(body=msgspec.json.encode(body), content_type="application/json", headers=headers)
 
     async def _admit(self, request: web.Request) -> tuple[Principal, Sequence[str]]:

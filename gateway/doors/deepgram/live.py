@@ -32,8 +32,6 @@ from gateway.protocol.messages import (
 MAX_TEXT: Final = 16 * 1024
 """Characters of a text message: all of them are small."""
 
-# Errors that say what went wrong on the way, while the stream goes on.
-
 
 class _Control(msgspec.Struct):
     """A text message of the client."""

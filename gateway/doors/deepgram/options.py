@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
@@ -27,6 +28,7 @@ _MAX_UTTERANCE_END_MS: Final = 60_000
 _MAX_HOTWORDS: Final = 100
 _MAX_HOTWORD: Final = 64
 _MAX_HINTS: Final = 10
+_WEIGHT: Final = re.compile(r":[0-9.]+$")
 # Deepgram's `language=multi`, in the order of its documentation: what each segment is decided among.
 _MULTI: Final = ("en", "es", "fr", "de", "hi", "ru", "pt", "ja", "it", "nl")
 
@@ -41,8 +43,8 @@ _COMMON: Final = (
     Option("language", _S, "BCP-47, default `en`; `multi` decides each segment anew"),
     Option("language_hint", _S, "with `language=multi`: the languages to decide among, at most 10"),
     Option("keyterm", _S, "a hot word, at most 100 of 64 characters"),
-    Option("keywords", _I, "only the word counts, not its weight: write it as keyterm", ("*:*",)),
-    Option("keywords", _S, "a hot word, as `keyterm`"),
+    Option("keywords", _I, "a word of negative weight is not held back", ("*:-*",)),
+    Option("keywords", _S, "a hot word, as `keyterm`; its weight is ignored, and named in the warning"),
     Option("punctuate", _S, "the text always has punctuation", _YES),
     Option("punctuate", _I, "the text always has punctuation"),
     Option("smart_format", _S, "numbers and names are written as the model writes them", _YES),
@@ -83,7 +85,9 @@ LIVE_OPTIONS: Final = (
 
 RECORDED_OPTIONS: Final = (
     *_COMMON,
-    Option("detect_language", _S, "decided on the first seconds; `detected_language` names it"),
+    Option(
+        "detect_language", _S, "decided on the first seconds, unless `language` is given; `detected_language` names it"
+    ),
     Option("utterances", _S, "stretches of words without a longer pause than `utt_split`"),
     Option("utt_split", _S, "seconds, default 0.8"),
     Option("paragraphs", _I, "the text is not cut into paragraphs"),
@@ -152,7 +156,7 @@ def live(options: Iterable[tuple[str, str]]) -> Listen:
     sound = _sound(given)
     return Listen(
         sound=sound,
-        starts=_starts(given, sound, endpointing_ms=endpointing_ms, interim_results=interims),
+        starts=_starts(given, sound, warnings, endpointing_ms=endpointing_ms, interim_results=interims),
         warnings=warnings,
         interim_results=interims,
         vad_events=given.is_true("vad_events"),
@@ -164,21 +168,22 @@ def live(options: Iterable[tuple[str, str]]) -> Listen:
 def recorded(options: Iterable[tuple[str, str]]) -> Listen:
     """The wishes of an upload. Raises RefusedError."""
     given = sort_options(RECORDED_OPTIONS, options)
+    warnings = list(given.ignored)
     sound = _sound(given)
     detects = given.is_true("detect_language")
     return Listen(
         sound=sound,
-        starts=_starts(given, sound, mode="file", interim_results=False),
-        warnings=given.ignored,
+        starts=_starts(given, sound, warnings, mode="file", interim_results=False),
+        warnings=warnings,
         utterances=given.is_true("utterances"),
         utterance_split_ms=_split_ms(given),
         detect_language=detects or given.first("language") == "multi",
     )
 
 
-def _starts(given: Given, sound: Sound, **more: object) -> list[StreamStart]:
-    language, languages = _languages(given)
-    hotwords = [*given.values.get("keyterm", ()), *given.values.get("keywords", ())]
+def _starts(given: Given, sound: Sound, warnings: list[tuple[str, str]], **more: object) -> list[StreamStart]:
+    language, languages = _languages(given, warnings)
+    hotwords = [*given.values.get("keyterm", ()), *_keywords(given, warnings)]
     if len(hotwords) > _MAX_HOTWORDS or any(not 0 < len(word) <= _MAX_HOTWORD for word in hotwords):
         raise refused("keyterm", f"at most {_MAX_HOTWORDS} terms of {_MAX_HOTWORD} characters each")
     return [
@@ -196,10 +201,23 @@ def _starts(given: Given, sound: Sound, **more: object) -> list[StreamStart]:
     ]
 
 
-def _languages(given: Given) -> tuple[str, list[str]]:
+def _keywords(given: Given, warnings: list[tuple[str, str]]) -> list[str]:
+    """The words of `keywords`, without the weights that may follow them (`word:2`)."""
+    given_words = given.values.get("keywords", ())
+    words = [_WEIGHT.sub("", word) for word in given_words]
+    if words != list(given_words):
+        warnings.append(("keywords", "weights are ignored"))
+    return words
+
+
+def _languages(given: Given, warnings: list[tuple[str, str]]) -> tuple[str, list[str]]:
     language = given.first("language", "auto" if given.is_true("detect_language") else "en")
     hints = list(given.values.get("language_hint", ()))
+    if given.first("language") and given.is_true("detect_language"):
+        warnings.append(("detect_language", "the option language decides"))
     if language != "multi":
+        if hints:
+            warnings.append(("language_hint", "counts only with language=multi"))
         return language, []
     if len(hints) > _MAX_HINTS:
         raise refused("language_hint", f"at most {_MAX_HINTS} languages")

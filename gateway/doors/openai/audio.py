@@ -13,10 +13,10 @@ from gateway.auth import Principal
 from gateway.doors.access import authorization
 from gateway.doors.entrance import Entrance
 from gateway.doors.openai.answers import Delta, Deltas, Done, Failed, Heard, answer, event
-from gateway.doors.openai.errors import details_of, refusal
+from gateway.doors.openai.errors import details_of, of_upload, refusal
 from gateway.doors.openai.form import Form, SpoolBudget
 from gateway.doors.openai.options import LATE, Wishes, recorded
-from gateway.doors.options import refused
+from gateway.doors.options import as_header, refused
 from gateway.doors.recordings import Transcribed, Upload
 from gateway.doors.session import DoorSession
 from gateway.doors.steps import RefusedError
@@ -61,9 +61,6 @@ class AudioDoor:
                     response = await self._work(request, principal, form, spool.empty())
         except RefusedError as error:
             return self._refusal(error.problem)
-        except ConnectionError:
-            # The client is gone, and its recording with it: nobody reads this.
-            return web.Response(status=400)
         self._entrance.served(self.name)
         return response
 
@@ -113,7 +110,7 @@ class AudioDoor:
 
     def _refusal(self, problem: Problem) -> web.Response:
         self._entrance.refused(self.name, problem)
-        return refusal(problem)
+        return refusal(of_upload(problem))
 
 
 class _Work:
@@ -174,8 +171,7 @@ class _Work:
                 self._said.put_nowait(event(Delta(text)))
 
     def _headers(self, session_id: str) -> dict[str, str]:
-        ignored = ", ".join(name for name, _ in self._wishes.warnings if name.isidentifier())
-        return {"x-request-id": session_id} | ({"talkup-ignored-options": ignored} if ignored else {})
+        return {"x-request-id": session_id} | as_header(self._wishes.warnings)
 
     def _answer(self, heard: Heard, session_id: str) -> web.Response:
         content_type, body = answer(self._wishes, heard)
@@ -200,7 +196,7 @@ class _Work:
             await response.write(event(Done(heard.text, heard.usage)))
         except RefusedError as error:
             self._entrance.context.metrics.errors.labels(error.problem.code).inc()
-            await response.write(event(Failed(details_of(error.problem))))
+            await response.write(event(Failed(details_of(of_upload(error.problem)))))
         await response.write_eof()
         return response
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from aiohttp import web
@@ -11,12 +12,9 @@ from msgspec import UNSET, Struct, UnsetType, json
 from gateway.protocol.errors import CloseCode, Code, Problem
 
 _RETRY_MS: Final = 2_000
-_DETAILS: Final[Mapping[Code, str]] = {
-    Code.UNSUPPORTED_FORMAT: "file",
-    Code.MEDIA_ERROR: "file",
-    Code.ORPHAN_CHUNK: "file",
-    Code.PAYLOAD_TOO_LARGE: "file",
-}
+_ABOUT_THE_FILE: Final = frozenset(
+    {Code.UNSUPPORTED_FORMAT, Code.MEDIA_ERROR, Code.ORPHAN_CHUNK, Code.PAYLOAD_TOO_LARGE}
+)
 
 
 class Words(NamedTuple):
@@ -80,7 +78,13 @@ def words_for(code: Code) -> Words:
 def details_of(problem: Problem, event_id: str | UnsetType | None = UNSET) -> Details:
     """What the client reads about a problem."""
     words = words_for(problem.code)
-    return Details(problem.message, words.type, problem.field or _DETAILS.get(problem.code), words.code, event_id)
+    return Details(problem.message, words.type, problem.field, words.code, event_id)
+
+
+def of_upload(problem: Problem) -> Problem:
+    """A problem of an upload: what is wrong with the sound is wrong with its `file`."""
+    is_about_file = problem.field is None and problem.code in _ABOUT_THE_FILE
+    return replace(problem, field="file") if is_about_file else problem
 
 
 def refusal(problem: Problem) -> web.Response:

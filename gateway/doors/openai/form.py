@@ -13,11 +13,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from aiohttp import BodyPartReader, ClientError, MultipartReader, web
+from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.multipart import BadContentDispositionHeader, BadContentDispositionParam
 
 from gateway.config import GatewayConfig
+from gateway.doors.body import reading
 from gateway.doors.recordings import pieces
 from gateway.doors.steps import RefusedError
 from gateway.protocol.errors import Code, Problem
@@ -25,6 +26,9 @@ from gateway.protocol.errors import Code, Problem
 FILE: Final = "file"
 MAX_FIELDS: Final = 256
 MAX_FIELD_BYTES: Final = 16 * 1024
+MAX_FIELDS_BYTES: Final = 256 * 1024
+"""Of all options of a form together."""
+
 _CHUNK: Final = 8 * 1024
 _SPOOL_RETRY_MS: Final = 5_000
 # aiohttp would print such a header, with the name of the file.
@@ -99,6 +103,7 @@ class Form:
         self._reader = reader
         self._config = config
         self._file: BodyPartReader | None = None
+        self._room = MAX_FIELDS_BYTES
 
     @classmethod
     async def open(cls, request: web.Request, config: GatewayConfig) -> Form:
@@ -147,7 +152,7 @@ class Form:
                     with _malformed():
                         if part is None or part.name == FILE:
                             return part
-                        self.fields.append((part.name or "", await _text_of(part)))
+                        self.fields.append((part.name or "", await self._text_of(part)))
             except TimeoutError:
                 raise RefusedError(Problem(Code.DEADLINE_EXCEEDED, "the form did not arrive in time")) from None
             if len(self.fields) > MAX_FIELDS:
@@ -164,26 +169,26 @@ class Form:
             raise _bad("parts must be sent as they are, without Content-Transfer-Encoding")
         return part
 
-
-async def _text_of(part: BodyPartReader) -> str:
-    found = bytearray()
-    while not part.at_eof():
-        found += await part.read_chunk(_CHUNK)
-        if len(found) > MAX_FIELD_BYTES:
-            text = f"an option has at most {MAX_FIELD_BYTES} bytes"
-            raise RefusedError(Problem(Code.BAD_MESSAGE, text, field=(part.name or "")[:64]))
-    return found.decode()
+    async def _text_of(self, part: BodyPartReader) -> str:
+        found = bytearray()
+        while not part.at_eof():
+            found += await part.read_chunk(_CHUNK)
+            if len(found) > MAX_FIELD_BYTES:
+                raise _bad(f"an option has at most {MAX_FIELD_BYTES} bytes", (part.name or "")[:64])
+            if len(found) > self._room:
+                raise _bad(f"the options of a form have at most {MAX_FIELDS_BYTES} bytes together")
+        self._room -= len(found)
+        return found.decode()
 
 
 @contextmanager
 def _malformed() -> Iterator[None]:
     """What aiohttp says about a body that is no form, in our words."""
     try:
-        yield
+        with reading():
+            yield
     except (ValueError, HttpProcessingError, RuntimeError, AssertionError, LookupError, *_BAD_HEADERS):
         raise _bad("the body is not a complete multipart/form-data form") from None
-    except ClientError:
-        raise ConnectionResetError from None
 
 
 def _bad(text: str, field: str | None = None) -> RefusedError:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gateway.doors.openai.options import MAX_HOTWORD, MAX_HOTWORDS, MAX_PROMPT, hotwords_of, languages_of
-from gateway.doors.options import Given, Option, Treatment, refused, sort_options
+from gateway.doors.options import Given, Option, Treatment, merged, refused, sort_options
 from gateway.doors.session import new_stream_id
 from gateway.doors.steps import RefusedError
 from gateway.protocol.codec import start_problem
@@ -32,6 +32,17 @@ _BETA_NAMES: Final[Mapping[str, str]] = {
     "input_audio_transcription": _TRANSCRIPTION,
     "input_audio_noise_reduction": _NOISE,
     "turn_detection": _TURNS,
+}
+
+_SWITCHES: Final = (_TRANSCRIPTION, _TURNS, _NOISE)
+"""Options that `null` turns off; for every other one it means the default."""
+_CLEARED: Final[Mapping[str, str]] = {
+    f"{_TRANSCRIPTION}.model": "model",
+    f"{_TRANSCRIPTION}.language": "language",
+    f"{_TRANSCRIPTION}.languages": "languages",
+    f"{_TRANSCRIPTION}.prompt": "prompt",
+    f"{_TRANSCRIPTION}.keywords": "keywords",
+    f"{_TURNS}.silence_duration_ms": "silence_ms",
 }
 
 SESSION_OPTIONS: Final = (
@@ -123,8 +134,19 @@ class Configuration:
         return self._updated(pairs)
 
     def _updated(self, pairs: Sequence[tuple[str, str]]) -> Configuration:
+        asked = [(name, value) for name, value in pairs if name in _SWITCHES or value not in (_NULL, "")]
+        cleared = {name for name, _ in pairs} - {name for name, _ in asked}
+        return self._without(cleared)._with(asked)
+
+    def _without(self, names: Iterable[str]) -> Configuration:
+        """The configuration with the defaults of these options, which the client has set to nothing or `null`."""
+        usual = Configuration()
+        attributes = [_CLEARED[name] for name in names if name in _CLEARED]
+        return replace(self, **{attribute: getattr(usual, attribute) for attribute in attributes})
+
+    def _with(self, pairs: Sequence[tuple[str, str]]) -> Configuration:
         given = sort_options(SESSION_OPTIONS, pairs)
-        ignored = dict(self.ignored or {}) | dict(given.ignored)
+        ignored = merged(self.ignored or {}, given.ignored)
         prompt = given.first(f"{_TRANSCRIPTION}.prompt", self.prompt)
         if len(prompt) > MAX_PROMPT:
             ignored[f"{_TRANSCRIPTION}.prompt"] = f"only its last {MAX_PROMPT} characters count"
@@ -195,19 +217,22 @@ def _sound(given: Given, before: Configuration) -> dict[str, Any]:
 
 
 def _flat(path: str, value: object) -> Iterator[tuple[str, str]]:
-    """Every value with its path; the values of a list have the same one. Raises RefusedError for too many levels."""
+    """Every value with its path; the values of a list have the same one, and an empty list is `null`.
+
+    Raises RefusedError for too many levels.
+    """
     if path.count(".") >= _MAX_LEVELS:
         raise refused(path[:64], "has too many levels")
     match value:
         case dict():
             for name, inner in value.items():
                 yield from _flat(f"{path}.{name}" if path else str(name), inner)
-        case list():
+        case list() if value:
             for inner in value:
                 if isinstance(inner, list | dict):
                     raise refused(path[:64], "must be a list of simple values")
                 yield from _flat(path, inner)
-        case None:
+        case None | []:
             yield path, _NULL
         case bool():
             yield path, str(value).lower()

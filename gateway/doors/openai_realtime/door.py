@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -15,6 +14,7 @@ from gateway.access.tokens import Audience
 from gateway.auth import Principal, new_session_id
 from gateway.credentials import Credential
 from gateway.doors.access import authorization
+from gateway.doors.body import whole_body
 from gateway.doors.entrance import Entrance
 from gateway.doors.openai.errors import refusal
 from gateway.doors.openai_realtime.client_secrets import (
@@ -124,7 +124,7 @@ class RealtimeDoor:
             principal = await self._entrance.access.admit(request, authorization(request))
             if principal.session_id is not None:
                 raise RefusedError(Problem(Code.PERMISSION_DENIED, "only an API key makes client secrets"))
-            asked = request_of(await _body(request, context.config.http_request_s), is_beta=is_beta)
+            asked = request_of(await whole_body(request, context.config.http_request_s, "session"), is_beta=is_beta)
             session = asked.session
             configuration = configured(session, is_beta=is_beta)
             seconds = DEFAULT_S if asked.expires_after is None else asked.expires_after.seconds
@@ -158,16 +158,6 @@ def _asked(before: Configuration | None, query: Iterable[tuple[str, str]]) -> Co
         ignored["model"] = "the workers' model transcribes"
     before = before or Configuration()
     return replace(before, ignored={**ignored, **(before.ignored or {})})
-
-
-async def _body(request: web.Request, patience_s: float) -> bytes:
-    try:
-        async with asyncio.timeout(patience_s):
-            return await request.read()
-    except TimeoutError:
-        raise RefusedError(Problem(Code.DEADLINE_EXCEEDED, "the body did not arrive in time")) from None
-    except web.HTTPRequestEntityTooLarge:
-        raise RefusedError(Problem(Code.PAYLOAD_TOO_LARGE, "the body is too large", field="session")) from None
 
 
 def _json(body: Mapping[str, Any]) -> web.Response:

@@ -19,6 +19,8 @@ _STATUS: Final[Mapping[Code, int]] = {
     Code.MEDIA_LIMIT: 429,
     Code.BUSY: 503,
     Code.NO_WORKER: 503,
+    Code.WORKER_FAILED: 500,
+    Code.INTERNAL: 500,
 }
 
 

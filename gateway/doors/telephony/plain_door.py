@@ -10,6 +10,7 @@ from aiohttp import WSMessage, WSMsgType, web
 
 from gateway.credentials import of_handshake
 from gateway.doors.entrance import Entrance
+from gateway.doors.options import as_header
 from gateway.doors.session import DoorSession
 from gateway.doors.sockets import DoorSocket, upgrade
 from gateway.doors.steps import RefusedError
@@ -48,8 +49,7 @@ class PlainDoor:
             door = await DoorSession.open(context, self._entrance.directory, principal)
         except RefusedError as error:
             return self._refusal(error.problem)
-        ignored = ", ".join(name for name, _ in given.ignored if name.isidentifier())
-        headers = {"talkup-session": door.session_id} | ({"talkup-ignored-options": ignored} if ignored else {})
+        headers = {"talkup-session": door.session_id} | as_header(given.ignored)
         try:
             if call is not None:
                 _start(door, call)
@@ -71,6 +71,9 @@ class PlainDoor:
                 how = closing(error.problem)
                 await socket.close(code=how.code, message=how.reason.encode()[:120])
                 return socket
+            except BaseException:
+                door.leave(is_clean=False)
+                raise
         self._entrance.served(self.name)
         return await DoorSocket(context, door, call, principal).serve(request, socket)
 

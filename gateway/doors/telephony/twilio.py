@@ -29,7 +29,13 @@ PARAMETERS: Final = (
 
 _ENCODINGS: Final[Mapping[str, str]] = {"audio/x-mulaw": "audio/pcmu", "audio/x-alaw": "audio/pcma"}
 _TRACKS: Final = ("inbound", "outbound")
-_CLOSES: Final[Mapping[Code, int]] = {Code.BUSY: CloseCode.BUSY, Code.NO_WORKER: CloseCode.BUSY}
+_CLOSES: Final[Mapping[Code, int]] = {
+    Code.BUSY: CloseCode.BUSY,
+    Code.NO_WORKER: CloseCode.BUSY,
+    Code.WORKER_FAILED: CloseCode.INTERNAL,
+    Code.DEADLINE_EXCEEDED: CloseCode.INTERNAL,
+    Code.INTERNAL: CloseCode.INTERNAL,
+}
 
 
 class MediaFormat(Struct, rename="camel"):

@@ -219,10 +219,7 @@ class WyomingConnection:
             raise RefusedError(Problem(Code.RATE_LIMITED, over.text, retry_after_ms=wait_ms))
         if self._door is None:
             self._door = door = await DoorSession.open(context, self._directory, principal)
-            config = context.config
-            self._sender = sender = DoorSender(
-                self._line, door.outbox, self._tell, config.close_timeout_s, config.outbox_messages
-            )
+            self._sender = sender = DoorSender(self._line, door.outbox, self._tell, context.config)
             sender.over.add_done_callback(lambda _: self._stop_reading())
             self._credential.watch(principal)
             door.outbox.attach(sender)

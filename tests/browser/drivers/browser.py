@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,6 +57,13 @@ def wrapped(body: str) -> str:
 def packed(arguments: tuple[Any, ...]) -> str:
     """The argument of a `wrapped` function."""
     return json.dumps(arguments)
+
+
+async def stop(process: asyncio.subprocess.Process) -> None:
+    """End a program, which may have ended already."""
+    with suppress(ProcessLookupError):
+        process.terminate()
+    await process.wait()
 
 
 async def until(browser: Browser, condition: str, *arguments: Any, patience_s: float = PATIENCE_S) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from tests.browser.drivers.browser import Browser, BrowserError, Console, packed, wrapped
+from tests.browser.drivers.browser import Browser, BrowserError, Console, packed, stop, wrapped
 from tests.browser.drivers.sound_server import sound_server
 
 _ANNOUNCEMENT: Final = b"WebDriver BiDi listening on "
@@ -59,6 +59,9 @@ class Firefox:
                 self._note(message["params"])
             elif waiting := self._waiting.pop(message["id"], None):
                 waiting.set_result(message)
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(BrowserError("Firefox ended before it answered"))
 
     def _note(self, entry: dict[str, Any]) -> None:
         text = entry.get("text") or ""
@@ -163,8 +166,7 @@ async def firefox(folder: Path) -> AsyncIterator[Browser]:
             async with _driving(process) as driven:
                 yield driven
         finally:
-            process.terminate()
-            await process.wait()
+            await stop(process)
 
 
 @asynccontextmanager

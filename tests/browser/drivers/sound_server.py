@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from tests.browser.drivers.browser import stop
+
 _START_S: Final = 30.0
 _POLL_S: Final = 0.05
 
@@ -36,6 +38,4 @@ async def sound_server(folder: Path) -> AsyncIterator[Mapping[str, str]]:
                 await asyncio.sleep(_POLL_S)
         yield {**home, "PULSE_SERVER": f"unix:{socket}"}
     finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+        await stop(process)

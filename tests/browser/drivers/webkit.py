@@ -20,7 +20,7 @@ from typing import Any, Final
 import aiohttp
 
 from bench.harness.stack import HOST, free_port
-from tests.browser.drivers.browser import Browser, BrowserError, Console, packed, until, wrapped
+from tests.browser.drivers.browser import Browser, BrowserError, Console, packed, stop, until, wrapped
 
 _MINI_BROWSERS: Final = "/usr/lib/*/webkit2gtk-4*/MiniBrowser"
 _ARGUMENTS: Final = (
@@ -133,8 +133,7 @@ async def _display() -> AsyncIterator[str]:
             number = (await process.stdout.readline()).decode().strip()
         yield f":{number}"
     finally:
-        process.terminate()
-        await process.wait()
+        await stop(process)
 
 
 @asynccontextmanager
@@ -161,7 +160,8 @@ async def webkit(folder: Path) -> AsyncIterator[Browser]:
                 await driven.begin(str(browsers[0]))
                 yield driven
             finally:
-                await driven.end()
-                process.terminate()
-                await process.wait()
-                await listening
+                try:
+                    await driven.end()
+                finally:
+                    await stop(process)
+                    await listening

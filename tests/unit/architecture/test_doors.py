@@ -67,6 +67,7 @@ DOORS = {
         "gateway.http_workers",
         "gateway.server",
         "gateway.doors.access",
+        "gateway.doors.body",
         "gateway.doors.recordings",
         "gateway.doors.routes",
         "gateway.doors.sockets",

@@ -31,7 +31,7 @@ IMPORTERS = {
     "gateway.doors.deepgram": {"gateway.doors"},
     "gateway.doors.openai": {"gateway.doors", "gateway.doors.openai_realtime"},
     "gateway.doors.openai_realtime": {"gateway", "gateway.doors"},
-    "gateway.doors.telephony": {"gateway.doors"},
+    "gateway.doors.telephony": {"gateway", "gateway.doors"},
     "gateway.doors.wyoming": {"gateway"},
     "gateway.processes": {"gateway"},
     "gateway.protocol": {

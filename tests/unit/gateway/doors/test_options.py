@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.doors.options import Option, Treatment, cells, sort_options
+from gateway.doors.options import Option, Treatment, as_header, cells, merged, sort_options
 from gateway.doors.steps import RefusedError
 
 TABLE = (
@@ -44,6 +44,35 @@ def test_a_number_must_be_one(text: str) -> None:
     given = sort_options(TABLE, [("word", text)])
     with pytest.raises(RefusedError):
         given.whole("word", 0, 100)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_on"), [("true", True), ("True", True), ("1", True), ("false", False), ("0", False)]
+)
+def test_a_switch_is_on_or_off(text: str, is_on: bool) -> None:
+    assert sort_options(TABLE, [("word", text)]).is_true("word") is is_on
+
+
+def test_a_switch_is_nothing_else() -> None:
+    with pytest.raises(RefusedError, match="word: must be true or false"):
+        sort_options(TABLE, [("word", "yes")]).is_true("word")
+    assert not sort_options(TABLE, []).is_true("word")
+
+
+def test_the_header_names_every_ignored_option() -> None:
+    names = ["colour", "my-option", "a b,c\r\nX: y", "größe"]
+    given = sort_options(TABLE, [(name, "1") for name in names])
+    assert as_header(given.ignored) == {"talkup-ignored-options": "colour, my-option, a b?c??X: y, gr??e"}
+    assert as_header([]) == {}
+
+
+def test_ignored_options_of_many_requests_are_bounded() -> None:
+    ignored = merged({"colour": "there is no colour"}, [(f"x{number}", "why") for number in range(39)])
+    assert len(ignored) == 40
+    assert merged(ignored, [("colour", "again")]) == {**ignored, "colour": "again"}
+    more = merged(ignored, [("taste", "why")])
+    assert more == {**ignored, "and more": "further options are ignored"}
+    assert merged(more, [("smell", "why")]) == more
 
 
 def test_the_table_shows_which_values_a_row_is_about() -> None:

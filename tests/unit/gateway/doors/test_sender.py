@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
+from gateway.config import GatewayConfig
 from gateway.doors.sender import DoorSender
 from gateway.outbox import Outbox
 from gateway.protocol import messages as m
@@ -54,7 +55,9 @@ def transcript(text: str, *, final: bool) -> m.TranscriptUpdate:
 
 
 @asynccontextmanager
-async def line(max_texts: int = 100, max_messages: int = 100) -> AsyncIterator[tuple[Outbox, DoorSender, Reader]]:
+async def line(
+    max_texts: int = 100, max_messages: int = 100, max_bytes: int = 100_000
+) -> AsyncIterator[tuple[Outbox, DoorSender, Reader]]:
     outbox, reader = Outbox(max_messages, 1_000_000), Reader()
 
     def tell(message: m.ServerMessage) -> None:
@@ -63,7 +66,9 @@ async def line(max_texts: int = 100, max_messages: int = 100) -> AsyncIterator[t
         sender.say(f"{message.text}-1".encode())
         sender.say(f"{message.text}-2".encode())
 
-    sender = DoorSender(reader, outbox, tell, 0.05, max_texts)
+    sender = DoorSender(
+        reader, outbox, tell, GatewayConfig(close_timeout_s=0.05, outbox_messages=max_texts, outbox_bytes=max_bytes)
+    )
     outbox.attach(sender)
     try:
         yield outbox, sender, reader
@@ -119,6 +124,22 @@ async def test_a_client_that_does_not_read_is_dropped() -> None:
             await sender.over
         assert sender.overflowed
         assert (reader.got, reader.ended) == ([], "abort")
+
+
+async def test_the_bytes_that_wait_have_a_bound_too() -> None:
+    async with line(max_bytes=4100) as (_, sender, reader):
+        for count in range(1, 20):  # what was sent does not count any more
+            sender.say(bytes(820))
+            await reader.until(count)
+        reader.reads.clear()
+        for _ in range(5):
+            sender.say(bytes(820))
+        assert not sender.overflowed
+        sender.say(bytes(820))
+        assert sender.overflowed
+        async with asyncio.timeout(PATIENCE_S):
+            await sender.over
+        assert reader.ended == "abort"
 
 
 async def test_messages_that_nobody_reads_drop_the_client_too() -> None:

@@ -52,9 +52,22 @@ def test_endpointing_below_what_workers_take_is_raised_and_said() -> None:
 
 
 def test_words_to_expect_come_from_keyterm_and_keywords() -> None:
-    wishes = live([*RAW, ("keyterm", "tretinoin"), ("keywords", "Deepgram"), ("keywords", "snuffle:2")])
-    assert wishes.starts[0].hotwords == ["tretinoin", "Deepgram"]
-    assert [name for name, _ in wishes.warnings] == ["keywords"]
+    words = ("Deepgram", "snuffle:2", "C:drive:1.5", "never:-3")
+    wishes = live([*RAW, ("keyterm", "tretinoin"), *(("keywords", word) for word in words)])
+    assert wishes.starts[0].hotwords == ["tretinoin", "Deepgram", "snuffle", "C:drive"]
+    assert wishes.warnings == [
+        ("keywords", "a word of negative weight is not held back"),
+        ("keywords", "weights are ignored"),
+    ]
+
+
+def test_options_that_count_only_with_another_are_named() -> None:
+    assert live([*RAW, ("language", "de"), ("language_hint", "fr")]).warnings == [
+        ("language_hint", "counts only with language=multi")
+    ]
+    wishes = recorded([*RAW, ("language", "de"), ("detect_language", "true")])
+    assert (wishes.starts[0].language, wishes.warnings) == ("de", [("detect_language", "the option language decides")])
+    assert recorded([*RAW, ("detect_language", "true")]).warnings == []
 
 
 def test_several_languages_are_decided_segment_by_segment() -> None:

@@ -420,3 +420,40 @@ def test_a_client_that_breaks_the_rules_is_told_and_closed() -> None:
     assert close == ("close", 1008, "rate_limited")
     [_, close] = Talk().failed(Code.SESSION_EXPIRED, stream=False)
     assert close == ("close", 1008, "session_expired")
+
+
+def test_null_and_nothing_are_the_defaults_again() -> None:
+    configuration = Configuration().updated(
+        {"audio": {"input": {"transcription": {"language": "de", "prompt": "Talk", "keywords": ["TalkUp"]},
+                             "turn_detection": {"type": "server_vad", "silence_duration_ms": 900}}}}
+    )  # fmt: skip
+    shown: dict[str, Any] = {"language": None, "prompt": "", "keywords": [], "model": None, "delay": None}
+    turns = {"type": "server_vad", "silence_duration_ms": None, "threshold": None}
+    again = configuration.updated(
+        {
+            "type": "transcription",
+            "include": None,
+            "audio": {"input": {"transcription": shown, "turn_detection": turns}},
+        }
+    )
+    assert again.start().language == "auto"
+    assert (again.prompt, list(again.keywords), again.silence_ms, again.has_turns) == ("", [], 500, True)
+    assert again.ignored == {}
+
+
+def test_a_session_may_be_sent_back_as_it_was_told() -> None:
+    talk = Talk()
+    told = {name: value for name, value in talk.created["session"].items() if name not in ("id", "object")}
+    del told["talkup_ignored_options"]
+    [updated] = talk.client({"type": "session.update", "session": told})
+    assert updated["type"] == "session.updated"
+    assert updated["session"] == talk.created["session"]
+
+
+def test_many_updates_with_unknown_options_are_remembered_within_a_bound() -> None:
+    configuration = Configuration()
+    for number in range(100):
+        configuration = configuration.updated({f"x{number}.{inner}": 1 for inner in range(40)})
+    assert configuration.ignored is not None
+    assert len(configuration.ignored) <= 41
+    assert "and more" in configuration.ignored

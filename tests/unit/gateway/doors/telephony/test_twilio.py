@@ -124,6 +124,14 @@ def test_a_stream_without_a_slot_closes_the_call_as_busy() -> None:
     assert (close.code, close.reason) == (1013, "busy: every worker slot is taken")
 
 
+@pytest.mark.parametrize("code", [Code.WORKER_FAILED, Code.DEADLINE_EXCEEDED, Code.INTERNAL])
+def test_a_failure_closes_the_call_as_one(code: Code) -> None:
+    talk = call(tracks=["inbound"])
+    talk.told(m.ErrorMessage(data=m.ErrorData(code=str(code), message="no", retryable=True, stream_id="x")), NOW)
+    [close] = said(talk.told(ended("inbound"), NOW))
+    assert close.code == 1011
+
+
 @pytest.mark.parametrize(
     "more",
     [
