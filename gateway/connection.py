@@ -99,7 +99,7 @@ class Connection:
             self._detach()
             metrics.connections.dec()
             metrics.replaced.inc(self.outbox.replaced)
-            metrics.closes.labels(str(self._socket.close_code or 1006)).inc()
+            metrics.closed(self._socket.close_code)
 
     # --- credentials
 

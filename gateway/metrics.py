@@ -12,12 +12,15 @@ from gateway.access.terms import Door
 from gateway.metrics_process import ProcessSeries
 from gateway.metrics_store import StoreSeries
 from gateway.metrics_upstream import SERVICES, UpstreamCollector, UpstreamSeries, service_label
-from gateway.protocol.errors import Code
+from gateway.protocol.errors import CloseCode, Code
 from gateway.upstream.pool import Upstream
 from settings.version import VERSION
 
 OPEN_METRICS = openmetrics.CONTENT_TYPE_LATEST
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+# Those of RFC 6455, and the gateway's own: clients may choose among two thousand others.
+_CLOSE_CODES = frozenset({*range(1000, 1016), *CloseCode})
 
 # Prometheus needs no second series per counter that says when it began.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -130,6 +133,10 @@ class Metrics(UpstreamSeries):
         """The same for all processes of the gateway."""
         own = self.render()
         return own if self._gather is None else await self._gather(own)
+
+    def closed(self, code: int | None) -> None:
+        """A WebSocket was closed; None: without a close frame. Codes that only clients choose count as `other`."""
+        self.closes.labels(str(code or 1006) if code is None or code in _CLOSE_CODES else "other").inc()
 
     def watch_upstream(self, upstream: Upstream) -> None:
         """Look at the workers and the open streams at every scrape."""

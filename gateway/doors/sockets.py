@@ -145,7 +145,7 @@ class DoorSocket:
         self._door.leave(is_clean=code is not None and (code in _DONE_CODES or 3000 <= code < 5000))
         metrics, outbox = self._context.metrics, self._door.outbox
         metrics.connections.dec()
-        metrics.closes.labels(str(code or 1006)).inc()
+        metrics.closed(code)
         metrics.replaced.inc(outbox.replaced)
         if sender.overflowed or outbox.overflowed:
             metrics.overflows.inc()

@@ -97,3 +97,16 @@ def test_upstream_metrics_become_samples() -> None:
         "gateway_outbox_depth 7.0",
     ):
         assert sample in text
+
+
+def test_clients_cannot_make_series_by_their_close_codes() -> None:
+    metrics = Metrics()
+    for code in (1000, 4401, None, *range(3000, 3100)):
+        metrics.closed(code)
+    lines = [line for line in metrics.render().decode().splitlines() if line.startswith("gateway_closes_total{")]
+    assert set(lines) == {
+        'gateway_closes_total{code="1000"} 1.0',
+        'gateway_closes_total{code="1006"} 1.0',
+        'gateway_closes_total{code="4401"} 1.0',
+        'gateway_closes_total{code="other"} 100.0',
+    }
