@@ -118,9 +118,12 @@ async def heard(
         return normalise(" ".join(words), "en")
 
 
-def differences(undisturbed: list[str], words: list[str]) -> str:
-    """The words that only the first has (-) and that only the second has (+)."""
-    return " ".join(line for line in difflib.ndiff(undisturbed, words) if line[0] in "+-")
+def check_words(undisturbed: list[str], words: list[str], spoken: str) -> None:
+    """No word is missing and none comes twice. How late a step runs decides how a word is heard: some may differ."""
+    changes = difflib.SequenceMatcher(None, undisturbed, words, autojunk=False).get_opcodes()
+    lengths = [(end - begin, other_end - other) for _, begin, end, other, other_end in changes]
+    assert all(before == after for before, after in lengths), (undisturbed, words)
+    assert word_errors(spoken, " ".join(words), "en").percent <= 10
 
 
 async def test_pods_transcribe_and_lose_nothing_when_they_end(
@@ -143,12 +146,12 @@ async def test_pods_transcribe_and_lose_nothing_when_they_end(
         return pod
 
     words = await heard(installed, gateways, media, busy)
-    assert words == undisturbed, differences(undisturbed, words)
+    check_words(undisturbed, words, speech_text)
     assert all(pod.told("stream opened") == before[pod.name] + 1 for pod in workers)
     words = await heard(installed, gateways, media, lambda: gateways[0])
-    assert words == undisturbed, differences(undisturbed, words)
+    check_words(undisturbed, words, speech_text)
     assert [pod.told("session restored") for pod in gateways] == [0, 1]
-    print(f"\n{len(undisturbed)} words: the same when a worker's Pod and a gateway's Pod ended")
+    print(f"\n{len(undisturbed)} words: none missing and none twice when a worker's Pod and a gateway's Pod ended")
 
 
 async def test_streams_of_the_scripted_engine_lose_no_word_when_pods_end(installed: Installation) -> None:
