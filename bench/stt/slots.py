@@ -113,7 +113,7 @@ def _in_quota(found: Findings, cores: float, machine: int, idle: int) -> None:
         decoders = worker.children()
         time.sleep(_SETTLED_SECONDS)
         settled = worker.slots()
-    share = min(cores, machine) / machine
+    whole = max(1, int(min(cores, machine) / machine * idle))  # slots are whole: of 2.75, two
     found.figures[name] = {
         "said": {key: said[key] for key in ("cores", "threads", "decoders")},
         "decoder_processes": decoders,
@@ -125,7 +125,7 @@ def _in_quota(found: Findings, cores: float, machine: int, idle: int) -> None:
     found.check(f"{name}: decoder processes", decoders, "==", threads)
     found.check(
         f"{name}: settled slots, distance from its share of idle",
-        abs(settled - share * idle) / (share * idle),
+        abs(settled - whole) / whole,
         "<=",
         _WITHIN,
     )
