@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 
 from websockets.asyncio.connection import broadcast
@@ -12,26 +12,21 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from gateway.outbox import Closing, Outbox
+from gateway.sender_tasks import SenderTasks
 from gateway.store.base import StoreError
 
 
-class SocketSender:
-    """The only writer of messages to a socket, which it also closes. `over` is done once there is nothing left to do.
-
-    Its tasks exist only while they have something to do: of a thousand sockets, few are busy at a time.
-    """
+class SocketSender(SenderTasks):
+    """The only writer of messages to a socket, which it also closes."""
 
     def __init__(
         self, socket: ServerConnection, outbox: Outbox, close_timeout_s: float, count_overflow: Callable[[], None]
     ) -> None:
         """`close_timeout_s`: how long messages that wait may delay a close."""
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        super().__init__(outbox)
         self._socket = socket
-        self._outbox = outbox
         self._close_timeout_s = close_timeout_s
         self._count_overflow = count_overflow
-        self._writer: asyncio.Task[None] | None = None
-        self._closer: asyncio.Task[None] | None = None
 
     def transmit(self, payload: bytes) -> bool:
         """Write a message if everything before it has left this process; False if not, or if the socket is lost."""
@@ -40,34 +35,6 @@ class SocketSender:
             return False
         broadcast((self._socket,), payload, text=True)
         return not transport.is_closing()
-
-    def wake(self) -> None:
-        """Write what waits in the outbox."""
-        if self._writer is None and not self.over.done():
-            self._writer = self._run(self._write())
-        if self._outbox.closing is not None and self._closer is None:
-            self._closer = self._run(self._enforce_close(self._outbox.closing))
-
-    async def stop(self) -> None:
-        """End all tasks: the socket is closed."""
-        self._finish()
-        tasks = [task for task in (self._writer, self._closer) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _run(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        task.add_done_callback(self._pass_on_error)
-        return task
-
-    def _pass_on_error(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None and not self.over.done():
-            self.over.set_exception(error)
-
-    def _finish(self) -> None:
-        if not self.over.done():
-            self.over.set_result(None)
 
     async def _write(self) -> None:
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -15,6 +15,7 @@ from gateway.config import GatewayConfig
 from gateway.outbox import Closing, Outbox
 from gateway.protocol.errors import CloseCode
 from gateway.protocol.messages import ServerMessage
+from gateway.sender_tasks import SenderTasks
 from gateway.store.base import StoreError
 
 _CLOSED: Final = (ConnectionError, RuntimeError)
@@ -36,8 +37,8 @@ class Line(Protocol):
         ...
 
 
-class DoorSender:
-    """The only writer to a client. `over` is done once there is nothing left to do."""
+class DoorSender(SenderTasks):
+    """The only writer to a client."""
 
     def __init__(
         self,
@@ -50,16 +51,13 @@ class DoorSender:
 
         As many texts and bytes may wait for the client as messages of our own protocol may.
         """
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        super().__init__(outbox)
         self.overflowed = False
         self._line = line
-        self._outbox = outbox
         self._tell = tell
         self._config = config
         self._texts: deque[bytes] = deque()
         self._bytes = 0
-        self._writer: asyncio.Task[None] | None = None
-        self._closer: asyncio.Task[None] | None = None
 
     def say(self, payload: bytes) -> None:
         """Send a text message of the dialect, after those that wait."""
@@ -75,34 +73,6 @@ class DoorSender:
     def transmit(self, payload: bytes) -> bool:
         """See `gateway.outbox.Sender`: messages are translated by the task that sends them."""
         return False
-
-    def wake(self) -> None:
-        """Write what waits."""
-        if self._writer is None and not self.over.done():
-            self._writer = self._run(self._write())
-        if self._outbox.closing is not None and self._closer is None and not self.over.done():
-            self._closer = self._run(self._enforce_close(self._outbox.closing))
-
-    async def stop(self) -> None:
-        """End all tasks: the connection is closed."""
-        self._finish()
-        tasks = [task for task in (self._writer, self._closer) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _run(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        task.add_done_callback(self._pass_on_error)
-        return task
-
-    def _pass_on_error(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None and not self.over.done():
-            self.over.set_exception(error)
-
-    def _finish(self) -> None:
-        if not self.over.done():
-            self.over.set_result(None)
 
     async def _write(self) -> None:
         try:

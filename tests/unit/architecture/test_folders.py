@@ -72,7 +72,17 @@ IMPORTERS = {
 SHARED = {
     "gateway.access": set(),
     "gateway.certificates": set(),
-    "gateway.doors": {"admission", "auth", "config", "credentials", "expiry", "origins", "outbox", "refusals"},
+    "gateway.doors": {
+        "admission",
+        "auth",
+        "config",
+        "credentials",
+        "expiry",
+        "origins",
+        "outbox",
+        "refusals",
+        "sender_tasks",
+    },
     "gateway.doors.deepgram": {"auth", "credentials"},
     "gateway.doors.openai": {"auth", "config", "cues", "transcript", "transcript_formats"},
     "gateway.doors.openai_realtime": {"auth", "credentials"},
