@@ -9,7 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -41,21 +41,17 @@ class Checkpoints:
             return
         self._writes = 0
         if self._log.exists() and self._log.stat().st_size > _LONGEST_LOG:
-            self._checkpoint(db)
+            self._run(lambda: nullcontext(db))
         else:
-            self._running = self._thread.submit(self._run)
+            self._running = self._thread.submit(self._run, lambda: closing(self._connect()))
 
     def close(self) -> None:
         """Wait for the checkpoint that runs."""
         self._thread.shutdown(wait=True)
 
-    def _run(self) -> None:
+    def _run(self, opened: Callable[[], AbstractContextManager[sqlite3.Connection]]) -> None:
         try:
-            with closing(self._connect()) as db:
-                self._checkpoint(db)
+            with opened() as db, self.exclusive:
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)")
         except (sqlite3.Error, OSError) as error:
             log.warning("checkpoint failed", reason=type(error).__name__)
-
-    def _checkpoint(self, db: sqlite3.Connection) -> None:
-        with self.exclusive:
-            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
