@@ -189,7 +189,7 @@ class LatencyBreakdown(_message.Message):
     def __init__(self, queue_ms: _Optional[int] = ..., decode_ms: _Optional[int] = ..., infer_ms: _Optional[int] = ...) -> None: ...
 
 class Analysis(_message.Message):
-    __slots__ = ("schema_version", "frame_seq", "media_time_ms", "captured_at_unix_ms", "latency", "frame", "window", "events")
+    __slots__ = ("schema_version", "frame_seq", "media_time_ms", "captured_at_unix_ms", "latency", "frame", "window", "events", "delivery")
     SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
     FRAME_SEQ_FIELD_NUMBER: _ClassVar[int]
     MEDIA_TIME_MS_FIELD_NUMBER: _ClassVar[int]
@@ -198,6 +198,7 @@ class Analysis(_message.Message):
     FRAME_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
+    DELIVERY_FIELD_NUMBER: _ClassVar[int]
     schema_version: int
     frame_seq: int
     media_time_ms: int
@@ -206,7 +207,8 @@ class Analysis(_message.Message):
     frame: FrameSignals
     window: WindowSignals
     events: _containers.RepeatedCompositeFieldContainer[VisionEvent]
-    def __init__(self, schema_version: _Optional[int] = ..., frame_seq: _Optional[int] = ..., media_time_ms: _Optional[int] = ..., captured_at_unix_ms: _Optional[int] = ..., latency: _Optional[_Union[LatencyBreakdown, _Mapping]] = ..., frame: _Optional[_Union[FrameSignals, _Mapping]] = ..., window: _Optional[_Union[WindowSignals, _Mapping]] = ..., events: _Optional[_Iterable[_Union[VisionEvent, _Mapping]]] = ...) -> None: ...
+    delivery: Delivery
+    def __init__(self, schema_version: _Optional[int] = ..., frame_seq: _Optional[int] = ..., media_time_ms: _Optional[int] = ..., captured_at_unix_ms: _Optional[int] = ..., latency: _Optional[_Union[LatencyBreakdown, _Mapping]] = ..., frame: _Optional[_Union[FrameSignals, _Mapping]] = ..., window: _Optional[_Union[WindowSignals, _Mapping]] = ..., events: _Optional[_Iterable[_Union[VisionEvent, _Mapping]]] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ...) -> None: ...
 
 class VisionOptions(_message.Message):
     __slots__ = ("signals", "expression", "max_fps", "every_frame")
@@ -219,3 +221,135 @@ class VisionOptions(_message.Message):
     max_fps: int
     every_frame: bool
     def __init__(self, signals: _Optional[_Iterable[str]] = ..., expression: _Optional[bool] = ..., max_fps: _Optional[int] = ..., every_frame: _Optional[bool] = ...) -> None: ...
+
+class Delivery(_message.Message):
+    __slots__ = ("origin_unix_ms", "frame", "window", "summary")
+    ORIGIN_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    origin_unix_ms: int
+    frame: DeliveryFrame
+    window: DeliveryWindow
+    summary: DeliverySummary
+    def __init__(self, origin_unix_ms: _Optional[int] = ..., frame: _Optional[_Union[DeliveryFrame, _Mapping]] = ..., window: _Optional[_Union[DeliveryWindow, _Mapping]] = ..., summary: _Optional[_Union[DeliverySummary, _Mapping]] = ...) -> None: ...
+
+class DeliveryFrame(_message.Message):
+    __slots__ = ("t0_ms", "t1_ms", "speech_ratio", "loudness_lufs", "pitch_hz", "words_per_minute", "pause_ms")
+    T0_MS_FIELD_NUMBER: _ClassVar[int]
+    T1_MS_FIELD_NUMBER: _ClassVar[int]
+    SPEECH_RATIO_FIELD_NUMBER: _ClassVar[int]
+    LOUDNESS_LUFS_FIELD_NUMBER: _ClassVar[int]
+    PITCH_HZ_FIELD_NUMBER: _ClassVar[int]
+    WORDS_PER_MINUTE_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_MS_FIELD_NUMBER: _ClassVar[int]
+    t0_ms: int
+    t1_ms: int
+    speech_ratio: Measure
+    loudness_lufs: Measure
+    pitch_hz: Measure
+    words_per_minute: Measure
+    pause_ms: int
+    def __init__(self, t0_ms: _Optional[int] = ..., t1_ms: _Optional[int] = ..., speech_ratio: _Optional[_Union[Measure, _Mapping]] = ..., loudness_lufs: _Optional[_Union[Measure, _Mapping]] = ..., pitch_hz: _Optional[_Union[Measure, _Mapping]] = ..., words_per_minute: _Optional[_Union[Measure, _Mapping]] = ..., pause_ms: _Optional[int] = ...) -> None: ...
+
+class DeliveryWindow(_message.Message):
+    __slots__ = ("t0_ms", "t1_ms", "whole_session", "words", "syllables", "words_per_minute", "syllables_per_minute", "articulation_rate", "speech_ratio", "pauses", "pauses_within_sentences", "pause_median_ms", "pause_longest_ms", "longest_monologue_ms", "repeated_words", "restarts", "filled_pauses", "loudness_lufs", "loudness_relative", "trailing_off_ratio", "pitch_hz", "pitch_range_semitones", "pitch_spread_semitones", "pitch_spread_relative")
+    T0_MS_FIELD_NUMBER: _ClassVar[int]
+    T1_MS_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_SESSION_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    SYLLABLES_FIELD_NUMBER: _ClassVar[int]
+    WORDS_PER_MINUTE_FIELD_NUMBER: _ClassVar[int]
+    SYLLABLES_PER_MINUTE_FIELD_NUMBER: _ClassVar[int]
+    ARTICULATION_RATE_FIELD_NUMBER: _ClassVar[int]
+    SPEECH_RATIO_FIELD_NUMBER: _ClassVar[int]
+    PAUSES_FIELD_NUMBER: _ClassVar[int]
+    PAUSES_WITHIN_SENTENCES_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_MEDIAN_MS_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_LONGEST_MS_FIELD_NUMBER: _ClassVar[int]
+    LONGEST_MONOLOGUE_MS_FIELD_NUMBER: _ClassVar[int]
+    REPEATED_WORDS_FIELD_NUMBER: _ClassVar[int]
+    RESTARTS_FIELD_NUMBER: _ClassVar[int]
+    FILLED_PAUSES_FIELD_NUMBER: _ClassVar[int]
+    LOUDNESS_LUFS_FIELD_NUMBER: _ClassVar[int]
+    LOUDNESS_RELATIVE_FIELD_NUMBER: _ClassVar[int]
+    TRAILING_OFF_RATIO_FIELD_NUMBER: _ClassVar[int]
+    PITCH_HZ_FIELD_NUMBER: _ClassVar[int]
+    PITCH_RANGE_SEMITONES_FIELD_NUMBER: _ClassVar[int]
+    PITCH_SPREAD_SEMITONES_FIELD_NUMBER: _ClassVar[int]
+    PITCH_SPREAD_RELATIVE_FIELD_NUMBER: _ClassVar[int]
+    t0_ms: int
+    t1_ms: int
+    whole_session: bool
+    words: int
+    syllables: int
+    words_per_minute: Measure
+    syllables_per_minute: Measure
+    articulation_rate: Measure
+    speech_ratio: Measure
+    pauses: int
+    pauses_within_sentences: int
+    pause_median_ms: Measure
+    pause_longest_ms: Measure
+    longest_monologue_ms: Measure
+    repeated_words: Measure
+    restarts: Measure
+    filled_pauses: Measure
+    loudness_lufs: Measure
+    loudness_relative: Measure
+    trailing_off_ratio: Measure
+    pitch_hz: Measure
+    pitch_range_semitones: Measure
+    pitch_spread_semitones: Measure
+    pitch_spread_relative: Measure
+    def __init__(self, t0_ms: _Optional[int] = ..., t1_ms: _Optional[int] = ..., whole_session: _Optional[bool] = ..., words: _Optional[int] = ..., syllables: _Optional[int] = ..., words_per_minute: _Optional[_Union[Measure, _Mapping]] = ..., syllables_per_minute: _Optional[_Union[Measure, _Mapping]] = ..., articulation_rate: _Optional[_Union[Measure, _Mapping]] = ..., speech_ratio: _Optional[_Union[Measure, _Mapping]] = ..., pauses: _Optional[int] = ..., pauses_within_sentences: _Optional[int] = ..., pause_median_ms: _Optional[_Union[Measure, _Mapping]] = ..., pause_longest_ms: _Optional[_Union[Measure, _Mapping]] = ..., longest_monologue_ms: _Optional[_Union[Measure, _Mapping]] = ..., repeated_words: _Optional[_Union[Measure, _Mapping]] = ..., restarts: _Optional[_Union[Measure, _Mapping]] = ..., filled_pauses: _Optional[_Union[Measure, _Mapping]] = ..., loudness_lufs: _Optional[_Union[Measure, _Mapping]] = ..., loudness_relative: _Optional[_Union[Measure, _Mapping]] = ..., trailing_off_ratio: _Optional[_Union[Measure, _Mapping]] = ..., pitch_hz: _Optional[_Union[Measure, _Mapping]] = ..., pitch_range_semitones: _Optional[_Union[Measure, _Mapping]] = ..., pitch_spread_semitones: _Optional[_Union[Measure, _Mapping]] = ..., pitch_spread_relative: _Optional[_Union[Measure, _Mapping]] = ...) -> None: ...
+
+class DeliverySummary(_message.Message):
+    __slots__ = ("whole", "pace", "pauses", "moments")
+    WHOLE_FIELD_NUMBER: _ClassVar[int]
+    PACE_FIELD_NUMBER: _ClassVar[int]
+    PAUSES_FIELD_NUMBER: _ClassVar[int]
+    MOMENTS_FIELD_NUMBER: _ClassVar[int]
+    whole: DeliveryWindow
+    pace: _containers.RepeatedCompositeFieldContainer[PacePoint]
+    pauses: _containers.RepeatedCompositeFieldContainer[PauseBucket]
+    moments: _containers.RepeatedCompositeFieldContainer[Moment]
+    def __init__(self, whole: _Optional[_Union[DeliveryWindow, _Mapping]] = ..., pace: _Optional[_Iterable[_Union[PacePoint, _Mapping]]] = ..., pauses: _Optional[_Iterable[_Union[PauseBucket, _Mapping]]] = ..., moments: _Optional[_Iterable[_Union[Moment, _Mapping]]] = ...) -> None: ...
+
+class PacePoint(_message.Message):
+    __slots__ = ("media_time_ms", "words_per_minute")
+    MEDIA_TIME_MS_FIELD_NUMBER: _ClassVar[int]
+    WORDS_PER_MINUTE_FIELD_NUMBER: _ClassVar[int]
+    media_time_ms: int
+    words_per_minute: float
+    def __init__(self, media_time_ms: _Optional[int] = ..., words_per_minute: _Optional[float] = ...) -> None: ...
+
+class PauseBucket(_message.Message):
+    __slots__ = ("from_ms", "to_ms", "within_sentences", "between_sentences")
+    FROM_MS_FIELD_NUMBER: _ClassVar[int]
+    TO_MS_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_SENTENCES_FIELD_NUMBER: _ClassVar[int]
+    BETWEEN_SENTENCES_FIELD_NUMBER: _ClassVar[int]
+    from_ms: int
+    to_ms: int
+    within_sentences: int
+    between_sentences: int
+    def __init__(self, from_ms: _Optional[int] = ..., to_ms: _Optional[int] = ..., within_sentences: _Optional[int] = ..., between_sentences: _Optional[int] = ...) -> None: ...
+
+class Moment(_message.Message):
+    __slots__ = ("type", "t0_ms", "t1_ms", "words")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    T0_MS_FIELD_NUMBER: _ClassVar[int]
+    T1_MS_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    t0_ms: int
+    t1_ms: int
+    words: str
+    def __init__(self, type: _Optional[str] = ..., t0_ms: _Optional[int] = ..., t1_ms: _Optional[int] = ..., words: _Optional[str] = ...) -> None: ...
+
+class DeliveryOptions(_message.Message):
+    __slots__ = ("signals",)
+    SIGNALS_FIELD_NUMBER: _ClassVar[int]
+    signals: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, signals: _Optional[_Iterable[str]] = ...) -> None: ...

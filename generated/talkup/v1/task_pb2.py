@@ -28,43 +28,43 @@ from talkup.v1 import media_pb2 as talkup_dot_v1_dot_media__pb2
 from talkup.v1 import transcript_pb2 as talkup_dot_v1_dot_transcript__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14talkup/v1/task.proto\x12\ttalkup.v1\x1a\x18talkup/v1/analysis.proto\x1a\x15talkup/v1/error.proto\x1a\x15talkup/v1/media.proto\x1a\x1atalkup/v1/transcript.proto\"\xb2\x02\n\x0bTaskRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tstream_id\x18\x02 \x01(\t\x12,\n\x0cservice_type\x18\x03 \x01(\x0e\x32\x16.talkup.v1.ServiceType\x12\x18\n\x10protocol_version\x18\x04 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\x12\'\n\x05start\x18\x06 \x01(\x0b\x32\x16.talkup.v1.StreamStartH\x00\x12!\n\x05\x63hunk\x18\x07 \x01(\x0b\x32\x10.talkup.v1.ChunkH\x00\x12\'\n\x05\x66lush\x18\x08 \x01(\x0b\x32\x16.talkup.v1.StreamFlushH\x00\x12#\n\x03\x65nd\x18\t \x01(\x0b\x32\x14.talkup.v1.StreamEndH\x00\x42\t\n\x07payload\"\xd9\x01\n\x0bStreamStart\x12\"\n\x04kind\x18\x01 \x01(\x0e\x32\x14.talkup.v1.MediaKind\x12&\n\x06\x66ormat\x18\x02 \x01(\x0b\x32\x16.talkup.v1.MediaFormat\x12(\n\x06speech\x18\x03 \x01(\x0b\x32\x18.talkup.v1.SpeechOptions\x12(\n\x06vision\x18\x04 \x01(\x0b\x32\x18.talkup.v1.VisionOptions\x12\x19\n\x0cresume_state\x18\x05 \x01(\x0cH\x00\x88\x01\x01\x42\x0f\n\r_resume_state\"\x1f\n\x0bStreamFlush\x12\x10\n\x08\x66lush_id\x18\x01 \x01(\x04\"\x0b\n\tStreamEnd\"\x81\x04\n\nTaskResult\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tstream_id\x18\x02 \x01(\t\x12,\n\x0cservice_type\x18\x03 \x01(\x0e\x32\x16.talkup.v1.ServiceType\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\r\x12%\n\x08progress\x18\x05 \x01(\x0b\x32\x13.talkup.v1.Progress\x12%\n\x07started\x18\x06 \x01(\x0b\x32\x12.talkup.v1.StartedH\x00\x12+\n\ntranscript\x18\x07 \x01(\x0b\x32\x15.talkup.v1.TranscriptH\x00\x12\'\n\x08\x61nalysis\x18\x08 \x01(\x0b\x32\x13.talkup.v1.AnalysisH\x00\x12.\n\x0cspeech_event\x18\t \x01(\x0b\x32\x16.talkup.v1.SpeechEventH\x00\x12\x1f\n\x04\x66low\x18\n \x01(\x0b\x32\x0f.talkup.v1.FlowH\x00\x12%\n\x07\x66lushed\x18\x0b \x01(\x0b\x32\x12.talkup.v1.FlushedH\x00\x12!\n\x05\x65nded\x18\x0c \x01(\x0b\x32\x10.talkup.v1.EndedH\x00\x12!\n\x05\x65rror\x18\r \x01(\x0b\x32\x10.talkup.v1.ErrorH\x00\x12!\n\x05\x64rain\x18\x0e \x01(\x0b\x32\x10.talkup.v1.DrainH\x00\x42\x08\n\x06result\"\x8e\x01\n\x07Started\x12#\n\x05model\x18\x01 \x01(\x0b\x32\x14.talkup.v1.ModelInfo\x12\x14\n\x0c\x63\x61pabilities\x18\x02 \x03(\t\x12\x0f\n\x07resumed\x18\x03 \x01(\x08\x12\x1f\n\x05slots\x18\x04 \x01(\x0b\x32\x10.talkup.v1.Slots\x12\x16\n\x0eworker_version\x18\x05 \x01(\t\"\x92\x01\n\x08Progress\x12\x1f\n\x12\x63ommitted_sequence\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x1a\n\x12\x63ommitted_media_ms\x18\x02 \x01(\r\x12\x1c\n\x14replay_from_sequence\x18\x03 \x01(\x04\x12\x14\n\x0cresume_state\x18\x04 \x01(\x0c\x42\x15\n\x13_committed_sequence\"\x9e\x02\n\x04\x46low\x12\x11\n\tbehind_ms\x18\x01 \x01(\r\x12\x17\n\x0f\x66rames_received\x18\x02 \x01(\x04\x12\x16\n\x0e\x66rames_decoded\x18\x03 \x01(\x04\x12\x17\n\x0f\x66rames_analyzed\x18\x04 \x01(\x04\x12%\n\x07\x64ropped\x18\x05 \x03(\x0b\x32\x14.talkup.v1.DropCount\x12\x1a\n\rsuggested_fps\x18\x06 \x01(\rH\x00\x88\x01\x01\x12\x1c\n\x0fsuggested_width\x18\x07 \x01(\rH\x01\x88\x01\x01\x12\x1d\n\x10suggested_height\x18\x08 \x01(\rH\x02\x88\x01\x01\x42\x10\n\x0e_suggested_fpsB\x12\n\x10_suggested_widthB\x13\n\x11_suggested_height\"A\n\tDropCount\x12%\n\x06reason\x18\x01 \x01(\x0e\x32\x15.talkup.v1.DropReason\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\x1b\n\x07\x46lushed\x12\x10\n\x08\x66lush_id\x18\x01 \x01(\x04\"\xc1\x01\n\x05\x45nded\x12\x0e\n\x06\x63hunks\x18\x01 \x01(\x04\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\x12\x10\n\x08media_ms\x18\x03 \x01(\x04\x12\x16\n\x0emissing_chunks\x18\x04 \x01(\x04\x12\x10\n\x08segments\x18\x05 \x01(\x04\x12%\n\x07\x64ropped\x18\x06 \x03(\x0b\x32\x14.talkup.v1.DropCount\x12\x15\n\rdamaged_bytes\x18\x07 \x01(\x04\x12\x1f\n\x17speech_without_words_ms\x18\x08 \x01(\x04\"\x1c\n\x05\x44rain\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x01 \x01(\r\"O\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x03 \x01(\t\x12\x14\n\x0c\x63ompute_type\x18\x04 \x01(\t\"$\n\x05Slots\x12\r\n\x05total\x18\x01 \x01(\r\x12\x0c\n\x04\x66ree\x18\x02 \x01(\r*Z\n\x0bServiceType\x12\x1c\n\x18SERVICE_TYPE_UNSPECIFIED\x10\x00\x12\x14\n\x10SERVICE_TYPE_STT\x10\x01\x12\x17\n\x13SERVICE_TYPE_VISION\x10\x02*s\n\nDropReason\x12\x1b\n\x17\x44ROP_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14\x44ROP_REASON_OVERLOAD\x10\x01\x12\x15\n\x11\x44ROP_REASON_STALE\x10\x02\x12\x17\n\x13\x44ROP_REASON_CORRUPT\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14talkup/v1/task.proto\x12\ttalkup.v1\x1a\x18talkup/v1/analysis.proto\x1a\x15talkup/v1/error.proto\x1a\x15talkup/v1/media.proto\x1a\x1atalkup/v1/transcript.proto\"\xb2\x02\n\x0bTaskRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tstream_id\x18\x02 \x01(\t\x12,\n\x0cservice_type\x18\x03 \x01(\x0e\x32\x16.talkup.v1.ServiceType\x12\x18\n\x10protocol_version\x18\x04 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\x12\'\n\x05start\x18\x06 \x01(\x0b\x32\x16.talkup.v1.StreamStartH\x00\x12!\n\x05\x63hunk\x18\x07 \x01(\x0b\x32\x10.talkup.v1.ChunkH\x00\x12\'\n\x05\x66lush\x18\x08 \x01(\x0b\x32\x16.talkup.v1.StreamFlushH\x00\x12#\n\x03\x65nd\x18\t \x01(\x0b\x32\x14.talkup.v1.StreamEndH\x00\x42\t\n\x07payload\"\x87\x02\n\x0bStreamStart\x12\"\n\x04kind\x18\x01 \x01(\x0e\x32\x14.talkup.v1.MediaKind\x12&\n\x06\x66ormat\x18\x02 \x01(\x0b\x32\x16.talkup.v1.MediaFormat\x12(\n\x06speech\x18\x03 \x01(\x0b\x32\x18.talkup.v1.SpeechOptions\x12(\n\x06vision\x18\x04 \x01(\x0b\x32\x18.talkup.v1.VisionOptions\x12\x19\n\x0cresume_state\x18\x05 \x01(\x0cH\x00\x88\x01\x01\x12,\n\x08\x64\x65livery\x18\x06 \x01(\x0b\x32\x1a.talkup.v1.DeliveryOptionsB\x0f\n\r_resume_state\"\x1f\n\x0bStreamFlush\x12\x10\n\x08\x66lush_id\x18\x01 \x01(\x04\"\x0b\n\tStreamEnd\"\xa8\x04\n\nTaskResult\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tstream_id\x18\x02 \x01(\t\x12,\n\x0cservice_type\x18\x03 \x01(\x0e\x32\x16.talkup.v1.ServiceType\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\r\x12%\n\x08progress\x18\x05 \x01(\x0b\x32\x13.talkup.v1.Progress\x12%\n\x07started\x18\x06 \x01(\x0b\x32\x12.talkup.v1.StartedH\x00\x12+\n\ntranscript\x18\x07 \x01(\x0b\x32\x15.talkup.v1.TranscriptH\x00\x12\'\n\x08\x61nalysis\x18\x08 \x01(\x0b\x32\x13.talkup.v1.AnalysisH\x00\x12.\n\x0cspeech_event\x18\t \x01(\x0b\x32\x16.talkup.v1.SpeechEventH\x00\x12\x1f\n\x04\x66low\x18\n \x01(\x0b\x32\x0f.talkup.v1.FlowH\x00\x12%\n\x07\x66lushed\x18\x0b \x01(\x0b\x32\x12.talkup.v1.FlushedH\x00\x12!\n\x05\x65nded\x18\x0c \x01(\x0b\x32\x10.talkup.v1.EndedH\x00\x12!\n\x05\x65rror\x18\r \x01(\x0b\x32\x10.talkup.v1.ErrorH\x00\x12!\n\x05\x64rain\x18\x0e \x01(\x0b\x32\x10.talkup.v1.DrainH\x00\x12%\n\x08\x64\x65livery\x18\x0f \x03(\x0b\x32\x13.talkup.v1.AnalysisB\x08\n\x06result\"\x8e\x01\n\x07Started\x12#\n\x05model\x18\x01 \x01(\x0b\x32\x14.talkup.v1.ModelInfo\x12\x14\n\x0c\x63\x61pabilities\x18\x02 \x03(\t\x12\x0f\n\x07resumed\x18\x03 \x01(\x08\x12\x1f\n\x05slots\x18\x04 \x01(\x0b\x32\x10.talkup.v1.Slots\x12\x16\n\x0eworker_version\x18\x05 \x01(\t\"\x92\x01\n\x08Progress\x12\x1f\n\x12\x63ommitted_sequence\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x1a\n\x12\x63ommitted_media_ms\x18\x02 \x01(\r\x12\x1c\n\x14replay_from_sequence\x18\x03 \x01(\x04\x12\x14\n\x0cresume_state\x18\x04 \x01(\x0c\x42\x15\n\x13_committed_sequence\"\x9e\x02\n\x04\x46low\x12\x11\n\tbehind_ms\x18\x01 \x01(\r\x12\x17\n\x0f\x66rames_received\x18\x02 \x01(\x04\x12\x16\n\x0e\x66rames_decoded\x18\x03 \x01(\x04\x12\x17\n\x0f\x66rames_analyzed\x18\x04 \x01(\x04\x12%\n\x07\x64ropped\x18\x05 \x03(\x0b\x32\x14.talkup.v1.DropCount\x12\x1a\n\rsuggested_fps\x18\x06 \x01(\rH\x00\x88\x01\x01\x12\x1c\n\x0fsuggested_width\x18\x07 \x01(\rH\x01\x88\x01\x01\x12\x1d\n\x10suggested_height\x18\x08 \x01(\rH\x02\x88\x01\x01\x42\x10\n\x0e_suggested_fpsB\x12\n\x10_suggested_widthB\x13\n\x11_suggested_height\"A\n\tDropCount\x12%\n\x06reason\x18\x01 \x01(\x0e\x32\x15.talkup.v1.DropReason\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\x1b\n\x07\x46lushed\x12\x10\n\x08\x66lush_id\x18\x01 \x01(\x04\"\xc1\x01\n\x05\x45nded\x12\x0e\n\x06\x63hunks\x18\x01 \x01(\x04\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\x12\x10\n\x08media_ms\x18\x03 \x01(\x04\x12\x16\n\x0emissing_chunks\x18\x04 \x01(\x04\x12\x10\n\x08segments\x18\x05 \x01(\x04\x12%\n\x07\x64ropped\x18\x06 \x03(\x0b\x32\x14.talkup.v1.DropCount\x12\x15\n\rdamaged_bytes\x18\x07 \x01(\x04\x12\x1f\n\x17speech_without_words_ms\x18\x08 \x01(\x04\"\x1c\n\x05\x44rain\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x01 \x01(\r\"O\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x03 \x01(\t\x12\x14\n\x0c\x63ompute_type\x18\x04 \x01(\t\"$\n\x05Slots\x12\r\n\x05total\x18\x01 \x01(\r\x12\x0c\n\x04\x66ree\x18\x02 \x01(\r*u\n\x0bServiceType\x12\x1c\n\x18SERVICE_TYPE_UNSPECIFIED\x10\x00\x12\x14\n\x10SERVICE_TYPE_STT\x10\x01\x12\x17\n\x13SERVICE_TYPE_VISION\x10\x02\x12\x19\n\x15SERVICE_TYPE_DELIVERY\x10\x03*s\n\nDropReason\x12\x1b\n\x17\x44ROP_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14\x44ROP_REASON_OVERLOAD\x10\x01\x12\x15\n\x11\x44ROP_REASON_STALE\x10\x02\x12\x17\n\x13\x44ROP_REASON_CORRUPT\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'talkup.v1.task_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SERVICETYPE']._serialized_start=2250
-  _globals['_SERVICETYPE']._serialized_end=2340
-  _globals['_DROPREASON']._serialized_start=2342
-  _globals['_DROPREASON']._serialized_end=2457
+  _globals['_SERVICETYPE']._serialized_start=2335
+  _globals['_SERVICETYPE']._serialized_end=2452
+  _globals['_DROPREASON']._serialized_start=2454
+  _globals['_DROPREASON']._serialized_end=2569
   _globals['_TASKREQUEST']._serialized_start=136
   _globals['_TASKREQUEST']._serialized_end=442
   _globals['_STREAMSTART']._serialized_start=445
-  _globals['_STREAMSTART']._serialized_end=662
-  _globals['_STREAMFLUSH']._serialized_start=664
-  _globals['_STREAMFLUSH']._serialized_end=695
-  _globals['_STREAMEND']._serialized_start=697
-  _globals['_STREAMEND']._serialized_end=708
-  _globals['_TASKRESULT']._serialized_start=711
-  _globals['_TASKRESULT']._serialized_end=1224
-  _globals['_STARTED']._serialized_start=1227
-  _globals['_STARTED']._serialized_end=1369
-  _globals['_PROGRESS']._serialized_start=1372
-  _globals['_PROGRESS']._serialized_end=1518
-  _globals['_FLOW']._serialized_start=1521
-  _globals['_FLOW']._serialized_end=1807
-  _globals['_DROPCOUNT']._serialized_start=1809
-  _globals['_DROPCOUNT']._serialized_end=1874
-  _globals['_FLUSHED']._serialized_start=1876
-  _globals['_FLUSHED']._serialized_end=1903
-  _globals['_ENDED']._serialized_start=1906
-  _globals['_ENDED']._serialized_end=2099
-  _globals['_DRAIN']._serialized_start=2101
-  _globals['_DRAIN']._serialized_end=2129
-  _globals['_MODELINFO']._serialized_start=2131
-  _globals['_MODELINFO']._serialized_end=2210
-  _globals['_SLOTS']._serialized_start=2212
-  _globals['_SLOTS']._serialized_end=2248
+  _globals['_STREAMSTART']._serialized_end=708
+  _globals['_STREAMFLUSH']._serialized_start=710
+  _globals['_STREAMFLUSH']._serialized_end=741
+  _globals['_STREAMEND']._serialized_start=743
+  _globals['_STREAMEND']._serialized_end=754
+  _globals['_TASKRESULT']._serialized_start=757
+  _globals['_TASKRESULT']._serialized_end=1309
+  _globals['_STARTED']._serialized_start=1312
+  _globals['_STARTED']._serialized_end=1454
+  _globals['_PROGRESS']._serialized_start=1457
+  _globals['_PROGRESS']._serialized_end=1603
+  _globals['_FLOW']._serialized_start=1606
+  _globals['_FLOW']._serialized_end=1892
+  _globals['_DROPCOUNT']._serialized_start=1894
+  _globals['_DROPCOUNT']._serialized_end=1959
+  _globals['_FLUSHED']._serialized_start=1961
+  _globals['_FLUSHED']._serialized_end=1988
+  _globals['_ENDED']._serialized_start=1991
+  _globals['_ENDED']._serialized_end=2184
+  _globals['_DRAIN']._serialized_start=2186
+  _globals['_DRAIN']._serialized_end=2214
+  _globals['_MODELINFO']._serialized_start=2216
+  _globals['_MODELINFO']._serialized_end=2295
+  _globals['_SLOTS']._serialized_start=2297
+  _globals['_SLOTS']._serialized_end=2333
 # @@protoc_insertion_point(module_scope)

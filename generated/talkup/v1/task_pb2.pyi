@@ -16,6 +16,7 @@ class ServiceType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SERVICE_TYPE_UNSPECIFIED: _ClassVar[ServiceType]
     SERVICE_TYPE_STT: _ClassVar[ServiceType]
     SERVICE_TYPE_VISION: _ClassVar[ServiceType]
+    SERVICE_TYPE_DELIVERY: _ClassVar[ServiceType]
 
 class DropReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -26,6 +27,7 @@ class DropReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 SERVICE_TYPE_UNSPECIFIED: ServiceType
 SERVICE_TYPE_STT: ServiceType
 SERVICE_TYPE_VISION: ServiceType
+SERVICE_TYPE_DELIVERY: ServiceType
 DROP_REASON_UNSPECIFIED: DropReason
 DROP_REASON_OVERLOAD: DropReason
 DROP_REASON_STALE: DropReason
@@ -54,18 +56,20 @@ class TaskRequest(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., stream_id: _Optional[str] = ..., service_type: _Optional[_Union[ServiceType, str]] = ..., protocol_version: _Optional[str] = ..., attempt: _Optional[int] = ..., start: _Optional[_Union[StreamStart, _Mapping]] = ..., chunk: _Optional[_Union[_media_pb2.Chunk, _Mapping]] = ..., flush: _Optional[_Union[StreamFlush, _Mapping]] = ..., end: _Optional[_Union[StreamEnd, _Mapping]] = ...) -> None: ...
 
 class StreamStart(_message.Message):
-    __slots__ = ("kind", "format", "speech", "vision", "resume_state")
+    __slots__ = ("kind", "format", "speech", "vision", "resume_state", "delivery")
     KIND_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     SPEECH_FIELD_NUMBER: _ClassVar[int]
     VISION_FIELD_NUMBER: _ClassVar[int]
     RESUME_STATE_FIELD_NUMBER: _ClassVar[int]
+    DELIVERY_FIELD_NUMBER: _ClassVar[int]
     kind: _media_pb2.MediaKind
     format: _media_pb2.MediaFormat
     speech: _transcript_pb2.SpeechOptions
     vision: _analysis_pb2.VisionOptions
     resume_state: bytes
-    def __init__(self, kind: _Optional[_Union[_media_pb2.MediaKind, str]] = ..., format: _Optional[_Union[_media_pb2.MediaFormat, _Mapping]] = ..., speech: _Optional[_Union[_transcript_pb2.SpeechOptions, _Mapping]] = ..., vision: _Optional[_Union[_analysis_pb2.VisionOptions, _Mapping]] = ..., resume_state: _Optional[bytes] = ...) -> None: ...
+    delivery: _analysis_pb2.DeliveryOptions
+    def __init__(self, kind: _Optional[_Union[_media_pb2.MediaKind, str]] = ..., format: _Optional[_Union[_media_pb2.MediaFormat, _Mapping]] = ..., speech: _Optional[_Union[_transcript_pb2.SpeechOptions, _Mapping]] = ..., vision: _Optional[_Union[_analysis_pb2.VisionOptions, _Mapping]] = ..., resume_state: _Optional[bytes] = ..., delivery: _Optional[_Union[_analysis_pb2.DeliveryOptions, _Mapping]] = ...) -> None: ...
 
 class StreamFlush(_message.Message):
     __slots__ = ("flush_id",)
@@ -78,7 +82,7 @@ class StreamEnd(_message.Message):
     def __init__(self) -> None: ...
 
 class TaskResult(_message.Message):
-    __slots__ = ("session_id", "stream_id", "service_type", "attempt", "progress", "started", "transcript", "analysis", "speech_event", "flow", "flushed", "ended", "error", "drain")
+    __slots__ = ("session_id", "stream_id", "service_type", "attempt", "progress", "started", "transcript", "analysis", "speech_event", "flow", "flushed", "ended", "error", "drain", "delivery")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     STREAM_ID_FIELD_NUMBER: _ClassVar[int]
     SERVICE_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -93,6 +97,7 @@ class TaskResult(_message.Message):
     ENDED_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     DRAIN_FIELD_NUMBER: _ClassVar[int]
+    DELIVERY_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     stream_id: str
     service_type: ServiceType
@@ -107,7 +112,8 @@ class TaskResult(_message.Message):
     ended: Ended
     error: _error_pb2.Error
     drain: Drain
-    def __init__(self, session_id: _Optional[str] = ..., stream_id: _Optional[str] = ..., service_type: _Optional[_Union[ServiceType, str]] = ..., attempt: _Optional[int] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., transcript: _Optional[_Union[_transcript_pb2.Transcript, _Mapping]] = ..., analysis: _Optional[_Union[_analysis_pb2.Analysis, _Mapping]] = ..., speech_event: _Optional[_Union[_transcript_pb2.SpeechEvent, _Mapping]] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., flushed: _Optional[_Union[Flushed, _Mapping]] = ..., ended: _Optional[_Union[Ended, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.Error, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ...) -> None: ...
+    delivery: _containers.RepeatedCompositeFieldContainer[_analysis_pb2.Analysis]
+    def __init__(self, session_id: _Optional[str] = ..., stream_id: _Optional[str] = ..., service_type: _Optional[_Union[ServiceType, str]] = ..., attempt: _Optional[int] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., transcript: _Optional[_Union[_transcript_pb2.Transcript, _Mapping]] = ..., analysis: _Optional[_Union[_analysis_pb2.Analysis, _Mapping]] = ..., speech_event: _Optional[_Union[_transcript_pb2.SpeechEvent, _Mapping]] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., flushed: _Optional[_Union[Flushed, _Mapping]] = ..., ended: _Optional[_Union[Ended, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.Error, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., delivery: _Optional[_Iterable[_Union[_analysis_pb2.Analysis, _Mapping]]] = ...) -> None: ...
 
 class Started(_message.Message):
     __slots__ = ("model", "capabilities", "resumed", "slots", "worker_version")
