@@ -16,12 +16,15 @@ import numpy as np
 from bench.corpus import SAMPLE_RATE, Clip
 from bench.delivery import filler_sounds as sounds
 from bench.delivery.filler_sounds import Audio, Sound
+from bench.delivery.hearing import Heard
+from bench.delivery.stretching import stretched
+from workers.stt.words import word_key
 
 TUNING_SPEAKERS = frozenset({"lj", "vctk_p225", "ls_1688", "lv_austen", "ast", "fleurs_de", "interview"})
 """The half of the speakers on which thresholds may be chosen. All others only judge."""
 
 MOST_PER_SPEAKER = 8
-_SECONDS_PER_SPOT = 4.0
+_SECONDS_PER_SPOT = 3.0
 _CROSS_FADE = int(0.012 * SAMPLE_RATE)
 _FRAME = SAMPLE_RATE // 100
 _EDGE = int(0.4 * SAMPLE_RATE)
@@ -69,19 +72,19 @@ def chosen(clips: Sequence[Clip], *, longest: float = 40.0) -> list[Clip]:
     return kept
 
 
-def with_fillers(clip: Clip, boundaries: Sequence[int]) -> Labelled:
-    """Filled pauses at the clip's pauses and, in turns, between its words (`boundaries`: samples where words end)."""
-    return _spliced(clip, boundaries, "fillers", _filler)
+def with_fillers(clip: Clip, words: Sequence[Heard]) -> Labelled:
+    """Filled pauses at the clip's pauses and, in turns, between its words as the recogniser placed them."""
+    return _spliced(clip, words, "fillers", _filler)
 
 
-def with_decoys(clip: Clip, boundaries: Sequence[int]) -> Labelled:
+def with_decoys(clip: Clip, words: Sequence[Heard]) -> Labelled:
     """Drawn-out words, laughter and breath at such places: nothing that a finder should report."""
-    return _spliced(clip, boundaries, "decoys", _decoy)
+    return _spliced(clip, words, "decoys", _decoy)
 
 
-def slowed(clip: Clip, audio: Audio) -> Labelled:
-    """The clip said more slowly, by `audio`."""
-    return Labelled(replace(clip, name=f"{clip.name}#slowed", audio=audio))
+def slowed(clip: Clip) -> Labelled:
+    """The clip at 0.8 times its speed: every vowel lasts longer."""
+    return Labelled(replace(clip, name=f"{clip.name}#slowed", audio=stretched(clip.audio, 1.25)))
 
 
 def pauses(audio: Audio, shortest: float = 0.15) -> list[tuple[int, int]]:
@@ -97,10 +100,17 @@ def pauses(audio: Audio, shortest: float = 0.15) -> list[tuple[int, int]]:
     ]
 
 
-Maker = Callable[[str, np.random.Generator], Sound]
+Maker = Callable[[Clip, Sequence[Heard], np.random.Generator], Sound]
 
 
-def _filler(language: str, rng: np.random.Generator) -> Sound:
+def _filler(clip: Clip, words: Sequence[Heard], rng: np.random.Generator) -> Sound:
+    language = clip.language
+    short = [
+        word for word in words if word_key(word.text) in sounds.SCHWA_WORDS[language] and word.end > word.start + 1600
+    ]
+    if short and rng.random() < 0.4:
+        word = short[int(rng.integers(len(short)))]
+        return Sound("own voice", True, sounds.drawn_out(clip.audio[word.start : word.end], rng.uniform(0.2, 0.8)))
     if sounds.has_espeak() and rng.random() < 0.5:
         return Sound("espeak", True, sounds.spoken(str(rng.choice(sounds.SPOKEN_FILLERS[language])), language, rng))
     name = str(rng.choice(sounds.HUMMED[language]))
@@ -110,27 +120,30 @@ def _filler(language: str, rng: np.random.Generator) -> Sound:
     return Sound(f"hummed {name}", True, sounds.hummed(name, pitch, rng.uniform(0.2, 0.8), rng, size=size))
 
 
-def _decoy(language: str, rng: np.random.Generator) -> Sound:
+def _decoy(clip: Clip, words: Sequence[Heard], rng: np.random.Generator) -> Sound:
+    del words
     kind = rng.choice(["word", "word", "laughter", "breath"] if sounds.has_espeak() else ["laughter", "breath"])
     match kind:
         case "word":
-            return Sound("word", False, sounds.spoken(str(rng.choice(sounds.SPOKEN_WORDS[language])), language, rng))
+            return Sound(
+                "word", False, sounds.spoken(str(rng.choice(sounds.SPOKEN_WORDS[clip.language])), clip.language, rng)
+            )
         case "laughter":
             return Sound("laughter", False, sounds.laughter(rng.uniform(110, 230), rng))
         case _:
             return Sound("breath", False, sounds.breath(rng))
 
 
-def _spliced(clip: Clip, boundaries: Sequence[int], what: str, make: Maker) -> Labelled:
+def _spliced(clip: Clip, words: Sequence[Heard], what: str, make: Maker) -> Labelled:
     rng = np.random.default_rng(zlib.crc32(f"{what}/{clip.name}".encode()))
     loud = float(np.sqrt(np.percentile(np.square(clip.audio), 90)))
     room = [((start + end) // 2, "pause") for start, end in pauses(clip.audio)]
-    room += [(_softest(clip.audio, place), "words") for place in boundaries]
+    room += [(_softest(clip.audio, place), "words") for place in (word.end for word in words[:-1])]
     pieces: list[Audio] = []
     spots: list[Spot] = []
     taken = length = 0
     for place, where in _drawn(room, len(clip.audio), rng):
-        sound = make(clip.language, rng)
+        sound = make(clip, words, rng)
         gap = _background(clip.audio, int(rng.uniform(0.05, 0.3) * SAMPLE_RATE), rng) if where == "pause" else None
         before = _joined(clip.audio[taken:place], gap, fade_in=taken > 0)
         level = loud * 10 ** (-rng.uniform(0, 8) / 20)
@@ -153,7 +166,9 @@ def _drawn(room: Sequence[tuple[int, str]], length: int, rng: np.random.Generato
     kinds = ["pause", "words"]
     for number in range(2 * wanted):
         kind = kinds[number % 2]
-        found = next((i for i in free if i[1] == kind and all(abs(i[0] - k[0]) > 1.5 * SAMPLE_RATE for k in kept)), None)
+        found = next(
+            (i for i in free if i[1] == kind and all(abs(i[0] - k[0]) > 1.5 * SAMPLE_RATE for k in kept)), None
+        )
         if found is not None and len(kept) < wanted:
             kept.append(found)
     return sorted(kept)

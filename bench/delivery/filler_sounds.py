@@ -1,7 +1,7 @@
 """Sounds for the benchmark of filled pauses: synthetic "um" and "euh", and sounds that only resemble them.
 
-Two synthesisers: harmonics under formants (no program needed), and espeak-ng where it is installed. Neither sounds like
-a person who thinks aloud. Formant frequencies are those that textbooks of phonetics give for a central vowel, for a
+Three kinds: harmonics under formants, espeak-ng's voices where it is installed, and vowels of the clip's own speaker,
+drawn out. None of them is a person who thinks aloud. Formant frequencies are those that textbooks of phonetics give for a central vowel, for a
 rounded front vowel (French "euh"), and for a nasal murmur.
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.corpus import SAMPLE_RATE, read_audio
+from bench.delivery.stretching import stretched
 
 Audio = NDArray[np.float32]
 
@@ -38,6 +39,12 @@ SPOKEN_WORDS = {
     "fr": ("bon", "donc", "alors", "oui", "non", "tout", "jour", "voilà"),
 }
 """Real words with a vowel that can be drawn out, for espeak-ng: hard negatives."""
+
+SCHWA_WORDS = {
+    "en": frozenset({"a", "the", "of", "but", "was"}),
+    "fr": frozenset({"de", "le", "que", "je", "ce", "se", "ne"}),
+}
+"""Short words with the vowel of a filled pause, from which a clip's own speaker lends a voice to one."""
 
 VARIANTS = ("f2", "f3", "f5", "m1", "m3", "m5", "m7")
 
@@ -85,6 +92,15 @@ def spoken(text: str, language: str, rng: np.random.Generator) -> Audio:
     return _faded(_levelled(audio[loud[0] : loud[-1]]), 0.015)
 
 
+def drawn_out(audio: Audio, seconds: float) -> Audio:
+    """A filled pause in the speaker's own voice: the loudest 90 ms of a short word's audio, stretched to `seconds`."""
+    count = int(0.09 * SAMPLE_RATE)
+    power = np.convolve(np.square(audio, dtype=np.float64), np.ones(count), mode="valid")
+    first = int(power.argmax()) if len(power) else 0
+    piece = audio[first : first + count]
+    return _faded(_levelled(stretched(piece, seconds * SAMPLE_RATE / len(piece))), 0.03)
+
+
 def laughter(pitch: float, rng: np.random.Generator) -> Audio:
     """Something like laughter: breathy bursts of "ah", four to five a second, falling in pitch."""
     bursts = []
@@ -106,14 +122,28 @@ def breath(rng: np.random.Generator) -> Audio:
 
 
 def _voiced(f0: NDArray[np.float64], name: str, size: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Harmonics of `f0` (Hz, by sample) under the formants of `name`, -12 dB an octave at the source, some breath."""
-    jittered = f0 * (1 + 0.004 * np.repeat(rng.normal(0, 1, len(f0) // 80 + 1), 80)[: len(f0)])
+    """Harmonics of `f0` (Hz, by sample) under the formants of `name`, -6 dB an octave at source and lips, some breath.
+
+    As in a voice, the formants move by some per cent, periods and their strengths jitter, and breath is 25 dB softer.
+    """
+    jittered = f0 * (1 + 0.008 * _wandering(len(f0), 80, rng))
     phase = 2 * np.pi * np.cumsum(jittered) / SAMPLE_RATE
-    mean = float(f0.mean())
+    mean, moved = float(f0.mean()), 1 + rng.uniform(-0.06, 0.06)
+    turn = np.linspace(0, 1, len(f0))
     sound = np.zeros(len(f0))
     for harmonic in range(1, int(5000 / mean) + 1):
-        sound += _response(harmonic * mean, name, size) / harmonic * np.sin(harmonic * phase + rng.uniform(0, 0.3))
-    return sound + 0.01 * np.abs(sound).max() * rng.normal(0, 1, len(f0))
+        gain = (1 - turn) * _response(harmonic * mean, name, size)
+        gain += turn * _response(harmonic * mean, name, size * moved)
+        gain *= 1 + 0.1 * _wandering(len(f0), 800, rng)
+        sound += gain / harmonic * np.sin(harmonic * phase + rng.uniform(0, 0.3))
+    loudness = 10 ** (0.08 * _wandering(len(f0), 1600, rng))
+    return (sound + 0.056 * sound.std() * rng.normal(0, 1, len(f0))) * loudness
+
+
+def _wandering(count: int, every: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Normal noise of which a new value comes each `every` samples, joined by lines."""
+    knots = count // every + 2
+    return np.interp(np.arange(count), np.arange(knots) * every, rng.normal(0, 1, knots))
 
 
 def _response(frequency: float, name: str, size: float) -> float:
@@ -141,4 +171,3 @@ def _faded(audio: NDArray[np.float64] | Audio, seconds: float) -> Audio:
     faded[:count] *= ramp
     faded[-count:] *= ramp[::-1]
     return faded
-
