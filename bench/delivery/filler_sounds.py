@@ -1,8 +1,8 @@
 """Sounds for the benchmark of filled pauses: synthetic "um" and "euh", and sounds that only resemble them.
 
 Three kinds: harmonics under formants, espeak-ng's voices where it is installed, and vowels of the clip's own speaker,
-drawn out. None of them is a person who thinks aloud. Formant frequencies are those that textbooks of phonetics give for a central vowel, for a
-rounded front vowel (French "euh"), and for a nasal murmur.
+drawn out. None of them is a person who thinks aloud. Formant frequencies are those that textbooks of phonetics give
+for a central vowel, for a rounded front vowel (French "euh"), and for a nasal murmur.
 """
 
 from __future__ import annotations
@@ -143,7 +143,8 @@ def _voiced(f0: NDArray[np.float64], name: str, size: float, rng: np.random.Gene
 def _wandering(count: int, every: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Normal noise of which a new value comes each `every` samples, joined by lines."""
     knots = count // every + 2
-    return np.interp(np.arange(count), np.arange(knots) * every, rng.normal(0, 1, knots))
+    knots_at = np.arange(knots) * every
+    return np.asarray(np.interp(np.arange(count), knots_at, rng.normal(0, 1, knots)), dtype=np.float64)
 
 
 def _response(frequency: float, name: str, size: float) -> float:

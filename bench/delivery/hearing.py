@@ -23,7 +23,7 @@ _VERSION = b"1"
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A final word; all positions in samples of the clip. `committed` is where the stream stood when it became final."""
+    """A final word; positions are samples of the clip. `committed`: where the stream stood when it became final."""
 
     text: str
     start: int

@@ -5,6 +5,7 @@ Computed from a block and the samples before it alone, like `acoustics.analyse`;
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -25,9 +26,7 @@ _DEPTH_DB: Final = 35.0
 _SILENT: Final = 1e-9
 _TAPER: Final = np.hanning(_FRAME + 2)[1:-1]
 _FREQUENCIES: Final = np.fft.rfftfreq(_FRAME, 1 / SAMPLE_RATE)
-_BANDS: Final = np.array(
-    [(low <= _FREQUENCIES) & (high > _FREQUENCIES) for low, high in zip(_EDGES, _EDGES[1:], strict=False)], dtype=float
-)
+_BANDS: Final = np.array([(low <= _FREQUENCIES) & (high > _FREQUENCIES) for low, high in pairwise(_EDGES)], dtype=float)
 
 
 def changes(samples: NDArray[np.float32]) -> NDArray[np.float64]:
