@@ -137,7 +137,8 @@ def _voiced(f0: NDArray[np.float64], name: str, size: float, rng: np.random.Gene
         gain *= 1 + 0.1 * _wandering(len(f0), 800, rng)
         sound += gain / harmonic * np.sin(harmonic * phase + rng.uniform(0, 0.3))
     loudness = 10 ** (0.08 * _wandering(len(f0), 1600, rng))
-    return (sound + 0.056 * sound.std() * rng.normal(0, 1, len(f0))) * loudness
+    breathy = sound + 0.056 * sound.std() * rng.normal(0, 1, len(f0))
+    return np.asarray(breathy * loudness, dtype=np.float64)
 
 
 def _wandering(count: int, every: int, rng: np.random.Generator) -> NDArray[np.float64]:
