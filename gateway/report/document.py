@@ -1,8 +1,8 @@
 """The report of a session: how each speaker spoke, the turns between them, and what a camera showed. Values only.
 
 Every number is a `Measure`: its value, its unit and its confidence. None in its place means "not measured", never
-zero. Times named `*_ms` are milliseconds on the report's clock, on which all streams of the session lie. `stream` is the
-place of a stream in `Report.streams`.
+zero. Times named `*_ms` are milliseconds on the report's clock, on which all streams of the session lie. `stream` is
+the place of a stream in `Report.streams`.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class Speaker(msgspec.Struct, frozen=True):
     """How the speaker of one stream spoke.
 
     `talk_ms` is the time with words, `talk_ratio` its share of the talk of all speakers. `speech` are the stretches
-    with words. `pauses` is None if pauses were not counted. `whole`: `measures` are those of the whole stream; otherwise
-    they are sums and means of the windows so far.
+    with words. `pauses` is None if pauses were not counted. `whole`: `measures` are those of the whole stream;
+    otherwise they are sums and means of the windows so far.
     """
 
     stream: int
