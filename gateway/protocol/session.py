@@ -1,7 +1,7 @@
 """A client's session without its socket: it turns frames, results and ticks into actions.
 
 Nothing here waits, reads a clock or raises for any input. The table in states.py defines how a session lives and ends;
-delivery.py decides what its client must not miss while it has no socket.
+missed.py decides what its client must not miss while it has no socket.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from gateway.protocol.actions import (
     TaskKey,
 )
 from gateway.protocol.codec import decode_text, message_in_binary
-from gateway.protocol.delivery import Backlog
 from gateway.protocol.ending import end_stream, end_with
 from gateway.protocol.errors import ERRORS, CloseCode, Code, Problem
 from gateway.protocol.json_text import is_longer
 from gateway.protocol.limits import Limits
+from gateway.protocol.missed import Backlog
 from gateway.protocol.packets import BeginStream, OrphanPacket, PacketStreams, ToStream
 from gateway.protocol.rate_limit import RateLimit
 from gateway.protocol.replies import pong, refusal, too_large

@@ -37,6 +37,7 @@ from gateway.protocol.snapshot import StreamSnapshot, spec_of
 from gateway.protocol.states import STREAM_TABLE, StreamMove, StreamPhase, advance
 from gateway.protocol.status import limits_data
 from gateway.protocol.totals import Totals
+from gateway.protocol.translate_vision import analysis_message
 
 # More than the attempts of a stream at one gateway; attempt numbers have 32 bits.
 _ATTEMPTS_PER_GENERATION: Final = 100_000
@@ -291,7 +292,7 @@ class Stream:
             case "transcript":
                 return self._transcript(result)
             case "analysis":
-                return [SendMessage(translate.analysis_message(self.stream_id, service, result.analysis))]
+                return [SendMessage(analysis_message(self.stream_id, service, result.analysis))]
             case "speech_event":
                 message = translate.speech_event_message(self.stream_id, result.speech_event)
                 return [] if message is None else [SendMessage(message)]
@@ -393,7 +394,7 @@ class Stream:
             handle=self.handle if accepted else UNSET,
             kind=spec.kind if accepted else UNSET,
             format=spec.format.mime_type if accepted else UNSET,
-            services=[service_name(service) for service in spec.services] if accepted else UNSET,
+            services=spec.service_names if accepted else UNSET,
             framing=("tagged" if spec.tagged else "raw") if accepted else UNSET,
             limits=limits_data(self._limits) if accepted else UNSET,
         )

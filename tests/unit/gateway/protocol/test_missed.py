@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.protocol import messages as m
-from gateway.protocol.delivery import Backlog, Slot, must_arrive, slot_of
 from gateway.protocol.errors import Code, Problem
 from gateway.protocol.limits import Limits
+from gateway.protocol.missed import Backlog, Slot, must_arrive, slot_of
 from gateway.protocol.session import Session
 from gateway.protocol.translate import error_message
 from tests.unit.gateway.protocol.helpers import T0, ended, final, key, open_session, sent, text, transcript
