@@ -75,12 +75,16 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A row of the timeline. `type` is the type of its events, empty for the speech of a stream."""
+    """A row of the timeline. `type` is the type of its events, empty for the speech of a stream.
+
+    `is_first`: it is the first row of its stream.
+    """
 
     stream: int
     type: str
     service: str
     bars: tuple[Bar, ...]
+    is_first: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +169,15 @@ def timeline(report: Report) -> Timeline:
 def _lanes(report: Report, stream: int) -> Iterator[Lane]:
     for speaker in report.speakers:
         if speaker.stream == stream and speaker.speech:
-            yield Lane(stream, "", "", tuple(_bars(speaker.speech, report.duration_ms)))
+            yield Lane(stream, "", "", tuple(_bars(speaker.speech, report.duration_ms)), is_first=True)
+    speaks = any(speaker.stream == stream and speaker.speech for speaker in report.speakers)
     events: dict[tuple[str, str], list[Event]] = {}
     for event in report.events:
         if event.stream == stream:
             events.setdefault((event.service, event.type), []).append(event)
-    for (service, type_), found in sorted(events.items()):
-        yield Lane(stream, type_, service, tuple(_bars(map(_span, found), report.duration_ms, report.duration_ms)))
+    for place, ((service, type_), found) in enumerate(sorted(events.items())):
+        bars = tuple(_bars(map(_span, found), report.duration_ms, report.duration_ms))
+        yield Lane(stream, type_, service, bars, is_first=not (speaks or place))
 
 
 def _span(event: Event) -> Span:

@@ -46,6 +46,10 @@ class Collected:
         """How far the analyses reach."""
         ends = [window.t1_ms for window in self.windows]
         ends += [sight.t1_ms for sight in self.sights]
+        if self.summary is not None and self.summary.whole is not None:
+            ends.append(self.summary.whole.t1_ms)
+        if self.whole_sight is not None:
+            ends.append(self.whole_sight.t1_ms)
         ends += [event.t0_ms if event.t1_ms is None else event.t1_ms for event in self.events.values()]
         return max(ends, default=0)
 

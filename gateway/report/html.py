@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from gateway.report import charts, measures
-from gateway.report.document import Compared, Event, Point, Report, Speaker
+from gateway.report.document import Compared, Event, Measure, Point, Report, Speaker
 from gateway.report.texts import DEFAULT_LANGUAGE
 from gateway.report.wording import Wording, clock
 
@@ -51,19 +51,26 @@ def render(report: Report, language: str = DEFAULT_LANGUAGE) -> str:
         highlights=_HIGHLIGHTS,
         courses=lambda speaker: _courses(speaker, report.duration_ms),
         talk_bars=charts.share([0.0 if each.talk_ratio is None else each.talk_ratio.value for each in report.speakers]),
+        figure_of=lambda measure: _figure(measure, wording),
         event_length=lambda event: _event_length(event, wording),
         compared=lambda each: _compared(each, wording),
     )
 
 
 def _named(wording: Wording) -> Callable[..., Markup]:
-    """Texts in which names stand: each name is set apart, so that its writing direction does not reach its neighbours."""
+    """Texts with names in them: each name is set apart, so that its writing direction does not reach its neighbours."""
 
     def text(key: str, **names: str) -> Markup:
         isolated = {place: Markup("<bdi>{}</bdi>").format(name) for place, name in names.items()}
         return escape(wording.template(key)).format(**isolated)
 
     return text
+
+
+def _figure(measure: Measure, wording: Wording) -> Markup:
+    """A measure with its number set off from its unit."""
+    number, unit = wording.number_and_unit(measure.value, measure.unit)
+    return escape(unit).format(value=Markup("<b>{}</b>").format(number))
 
 
 def _courses(speaker: Speaker, duration_ms: int) -> list[dict[str, Any]]:

@@ -125,10 +125,11 @@ ENGLISH: Final[Mapping[str, str]] = {
     "or whether they suit a job. Do not draw such conclusions from it.",
     "note.sound": "Loudness and pitch depend on the microphone, its distance and the automatic gain of the device. "
     "Compare them within one recording.",
-    "note.words": "Pace, repeats and turns rest on the recognised words. Recognition leaves words out and mishears some, "
-    "more so with noise, with accents that it knows less well, and when several people speak at once.",
+    "note.words": "Pace, repeats and turns rest on the recognised words. "
+    "Recognition leaves words out and mishears some, more so with noise, with accents that it knows less well, "
+    "and when several people speak at once.",
     "note.people": "A report compares nobody with anybody else: at most with an earlier session of the same person.",
-    # Measures: name and meaning
+    # What each measure is called, and what it is
     "measure.talk_ms": "Talk time",
     "about.talk_ms": "Time with words, without the pauses between them.",
     "measure.talk_ratio": "Share of the talk",

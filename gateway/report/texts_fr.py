@@ -109,7 +109,8 @@ FRENCH: Final[Mapping[str, str]] = {
     "turns.second": "S’est joint",
     # Face
     "face": "Ce que la caméra de {name} a montré",
-    "face.caption": "Des mouvements et des positions dans l’image. Ils ne disent pas ce que quelqu’un ressent ou pense.",
+    "face.caption": "Des mouvements et des positions dans l’image. "
+    "Ils ne disent pas ce que quelqu’un ressent ou pense.",
     # Comparison
     "comparison": "À côté d’une session antérieure",
     "comparison.caption": "Les mêmes mesures de {name} dans les deux sessions, côte à côte. "
@@ -134,7 +135,7 @@ FRENCH: Final[Mapping[str, str]] = {
     "moins bien, et quand plusieurs personnes parlent à la fois.",
     "note.people": "Un rapport ne compare personne à quelqu’un d’autre\u202f: "
     "tout au plus à une session antérieure de la même personne.",
-    # Measures: name and meaning
+    # What each measure is called, and what it is
     "measure.talk_ms": "Temps de parole",
     "about.talk_ms": "Le temps avec des mots, sans les pauses qui les séparent.",
     "measure.talk_ratio": "Part de la parole",

@@ -45,9 +45,9 @@ class Wording:
         return self("number.percent", value=self.number(ratio * 100))
 
     def duration(self, ms: float) -> str:
-        """A length of time: seconds with one decimal below a minute, then minutes and seconds, then hours and minutes."""
+        """A length of time: seconds with decimals below a minute, then minutes and seconds, then hours and minutes."""
         if round(ms / 100) < 600:
-            return self("seconds", value=self.number(ms / 1000, 1))
+            return self("seconds", value=self.number(ms / 1000, 1 if ms >= 1000 else 2))
         minutes, seconds = divmod(round(ms / 1000), 60)
         if minutes < 60:
             return self("minutes", minutes=str(minutes), seconds=f"{seconds:02d}")
@@ -70,11 +70,16 @@ class Wording:
 
     def value(self, value: float, unit: Unit) -> str:
         """A value with its unit."""
+        number, template = self.number_and_unit(value, unit)
+        return template.format(value=number)
+
+    def number_and_unit(self, value: float, unit: Unit) -> tuple[str, str]:
+        """The number, and a text with the unit in which the number's place is `{value}`."""
         if unit == "ms":
-            return self.duration(value)
+            return self.duration(value), "{value}"
         if unit == "ratio":
-            return self.percent(value)
-        return self(f"unit.{unit}", value=self.number(value, _DECIMALS.get(unit, 0), signed=unit == "LU"))
+            return self.number(value * 100), self.template("number.percent")
+        return self.number(value, _DECIMALS.get(unit, 0), signed=unit == "LU"), self.template(f"unit.{unit}")
 
     def pause(self, bucket: PauseBucket) -> str:
         """The lengths of the pauses that a bucket counts."""
