@@ -76,6 +76,7 @@ DOORS = {
         "gateway.http",
         "gateway.http_access",
         "gateway.http_errors",
+        "gateway.http_report",
         "gateway.http_workers",
         "gateway.server",
         "gateway.doors.access",
