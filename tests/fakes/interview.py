@@ -23,11 +23,14 @@ ORIGIN_MS = round(STARTED_AT * 1000) - 200
 """Time 0 of the first stream's media: it was recorded 0.2 s before it came."""
 
 CANDIDATE_LATER_MS = 1_500
+INTERRUPTED_MS = 54_200
+"""When the interviewer begins a second question; the candidate speaks until 54 900 on the same clock."""
+
 LATENCY = m.LatencyData(queue=0, decode=0, infer=0)
 MOMENTS = (
     ("fastest", 16_000, 24_000, "we moved the whole thing to the new cluster in one weekend"),
     ("longest_pause", 41_000, 44_200, "and then … I would do it differently"),
-    ("softest_end", 58_000, 61_500, "the numbers were not that clear"),
+    ("softest_ending", 58_000, 61_500, "the numbers were not that clear"),
     ("slowest", 77_000, 84_000, "what I learned is to ask first"),
     ("liveliest_pitch", 101_000, 106_000, "that was the best day of the year!"),
 )
@@ -160,7 +163,7 @@ def course(base: float, pitch: float) -> list[m.DeliveryWindowData]:
 
 def interview() -> tuple[Transcript, list[list[StoredAnalysis]]]:
     """The session and its analyses, one list for each stream."""
-    asked = [said(1, 1_000, _SAID.split()[:12]), said(2, 60_000, _SAID.split()[:9])]
+    asked = [said(1, 1_000, _SAID.split()[:12]), said(2, INTERRUPTED_MS, _SAID.split()[:9])]
     answered = [
         said(number, start, _SAID.split())
         for number, start in enumerate((6_500, 16_000, 26_000, 45_000, 64_000, 75_000, 86_000, 100_000), start=1)
@@ -176,20 +179,45 @@ def interview() -> tuple[Transcript, list[list[StoredAnalysis]]]:
     return transcript, [_interviewer(), _candidate()]
 
 
+def earlier_interview() -> tuple[Transcript, list[list[StoredAnalysis]]]:
+    """A session nine days before, in which the same candidate spoke alone."""
+    began = STARTED_AT - 9 * 86_400
+    origin = round(began * 1000)
+    answered = said(1, 2_000, _SAID.split())
+    transcript = Transcript(
+        "talk-5c11", began, (StreamTranscript("candidate", began, ended=True, segments=(answered,)),)
+    )
+    values = {
+        "words": 198,
+        "words_per_minute": measured(142.0, 0.91),
+        "pauses": 24,
+        "pause_median_ms": measured(610, 0.9),
+        "pitch_hz": measured(182.0, 0.9),
+        "repeated_words": measured(5, 0.8),
+    }
+    end = summary([("fastest", 2_000, 8_000, "so we had a service")], **values)
+    return transcript, [[delivery("delivery/summary", origin=origin, summary=end)]]
+
+
 def _interviewer() -> list[StoredAnalysis]:
     windows = [
         delivery(f"delivery/window/{each.t0_ms}", origin=ORIGIN_MS, part=each)
         for each in course(168, 118)
-        if each.t0_ms in (0, 60_000)
+        if each.t0_ms in (0, 50_000)
     ]
+    over = event("talking_over", INTERRUPTED_MS, 54_900, 0.9)
     values = {
         "words": 21,
         "words_per_minute": measured(166, 0.9),
         "pitch_hz": measured(116, 0.9),
         "repeated_words": None,
     }
-    end = summary([("fastest", 61_000, 64_000, "so we had a service")], **values)
-    return [*windows, delivery("delivery/summary", origin=ORIGIN_MS, summary=end)]
+    end = summary([("fastest", 54_200, 57_800, "so we had a service")], **values)
+    return [
+        *windows,
+        delivery(f"delivery/event/talking_over/{INTERRUPTED_MS}", origin=ORIGIN_MS, events=[over]),
+        delivery("delivery/summary", origin=ORIGIN_MS, summary=end),
+    ]
 
 
 def _candidate() -> list[StoredAnalysis]:
@@ -198,7 +226,6 @@ def _candidate() -> list[StoredAnalysis]:
         event("long_pause", 41_000, 44_200, 0.94),
         event("speaking_fast", 16_000, 24_000, 0.8),
         event("trailing_off", 58_000, 61_500, 0.7),
-        event("talking_over", 59_500, 60_300, 0.9),
     ]
     seen = [
         event("looking_away", 32_000, 36_500, 0.7),
