@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 REPORT: Final = "/v1/sessions/{session_id}/report"
 # Making the report of a long session keeps a thread busy for a while; requests beyond these wait.
-_AT_ONCE: Final = 2
+AT_ONCE: Final = 2
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Reports:
     def __init__(self, access: HttpAccess, store: Store) -> None:
         self._access = access
         self._store = store
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Add the route of this door."""
