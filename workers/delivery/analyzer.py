@@ -107,7 +107,8 @@ class DeliveryAnalyzer:
         found += self._look_at_pace(recent, t1_ms)
         level = sum(state.levels) / _LEVELS if len(state.levels) == _LEVELS else None
         t0_ms = state.base_ms + t1_ms - FRAME_MS
-        frame = frame_message(state.second, t0_ms, recent, level, self._pause_ms(t1_ms), self._wanted)
+        pause_ms = self._pause_ms(t1_ms)
+        frame = frame_message(state.second, t0_ms, recent, level, pause_ms=pause_ms, wanted=self._wanted)
         yield self._message(t1_ms, analysis_pb2.Delivery(frame=frame), found)
         state.window.merge(state.second)
         state.second = Sums()

@@ -15,7 +15,7 @@ LEAST_WORDS: Final = 5
 LEAST_MS: Final = 3_000
 """A rate needs five words over 3 s. Word times are known to about 0.1 s: over less time that alone is 7 % of a rate."""
 
-_EDGE_MS: Final = 100
+EDGE_MS: Final = 100
 _KNOWN_SHARE: Final = 0.8
 """Words whose syllables must be known; those of the others are taken to have as many as these."""
 
@@ -58,7 +58,7 @@ def pace(words: Sequence[SpokenWord], pauses: Iterable[Stretch], language: str) 
         None if language in syllables.UNSPACED else _per_minute(len(spoken), span),
         _per_minute(count, span),
         _per_minute(count, span - paused) if span - paused >= LEAST_MS // 2 else None,
-        1 - 2 * _EDGE_MS / span,
+        1 - 2 * EDGE_MS / span,
     )
 
 

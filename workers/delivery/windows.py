@@ -73,7 +73,7 @@ def window_message(
 
 
 def frame_message(
-    second: Sums, t0_ms: int, recent: Speaking, short_term_power: float | None, pause_ms: int, wanted: Wanted
+    second: Sums, t0_ms: int, recent: Speaking, short_term_power: float | None, *, pause_ms: int, wanted: Wanted
 ) -> analysis_pb2.DeliveryFrame:
     """The measures of a second; `recent`: the words of the last ten, `short_term_power`: of the last three."""
     frame = analysis_pb2.DeliveryFrame(t0_ms=t0_ms, t1_ms=t0_ms + 1_000)
