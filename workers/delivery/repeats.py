@@ -22,7 +22,7 @@ _EITHER: Final = 0.4
 _CUT_OFF: Final = ("-", "–", "—", "…", "...")
 _BACK: Final = 4
 
-_GRAMMAR: Final = "that had is do in her you nous vous le la les die das der sie den si"
+_GRAMMAR: Final = "that had is do her nous vous die das der sie den si"
 """As in "that that", "had had", "what it is is", "nous nous", "vous vous", "die die"."""
 
 _EMPHASIS: Final = (
@@ -36,7 +36,8 @@ _WORDS_OF_A_LETTER: Final = frozenset("iaàyeo")
 class Repeat(msgspec.Struct, frozen=True, array_like=True):
     """`words` words from `t0_ms` on, and the same words again up to `t1_ms`.
 
-    `confidence`: that neither grammar nor emphasis wanted them twice. `restart`: a phrase of two words or more, or a sentence broken off and begun again.
+    `restart`: a phrase of two words or more, or one broken off and begun again. `confidence`: that neither grammar nor
+    emphasis wanted the words twice.
     """
 
     t0_ms: int
