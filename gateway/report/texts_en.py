@@ -91,7 +91,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "pauses.between": "Between sentences",
     "pauses.range": "{low} to {high}",
     "pauses.above": "{low} and longer",
-    "no_course": "The course over time was not measured.",
+    "no_course": "There are not enough windows of ten seconds to show a course over time.",
     # Turns
     "turns": "Turns between speakers",
     "turns.share": "Share of the talk",

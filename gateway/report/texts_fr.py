@@ -94,7 +94,7 @@ FRENCH: Final[Mapping[str, str]] = {
     "pauses.between": "Entre les phrases",
     "pauses.range": "{low} à {high}",
     "pauses.above": "{low} et plus",
-    "no_course": "L’évolution dans le temps n’a pas été mesurée.",
+    "no_course": "Il n’y a pas assez de fenêtres de dix secondes pour montrer une évolution dans le temps.",
     # Turns
     "turns": "Tours de parole",
     "turns.share": "Part de la parole",
