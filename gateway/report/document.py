@@ -220,3 +220,8 @@ class Report(msgspec.Struct, frozen=True):
     turns: Turns | None
     comparison: Comparison | None
     version: int = REPORT_VERSION
+
+    @property
+    def is_of_one(self) -> bool:
+        """Whether it is of one person at most, as far as the streams tell: then nobody needs to be named."""
+        return len(self.speakers) <= 1 and len(self.faces) <= 1

@@ -72,7 +72,9 @@ ENGLISH: Final[Mapping[str, str]] = {
     "events.none": "No events.",
     # Speakers
     "speaker": "How {name} spoke",
+    "speaker.alone": "How it was said",
     "speaker.figures": "All figures of {name}",
+    "speaker.figures.alone": "All figures",
     "pace": "Pace",
     "pace.caption": "Words a minute in each window of ten seconds, pauses included.",
     "pitch": "Pitch",
@@ -89,7 +91,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "pauses.between": "Between sentences",
     "pauses.range": "{low} to {high}",
     "pauses.above": "{low} and longer",
-    "no_course": "The course over time was not measured.",
+    "no_course": "There are not enough windows of ten seconds to show a course over time.",
     # Turns
     "turns": "Turns between speakers",
     "turns.share": "Share of the talk",
@@ -106,10 +108,13 @@ ENGLISH: Final[Mapping[str, str]] = {
     "turns.second": "Joined in",
     # Face
     "face": "What the camera of {name} showed",
+    "face.alone": "What the camera showed",
     "face.caption": "Movements and positions in the picture. They do not tell what anyone felt or thought.",
     # Comparison
     "comparison": "Beside an earlier session",
     "comparison.caption": "The same measures of {name} in both sessions, side by side. "
+    "Rooms, microphones and topics differ, and so do the figures.",
+    "comparison.caption.alone": "The same measures of both sessions, side by side. "
     "Rooms, microphones and topics differ, and so do the figures.",
     "comparison.session": "The earlier session is {session}, of {date}.",
     "comparison.none": "No speaker of this session has a stream of the same name in the earlier one.",

@@ -75,7 +75,9 @@ FRENCH: Final[Mapping[str, str]] = {
     "events.none": "Aucun événement.",
     # Speakers
     "speaker": "Comment {name} a parlé",
+    "speaker.alone": "Comment cela a été dit",
     "speaker.figures": "Tous les chiffres de {name}",
+    "speaker.figures.alone": "Tous les chiffres",
     "pace": "Débit",
     "pace.caption": "Mots par minute dans chaque fenêtre de dix secondes, pauses comprises.",
     "pitch": "Hauteur",
@@ -92,7 +94,7 @@ FRENCH: Final[Mapping[str, str]] = {
     "pauses.between": "Entre les phrases",
     "pauses.range": "{low} à {high}",
     "pauses.above": "{low} et plus",
-    "no_course": "L’évolution dans le temps n’a pas été mesurée.",
+    "no_course": "Il n’y a pas assez de fenêtres de dix secondes pour montrer une évolution dans le temps.",
     # Turns
     "turns": "Tours de parole",
     "turns.share": "Part de la parole",
@@ -109,11 +111,14 @@ FRENCH: Final[Mapping[str, str]] = {
     "turns.second": "S’est joint",
     # Face
     "face": "Ce que la caméra de {name} a montré",
+    "face.alone": "Ce que la caméra a montré",
     "face.caption": "Des mouvements et des positions dans l’image. "
     "Ils ne disent pas ce que quelqu’un ressent ou pense.",
     # Comparison
     "comparison": "À côté d’une session antérieure",
     "comparison.caption": "Les mêmes mesures de {name} dans les deux sessions, côte à côte. "
+    "Les salles, les micros et les sujets diffèrent, les chiffres aussi.",
+    "comparison.caption.alone": "Les mêmes mesures des deux sessions, côte à côte. "
     "Les salles, les micros et les sujets diffèrent, les chiffres aussi.",
     "comparison.session": "La session antérieure est {session}, du {date}.",
     "comparison.none": "Aucun locuteur de cette session n’a de flux du même nom dans la session antérieure.",
