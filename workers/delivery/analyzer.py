@@ -18,9 +18,9 @@ from talkup.v1 import analysis_pb2
 from workers.delivery import events, moments, repeats
 from workers.delivery.baseline import Spread, joint_spread
 from workers.delivery.listener import Block
+from workers.delivery.pace import Speaking, rates, speaking
 from workers.delivery.pauses import Heard, PauseFinder, Stretch
 from workers.delivery.sentence_meter import Sentence
-from workers.delivery.speaking import Speaking, rates, speaking
 from workers.delivery.state import DeliveryState
 from workers.delivery.summary import summary
 from workers.delivery.sums import Sums
@@ -252,13 +252,16 @@ class DeliveryAnalyzer:
             state.moments.offer(moments.LIVELIEST_PITCH, spread.semitones, t0_ms, t1_ms, words)
 
     def _look_at_pitch(self, t1_ms: int) -> Events:
-        """Whether the pitch of the last minute hardly moves."""
+        """Whether the pitch hardly moves in the last windows that hold enough of it, within a minute."""
         spreads = self.state.spreads
-        joint = joint_spread(spreads)
-        if joint.hops < _PITCH_HOPS or not self._wanted.has("pitch"):
+        lengths = range(1, len(spreads) + 1)
+        enough = (count for count in lengths if joint_spread(spreads[-count:]).hops >= _PITCH_HOPS)
+        count = next(enough, 0)
+        if not count or not self._wanted.has("pitch"):
             return []
+        joint = joint_spread(spreads[-count:])
         met = events.is_monotone(joint.semitones, self.state.baseline.window_spread)
-        return self._events.look(events.MONOTONE, met, max(0, t1_ms - WINDOW_MS * len(spreads)), t1_ms)
+        return self._events.look(events.MONOTONE, met, t1_ms - WINDOW_MS * count, t1_ms)
 
     def _window_begin(self, t1_ms: int) -> int:
         """Where the window begins that `t1_ms` belongs to or ends."""

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.delivery.loudness import SpeechLoudness
+from workers.delivery.pace import Speaking
 from workers.delivery.pause_histogram import PauseHistogram
 from workers.delivery.pitch_statistics import PitchCounts
-from workers.delivery.speaking import Speaking
 
 
 class Sums(msgspec.Struct, array_like=True):

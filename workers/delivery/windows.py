@@ -12,7 +12,7 @@ from talkup.v1 import analysis_pb2
 
 from workers.delivery.baseline import Baseline
 from workers.delivery.loudness import lufs
-from workers.delivery.speaking import Speaking, rates
+from workers.delivery.pace import Speaking, rates
 from workers.delivery.sums import Sums
 
 HOP_MS: Final = 20
