@@ -14,8 +14,9 @@ import pytest
 from talkup_client import AnalysisResult, Client, StreamEnded
 
 from bench.harness.cluster import PCM, Cluster, cluster, speaking
+from bench.harness.fault_proxy import fault_proxy
 from bench.harness.redis_server import running_redis
-from bench.harness.stack import KEY
+from bench.harness.stack import HOST, KEY
 from workers.fake.engine import expected_words
 
 PATIENCE_S = 60.0
@@ -115,6 +116,24 @@ async def test_what_lasts_comes_once_over_a_gateway_that_is_killed_twice(fragile
     assert report["speakers"][0]["measures"]["words_per_minute"]["value"] == pytest.approx(
         expected[-1]["delivery"]["summary"]["whole"]["words_per_minute"]["value"]
     )
+
+
+async def test_what_lasts_comes_once_over_a_line_that_breaks(steady: Cluster) -> None:
+    said = media(10, 32.3)
+    async with asyncio.timeout(PATIENCE_S), fault_proxy(steady.seats[0].ws_port) as proxy:
+        expected = await analysed(steady, said)
+        options = {"services": ["stt", "delivery"], "started_at": STARTED_AT}
+        url = f"ws://{HOST}:{proxy.port}/ws"
+        async with speaking([url], said, CHUNK, **options) as (_, speaker):
+            for heard in range(100, 900, 100):
+                await speaker.say(speaker.chunks // 9)
+                await speaker.hear(heard)
+                assert proxy.reset() == 1
+            assert await speaker.finish() == expected_words(said)
+    found = plain(speaker.analyses)
+    assert lasting(found) == lasting(expected)
+    numbers = [each["frame_seq"] for each in found]
+    assert numbers == sorted(set(numbers))
 
 
 async def test_another_gateway_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
