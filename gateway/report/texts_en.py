@@ -39,7 +39,6 @@ ENGLISH: Final[Mapping[str, str]] = {
     "confidence_of": "confidence {value}",
     "measure": "Measure",
     "value": "Value",
-    "meaning": "What it is",
     "table": "Figures as a table",
     "time": "Time",
     "who": "Who",

@@ -40,7 +40,6 @@ FRENCH: Final[Mapping[str, str]] = {
     "confidence_of": "confiance {value}",
     "measure": "Mesure",
     "value": "Valeur",
-    "meaning": "Ce que c’est",
     "table": "Les chiffres en tableau",
     "time": "Heure",
     "who": "Qui",
