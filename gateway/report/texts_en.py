@@ -196,7 +196,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "event.speaking_slowly": "Slower speech",
     "event.trailing_off": "Softer sentence end",
     "event.monotone": "Little change of pitch",
-    "event.talking_over": "Both speak",
+    "event.talking_over": "Both speak at once",
     "event.face_lost": "No face in the picture",
     "event.face_back": "Face back in the picture",
     "event.multiple_faces": "Several faces in the picture",
