@@ -116,13 +116,14 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """A stretch that is worth hearing again, with the words around it."""
+    """A stretch that is worth hearing again, with the words around it, in this language (BCP 47; empty: not known)."""
 
     stream: int
     type: str
     t0_ms: int
     t1_ms: int
     words: str
+    language: str
 
 
 class Overlap(msgspec.Struct, frozen=True):
