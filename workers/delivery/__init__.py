@@ -1,0 +1,1 @@
+"""How something was said: measures of pace, pauses, loudness and pitch, on media time alone."""
