@@ -258,7 +258,7 @@ class Connection:
             principal = held  # the API key of this socket outlives the resume token
         self._switch_to(known)
         self._socket.authenticated()
-        known.attach(self, request.last_segment_ids, not_after=_end_of(principal))
+        known.attach(self, request, not_after=_end_of(principal))
         self._credential.watch(principal)
 
     def _count_auth_failure(self, door: Door, error: AuthError, credential: str | None) -> tuple[Code, str, int | None]:

@@ -13,7 +13,15 @@ from typing import NamedTuple
 from msgspec import UNSET
 
 from gateway.protocol.actions import Action, SendMessage
-from gateway.protocol.messages import Acknowledge, ErrorMessage, ServerMessage, StreamEnded, TranscriptUpdate
+from gateway.protocol.delivery import lasts
+from gateway.protocol.messages import (
+    Acknowledge,
+    AnalysisResult,
+    ErrorMessage,
+    ServerMessage,
+    StreamEnded,
+    TranscriptUpdate,
+)
 from gateway.protocol.stream import Stream
 
 
@@ -45,6 +53,8 @@ def must_arrive(message: ServerMessage) -> bool:
             return message.data.is_final
         case StreamEnded() | ErrorMessage():
             return True
+        case AnalysisResult():
+            return lasts(message)
         case _:
             return False
 
@@ -72,25 +82,36 @@ class Backlog:
                 del self._undelivered[: max(0, len(self._undelivered) - self._bound)]
         return performed
 
-    def pop_missed(self, streams: Mapping[str, Stream], last_segment_ids: Mapping[str, int]) -> list[ServerMessage]:
+    def pop_missed(
+        self, streams: Mapping[str, Stream], last_segment_ids: Mapping[str, int], last_deliveries: Mapping[str, int]
+    ) -> list[ServerMessage]:
         """What to send to a client that returned, in order; this empties the backlog.
 
         `last_segment_ids` maps a stream to the highest final that the client says it holds. For these streams it gets
-        every later final and the end, whatever the backlog holds of them.
+        every later final and the end, whatever the backlog holds of them. `last_deliveries` does the same for what it
+        must not miss of delivery.
         """
+
+        def is_covered(message: ServerMessage) -> bool:
+            if isinstance(message, AnalysisResult):
+                return message.stream_id in last_deliveries
+            return isinstance(message, TranscriptUpdate | StreamEnded) and message.stream_id in last_segment_ids
+
         reported = [(streams[stream_id], last) for stream_id, last in last_segment_ids.items() if stream_id in streams]
         finals = [final for stream, last in reported for final in stream.segments.after(last)]
+        deliveries = [
+            result
+            for stream_id, last in last_deliveries.items()
+            if stream_id in streams and (delivery := streams[stream_id].delivery) is not None
+            for result in delivery.after(last)
+        ]
         ends = [stream.ended_message for stream, _ in reported if stream.ended_message is not None]
         unsent, self._unsent = self._unsent, []
         undelivered, self._undelivered = self._undelivered, []
         return [
-            *(message for message in unsent if _stream_of(message) not in last_segment_ids),
+            *(message for message in unsent if not is_covered(message)),
             *finals,
-            *(message for message in undelivered if _stream_of(message) not in last_segment_ids),
+            *deliveries,
+            *(message for message in undelivered if not is_covered(message)),
             *ends,
         ]
-
-
-def _stream_of(message: ServerMessage) -> str | None:
-    """The stream whose text a message carries; the client's report covers these messages."""
-    return message.stream_id if isinstance(message, TranscriptUpdate | StreamEnded) else None

@@ -99,6 +99,11 @@ def service_name(service: task_pb2.ServiceType) -> Service:
     return _NAMES[service]
 
 
+def slot_name(service: task_pb2.ServiceType) -> Service:
+    """The service whose slot a call takes: speech workers serve delivery, too."""
+    return "stt" if service == _DELIVERY else service_name(service)
+
+
 def negotiate(start: StreamStart, stream_id: str, *, packets: bool = False) -> StreamSpec | Problem:
     """Determine a stream's terms, or the field that prevents it."""
     mime = start.format or start.kind

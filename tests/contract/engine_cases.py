@@ -48,6 +48,18 @@ def frames(results: Results) -> list[str]:
     ]
 
 
+def deliveries(results: Results) -> list[str]:
+    """What a stream that measures delivery says for good: its finals, and the messages with the media that they cover.
+
+    Bit for bit: a message stands for its bytes.
+    """
+    said: list[str] = []
+    for result in results:
+        said += finals([result])
+        said += [message.SerializeToString(deterministic=True).hex() for message in result.delivery]
+    return said
+
+
 @dataclass(frozen=True)
 class EngineCase:
     """One engine under test.
@@ -55,7 +67,8 @@ class EngineCase:
     `make` gives a fresh engine, unloaded. `media` is one recording in at least 8 chunks that give two outputs or more;
     `outputs` picks them from the results. `paced`: the engine drops what comes too fast, so a flush, which waits, is
     sent after each chunk. `held_back`: a flush may leave so many chunks at the end uncommitted, because the page or
-    frame in them is not complete. `not_applicable`: reasons, by the names of tests.
+    frame in them is not complete. `asked`: the service that the caller asks for, where it is not the engine's own.
+    `not_applicable`: reasons, by the names of tests.
     """
 
     name: str
@@ -65,6 +78,7 @@ class EngineCase:
     refused_start: task_pb2.StreamStart
     outputs: Callable[[Results], list[str]] = finals
     service_type: task_pb2.ServiceType = task_pb2.SERVICE_TYPE_STT
+    asked: task_pb2.ServiceType = task_pb2.SERVICE_TYPE_UNSPECIFIED
     paced: bool = False
     held_back: int = 0
     seconds: float = 5.0
@@ -84,6 +98,14 @@ def _as_file(live: task_pb2.StreamStart) -> task_pb2.StreamStart:
     return start
 
 
+def _with_delivery(speech: task_pb2.StreamStart) -> task_pb2.StreamStart:
+    """The same stream with its delivery measured."""
+    start = task_pb2.StreamStart()
+    start.CopyFrom(speech)
+    start.delivery.SetInParent()
+    return start
+
+
 _WEBM_SPEECH = _start(media_pb2.MEDIA_KIND_AUDIO, media_pb2.CONTAINER_WEBM, "audio/webm;codecs=opus")
 _OGG_SPEECH = _start(media_pb2.MEDIA_KIND_AUDIO, media_pb2.CONTAINER_OGG, "audio/ogg;codecs=opus")
 _PICTURES = _start(media_pb2.MEDIA_KIND_IMAGE, media_pb2.CONTAINER_JPEG, "image/jpeg")
@@ -97,6 +119,7 @@ _NO_TRANSCRIPTS = {
     "test_segments_rise_and_finals_never_change": "pictures have no transcripts",
     "test_interims_and_word_times_can_be_switched_off": "pictures have no transcripts",
 }
+_DELIVERY_ALONE = {"test_interims_and_word_times_can_be_switched_off": "delivery alone has no transcripts"}
 _ONE_PICTURE_A_CHUNK = {"test_chunk_boundaries_do_not_matter": "a chunk is one whole picture"}
 
 
@@ -160,6 +183,24 @@ ENGINE_CASES = [
         _WEBM_SPEECH,
         fake_media,
         _PICTURES_AS_SPEECH,
+    ),
+    EngineCase(
+        "fake, with delivery",
+        FakeEngine,
+        _with_delivery(_WEBM_SPEECH),
+        fake_media,
+        _PICTURES_AS_SPEECH,
+        outputs=deliveries,
+    ),
+    EngineCase(
+        "fake, delivery alone",
+        lambda: FakeEngine(FakeScript(words_per_final=3)),
+        _with_delivery(_WEBM_SPEECH),
+        fake_media,
+        _PICTURES_AS_SPEECH,
+        outputs=deliveries,
+        asked=task_pb2.SERVICE_TYPE_DELIVERY,
+        not_applicable=_DELIVERY_ALONE,
     ),
     EngineCase(
         "fake, pictures",

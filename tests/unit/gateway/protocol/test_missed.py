@@ -57,8 +57,8 @@ def test_what_must_arrive() -> None:
 def test_a_backlog_is_sent_once_with_unsent_messages_first() -> None:
     backlog = Backlog(10)
     backlog.keep_unsent([PONG, update(1, is_final=True), update(2, is_final=False), ERROR])
-    assert backlog.pop_missed({}, {}) == [update(1, is_final=True), ERROR]
-    assert backlog.pop_missed({}, {}) == []
+    assert backlog.pop_missed({}, {}, {}) == [update(1, is_final=True), ERROR]
+    assert backlog.pop_missed({}, {}, {}) == []
 
 
 def stream_with_finals(count: int) -> Session:

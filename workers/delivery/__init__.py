@@ -1,0 +1,1 @@
+"""How something is said: measures of sound and words, on media time only."""
