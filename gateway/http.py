@@ -20,6 +20,7 @@ from gateway.auth import bearer, new_session_id
 from gateway.doors.routes import Doors
 from gateway.http_access import HttpAccess
 from gateway.http_errors import RefusalError, code_of, json_response, refused
+from gateway.http_report import REPORT, Reports
 from gateway.http_workers import WorkerAdmin
 from gateway.long_poll import LongPolls, preferred_wait_s
 from gateway.metrics import CONTENT_TYPE, OPEN_METRICS
@@ -49,7 +50,11 @@ _TRANSCRIPT: Final = "/v1/sessions/{session_id}/transcript"
 _SESSION: Final = "/v1/sessions/{session_id}"
 _TOKENS: Final = "/v1/sessions/{session_id}/tokens"
 # What pages of other origins may call, and how.
-_FOR_PAGES: Final[Mapping[str, Sequence[str]]] = {_TRANSCRIPT: ("GET", "HEAD"), _SESSION: ("DELETE",)}
+_FOR_PAGES: Final[Mapping[str, Sequence[str]]] = {
+    _TRANSCRIPT: ("GET", "HEAD"),
+    REPORT: ("GET", "HEAD"),
+    _SESSION: ("DELETE",),
+}
 _HEADERS: Final = {
     "Server": "talkup",  # without versions
     "X-Content-Type-Options": "nosniff",
@@ -123,7 +128,9 @@ class Api:
         app.router.add_delete(_SESSION, self.delete_session)
         app.router.add_post(_TOKENS, self.renew_token)
         app.router.add_options(_TRANSCRIPT, self.preflight)
+        app.router.add_options(REPORT, self.preflight)
         app.router.add_options(_SESSION, self.preflight)
+        Reports(self._access, self._context.store).add_routes(app.router)
         WorkerAdmin(self._access, self._context.upstream).add_routes(app.router)
         app.router.add_get("/asyncapi.json", self.asyncapi)
         app.router.add_get("/schema/{name}", self.schema)
@@ -336,7 +343,8 @@ def _unknown_session() -> RefusalError:
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
     """Before an answer is sent, also one that is sent in parts."""
     if response.status != HTTPStatus.SWITCHING_PROTOCOLS:
-        response.headers.update(_HEADERS)
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
 
 
 def _is_gone(request: web.Request) -> bool:

@@ -8,6 +8,7 @@ from itertools import zip_longest
 
 import msgspec
 
+from gateway.analyses import StoredAnalysis
 from gateway.protocol.joining import join_finals
 from gateway.protocol.messages import DeliveryWindowData
 from gateway.report import measures
@@ -23,7 +24,6 @@ from gateway.report.document import (
     Report,
     ReportStream,
     Speaker,
-    StoredAnalysis,
 )
 from gateway.report.turns import Talk
 from gateway.transcript import Segment, StreamTranscript, Transcript

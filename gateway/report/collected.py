@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from gateway.analyses import StoredAnalysis
 from gateway.protocol.messages import (
     AnalysisData,
     DeliveryData,
@@ -16,7 +17,6 @@ from gateway.protocol.messages import (
     EventData,
     WindowData,
 )
-from gateway.report.document import StoredAnalysis
 
 _decoder = msgspec.json.Decoder(AnalysisData)
 

@@ -19,13 +19,6 @@ Unit = Literal[
 """`ratio` is a fraction of 1. LUFS and LU are those of ITU-R BS.1770."""
 
 
-class StoredAnalysis(msgspec.Struct, frozen=True):
-    """What the store keeps of an `analysis_result`: its key within the stream, and the JSON of its `data`."""
-
-    key: str
-    data: bytes
-
-
 class Measure(msgspec.Struct, frozen=True):
     """A measured value; `confidence` 0 to 1."""
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
+from gateway.analyses import StoredAnalysis
 from gateway.protocol import messages as m
-from gateway.report.document import StoredAnalysis
 from gateway.transcript import Segment, StreamTranscript, Transcript, Word
 
 STARTED_AT = 1_796_000_000.0
