@@ -132,7 +132,7 @@ async function begin(open, file) {
   if (call) return;
   repeat = () => begin(open, file);
   ticket = null;
-  clear();
+  clear($("camera").checked && !file);
   page.tell("");
   page.showLanguage("");
   page.captions.explain("");
@@ -186,9 +186,9 @@ function enterKey() {
 
 // --- the transcript ---
 
-function clear() {
+function clear(camera = $("camera").checked) {
   for (const part of [page.captions, page.delivery, page.timeline, page.summary, page.overlay]) part.clear();
-  page.summary.begin({ delivery: $("delivery").checked, camera: $("camera").checked });
+  page.summary.begin({ delivery: $("delivery").checked, camera });
 }
 
 async function copy() {
@@ -201,12 +201,12 @@ async function copy() {
   }
 }
 
-// Runs one of the downloads; says what went wrong.
-async function fetchStored(get) {
+// Does something with what is stored; says what went wrong.
+async function attempt(work) {
   try {
-    await get();
+    await work();
   } catch (error) {
-    page.tell(explain(error).text, "Try again", () => void fetchStored(get));
+    page.tell(explain(error).text, "Try again", () => void attempt(work));
   }
 }
 
@@ -226,9 +226,9 @@ $("plug").addEventListener("click", () => {
   else call?.client.suspend();
 });
 $("copy").addEventListener("click", () => void copy());
-$("download").addEventListener("click", () => void fetchStored(() => saveTranscript(ticket, $("format").value)));
-$("report").addEventListener("click", () => void fetchStored(() => openReport(ticket, $("report-language").value)));
-$("report-json").addEventListener("click", () => void fetchStored(() => saveReport(ticket)));
+$("download").addEventListener("click", () => void attempt(() => saveTranscript(ticket, $("format").value)));
+$("report").addEventListener("click", () => void attempt(() => openReport(ticket, $("report-language").value)));
+$("report-json").addEventListener("click", () => void attempt(() => saveReport(ticket)));
 $("delivery").addEventListener("change", () => {
   localStorage.setItem("delivery", $("delivery").checked ? "on" : "off");
   showDelivery();

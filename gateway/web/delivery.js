@@ -14,6 +14,7 @@ const USUAL_SHARES = [0.1, 0.9];
 // Below this confidence a figure is called approximate.
 const SURE = 0.5;
 const HEIGHT = 100;
+const ABSENT = "–";
 
 const NAMES = {
   long_pause: "pause of 2 s or longer",
@@ -28,7 +29,7 @@ const NAMES = {
 export const nameOfEvent = (type) => NAMES[type] ?? type.replaceAll("_", " ");
 
 const digits = (value) => String(Math.round(value)).replace("-", "−");
-const figure = (measure, unit) => (measure ? `${measure.confidence < SURE ? "about " : ""}${digits(measure.value)} ${unit}` : "–");
+const figure = (measure, unit) => (measure ? `${measure.confidence < SURE ? "about " : ""}${digits(measure.value)} ${unit}` : ABSENT);
 
 // The figures of a second, as they are read.
 export function describe({ words_per_minute, pause_ms, loudness_lufs, pitch_hz }) {
@@ -68,6 +69,13 @@ export function pitchPath(frames) {
   return path;
 }
 
+function unmeasured() {
+  const text = document.createElement("span");
+  text.className = "unseen";
+  text.textContent = "not measured";
+  return text;
+}
+
 const move = (mark, name, value) => mark.style.setProperty(name, value.toFixed(4));
 
 export class DeliveryStrip {
@@ -83,7 +91,7 @@ export class DeliveryStrip {
 
   clear() {
     [this.#frames, this.#paces] = [[], []];
-    for (const name of ["pace", "pause", "level", "pitch"]) this.#write(name, "–");
+    for (const name of ["pace", "pause", "level", "pitch"]) this.#write(name, ABSENT);
     for (const name of ["at", "latest"]) this.#write(name, "");
     this.#find("line").setAttribute("d", "");
     for (const name of ["pace-track", "pause-track", "level-track"]) this.#track(name, undefined);
@@ -124,8 +132,11 @@ export class DeliveryStrip {
     move(track, "--at", at || 0);
   }
 
+  // A dash says nothing to who cannot see it.
   #write(name, text) {
-    this.#find(name).textContent = text;
+    const place = this.#find(name);
+    place.textContent = text;
+    if (text === ABSENT) place.append(unmeasured());
   }
 
   #find(name) {

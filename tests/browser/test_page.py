@@ -415,8 +415,9 @@ async def test_everything_is_reached_by_keyboard(stack: Stack, tone: Path) -> No
                 async with page.expect_download() as saved:
                     await page.keyboard.press("Enter")
                 assert (await saved.value).suggested_filename == "transcript.srt"
-        wanted = ["theme", "toggle", "microphone", "camera", "language", "file", "captions", "copy", "clear", "format"]
-        wanted += ["download", "developer-summary", "key", "events"]
+        wanted = ["theme", "toggle", "microphone", "camera", "delivery", "language", "file"]
+        wanted += ["captions", "copy", "clear", "format", "download", "report-language", "report", "report-json"]
+        wanted += ["developer-summary", "key", "events"]
         assert [name for name in reached if name in wanted] == wanted
         assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
 
