@@ -65,6 +65,7 @@ const page = {
   complain(error) {
     const { text, action } = explain(error);
     page.tell(text, action, action === "Enter the API key" ? enterKey : () => repeat());
+    if (!call) page.captions.explain(INVITATION);
   },
 
   show(phase) {

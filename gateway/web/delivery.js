@@ -100,7 +100,8 @@ export class DeliveryStrip {
 
   // One second; `at` is its time as text.
   show(frame, at) {
-    this.#frames = [...this.#frames, frame].filter(({ t1_ms }) => t1_ms > frame.t1_ms - SHOWN_MS);
+    const { t1_ms: end } = frame;
+    this.#frames = [...this.#frames.filter(({ t1_ms }) => t1_ms > end - SHOWN_MS && t1_ms < end), frame];
     for (const [name, text] of Object.entries(describe(frame))) this.#write(name, text);
     this.#write("at", at);
     this.#find("line").setAttribute("d", pitchPath(this.#frames));

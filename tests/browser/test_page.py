@@ -478,7 +478,7 @@ async def test_browsers_that_lack_something_are_captioned_too(
 async def test_no_serious_finding_of_axe(
     stack: Stack, tone: Path, scheme: str, viewport: dict[str, int] | None
 ) -> None:
-    options = {"color_scheme": scheme, **({"viewport": viewport} if viewport else {})}
+    options: dict[str, Any] = {"color_scheme": scheme, **({"viewport": viewport} if viewport else {})}
     async with visiting(address(stack), tone, **options) as visit:
         assert await visit.page.evaluate("document.documentElement.dataset.theme") == scheme
         assert await axe(visit) == []
@@ -497,6 +497,7 @@ async def test_a_wrong_key_is_told(stack: Stack, tone: Path) -> None:
         await visit.page.click("#toggle")
         assert await until_notice(visit) == "The gateway does not accept this API key."
         assert await visit.page.inner_text("#speech") == "silence"
+        assert (await visit.page.inner_text("#empty")).startswith("Start the microphone")
         assert await axe(visit) == []
         await visit.until("() => document.getElementById('toggle').textContent === 'Start microphone'")
         await visit.page.click("#notice-action")
