@@ -1,4 +1,4 @@
-"""The HTTP door of reports: how a session was said and seen, as JSON or as a page, made from what the store keeps."""
+"""The HTTP door of reports: how a session was said and seen, made from what the store keeps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-import msgspec
 import structlog
 from aiohttp import web
 
@@ -15,16 +14,16 @@ from gateway.http_errors import RefusalError
 from gateway.report.build import build
 from gateway.report.collected import UnreadableAnalysisError
 from gateway.report.document import Report
-from gateway.report.html import POLICY, render
+from gateway.report.formats import FORMATS, render
+from gateway.report.html import POLICY
 from gateway.report.texts import DEFAULT_LANGUAGE, LANGUAGES
 from gateway.store.base import Store, transcript_of
 
 log = structlog.get_logger()
 
 REPORT: Final = "/v1/sessions/{session_id}/report"
-FORMATS: Final = ("json", "html")
 # Making the report of a long session keeps a thread busy for a while; requests beyond these wait.
-_AT_ONCE: Final = 2
+AT_ONCE: Final = 2
 
 T = TypeVar("T")
 
@@ -35,17 +34,17 @@ class Reports:
     def __init__(self, access: HttpAccess, store: Store) -> None:
         self._access = access
         self._store = store
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Add the route of this door."""
         router.add_get(REPORT, self.report)
 
     async def report(self, request: web.Request) -> web.Response:
-        """A session's report so far; `?format=json` or `html`, by default what `Accept` asks for.
+        """A session's report so far; `?format=json`, `html` or `txt`, by default what `Accept` asks for.
 
-        `?lang=` the language of a page, by default what `Accept-Language` asks for. `?compare=` an earlier session that
-        the caller may read, too: the report then has the same measures of both side by side.
+        `?lang=` the language of a page or text, by default what `Accept-Language` asks for. `?compare=` an earlier
+        session that the caller may read, too: the report then has the same measures of both side by side.
         """
         caller = await self._access.authorized(request)
         form, language = _form(request), _language(request)
@@ -54,11 +53,9 @@ class Reports:
             await self._access.require_session(request, caller.principal, compared)
         earlier = None if compared is None else await self._read(compared, "compare")
         report = await self._read(caller.session_id, earlier=earlier)
-        if form == "json":
-            return web.Response(body=msgspec.json.encode(report), content_type="application/json")
-        page = await self._in_thread(lambda: render(report, language))
-        policy = {"Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'"}
-        return web.Response(text=page, content_type="text/html", charset="utf-8", headers=policy)
+        content_type, body = await self._in_thread(lambda: render(report, form, language))
+        policy = {"Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'"} if form == "html" else {}
+        return web.Response(text=body, content_type=content_type, charset="utf-8", headers=policy)
 
     async def _read(self, session_id: str, field: str | None = None, *, earlier: Report | None = None) -> Report:
         record = await self._store.record(session_id)

@@ -19,7 +19,7 @@ _MAX_VALUE_TICKS: Final = 4
 _GAP_PERCENT: Final = 0.15
 """Stretches of speech that lie closer together are drawn as one: nobody could see the gap."""
 
-_MARK_PERCENT: Final = 4.0
+_MARK_PERCENT: Final = 8.0
 """Marks of moments that lie closer together stand above one another."""
 
 _MAX_DOTS: Final = 60

@@ -13,7 +13,7 @@ def compare(now: Report, earlier: Report) -> Comparison:
         earlier.session_id,
         earlier.origin_unix_ms,
         tuple(
-            ComparedSpeaker(speaker.stream, other.name, tuple(_measures(_all(other), _all(speaker))))
+            ComparedSpeaker(speaker.stream, other.name, tuple(_measures(_all(other, earlier), _all(speaker, now))))
             for speaker, other in _pairs(now, earlier)
         ),
     )
@@ -30,12 +30,16 @@ def _pairs(now: Report, earlier: Report) -> Iterator[tuple[Speaker, Speaker]]:
             yield speaker, other
 
 
-def _all(speaker: Speaker) -> Mapping[str, Measure | None]:
-    return {"talk_ms": speaker.talk_ms, "talk_ratio": speaker.talk_ratio, **speaker.measures}
+def _all(speaker: Speaker, report: Report) -> Mapping[str, Measure | None]:
+    """The measures that may be compared: of somebody who speaks alone, a share of the talk says nothing."""
+    ratio = speaker.talk_ratio if report.turns is not None else None
+    return {"talk_ms": speaker.talk_ms, "talk_ratio": ratio, **speaker.measures}
 
 
 def _measures(earlier: Mapping[str, Measure | None], now: Mapping[str, Measure | None]) -> Iterator[Compared]:
-    """What at least one of the sessions has measured."""
+    """What at least one of the sessions has measured; the share of the talk only if both have."""
     for name in now:
-        if now[name] is not None or earlier.get(name) is not None:
+        both = now[name] is not None and earlier.get(name) is not None
+        either = now[name] is not None or earlier.get(name) is not None
+        if both or (either and name != "talk_ratio"):
             yield Compared(name, earlier.get(name), now[name])

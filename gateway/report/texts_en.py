@@ -209,6 +209,6 @@ ENGLISH: Final[Mapping[str, str]] = {
     "event.longest_pause": "Longest pause",
     "event.fastest": "Fastest stretch",
     "event.slowest": "Slowest stretch",
-    "event.softest_end": "Softest sentence end",
+    "event.softest_ending": "Softest sentence end",
     "event.liveliest_pitch": "Liveliest pitch",
 }

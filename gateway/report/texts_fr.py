@@ -215,6 +215,6 @@ FRENCH: Final[Mapping[str, str]] = {
     "event.longest_pause": "Plus longue pause",
     "event.fastest": "Passage le plus rapide",
     "event.slowest": "Passage le plus lent",
-    "event.softest_end": "Fin de phrase la plus douce",
+    "event.softest_ending": "Fin de phrase la plus douce",
     "event.liveliest_pitch": "Hauteur la plus vive",
 }

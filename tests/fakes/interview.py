@@ -30,7 +30,7 @@ LATENCY = m.LatencyData(queue=0, decode=0, infer=0)
 MOMENTS = (
     ("fastest", 16_000, 24_000, "we moved the whole thing to the new cluster in one weekend"),
     ("longest_pause", 41_000, 44_200, "and then … I would do it differently"),
-    ("softest_end", 58_000, 61_500, "the numbers were not that clear"),
+    ("softest_ending", 58_000, 61_500, "the numbers were not that clear"),
     ("slowest", 77_000, 84_000, "what I learned is to ask first"),
     ("liveliest_pitch", 101_000, 106_000, "that was the best day of the year!"),
 )
