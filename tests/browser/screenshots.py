@@ -15,6 +15,9 @@ import numpy as np
 
 from bench.harness.browsing import PHONE, Visit, visiting, write_camera, write_speech
 from bench.harness.stack import ROOT, Stack, running_stack
+from gateway.report.build import build
+from gateway.report.html import render
+from tests.fakes.interview import interview
 
 FOLDER = ROOT / "docs" / "screenshots"
 SPEECH = ROOT / "tests" / "data" / "speech" / "interview.ogg"
@@ -62,6 +65,14 @@ async def begin(visit: Visit, stack: Stack, *, camera: bool = False) -> None:
     await visit.page.click("#toggle")
 
 
+async def report(folder: Path, microphone: Path) -> None:
+    """Take a screenshot of the report of a constructed session."""
+    page = folder / "report.html"
+    page.write_text(render(build(*interview())), encoding="utf-8")
+    async with visiting(page.as_uri(), microphone, color_scheme="light") as visit:
+        await save_screenshot(visit, "report")
+
+
 async def main(stack: Stack, microphone: Path, drawing: Path) -> None:
     """Take all screenshots, one after the other."""
     url = f"http://localhost:{stack.http_port}/"
@@ -98,6 +109,7 @@ if __name__ == "__main__":
         write_speech(recording, SPEECH)
         drawn = Path(folder) / "camera.y4m"
         draw_camera(drawn)
+        asyncio.run(report(Path(folder), recording))
         settings = {"WORKER_MODEL": "base", "WORKER_SLOTS": "4"}
         with running_stack(
             vision=True, vision_arguments=("vision",), worker_arguments=("stt",), worker_settings=settings

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
 
 from bench.harness.stack import HOST, Stack, child_environment, free_port, running_stack, start
 from tests.e2e.wire import open_wire
-from tests.unit.workers.media.video_material import recording, timeslices
+from tests.unit.workers.media.video_material import filmed, recording, timeslices
 from tests.unit.workers.vision.encoded import encoded
 from tests.unit.workers.vision.faces import PORTRAIT, portrait
 
@@ -119,7 +120,7 @@ async def test_a_recording_gives_its_frames(vision_stack: Stack) -> None:
         await wire.until("stream_ended")
 
 
-async def talkup_analyze(stack: Stack, file: Path) -> tuple[int, str, str]:
+async def talkup_analyze(stack: Stack, file: Path, *options: str) -> tuple[int, str, str]:
     """Exit status, standard output and standard error of `talkup analyze`."""
     command = [
         str(Path(sys.executable).with_name("talkup")),
@@ -128,6 +129,7 @@ async def talkup_analyze(stack: Stack, file: Path) -> tuple[int, str, str]:
         stack.ws_url,
         "--key",
         stack.key,
+        *options,
         str(file),
     ]
     pipe = asyncio.subprocess.PIPE
@@ -144,6 +146,21 @@ async def test_talkup_analyze_leaves_out_no_frame(vision_stack: Stack, tmp_path:
     code, out, err = await talkup_analyze(vision_stack, film)
     assert (code, err) == (0, "")
     assert re.search(r"^frames +120$", out, re.MULTILINE)
+
+
+async def test_talkup_analyze_writes_a_report_of_what_is_seen_and_said(vision_stack: Stack, tmp_path: Path) -> None:
+    film, page = tmp_path / "film.webm", tmp_path / "report.html"
+    noise = np.random.default_rng(3).uniform(-0.2, 0.2, 4 * 48_000).astype(np.float32)
+    film.write_bytes(filmed([portrait()] * 48, sound=noise))
+    code, out, err = await talkup_analyze(
+        vision_stack, film, "--http-url", vision_stack.http_url, "--report", str(page)
+    )
+    assert code == 0, err
+    assert re.search(r"^frames +48$", out, re.MULTILINE)
+    assert re.fullmatch(rf"talkup: report of session \S+ written to {re.escape(str(page))}\n", err)
+    text = page.read_text(encoding="utf-8")
+    assert "Face in the picture" in text
+    assert "words a minute" in text
 
 
 async def test_talkup_analyze_tells_what_was_damaged(vision_stack: Stack, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The gateway's HTTP port: sessions, transcripts, reports, health. Only the standard library, with a thread per request."""
+"""The gateway's HTTP port: sessions, transcripts, reports, health. Standard library only, with a thread per request."""
 
 from __future__ import annotations
 
