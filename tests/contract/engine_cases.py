@@ -9,17 +9,21 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from talkup.v1 import media_pb2, task_pb2, transcript_pb2
 
 from tests.unit.workers.media.video_material import filmed, timeslices
 from tests.unit.workers.vision import faces
 from workers import models
+from workers.chunk import Chunk
 from workers.engine import Engine
 from workers.fake.engine import FakeEngine, FakeScript
+from workers.media.decoder import AudioDecoder
 from workers.media.isolation.outputs import AUDIO
 from workers.media.isolation.pool import DecoderPool
 from workers.stt.config import SttConfig
@@ -108,6 +112,12 @@ def _with_delivery(speech: task_pb2.StreamStart) -> task_pb2.StreamStart:
 
 _WEBM_SPEECH = _start(media_pb2.MEDIA_KIND_AUDIO, media_pb2.CONTAINER_WEBM, "audio/webm;codecs=opus")
 _OGG_SPEECH = _start(media_pb2.MEDIA_KIND_AUDIO, media_pb2.CONTAINER_OGG, "audio/ogg;codecs=opus")
+_PCM_SPEECH = task_pb2.StreamStart(
+    kind=media_pb2.MEDIA_KIND_AUDIO,
+    format=media_pb2.MediaFormat(
+        container=media_pb2.CONTAINER_PCM, pcm_encoding=media_pb2.PCM_ENCODING_S16LE, sample_rate=16_000, channels=1
+    ),
+)
 _PICTURES = _start(media_pb2.MEDIA_KIND_IMAGE, media_pb2.CONTAINER_JPEG, "image/jpeg")
 _VIDEO = _start(media_pb2.MEDIA_KIND_VIDEO, media_pb2.CONTAINER_WEBM, "video/webm")
 _PICTURES_AS_SPEECH = _start(media_pb2.MEDIA_KIND_AUDIO, media_pb2.CONTAINER_JPEG)
@@ -137,6 +147,14 @@ def speech() -> list[bytes]:
 def recording() -> list[bytes]:
     """The whole of it, 12 s of speech, in 10 chunks: three sentences."""
     return timeslices(_SPEECH.read_bytes(), 10)
+
+
+@cache
+def samples() -> list[bytes]:
+    """The same recording as PCM, 16 s, in 12 chunks."""
+    decoder = AudioDecoder(_OGG_SPEECH.format)
+    sound = np.concatenate([decoder.decode(Chunk(0, _SPEECH.read_bytes())), decoder.finish()])
+    return timeslices((np.clip(sound, -1, 1) * 32_767).astype("<i2").tobytes(), 12)
 
 
 def jpegs() -> list[bytes]:
@@ -223,6 +241,38 @@ ENGINE_CASES = [
         recording,
         _PICTURES_AS_FILE,
         held_back=1,
+        marks=(pytest.mark.model,),
+    ),
+    EngineCase(
+        "speech, with delivery",
+        speech_engine,
+        _with_delivery(_PCM_SPEECH),
+        samples,
+        _PICTURES_AS_SPEECH,
+        outputs=deliveries,
+        held_back=1,
+        marks=(pytest.mark.model,),
+    ),
+    EngineCase(
+        "speech, file, with delivery",
+        speech_engine,
+        _with_delivery(_as_file(_PCM_SPEECH)),
+        samples,
+        _PICTURES_AS_FILE,
+        outputs=deliveries,
+        held_back=1,
+        marks=(pytest.mark.model,),
+    ),
+    EngineCase(
+        "speech, delivery alone",
+        speech_engine,
+        _with_delivery(_PCM_SPEECH),
+        samples,
+        _PICTURES_AS_SPEECH,
+        outputs=deliveries,
+        asked=task_pb2.SERVICE_TYPE_DELIVERY,
+        held_back=1,
+        not_applicable=_DELIVERY_ALONE,
         marks=(pytest.mark.model,),
     ),
     EngineCase(

@@ -1,1 +1,1 @@
-"""How something is said: measures of sound and words, on media time only."""
+"""How something was said: measures of pace, pauses, loudness and pitch, on media time alone."""

@@ -1,0 +1,68 @@
+"""The fundamental frequency of short frames.
+
+The autocorrelation of a tapered frame over that of the taper alone peaks at the period (Boersma, "Accurate short-term
+analysis of the fundamental frequency and the harmonics-to-noise ratio of a sampled sound", 1993). A small cost for long
+periods keeps it from taking two periods for one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE_RATE: Final = 16_000
+LOWEST_HZ: Final = 60.0
+HIGHEST_HZ: Final = 500.0
+FRAME: Final = 1024
+"""Samples of a frame: 64 ms, almost four periods of 60 Hz."""
+
+VOICED: Final = 0.5
+"""Periodicity from which a frame has a fundamental frequency."""
+
+_SIZE: Final = 2048
+_SHORTEST: Final = int(SAMPLE_RATE / HIGHEST_HZ) - 1
+_LONGEST: Final = int(SAMPLE_RATE / LOWEST_HZ) + 2
+_OCTAVE_COST: Final = 0.03
+_SILENT_POWER: Final = 1e-9
+"""Mean square, full scale 1, under which a frame has no pitch: -90 dB."""
+
+Floats = NDArray[np.float64]
+
+_TAPER: Final[Floats] = np.hanning(FRAME + 2)[1:-1]
+
+
+def _passed() -> Floats:
+    """What is kept of each frequency's power: hum and breath are not, the first harmonics are."""
+    frequency = np.fft.rfftfreq(_SIZE, 1 / SAMPLE_RATE)
+    upper = np.clip((1800 - frequency) / 900, 0, 1)
+    return np.where(frequency < 50, 0.0, np.sin(upper * np.pi / 2) ** 2)
+
+
+_PASSED: Final[Floats] = _passed()
+_LAGS: Final = np.arange(_SHORTEST - 1, _LONGEST + 1)
+_OWN: Final[Floats] = np.fft.irfft(np.abs(np.fft.rfft(_TAPER, _SIZE)) ** 2, _SIZE)
+_CORRECTION: Final[Floats] = _OWN[0] / _OWN[_LAGS]
+_COST: Final[Floats] = _OCTAVE_COST * np.log2(_LAGS[1:-1] / _SHORTEST)
+
+
+def fundamental(frames: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """F0 in Hz, not a number where unvoiced, and periodicity, 0 to 1, of `frames` of shape (count, 1024)."""
+    centred = frames - frames.mean(axis=1, keepdims=True)
+    spectra = np.fft.rfft(centred * _TAPER, _SIZE)
+    correlation = np.fft.irfft((spectra.real**2 + spectra.imag**2) * _PASSED, _SIZE)
+    energy = np.maximum(correlation[:, :1], np.finfo(np.float64).tiny)
+    likeness = correlation[:, _LAGS] / energy * _CORRECTION
+    here = likeness[:, 1:-1]
+    peaks = (here > likeness[:, :-2]) & (here >= likeness[:, 2:])
+    best = np.argmax(np.where(peaks, here - _COST, -1.0), axis=1)
+    rows = np.arange(len(frames))
+    before, at, after = likeness[rows, best], likeness[rows, best + 1], likeness[rows, best + 2]
+    curve = np.minimum(before - 2 * at + after, -1e-12)
+    shift = np.clip(0.5 * (before - after) / curve, -0.5, 0.5)
+    loud = np.einsum("ij,ij->i", centred, centred) / FRAME > _SILENT_POWER
+    periodicity = np.where(peaks.any(axis=1) & loud, np.clip(at - 0.25 * (before - after) * shift, 0, 1), 0.0)
+    hertz = SAMPLE_RATE / (_LAGS[best + 1] + shift)
+    hertz = np.where((periodicity >= VOICED) & (hertz >= LOWEST_HZ) & (hertz <= HIGHEST_HZ), hertz, np.nan)
+    return hertz.astype(np.float32), periodicity.astype(np.float32)
