@@ -26,6 +26,7 @@ from gateway.long_poll import LongPolls, preferred_wait_s
 from gateway.metrics import CONTENT_TYPE, OPEN_METRICS
 from gateway.origins import Origins, preflight_headers
 from gateway.refusals import CredentialFailures
+from gateway.report.html import STYLE_SOURCE
 from gateway.schemas import SCHEMA_NAMES, asyncapi, schema
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import SessionDirectory
@@ -61,9 +62,11 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "microphone=(self), camera=(self)",
-    # The page connects to the WebSocket ports, whose origins differ from its own.
+    # The page connects to the WebSocket ports, whose origins differ from its own. The report that it opens in a tab of
+    # its own is a blob, which inherits this policy.
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
+        f"default-src 'none'; script-src 'self'; style-src 'self' {STYLE_SOURCE}; "
+        "img-src 'self' data: blob:; media-src 'self' blob:; "
         "worker-src 'self' blob:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'"
     ),
