@@ -61,6 +61,7 @@ DOORS = {
     "cv2": ["workers.vision.opencv_net", "workers.vision.pictures", "workers.vision.pose", "talkup_client.annotate"],
     "ai_edge_litert": ["workers.vision.litert_net"],
     "aiohttp": [
+        "gateway.access.provider_fetch",
         "gateway.http",
         "gateway.http_access",
         "gateway.http_errors",
@@ -78,7 +79,7 @@ DOORS = {
         "gateway.doors.openai_realtime.door",
         "gateway.doors.telephony.*",
     ],
-    "jwt": ["gateway.access.tokens"],
+    "jwt": ["gateway.access.tokens", "gateway.access.issued_tokens"],
     "sqlite3": ["gateway.store.sqlite", "gateway.store.sqlite_*"],
     "cryptography": ["gateway.store.encryption", "gateway.certificates.authority", "gateway.certificate_files"],
     "redis": ["gateway.store.redis"],

@@ -55,6 +55,7 @@ IMPORTERS = {
     "workers.vision": set(),
     "settings": {
         "gateway",
+        "gateway.access",
         "gateway.certificates",
         "gateway.doors.wyoming",
         "gateway.upstream",
@@ -90,7 +91,7 @@ SHARED = {
     "gateway.doors.wyoming": {"admission", "auth", "expiry", "listening"},
     "gateway.processes": {"admission", "config", "listening"},
     "gateway.sessions": {"auth", "config", "metrics", "contract", "outbox", "status", "transcript"},
-    "gateway.store": {"config", "transcript"},
+    "gateway.store": {"config", "store_url", "transcript"},
     "gateway.protocol": {"contract"},
     "gateway.upstream": {"contract"},
     "workers.media": {"chunk"},
