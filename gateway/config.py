@@ -185,6 +185,9 @@ class GatewayConfig(Settings):
         Setting("dialects served on the HTTP port, comma-separated (auto: all on loopback, else none; none; all)"),
     ] = ("auto",)
     max_recording_bytes: Annotated[int, Setting("largest recording that a dialect takes", 1024, 2**40)] = 2147483648
+    min_upload_rate: Annotated[
+        float, Setting("slowest pace of a recording (bytes per second); http_request_s bounds its pauses", 1, 1e9)
+    ] = 500.0
     max_form_file_bytes: Annotated[int, Setting("largest recording in a form of OpenAI's dialect", 1024, 2**40)] = (
         26214400
     )
