@@ -13,10 +13,9 @@ import msgspec
 import structlog
 from aiohttp import ClientError, web, web_response
 
-from gateway.access.terms import Terms
 from gateway.access.tokens import Audience, Minted
 from gateway.admission import Admission
-from gateway.auth import bearer, new_session_id
+from gateway.auth import Principal, bearer, new_session_id
 from gateway.doors.routes import Doors
 from gateway.http_access import HttpAccess
 from gateway.http_errors import RefusalError, code_of, json_response, refused
@@ -109,7 +108,7 @@ class Api:
         self._doors = Doors(context, directory, failures, origins, admission)
         self._origins = origins
         self._admission = admission
-        self._long_polls = LongPolls(directory, context.metrics, lambda: context.authenticator.keys.owners)
+        self._long_polls = LongPolls(directory, context.metrics, lambda: context.authenticator.owners)
         self._ready = ready
         self._ws_url = ws_url
 
@@ -179,6 +178,7 @@ class Api:
                     await request.read()
             except TimeoutError:
                 raise RefusalError(408, "deadline_exceeded", "the body did not arrive in time") from None
+            await self._context.authenticator.prepare(bearer(request.headers.get("Authorization")))
         peer = None if request.transport is None else request.transport.get_extra_info("peername")
         visitor = self._admission.find(peer)
         if visitor is None:
@@ -221,7 +221,7 @@ class Api:
     async def create_session(self, request: web.Request) -> web.Response:
         """Mint a token for a new session; API key only."""
         caller = self._access.require_key(request, bearer(request.headers.get("Authorization")))
-        session_id, minted = self._new_session(caller.terms)
+        session_id, minted = self._new_session(caller)
         body = {
             "session_id": session_id,
             "url": self._ws_url(_host(request)),
@@ -240,8 +240,9 @@ class Api:
             raise RefusalError(400, "bad_json", "the body is not a JSON object") from None
         if message.type != "initialization":
             raise RefusalError(400, "bad_message", "must be initialization", "type")
+        await self._context.authenticator.prepare(message.key)
         caller = self._access.require_key(request, bearer(request.headers.get("Authorization")) or message.key)
-        session_id, minted = self._new_session(caller.terms)
+        session_id, minted = self._new_session(caller)
         url = f"{self._ws_url(_host(request))}?{urlencode({'session_id': session_id, 'token': minted.token})}"
         return json_response({"key": "", "type": "initialization_response", "format": "text", "data": url})
 
@@ -300,7 +301,8 @@ class Api:
             raise _unknown_session()
         if not caller.may_use(session_id, owner):
             raise RefusalError(403, "permission_denied", "the session belongs to another key")
-        minted = self._context.authenticator.mint(session_id, Audience.SESSION, caller.terms)
+        mint = self._context.authenticator.mint
+        minted = mint(session_id, Audience.SESSION, caller.terms, caller.tokens_until)
         body = {"session_id": session_id, "token": minted.token, "expires_at": minted.expires_at}
         return json_response(body, status=201)
 
@@ -331,9 +333,10 @@ class Api:
 
     # --- credentials
 
-    def _new_session(self, terms: Terms) -> tuple[str, Minted]:
+    def _new_session(self, caller: Principal) -> tuple[str, Minted]:
         session_id = new_session_id()
-        return session_id, self._context.authenticator.mint(session_id, Audience.SESSION, terms)
+        mint = self._context.authenticator.mint
+        return session_id, mint(session_id, Audience.SESSION, caller.terms, caller.tokens_until)
 
 
 def _unknown_session() -> RefusalError:

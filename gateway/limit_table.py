@@ -63,7 +63,7 @@ class Limit:
         value = getattr(_CONFIG, self.setting)
         if self.setting.endswith("_bytes"):
             return _bytes(value)
-        return f"{value:g} s" if self.setting.endswith("_s") else str(value)
+        return f"{value:g} s" if self.setting.endswith("_s") else f"{value:g}"
 
 
 def _bytes(size: float) -> str:
@@ -130,6 +130,7 @@ LIMITS: Final = (
     _message("HTTP request, time for its body", Code.DEADLINE_EXCEEDED, "408", "http_request_s"),
     _message("HTTP request, body", Code.PAYLOAD_TOO_LARGE, "413", "max_http_body_bytes"),
     _message("recording that a dialect takes", Code.PAYLOAD_TOO_LARGE, "413", "max_recording_bytes"),
+    _message("recording, slowest pace in bytes per second", Code.DEADLINE_EXCEEDED, "408", "min_upload_rate"),
     _message("recording in a form of OpenAI's dialect", Code.PAYLOAD_TOO_LARGE, "413", "max_form_file_bytes"),
     Limit("recordings in forms that wait for their options", "503", _errors(Code.BUSY), "max_form_spool_bytes",
           error=Code.BUSY, counted=Counted.DIVIDED),

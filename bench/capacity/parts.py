@@ -87,7 +87,9 @@ class Worker:
 class Gateway:
     """One gateway process: the real state of every worker, the real balancer, the real admission and shares."""
 
-    def __init__(self, number: int, zone: int, workers: list[Worker], agenda: Agenda, owners: int) -> None:
+    def __init__(
+        self, number: int, zone: int, workers: list[Worker], agenda: Agenda, owners: int, rng: Callable[[], float]
+    ) -> None:
         self.name = number
         self.zone = zone
         self.is_lost = False
@@ -96,6 +98,7 @@ class Gateway:
         self.states = {worker.key: EndpointState(worker.key, CONFIG.retry, _FRESH_FOR) for worker in workers}
         self.streams: dict[str, dict[Session, None]] = {worker.key: {} for worker in workers}
         self._agenda = agenda
+        self._rng = rng
         self.shares = Shares(lambda: owners, lambda: agenda.now, _IDLE_S)
         # What admission needs of a gateway; all other parts would need sockets.
         needed: Any = SimpleNamespace(shares=self.shares, upstream=self, metrics=Metrics())
@@ -112,7 +115,7 @@ class Gateway:
     def choose(self, tried: set[str]) -> str | Refusal:
         """The worker for the next stream."""
         now = self._agenda.now
-        return choose([state.view(now) for state in self.states.values()], tried)
+        return choose([state.view(now) for state in self.states.values()], self._rng, tried)
 
     def changed(self) -> None:
         """Streams that wait for a worker look again."""

@@ -73,6 +73,7 @@ DOORS = {
     "cv2": ["workers.vision.opencv_net", "workers.vision.pictures", "workers.vision.pose", "talkup_client.annotate"],
     "ai_edge_litert": ["workers.vision.litert_net"],
     "aiohttp": [
+        "gateway.access.provider_fetch",
         "gateway.http",
         "gateway.http_access",
         "gateway.http_errors",
@@ -93,7 +94,7 @@ DOORS = {
     ],
     "jinja2": ["gateway.report.html"],
     "markupsafe": ["gateway.report.html"],
-    "jwt": ["gateway.access.tokens"],
+    "jwt": ["gateway.access.tokens", "gateway.access.issued_tokens"],
     "sqlite3": ["gateway.store.sqlite", "gateway.store.sqlite_*"],
     "cryptography": ["gateway.store.encryption", "gateway.certificates.authority", "gateway.certificate_files"],
     "redis": ["gateway.store.redis"],

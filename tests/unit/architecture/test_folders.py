@@ -58,6 +58,7 @@ IMPORTERS = {
     "workers.vision": set(),
     "settings": {
         "gateway",
+        "gateway.access",
         "gateway.certificates",
         "gateway.doors.wyoming",
         "gateway.upstream",
@@ -94,7 +95,7 @@ SHARED = {
     "gateway.processes": {"admission", "config", "listening"},
     "gateway.report": {"analyses", "transcript"},
     "gateway.sessions": {"analyses", "auth", "config", "metrics", "contract", "outbox", "status", "transcript"},
-    "gateway.store": {"analyses", "config", "transcript"},
+    "gateway.store": {"analyses", "config", "store_url", "transcript"},
     "gateway.protocol": {"analyses", "contract"},
     "gateway.upstream": {"contract"},
     "workers.delivery": {"chunk", "engine"},
