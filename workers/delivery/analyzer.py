@@ -17,7 +17,9 @@ from talkup.v1 import analysis_pb2
 
 from workers.delivery import events, moments, repeats
 from workers.delivery.baseline import Spread, joint_spread
+from workers.delivery.filled_pauses import FilledPauseFinder
 from workers.delivery.listener import Block
+from workers.delivery.options import FILLED_PAUSES
 from workers.delivery.pace import Speaking, rates, speaking
 from workers.delivery.pauses import Heard, PauseFinder, Stretch
 from workers.delivery.sentence_meter import Sentence
@@ -49,6 +51,7 @@ class DeliveryAnalyzer:
         self.state = state or DeliveryState()
         self._wanted = wanted
         self._pauses = PauseFinder(self.state.pauses)
+        self._fillers = FilledPauseFinder(self.state.filled)
         self._events = events.EventFinder(self.state.events)
         self.state.events = self._events.memories
 
@@ -66,6 +69,8 @@ class DeliveryAnalyzer:
         state.block += 1
         state.filter_state = block.filter_state
         heard = self._pauses.push(block.hops.power, block.voices)
+        if block.changes is not None:
+            self._fillers.push(block.hops, block.changes)
         state.undecided_powers += block.hops.power.tolist()
         state.undecided_pitches += block.hops.f0.tolist()
         yield from self._decide(heard)
@@ -125,6 +130,9 @@ class DeliveryAnalyzer:
         state.recent = [word for word in state.recent if word.start_ms >= t1_ms - WINDOW_MS] + words
         state.pauses_recent = [pause for pause in state.pauses_recent if pause.t1_ms > t1_ms - WINDOW_MS]
         self._note_times(words)
+        if self._wanted.has(FILLED_PAUSES):
+            filled = self._fillers.decide(words, t1_ms, state.language, last=last)
+            state.second.filled += len(filled)
         found: Events = []
         for sentence in state.sentence.end(words, t1_ms, last=last):
             found += self._take_sentence(sentence)

@@ -11,6 +11,7 @@ import msgspec
 from workers.delivery.acoustics import AT_REST
 from workers.delivery.baseline import Baseline, Spread
 from workers.delivery.events import LongPauses, Memory
+from workers.delivery.filled_pauses import FilledPauseMemory
 from workers.delivery.moments import Moments
 from workers.delivery.monologue import Monologue
 from workers.delivery.pauses import PauseMemory, Stretch
@@ -48,6 +49,7 @@ class DeliveryState(msgspec.Struct, array_like=True):
     spoken_to_ms: int = 0
     silent_ms: int = 0
     paused_ms: int = 0
+    filled: FilledPauseMemory = msgspec.field(default_factory=FilledPauseMemory)
     sentence: SentenceMeter = msgspec.field(default_factory=SentenceMeter)
     monologue: Monologue = msgspec.field(default_factory=Monologue)
     second: Sums = msgspec.field(default_factory=Sums)

@@ -28,7 +28,6 @@ class Sums(msgspec.Struct, array_like=True):
     repeated: int = 0
     restarts: int = 0
     filled: int = 0
-    filled_trust: float = 0.0
     sentences: int = 0
     trailing: int = 0
 
@@ -52,6 +51,5 @@ class Sums(msgspec.Struct, array_like=True):
         self.repeated += other.repeated
         self.restarts += other.restarts
         self.filled += other.filled
-        self.filled_trust += other.filled_trust
         self.sentences += other.sentences
         self.trailing += other.trailing

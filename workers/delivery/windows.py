@@ -12,6 +12,7 @@ from talkup.v1 import analysis_pb2
 
 from workers.delivery.baseline import Baseline
 from workers.delivery.loudness import lufs
+from workers.delivery.options import FILLED_PAUSES
 from workers.delivery.pace import Speaking, rates
 from workers.delivery.sums import Sums
 
@@ -32,19 +33,23 @@ _HEARD: Final = 0.9
 _REPEATS: Final = 0.5
 """Speech models leave out much of what is said again."""
 
+_FILLED: Final = 0.5
+"""docs/delivery.md says how many of them are found, and how often something else is."""
+_OF_WORDS: Final = frozenset({"pace", "repeats", FILLED_PAUSES})
+
 Measure = analysis_pb2.Measure
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a client asked for. `words`: whether final words come at all."""
+    """What a client asked for. `words`: whether final words come at all; without, what needs them is off."""
 
     signals: frozenset[str]
     words: bool = True
 
     def has(self, name: str) -> bool:
-        """Whether a signal is on; pace and repeats need words."""
-        return name in self.signals and (self.words or name not in ("pace", "repeats"))
+        """Whether a signal is on."""
+        return name in self.signals and (self.words or name not in _OF_WORDS)
 
 
 def window_message(
@@ -62,8 +67,8 @@ def window_message(
     if wanted.has("repeats") and sums.speaking.words and sums.speaking.spaced:
         _put(window.repeated_words, sums.repeated, _REPEATS)
         _put(window.restarts, sums.restarts, _REPEATS)
-    if wanted.has("filled_pauses") and sums.hops:
-        _put(window.filled_pauses, sums.filled, sums.filled_trust / sums.filled if sums.filled else _REPEATS)
+    if wanted.has(FILLED_PAUSES) and sums.hops:
+        _put(window.filled_pauses, sums.filled, _FILLED)
     if wanted.has("loudness"):
         _put_loudness(window, sums, baseline)
     if wanted.has("pitch"):

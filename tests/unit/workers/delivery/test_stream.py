@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from talkup.v1 import analysis_pb2, error_pb2, media_pb2
 
 from tests.unit.workers.delivery.blocks import copied, evenly, frames_of, windows_of
+from tests.unit.workers.delivery.sounds import voice
 from workers.chunk import Chunk
 from workers.delivery.acoustics import BLOCK, SAMPLE_RATE
 from workers.delivery.listener import VOICE_FRAME
+from workers.delivery.options import SIGNALS
 from workers.delivery.state import DeliveryState
 from workers.delivery.stream import DeliveryStream, open_delivery
+from workers.delivery.words import SpokenWord
 from workers.engine import EngineError
 from workers.media.decoder import AudioDecoder
 from workers.stt.tuning import FRAME
@@ -26,6 +29,8 @@ from workers.stt.window import AudioBuffer, VoiceTrack
 
 CLIP = Path("tests/data/speech/interview.ogg")
 TEXT = "My name is Anna. I I have worked for seven years in a hospital, and now I want to, I want to lead a team."
+
+EVERYTHING = analysis_pb2.DeliveryOptions(signals=SIGNALS)
 
 Messages = list[analysis_pb2.Analysis]
 
@@ -45,7 +50,7 @@ class Hearer:
     """One worker's ears: audio from a sample on, voices where it is loud, and the stream's delivery."""
 
     def __init__(self, state: DeliveryState | None = None, audio_from: int = 0) -> None:
-        self.delivery: DeliveryStream = open_delivery(analysis_pb2.DeliveryOptions(), state, words=True)
+        self.delivery: DeliveryStream = open_delivery(EVERYTHING, state, words=True)
         self.audio = AudioBuffer(audio_from)
         self.track = VoiceTrack(audio_from // FRAME)
 
@@ -111,6 +116,23 @@ def test_the_same_bits_after_a_move_at_20_random_commits() -> None:
     for commit in random.Random(8).sample(commits, 20):
         assert measured(commits, ahead=30_000, move_at=frozenset([commit])) == undisturbed()
     assert measured(commits, ahead=30_000, move_at=frozenset(commits)) == undisturbed()
+
+
+@pytest.mark.parametrize(("signals", "count"), [([], None), (["filled_pauses"], 1)])
+def test_a_held_vowel_that_no_word_covers_is_a_filled_pause_if_asked(signals: list[str], count: int | None) -> None:
+    vowel = voice(np.full(SAMPLE_RATE // 2, 120.0))
+    quiet = np.zeros(SAMPLE_RATE, np.float32)
+    heard = np.concatenate([quiet, vowel, quiet, quiet]).astype(np.float32)
+    audio, track = AudioBuffer(), VoiceTrack()
+    delivery = open_delivery(analysis_pb2.DeliveryOptions(signals=signals), None, words=True)
+    audio.append(heard)
+    for first in range(0, len(heard) - FRAME, FRAME):
+        track.append(float(np.abs(heard[first : first + FRAME]).max() > 0))
+    delivery.listener.listen(audio, track, track.end * FRAME)
+    delivery.say([SpokenWord("no", 200, 500)], "en")
+    whole = delivery.finish(len(heard))[-1].delivery.summary.whole
+    assert whole.HasField("filled_pauses") == (count is not None)
+    assert whole.filled_pauses.value == (count or 0)
 
 
 def test_the_listener_needs_little_audio() -> None:
