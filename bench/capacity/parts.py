@@ -14,13 +14,16 @@ from gateway.access.shares import Shares, Slot
 from gateway.access.terms import Terms
 from gateway.metrics import Metrics
 from gateway.protocol.errors import Problem
+from gateway.protocol.messages import StreamStart
+from gateway.protocol.negotiation import StreamSpec, negotiate
 from gateway.sessions.admission import admit_stream
 from gateway.sessions.context import GatewayContext
 from gateway.upstream.balancer import Refusal, choose
 from gateway.upstream.config import UpstreamConfig
 from gateway.upstream.health import EndpointState, room_of
 
-STT = task_pb2.SERVICE_TYPE_STT
+_SPEECH = negotiate(StreamStart(format="audio/webm"), "stream")
+assert isinstance(_SPEECH, StreamSpec)
 CONFIG = UpstreamConfig(endpoints={})
 _FRESH_FOR = CONFIG.probing.interval + CONFIG.probing.timeout
 _IDLE_S = 30.0
@@ -104,7 +107,7 @@ class Gateway:
 
     def admit(self, terms: Terms) -> Problem | None:
         """See `admit_stream`."""
-        return admit_stream(self._context, terms, [STT], can_wait=True)
+        return admit_stream(self._context, terms, _SPEECH, can_wait=True)
 
     def choose(self, tried: set[str]) -> str | Refusal:
         """The worker for the next stream."""

@@ -63,12 +63,18 @@ def event_key(service: m.Service, event: m.EventData) -> str:
 
 
 def delivery_results(kept: Iterable[StoredAnalysis]) -> list[m.AnalysisResult]:
-    """The results about delivery that these parts come from, without their frames, in order of `frame_seq`."""
+    """The results about delivery that these parts come from, without their frames, in order of `frame_seq`.
+
+    A part that cannot be read is left out: a client lacks it, and its stream goes on.
+    """
     found: dict[int, m.AnalysisData] = {}
     for part in kept:
         if not part.key.startswith(_OF_DELIVERY):
             continue
-        data = msgspec.json.decode(part.data, type=m.AnalysisData)
+        try:
+            data = msgspec.json.decode(part.data, type=m.AnalysisData)
+        except msgspec.DecodeError:
+            continue
         before = found.get(data.frame_seq)
         found[data.frame_seq] = data if before is None else _together(before, data)
     return [m.AnalysisResult(stream_id=data.stream_id, data=data) for _, data in sorted(found.items())]

@@ -21,6 +21,7 @@ from gateway.protocol.negotiation import StreamSpec
 from gateway.protocol.totals import Totals
 
 _VERSION: Final = 1
+_SERVICES: Final = frozenset(task_pb2.ServiceType.values()) - {task_pb2.SERVICE_TYPE_UNSPECIFIED}
 
 
 class SnapshotError(ValueError):
@@ -101,7 +102,9 @@ def decode_snapshot(encoded: bytes) -> StreamSnapshot:
 
 
 def service_of(part: PartSnapshot) -> task_pb2.ServiceType:
-    """The service that a part belongs to."""
+    """The service that a part belongs to. Raises SnapshotError."""
+    if part.service not in _SERVICES:
+        raise SnapshotError("a snapshot with an unknown service")
     return cast("task_pb2.ServiceType", part.service)
 
 

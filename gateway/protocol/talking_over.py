@@ -6,8 +6,9 @@ which stream's words come first. It becomes an event of the stream that began se
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from talkup.v1 import task_pb2
@@ -42,6 +43,19 @@ class _Voice:
         self.closed = [*self.closed, *over][-_MAX_STRETCHES:]
         return over
 
+    def overlaps_with(self, stretch: Stretch, own_id: str) -> Iterator[Overlap]:
+        """The overlaps of another stream's stretch with those that are over; the latest first."""
+        for span in reversed(self.closed):
+            if span.t1_ms <= stretch.t0_ms:
+                return
+            if (overlap := overlap_of(stretch, Stretch(*span, own_id))) is not None:
+                yield overlap
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the stream is over and nothing can overlap with it any more."""
+        return self.until_ms == math.inf and not self.closed
+
     @property
     def settled_ms(self) -> float:
         """Speech that is not over yet begins here or later."""
@@ -59,9 +73,9 @@ class TalkingOver:
         self._voices: dict[str, _Voice] = {}
 
     @property
-    def names(self) -> Collection[str]:
-        """The streams that were expected or heard."""
-        return self._voices.keys()
+    def waiting(self) -> list[str]:
+        """The streams that were expected or heard and are not over."""
+        return [name for name, voice in self._voices.items() if voice.until_ms < math.inf]
 
     def expect(self, stream_id: str) -> None:
         """A stream will speak: keep what could overlap with it."""
@@ -81,12 +95,18 @@ class TalkingOver:
         for span in self._voices[stream_id].hear(words, until_ms):
             stretch = Stretch(*span, stream_id)
             for other_id, other in self._voices.items():
-                pairs = (overlap_of(stretch, Stretch(*each, other_id)) for each in other.closed)
-                found += [overlap for overlap in pairs if overlap and overlap.length_ms >= MIN_OVERLAP_MS]
-        for each_id, voice in self._voices.items():
-            others = (other.settled_ms for other_id, other in self._voices.items() if other_id != each_id)
-            voice.forget_before(min(others, default=math.inf))
+                overlaps = other.overlaps_with(stretch, other_id)
+                found += [overlap for overlap in overlaps if overlap.length_ms >= MIN_OVERLAP_MS]
+        self._forget()
         return sorted(found, key=lambda overlap: (overlap.t0_ms, overlap.first, overlap.second))
+
+    def _forget(self) -> None:
+        """Forget speech with which no other stream's can overlap any more, and streams of which nothing is left."""
+        slowest = heapq.nsmallest(2, ((voice.settled_ms, name) for name, voice in self._voices.items()))
+        for name, voice in list(self._voices.items()):
+            voice.forget_before(min((ms for ms, other in slowest if other != name), default=math.inf))
+            if voice.is_spent:
+                del self._voices[name]
 
 
 def confidence_of(overlap: Overlap) -> float:
@@ -104,9 +124,10 @@ class Voices:
         """What follows from the words of a stream that are final by now; `is_last`: no others will come."""
         if stream.delivery is None or not _has_words(stream):
             return []
-        for each in filter(_has_words, streams.values()):
-            self._talking.expect(each.stream_id)
-        gone = [name for name in self._talking.names if name not in streams or streams[name].ended_message is not None]
+        for each in streams.values():
+            if _has_words(each) and each.ended_message is None:
+                self._talking.expect(each.stream_id)
+        gone = (name for name in self._talking.waiting if name not in streams or streams[name].ended_message)
         overlaps = self._talking.close(gone)
         origin = stream.delivery.origin_ms
         until = math.inf if is_last else -math.inf if origin is None else origin + stream.heard_ms
@@ -120,6 +141,8 @@ class Voices:
 
     def restore(self, streams: Mapping[str, Stream]) -> list[Action]:
         """The same for streams that another gateway held; what that gateway reported is not reported again."""
+        for stream in filter(_has_words, streams.values()):
+            self._talking.expect(stream.stream_id)
         return [action for stream in streams.values() for action in self.follow(stream, streams)]
 
 

@@ -200,15 +200,25 @@ def _moments(parts: Sequence[_Part]) -> Iterator[Moment]:
         for moment in part.analyses.summary.moments if part.analyses.summary is not None else ():
             words = moment.words or _words_around(part.stream.segments, moment.t0_ms, moment.t1_ms)
             t0_ms, t1_ms = moment.t0_ms + part.offset_ms, moment.t1_ms + part.offset_ms
-            yield Moment(place, moment.type, t0_ms, t1_ms, words)
+            language = _language_at(part.stream.segments, moment.t0_ms, moment.t1_ms)
+            yield Moment(place, moment.type, t0_ms, t1_ms, words, language)
 
 
 def _words_around(segments: Sequence[Segment], t0_ms: int, t1_ms: int) -> str:
     """The words within `_AROUND_MS` of a stretch, on the media clock."""
-    near = range(t0_ms - _AROUND_MS, t1_ms + _AROUND_MS + 1)
     return join_finals(
         (word.word, segment.language)
         for segment in segments
         for word in segment.words
-        if word.end_ms in near or word.start_ms in near
+        if word.start_ms <= t1_ms + _AROUND_MS and word.end_ms >= t0_ms - _AROUND_MS
     )
+
+
+def _language_at(segments: Sequence[Segment], t0_ms: int, t1_ms: int) -> str:
+    """The language of the first words within a stretch, or near it; empty if there are none."""
+    near = (
+        segment.language
+        for segment in segments
+        if segment.start_ms <= t1_ms + _AROUND_MS and segment.end_ms >= t0_ms - _AROUND_MS
+    )
+    return next(near, "")

@@ -98,12 +98,12 @@ class Timeline:
 
 
 def line(points: Sequence[tuple[int, float | None]], duration_ms: int, least_span: float) -> Line | None:
-    """A measure at times in ms; the line is broken where it is None. None if no point has a value.
+    """A measure at times in ms; the line is broken where it is None. None for fewer than two values.
 
     The axis spans at least `least_span`, so that small differences look small.
     """
     known = [value for _, value in points if value is not None]
-    if not known or duration_ms <= 0:
+    if len(known) < 2 or duration_ms <= 0:
         return None
     ticks = _value_ticks(min(known), max(known), least_span)
     bottom, top = ticks[0], ticks[-1]

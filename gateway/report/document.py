@@ -116,13 +116,14 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """A stretch that is worth hearing again, with the words around it."""
+    """A stretch that is worth hearing again, with the words around it, in this language (BCP 47; empty: not known)."""
 
     stream: int
     type: str
     t0_ms: int
     t1_ms: int
     words: str
+    language: str
 
 
 class Overlap(msgspec.Struct, frozen=True):
@@ -220,3 +221,8 @@ class Report(msgspec.Struct, frozen=True):
     turns: Turns | None
     comparison: Comparison | None
     version: int = REPORT_VERSION
+
+    @property
+    def is_of_one(self) -> bool:
+        """Whether it is of one person at most, as far as the streams tell: then nobody needs to be named."""
+        return len(self.speakers) <= 1 and len(self.faces) <= 1

@@ -44,7 +44,8 @@ def render(report: Report, language: str = DEFAULT_LANGUAGE) -> str:
         report=report,
         wording=wording,
         t=wording,
-        named=_named(wording),
+        named=_named(wording, alone=report.is_of_one),
+        alone=report.is_of_one,
         style=Markup(_STYLE),  # noqa: S704  # a file of this package
         policy=POLICY,
         timeline=charts.timeline(report),
@@ -57,12 +58,16 @@ def render(report: Report, language: str = DEFAULT_LANGUAGE) -> str:
     )
 
 
-def _named(wording: Wording) -> Callable[..., Markup]:
-    """Texts with names in them: each name is set apart, so that its writing direction does not reach its neighbours."""
+def _named(wording: Wording, *, alone: bool) -> Callable[..., Markup]:
+    """Texts with names in them: each name is set apart, so that its writing direction does not reach its neighbours.
+
+    `alone`: the texts that need no name of a person, because there is one person only.
+    """
 
     def text(key: str, **names: str) -> Markup:
         isolated = {place: Markup("<bdi>{}</bdi>").format(name) for place, name in names.items()}
-        return escape(wording.template(key)).format(**isolated)
+        chosen = f"{key}.alone" if alone and "name" in names else key
+        return escape(wording.template(chosen)).format(**isolated)
 
     return text
 

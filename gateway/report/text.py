@@ -17,9 +17,9 @@ def render(report: Report, language: str = DEFAULT_LANGUAGE) -> str:
     wording = Wording(language)
     sections = [
         _head(report, wording),
-        *(_speaker(speaker, wording) for speaker in report.speakers),
+        *(_speaker(speaker, wording, alone=report.is_of_one) for speaker in report.speakers),
         _turns(report, report.turns, wording) if report.turns is not None else [],
-        *(_face(face, wording) for face in report.faces),
+        *(_face(face, wording, alone=report.is_of_one) for face in report.faces),
         *_comparison(report, wording),
         _moments(report, wording),
         _events(report, wording),
@@ -38,8 +38,8 @@ def _head(report: Report, wording: Wording) -> Iterator[str]:
         yield wording("empty")
 
 
-def _speaker(speaker: Speaker, wording: Wording) -> Iterator[str]:
-    yield wording("speaker", name=speaker.name)
+def _speaker(speaker: Speaker, wording: Wording, *, alone: bool) -> Iterator[str]:
+    yield wording("speaker.alone") if alone else wording("speaker", name=speaker.name)
     if not speaker.whole and speaker.course:
         yield _INDENT + wording("so_far")
     rows = {"talk_ms": speaker.talk_ms, "talk_ratio": speaker.talk_ratio, **speaker.measures}
@@ -65,8 +65,8 @@ def _turns(report: Report, turns: Turns, wording: Wording) -> Iterator[str]:
     yield _INDENT + wording("turns.overlap", value=wording.measure(turns.overlap_ms), confidence=trust)
 
 
-def _face(face: Face, wording: Wording) -> Iterator[str]:
-    yield wording("face", name=face.name)
+def _face(face: Face, wording: Wording, *, alone: bool) -> Iterator[str]:
+    yield wording("face.alone") if alone else wording("face", name=face.name)
     yield from _rows(
         ((wording(f"measure.{name}"), _value(value, name, wording)) for name, value in face.measures.items())
     )
@@ -90,16 +90,15 @@ def _comparison(report: Report, wording: Wording) -> Iterator[Iterable[str]]:
             )
             for each in speaker.measures
         )
-        yield [report.streams[speaker.stream].stream_id, *_rows([head, *rows])]
+        yield [*_who(report, speaker.stream), *_rows([head, *rows])]
 
 
 def _moments(report: Report, wording: Wording) -> Iterator[str]:
     if report.moments:
         yield wording("moments")
     for moment in report.moments:
-        name = report.streams[moment.stream].stream_id
-        length = wording.duration(moment.t1_ms - moment.t0_ms)
-        yield f"{_INDENT}{clock(moment.t0_ms):>8}  {wording.event(moment.type)} ({name}, {length})"
+        facts = ", ".join([*_who(report, moment.stream), wording.duration(moment.t1_ms - moment.t0_ms)])
+        yield f"{_INDENT}{clock(moment.t0_ms):>8}  {wording.event(moment.type)} ({facts})"
         if moment.words:
             yield f"{_INDENT}{'':>8}  {moment.words}"
 
@@ -108,10 +107,15 @@ def _events(report: Report, wording: Wording) -> Iterator[str]:
     if report.events:
         yield wording("events")
     for event in report.events:
-        name = report.streams[event.stream].stream_id
         length = wording("ongoing") if event.t1_ms is None else wording.duration(event.t1_ms - event.t0_ms)
         trust = wording("confidence_of", value=wording.percent(event.confidence))
-        yield f"{_INDENT}{clock(event.t0_ms):>8}  {wording.event(event.type)} ({name}, {length}, {trust})"
+        facts = ", ".join([*_who(report, event.stream), length, trust])
+        yield f"{_INDENT}{clock(event.t0_ms):>8}  {wording.event(event.type)} ({facts})"
+
+
+def _who(report: Report, stream: int) -> list[str]:
+    """Whose stream it is; nothing where there is one person only."""
+    return [] if report.is_of_one else [report.streams[stream].stream_id]
 
 
 def _value(measure: Measure | None, name: str, wording: Wording) -> str:

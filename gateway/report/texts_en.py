@@ -39,7 +39,6 @@ ENGLISH: Final[Mapping[str, str]] = {
     "confidence_of": "confidence {value}",
     "measure": "Measure",
     "value": "Value",
-    "meaning": "What it is",
     "table": "Figures as a table",
     "time": "Time",
     "who": "Who",
@@ -72,7 +71,9 @@ ENGLISH: Final[Mapping[str, str]] = {
     "events.none": "No events.",
     # Speakers
     "speaker": "How {name} spoke",
+    "speaker.alone": "How it was said",
     "speaker.figures": "All figures of {name}",
+    "speaker.figures.alone": "All figures",
     "pace": "Pace",
     "pace.caption": "Words a minute in each window of ten seconds, pauses included.",
     "pitch": "Pitch",
@@ -89,7 +90,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "pauses.between": "Between sentences",
     "pauses.range": "{low} to {high}",
     "pauses.above": "{low} and longer",
-    "no_course": "The course over time was not measured.",
+    "no_course": "There are not enough windows of ten seconds to show a course over time.",
     # Turns
     "turns": "Turns between speakers",
     "turns.share": "Share of the talk",
@@ -106,10 +107,13 @@ ENGLISH: Final[Mapping[str, str]] = {
     "turns.second": "Joined in",
     # Face
     "face": "What the camera of {name} showed",
+    "face.alone": "What the camera showed",
     "face.caption": "Movements and positions in the picture. They do not tell what anyone felt or thought.",
     # Comparison
     "comparison": "Beside an earlier session",
     "comparison.caption": "The same measures of {name} in both sessions, side by side. "
+    "Rooms, microphones and topics differ, and so do the figures.",
+    "comparison.caption.alone": "The same measures of both sessions, side by side. "
     "Rooms, microphones and topics differ, and so do the figures.",
     "comparison.session": "The earlier session is {session}, of {date}.",
     "comparison.none": "No speaker of this session has a stream of the same name in the earlier one.",
@@ -192,7 +196,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "event.speaking_slowly": "Slower speech",
     "event.trailing_off": "Softer sentence end",
     "event.monotone": "Little change of pitch",
-    "event.talking_over": "Both speak",
+    "event.talking_over": "Both speak at once",
     "event.face_lost": "No face in the picture",
     "event.face_back": "Face back in the picture",
     "event.multiple_faces": "Several faces in the picture",

@@ -40,9 +40,8 @@ FRENCH: Final[Mapping[str, str]] = {
     "confidence_of": "confiance {value}",
     "measure": "Mesure",
     "value": "Valeur",
-    "meaning": "Ce que c’est",
     "table": "Les chiffres en tableau",
-    "time": "Heure",
+    "time": "Temps",
     "who": "Qui",
     "what": "Quoi",
     "lasts": "Durée",
@@ -75,7 +74,9 @@ FRENCH: Final[Mapping[str, str]] = {
     "events.none": "Aucun événement.",
     # Speakers
     "speaker": "Comment {name} a parlé",
+    "speaker.alone": "Comment cela a été dit",
     "speaker.figures": "Tous les chiffres de {name}",
+    "speaker.figures.alone": "Tous les chiffres",
     "pace": "Débit",
     "pace.caption": "Mots par minute dans chaque fenêtre de dix secondes, pauses comprises.",
     "pitch": "Hauteur",
@@ -92,7 +93,7 @@ FRENCH: Final[Mapping[str, str]] = {
     "pauses.between": "Entre les phrases",
     "pauses.range": "{low} à {high}",
     "pauses.above": "{low} et plus",
-    "no_course": "L’évolution dans le temps n’a pas été mesurée.",
+    "no_course": "Il n’y a pas assez de fenêtres de dix secondes pour montrer une évolution dans le temps.",
     # Turns
     "turns": "Tours de parole",
     "turns.share": "Part de la parole",
@@ -106,14 +107,17 @@ FRENCH: Final[Mapping[str, str]] = {
     "turns.list": "Tous les chevauchements",
     "turns.list.caption": "Les temps des mots sont exacts à un dixième de seconde près environ.",
     "turns.first": "Parlait déjà",
-    "turns.second": "S’est joint",
+    "turns.second": "A commencé ensuite",
     # Face
     "face": "Ce que la caméra de {name} a montré",
+    "face.alone": "Ce que la caméra a montré",
     "face.caption": "Des mouvements et des positions dans l’image. "
     "Ils ne disent pas ce que quelqu’un ressent ou pense.",
     # Comparison
     "comparison": "À côté d’une session antérieure",
     "comparison.caption": "Les mêmes mesures de {name} dans les deux sessions, côte à côte. "
+    "Les salles, les micros et les sujets diffèrent, les chiffres aussi.",
+    "comparison.caption.alone": "Les mêmes mesures des deux sessions, côte à côte. "
     "Les salles, les micros et les sujets diffèrent, les chiffres aussi.",
     "comparison.session": "La session antérieure est {session}, du {date}.",
     "comparison.none": "Aucun locuteur de cette session n’a de flux du même nom dans la session antérieure.",
@@ -171,7 +175,7 @@ FRENCH: Final[Mapping[str, str]] = {
     "measure.loudness_lufs": "Intensité",
     "about.loudness_lufs": "De la parole seule. Elle dépend du micro.",
     "measure.loudness_relative": "Intensité par rapport à la première minute",
-    "about.loudness_relative": "Au-dessus de zéro\u202f: plus fort\u202f; au-dessous\u202f: plus doux.",
+    "about.loudness_relative": "Au-dessus de zéro\u202f: plus fort\u202f; au-dessous\u202f: moins fort.",
     "measure.trailing_off_ratio": "Fins de phrase plus douces",
     "about.trailing_off_ratio": "Part des phrases dont la fin est nettement plus douce que le milieu.",
     "measure.pitch_hz": "Hauteur",
@@ -198,11 +202,11 @@ FRENCH: Final[Mapping[str, str]] = {
     "event.speaking_slowly": "Parole plus lente",
     "event.trailing_off": "Fin de phrase plus douce",
     "event.monotone": "Hauteur peu variée",
-    "event.talking_over": "Deux personnes parlent",
+    "event.talking_over": "Deux personnes parlent à la fois",
     "event.face_lost": "Pas de visage dans l’image",
     "event.face_back": "Visage de retour dans l’image",
     "event.multiple_faces": "Plusieurs visages dans l’image",
-    "event.looking_away": "Tourné hors de la caméra",
+    "event.looking_away": "Détourné de la caméra",
     "event.too_dark": "Image sombre",
     "event.backlit": "Contre-jour",
     "event.blurred": "Image floue",
@@ -216,5 +220,5 @@ FRENCH: Final[Mapping[str, str]] = {
     "event.fastest": "Passage le plus rapide",
     "event.slowest": "Passage le plus lent",
     "event.softest_ending": "Fin de phrase la plus douce",
-    "event.liveliest_pitch": "Hauteur la plus vive",
+    "event.liveliest_pitch": "Intonation la plus vive",
 }

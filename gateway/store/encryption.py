@@ -46,7 +46,7 @@ class Cipher:
     def __init__(self, keys: Sequence[str]) -> None:
         """`keys`: 32 bytes each in URL-safe base64. Raises ValueError for others."""
         self._fernet = MultiFernet([Fernet(key) for key in keys]) if keys else None
-        self._name_key = keys[0].encode() if keys else b""
+        self._name_key = sha256(b"names of analyses\0" + keys[0].encode()).digest() if keys else b""
 
     def encrypt(self, plain: bytes) -> bytes:
         """The bytes to store."""

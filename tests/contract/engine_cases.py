@@ -110,14 +110,18 @@ def _with_delivery(speech: task_pb2.StreamStart) -> task_pb2.StreamStart:
     return start
 
 
+def pcm_start(*, delivery: bool) -> task_pb2.StreamStart:
+    """Speech in `samples`, with or without its delivery measured."""
+    pcm = media_pb2.MediaFormat(
+        container=media_pb2.CONTAINER_PCM, pcm_encoding=media_pb2.PCM_ENCODING_S16LE, sample_rate=16_000, channels=1
+    )
+    start = task_pb2.StreamStart(kind=media_pb2.MEDIA_KIND_AUDIO, format=pcm)
+    return _with_delivery(start) if delivery else start
+
+
 _WEBM_SPEECH = _start(media_pb2.MEDIA_KIND_AUDIO, media_pb2.CONTAINER_WEBM, "audio/webm;codecs=opus")
 _OGG_SPEECH = _start(media_pb2.MEDIA_KIND_AUDIO, media_pb2.CONTAINER_OGG, "audio/ogg;codecs=opus")
-_PCM_SPEECH = task_pb2.StreamStart(
-    kind=media_pb2.MEDIA_KIND_AUDIO,
-    format=media_pb2.MediaFormat(
-        container=media_pb2.CONTAINER_PCM, pcm_encoding=media_pb2.PCM_ENCODING_S16LE, sample_rate=16_000, channels=1
-    ),
-)
+_PCM_SPEECH = pcm_start(delivery=True)
 _PICTURES = _start(media_pb2.MEDIA_KIND_IMAGE, media_pb2.CONTAINER_JPEG, "image/jpeg")
 _VIDEO = _start(media_pb2.MEDIA_KIND_VIDEO, media_pb2.CONTAINER_WEBM, "video/webm")
 _PICTURES_AS_SPEECH = _start(media_pb2.MEDIA_KIND_AUDIO, media_pb2.CONTAINER_JPEG)
@@ -246,7 +250,7 @@ ENGINE_CASES = [
     EngineCase(
         "speech, with delivery",
         speech_engine,
-        _with_delivery(_PCM_SPEECH),
+        _PCM_SPEECH,
         samples,
         _PICTURES_AS_SPEECH,
         outputs=deliveries,
@@ -256,7 +260,7 @@ ENGINE_CASES = [
     EngineCase(
         "speech, file, with delivery",
         speech_engine,
-        _with_delivery(_as_file(_PCM_SPEECH)),
+        _as_file(_PCM_SPEECH),
         samples,
         _PICTURES_AS_FILE,
         outputs=deliveries,
@@ -266,7 +270,7 @@ ENGINE_CASES = [
     EngineCase(
         "speech, delivery alone",
         speech_engine,
-        _with_delivery(_PCM_SPEECH),
+        _PCM_SPEECH,
         samples,
         _PICTURES_AS_SPEECH,
         outputs=deliveries,

@@ -14,7 +14,9 @@ import pytest
 from talkup_client import AnalysisResult, Client, StreamEnded
 
 from bench.harness.cluster import PCM, Cluster, cluster, speaking
-from bench.harness.stack import KEY
+from bench.harness.fault_proxy import fault_proxy
+from bench.harness.redis_server import running_redis
+from bench.harness.stack import HOST, KEY
 from workers.fake.engine import expected_words
 
 PATIENCE_S = 60.0
@@ -60,12 +62,14 @@ def lasting(analyses: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**each, "delivery": {**each["delivery"], "frame": None}} for each in kept]
 
 
-async def get(found: Cluster, path: str, *, credential: str = KEY, **options: Any) -> tuple[int, Any, str]:
+async def get(
+    found: Cluster, path: str, *, credential: str = KEY, seat: int = 0, **options: Any
+) -> tuple[int, Any, str]:
     """Status, body and content type of an answer."""
     headers = {"Authorization": f"Bearer {credential}", **options.pop("headers", {})}
     async with (
         aiohttp.ClientSession() as http,
-        http.request(options.pop("method", "GET"), f"{found.seats[0].http_url}{path}", headers=headers) as answer,
+        http.request(options.pop("method", "GET"), f"{found.seats[seat].http_url}{path}", headers=headers) as answer,
     ):
         is_json = answer.content_type == "application/json"
         return answer.status, await (answer.json() if is_json else answer.text()), answer.content_type
@@ -112,6 +116,41 @@ async def test_what_lasts_comes_once_over_a_gateway_that_is_killed_twice(fragile
     assert report["speakers"][0]["measures"]["words_per_minute"]["value"] == pytest.approx(
         expected[-1]["delivery"]["summary"]["whole"]["words_per_minute"]["value"]
     )
+
+
+async def test_what_lasts_comes_once_over_a_line_that_breaks(steady: Cluster) -> None:
+    said = media(10, 32.3)
+    async with asyncio.timeout(PATIENCE_S), fault_proxy(steady.seats[0].ws_port) as proxy:
+        expected = await analysed(steady, said)
+        options = {"services": ["stt", "delivery"], "started_at": STARTED_AT}
+        url = f"ws://{HOST}:{proxy.port}/ws"
+        async with speaking([url], said, CHUNK, **options) as (_, speaker):
+            for heard in range(100, 900, 100):
+                await speaker.say(speaker.chunks // 9)
+                await speaker.hear(heard)
+                assert proxy.reset() == 1
+            assert await speaker.finish() == expected_words(said)
+    found = plain(speaker.analyses)
+    assert lasting(found) == lasting(expected)
+    numbers = [each["frame_seq"] for each in found]
+    assert numbers == sorted(set(numbers))
+
+
+async def test_another_gateway_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
+    said = media(4, 22.5)
+    with running_redis(tmp_path) as url, cluster(tmp_path, url, gateways=2) as pair:
+        async with asyncio.timeout(PATIENCE_S):
+            expected = await analysed(pair, said)
+            options = {"services": ["stt", "delivery"], "started_at": STARTED_AT}
+            async with speaking(pair.urls(), said, CHUNK, **options) as (client, speaker):
+                await speaker.say(speaker.chunks // 2)
+                await speaker.hear(300)
+                pair.seats[0].kill()
+                assert await speaker.finish() == expected_words(said)
+                path = f"/v1/sessions/{client.session_id}/report"
+                status, report, _ = await get(pair, path, seat=1)
+    assert lasting(plain(speaker.analyses)) == lasting(expected)
+    assert (status, report["complete"]) == (200, True)
 
 
 async def test_delivery_alone_has_no_words(steady: Cluster) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def vision_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 async def test_pictures_give_signals_events_and_a_summary(vision_stack: Stack) -> None:
     async with open_wire(vision_stack.ws_url) as wire:
-        await wire.until("session")
+        session = (await wire.until("session"))["data"]
         await wire.send({"type": "stream_start", "stream_id": "camera", "format": "image/jpeg"})
         await wire.send(PORTRAIT.read_bytes())
         first = (await wire.until("analysis_result"))["data"]
@@ -53,6 +54,11 @@ async def test_pictures_give_signals_events_and_a_summary(vision_stack: Stack) -
         ended = (await wire.until("stream_ended"))["data"]
     assert flow["frames_received"] >= 1
     assert ended["dropped"]["corrupt"] == 1
+    report = f"{vision_stack.http_url}/v1/sessions/{session['session_id']}/report"
+    page = await asyncio.to_thread(read_page, report, session["resume_token"])
+    (face,) = json.loads(page)["faces"]
+    assert face["whole"]
+    assert face["measures"]["presence_ratio"]["value"] == whole["window"]["presence_ratio"]["value"]
 
 
 async def test_a_refused_picture_says_why_and_the_stream_goes_on(vision_stack: Stack) -> None:
@@ -75,8 +81,9 @@ async def test_a_refused_picture_says_why_and_the_stream_goes_on(vision_stack: S
     assert ended["dropped"] == {"overload": 0, "stale": 0, "corrupt": 2}
 
 
-def read_page(url: str) -> str:
-    with urlopen(url, timeout=10) as answer:
+def read_page(url: str, token: str | None = None) -> str:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    with urlopen(Request(url, headers=headers), timeout=10) as answer:
         return str(answer.read().decode())
 
 

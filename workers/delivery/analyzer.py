@@ -16,11 +16,14 @@ import numpy as np
 from talkup.v1 import analysis_pb2
 
 from workers.delivery import events, moments, repeats
+from workers.delivery.baseline import Spread, joint_spread
+from workers.delivery.filled_pauses import FilledPauseFinder
 from workers.delivery.listener import Block
+from workers.delivery.options import FILLED_PAUSES
+from workers.delivery.pace import Speaking, rates, speaking
 from workers.delivery.pauses import Heard, PauseFinder, Stretch
 from workers.delivery.sentence_meter import Sentence
-from workers.delivery.speaking import Speaking, rates, speaking
-from workers.delivery.state import DeliveryState, PitchSums
+from workers.delivery.state import DeliveryState
 from workers.delivery.summary import summary
 from workers.delivery.sums import Sums
 from workers.delivery.windows import HOP_MS, WINDOW_MS, Wanted, frame_message, window_message
@@ -48,6 +51,7 @@ class DeliveryAnalyzer:
         self.state = state or DeliveryState()
         self._wanted = wanted
         self._pauses = PauseFinder(self.state.pauses)
+        self._fillers = FilledPauseFinder(self.state.filled)
         self._events = events.EventFinder(self.state.events)
         self.state.events = self._events.memories
 
@@ -65,6 +69,8 @@ class DeliveryAnalyzer:
         state.block += 1
         state.filter_state = block.filter_state
         heard = self._pauses.push(block.hops.power, block.voices)
+        if block.changes is not None:
+            self._fillers.push(block.hops, block.changes)
         state.undecided_powers += block.hops.power.tolist()
         state.undecided_pitches += block.hops.f0.tolist()
         yield from self._decide(heard)
@@ -124,6 +130,9 @@ class DeliveryAnalyzer:
         state.recent = [word for word in state.recent if word.start_ms >= t1_ms - WINDOW_MS] + words
         state.pauses_recent = [pause for pause in state.pauses_recent if pause.t1_ms > t1_ms - WINDOW_MS]
         self._note_times(words)
+        if self._wanted.has(FILLED_PAUSES):
+            filled = self._fillers.decide(words, t1_ms, state.language, last=last)
+            state.second.filled += len(filled)
         found: Events = []
         for sentence in state.sentence.end(words, t1_ms, last=last):
             found += self._take_sentence(sentence)
@@ -226,38 +235,41 @@ class DeliveryAnalyzer:
         state.second, state.window = Sums(), Sums()
         words = [word for word in state.recent if word.start_ms >= t0_ms]
         window.speaking = speaking(words, state.pauses_recent, state.language)
-        self._offer_moments(window, words, t0_ms, t1_ms)
         pace = rates(window.speaking).words_per_minute
         state.pace += struct.pack("<f", np.nan if pace is None else pace)
-        state.baseline.add(window)
+        pitch = window.pitch.pitch()
+        spread = Spread(window.pitch.hops, pitch.spread) if pitch is not None and pitch.spread is not None else None
+        self._offer_moments(window, words, t0_ms, t1_ms, spread)
+        state.baseline.add(window, spread)
         state.whole.merge(window)
         state.whole.monologue_ms = state.monologue.longest_ms
         if state.spoken_from_ms is not None:
             state.whole.speaking.span_ms = state.spoken_to_ms - state.spoken_from_ms - state.silent_ms
             state.whole.speaking.paused_ms = state.paused_ms
         state.monologue.longest_in_window_ms = 0
-        if window.hops >= WINDOW_MS // HOP_MS:
-            pitch = window.pitch
-            state.pitches = [*state.pitches, PitchSums(pitch.hops, pitch.total, pitch.squares)][-_PITCH_WINDOWS:]
+        state.spreads = [*state.spreads, spread or Spread(0, 0.0)][-_PITCH_WINDOWS:]
 
-    def _offer_moments(self, window: Sums, words: Sequence[SpokenWord], t0_ms: int, t1_ms: int) -> None:
+    def _offer_moments(
+        self, window: Sums, words: Sequence[SpokenWord], t0_ms: int, t1_ms: int, spread: Spread | None
+    ) -> None:
         state, rate = self.state, rates(window.speaking).words_per_minute
         if self._wanted.has("pace") and rate is not None:
             state.moments.offer(moments.FASTEST, rate, t0_ms, t1_ms, words)
             state.moments.offer(moments.SLOWEST, -rate, t0_ms, t1_ms, words)
-        if self._wanted.has("pitch") and window.pitch.hops >= _PITCH_HOPS // 10:
-            state.moments.offer(moments.LIVELIEST_PITCH, window.pitch.spread_semitones, t0_ms, t1_ms, words)
+        if self._wanted.has("pitch") and spread is not None:
+            state.moments.offer(moments.LIVELIEST_PITCH, spread.semitones, t0_ms, t1_ms, words)
 
     def _look_at_pitch(self, t1_ms: int) -> Events:
-        """Whether the pitch of the last minute hardly moves."""
-        pitches = self.state.pitches
-        hops = sum(each.hops for each in pitches)
-        if hops < _PITCH_HOPS or not self._wanted.has("pitch"):
+        """Whether the pitch hardly moves in the last windows that hold enough of it, within a minute."""
+        spreads = self.state.spreads
+        lengths = range(1, len(spreads) + 1)
+        enough = (count for count in lengths if joint_spread(spreads[-count:]).hops >= _PITCH_HOPS)
+        count = next(enough, 0)
+        if not count or not self._wanted.has("pitch"):
             return []
-        mean = sum(each.total for each in pitches) / hops
-        spread = max(0.0, sum(each.squares for each in pitches) / hops - mean * mean) ** 0.5
-        met = events.is_monotone(spread, self.state.baseline.pitch_spread_semitones)
-        return self._events.look(events.MONOTONE, met, max(0, t1_ms - WINDOW_MS * len(pitches)), t1_ms)
+        joint = joint_spread(spreads[-count:])
+        met = events.is_monotone(joint.semitones, self.state.baseline.window_spread)
+        return self._events.look(events.MONOTONE, met, t1_ms - WINDOW_MS * count, t1_ms)
 
     def _window_begin(self, t1_ms: int) -> int:
         """Where the window begins that `t1_ms` belongs to or ends."""

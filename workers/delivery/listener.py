@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from workers.delivery.acoustics import AT_REST, BLOCK, CONTEXT, Hops, analyse
 from workers.delivery.pauses import block_voices
+from workers.delivery.steadiness import changes
 
 VOICE_FRAME = 512
 """Samples of one voice probability."""
@@ -38,17 +39,25 @@ class Voices(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """A block's five hops, the voice probability of each, and the filter's state behind it."""
+    """A block's five hops, the voice probability of each, and the filter's state behind it.
+
+    `changes`: how much the spectrum changes, if it is wanted.
+    """
 
     hops: Hops
     voices: tuple[float, ...]
     filter_state: tuple[float, ...]
+    changes: NDArray[np.float64] | None = None
 
 
 class SoundListener:
-    """Blocks of one stream from block number `first` on, whose sound begins with the filter in `filter_state`."""
+    """Blocks of one stream from block number `first` on, whose sound begins with the filter in `filter_state`.
 
-    def __init__(self, first: int = 0, filter_state: tuple[float, ...] = AT_REST) -> None:
+    `steadiness`: whether changes of the spectrum are measured, too, for filled pauses.
+    """
+
+    def __init__(self, first: int = 0, filter_state: tuple[float, ...] = AT_REST, *, steadiness: bool = False) -> None:
+        self._steadiness = steadiness
         self._next = first
         self._filter_state = filter_state
         self._kept: deque[Block] = deque()
@@ -73,7 +82,14 @@ class SoundListener:
             first_frame = begin // VOICE_FRAME
             heard = voices.between(first_frame, -(-(begin + BLOCK) // VOICE_FRAME))
             hops, self._filter_state = analyse(samples, self._filter_state)
-            self._kept.append(Block(hops, block_voices(self._next, heard, first_frame), self._filter_state))
+            self._kept.append(
+                Block(
+                    hops,
+                    block_voices(self._next, heard, first_frame),
+                    self._filter_state,
+                    changes(samples) if self._steadiness else None,
+                )
+            )
             self._next += 1
 
     def take_until(self, sample: int) -> list[Block]:

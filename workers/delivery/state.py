@@ -9,22 +9,15 @@ from __future__ import annotations
 import msgspec
 
 from workers.delivery.acoustics import AT_REST
-from workers.delivery.baseline import Baseline
+from workers.delivery.baseline import Baseline, Spread
 from workers.delivery.events import LongPauses, Memory
+from workers.delivery.filled_pauses import FilledPauseMemory
 from workers.delivery.moments import Moments
 from workers.delivery.monologue import Monologue
 from workers.delivery.pauses import PauseMemory, Stretch
 from workers.delivery.sentence_meter import SentenceMeter
 from workers.delivery.sums import Sums
 from workers.delivery.words import SpokenWord
-
-
-class PitchSums(msgspec.Struct, frozen=True, array_like=True):
-    """Of one window: hops with pitch, the sum of their semitones, and that of the squares."""
-
-    hops: int
-    total: float
-    squares: float
 
 
 class DeliveryState(msgspec.Struct, array_like=True):
@@ -34,8 +27,8 @@ class DeliveryState(msgspec.Struct, array_like=True):
     `undecided`: powers and pitches of the hops of which it is not known yet whether they are speech. `levels`: mean
     powers of the last 30 blocks. `waiting`: words that begin later than what was measured; `recent`: those of the last
     ten seconds, as `pauses_recent`. `spoken_from_ms` to `spoken_to_ms`: from the first word to the last one, of which
-    `silent_ms` between turns and `paused_ms` in pauses. `pitches`: the last six windows. `pace`: words a minute of each
-    window, float32, not a number where it could not be measured.
+    `silent_ms` between turns and `paused_ms` in pauses. `spreads`: of the last six windows. `pace`: words a minute of
+    each window, float32, not a number where it could not be measured.
     """
 
     block: int = 0
@@ -56,13 +49,14 @@ class DeliveryState(msgspec.Struct, array_like=True):
     spoken_to_ms: int = 0
     silent_ms: int = 0
     paused_ms: int = 0
+    filled: FilledPauseMemory = msgspec.field(default_factory=FilledPauseMemory)
     sentence: SentenceMeter = msgspec.field(default_factory=SentenceMeter)
     monologue: Monologue = msgspec.field(default_factory=Monologue)
     second: Sums = msgspec.field(default_factory=Sums)
     window: Sums = msgspec.field(default_factory=Sums)
     whole: Sums = msgspec.field(default_factory=Sums)
     baseline: Baseline = msgspec.field(default_factory=Baseline)
-    pitches: list[PitchSums] = []
+    spreads: list[Spread] = []
     pace: bytes = b""
     moments: Moments = msgspec.field(default_factory=Moments)
     events: dict[str, Memory] = {}

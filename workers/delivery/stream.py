@@ -15,7 +15,7 @@ from workers.chunk import Chunk
 from workers.delivery.acoustics import BLOCK, SAMPLE_RATE
 from workers.delivery.analyzer import DeliveryAnalyzer
 from workers.delivery.listener import SoundListener, first_block_after, needed_for
-from workers.delivery.options import wanted_signals
+from workers.delivery.options import FILLED_PAUSES, wanted_signals
 from workers.delivery.origin import origin_unix_ms
 from workers.delivery.state import DeliveryState
 from workers.delivery.windows import Wanted
@@ -34,7 +34,7 @@ class DeliveryStream:
             seconds = -(-first_block_after(heard_from) // _BLOCKS_A_SECOND)
             state = DeliveryState(block=seconds * _BLOCKS_A_SECOND, base_ms=seconds * 1_000)
         self._analyzer = DeliveryAnalyzer(wanted, state)
-        self.listener = SoundListener(state.block, state.filter_state)
+        self.listener = SoundListener(state.block, state.filter_state, steadiness=wanted.has(FILLED_PAUSES))
 
     @property
     def state(self) -> DeliveryState:

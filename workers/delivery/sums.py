@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.delivery.loudness import SpeechLoudness
+from workers.delivery.pace import Speaking
 from workers.delivery.pause_histogram import PauseHistogram
-from workers.delivery.pitch_histogram import PitchHistogram
-from workers.delivery.speaking import Speaking
+from workers.delivery.pitch_statistics import PitchCounts
 
 
 class Sums(msgspec.Struct, array_like=True):
@@ -21,23 +21,22 @@ class Sums(msgspec.Struct, array_like=True):
     hops: int = 0
     speech_hops: int = 0
     loudness: SpeechLoudness = msgspec.field(default_factory=SpeechLoudness)
-    pitch: PitchHistogram = msgspec.field(default_factory=PitchHistogram)
+    pitch: PitchCounts = msgspec.field(default_factory=PitchCounts)
     speaking: Speaking = msgspec.field(default_factory=Speaking)
     pauses: PauseHistogram = msgspec.field(default_factory=PauseHistogram)
     monologue_ms: int = 0
     repeated: int = 0
     restarts: int = 0
     filled: int = 0
-    filled_trust: float = 0.0
     sentences: int = 0
     trailing: int = 0
 
     def hear(self, powers: NDArray[np.float64], pitches: NDArray[np.float32], speech: NDArray[np.bool_]) -> None:
-        """Take hops: their powers, fundamental frequencies, and which of them are speech."""
+        """Take a block's hops: their powers, fundamental frequencies, and which of them are speech."""
         self.hops += len(powers)
         self.speech_hops += int(speech.sum())
         self.loudness.add(powers, speech)
-        self.pitch.add(pitches[speech & np.isfinite(pitches)])
+        self.pitch.add(pitches, speech)
 
     def merge(self, other: Sums) -> None:
         """Take another stretch's."""
@@ -45,13 +44,12 @@ class Sums(msgspec.Struct, array_like=True):
         self.speech_hops += other.speech_hops
         self.loudness.power += other.loudness.power
         self.loudness.hops += other.loudness.hops
-        self.pitch.merge(other.pitch)
+        self.pitch.join(other.pitch)
         self.speaking.merge(other.speaking)
         self.pauses.merge(other.pauses)
         self.monologue_ms = max(self.monologue_ms, other.monologue_ms)
         self.repeated += other.repeated
         self.restarts += other.restarts
         self.filled += other.filled
-        self.filled_trust += other.filled_trust
         self.sentences += other.sentences
         self.trailing += other.trailing

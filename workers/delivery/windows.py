@@ -12,17 +12,17 @@ from talkup.v1 import analysis_pb2
 
 from workers.delivery.baseline import Baseline
 from workers.delivery.loudness import lufs
-from workers.delivery.speaking import Speaking, rates
+from workers.delivery.options import FILLED_PAUSES
+from workers.delivery.pace import Speaking, rates
 from workers.delivery.sums import Sums
 
 HOP_MS: Final = 20
 WINDOW_MS: Final = 10_000
-_LEAST_VOICED: Final = 5
-"""Hops with pitch, 0.1 s, for a median."""
-_LEAST_SPREAD: Final = 100
-"""Hops with pitch, 2 s, for its range and spread."""
+_LEAST_VOICED: Final = 10
+"""Hops with pitch, 0.2 s, for the median of a second."""
 _ENOUGH_VOICED: Final = 100
 _ENOUGH_SPREAD: Final = 400
+"""Hops with pitch, 2 and 8 s, for its median and for range and spread."""
 _ENOUGH_SPEECH: Final = 100
 _LEAST_SPEECH: Final = 20
 """Hops of speech, 0.4 s, for its loudness."""
@@ -33,19 +33,23 @@ _HEARD: Final = 0.9
 _REPEATS: Final = 0.5
 """Speech models leave out much of what is said again."""
 
+_FILLED: Final = 0.5
+"""docs/delivery.md says how many of them are found, and how often something else is."""
+_OF_WORDS: Final = frozenset({"pace", "repeats", FILLED_PAUSES})
+
 Measure = analysis_pb2.Measure
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a client asked for. `words`: whether final words come at all."""
+    """What a client asked for. `words`: whether final words come at all; without, what needs them is off."""
 
     signals: frozenset[str]
     words: bool = True
 
     def has(self, name: str) -> bool:
-        """Whether a signal is on; pace and repeats need words."""
-        return name in self.signals and (self.words or name not in ("pace", "repeats"))
+        """Whether a signal is on."""
+        return name in self.signals and (self.words or name not in _OF_WORDS)
 
 
 def window_message(
@@ -63,8 +67,8 @@ def window_message(
     if wanted.has("repeats") and sums.speaking.words and sums.speaking.spaced:
         _put(window.repeated_words, sums.repeated, _REPEATS)
         _put(window.restarts, sums.restarts, _REPEATS)
-    if wanted.has("filled_pauses") and sums.hops:
-        _put(window.filled_pauses, sums.filled, sums.filled_trust / sums.filled if sums.filled else _REPEATS)
+    if wanted.has(FILLED_PAUSES) and sums.hops:
+        _put(window.filled_pauses, sums.filled, _FILLED)
     if wanted.has("loudness"):
         _put_loudness(window, sums, baseline)
     if wanted.has("pitch"):
@@ -82,8 +86,9 @@ def frame_message(
     level = lufs(short_term_power) if short_term_power is not None else None
     if wanted.has("loudness") and level is not None:
         _put(frame.loudness_lufs, level, 1.0)
-    if wanted.has("pitch") and second.pitch.hops >= _LEAST_VOICED:
-        _put(frame.pitch_hz, second.pitch.median_hz, second.pitch.hops / 25)
+    pitch = second.pitch.pitch(_LEAST_VOICED) if wanted.has("pitch") else None
+    if pitch is not None:
+        _put(frame.pitch_hz, pitch.median, pitch.confidence * min(1.0, second.pitch.hops / 25))
     pace = rates(recent)
     if wanted.has("pace") and pace.words_per_minute is not None:
         _put(frame.words_per_minute, pace.words_per_minute, pace.confidence)
@@ -124,17 +129,17 @@ def _put_loudness(window: analysis_pb2.DeliveryWindow, sums: Sums, baseline: Bas
 
 
 def _put_pitch(window: analysis_pb2.DeliveryWindow, sums: Sums, baseline: Baseline) -> None:
-    pitch = sums.pitch
-    if pitch.hops >= _LEAST_VOICED:
-        _put(window.pitch_hz, pitch.median_hz, pitch.hops / _ENOUGH_VOICED)
-    if pitch.hops < _LEAST_SPREAD:
+    pitch, hops = sums.pitch.pitch(), sums.pitch.hops
+    if pitch is None:
         return
-    trust = pitch.hops / _ENOUGH_SPREAD
-    _put(window.pitch_range_semitones, pitch.range_semitones, trust)
-    _put(window.pitch_spread_semitones, pitch.spread_semitones, trust)
-    own = baseline.pitch_spread_semitones
-    if own:
-        _put(window.pitch_spread_relative, pitch.spread_semitones / own, trust)
+    _put(window.pitch_hz, pitch.median, pitch.confidence * min(1.0, hops / _ENOUGH_VOICED))
+    trust = pitch.confidence * min(1.0, hops / _ENOUGH_SPREAD)
+    if pitch.range is None or pitch.spread is None:
+        return
+    _put(window.pitch_range_semitones, pitch.range, trust)
+    _put(window.pitch_spread_semitones, pitch.spread, trust)
+    if baseline.pitch_spread:
+        _put(window.pitch_spread_relative, pitch.spread / baseline.pitch_spread, trust)
 
 
 def _put(measure: Measure, value: float, confidence: float) -> None:

@@ -277,6 +277,16 @@ def test_another_gateway_goes_on_counting_and_has_what_lasts() -> None:
     assert [(data["frame_seq"], data["delivery"]["origin_unix_ms"]) for data in more] == [(3, 77)]
 
 
+@pytest.mark.parametrize("data", [b"", b"{}", b"\xff", b'{"stream_id": 1}'])
+def test_a_stored_part_that_cannot_be_read_does_not_hold_its_stream_up(data: bytes) -> None:
+    kept = Kept()
+    kept.record(begin().receive_result(key(), covering(window(0), window(1)), T0))
+    kept.analyses["delivery/window/0"] = StoredAnalysis("delivery/window/0", data)
+    successor, _ = kept.successor()
+    again = successor.connected(T0, resume_token="t", expires_at=1, last_deliveries={"a": -1})
+    assert numbers(again) == [1]
+
+
 def test_a_snapshot_without_delivery_is_one_of_a_stream_without_it() -> None:
     """As earlier versions wrote it."""
     kept = Kept()

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from talkup.v1 import task_pb2, transcript_pb2
 from gateway.analyses import StoredAnalysis
 from gateway.protocol.actions import Action, OpenTask, StoreSegment, StoreSnapshot, StoreStreamEnd
 from gateway.protocol.session import Session
-from gateway.protocol.snapshot import RestoredStream, SnapshotError, StreamSnapshot, decode_snapshot
+from gateway.protocol.snapshot import RestoredStream, SnapshotError, StreamSnapshot, decode_snapshot, spec_of
 from tests.unit.gateway.protocol.helpers import BODY, EBML, T0, chunks, ended, final, key, open_session, sent, text
 
 
@@ -158,6 +159,15 @@ def test_a_restarted_recorder_does_not_fill_in_for_lost_chunks() -> None:
     assert chunks(actions) == [(3, EBML, True, 2)]
     (gap,) = sent(actions, "error")
     assert (gap["data"]["code"], gap["data"]["from"], gap["data"]["to"]) == ("gap", 1, 2)
+
+
+def test_a_service_that_this_version_does_not_know() -> None:
+    kept = Kept()
+    begin(kept)
+    later = msgspec.msgpack.decode(kept.snapshot)
+    later["parts"][0]["service"] = 99
+    with pytest.raises(SnapshotError):
+        spec_of(decode_snapshot(msgspec.msgpack.encode(later)))
 
 
 @pytest.mark.parametrize("encoded", [b"", b"\xc1", b"\x80", BODY, b"\x81\xa9stream_id\xa1\xff"])

@@ -144,6 +144,18 @@ def test_what_died_with_a_gateway_before_it_was_stored_is_reported() -> None:
     assert events == [talking_over("b", 1000, 2000, 1.0)]
 
 
+def test_another_gateway_reports_it_whichever_stream_it_reads_first() -> None:
+    """The first stream has ended; the second, which talks over it, comes first."""
+    call = Call("b", "a")
+    call.say("b", (1000, 3000), until=3500)
+    before = call.kept["b"].snapshot, call.kept["b"].finals
+    assert call.say("a", (4000, 6000), until=7000) != []
+    call.end("a")
+    call.kept["b"] = RestoredStream(*before)
+    _, events = call.successor()
+    assert events == [talking_over("b", 1000, 2000, 1.0)]
+
+
 def test_streams_without_delivery_have_no_clock() -> None:
     call = Call("a")
     text(call.session, T0, type="stream_start", stream_id="b", format="audio/pcm", sample_rate=16_000)
@@ -188,3 +200,5 @@ def test_nothing_is_kept_with_which_nothing_can_overlap_any_more(streams: tuple[
         for stream_id in streams:
             talking.hear(stream_id, [Span(1000 * second, 1000 * second + 500)], 1000 * (second + 1))
     assert all(len(voice.closed) <= 1 for voice in talking._voices.values())
+    talking.close(streams)
+    assert talking._voices == {}

@@ -123,9 +123,9 @@ def test_moments_keep_their_words_and_take_those_of_the_transcript_if_they_bring
     segments = (said(1, 1_000, ["one", "two", "three"]), said(2, 20_000, ["far", "away"]))
     moments = [("fastest", 1_000, 2_000, ""), ("slowest", 20_000, 21_000, "as it came")]
     report = one_stream(delivery("delivery/summary", summary=summary(moments)), segments=segments)
-    assert [(moment.type, moment.words) for moment in report.moments] == [
-        ("fastest", "one two three"),
-        ("slowest", "as it came"),
+    assert [(moment.type, moment.words, moment.language) for moment in report.moments] == [
+        ("fastest", "one two three", "en"),
+        ("slowest", "as it came", "en"),
     ]
 
 

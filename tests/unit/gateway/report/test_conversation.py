@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.report.build import build
 from gateway.report.document import Interruption, Measure, Overlap, Report, Response, Span, SpeakerTurns
@@ -68,6 +70,26 @@ def test_somebody_who_never_answers_has_no_response_time() -> None:
     assert turns is not None
     interviewer, _ = turns.speakers
     assert (interviewer.responses.value, interviewer.response_ms, interviewer.interruptions.value) == (0, None, 1)
+
+
+STRETCHES = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 12)), min_size=1, max_size=6)
+
+
+@given(anna=STRETCHES, ben=STRETCHES)
+def test_overlaps_are_exactly_the_time_in_which_both_have_words(
+    anna: list[tuple[int, int]], ben: list[tuple[int, int]]
+) -> None:
+    """However people speak: shares add up, and the overlaps are what two clocks ticking every 200 ms would count."""
+    spoken = [[(200 * at, 200 * (at + length)) for at, length in stretches] for stretches in (anna, ben)]
+    report = conversation(*spoken)
+    ticks = [{at for t0, t1 in stretches for at in range(t0, t1, 200)} for stretches in spoken]
+    assert [speaker.talk_ms.value for speaker in report.speakers if speaker.talk_ms] == [200 * len(t) for t in ticks]
+    assert sum(speaker.talk_ratio.value for speaker in report.speakers if speaker.talk_ratio) == pytest.approx(1)
+    turns = report.turns
+    assert turns is not None
+    assert turns.overlap_ms.value == 200 * len(ticks[0] & ticks[1])
+    assert all(response.latency_ms >= 0 for response in turns.responses)
+    assert {(each.t0_ms, each.by) for each in turns.interruptions} <= {(o.t0_ms, o.second) for o in turns.overlaps}
 
 
 def test_one_speaker_has_no_turns() -> None:

@@ -155,6 +155,15 @@ def test_text_moves_no_cursor_and_turns_no_line() -> None:
     assert not [character for character in text.replace("\n", "") if not character.isprintable()]
 
 
+@pytest.mark.parametrize("form", ["html", "txt"])
+def test_somebody_who_speaks_alone_is_not_named_over_and_over(form: str) -> None:
+    transcript, analyses = earlier_interview()
+    named = tuple(msgspec.structs.replace(stream, stream_id="py-38279") for stream in transcript.streams)
+    _, body = formats.render(build(msgspec.structs.replace(transcript, streams=named), analyses), form)
+    assert "How it was said" in body
+    assert body.count("py-38279") == (1 if form == "html" else 0)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("form", ["html", "txt"])
 def test_a_session_without_anything_says_so(form: str, language: str) -> None:

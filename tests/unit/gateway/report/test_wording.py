@@ -11,6 +11,9 @@ from gateway.report.document import Measure, PauseBucket
 from gateway.report.measures import FACE, SPEECH
 from gateway.report.texts import LANGUAGES, TEXTS
 from gateway.report.wording import Wording, clock
+from workers.delivery import events as delivery_events
+from workers.delivery import moments
+from workers.vision import events as vision_events
 
 ENGLISH, FRENCH = Wording("en"), Wording("fr")
 JUDGEMENT = {
@@ -81,6 +84,19 @@ def test_dates_name_their_month_and_their_zone() -> None:
 def test_buckets_of_pauses_say_their_lengths() -> None:
     assert ENGLISH.pause(PauseBucket(250, 500, 0, 0)) == "0.25 s to 0.5 s"
     assert FRENCH.pause(PauseBucket(2_000, None, 0, 0)) == "2 s et plus"
+
+
+def types_of_events() -> set[str]:
+    """The types of events and moments that workers and gateway send."""
+    lasting = {condition.type for condition in vision_events.CONDITIONS}
+    sent = {value for name, value in vars(delivery_events).items() if name.isupper() and isinstance(value, str)}
+    return {*lasting, "face_back", "nod", *sent, *moments.TYPES, "talking_over"}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_event_and_every_moment_has_a_name(language: str) -> None:
+    named = {key.removeprefix("event.") for key in TEXTS[language] if key.startswith("event.")}
+    assert named == types_of_events()
 
 
 def test_an_unknown_type_keeps_its_own_name() -> None:
