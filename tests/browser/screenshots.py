@@ -25,6 +25,7 @@ MAX_BYTES = 300_000
 WORDS = "count => document.getElementById('finals').innerText.split(/\\s+/).filter(Boolean).length >= count"
 MEASURED = "() => document.getElementById('signals').innerText.includes('Facing the camera')"
 INTERIM = "() => document.getElementById('interim').innerText.length > 12"
+PACED = "() => document.querySelector('#delivery-card .pace').innerText.includes('words a minute')"
 
 
 def draw_camera(path: Path) -> None:
@@ -73,6 +74,13 @@ async def report(folder: Path, microphone: Path) -> None:
         await save_screenshot(visit, "report")
 
 
+async def until_captioned(visit: Visit) -> None:
+    """Wait until the page shows final words with their pace, and interim ones."""
+    await visit.until(WORDS, 26)
+    await visit.until(PACED)
+    await visit.until(INTERIM)
+
+
 async def main(stack: Stack, microphone: Path, drawing: Path) -> None:
     """Take all screenshots, one after the other."""
     url = f"http://localhost:{stack.http_port}/"
@@ -80,25 +88,23 @@ async def main(stack: Stack, microphone: Path, drawing: Path) -> None:
     async with visiting(url, microphone, color_scheme="light") as visit:
         await save_screenshot(visit, "first-run")
         await begin(visit, stack)
-        await visit.until(WORDS, 26)
-        await visit.until(INTERIM)
+        await until_captioned(visit)
         await visit.page.locator("#finals .word").nth(5).hover()
         await save_screenshot(visit, "captions")
     async with visiting(url, microphone, camera=drawing, color_scheme="light") as visit:
         await begin(visit, stack, camera=True)
         await visit.until(MEASURED)
-        await visit.until(WORDS, 26)
-        await visit.until(INTERIM)
+        await until_captioned(visit)
         await save_screenshot(visit, "overlay", full=True)
     async with visiting(url, microphone, camera=drawing, color_scheme="dark") as visit:
         await begin(visit, stack, camera=True)
         await visit.until(MEASURED)
-        await visit.until(WORDS, 26)
-        await visit.until(INTERIM)
+        await until_captioned(visit)
         await save_screenshot(visit, "dark")
     async with visiting(url, microphone, color_scheme="light", viewport=PHONE, device_scale_factor=2) as visit:
         await begin(visit, stack)
-        await visit.until(WORDS, 26)
+        await until_captioned(visit)
+        await visit.page.mouse.move(0, 0)  # away from the words
         await visit.page.locator("#captions-title").scroll_into_view_if_needed()
         await save_screenshot(visit, "phone")
 
