@@ -1,10 +1,13 @@
-"""Chooses the worker for the next stream: of two picked at random, the one believed to have more free slots. Pure."""
+"""Chooses the worker for the next stream: of two at random, the one believed to have more free slots. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
+
+_FEW: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,8 @@ def choose(endpoints: Iterable[EndpointView], rng: Callable[[], float], tried: C
     Reports are up to a second old. If every gateway took the endpoint with the most room, a storm of new streams would
     go to the same one, and most would be refused there. So each compares two at random (Mitzenmacher, "The Power of Two
     Choices in Randomized Load Balancing", 2001). In the simulation of bench/capacity with slots to spare, attempts at
-    full workers fall by nine tenths.
+    full workers fall by nine tenths. Of up to three endpoints all are compared: so few are spread best by counting, and
+    one that comes back is filled at once.
 
     If every endpoint is ejected, one of them is chosen: waiting would only cost time, and one address (a proxy) may
     lead to several workers and not be at fault.
@@ -59,12 +63,12 @@ def choose(endpoints: Iterable[EndpointView], rng: Callable[[], float], tried: C
     if not roomy:
         return Refusal.ALL_FULL
     untried = [e for e in roomy if e.key not in tried] or roomy
-    return min(_two_of(untried, rng), key=lambda e: (-e.room, e.pending, e.key)).key
+    return min(_compared(untried, rng), key=lambda e: (-e.room, e.pending, e.key)).key
 
 
-def _two_of(endpoints: Sequence[EndpointView], rng: Callable[[], float]) -> Sequence[EndpointView]:
-    """Two endpoints, every pair equally likely; one if there is only one."""
-    if len(endpoints) <= 2:
+def _compared(endpoints: Sequence[EndpointView], rng: Callable[[], float]) -> Sequence[EndpointView]:
+    """Two endpoints, every pair equally likely; all if there are few."""
+    if len(endpoints) <= _FEW:
         return endpoints
     first, second = int(rng() * len(endpoints)), int(rng() * (len(endpoints) - 1))
     return endpoints[first], endpoints[second + (second >= first)]
