@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import av
 import numpy as np
@@ -90,7 +90,7 @@ def open_decoder(track: Track) -> PacketDecoder:
     raise MediaError("the codec of the audio track is not supported")
 
 
-def _packet(data: bytes) -> av.Packet:
+def _packet(data: bytes) -> av.Packet[Any]:
     """A packet with the zeros behind it that FFmpeg's decoders read, too (AV_INPUT_BUFFER_PADDING_SIZE).
 
     `av.Packet(data)` has none: its samples depend on what memory holds behind `data`.
