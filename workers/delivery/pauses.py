@@ -177,16 +177,16 @@ class PauseFinder:
         around = memory.powers[max(0, at - 1) : at + 2]
         level = 10 * math.log10(sum(around) / len(around) + _SILENT)
         voice = memory.voices[at]
+        near = memory.voices[max(0, at - _REACH) : at + _REACH + 1]
         if voice >= _SURE_VOICE:
             memory.speech_hops = min(memory.speech_hops + 1, _SPEECH_MEMORY)
             memory.speech_level += (level - memory.speech_level) / memory.speech_hops
-        elif voice < _SURE_SILENCE:
+        elif max(near) < _SURE_SILENCE:
             memory.floor_hops = min(memory.floor_hops + 1, _FLOOR_MEMORY)
             memory.floor += (level - memory.floor) / memory.floor_hops
         if voice >= _VOICE and (not memory.floor_hops or level >= memory.floor + _VOICED_MARGIN_DB):
             return True
-        near = max(memory.voices[max(0, at - _REACH) : at + _REACH + 1])
-        return near >= _VOICE and level >= self._threshold()
+        return max(near) >= _VOICE and level >= self._threshold()
 
     def _threshold(self) -> float:
         """The level from which a hop near a voice is speech, dB."""
