@@ -9,7 +9,7 @@ syllables with it, and long enough without it. The constants were chosen on half
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -51,11 +51,19 @@ _UNCOVERED: Final = 0.5
 _LEAST_SYLLABLE_MS: Final = 80
 """What must be left of the words for each syllable if the sound is not theirs: 12 syllables a second."""
 
-_MOST_SYLLABLE_MS: Final = 300
+_MOST_SYLLABLE_MS: Final = 250
 """Words that are no longer than this for each syllable need no filled pause to explain them."""
 
 _LETTERS_A_SYLLABLE: Final = 3
 _SILENT: Final = 1e-12
+
+
+WRITTEN: Final[Mapping[str, frozenset[str]]] = {
+    "en": frozenset({"um", "umm", "uh", "uhm", "er", "erm", "hm", "hmm", "mm"}),
+    "fr": frozenset({"euh", "heu", "hum", "hm"}),
+    "de": frozenset({"äh", "ähm", "hm"}),
+}
+"""Filled pauses as a transcript writes them: the held sound that one of them covers is one."""
 
 
 class FilledPause(msgspec.Struct, frozen=True, array_like=True):
@@ -104,7 +112,7 @@ class FilledPauseFinder:
         must have been pushed up to `until_ms`.
         """
         memory = self.memory
-        memory.words += [word for word in words if word.key]
+        memory.words += [word for word in words if word.key and word.key not in WRITTEN.get(language, ())]
         if last:
             self._end_run()
         open_from = math.inf if memory.run_from is None else _begin_ms(memory.run_from)
