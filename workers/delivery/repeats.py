@@ -48,7 +48,7 @@ class Repeat(msgspec.Struct, frozen=True, array_like=True):
 
 
 def repeats(words: Sequence[SpokenWord]) -> list[Repeat]:
-    """The repeats among final words in their order: the longest phrase first, no word in two of them.
+    """The repeats among final words in their order: the longest phrase first.
 
     A repeat lies within one sentence, with less than 2 s between its halves. Doubles that grammar or emphasis explains
     as well ("that that", "nous nous", "very, very"), letters and numbers come with a confidence of 0.4.
@@ -56,12 +56,13 @@ def repeats(words: Sequence[SpokenWord]) -> list[Repeat]:
     spoken = [word for word in words if word.key]
     keys = [word.key for word in spoken]
     found: list[Repeat] = []
-    at = 0
+    at = free = 0
     while at < len(spoken):
-        repeat, step = _repeat_at(spoken, keys, at)
+        repeat, step = _repeat_at(spoken, keys, at, free)
+        at += step
         if repeat is not None:
             found.append(repeat)
-        at += step
+            free = at
     return found
 
 
@@ -71,8 +72,11 @@ def counts(found: Iterable[Repeat]) -> tuple[int, int]:
     return sum(not repeat.restart for repeat in sure), sum(repeat.restart for repeat in sure)
 
 
-def _repeat_at(words: Sequence[SpokenWord], keys: Sequence[str], at: int) -> tuple[Repeat | None, int]:
-    """The repeat whose first half begins at a word, and how many words to go on by."""
+def _repeat_at(words: Sequence[SpokenWord], keys: Sequence[str], at: int, free: int) -> tuple[Repeat | None, int]:
+    """The repeat whose first half begins at a word, or ends there broken off, and how many words to go on by.
+
+    Words before `free` are the first half of a repeat already.
+    """
     for length in range(min(_LONGEST_PHRASE, (len(words) - at) // 2), 0, -1):
         again = at + length
         phrase = keys[at:again]
@@ -82,11 +86,11 @@ def _repeat_at(words: Sequence[SpokenWord], keys: Sequence[str], at: int) -> tup
             or not _joined(words, at, again + length - 1)
         ):
             continue
-        confidence = _confidence(words[at:again], keys[at : again + length + 1])
+        confidence = _confidence(words[at:again], keys[at : again + length + 2])
         repeat = Repeat(words[at].start_ms, words[again + length - 1].end_ms, length, length > 1, confidence)
         return repeat, length
     if words[at].text.rstrip().endswith(_CUT_OFF) and at + 1 < len(words):
-        begin = max(0, at - _BACK)
+        begin = max(free, at - _BACK)
         if keys[at + 1] in keys[begin : at + 1] and _joined(words, at, at + 1):
             first = begin + keys[begin : at + 1].index(keys[at + 1])
             return Repeat(words[first].start_ms, words[at + 1].end_ms, at + 1 - first, True, _SURE), 1
@@ -110,10 +114,10 @@ def _is_repetition(phrase: Sequence[str]) -> bool:
 
 
 def _confidence(phrase: Sequence[SpokenWord], keys: Sequence[str]) -> float:
-    """Of a phrase said twice; `keys` are those of both and of the word after them."""
+    """Of a phrase said twice; `keys` are those of both and of the two words after them."""
     if len(phrase) == 1:
         letter = len(keys[0]) == 1 and phrase[0].text.strip().isupper() and keys[0] not in _WORDS_OF_A_LETTER
         return _EITHER if letter or keys[0] in _DOUBLES or keys[0].isdigit() else _SURE
-    # "Again and again and again" is a figure of speech.
-    figure = len(phrase) == 2 and len(keys) > 4 and keys[4] == keys[0]
+    # "Again and again and again" is a figure of speech; with another "and" it would be a third time.
+    figure = len(phrase) == 2 and keys[4:5] == keys[:1] and keys[5:6] != keys[1:2]
     return _EITHER if figure else _SURE
