@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.access.identity_provider import IdentityProvider
 from gateway.access.key_ring import ApiKey, KeyRing
 from gateway.access.terms import OPEN_TERMS, Door, Terms
 from gateway.access.tokens import MAX_TOKEN_CHARS, Audience, Minted, TokenError, Tokens
@@ -26,6 +27,10 @@ _TEXTS: Final[Mapping[str, str]] = {
     "other_purpose": "a resume token only continues a session, with session_resume; a client secret only opens one",
     "revoked": "the API key behind this token is no longer valid",
     "issued_before_start": "the token is from before the gateway's last start",
+    "not_yet_valid": "the token is not valid yet",
+    "other_audience": "the token is for another audience",
+    "scope": "the token lacks the scope that this gateway asks for",
+    "provider_away": "the keys of the identity provider cannot be read at the moment",
 }
 _INVALID: Final = "the key or token is invalid"
 
@@ -48,14 +53,22 @@ class AuthError(Exception):
 class Principal:
     """The caller that a credential identifies.
 
-    `session_id` is the session a token is bound to; None for an API key and for open access. `expires_at`: UNIX
-    seconds, None: never. `key` is the API key, if it was one.
+    `session_id` is the session a token is bound to; None for an API key, for a token of the identity provider and for
+    open access. `expires_at`: UNIX seconds, None: never. `key` is the API key, if it was one.
     """
 
     session_id: str | None = None
     terms: Terms = OPEN_TERMS
     expires_at: int | None = None
     key: ApiKey | None = None
+
+    @property
+    def tokens_until(self) -> int | None:
+        """When the tokens that this caller gets must end, in UNIX seconds: with its own.
+
+        None for the holder of an API key: its tokens end with the key, which is looked up whenever they are shown.
+        """
+        return None if self.key is not None else self.expires_at
 
     def may_use(self, session_id: str, owner: str) -> bool:
         """Whether this caller may read, resume or delete a session of an owner; an empty owner: nobody's."""
@@ -70,17 +83,36 @@ def new_session_id() -> str:
 
 
 class Authenticator:
-    """Checks credentials and signs tokens. `clock`: UNIX seconds."""
+    """Checks credentials and signs tokens. `clock`: UNIX seconds. `provider`: whose tokens count like API keys."""
 
-    def __init__(self, keys: KeyRing, tokens: Tokens, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, keys: KeyRing, tokens: Tokens, clock: Callable[[], float], provider: IdentityProvider | None = None
+    ) -> None:
         self.keys = keys
         self._tokens = tokens
         self._clock = clock
+        self._provider = provider
 
     @property
     def open_access(self) -> bool:
         """Whether no credential is required, because none is configured."""
-        return self.keys.is_empty
+        return self.keys.is_empty and self._provider is None
+
+    @property
+    def owners(self) -> int:
+        """How many owners may have a credential. A provider's are not known: they count as two, so that they share."""
+        return self.keys.owners + (0 if self._provider is None else 2)
+
+    def terms_of(self, owner: str) -> Terms | None:
+        """The terms of an owner; None: it can have no valid credential any more."""
+        if self._provider is not None and (terms := self._provider.terms_of(owner)) is not None:
+            return terms
+        return self.keys.terms_of(owner)
+
+    async def prepare(self, credential: str | None) -> None:
+        """Wait until a credential can be checked: for the key of a provider's token, if it is not known yet."""
+        if credential and self._provider is not None:
+            await self._provider.prepare(credential)
 
     def mint(
         self, session_id: str, audience: Audience, terms: Terms = OPEN_TERMS, not_after: float | None = None
@@ -89,9 +121,10 @@ class Authenticator:
         return self._tokens.mint(session_id, audience, terms, not_after)
 
     def check(self, credential: str | None, door: Door, *, keys_allowed: bool = True) -> Principal:
-        """Identify the caller: by an API key (where allowed), else by a token whose purpose fits the door.
+        """Identify the caller: by an API key or a token of the provider (where allowed), else by a token of our own.
 
-        Raises AuthError. With open access no credential is required, but an invalid token is still refused.
+        The purpose of such a token has to fit the door. Raises AuthError. With open access no credential is required,
+        but an invalid token is still refused.
         """
         if not credential:
             if self.open_access:
@@ -105,19 +138,27 @@ class Authenticator:
                 return _at_door(Principal(terms=found.terms, expires_at=found.expires_at, key=found), door)
             if found.key_id is not None:
                 raise AuthError("the API key has expired", found.reason, found.key_id)
+            if self._provider is not None and self._provider.issues(credential):
+                return _at_door(self._check_issued(self._provider, credential), door)
         return self._check_token(credential, door)
 
     def check_key(self, credential: str | None, *doors: Door) -> Principal:
-        """Identify the caller of a request that only takes API keys, at one of these doors (HTTP). Raises AuthError."""
+        """Identify the caller of a request that takes no token of our own, at one of these doors (HTTP).
+
+        Raises AuthError.
+        """
         if self.open_access:
             return Principal()
         if not credential:
             raise AuthError("an API key is needed, as Authorization: Bearer", "absent")
         if len(credential) <= MAX_CREDENTIAL_CHARS and isinstance(found := self.keys.find(credential), ApiKey):
             principal = Principal(terms=found.terms, expires_at=found.expires_at, key=found)
-            allowed = [door for door in doors or (Door.HTTP,) if found.terms.allows_door(door)]
-            return _at_door(principal, allowed[0] if allowed else (doors or (Door.HTTP,))[0])
-        raise AuthError("the API key is invalid; a session token is not accepted here", "unknown")
+        elif self._provider is not None and self._provider.issues(credential):
+            principal = self._check_issued(self._provider, credential)
+        else:
+            raise AuthError("the API key is invalid; a session token is not accepted here", "unknown")
+        allowed = [door for door in doors or (Door.HTTP,) if principal.terms.allows_door(door)]
+        return _at_door(principal, allowed[0] if allowed else (doors or (Door.HTTP,))[0])
 
     def is_valid(self, principal: Principal) -> bool:
         """Whether a caller that was let in would still be: its credential has not expired and was not revoked."""
@@ -125,17 +166,25 @@ class Authenticator:
             return False
         if principal.key is not None:
             return self.keys.holds(principal.key)
-        return not principal.terms.owner or self.keys.terms_of(principal.terms.owner) is not None
+        return not principal.terms.owner or self.terms_of(principal.terms.owner) is not None
 
     def _check_token(self, credential: str, door: Door) -> Principal:
         try:
             claims = self._tokens.check(credential, _AUDIENCES[door])
         except TokenError as error:
             raise AuthError(_TEXTS.get(error.reason, _INVALID), error.reason) from None
-        terms = self.keys.terms_of(claims.owner) if claims.owner else OPEN_TERMS
+        terms = self.terms_of(claims.owner) if claims.owner else OPEN_TERMS
         if terms is None:
             raise AuthError(_TEXTS["revoked"], "revoked")
         return Principal(claims.session_id, terms, claims.expires_at)
+
+    def _check_issued(self, provider: IdentityProvider, token: str) -> Principal:
+        try:
+            issued = provider.check(token)
+        except TokenError as error:
+            is_forbidden = error.reason == "scope"
+            raise AuthError(_TEXTS.get(error.reason, _INVALID), error.reason, is_forbidden=is_forbidden) from None
+        return Principal(terms=Terms(owner=issued.owner), expires_at=issued.expires_at)
 
 
 def _at_door(principal: Principal, door: Door) -> Principal:

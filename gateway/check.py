@@ -1,6 +1,7 @@
 """`python -m gateway --check`: what would keep a gateway with these settings from starting, without starting it.
 
-It opens no port, changes no file and calls no worker, so it may run beside a gateway that serves.
+It opens no port, changes no file and calls no worker, so it may run beside a gateway that serves. It reads the keys of
+the identity provider.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from datetime import UTC, datetime
 
 from gateway.access import key_file
 from gateway.access.key_file import KeyFileError
+from gateway.access.provider_rules import ProviderError
 from gateway.certificate_files import authority_fault, chain_fault
 from gateway.config import GatewayConfig
-from gateway.parts import upstream_config
+from gateway.parts import identity_provider, upstream_config
 from gateway.store.base import StoreError
 from gateway.store.factory import check_store
 from gateway.token_secret import secret_path, token_secret
@@ -26,6 +28,11 @@ async def faults(config: GatewayConfig) -> AsyncIterator[SettingError]:
     """Everything that is wrong beyond the settings' own rules, by setting."""
     for name, problem in (*_certificates(config), *_keys(config), *_token_secret(config), *_workers(config)):
         yield config.invalid(name, problem)
+    if (provider := identity_provider(config, time.time)) is not None:
+        try:
+            await provider.load()
+        except ProviderError as error:
+            yield config.invalid("oidc_jwks_url" if config.oidc_jwks_url else "oidc_issuer", str(error))
     try:
         await check_store(config)
     except StoreError as error:
@@ -64,7 +71,7 @@ def _keys(config: GatewayConfig) -> Iterator[tuple[str, str]]:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         yield "api_keys_file", f"{path}: {reason}"
         return
-    if not config.api_keys and not any(record.is_valid(time.time()) for record in keys):
+    if not config.api_keys and not config.oidc_issuer and not any(record.is_valid(time.time()) for record in keys):
         yield "api_keys_file", f"{path} holds no key that is valid now: nobody could connect"
 
 

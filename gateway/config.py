@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
+from gateway.access.provider_rules import ALGORITHMS, url_fault
+from gateway.store_url import store_fault
 from settings.command_line import load as load_settings
 from settings.declaration import Setting, Settings
 from settings.kinds import LogLevel
@@ -19,7 +21,6 @@ MIN_SECRET_BYTES = 32  # RFC 7518 3.2: HS256 keys
 MIN_KEY_CHARS = 16  # beyond loopback
 STORE_KEY_BYTES = 32
 _BAD_STORE_KEY = f"each key must be {STORE_KEY_BYTES} bytes in URL-safe base64"
-STORE_SCHEMES = ("memory", "sqlite", "redis", "rediss")
 DOORS = ("deepgram", "openai", "openai-realtime", "twilio", "telephony")
 """The dialects that the HTTP port can speak, see `gateway.doors`."""
 
@@ -63,6 +64,20 @@ class GatewayConfig(Settings):
     api_keys_file: Annotated[
         Path | None, Setting("file of API keys, as `python -m gateway keys` writes it; read again when it changes")
     ] = None
+    oidc_issuer: Annotated[str, Setting("identity provider whose tokens are accepted: its issuer URL (https://…)")] = ""
+    oidc_audience: Annotated[
+        tuple[str, ...], Setting("audiences of its tokens, one of which each token must name, comma-separated")
+    ] = ()
+    oidc_jwks_url: Annotated[
+        str, Setting("URL of its keys (empty: as its discovery document under oidc_issuer says)")
+    ] = ""
+    oidc_algorithms: Annotated[
+        tuple[str, ...], Setting("algorithms that its tokens may be signed with, comma-separated; asymmetric ones only")
+    ] = ("RS256", "ES256", "EdDSA")
+    oidc_owner_claim: Annotated[str, Setting("claim of its tokens that names the owner of sessions")] = "sub"
+    oidc_scope: Annotated[str, Setting("scope that its tokens must hold (empty: any)")] = ""
+    oidc_ca: Annotated[Path | None, Setting("PEM root certificates that verify it (none: those of the system)")] = None
+    oidc_refresh_s: Annotated[float, Setting("time between readings of its keys", 0.1, 86400)] = 600.0
     trusted_proxies: Annotated[
         tuple[str, ...],
         Setting("addresses or networks of proxies whose X-Forwarded-For names the client, comma-separated"),
@@ -170,6 +185,9 @@ class GatewayConfig(Settings):
         Setting("dialects served on the HTTP port, comma-separated (auto: all on loopback, else none; none; all)"),
     ] = ("auto",)
     max_recording_bytes: Annotated[int, Setting("largest recording that a dialect takes", 1024, 2**40)] = 2147483648
+    min_upload_rate: Annotated[
+        float, Setting("slowest pace of a recording (bytes per second); http_request_s bounds its pauses", 1, 1e9)
+    ] = 500.0
     max_form_file_bytes: Annotated[int, Setting("largest recording in a form of OpenAI's dialect", 1024, 2**40)] = (
         26214400
     )
@@ -212,6 +230,7 @@ class GatewayConfig(Settings):
     def check(self) -> None:
         _check_tls(self)
         _check_exposure(self)
+        _check_provider(self)
         _check_wyoming(self)
         _check_store(self)
         _check_store_keys(self)
@@ -237,7 +256,7 @@ class GatewayConfig(Settings):
     @property
     def open_access(self) -> bool:
         """Whether no credentials are configured, so that everyone may connect (possible on loopback only)."""
-        return not self.api_keys and self.api_keys_file is None
+        return not self.api_keys and self.api_keys_file is None and not self.oidc_issuer
 
     @property
     def open_doors(self) -> tuple[str, ...]:
@@ -254,7 +273,7 @@ class GatewayConfig(Settings):
 
 
 def _check_tls(config: GatewayConfig) -> None:
-    for name in ("tls_cert", "tls_key", "worker_ca", "worker_cert", "worker_key", "api_keys_file"):
+    for name in ("tls_cert", "tls_key", "worker_ca", "worker_cert", "worker_key", "api_keys_file", "oidc_ca"):
         path: Path | None = getattr(config, name)
         if path is not None and not path.is_file():
             raise config.invalid(name, f"no file at {path}")
@@ -308,6 +327,21 @@ def _check_networks(config: GatewayConfig) -> None:
                 raise config.invalid(name, text) from None
 
 
+def _check_provider(config: GatewayConfig) -> None:
+    for name in ("oidc_audience", "oidc_jwks_url", "oidc_scope", "oidc_ca"):
+        if getattr(config, name) and not config.oidc_issuer:
+            raise config.invalid("oidc_issuer", f"is needed with {name}")
+    for name in ("oidc_issuer", "oidc_jwks_url"):
+        if (url := getattr(config, name)) and (fault := url_fault(url)) is not None:
+            raise config.invalid(name, fault)
+    if config.oidc_issuer and not config.oidc_audience:
+        raise config.invalid("oidc_audience", "must be set: a token for another service would else be accepted")
+    if not config.oidc_algorithms or not {*config.oidc_algorithms} <= {*ALGORITHMS}:
+        raise config.invalid("oidc_algorithms", f"must be some of {', '.join(ALGORITHMS)}")
+    if not config.oidc_owner_claim:
+        raise config.invalid("oidc_owner_claim", "must name a claim, such as sub")
+
+
 def _check_wyoming(config: GatewayConfig) -> None:
     """Wyoming has no credentials and no TLS: its clients are known by address, and act with a key of the gateway's."""
     if not config.wyoming_port:
@@ -323,20 +357,10 @@ def _check_wyoming(config: GatewayConfig) -> None:
 
 
 def _check_store(config: GatewayConfig) -> None:
-    url = config.store
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in STORE_SCHEMES:
-        raise config.invalid("store", "must be sqlite:///path, redis://host:port/db, rediss://… or memory://")
-    if scheme.startswith("redis") and not _is_redis(url):
-        raise config.invalid("store", "redis needs a host: redis://host:port/db")
-    if scheme == "memory" and config.processes > 1:
+    if (fault := store_fault(config.store)) is not None:
+        raise config.invalid("store", fault)
+    if config.store.startswith("memory") and config.processes > 1:
         raise config.invalid("processes", "several processes need a store that they share: sqlite:///path or redis://")
-    if scheme == "sqlite" and not (rest.startswith("/") and len(rest) > 1):
-        raise config.invalid("store", "sqlite needs a path: sqlite:///relative or sqlite:////absolute")
-    try:
-        sqlite_path(url)
-    except RuntimeError:
-        raise config.invalid("store", "the home directory that ~ names is unknown") from None
 
 
 def _check_store_keys(config: GatewayConfig) -> None:
@@ -354,19 +378,6 @@ def _check_store_keys(config: GatewayConfig) -> None:
         raise config.invalid(setting, _BAD_STORE_KEY) from None
     if not are_valid or (config.store_key_file is not None and not keys):
         raise config.invalid(setting, _BAD_STORE_KEY)
-
-
-def _is_redis(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        return False
-
-
-def sqlite_path(url: str) -> Path:
-    """The file of a valid `sqlite:///path` URL: three slashes for a relative path, four for an absolute one."""
-    return Path(url.removeprefix("sqlite:///")).expanduser()
 
 
 def load(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> GatewayConfig:

@@ -128,6 +128,7 @@ class Connection:
                 self._runner.attach_unauthenticated(self)
                 self._owes_credential = True
                 return
+            await self._context.authenticator.prepare(credential.text)
             check = self._context.authenticator.check
             await self._join(check(credential.text, Door.HANDSHAKE, keys_allowed=credential.may_be_key))
         except AuthError as error:
@@ -149,7 +150,7 @@ class Connection:
             runner = await self._directory.open(principal.session_id, principal.terms)
         self._switch_to(runner)
         self._socket.authenticated()
-        runner.attach(self, not_after=_end_of(principal))
+        runner.attach(self, not_after=principal.tokens_until)
         self._credential.watch(principal)
 
     def _switch_to(self, runner: SessionRunner) -> None:
@@ -169,6 +170,7 @@ class Connection:
         runner = self._runner
         assert runner is not None
         try:
+            await self._context.authenticator.prepare(token)
             principal = self._context.authenticator.check(token, Door.MESSAGE)
             if runner.phase is SessionPhase.OPEN:
                 self._renew(runner, principal)
@@ -201,7 +203,7 @@ class Connection:
         if not principal.may_use(runner.session_id, runner.terms.owner):
             runner.refuse(Code.PERMISSION_DENIED, "the credential belongs to another session or key")
             return
-        minted = runner.mint_resume(_end_of(principal))
+        minted = runner.mint_resume(principal.tokens_until)
         data = AuthenticatedData(resume_token=minted.token, resume_expires_at=minted.expires_at)
         if principal.expires_at is not None:
             data = AuthenticatedData(
@@ -230,6 +232,7 @@ class Connection:
         runner = self._runner
         assert runner is not None
         try:
+            await self._context.authenticator.prepare(request.token)
             principal = self._context.authenticator.check(request.token, Door.RESUME)
             owner = await self._directory.owner_of(request.session_id)
             if not principal.may_use(request.session_id, owner or ""):
@@ -255,10 +258,10 @@ class Connection:
             return
         held = self._credential.principal
         if held is not None and held.session_id is None and held.may_use(known.session_id, known.terms.owner):
-            principal = held  # the API key of this socket outlives the resume token
+            principal = held  # the key or token of this socket outlives the resume token
         self._switch_to(known)
         self._socket.authenticated()
-        known.attach(self, request.last_segment_ids, not_after=_end_of(principal))
+        known.attach(self, request, not_after=principal.tokens_until)
         self._credential.watch(principal)
 
     def _count_auth_failure(self, door: Door, error: AuthError, credential: str | None) -> tuple[Code, str, int | None]:
@@ -351,11 +354,6 @@ def client_of(failures: CredentialFailures, socket: ServerConnection, headers: H
     address = socket.remote_address
     peer = str(address[0]) if isinstance(address, tuple) and address else "unknown"
     return failures.client_of(peer, headers.get_all("X-Forwarded-For"))
-
-
-def _end_of(principal: Principal) -> int | None:
-    """When the resume tokens of a caller must end: with its own token; those of a key end with the key."""
-    return None if principal.session_id is None else principal.expires_at
 
 
 async def _run_until_first_done(*awaitables: Awaitable[None]) -> None:

@@ -13,18 +13,19 @@ import msgspec
 import structlog
 from aiohttp import ClientError, web, web_response
 
-from gateway.access.terms import Terms
 from gateway.access.tokens import Audience, Minted
 from gateway.admission import Admission
-from gateway.auth import bearer, new_session_id
+from gateway.auth import Principal, bearer, new_session_id
 from gateway.doors.routes import Doors
 from gateway.http_access import HttpAccess
 from gateway.http_errors import RefusalError, code_of, json_response, refused
+from gateway.http_report import REPORT, Reports
 from gateway.http_workers import WorkerAdmin
 from gateway.long_poll import LongPolls, preferred_wait_s
 from gateway.metrics import CONTENT_TYPE, OPEN_METRICS
 from gateway.origins import Origins, preflight_headers
 from gateway.refusals import CredentialFailures
+from gateway.report.html import STYLE_SOURCE
 from gateway.schemas import SCHEMA_NAMES, asyncapi, schema
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import SessionDirectory
@@ -48,7 +49,11 @@ _TRANSCRIPT: Final = "/v1/sessions/{session_id}/transcript"
 _SESSION: Final = "/v1/sessions/{session_id}"
 _TOKENS: Final = "/v1/sessions/{session_id}/tokens"
 # What pages of other origins may call, and how.
-_FOR_PAGES: Final[Mapping[str, Sequence[str]]] = {_TRANSCRIPT: ("GET", "HEAD"), _SESSION: ("DELETE",)}
+_FOR_PAGES: Final[Mapping[str, Sequence[str]]] = {
+    _TRANSCRIPT: ("GET", "HEAD"),
+    REPORT: ("GET", "HEAD"),
+    _SESSION: ("DELETE",),
+}
 _HEADERS: Final = {
     "Server": "talkup",  # without versions
     "X-Content-Type-Options": "nosniff",
@@ -56,9 +61,11 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "microphone=(self), camera=(self)",
-    # The page connects to the WebSocket ports, whose origins differ from its own.
+    # The page connects to the WebSocket ports, whose origins differ from its own. The report that it opens in a tab of
+    # its own is a blob, which inherits this policy.
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
+        f"default-src 'none'; script-src 'self'; style-src 'self' {STYLE_SOURCE}; "
+        "img-src 'self' data: blob:; media-src 'self' blob:; "
         "worker-src 'self' blob:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'"
     ),
@@ -101,7 +108,7 @@ class Api:
         self._doors = Doors(context, directory, failures, origins, admission)
         self._origins = origins
         self._admission = admission
-        self._long_polls = LongPolls(directory, context.metrics, lambda: context.authenticator.keys.owners)
+        self._long_polls = LongPolls(directory, context.metrics, lambda: context.authenticator.owners)
         self._ready = ready
         self._ws_url = ws_url
 
@@ -120,7 +127,9 @@ class Api:
         app.router.add_delete(_SESSION, self.delete_session)
         app.router.add_post(_TOKENS, self.renew_token)
         app.router.add_options(_TRANSCRIPT, self.preflight)
+        app.router.add_options(REPORT, self.preflight)
         app.router.add_options(_SESSION, self.preflight)
+        Reports(self._access, self._context.store).add_routes(app.router)
         WorkerAdmin(self._access, self._context.upstream).add_routes(app.router)
         app.router.add_get("/asyncapi.json", self.asyncapi)
         app.router.add_get("/schema/{name}", self.schema)
@@ -169,6 +178,7 @@ class Api:
                     await request.read()
             except TimeoutError:
                 raise RefusalError(408, "deadline_exceeded", "the body did not arrive in time") from None
+            await self._context.authenticator.prepare(bearer(request.headers.get("Authorization")))
         peer = None if request.transport is None else request.transport.get_extra_info("peername")
         visitor = self._admission.find(peer)
         if visitor is None:
@@ -211,7 +221,7 @@ class Api:
     async def create_session(self, request: web.Request) -> web.Response:
         """Mint a token for a new session; API key only."""
         caller = self._access.require_key(request, bearer(request.headers.get("Authorization")))
-        session_id, minted = self._new_session(caller.terms)
+        session_id, minted = self._new_session(caller)
         body = {
             "session_id": session_id,
             "url": self._ws_url(_host(request)),
@@ -230,8 +240,9 @@ class Api:
             raise RefusalError(400, "bad_json", "the body is not a JSON object") from None
         if message.type != "initialization":
             raise RefusalError(400, "bad_message", "must be initialization", "type")
+        await self._context.authenticator.prepare(message.key)
         caller = self._access.require_key(request, bearer(request.headers.get("Authorization")) or message.key)
-        session_id, minted = self._new_session(caller.terms)
+        session_id, minted = self._new_session(caller)
         url = f"{self._ws_url(_host(request))}?{urlencode({'session_id': session_id, 'token': minted.token})}"
         return json_response({"key": "", "type": "initialization_response", "format": "text", "data": url})
 
@@ -290,7 +301,8 @@ class Api:
             raise _unknown_session()
         if not caller.may_use(session_id, owner):
             raise RefusalError(403, "permission_denied", "the session belongs to another key")
-        minted = self._context.authenticator.mint(session_id, Audience.SESSION, caller.terms)
+        mint = self._context.authenticator.mint
+        minted = mint(session_id, Audience.SESSION, caller.terms, caller.tokens_until)
         body = {"session_id": session_id, "token": minted.token, "expires_at": minted.expires_at}
         return json_response(body, status=201)
 
@@ -321,9 +333,10 @@ class Api:
 
     # --- credentials
 
-    def _new_session(self, terms: Terms) -> tuple[str, Minted]:
+    def _new_session(self, caller: Principal) -> tuple[str, Minted]:
         session_id = new_session_id()
-        return session_id, self._context.authenticator.mint(session_id, Audience.SESSION, terms)
+        mint = self._context.authenticator.mint
+        return session_id, mint(session_id, Audience.SESSION, caller.terms, caller.tokens_until)
 
 
 def _unknown_session() -> RefusalError:
@@ -333,7 +346,8 @@ def _unknown_session() -> RefusalError:
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
     """Before an answer is sent, also one that is sent in parts."""
     if response.status != HTTPStatus.SWITCHING_PROTOCOLS:
-        response.headers.update(_HEADERS)
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
 
 
 def _is_gone(request: web.Request) -> bool:

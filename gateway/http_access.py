@@ -71,11 +71,15 @@ class HttpAccess:
         except AuthError as error:
             raise self._refusal(request, error, credential) from None
         self._charge(principal)
+        await self.require_session(request, principal, session_id)
+        return Caller(session_id, principal)
+
+    async def require_session(self, request: web.Request, principal: Principal, session_id: str) -> None:
+        """Raise RefusalError unless the caller may use this session. Raises StoreError."""
         owner = "" if principal.session_id is not None else await self._directory.owner_of(session_id) or ""
         if not principal.may_use(session_id, owner):
             foreign = AuthError("the session belongs to another token or key", "foreign", is_forbidden=True)
-            raise self._refusal(request, foreign, credential)
-        return Caller(session_id, principal)
+            raise self._refusal(request, foreign, bearer(request.headers.get("Authorization")))
 
     def _refusal(self, request: web.Request, error: AuthError, credential: str | None) -> RefusalError:
         """Count a refused credential, and say why it is refused, or only when to come back."""

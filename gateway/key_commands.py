@@ -130,7 +130,9 @@ def _parser() -> argparse.ArgumentParser:
         "add", parents=[common], help="make a key and print it: it is shown only here, the file keeps its hash"
     )
     add.add_argument("name", help="the owner; several keys of one name share their sessions and limits")
-    add.add_argument("--services", type=_choice_of(Service), metavar="stt,vision", help="services it may use (all)")
+    add.add_argument(
+        "--services", type=_choice_of(Service), metavar="stt,vision,delivery", help="services it may use (all)"
+    )
     add.add_argument(
         "--doors",
         type=_choice_of(DoorName),

@@ -10,12 +10,14 @@ from enum import StrEnum
 from typing import Final
 
 from gateway.admission import Refused
+from gateway.analyses import MAX_PER_STREAM
 from gateway.client_socket import FRAMES_BURST, FRAMES_PER_S
 from gateway.config import GatewayConfig
 from gateway.doors.openai_realtime.door import MAX_EVENT_BYTES
 from gateway.doors.sockets import MAX_MESSAGE_BYTES
 from gateway.doors.telephony.twilio_door import MAX_MESSAGE_BYTES as TWILIO_BYTES
 from gateway.doors.wyoming.framing import MAX_DATA_BYTES, MAX_LINE_BYTES, MAX_PAYLOAD_BYTES
+from gateway.http_report import AT_ONCE
 from gateway.long_poll import MAX_PER_SESSION, MAX_WAIT_S, MAX_WAITING
 from gateway.protocol.errors import Code
 from gateway.protocol.limits import Limits
@@ -61,7 +63,7 @@ class Limit:
         value = getattr(_CONFIG, self.setting)
         if self.setting.endswith("_bytes"):
             return _bytes(value)
-        return f"{value:g} s" if self.setting.endswith("_s") else str(value)
+        return f"{value:g} s" if self.setting.endswith("_s") else f"{value:g}"
 
 
 def _bytes(size: float) -> str:
@@ -128,6 +130,7 @@ LIMITS: Final = (
     _message("HTTP request, time for its body", Code.DEADLINE_EXCEEDED, "408", "http_request_s"),
     _message("HTTP request, body", Code.PAYLOAD_TOO_LARGE, "413", "max_http_body_bytes"),
     _message("recording that a dialect takes", Code.PAYLOAD_TOO_LARGE, "413", "max_recording_bytes"),
+    _message("recording, slowest pace in bytes per second", Code.DEADLINE_EXCEEDED, "408", "min_upload_rate"),
     _message("recording in a form of OpenAI's dialect", Code.PAYLOAD_TOO_LARGE, "413", "max_form_file_bytes"),
     Limit("recordings in forms that wait for their options", "503", _errors(Code.BUSY), "max_form_spool_bytes",
           error=Code.BUSY, counted=Counted.DIVIDED),
@@ -146,6 +149,9 @@ LIMITS: Final = (
     Limit("HTTP connection without a request, after the first", "closed", "none", "http_idle_s"),
     Limit("long polls, of all and of one session", "answered at once", "gateway_long_polls_refused_total",
           fixed=f"{MAX_WAITING}, {MAX_PER_SESSION}, each {MAX_WAIT_S} s", counted=Counted.EACH),
+    Limit("reports that are made at once", "wait", "none", fixed=str(AT_ONCE), counted=Counted.EACH),
+    Limit("windows and events that are kept of a stream", "later ones are not", "gateway_store_analyses_dropped_total",
+          fixed=str(MAX_PER_STREAM)),
 )  # fmt: skip
 """In the order in which a client meets them."""
 

@@ -34,6 +34,11 @@ class StoreSeries:
         self.finals_forgotten = Counter(
             "gateway_store_finals_forgotten", "Finals that were lost with these sessions", registry=registry
         )
+        self.analyses_dropped = Counter(
+            "gateway_store_analyses_dropped",
+            "Windows and events of an analysis that were not kept because their stream has too many",
+            registry=registry,
+        )
         self.renewals_skipped = Counter(
             "gateway_store_renewals_skipped", "Sessions whose retention was not renewed in a round", registry=registry
         )

@@ -15,7 +15,7 @@ from talkup.v1 import task_pb2
 
 from gateway.upstream.pool import Upstream
 
-SERVICES: Final = ("stt", "vision")
+SERVICES: Final = ("stt", "vision", "delivery")
 # The usual reasons why an attempt fails; others have a series of their own from their first time on.
 _REASONS: Final = (
     "unavailable",
@@ -32,7 +32,7 @@ _WAIT_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 
 def service_label(service: task_pb2.ServiceType) -> str:
-    """`stt` or `vision`."""
+    """`stt`, `vision` or `delivery`."""
     return task_pb2.ServiceType.Name(service).removeprefix("SERVICE_TYPE_").lower()
 
 

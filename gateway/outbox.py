@@ -2,7 +2,7 @@
 
 A message goes to the socket at once if nothing waits before it; only a busy socket has a queue.
 
-A newer message with the same slot (`gateway.protocol.delivery`) replaces an unsent older one. If a client does not
+A newer message with the same slot (`gateway.protocol.missed`) replaces an unsent older one. If a client does not
 read, the queue reaches its bound and the socket is closed (1008).
 """
 
@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.protocol.codec import encode
-from gateway.protocol.delivery import slot_of
 from gateway.protocol.errors import CloseCode
 from gateway.protocol.messages import ServerMessage
+from gateway.protocol.missed import slot_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from functools import partial
+
 from talkup.v1 import task_pb2
 
+from gateway.access.identity_provider import DEMAND_S, IdentityProvider, Pace
+from gateway.access.provider_fetch import fetch
+from gateway.access.provider_rules import Rules
 from gateway.config import GatewayConfig
 from gateway.protocol.limits import Limits
 from gateway.upstream.config import BufferBounds, Deadlines, Probing, RetryPolicy, TlsSettings, UpstreamConfig
@@ -56,4 +63,24 @@ def protocol_limits(config: GatewayConfig) -> Limits:
         max_chunk_bytes=min(defaults.max_chunk_bytes, config.max_message_bytes),
         max_stream_media_ms=int(config.worker_stream_s * 1000),
         auth_timeout=config.auth_timeout_s,
+    )
+
+
+def identity_provider(config: GatewayConfig, clock: Callable[[], float]) -> IdentityProvider | None:
+    """The identity provider of the settings, if there is one. `clock`: UNIX seconds."""
+    if not config.oidc_issuer:
+        return None
+    return IdentityProvider(
+        Rules(
+            config.oidc_issuer,
+            config.oidc_audience,
+            config.oidc_algorithms,
+            config.oidc_owner_claim,
+            config.oidc_scope,
+        ),
+        partial(fetch, authority=config.oidc_ca),
+        clock,
+        time.monotonic,
+        keys_url=config.oidc_jwks_url,
+        pace=Pace(config.oidc_refresh_s, min(DEMAND_S, config.oidc_refresh_s)),
     )

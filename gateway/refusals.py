@@ -25,8 +25,11 @@ LATE_BOUND: Final = 200
 _ADDRESSES: Final = 10_000
 _LOG_INTERVAL_S: Final = 60.0
 _LOG_KEYS: Final = 1_000
-# Reasons for refusing a credential that this gateway, or its secret, once issued.
-_KNOWN: Final = frozenset({"expired", "revoked", "other_purpose", "issued_before_start", "door", "foreign"})
+# Reasons for refusing a credential that this gateway, its secret or its identity provider once issued.
+_KNOWN: Final = frozenset(
+    {"expired", "revoked", "other_purpose", "issued_before_start", "door", "foreign"}
+    | {"not_yet_valid", "other_audience", "other_issuer", "scope", "owner", "provider_away"}
+)
 
 
 class FailureLimiter:

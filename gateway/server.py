@@ -35,7 +35,7 @@ from gateway.inbound import Inbound
 from gateway.listening import BACKLOG, Doors, OwnPorts
 from gateway.metrics import Metrics
 from gateway.origins import Origins
-from gateway.parts import protocol_limits, upstream_config
+from gateway.parts import identity_provider, protocol_limits, upstream_config
 from gateway.places import descriptors, places
 from gateway.protocol.errors import CloseCode
 from gateway.refusals import CredentialFailures
@@ -99,6 +99,7 @@ class Gateway:
         self._keys = KeyRing(config.api_keys, config.api_keys_file, clock)
         # Without a durable store, deletions are forgotten at the end of the process: tokens must be, too.
         self._tokens = Tokens(secret.all, config.token_ttl_s, clock, None if store.durable else clock())
+        self._provider = identity_provider(config, clock)
         self._origins = Origins(config.allowed_origins, time.monotonic, is_closed=config.is_exposed)
         spare = _SPARE_DESCRIPTORS + (config.max_wyoming_connections if config.wyoming_port else 0)
         http, ws = places(config, descriptors() - spare)
@@ -113,10 +114,10 @@ class Gateway:
             upstream=self._upstream,
             store=store,
             metrics=metrics,
-            authenticator=Authenticator(self._keys, self._tokens, clock),
+            authenticator=(authenticator := Authenticator(self._keys, self._tokens, clock, self._provider)),
             status=StatusSource(self._upstream, clock()),
             clock=clock,
-            shares=Shares(lambda: self._keys.owners, clock, config.idle_stream_s),
+            shares=Shares(lambda: authenticator.owners, clock, config.idle_stream_s),
             tracer=open_tracer("talkup-gateway", VERSION, config.otlp_endpoint),
         )
         self._directory = SessionDirectory(self._context)
@@ -137,6 +138,9 @@ class Gateway:
         self._keys.load()
         stack.push_async_callback(_cancel, asyncio.create_task(self._keys.watch()))
         stack.push_async_callback(_cancel, asyncio.create_task(self._renew_secrets()))
+        if self._provider is not None:
+            stack.push_async_callback(self._provider.close)
+            stack.push_async_callback(_cancel, asyncio.create_task(self._provider.watch()))
         stack.push_async_callback(self._context.tracer.close)
         await self._store.start()
         stack.push_async_callback(self._store.close)
@@ -268,6 +272,7 @@ class Gateway:
             return plain(HTTPStatus.FORBIDDEN, "pages of this origin may not connect; see allowed_origins")
         if self._directory.draining:
             return plain(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is restarting", _RESTART_S)
+        await self._context.authenticator.prepare(credential_of(request).text)
         refusal = self._refuse_client(client_of(self._failures, socket, request.headers), credential_of(request))
         if refusal is not None:
             await self._failures.late_answers.wait()

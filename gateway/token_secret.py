@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.config import MIN_SECRET_BYTES, GatewayConfig, sqlite_path
+from gateway.config import MIN_SECRET_BYTES, GatewayConfig
+from gateway.store_url import sqlite_path
 
 _SUFFIX = ".secret"
 _MAX_BYTES = 4096

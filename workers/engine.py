@@ -25,13 +25,15 @@ from workers.observer import EngineObserver
 class StreamContext:
     """The stream that a session works for.
 
-    `deadline` is on the clock of `asyncio.get_running_loop().time()`, seconds; None: no deadline.
+    `deadline` is on the clock of `asyncio.get_running_loop().time()`, seconds; None: no deadline. `service_type`: what
+    the caller asked for, since speech engines serve delivery, too; unspecified: the engine's own.
     """
 
     session_id: str
     stream_id: str
     attempt: int
     deadline: float | None = None
+    service_type: task_pb2.ServiceType = task_pb2.SERVICE_TYPE_UNSPECIFIED
 
 
 class EngineError(Exception):

@@ -19,9 +19,16 @@ MAX_CHANNELS: Final = 8
 
 _KINDS: Final = {
     task_pb2.SERVICE_TYPE_STT: (media_pb2.MEDIA_KIND_AUDIO, media_pb2.MEDIA_KIND_VIDEO),
+    task_pb2.SERVICE_TYPE_DELIVERY: (media_pb2.MEDIA_KIND_AUDIO, media_pb2.MEDIA_KIND_VIDEO),
     task_pb2.SERVICE_TYPE_VISION: (media_pb2.MEDIA_KIND_VIDEO, media_pb2.MEDIA_KIND_IMAGE),
 }
-"""Media kinds that a service works on; speech is also taken from the audio track of a video."""
+"""Media kinds that a service works on; sound is also taken from the audio track of a video."""
+
+SERVED: Final = {
+    task_pb2.SERVICE_TYPE_STT: (task_pb2.SERVICE_TYPE_STT, task_pb2.SERVICE_TYPE_DELIVERY),
+    task_pb2.SERVICE_TYPE_VISION: (task_pb2.SERVICE_TYPE_VISION,),
+}
+"""What a worker of a service serves: speech workers measure delivery, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +51,10 @@ def check_start(request: task_pb2.TaskRequest, service_type: task_pb2.ServiceTyp
         raise _bad("start", "the first message must carry start")
     _check_id("session_id", request.session_id)
     _check_id("stream_id", request.stream_id)
-    if request.service_type != service_type:
-        wanted = task_pb2.ServiceType.Name(service_type)
-        raise _bad("service_type", f"this worker serves {wanted}")
+    served = SERVED.get(service_type, (service_type,))
+    if request.service_type not in served:
+        names = " and ".join(task_pb2.ServiceType.Name(each) for each in served)
+        raise _bad("service_type", f"this worker serves {names}")
     version = request.protocol_version or "1.0"
     if version.split(".")[0] != "1":
         raise RefusedError(
@@ -54,9 +62,9 @@ def check_start(request: task_pb2.TaskRequest, service_type: task_pb2.ServiceTyp
             f"supported: {', '.join(PROTOCOL_VERSIONS)}",
             field="protocol_version",
         )
-    _check_media(request.start, service_type)
+    _check_media(request.start, request.service_type)
     key = StreamKey(request.session_id, request.stream_id)
-    return Task(key, service_type, max(request.attempt, 1), request.start)
+    return Task(key, request.service_type, max(request.attempt, 1), request.start)
 
 
 class RequestChecker:

@@ -24,7 +24,8 @@ from workers.stream import Outcome, Stream, StreamLimits, place_of
 _log = structlog.get_logger()
 
 CAPABILITIES: Final[dict[task_pb2.ServiceType, tuple[str, ...]]] = {
-    task_pb2.SERVICE_TYPE_STT: ("interim_results", "word_timestamps", "speech_events", "flush", "resume"),
+    task_pb2.SERVICE_TYPE_STT: ("interim_results", "word_timestamps", "speech_events", "flush", "resume", "delivery"),
+    task_pb2.SERVICE_TYPE_DELIVERY: ("delivery", "flush", "resume"),
     task_pb2.SERVICE_TYPE_VISION: ("frame_signals", "window_signals", "events", "flush", "resume"),
 }
 """What every engine of a service offers; the conformance suite holds engines to it."""
@@ -177,7 +178,8 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             now, left, bound = asyncio.get_running_loop().time(), context.time_remaining(), self._limits.stream_seconds
             deadline = now + (bound if left is None else min(left, bound))
             session = self._engine.open(
-                task.start, StreamContext(task.key.session_id, task.key.stream_id, task.attempt, deadline)
+                task.start,
+                StreamContext(task.key.session_id, task.key.stream_id, task.attempt, deadline, task.service_type),
             )
             try:
                 # The caller's own deadline is gRPC's to enforce: it cancels the call on both sides.

@@ -48,7 +48,7 @@ class Cell:
         self._workers = [Worker(f"w{index}", index % plan.zones, plan.slots) for index in range(plan.workers)]
         self._by_key = {worker.key: worker for worker in self._workers}
         self._gateways = [
-            Gateway(index, index % plan.zones, self._workers, self._agenda, plan.owners)
+            Gateway(index, index % plan.zones, self._workers, self._agenda, plan.owners, self._rng.random)
             for index in range(plan.gateways)
         ]
         first = number * plan.sessions_per_cell

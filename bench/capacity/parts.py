@@ -14,13 +14,16 @@ from gateway.access.shares import Shares, Slot
 from gateway.access.terms import Terms
 from gateway.metrics import Metrics
 from gateway.protocol.errors import Problem
+from gateway.protocol.messages import StreamStart
+from gateway.protocol.negotiation import StreamSpec, negotiate
 from gateway.sessions.admission import admit_stream
 from gateway.sessions.context import GatewayContext
 from gateway.upstream.balancer import Refusal, choose
 from gateway.upstream.config import UpstreamConfig
 from gateway.upstream.health import EndpointState, room_of
 
-STT = task_pb2.SERVICE_TYPE_STT
+_SPEECH = negotiate(StreamStart(format="audio/webm"), "stream")
+assert isinstance(_SPEECH, StreamSpec)
 CONFIG = UpstreamConfig(endpoints={})
 _FRESH_FOR = CONFIG.probing.interval + CONFIG.probing.timeout
 _IDLE_S = 30.0
@@ -84,7 +87,9 @@ class Worker:
 class Gateway:
     """One gateway process: the real state of every worker, the real balancer, the real admission and shares."""
 
-    def __init__(self, number: int, zone: int, workers: list[Worker], agenda: Agenda, owners: int) -> None:
+    def __init__(
+        self, number: int, zone: int, workers: list[Worker], agenda: Agenda, owners: int, rng: Callable[[], float]
+    ) -> None:
         self.name = number
         self.zone = zone
         self.is_lost = False
@@ -93,6 +98,7 @@ class Gateway:
         self.states = {worker.key: EndpointState(worker.key, CONFIG.retry, _FRESH_FOR) for worker in workers}
         self.streams: dict[str, dict[Session, None]] = {worker.key: {} for worker in workers}
         self._agenda = agenda
+        self._rng = rng
         self.shares = Shares(lambda: owners, lambda: agenda.now, _IDLE_S)
         # What admission needs of a gateway; all other parts would need sockets.
         needed: Any = SimpleNamespace(shares=self.shares, upstream=self, metrics=Metrics())
@@ -104,12 +110,12 @@ class Gateway:
 
     def admit(self, terms: Terms) -> Problem | None:
         """See `admit_stream`."""
-        return admit_stream(self._context, terms, [STT], can_wait=True)
+        return admit_stream(self._context, terms, _SPEECH, can_wait=True)
 
     def choose(self, tried: set[str]) -> str | Refusal:
         """The worker for the next stream."""
         now = self._agenda.now
-        return choose([state.view(now) for state in self.states.values()], tried)
+        return choose([state.view(now) for state in self.states.values()], self._rng, tried)
 
     def changed(self) -> None:
         """Streams that wait for a worker look again."""

@@ -120,6 +120,7 @@ def _message_seeds() -> list[bytes]:
         {"type": "auth", "data": {"token": "t", "protocol_version": "1.0"}},
         {"type": "ping", "data": {"a": [1, 2.5, None]}},
         {"type": "stream_start", "data": {"stream_id": "a", "format": "audio/pcm;rate=16000", "services": ["stt"]}},
+        {"type": "stream_start", "format": "audio", "services": ["va", "stt"], "signals": ["pace"], "started_at": 1},
         {"type": "stream_start", "stream_id": "a", "kind": "video", "mimeType": "video/webm", "framing": "tagged"},
         {"type": "stream_chunk", "data": media},
         {"type": "audio", **media},

@@ -82,7 +82,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--real-speed", type=float, default=2.0, help="speed of the recording in `real`, times real time"
     )
-    parser.add_argument("--hostile-inputs", type=int, default=10_000, help="mutated recordings in the drill hostile")
+    parser.add_argument(
+        "--hostile-inputs", type=int, default=10_000, help="mutated recordings in the drill hostile_media"
+    )
+    parser.add_argument(
+        "--hostile-seconds", type=float, default=1800.0, help="no more of them are sent after this time"
+    )
     parser.add_argument("--corpus", type=Path, help="a folder with manifest.jsonl, for `real`")
     overhead.add_arguments(parser)
     doors.add_arguments(parser)

@@ -11,9 +11,10 @@ import random
 import re
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import grpc.aio
 import psutil
@@ -22,6 +23,7 @@ from talkup.v1 import task_pb2, worker_service_pb2, worker_service_pb2_grpc
 from bench.harness.speaker import Heard, Pace, Speaker
 from bench.harness.stack import HOST, Program, Stack
 
+T = TypeVar("T")
 POLL_S = 0.05
 PATIENCE_S = 45.0
 
@@ -40,6 +42,16 @@ async def eventually(what: str, condition: Callable[[], object]) -> None:
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
         raise AssertionError(f"never came: {what}") from None
+
+
+async def settled(what: str, look: Callable[[], Awaitable[T]], is_right: Callable[[T], bool]) -> T:
+    """Look again and again until what is seen is right. Raises AssertionError with the last sight after a while."""
+    until = time.monotonic() + PATIENCE_S
+    while not is_right(seen := await look()):
+        if time.monotonic() >= until:
+            raise AssertionError(f"{what}: still {seen}")
+        await asyncio.sleep(POLL_S)
+    return seen
 
 
 async def describe(port: int) -> worker_service_pb2.DescribeResponse:

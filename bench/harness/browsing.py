@@ -92,7 +92,7 @@ class Visit:
     said: list[str] = field(default_factory=list)
     chunks: dict[int, dict[int, bytes]] = field(default_factory=dict)
     received: list[dict[str, Any]] = field(default_factory=list)
-    formats: list[str] = field(default_factory=list)
+    starts: list[dict[str, Any]] = field(default_factory=list)
     sockets: int = 0
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -102,6 +102,11 @@ class Visit:
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("console", self._note_console)
         self.page.on("websocket", self._watch_socket)
+
+    @property
+    def formats(self) -> list[str]:
+        """The format of each stream that was started."""
+        return [start["format"] for start in self.starts]
 
     def audio(self, handle: int = 1) -> bytes:
         """The media sent on a stream, each chunk once, in order."""
@@ -177,7 +182,7 @@ class Visit:
     def _watch_frame(self, frame: str | bytes) -> None:
         if isinstance(frame, str):
             if '"stream_start"' in frame:
-                self.formats.append(json.loads(frame)["format"])
+                self.starts.append(json.loads(frame))
             return
         if frame[:2] == b"\x54\x01":
             handle, sequence = struct.unpack(">HI", frame[2:_HEADER_BYTES])

@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from talkup_client import Client, TranscriptUpdate
+from talkup_client import AnalysisResult, Client, TranscriptUpdate
 from talkup_client.stream import Stream
 
 from bench.harness.stack import HOST, KEY, Program, start, wait_until_ready
@@ -115,11 +116,12 @@ def cluster(folder: Path, store: str, *, gateways: int = 1, workers: int = 1) ->
 
 
 class Speaker:
-    """A stream that sends chunks step by step, and the final words received, including repetitions."""
+    """A stream that sends chunks step by step, and the final words and analyses received, including repetitions."""
 
     def __init__(self, stream: Stream, media: bytes, chunk_bytes: int) -> None:
         self.media = media
         self.words: list[str] = []
+        self.analyses: list[AnalysisResult] = []
         self._stream = stream
         self._chunks = [media[at : at + chunk_bytes] for at in range(0, len(media), chunk_bytes)]
         self._sent = 0
@@ -157,6 +159,8 @@ class Speaker:
                     async with self._heard:
                         self.words += event.text.split()
                         self._heard.notify_all()
+                elif isinstance(event, AnalysisResult):
+                    self.analyses.append(event)
         finally:
             async with self._heard:
                 self._heard.notify_all()
@@ -168,9 +172,11 @@ class Speaker:
 
 
 @contextlib.asynccontextmanager
-async def speaking(urls: list[str], media: bytes, chunk_bytes: int = 700) -> AsyncIterator[tuple[Client, Speaker]]:
-    """A client of these gateways, connected to the first, and its stream."""
-    async with Client(urls, key=KEY) as client, client.stream(format=PCM) as stream:
+async def speaking(
+    urls: list[str], media: bytes, chunk_bytes: int = 700, **options: Any
+) -> AsyncIterator[tuple[Client, Speaker]]:
+    """A client of these gateways, connected to the first, and its stream; `options` are those of `Client.stream`."""
+    async with Client(urls, key=KEY) as client, client.stream(format=PCM, **options) as stream:
         speaker = Speaker(stream, media, chunk_bytes)
         try:
             yield client, speaker

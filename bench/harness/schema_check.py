@@ -56,6 +56,8 @@ def spoken(type_name: str, data: dict[str, Any]) -> dict[str, Any]:
 def _completed(part: dict[str, Any], value: Any, definitions: dict[str, Any]) -> Any:
     """`value` with its missing required fields added, at any depth."""
     part = _resolved(part, definitions)
+    if value is not None and "anyOf" in part:
+        part = _resolved(next(each for each in part["anyOf"] if each.get("type") != "null"), definitions)
     if isinstance(value, list) and "items" in part:
         return [_completed(part["items"], item, definitions) for item in value]
     if not isinstance(value, dict) or "properties" not in part:

@@ -16,6 +16,7 @@ from bench.checks import Findings
 from bench.corpus import OWN_CLIPS
 from bench.stt import accuracy as stt_accuracy
 from bench.stt import cost as stt_cost
+from bench.stt import delivery as stt_delivery
 from bench.stt import exact as stt_exact
 from bench.stt import files as stt_files
 from bench.stt import languages as stt_languages
@@ -34,6 +35,7 @@ PARTS: dict[str, Callable[[Bench], Findings]] = {
     "noisy": stt_accuracy.noisy,
     "silence": stt_accuracy.silence,
     "cost": stt_cost.cost,
+    "delivery": stt_delivery.delivery,
     "naive": stt_naive.compare,
     "parity": stt_exact.parity,
     "resume": stt_exact.resume,

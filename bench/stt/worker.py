@@ -17,7 +17,7 @@ import grpc
 import numpy as np
 import psutil
 from numpy.typing import NDArray
-from talkup.v1 import media_pb2, task_pb2, transcript_pb2, worker_service_pb2, worker_service_pb2_grpc
+from talkup.v1 import analysis_pb2, media_pb2, task_pb2, transcript_pb2, worker_service_pb2, worker_service_pb2_grpc
 
 from bench.corpus import SAMPLE_RATE
 from bench.harness.stack import free_port
@@ -122,11 +122,12 @@ async def call(
     realtime: bool = True,
     first: int = 0,
     resume: bytes | None = None,
+    delivery: analysis_pb2.DeliveryOptions | None = None,
 ) -> Call:
     """Run one stream from start to `ended`; each chunk is sent when its last sample would have been spoken.
 
-    `first` is the sequence of the first chunk; `resume` is an earlier stream's state. Raises grpc.aio.AioRpcError for
-    a refusal and TimeoutError when the answer takes longer than a minute after the end.
+    `first` is the sequence of the first chunk; `resume` is an earlier stream's state; `delivery`: it is measured, too.
+    Raises grpc.aio.AioRpcError for a refusal and TimeoutError when the answer takes longer than a minute after the end.
     """
     made = Call(began=time.monotonic())
 
@@ -141,7 +142,9 @@ async def call(
         )
 
     async def requests() -> AsyncIterator[task_pb2.TaskRequest]:
-        start = task_pb2.StreamStart(kind=media_pb2.MEDIA_KIND_AUDIO, format=_PCM, speech=speech, resume_state=resume)
+        start = task_pb2.StreamStart(
+            kind=media_pb2.MEDIA_KIND_AUDIO, format=_PCM, speech=speech, resume_state=resume, delivery=delivery
+        )
         yield message(start=start)
         for index, payload in enumerate(chunks):
             if realtime:

@@ -27,7 +27,7 @@ _MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 
 KeyId = Annotated[str, Meta(pattern=r"^[0-9a-f]{12}$")]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Service = Literal["stt", "vision"]
+Service = Literal["stt", "vision", "delivery"]
 DoorName = Literal["websocket", "http", "dialects", "admin"]
 
 

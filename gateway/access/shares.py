@@ -95,13 +95,19 @@ class Shares:
         use.tokens -= 1.0
         return None
 
-    def check_stream(self, terms: Terms, services: Collection[str]) -> Refused | None:
-        """Whether an owner may begin a stream on these services, as far as its own terms go."""
+    def check_stream(self, terms: Terms, services: Collection[str], calls: int | None = None) -> Refused | None:
+        """Whether an owner may begin a stream on these services, as far as its own terms go.
+
+        `calls`: how many slots it takes, if that is not one for each service.
+        """
         for service in services:
             if not terms.allows_service(service):
                 return Refused("service", f"services: this key may not use {service}")
         use = self._use(terms)
-        if terms.streams is not None and use.slots.total() + len(services) > terms.streams:
+        if (
+            terms.streams is not None
+            and use.slots.total() + (len(services) if calls is None else calls) > terms.streams
+        ):
             return Refused("streams", f"this key may have {terms.streams} streams open at once", _LATER_S)
         return self.check_media(terms)
 

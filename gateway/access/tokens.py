@@ -1,4 +1,4 @@
-"""Tokens, each for one session and one purpose: JWT (RFC 7519), signed with HS256. The only module that imports jwt."""
+"""The gateway's own tokens, each for one session and one purpose: JWT (RFC 7519), signed with HS256."""
 
 from __future__ import annotations
 

@@ -42,6 +42,7 @@ class DoorAccess:
 
         Raises RefusedError, after a while if the client sends too many.
         """
+        await self._context.authenticator.prepare(credential.text)
         try:
             principal = self._admit(request, credential, door)
             peer = None if request.transport is None else request.transport.get_extra_info("peername")

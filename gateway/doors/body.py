@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from aiohttp import ClientError, web
 
@@ -21,6 +22,34 @@ def reading() -> Iterator[None]:
         raise RefusedError(Problem(Code.BAD_MESSAGE, "the body is not valid HTTP")) from None
     except ClientError:
         raise ConnectionResetError from None
+
+
+class Patience:
+    """How long a body may still keep the gateway waiting.
+
+    Waiting uses it up, and bytes give it back at `bytes_per_s`, up to `pause_s` seconds. So a body that arrives faster
+    never ends it, one that trickles does, however it spreads its bytes, and no pause is longer than `pause_s`. Only
+    waiting counts: while workers are behind, nobody reads and nothing is used up. `clock`: seconds.
+    """
+
+    def __init__(self, pause_s: float, bytes_per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pause_s = pause_s
+        self.left_s = pause_s
+        """Seconds that the next bytes may take."""
+        self._bytes_per_s = bytes_per_s
+        self._clock = clock
+
+    @asynccontextmanager
+    async def waiting(self) -> AsyncIterator[None]:
+        """Wait inside for bytes. Raises TimeoutError once the patience is used up."""
+        began = self._clock()
+        async with asyncio.timeout(max(0.0, self.left_s)):
+            yield
+        self.left_s -= self._clock() - began
+
+    def received(self, size: int) -> None:
+        """So many bytes have arrived."""
+        self.left_s = min(self._pause_s, self.left_s + size / self._bytes_per_s)
 
 
 async def whole_body(request: web.Request, patience_s: float, field: str | None = None) -> bytes:

@@ -13,7 +13,7 @@ from typing import Final
 from aiohttp import web
 
 from gateway.config import GatewayConfig
-from gateway.doors.body import reading
+from gateway.doors.body import Patience, reading
 from gateway.doors.sender import DoorSender
 from gateway.doors.session import DoorSession
 from gateway.doors.steps import RefusedError, goes_on, problem_of
@@ -153,17 +153,25 @@ class _NoLine:
         self._cut_off("the gateway cannot go on with this upload")
 
 
+def patience_of(config: GatewayConfig) -> Patience:
+    """How slowly a recording may arrive."""
+    return Patience(config.http_request_s, config.min_upload_rate)
+
+
 async def pieces(
     config: GatewayConfig,
     read: Callable[[int], Awaitable[bytes]],
     declared: int | None = None,
     max_bytes: int | None = None,
+    patience: Patience | None = None,
 ) -> AsyncIterator[bytes]:
     """A recording as it arrives: `read` gives at most so many bytes, none at the end, as a body or a part of one does.
 
-    `declared`: its length, if the client says it. `max_bytes`: instead of the setting `max_recording_bytes`. Raises
-    RefusedError for one that is too large, empty or late, ConnectionError.
+    `declared`: its length, if the client says it. `max_bytes`: instead of the setting `max_recording_bytes`.
+    `patience`: of the whole body, if the recording is a part of it. Raises RefusedError for one that is too large,
+    empty, late or too slow, ConnectionError.
     """
+    patience = patience or patience_of(config)
     max_bytes = config.max_recording_bytes if max_bytes is None else max_bytes
     if declared is not None and declared > max_bytes:
         raise _too_large(max_bytes)
@@ -171,13 +179,14 @@ async def pieces(
     while True:
         try:
             with reading():
-                async with asyncio.timeout(config.http_request_s):
+                async with patience.waiting():
                     piece = await read(_PIECE_BYTES)
         except TimeoutError:
             raise RefusedError(Problem(Code.DEADLINE_EXCEEDED, "the recording did not arrive in time")) from None
         if not piece:
             break
         received += len(piece)
+        patience.received(len(piece))
         if received > max_bytes:
             raise _too_large(max_bytes)
         yield piece

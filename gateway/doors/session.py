@@ -52,7 +52,7 @@ class DoorSession:
         door = cls(runner, context, directory)
         # Clients of a dialect do not know how to resume: a lost socket ends their streams.
         runner.is_resumable = False
-        runner.attach(door, not_after=None if principal.session_id is None else principal.expires_at)
+        runner.attach(door, not_after=principal.tokens_until)
         return door
 
     @property

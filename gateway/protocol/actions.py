@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from talkup.v1 import task_pb2
 
+from gateway.analyses import StoredAnalysis
 from gateway.protocol.messages import ServerMessage, StreamEnded
 from gateway.protocol.snapshot import StreamSnapshot
 from gateway.protocol.states import StoreRelease
@@ -60,19 +61,30 @@ class StoreSession:
 class StoreSegment:
     """Store a final segment, so that it stays readable over HTTP without the socket and the gateway.
 
-    `snapshot`: the stream's state after this final, for the same write; None: the stored state stays.
+    `snapshot`: the stream's state after this final, and `analyses` that came with it, for the same write; None: the
+    stored state stays.
     """
 
     stream_id: str
     transcript: task_pb2.TaskResult
     snapshot: StreamSnapshot | None = None
+    analyses: tuple[StoredAnalysis, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class StoreSnapshot:
-    """Store a stream's state, for another gateway."""
+    """Store a stream's state, for another gateway, and in the same write `analyses`."""
 
     snapshot: StreamSnapshot
+    analyses: tuple[StoredAnalysis, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAnalyses:
+    """Store what lasts of a stream's analysis; its stored state stays."""
+
+    stream_id: str
+    analyses: tuple[StoredAnalysis, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +111,14 @@ class ResumeSession:
     """Verify a resume token and hand this socket over to that session.
 
     Answer with `connected(..., last_segment_ids=...)` on the named session, or with `refused` on the session that sent
-    this action. `last_segment_ids` maps a stream to the highest final that its client holds.
+    this action. `last_segment_ids` maps a stream to the highest final that its client holds, `last_deliveries` to the
+    highest result about delivery.
     """
 
     session_id: str
     token: str = field(repr=False)
     last_segment_ids: Mapping[str, int]
+    last_deliveries: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +144,7 @@ Action = (
     | StoreSession
     | StoreSegment
     | StoreSnapshot
+    | StoreAnalyses
     | StoreStreamEnd
     | Authenticate
     | ResumeSession

@@ -291,7 +291,7 @@ def _read_stream_start(raw: _Raw) -> messages.StreamStart:
             "initial_prompt",
             "framing",
         ),
-        *("sample_rate", "channels", "endpointing_ms", "signals", "expression", "max_fps", "every_frame"),
+        *("sample_rate", "channels", "endpointing_ms", "signals", "expression", "max_fps", "every_frame", "started_at"),
     )
     values = {name: raw.find(name) for name in plain}
     mime = raw.find("format", "mimeType", "mime_type")

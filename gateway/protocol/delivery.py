@@ -1,96 +1,111 @@
-"""Which messages must reach the client, and which ones it has missed.
-
-A message either may be replaced while it waits for the socket, or must arrive even if the socket breaks, or neither. A
-client that returns gets again what must arrive. If it reported the last finals it holds, that decides; otherwise it
-gets what earlier sockets left unsent and what came while it had no socket.
-"""
+"""The results about delivery of one stream, as its client gets them: numbered, on one clock, again on its return."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Final
 
 from msgspec import UNSET
+from talkup.v1 import analysis_pb2, transcript_pb2
 
-from gateway.protocol.actions import Action, SendMessage
-from gateway.protocol.messages import Acknowledge, ErrorMessage, ServerMessage, StreamEnded, TranscriptUpdate
-from gateway.protocol.stream import Stream
+from gateway.analyses import StoredAnalysis
+from gateway.protocol import messages as m
+from gateway.protocol.analyses import delivery_results, event_key
+from gateway.protocol.negotiation import StreamSpec
+from gateway.protocol.snapshot import DeliverySnapshot
+from gateway.protocol.translate_delivery import delivery_message, event_message
+from gateway.protocol.turns import Span
+
+_SERVICE: Final = "delivery"
 
 
-class Slot(NamedTuple):
-    """The place of a message in the queue to a socket: a newer message with the same slot replaces it.
+class StreamDelivery:
+    """Numbers the results of a stream and keeps those that its client must not miss.
 
-    `is_last`: the message replaces the one waiting in the slot but does not occupy the slot, so nothing replaces it.
+    Invariant: each number is given once, from 0 upwards, also across gateways if each result is stored with a snapshot.
     """
 
-    key: Hashable
-    is_last: bool = False
+    def __init__(self, spec: StreamSpec, options: analysis_pb2.DeliveryOptions, kept: int) -> None:
+        """`kept`: how many of the latest results can be resent."""
+        self._stream_id = spec.stream_id
+        self._options = options
+        self._started_at_ms = self._origin_ms = spec.started_at_ms
+        self._kept = kept
+        self._results = 0
+        self._lasting: list[m.AnalysisResult] = []
+        self._stored_events: frozenset[str] = frozenset()
+        self._words: list[Span] = []
 
+    @property
+    def origin_ms(self) -> int | None:
+        """Time 0 of the stream's media clock, UNIX ms: the client's, else the worker's; None: not known yet."""
+        return self._origin_ms
 
-def slot_of(message: ServerMessage) -> Slot | None:
-    """The slot of an interim, a final or a bare acknowledgement; None for a message that is never replaced."""
-    match message:
-        case TranscriptUpdate(data=data):
-            return Slot(("transcript", data.stream_id, data.segment_id), is_last=data.is_final)
-        case Acknowledge(data=data) if data.accepted is UNSET and data.flush_id is UNSET:
-            return Slot(("acknowledge", data.stream_id))
-        case _:
+    def accept(self, analyses: Iterable[analysis_pb2.Analysis]) -> list[m.AnalysisResult]:
+        """The messages for a worker's results, in order."""
+        return [self._accept(each) for each in analyses]
+
+    def report(self, event: m.EventData) -> m.AnalysisResult | None:
+        """The message about an event that the gateway itself has seen; None if an earlier gateway has stored it."""
+        if event_key(_SERVICE, event) in self._stored_events:
             return None
+        return self._keep(event_message(self._stream_id, event, number=self._next_number(), origin_ms=self._origin_ms))
+
+    def after(self, number: int) -> list[m.AnalysisResult]:
+        """The results above this number that must not be missed and are still kept."""
+        return [result for result in self._lasting if result.data.frame_seq > number]
+
+    # --- words ---
+
+    def hear(self, final: transcript_pb2.Transcript) -> None:
+        """Note when the words of a final were said."""
+        self._words += [Span(word.start_ms, word.end_ms) for word in final.words]
+
+    def take_words(self) -> list[Span]:
+        """When words were said since the last call, in UNIX ms; none while time 0 is not known."""
+        if self._origin_ms is None:
+            return []
+        origin, words = self._origin_ms, self._words
+        self._words = []
+        return [Span(origin + word.t0_ms, origin + word.t1_ms) for word in words]
+
+    # --- for another gateway ---
+
+    def snapshot(self) -> DeliverySnapshot:
+        """What another gateway needs."""
+        options = self._options.SerializeToString()
+        return DeliverySnapshot(options, self._started_at_ms, self._origin_ms, self._results)
+
+    def restore(self, snapshot: DeliverySnapshot, kept: Iterable[StoredAnalysis]) -> None:
+        """Continue from another gateway's state and from what it stored."""
+        self._origin_ms = snapshot.origin_ms
+        self._lasting = delivery_results(kept)[-self._kept :]
+        last = self._lasting[-1].data.frame_seq if self._lasting else -1
+        self._results = max(snapshot.results, last + 1)
+        self._stored_events = frozenset(
+            event_key(_SERVICE, event) for result in self._lasting for event in result.data.events
+        )
+
+    def _accept(self, analysis: analysis_pb2.Analysis) -> m.AnalysisResult:
+        if self._origin_ms is None and analysis.delivery.HasField("origin_unix_ms"):
+            self._origin_ms = analysis.delivery.origin_unix_ms
+        message = delivery_message(self._stream_id, analysis, number=self._next_number(), origin_ms=self._origin_ms)
+        return self._keep(message)
+
+    def _next_number(self) -> int:
+        self._results += 1
+        return self._results - 1
+
+    def _keep(self, message: m.AnalysisResult) -> m.AnalysisResult:
+        if lasts(message):
+            self._lasting.append(message)
+            del self._lasting[: max(0, len(self._lasting) - self._kept)]
+        return message
 
 
-def must_arrive(message: ServerMessage) -> bool:
-    """Whether a client that lost its socket must get the message on its next socket."""
-    match message:
-        case TranscriptUpdate():
-            return message.data.is_final
-        case StreamEnded() | ErrorMessage():
-            return True
-        case _:
-            return False
-
-
-class Backlog:
-    """Messages that must arrive but have not yet; at most `bound` of those that came while there was no socket."""
-
-    def __init__(self, bound: int) -> None:
-        self._unsent: list[ServerMessage] = []
-        self._undelivered: list[ServerMessage] = []
-        self._bound = bound
-
-    def keep_unsent(self, messages: Iterable[ServerMessage]) -> None:
-        """Keep, in order, the unsent messages of a lost socket that must arrive."""
-        self._unsent += filter(must_arrive, messages)
-
-    def withhold(self, actions: Iterable[Action], *, is_kept: bool) -> list[Action]:
-        """Remove the messages from actions because there is no socket; `is_kept`: keep those that must arrive."""
-        performed: list[Action] = []
-        for action in actions:
-            if not isinstance(action, SendMessage):
-                performed.append(action)
-            elif is_kept and must_arrive(action.message):
-                self._undelivered.append(action.message)
-                del self._undelivered[: max(0, len(self._undelivered) - self._bound)]
-        return performed
-
-    def pop_missed(self, streams: Mapping[str, Stream], last_segment_ids: Mapping[str, int]) -> list[ServerMessage]:
-        """What to send to a client that returned, in order; this empties the backlog.
-
-        `last_segment_ids` maps a stream to the highest final that the client says it holds. For these streams it gets
-        every later final and the end, whatever the backlog holds of them.
-        """
-        reported = [(streams[stream_id], last) for stream_id, last in last_segment_ids.items() if stream_id in streams]
-        finals = [final for stream, last in reported for final in stream.segments.after(last)]
-        ends = [stream.ended_message for stream, _ in reported if stream.ended_message is not None]
-        unsent, self._unsent = self._unsent, []
-        undelivered, self._undelivered = self._undelivered, []
-        return [
-            *(message for message in unsent if _stream_of(message) not in last_segment_ids),
-            *finals,
-            *(message for message in undelivered if _stream_of(message) not in last_segment_ids),
-            *ends,
-        ]
-
-
-def _stream_of(message: ServerMessage) -> str | None:
-    """The stream whose text a message carries; the client's report covers these messages."""
-    return message.stream_id if isinstance(message, TranscriptUpdate | StreamEnded) else None
+def lasts(message: m.AnalysisResult) -> bool:
+    """Whether a client must not miss a result: a window, a summary or an event of delivery."""
+    delivery = message.data.delivery
+    if delivery is UNSET:
+        return False
+    return delivery.window is not None or delivery.summary is not None or bool(message.data.events)

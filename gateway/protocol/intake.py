@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from gateway.protocol.chunk import Chunk, NumberedChunk
+from gateway.protocol.errors import Code, Problem
 from gateway.protocol.limits import Limits
 from gateway.protocol.negotiation import StreamSpec
 from gateway.protocol.recordings import Accepted, Orphan, RecordingEvent, Recordings, has_headers
@@ -39,6 +40,18 @@ class Dropped:
 
 
 IntakeEvent = NumberedChunk | Hole | Dropped
+
+
+def problem_of(loss: Hole | Dropped) -> Problem:
+    """The error for the client."""
+    match loss:
+        case Hole(first, last, with_gateway):
+            why = "were lost with a gateway" if with_gateway else "did not arrive in time"
+            text = f"chunks {first} to {last} {why}; the stream continues without them"
+            return Problem(Code.GAP, text, from_sequence=first, to_sequence=last)
+        case Dropped():
+            text = "media without the header of its container is dropped: declare the format that it has"
+            return Problem(Code.ORPHAN_CHUNK, text)
 
 
 class _Uncommitted(NamedTuple):

@@ -40,8 +40,9 @@ Language = Annotated[
     Meta(max_length=35, pattern=_LANGUAGE, description="BCP-47 tag or `auto`."),
 ]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+UnixMs = Annotated[int, Meta(ge=0, le=2**53, description="UNIX milliseconds.")]
 Kind = Literal["audio", "video", "image"]
-Service = Literal["stt", "vision"]
+Service = Literal["stt", "vision", "delivery"]
 
 
 # --- client to gateway -------------------------------------------------------------------------------------------
@@ -95,6 +96,7 @@ class StreamStart(ClientBase, frozen=True, kw_only=True, tag="stream_start"):
     expression: bool | None = None
     max_fps: Annotated[int, Meta(ge=1, le=60)] | None = None
     every_frame: bool = False
+    started_at: UnixMs | None = None
 
 
 class StreamChunk(ClientBase, frozen=True, kw_only=True, tag="stream_chunk"):
@@ -131,10 +133,14 @@ class StreamEnd(ClientBase, frozen=True, kw_only=True, tag="stream_end"):
 
 
 class ResumePoint(Struct, frozen=True, kw_only=True):
-    """The highest final segment of a stream that the client holds; 0: none."""
+    """The highest final segment of a stream that the client holds; 0: none.
+
+    `last_delivery`: the highest `frame_seq` of delivery that it holds; -1: none; null: it does not say.
+    """
 
     stream_id: StreamId
     last_segment_id: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+    last_delivery: Annotated[int, Meta(ge=-1, le=2**63 - 1)] | None = None
 
 
 class SessionResume(ClientBase, frozen=True, kw_only=True, tag="session_resume"):
@@ -450,8 +456,102 @@ class SizeData(Struct, frozen=True, kw_only=True):
     height: int
 
 
+class DeliveryFrameData(Struct, frozen=True, kw_only=True):
+    """How one second was said. `speech_ratio` 0 to 1, `loudness_lufs` in LUFS over the last 3 s, `pitch_hz` in Hz.
+
+    `words_per_minute`: of the last ten seconds' final words. `pause_ms`: the pause that lasts at the end; 0: none.
+    """
+
+    t0_ms: int
+    t1_ms: int
+    speech_ratio: MeasureData | None
+    loudness_lufs: MeasureData | None
+    pitch_hz: MeasureData | None
+    words_per_minute: MeasureData | None
+    pause_ms: int
+
+
+class DeliveryWindowData(Struct, frozen=True, kw_only=True):
+    """How a stretch of media was said; see the units in docs/protocol.md. Described, not judged."""
+
+    t0_ms: int
+    t1_ms: int
+    whole_session: bool
+    words: int
+    syllables: int
+    words_per_minute: MeasureData | None
+    syllables_per_minute: MeasureData | None
+    articulation_rate: MeasureData | None
+    speech_ratio: MeasureData | None
+    pauses: int
+    pauses_within_sentences: int
+    pause_median_ms: MeasureData | None
+    pause_longest_ms: MeasureData | None
+    longest_monologue_ms: MeasureData | None
+    repeated_words: MeasureData | None
+    restarts: MeasureData | None
+    filled_pauses: MeasureData | None
+    loudness_lufs: MeasureData | None
+    loudness_relative: MeasureData | None
+    trailing_off_ratio: MeasureData | None
+    pitch_hz: MeasureData | None
+    pitch_range_semitones: MeasureData | None
+    pitch_spread_semitones: MeasureData | None
+    pitch_spread_relative: MeasureData | None
+
+
+class PacePointData(Struct, frozen=True, kw_only=True):
+    """The pace of one window; `media_time_ms` is its middle."""
+
+    media_time_ms: int
+    words_per_minute: float
+
+
+class PauseBucketData(Struct, frozen=True, kw_only=True):
+    """How many pauses are at least `from_ms` and shorter than `to_ms`; null: any longer ones."""
+
+    from_ms: int
+    to_ms: int | None
+    within_sentences: int
+    between_sentences: int
+
+
+class MomentData(Struct, frozen=True, kw_only=True):
+    """A stretch to hear again, with the words around it."""
+
+    type: str
+    t0_ms: int
+    t1_ms: int
+    words: str
+
+
+class DeliverySummaryData(Struct, frozen=True, kw_only=True):
+    """The whole stream, once, at its end."""
+
+    whole: DeliveryWindowData | None
+    pace: list[PacePointData]
+    pauses: list[PauseBucketData]
+    moments: list[MomentData]
+
+
+class DeliveryData(Struct, frozen=True, kw_only=True):
+    """How something was said; each part comes at times of its own.
+
+    `origin_unix_ms`: time 0 of the stream's media clock, UNIX milliseconds, or null.
+    """
+
+    origin_unix_ms: int | None
+    frame: DeliveryFrameData | None
+    window: DeliveryWindowData | None
+    summary: DeliverySummaryData | None
+
+
 class AnalysisData(Struct, frozen=True, kw_only=True):
-    """`captured_at` is the client's clock, UNIX milliseconds, or null; `media_time_ms` is on the transcript's clock."""
+    """`captured_at` is the client's clock, UNIX milliseconds, or null; `media_time_ms` is on the transcript's clock.
+
+    `frame` and `window` are vision's. `delivery` is there only if that is the service; then `frame_seq` counts the
+    results of delivery in the stream, from 0.
+    """
 
     stream_id: str
     service_type: Service
@@ -463,10 +563,11 @@ class AnalysisData(Struct, frozen=True, kw_only=True):
     frame: FrameData | None
     window: WindowData | None
     events: list[EventData]
+    delivery: DeliveryData | UnsetType = UNSET
 
 
 class AnalysisResult(ServerBase, frozen=True, kw_only=True, tag="analysis_result"):
-    """One result of the vision service."""
+    """One result of the vision or delivery service."""
 
     stream_id: str
     data: AnalysisData

@@ -15,6 +15,7 @@ from gateway.protocol.messages import Kind, Service, StreamStart
 
 _STT: Final = task_pb2.SERVICE_TYPE_STT
 _VISION: Final = task_pb2.SERVICE_TYPE_VISION
+_DELIVERY: Final = task_pb2.SERVICE_TYPE_DELIVERY
 
 _SERVICES: Final[Mapping[str, task_pb2.ServiceType]] = {
     "stt": _STT,
@@ -22,9 +23,15 @@ _SERVICES: Final[Mapping[str, task_pb2.ServiceType]] = {
     "vision": _VISION,
     "behavior_analyzer": _VISION,
     "emotion_analyzer": _VISION,
+    "delivery": _DELIVERY,
+    "verbal_analyzer": _DELIVERY,
+    "verbal-analyzer": _DELIVERY,
+    "va": _DELIVERY,
 }
 # TalkUp's service names that also select signals.
 _SIGNAL_ALIASES: Final = frozenset({"behavior_analyzer", "emotion_analyzer"})
+# Where one stream has vision and delivery, `signals` names those of both: these go to delivery, all others to vision.
+_DELIVERY_SIGNALS: Final = frozenset({"pace", "pauses", "repeats", "filled_pauses", "loudness", "pitch"})
 
 _KIND_NAMES: Final[Mapping[int, Kind]] = {
     int(media_pb2.MEDIA_KIND_AUDIO): "audio",
@@ -32,12 +39,17 @@ _KIND_NAMES: Final[Mapping[int, Kind]] = {
     int(media_pb2.MEDIA_KIND_IMAGE): "image",
 }
 _ALLOWED: Final[Mapping[Kind, tuple[task_pb2.ServiceType, ...]]] = {
-    "audio": (_STT,),
-    "video": (_VISION, _STT),
+    "audio": (_STT, _DELIVERY),
+    "video": (_VISION, _STT, _DELIVERY),
     "image": (_VISION,),
 }
 # What a service uses of a recording.
-_WANTED: Final[Mapping[task_pb2.ServiceType, Medium]] = {_STT: Medium.SOUND, _VISION: Medium.PICTURES}
+_WANTED: Final[Mapping[task_pb2.ServiceType, Medium]] = {
+    _STT: Medium.SOUND,
+    _VISION: Medium.PICTURES,
+    _DELIVERY: Medium.SOUND,
+}
+_NAMES: Final[Mapping[task_pb2.ServiceType, Service]] = {_STT: "stt", _VISION: "vision", _DELIVERY: "delivery"}
 _KIND_VALUES: Final = {
     "audio": media_pb2.MEDIA_KIND_AUDIO,
     "video": media_pb2.MEDIA_KIND_VIDEO,
@@ -50,7 +62,11 @@ _MODES: Final = {"live": None, "file": transcript_pb2.SPEECH_MODE_FILE}
 
 @dataclass(frozen=True, slots=True)
 class StreamSpec:
-    """The terms of a stream. `packets`: it was started implicitly by a TalkUp packet."""
+    """The terms of a stream. `packets`: it was started implicitly by a TalkUp packet.
+
+    Each of `services` is one call to a worker. `delivery`: how something is said is measured, too, beside speech in the
+    same call, or alone. `started_at_ms`: time 0 of the media clock as the client gives it, UNIX ms.
+    """
 
     stream_id: str
     kind: Kind
@@ -60,15 +76,32 @@ class StreamSpec:
     vision: analysis_pb2.VisionOptions
     tagged: bool
     packets: bool
+    delivery: analysis_pb2.DeliveryOptions | None = None
+    started_at_ms: int | None = None
 
     @property
     def media_kind(self) -> media_pb2.MediaKind:
         return _KIND_VALUES[self.kind]
 
+    @property
+    def service_names(self) -> list[Service]:
+        """What the client gets: the services of all calls, and delivery if speech has it beside."""
+        names = [service_name(service) for service in self.services]
+        return names if self.delivery is None or "delivery" in names else [*names, "delivery"]
+
+    def measures_delivery(self, service: task_pb2.ServiceType) -> bool:
+        """Whether the call of this service measures delivery."""
+        return self.delivery is not None and service in (_STT, _DELIVERY)
+
 
 def service_name(service: task_pb2.ServiceType) -> Service:
     """A service's name on the WebSocket."""
-    return "vision" if service == _VISION else "stt"
+    return _NAMES[service]
+
+
+def slot_name(service: task_pb2.ServiceType) -> Service:
+    """The service whose slot a call takes: speech workers serve delivery, too."""
+    return "stt" if service == _DELIVERY else service_name(service)
 
 
 def negotiate(start: StreamStart, stream_id: str, *, packets: bool = False) -> StreamSpec | Problem:
@@ -88,15 +121,19 @@ def negotiate(start: StreamStart, stream_id: str, *, packets: bool = False) -> S
         return Problem(Code.BAD_MESSAGE, f"kind: {kind} contradicts the format", field="kind")
     if isinstance(services, Problem):
         return services
+    has_delivery = _DELIVERY in services
     return StreamSpec(
         stream_id=stream_id,
         kind=kind,
         format=fmt,
-        services=services,
+        # Speech and delivery hear the same samples, in one call.
+        services=tuple(each for each in services if each != _DELIVERY) if _STT in services else services,
         speech=_speech(start),
-        vision=_vision(start),
+        vision=_vision(start, has_delivery=has_delivery),
         tagged=start.framing == "tagged",
         packets=packets,
+        delivery=_delivery(start, has_vision=_VISION in services) if has_delivery else None,
+        started_at_ms=start.started_at,
     )
 
 
@@ -130,11 +167,17 @@ def _speech(start: StreamStart) -> transcript_pb2.SpeechOptions:
     )
 
 
-def _vision(start: StreamStart) -> analysis_pb2.VisionOptions:
+def _vision(start: StreamStart, *, has_delivery: bool) -> analysis_pb2.VisionOptions:
     aliases = [name for name in start.services or [] if name in _SIGNAL_ALIASES]
+    named = [name for name in start.signals if not (has_delivery and name in _DELIVERY_SIGNALS)]
     return analysis_pb2.VisionOptions(
-        signals=[*start.signals, *aliases],
+        signals=[*named, *aliases],
         expression=start.expression,
         max_fps=start.max_fps,
         every_frame=start.every_frame,
     )
+
+
+def _delivery(start: StreamStart, *, has_vision: bool) -> analysis_pb2.DeliveryOptions:
+    named = [name for name in start.signals if not has_vision or name in _DELIVERY_SIGNALS]
+    return analysis_pb2.DeliveryOptions(signals=named)

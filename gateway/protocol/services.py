@@ -14,8 +14,12 @@ from gateway.protocol.snapshot import PartSnapshot, service_of
 MAX_FLUSHES: Final = 64
 """How many flushes per stream may be unanswered at once."""
 
-# Speech before vision, because no client resends video frames.
-_GOVERNING_ORDER: Final = (task_pb2.SERVICE_TYPE_STT, task_pb2.SERVICE_TYPE_VISION)
+# Sound before vision, because no client resends video frames.
+_GOVERNING_ORDER: Final = (
+    task_pb2.SERVICE_TYPE_STT,
+    task_pb2.SERVICE_TYPE_DELIVERY,
+    task_pb2.SERVICE_TYPE_VISION,
+)
 
 
 @dataclass(slots=True)

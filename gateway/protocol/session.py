@@ -1,14 +1,14 @@
 """A client's session without its socket: it turns frames, results and ticks into actions.
 
 Nothing here waits, reads a clock or raises for any input. The table in states.py defines how a session lives and ends;
-delivery.py decides what its client must not miss while it has no socket.
+missed.py decides what its client must not miss while it has no socket.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from talkup.v1 import task_pb2, transcript_pb2
+from talkup.v1 import task_pb2
 
 from gateway.protocol import messages as m
 from gateway.protocol.actions import (
@@ -16,25 +16,25 @@ from gateway.protocol.actions import (
     Authenticate,
     CloseSocket,
     FinishSession,
-    ResumeSession,
     SendMessage,
     StoreSession,
     TaskKey,
 )
 from gateway.protocol.codec import decode_text, message_in_binary
-from gateway.protocol.delivery import Backlog
 from gateway.protocol.ending import end_stream, end_with
 from gateway.protocol.errors import ERRORS, CloseCode, Code, Problem
 from gateway.protocol.json_text import is_longer
 from gateway.protocol.limits import Limits
+from gateway.protocol.missed import Backlog
 from gateway.protocol.packets import BeginStream, OrphanPacket, PacketStreams, ToStream
 from gateway.protocol.rate_limit import RateLimit
-from gateway.protocol.replies import pong, refusal, too_large
-from gateway.protocol.snapshot import StreamSnapshot
+from gateway.protocol.replies import pong, rate_limited, refusal, resume_session, too_large
+from gateway.protocol.snapshot import RestoredStream
 from gateway.protocol.states import SESSION_TABLE, IllegalMoveError, SessionMove, SessionPhase, advance, store_release
-from gateway.protocol.status import GatewaySnapshot, limits_data, status_message
+from gateway.protocol.status import GatewaySnapshot, session_message, status_message
 from gateway.protocol.stream import Stream
 from gateway.protocol.stream_registry import Admit, StreamRegistry
+from gateway.protocol.talking_over import Voices
 from gateway.protocol.translate import error_message
 
 # What a message results in: actions, or the reason for refusing it.
@@ -56,7 +56,7 @@ class Session:
         *,
         limits: Limits | None = None,
         busy: Callable[[task_pb2.ServiceType], int | None] = lambda _: None,
-        admit: Admit = lambda _services, _can_wait: None,
+        admit: Admit = lambda _spec, _can_wait: None,
     ) -> None:
         self.session_id = session_id
         self.phase = SessionPhase.NEW
@@ -65,6 +65,7 @@ class Session:
         self._streams = StreamRegistry(session_id, self._limits, busy, admit)
         self._snapshot = GatewaySnapshot()
         self._packets = PacketStreams()
+        self._voices = Voices()
         self._backlog = Backlog(self._limits.kept_messages)
         self._auth_deadline: float | None = None
         bounds = self._limits
@@ -84,23 +85,24 @@ class Session:
 
     def restore(
         self,
-        streams: Iterable[tuple[StreamSnapshot, Iterable[transcript_pb2.Transcript]]],
+        left: Iterable[RestoredStream],
         used: Iterable[str],
         now: float,
     ) -> list[Action]:
-        """Continue a session that another process held: its streams with their finals, and all stream ids used so far.
+        """Continue a session that another process held: its streams, and all stream ids used so far.
 
         Raises SnapshotError.
         """
         self._move(SessionMove.RESTORE)
         self._streams.reserve(set(used))
         actions: list[Action] = []
-        for snapshot, finals in streams:
-            stream = Stream.restored(self.session_id, snapshot, finals, self._limits)
+        for each in left:
+            stream = Stream.restored(self.session_id, each, self._limits)
             self._streams.add_restored(stream)
             if stream.implicit:
                 self._packets.set_current(stream.spec.kind, stream.stream_id)
             actions += stream.reopen_calls(now)
+        actions += self._voices.restore(self.streams)
         self._streams.forget_ended()
         return actions
 
@@ -126,9 +128,15 @@ class Session:
         return []
 
     def connected(
-        self, now: float, *, resume_token: str, expires_at: int, last_segment_ids: Mapping[str, int] | None = None
+        self,
+        now: float,
+        *,
+        resume_token: str,
+        expires_at: int,
+        last_segment_ids: Mapping[str, int] | None = None,
+        last_deliveries: Mapping[str, int] | None = None,
     ) -> list[Action]:
-        """An authenticated socket connected. `last_segment_ids`: per stream the highest final that the client holds."""
+        """An authenticated socket connected. It tells per stream the highest final and delivery that it holds."""
         is_resumed = self.phase in (SessionPhase.OPEN, SessionPhase.DETACHED)
         if not self._move(SessionMove.CONNECT):
             return refusal(Code.SESSION_EXPIRED, "the session has expired; start a new one")
@@ -136,16 +144,11 @@ class Session:
         self._rate.reset_refusals()
         for stream in self.streams.values():
             stream.proceed(now)
-        data = m.SessionData(
-            session_id=self.session_id,
-            resume_token=resume_token,
-            expires_at=expires_at,
-            resumed=is_resumed,
-            streams=self._streams.states(),
-            limits=limits_data(self._limits),
+        opened = session_message(
+            self.session_id, self._streams.states(), self._limits, resume_token, expires_at, is_resumed=is_resumed
         )
-        missed = self._backlog.pop_missed(self.streams, last_segment_ids or {})
-        return [StoreSession(), SendMessage(m.SessionMessage(data=data)), *map(SendMessage, missed)]
+        missed = self._backlog.pop_missed(self.streams, last_segment_ids or {}, last_deliveries or {})
+        return [StoreSession(), SendMessage(opened), *map(SendMessage, missed)]
 
     def refused(
         self, *, code: Code = Code.UNAUTHENTICATED, message: str = "", retry_after_ms: int | None = None
@@ -273,7 +276,10 @@ class Session:
     def receive_result(self, key: TaskKey, result: task_pb2.TaskResult, now: float) -> list[Action]:
         """A result of a call to a worker; results that come too late are dropped."""
         stream = self.streams.get(key.stream_id)
-        return [] if stream is None else self._deliver(stream.result(key.service_type, result, now))
+        if stream is None:
+            return []
+        actions = self._voices.before(key, self.streams, result) + stream.result(key.service_type, result, now)
+        return self._deliver([*actions, *self._voices.follow(stream, self.streams)])
 
     def task_failover(self, key: TaskKey, replayed_from: int) -> list[Action]:
         """A call moved to another worker, which gets the chunks from this worker sequence on."""
@@ -303,8 +309,7 @@ class Session:
             case m.Auth():
                 return [Authenticate(message.token)]
             case m.SessionResume():
-                last = {point.stream_id: point.last_segment_id for point in message.streams}
-                return [ResumeSession(message.session_id, message.token, last)]
+                return [resume_session(message)]
 
     def _stream_start(self, start: m.StreamStart, now: float) -> Outcome:
         stream = self._streams.begin(start, start.stream_id or self._streams.unused_id("stream"))
@@ -364,13 +369,7 @@ class Session:
     def _charge(self, now: float) -> list[Action] | None:
         """Count a message against the rate limit; returns what to do instead of handling it if it exceeds the limit."""
         refused = self._rate.charge(now)
-        if refused is None:
-            return None
-        if refused.closes:
-            return refusal(Code.RATE_LIMITED, "too many messages")
-        wait_ms = int(refused.wait_s * 1000) + 1
-        problem = Problem(Code.RATE_LIMITED, "too many messages", retry_after_ms=wait_ms)
-        return [self._report(problem)] if refused.is_reported else []
+        return None if refused is None else rate_limited(refused)
 
     def _max_bytes(self) -> int:
         return self._limits.message_bytes(is_authenticated=self.phase is not SessionPhase.WAITING)

@@ -8,17 +8,20 @@ finals.
 
 from __future__ import annotations
 
-from typing import Final, cast
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple, cast
 
 import msgspec
 from google.protobuf.message import DecodeError
 from talkup.v1 import analysis_pb2, media_pb2, task_pb2, transcript_pb2
 
+from gateway.analyses import StoredAnalysis
 from gateway.protocol.messages import Kind
 from gateway.protocol.negotiation import StreamSpec
 from gateway.protocol.totals import Totals
 
 _VERSION: Final = 1
+_SERVICES: Final = frozenset(task_pb2.ServiceType.values()) - {task_pb2.SERVICE_TYPE_UNSPECIFIED}
 
 
 class SnapshotError(ValueError):
@@ -33,6 +36,18 @@ class PartSnapshot(msgspec.Struct, frozen=True):
     replay_from: int
     media_ms: int
     resume_state: bytes
+
+
+class DeliverySnapshot(msgspec.Struct, frozen=True):
+    """The part of delivery: what the client asked for, time 0 of the media (UNIX ms), and how many results it got.
+
+    `started_at_ms` is what the client gave, `origin_ms` what counts; None: not known.
+    """
+
+    options: bytes
+    started_at_ms: int | None
+    origin_ms: int | None
+    results: int
 
 
 class StreamSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,10 +75,19 @@ class StreamSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     received: int
     parts: tuple[PartSnapshot, ...]
     totals: Totals
+    delivery: DeliverySnapshot | None = None
 
     def encode(self) -> bytes:
         """Encode the snapshot for the store."""
         return msgspec.msgpack.encode(self)
+
+
+class RestoredStream(NamedTuple):
+    """A stream as another process left it, with its finals and what it stored of analyses."""
+
+    snapshot: StreamSnapshot
+    finals: Iterable[transcript_pb2.Transcript]
+    analyses: Sequence[StoredAnalysis] = ()
 
 
 def decode_snapshot(encoded: bytes) -> StreamSnapshot:
@@ -78,12 +102,15 @@ def decode_snapshot(encoded: bytes) -> StreamSnapshot:
 
 
 def service_of(part: PartSnapshot) -> task_pb2.ServiceType:
-    """The service that a part belongs to."""
+    """The service that a part belongs to. Raises SnapshotError."""
+    if part.service not in _SERVICES:
+        raise SnapshotError("a snapshot with an unknown service")
     return cast("task_pb2.ServiceType", part.service)
 
 
 def spec_of(snapshot: StreamSnapshot) -> StreamSpec:
     """Read the terms of the stream. Raises SnapshotError."""
+    delivery = snapshot.delivery
     try:
         return StreamSpec(
             stream_id=snapshot.stream_id,
@@ -94,6 +121,8 @@ def spec_of(snapshot: StreamSnapshot) -> StreamSpec:
             vision=analysis_pb2.VisionOptions.FromString(snapshot.vision),
             tagged=snapshot.tagged,
             packets=snapshot.packets,
+            delivery=None if delivery is None else analysis_pb2.DeliveryOptions.FromString(delivery.options),
+            started_at_ms=None if delivery is None else delivery.started_at_ms,
         )
     except DecodeError:
         raise SnapshotError("the terms of the stream cannot be read") from None

@@ -6,11 +6,10 @@ holds the text. The stream combines them: it turns what they return into actions
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
 
-import msgspec
 from msgspec import UNSET, UnsetType
 from talkup.v1 import error_pb2, task_pb2, transcript_pb2
 
@@ -26,17 +25,21 @@ from gateway.protocol.actions import (
     StoreStreamEnd,
     TaskKey,
 )
+from gateway.protocol.analyses import with_writes
 from gateway.protocol.chunk import Chunk, NumberedChunk
+from gateway.protocol.delivery import StreamDelivery
 from gateway.protocol.errors import Code, Problem
-from gateway.protocol.intake import Dropped, Hole, Intake, IntakeEvent
+from gateway.protocol.intake import Dropped, Hole, Intake, IntakeEvent, problem_of
 from gateway.protocol.limits import Limits
 from gateway.protocol.negotiation import StreamSpec, service_name
 from gateway.protocol.segments import Segments
 from gateway.protocol.services import MAX_FLUSHES, Services
-from gateway.protocol.snapshot import StreamSnapshot, spec_of
+from gateway.protocol.snapshot import RestoredStream, StreamSnapshot, spec_of
 from gateway.protocol.states import STREAM_TABLE, StreamMove, StreamPhase, advance
-from gateway.protocol.status import limits_data
+from gateway.protocol.status import with_terms
+from gateway.protocol.stream_end import ended_message
 from gateway.protocol.totals import Totals
+from gateway.protocol.translate_vision import analysis_message
 
 # More than the attempts of a stream at one gateway; attempt numbers have 32 bits.
 _ATTEMPTS_PER_GENERATION: Final = 100_000
@@ -57,17 +60,16 @@ class Stream:
         self._totals = Totals()
         self._intake = Intake(spec, limits, self._totals)
         self._services = Services(spec.services)
+        self.delivery = None if spec.delivery is None else StreamDelivery(spec, spec.delivery, limits.kept_segments)
         self._generation = 0
         self._ack_at = 0.0
         self._ack_due = False
 
     @classmethod
-    def restored(
-        cls, session_id: str, snapshot: StreamSnapshot, finals: Iterable[transcript_pb2.Transcript], limits: Limits
-    ) -> Stream:
-        """Restore a stream that another gateway held, from its snapshot and its finals. Raises SnapshotError."""
-        stream = cls(session_id, spec_of(snapshot), snapshot.handle, limits)
-        stream._restore(snapshot, finals)
+    def restored(cls, session_id: str, left: RestoredStream, limits: Limits) -> Stream:
+        """Restore a stream that another gateway held. Raises SnapshotError."""
+        stream = cls(session_id, spec_of(left.snapshot), left.snapshot.handle, limits)
+        stream._restore(left)
         return stream
 
     @property
@@ -83,6 +85,12 @@ class Stream:
     def committed(self) -> int:
         """The client may forget every chunk up to here; -1: none yet."""
         return min(self._intake.to_client(self._services.committed), self._intake.next_sequence - 1)
+
+    @property
+    def heard_ms(self) -> float:
+        """Every word before this media time is final; infinity: the stream is over."""
+        speech = self._services.get(task_pb2.SERVICE_TYPE_STT)
+        return math.inf if speech is None else speech.media_ms
 
     @property
     def awaits_results(self) -> bool:
@@ -185,12 +193,22 @@ class Stream:
         if self._services.get(service) is None:
             return []
         actions = self._handle(service, result, now)
+        if self.delivery is not None:
+            actions += map(SendMessage, self.delivery.accept(result.delivery))
         if result.HasField("progress"):
             advance = self._advance(service, result.progress, now)
-            actions = [*self._with_snapshot(actions), *advance]
+            actions = [*with_writes(actions, self.stream_id, self.snapshot()), *advance]
+        else:
+            actions = with_writes(actions, self.stream_id, None)
         if self._services.get(service) is not None:
             return actions
         return actions + self._answer_flushes(service, now) + self._finish_if_done()
+
+    def report(self, event: m.EventData) -> list[Action]:
+        """Report an event that the session has seen, unless an earlier gateway did or the stream is over."""
+        if self.delivery is None or self.ended_message is not None or (message := self.delivery.report(event)) is None:
+            return []
+        return with_writes([SendMessage(message)], self.stream_id, self.snapshot())
 
     def failover(self, service: task_pb2.ServiceType, replayed_from: int) -> list[Action]:
         """A worker was replaced; its successor gets the chunks from worker sequence `replayed_from` on."""
@@ -221,6 +239,7 @@ class Stream:
             next_sequence=self._intake.sequence_after(committed),
             received=self._intake.next_sequence - 1,
             parts=self._services.snapshot(ended=ended),
+            delivery=None if self.delivery is None else self.delivery.snapshot(),
         )
 
     def state(self) -> m.StreamState:
@@ -237,17 +256,12 @@ class Stream:
 
     # --- for another gateway ---
 
-    def _with_snapshot(self, actions: list[Action]) -> list[Action]:
-        """Store the snapshot in the same write as its final; without a final, in its own write."""
-        snapshot = self.snapshot()
-        for index, action in enumerate(actions):
-            if isinstance(action, StoreSegment):
-                return [*actions[:index], replace(action, snapshot=snapshot), *actions[index + 1 :]]
-        return [StoreSnapshot(snapshot), *actions]
-
-    def _restore(self, snapshot: StreamSnapshot, finals: Iterable[transcript_pb2.Transcript]) -> None:
-        for final in finals:
-            self.segments.accept(final)
+    def _restore(self, left: RestoredStream) -> None:
+        snapshot = left.snapshot
+        if self.delivery is not None and snapshot.delivery is not None:
+            self.delivery.restore(snapshot.delivery, left.analyses)
+        for final in left.finals:
+            self._accept(final)
         self._generation = snapshot.generation + 1
         self.segments.begin_generation(self._generation)
         self.implicit = snapshot.implicit
@@ -273,13 +287,8 @@ class Stream:
                     for service, missing in self._services.forward(event.worker_sequence):
                         request = translate.chunk_request(self._session_id, self.spec, service, event, missing)
                         actions.append(ForwardTask(self._key(service), request))
-                case Hole(first, last, with_gateway):
-                    why = "were lost with a gateway" if with_gateway else "did not arrive in time"
-                    text = f"chunks {first} to {last} {why}; the stream continues without them"
-                    actions.append(self._report(Problem(Code.GAP, text, from_sequence=first, to_sequence=last)))
-                case Dropped():
-                    text = "media without the header of its container is dropped: declare the format that it has"
-                    actions.append(self._report(Problem(Code.ORPHAN_CHUNK, text)))
+                case Hole() | Dropped():
+                    actions.append(self._report(problem_of(event)))
         return actions
 
     # --- results ---
@@ -291,7 +300,7 @@ class Stream:
             case "transcript":
                 return self._transcript(result)
             case "analysis":
-                return [SendMessage(translate.analysis_message(self.stream_id, service, result.analysis))]
+                return [SendMessage(analysis_message(self.stream_id, service, result.analysis))]
             case "speech_event":
                 message = translate.speech_event_message(self.stream_id, result.speech_event)
                 return [] if message is None else [SendMessage(message)]
@@ -314,13 +323,19 @@ class Stream:
         transcript = result.transcript
         if not transcript.is_final and not self.spec.speech.interim_results:
             return []
-        message = self.segments.accept(transcript)
+        message = self._accept(transcript)
         if message is None:
             return []
         transcript.revision = message.data.revision
         # Stored before it is sent: what a client has seen stays readable.
         stored: list[Action] = [StoreSegment(self.stream_id, result)] if transcript.is_final else []
         return [*stored, SendMessage(message)]
+
+    def _accept(self, transcript: transcript_pb2.Transcript) -> m.TranscriptUpdate | None:
+        message = self.segments.accept(transcript)
+        if self.delivery is not None and message is not None and message.data.is_final:
+            self.delivery.hear(transcript)
+        return message
 
     def _worker_error(self, service: task_pb2.ServiceType, error: error_pb2.Error) -> list[Action]:
         problem = translate.problem_of(error, self._intake.to_client)
@@ -355,16 +370,7 @@ class Stream:
     # --- to the client ---
 
     def _ended(self) -> m.StreamEnded:
-        data = m.StreamEndedData(
-            stream_id=self.stream_id,
-            **msgspec.structs.asdict(self._totals),
-            media_seconds=self._services.media_ms / 1000,
-            segments=self.segments.count,
-            dropped=translate.dropped(self._services.dropped),
-            text=self.segments.text,
-            text_id=f"{self._session_id}/{self.stream_id}",
-        )
-        return m.StreamEnded(stream_id=self.stream_id, data=data)
+        return ended_message(self._session_id, self.stream_id, self._totals, self._services, self.segments)
 
     def _report(self, problem: Problem) -> SendMessage:
         return SendMessage(translate.error_message(problem.of_stream(self.stream_id)))
@@ -382,19 +388,13 @@ class Stream:
     def _acknowledge(self, now: float, *, accepted: bool = False, flush_id: int | UnsetType = UNSET) -> SendMessage:
         self._ack_at = now
         self._ack_due = False
-        spec = self.spec
         data = m.AcknowledgeData(
             stream_id=self.stream_id,
             received=self._intake.next_sequence - 1,
             committed=self.committed,
             next_sequence=self._intake.next_sequence,
             flush_id=flush_id,
-            accepted=True if accepted else UNSET,
-            handle=self.handle if accepted else UNSET,
-            kind=spec.kind if accepted else UNSET,
-            format=spec.format.mime_type if accepted else UNSET,
-            services=[service_name(service) for service in spec.services] if accepted else UNSET,
-            framing=("tagged" if spec.tagged else "raw") if accepted else UNSET,
-            limits=limits_data(self._limits) if accepted else UNSET,
         )
+        if accepted:
+            data = with_terms(data, self.spec, self.handle, self._limits)
         return SendMessage(m.Acknowledge(stream_id=self.stream_id, data=data))

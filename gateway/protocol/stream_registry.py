@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from talkup.v1 import task_pb2
@@ -14,7 +14,7 @@ from gateway.protocol.limits import Limits
 from gateway.protocol.negotiation import StreamSpec, negotiate
 from gateway.protocol.stream import Stream
 
-Admit = Callable[[Sequence[task_pb2.ServiceType], bool], Problem | None]
+Admit = Callable[[StreamSpec, bool], Problem | None]
 
 
 class BinaryChunk(NamedTuple):
@@ -29,8 +29,8 @@ class StreamRegistry:
     """Open, ending and recently ended streams. An id can be used only once in a session.
 
     `busy` returns None if a service may have room for another stream, else the milliseconds after which to retry.
-    `admit` says why the owner of the session may not begin a stream on these services; None: it may. It also gets
-    whether the client can wait for a slot.
+    `admit` says why the owner of the session may not begin a stream on these terms; None: it may. It also gets whether
+    the client can wait for a slot.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class StreamRegistry:
         session_id: str,
         limits: Limits,
         busy: Callable[[task_pb2.ServiceType], int | None],
-        admit: Admit = lambda _services, _can_wait: None,
+        admit: Admit = lambda _spec, _can_wait: None,
     ) -> None:
         self._session_id = session_id
         self._limits = limits
@@ -85,7 +85,7 @@ class StreamRegistry:
             return spec.of_stream(stream_id)
         if self.unfinished >= self._limits.max_open_streams or len(self._used_ids) >= self._limits.max_streams:
             return Problem(Code.TOO_MANY_STREAMS, "the session has reached its stream limit").of_stream(stream_id)
-        if (refused := self._admit(spec.services, not packets)) is not None:
+        if (refused := self._admit(spec, not packets)) is not None:
             return refused.of_stream(stream_id)
         if not packets and (wait_ms := self._wait_for_room(spec)) is not None:
             return Problem(Code.BUSY, "every worker slot is taken", retry_after_ms=wait_ms).of_stream(stream_id)

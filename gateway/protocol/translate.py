@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 from msgspec import UNSET, UnsetType
-from talkup.v1 import analysis_pb2, error_pb2, media_pb2, task_pb2, transcript_pb2
+from talkup.v1 import error_pb2, media_pb2, task_pb2, transcript_pb2
 
 from gateway.protocol import messages as m
 from gateway.protocol.chunk import NumberedChunk
 from gateway.protocol.errors import Problem, from_proto
+from gateway.protocol.measures import fraction
 from gateway.protocol.negotiation import StreamSpec, service_name
 from gateway.protocol.version import PROTOCOL_VERSION, SUPPORTED_VERSIONS
 
@@ -23,13 +23,16 @@ _MAX_MISSING: Final = 2**32 - 1
 
 
 def start_request(session_id: str, spec: StreamSpec, service: task_pb2.ServiceType) -> task_pb2.TaskRequest:
-    """The first request of a call; options only for the service that reads them."""
-    speech = service == task_pb2.SERVICE_TYPE_STT
+    """The first request of a call; options only for the service that reads them.
+
+    Delivery alone reads the speech options, too: whether the media are a recording.
+    """
     start = task_pb2.StreamStart(
         kind=spec.media_kind,
         format=spec.format,
-        speech=spec.speech if speech else None,
-        vision=None if speech else spec.vision,
+        speech=None if service == task_pb2.SERVICE_TYPE_VISION else spec.speech,
+        vision=spec.vision if service == task_pb2.SERVICE_TYPE_VISION else None,
+        delivery=spec.delivery if spec.measures_delivery(service) else None,
     )
     return _request(session_id, spec.stream_id, service, start=start)
 
@@ -43,15 +46,16 @@ def chunk_request(
 ) -> task_pb2.TaskRequest:
     """A chunk, with the number of chunks that this service misses directly before it.
 
-    Pictures carry the time of their arrival.
+    Pictures carry the time of their arrival, and so does sound whose delivery is measured.
     """
+    is_timed = spec.kind == "image" or spec.measures_delivery(service)
     chunk = media_pb2.Chunk(
         sequence=numbered.worker_sequence,
         payload=numbered.chunk.payload,
         capture_time_unix_ms=numbered.chunk.capture_ms,
         new_recording=numbered.new_recording,
         missing_before=min(missing_before, _MAX_MISSING),
-        received_unix_ms=round(numbered.chunk.arrived * 1000) if spec.kind == "image" else None,
+        received_unix_ms=round(numbered.chunk.arrived * 1000) if is_timed else None,
     )
     return _request(session_id, spec.stream_id, service, chunk=chunk)
 
@@ -188,7 +192,10 @@ def _client_field(field: str) -> str | None:
     """The client's name for a field of the worker contract."""
     if field.startswith("start.format"):
         return "format"
-    return field.removeprefix("start.").removeprefix("speech.").removeprefix("vision.") or None
+    name = field.removeprefix("start.")
+    for options in ("speech.", "vision.", "delivery."):
+        name = name.removeprefix(options)
+    return name or None
 
 
 def error_message(problem: Problem) -> m.ErrorMessage:
@@ -210,153 +217,3 @@ def error_message(problem: Problem) -> m.ErrorMessage:
         supported=list(SUPPORTED_VERSIONS) if problem.code == "unsupported_version" else UNSET,
     )
     return m.ErrorMessage(stream_id=unset_if_none(problem.stream_id), data=data)
-
-
-def analysis_message(
-    stream_id: str, service: task_pb2.ServiceType, analysis: analysis_pb2.Analysis
-) -> m.AnalysisResult:
-    """One result of the vision service; what it could not measure is null."""
-    data = m.AnalysisData(
-        stream_id=stream_id,
-        service_type=service_name(service),
-        schema_version=analysis.schema_version,
-        frame_seq=analysis.frame_seq,
-        media_time_ms=analysis.media_time_ms,
-        captured_at=analysis.captured_at_unix_ms if analysis.HasField("captured_at_unix_ms") else None,
-        latency_ms=m.LatencyData(
-            queue=analysis.latency.queue_ms, decode=analysis.latency.decode_ms, infer=analysis.latency.infer_ms
-        ),
-        frame=_frame(analysis.frame) if analysis.HasField("frame") else None,
-        window=_window(analysis.window) if analysis.HasField("window") else None,
-        events=[_event(event) for event in analysis.events],
-    )
-    return m.AnalysisResult(stream_id=stream_id, data=data)
-
-
-def _frame(frame: analysis_pb2.FrameSignals) -> m.FrameData:
-    expression = [m.ExpressionData(label=score.label, score=finite(score.score)) for score in frame.expression]
-    return m.FrameData(
-        face_count=frame.face_count,
-        face=_face(frame.face) if frame.HasField("face") else None,
-        framing=_framing(frame.framing) if frame.HasField("framing") else None,
-        quality=_quality(frame.quality) if frame.HasField("quality") else None,
-        head=_head(frame.head) if frame.HasField("head") else None,
-        gaze=_gaze(frame.gaze) if frame.HasField("gaze") else None,
-        eyes=_eyes(frame.eyes) if frame.HasField("eyes") else None,
-        mouth=_mouth(frame.mouth) if frame.HasField("mouth") else None,
-        expression=expression or None,
-        motion=_measure(frame, "motion"),
-    )
-
-
-def _face(face: analysis_pb2.Face) -> m.FaceData:
-    box = m.BoxData(
-        x=finite(face.box.x), y=finite(face.box.y), width=finite(face.box.width), height=finite(face.box.height)
-    )
-    landmarks = [round(finite(value), 4) for value in face.landmarks] or UNSET
-    return m.FaceData(box=box, score=finite(face.score), track_id=face.track_id, landmarks=landmarks)
-
-
-def _framing(framing: analysis_pb2.Framing) -> m.FramingData:
-    return m.FramingData(
-        size_ratio=_measure(framing, "size_ratio"),
-        dx=_measure(framing, "dx"),
-        dy=_measure(framing, "dy"),
-        headroom=_measure(framing, "headroom"),
-    )
-
-
-def _quality(quality: analysis_pb2.PictureQuality) -> m.QualityData:
-    return m.QualityData(
-        luma=_measure(quality, "luma"),
-        backlight_ratio=_measure(quality, "backlight_ratio"),
-        sharpness=_measure(quality, "sharpness"),
-        ok=quality.ok,
-        reasons=list(quality.reasons),
-    )
-
-
-def _head(head: analysis_pb2.HeadPose) -> m.HeadData:
-    return m.HeadData(
-        yaw=_measure(head, "yaw"),
-        pitch=_measure(head, "pitch"),
-        roll=_measure(head, "roll"),
-        relative=head.relative,
-    )
-
-
-def _gaze(gaze: analysis_pb2.Gaze) -> m.GazeData:
-    return m.GazeData(
-        h=_measure(gaze, "horizontal"), v=_measure(gaze, "vertical"), facing_camera=_measure(gaze, "facing_camera")
-    )
-
-
-def _eyes(eyes: analysis_pb2.Eyes) -> m.EyesData:
-    return m.EyesData(
-        ear_l=_measure(eyes, "ear_left"),
-        ear_r=_measure(eyes, "ear_right"),
-        closed=eyes.closed if eyes.HasField("closed") else None,
-    )
-
-
-def _mouth(mouth: analysis_pb2.Mouth) -> m.MouthData:
-    return m.MouthData(open=_measure(mouth, "open"), smile=_measure(mouth, "smile"))
-
-
-def _window(window: analysis_pb2.WindowSignals) -> m.WindowData:
-    return m.WindowData(
-        t0_ms=window.t0_ms,
-        t1_ms=window.t1_ms,
-        whole_session=window.whole_session,
-        frames=window.frames,
-        presence_ratio=_measure(window, "presence_ratio"),
-        facing_camera_ratio=_measure(window, "facing_camera_ratio"),
-        blinks_per_minute=_measure(window, "blinks_per_minute"),
-        smile_ratio=_measure(window, "smile_ratio"),
-        nods=_measure(window, "nods"),
-        motion=_measure(window, "motion"),
-        yaw_spread_degrees=_measure(window, "yaw_spread_degrees"),
-        luma=_measure(window, "luma"),
-        fps=_measure(window, "fps"),
-    )
-
-
-def _event(event: analysis_pb2.VisionEvent) -> m.EventData:
-    return m.EventData(
-        type=event.type,
-        t0_ms=event.t0_ms,
-        t1_ms=event.t1_ms if event.HasField("t1_ms") else None,
-        confidence=fraction(event.confidence),
-    )
-
-
-_Measured = (
-    analysis_pb2.FrameSignals
-    | analysis_pb2.Framing
-    | analysis_pb2.PictureQuality
-    | analysis_pb2.HeadPose
-    | analysis_pb2.Gaze
-    | analysis_pb2.Eyes
-    | analysis_pb2.Mouth
-    | analysis_pb2.WindowSignals
-)
-
-
-def _measure(holder: _Measured, name: str) -> m.MeasureData | None:
-    """A measured value; None if it is absent or not a number."""
-    if not holder.HasField(name):
-        return None
-    measure: analysis_pb2.Measure = getattr(holder, name)
-    if not math.isfinite(measure.value):
-        return None
-    return m.MeasureData(value=finite(measure.value), confidence=fraction(measure.confidence))
-
-
-def finite(value: float) -> float:
-    """A single-precision number rounded to its significant digits; 0 for NaN and infinities."""
-    return float(f"{value:.6g}") if math.isfinite(value) else 0.0
-
-
-def fraction(value: float) -> float:
-    """A probability, limited to the range from 0 to 1."""
-    return min(1.0, max(0.0, finite(value)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from talkup.v1 import task_pb2
@@ -10,7 +10,7 @@ from talkup.v1 import task_pb2
 from gateway.access.shares import Refused, Room
 from gateway.access.terms import Terms
 from gateway.protocol.errors import Code, Problem
-from gateway.protocol.negotiation import service_name
+from gateway.protocol.negotiation import StreamSpec, slot_name
 from gateway.sessions.context import GatewayContext
 
 _CODES: Final[Mapping[str, Code]] = {
@@ -23,14 +23,12 @@ _CODES: Final[Mapping[str, Code]] = {
 IDLE: Final = Problem(Code.BUSY, "the stream sent nothing for long and others wait for its slot; start a new one")
 
 
-def admit_stream(
-    context: GatewayContext, terms: Terms, services: Sequence[task_pb2.ServiceType], can_wait: bool
-) -> Problem | None:
+def admit_stream(context: GatewayContext, terms: Terms, spec: StreamSpec, can_wait: bool) -> Problem | None:
     """Why an owner may not begin a stream; None: it may. A client that cannot wait is not asked to wait for a slot."""
     shares = context.shares
-    refused = shares.charge(terms) or shares.check_stream(terms, [service_name(each) for each in services])
+    refused = shares.charge(terms) or shares.check_stream(terms, spec.service_names, calls=len(spec.services))
     if refused is None and can_wait:
-        rooms: dict[str, Room | None] = {service_name(each): _room(context, each) for each in services}
+        rooms: dict[str, Room | None] = {slot_name(each): _room(context, each) for each in spec.services}
         refused = shares.check_slots(terms, rooms)
     return None if refused is None else problem_of(context, refused)
 

@@ -208,7 +208,7 @@ class SessionDirectory:
         """The terms of a stored session: its owner's. A session without an owner becomes the caller's."""
         if not owner or owner == caller.owner:
             return caller
-        return self._context.authenticator.keys.terms_of(owner) or Terms(owner=owner)
+        return self._context.authenticator.terms_of(owner) or Terms(owner=owner)
 
     def _create(self, session_id: str, terms: Terms) -> SessionRunner:
         self._make_room(terms)
@@ -231,7 +231,7 @@ class SessionDirectory:
         if terms.sessions is not None and owned[terms.owner] >= terms.sessions:
             self._end_oldest_idle(terms.owner, QuotaError)
             return
-        reserve = limit // _RESERVE if self._context.authenticator.keys.owners > 1 else 0
+        reserve = limit // _RESERVE if self._context.authenticator.owners > 1 else 0
         if len(self._sessions) >= limit:
             largest, most = owned.most_common(1)[0]
             self._end_oldest_idle(terms.owner if owned[terms.owner] >= most else largest, DirectoryFullError)

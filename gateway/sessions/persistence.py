@@ -8,27 +8,22 @@ from __future__ import annotations
 
 import uuid
 import weakref
+from collections.abc import Iterable
 from concurrent.futures import Future
-from typing import NamedTuple
 
 import structlog
 from talkup.v1 import task_pb2, transcript_pb2
 
+from gateway.analyses import MAX_PER_STREAM, StoredAnalysis
 from gateway.metrics import Metrics
-from gateway.protocol.snapshot import SnapshotError, StreamSnapshot, decode_snapshot
+from gateway.protocol.actions import StoreAnalyses, StoreSegment, StoreSnapshot
+from gateway.protocol.snapshot import RestoredStream, SnapshotError, StreamSnapshot, decode_snapshot
 from gateway.protocol.states import StoreRelease
 from gateway.sessions.stream_traces import StreamTraces
 from gateway.store.base import Store, StoredSession, StreamStart
 from gateway.transcript import Segment, Word
 
 log = structlog.get_logger()
-
-
-class RestoredStream(NamedTuple):
-    """A stream as another process left it, with its finals."""
-
-    snapshot: StreamSnapshot
-    finals: list[transcript_pb2.Transcript]
 
 
 class SessionPersistence:
@@ -40,6 +35,7 @@ class SessionPersistence:
         self._store = store
         self._metrics = metrics
         self._stream_keys: dict[str, str] = {}
+        self._analysis_keys: dict[str, set[str]] = {}
         # Whoever will complete the write holds it; once it is done, nothing has to keep it.
         self._latest: weakref.ref[Future[None]] | None = None
 
@@ -60,9 +56,11 @@ class SessionPersistence:
             except SnapshotError:
                 log.warning("stream cannot be restored", session_id=self._session_id, stream_id=each.stream_id)
                 continue
-            streams.append(RestoredStream(snapshot, [_transcript(segment) for segment in each.segments]))
+            finals = [_transcript(segment) for segment in each.segments]
+            streams.append(RestoredStream(snapshot, finals, each.analyses))
             if not snapshot.ended:
                 self._stream_keys[each.stream_id] = each.stream_key
+                self._analysis_keys[each.stream_id] = {analysis.key for analysis in each.analyses}
         return streams
 
     def write_session(self, owner: str) -> None:
@@ -76,21 +74,32 @@ class SessionPersistence:
             start = StreamStart(self._session_id, stream_key, stream_id, started_at=started_at)
             self._submit(self._store.begin_stream(start))
 
-    def write_segment(self, stream_id: str, result: task_pb2.TaskResult, snapshot: StreamSnapshot | None) -> None:
-        """Write a final and, in the same write, the stream's state."""
+    def write_segment(self, store: StoreSegment) -> None:
+        """Write a final and, in the same write, the stream's state and what lasts of its analysis."""
+        stream_id = store.stream_id
         if (stream_key := self._stream_keys.get(stream_id)) is not None:
-            state = None if snapshot is None else snapshot.encode()
-            write = self._store.add_segment(self._session_id, stream_key, _segment(result), state)
+            state = None if store.snapshot is None else store.snapshot.encode()
+            kept = self._within_bound(stream_id, store.analyses)
+            write = self._store.add_segment(self._session_id, stream_key, _segment(store.transcript), state, kept)
             self._traces.note_write(stream_id, "segment", write)
             self._submit(write)
 
-    def write_snapshot(self, snapshot: StreamSnapshot) -> None:
-        """Write a stream's state."""
-        if (stream_key := self._stream_keys.get(snapshot.stream_id)) is not None:
-            self._submit(self._store.save_state(self._session_id, stream_key, snapshot.encode()))
+    def write_snapshot(self, store: StoreSnapshot) -> None:
+        """Write a stream's state and, in the same write, what lasts of its analysis."""
+        stream_id = store.snapshot.stream_id
+        if (stream_key := self._stream_keys.get(stream_id)) is not None:
+            kept = self._within_bound(stream_id, store.analyses)
+            self._submit(self._store.save_state(self._session_id, stream_key, store.snapshot.encode(), kept))
+
+    def write_analyses(self, store: StoreAnalyses) -> None:
+        """Write what lasts of a stream's analysis."""
+        kept = self._within_bound(store.stream_id, store.analyses)
+        if kept and (stream_key := self._stream_keys.get(store.stream_id)) is not None:
+            self._submit(self._store.add_analyses(self._session_id, stream_key, kept))
 
     def end_stream(self, stream_id: str, snapshot: StreamSnapshot) -> None:
         """Write that a stream is complete."""
+        self._analysis_keys.pop(stream_id, None)
         if (stream_key := self._stream_keys.pop(stream_id, None)) is not None:
             self._submit(self._store.end_stream(self._session_id, stream_key, snapshot.encode()))
 
@@ -98,6 +107,18 @@ class SessionPersistence:
         """Write that the session is over at this gateway."""
         if release is not StoreRelease.UNTOUCHED:
             self._submit(self._store.release(self._session_id, closed=release is StoreRelease.CLOSED))
+
+    def _within_bound(self, stream_id: str, analyses: Iterable[StoredAnalysis]) -> list[StoredAnalysis]:
+        """Those that the store still takes of a stream; the others are counted."""
+        keys = self._analysis_keys.setdefault(stream_id, set())
+        kept: list[StoredAnalysis] = []
+        for each in analyses:
+            if each.key in keys or each.is_summary or len(keys) < MAX_PER_STREAM:
+                keys.add(each.key)
+                kept.append(each)
+            else:
+                self._metrics.store.analyses_dropped.inc()
+        return kept
 
     def _submit(self, write: Future[None]) -> None:
         self._latest = None if write.done() and write.exception() is None else weakref.ref(write)

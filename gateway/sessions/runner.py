@@ -6,7 +6,7 @@ Everything here runs on the event loop without waiting. Worker streams pass thei
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import structlog
@@ -24,6 +24,7 @@ from gateway.protocol.actions import (
     OpenTask,
     ResumeSession,
     SendMessage,
+    StoreAnalyses,
     StoreSegment,
     StoreSession,
     StoreSnapshot,
@@ -32,6 +33,7 @@ from gateway.protocol.actions import (
 )
 from gateway.protocol.errors import Code, Problem
 from gateway.protocol.messages import ClientMessage, ErrorMessage, ServerMessage, StreamEnded, TranscriptUpdate
+from gateway.protocol.negotiation import StreamSpec
 from gateway.protocol.session import Session
 from gateway.protocol.states import SessionPhase, StoreRelease
 from gateway.sessions.admission import IDLE, admit_stream, problem_of
@@ -115,13 +117,11 @@ class SessionRunner:
         self._peer = peer
         self.perform(self.session.await_auth(self._context.clock()))
 
-    def attach(
-        self, peer: Peer, last_segment_ids: Mapping[str, int] | None = None, *, not_after: float | None = None
-    ) -> None:
+    def attach(self, peer: Peer, resume: ResumeSession | None = None, *, not_after: float | None = None) -> None:
         """Attach this socket to the session; a socket attached before is superseded and closed with 1000.
 
-        `last_segment_ids` maps a stream to the highest final that the client says it holds. `not_after`: when the token
-        expires that the client came with, UNIX seconds.
+        `resume`: the request of a client that says what it holds. `not_after`: when the token expires that the client
+        came with, UNIX seconds.
         """
         now = self._context.clock()
         if self._peer is not None and self._peer is not peer:
@@ -131,7 +131,11 @@ class SessionRunner:
         self._audit.attached(now)
         minted = self.mint_resume(not_after)
         actions = self.session.connected(
-            now, resume_token=minted.token, expires_at=minted.expires_at, last_segment_ids=last_segment_ids
+            now,
+            resume_token=minted.token,
+            expires_at=minted.expires_at,
+            last_segment_ids=None if resume is None else resume.last_segment_ids,
+            last_deliveries=None if resume is None else resume.last_deliveries,
         )
         self.perform(actions)
 
@@ -237,10 +241,12 @@ class SessionRunner:
                     self._open(key, request, resumed=resumed)
                 case StoreSession():
                     self._persistence.write_session(self.terms.owner)
-                case StoreSegment(stream_id, result, snapshot):
-                    self._persistence.write_segment(stream_id, result, snapshot)
-                case StoreSnapshot(snapshot):
-                    self._persistence.write_snapshot(snapshot)
+                case StoreSegment():
+                    self._persistence.write_segment(action)
+                case StoreSnapshot():
+                    self._persistence.write_snapshot(action)
+                case StoreAnalyses():
+                    self._persistence.write_analyses(action)
                 case StoreStreamEnd(stream_id, ended, snapshot):
                     self._end_stream(stream_id, ended)
                     self._persistence.end_stream(stream_id, snapshot)
@@ -285,8 +291,8 @@ class SessionRunner:
 
     # --- shares
 
-    def _admit(self, services: Sequence[task_pb2.ServiceType], can_wait: bool) -> Problem | None:
-        return admit_stream(self._context, self.terms, services, can_wait)
+    def _admit(self, spec: StreamSpec, can_wait: bool) -> Problem | None:
+        return admit_stream(self._context, self.terms, spec, can_wait)
 
     def _give_back(self, key: TaskKey, has_excess: bool) -> bool:
         """End a stream that sends nothing, because others wait.

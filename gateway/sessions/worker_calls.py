@@ -13,7 +13,7 @@ from gateway.access.terms import Terms
 from gateway.contract import traits_of
 from gateway.metrics import Metrics
 from gateway.protocol.actions import TaskKey
-from gateway.protocol.negotiation import service_name
+from gateway.protocol.negotiation import service_name, slot_name
 from gateway.sessions.stream_traces import StreamTraces
 from gateway.upstream.pool import Receiver, TaskStream, Upstream
 
@@ -40,7 +40,7 @@ class WorkerCalls:
 
     def take_slot(self, key: TaskKey, terms: Terms, give_back: Callable[[bool], bool]) -> None:
         """Count a call that is about to open against its owner's share, until it is over; `give_back` as for Slot."""
-        self._slots[key] = self._shares.take(terms, service_name(key.service_type), give_back)
+        self._slots[key] = self._shares.take(terms, slot_name(key.service_type), give_back)
 
     def open(self, key: TaskKey, request: task_pb2.TaskRequest, receive: Receiver, *, resumed: bool) -> TaskStream:
         """Open a call. When `receive` gets None, the call is over and has to be closed."""

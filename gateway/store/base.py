@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from gateway.analyses import StoredAnalysis
 from gateway.transcript import Segment, StreamTranscript, Transcript
 
 MAX_PENDING_WRITES: Final = 10_000
@@ -42,7 +43,10 @@ class StreamStart(msgspec.Struct, frozen=True):
 
 
 class StoredStream(msgspec.Struct, frozen=True):
-    """A stream as another process left it. `state` is the last one that was saved, empty if there is none."""
+    """A stream as another process left it. `state` is the last one that was saved, empty if there is none.
+
+    `analyses` have no order.
+    """
 
     stream_key: str
     stream_id: str
@@ -50,6 +54,7 @@ class StoredStream(msgspec.Struct, frozen=True):
     ended: bool
     state: bytes
     segments: tuple[Segment, ...]
+    analyses: tuple[StoredAnalysis, ...] = ()
 
     @property
     def is_blank(self) -> bool:
@@ -135,20 +140,35 @@ class Store(Protocol):
     def begin_stream(self, stream: StreamStart) -> Future[None]:
         """Enter a media stream of a known session."""
 
-    def add_segment(self, session_id: str, stream_key: str, segment: Segment, state: bytes | None) -> Future[None]:
+    def add_segment(
+        self,
+        session_id: str,
+        stream_key: str,
+        segment: Segment,
+        state: bytes | None,
+        analyses: Sequence[StoredAnalysis] = (),
+    ) -> Future[None]:
         """Keep a final and, in the same write, the state of its stream. `state` None leaves the state as it is.
 
-        A segment that is already kept does not change, because finals never do.
+        A segment that is already kept does not change, because finals never do. `analyses` as in `add_analyses`.
         """
 
-    def save_state(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
-        """Keep the state of a stream, unless it has ended."""
+    def save_state(
+        self, session_id: str, stream_key: str, state: bytes, analyses: Sequence[StoredAnalysis] = ()
+    ) -> Future[None]:
+        """Keep the state of a stream, unless it has ended, and in the same write `analyses`, as in `add_analyses`."""
+
+    def add_analyses(self, session_id: str, stream_key: str, analyses: Sequence[StoredAnalysis]) -> Future[None]:
+        """Keep what lasts of a stream's analysis. One whose key is already kept replaces it."""
 
     def end_stream(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
         """Mark a stream as ended and keep its last state. An ended stream stays ended."""
 
     async def transcript(self, session_id: str) -> Transcript | None:
         """The transcript of a session; None if it is unknown or deleted."""
+
+    async def record(self, session_id: str) -> StoredSession | None:
+        """Everything that is kept of a session; None if it is unknown or deleted. Its ownership does not change."""
 
     async def delete(self, session_id: str) -> bool:
         """Delete a session with all its text. False if it is unknown.

@@ -1,20 +1,24 @@
 """Encryption at rest: a store whose text and states only the holder of a key can read. The door to `cryptography`.
 
 It wraps any store. What a client said and the state that holds recent words become Fernet tokens (AES-128-CBC with
-HMAC-SHA256); ids, times and revisions stay readable, because stores look for them. The first key encrypts, all keys
-decrypt. Text from before encryption was turned on is read as it is.
+HMAC-SHA256); ids, times and revisions stay readable, because stores look for them. What an analysis is about is
+replaced by its HMAC, so that a later one still finds it. The first key encrypts, all keys decrypt. Text from before
+encryption was turned on is read as it is.
 """
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from hashlib import sha256
 from typing import Final
 
 import msgspec
 import structlog
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from gateway.analyses import StoredAnalysis
 from gateway.store.base import (
     LossReason,
     Store,
@@ -42,6 +46,7 @@ class Cipher:
     def __init__(self, keys: Sequence[str]) -> None:
         """`keys`: 32 bytes each in URL-safe base64. Raises ValueError for others."""
         self._fernet = MultiFernet([Fernet(key) for key in keys]) if keys else None
+        self._name_key = sha256(b"names of analyses\0" + keys[0].encode()).digest() if keys else b""
 
     def encrypt(self, plain: bytes) -> bytes:
         """The bytes to store."""
@@ -53,6 +58,27 @@ class Cipher:
             return segment
         sealed = self.encrypt(msgspec.msgpack.encode(segment)).decode()
         return Segment(segment.segment_id, sealed, "", 0.0, 0, 0, (), segment.revision)
+
+    def encrypt_analyses(self, stream_key: str, analyses: Sequence[StoredAnalysis]) -> list[StoredAnalysis]:
+        """The analyses to store; the same key of the same stream has the same name until the encryption key changes."""
+        if self._fernet is None:
+            return list(analyses)
+        return [
+            StoredAnalysis(
+                hmac.new(self._name_key, f"{stream_key}/{each.key}".encode(), sha256).hexdigest(),
+                self.encrypt(msgspec.msgpack.encode(each)),
+            )
+            for each in analyses
+        ]
+
+    def decrypt_analyses(self, stored: Sequence[StoredAnalysis]) -> tuple[StoredAnalysis, ...]:
+        """The analyses that were encrypted. Raises UnreadableTextError."""
+        return tuple(
+            msgspec.msgpack.decode(self.decrypt(each.data), type=StoredAnalysis)
+            if each.data.startswith(_MARK)
+            else each
+            for each in stored
+        )
 
     def decrypt(self, stored: bytes) -> bytes:
         """The bytes that were encrypted. Raises UnreadableTextError."""
@@ -114,18 +140,7 @@ class EncryptedStore:
 
     async def claim(self, session_id: str) -> StoredSession | None:
         """See Store. Raises UnreadableTextError."""
-        found = await self._inner.claim(session_id)
-        if found is None:
-            return None
-        streams = (
-            msgspec.structs.replace(
-                stream,
-                state=self._cipher.decrypt(stream.state),
-                segments=self._cipher.decrypt_segments(stream.segments),
-            )
-            for stream in found.streams
-        )
-        return msgspec.structs.replace(found, streams=tuple(streams))
+        return self._decrypted(await self._inner.claim(session_id))
 
     async def owner(self, session_id: str) -> str | None:
         """See Store."""
@@ -147,14 +162,29 @@ class EncryptedStore:
         """See Store."""
         return self._inner.begin_stream(stream)
 
-    def add_segment(self, session_id: str, stream_key: str, segment: Segment, state: bytes | None) -> Future[None]:
+    def add_segment(
+        self,
+        session_id: str,
+        stream_key: str,
+        segment: Segment,
+        state: bytes | None,
+        analyses: Sequence[StoredAnalysis] = (),
+    ) -> Future[None]:
         """See Store."""
         sealed = None if state is None else self._cipher.encrypt(state)
-        return self._inner.add_segment(session_id, stream_key, self._cipher.encrypt_segment(segment), sealed)
+        kept = self._cipher.encrypt_analyses(stream_key, analyses)
+        return self._inner.add_segment(session_id, stream_key, self._cipher.encrypt_segment(segment), sealed, kept)
 
-    def save_state(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
+    def save_state(
+        self, session_id: str, stream_key: str, state: bytes, analyses: Sequence[StoredAnalysis] = ()
+    ) -> Future[None]:
         """See Store."""
-        return self._inner.save_state(session_id, stream_key, self._cipher.encrypt(state))
+        kept = self._cipher.encrypt_analyses(stream_key, analyses)
+        return self._inner.save_state(session_id, stream_key, self._cipher.encrypt(state), kept)
+
+    def add_analyses(self, session_id: str, stream_key: str, analyses: Sequence[StoredAnalysis]) -> Future[None]:
+        """See Store."""
+        return self._inner.add_analyses(session_id, stream_key, self._cipher.encrypt_analyses(stream_key, analyses))
 
     def end_stream(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
         """See Store."""
@@ -171,6 +201,10 @@ class EncryptedStore:
         )
         return msgspec.structs.replace(found, streams=tuple(streams))
 
+    async def record(self, session_id: str) -> StoredSession | None:
+        """See Store. Raises UnreadableTextError."""
+        return self._decrypted(await self._inner.record(session_id))
+
     async def delete(self, session_id: str) -> bool:
         """See Store."""
         return await self._inner.delete(session_id)
@@ -178,3 +212,18 @@ class EncryptedStore:
     async def sweep(self, retention_s: float) -> int:
         """See Store."""
         return await self._inner.sweep(retention_s)
+
+    def _decrypted(self, found: StoredSession | None) -> StoredSession | None:
+        """Raises UnreadableTextError."""
+        if found is None:
+            return None
+        streams = (
+            msgspec.structs.replace(
+                stream,
+                state=self._cipher.decrypt(stream.state),
+                segments=self._cipher.decrypt_segments(stream.segments),
+                analyses=self._cipher.decrypt_analyses(stream.analyses),
+            )
+            for stream in found.streams
+        )
+        return msgspec.structs.replace(found, streams=tuple(streams))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.config import GatewayConfig, sqlite_path
+from gateway.config import GatewayConfig
 from gateway.store.base import Store
 from gateway.store.encryption import Cipher, EncryptedStore
 from gateway.store.redis import RedisStore
 from gateway.store.sqlite import SqliteStore
 from gateway.store.sqlite_file import check_file
 from gateway.store.sqlite_shared import SharedSqliteStore
+from gateway.store_url import sqlite_path
 
 
 def open_store(config: GatewayConfig) -> Store:

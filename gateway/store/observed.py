@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from typing import Protocol, TypeVar
 
+from gateway.analyses import StoredAnalysis
 from gateway.store.base import LossReason, Store, StoredSession, StreamStart, ignore_forgotten
 from gateway.transcript import Segment, Transcript
 
@@ -81,13 +82,26 @@ class ObservedStore:
         """See Store."""
         return self._written("begin_stream", self._inner.begin_stream(stream))
 
-    def add_segment(self, session_id: str, stream_key: str, segment: Segment, state: bytes | None) -> Future[None]:
+    def add_segment(
+        self,
+        session_id: str,
+        stream_key: str,
+        segment: Segment,
+        state: bytes | None,
+        analyses: Sequence[StoredAnalysis] = (),
+    ) -> Future[None]:
         """See Store."""
-        return self._written("add_segment", self._inner.add_segment(session_id, stream_key, segment, state))
+        return self._written("add_segment", self._inner.add_segment(session_id, stream_key, segment, state, analyses))
 
-    def save_state(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
+    def save_state(
+        self, session_id: str, stream_key: str, state: bytes, analyses: Sequence[StoredAnalysis] = ()
+    ) -> Future[None]:
         """See Store."""
-        return self._written("save_state", self._inner.save_state(session_id, stream_key, state))
+        return self._written("save_state", self._inner.save_state(session_id, stream_key, state, analyses))
+
+    def add_analyses(self, session_id: str, stream_key: str, analyses: Sequence[StoredAnalysis]) -> Future[None]:
+        """See Store."""
+        return self._written("add_analyses", self._inner.add_analyses(session_id, stream_key, analyses))
 
     def end_stream(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
         """See Store."""
@@ -96,6 +110,10 @@ class ObservedStore:
     async def transcript(self, session_id: str) -> Transcript | None:
         """See Store."""
         return await self._timed("transcript", self._inner.transcript(session_id))
+
+    async def record(self, session_id: str) -> StoredSession | None:
+        """See Store."""
+        return await self._timed("record", self._inner.record(session_id))
 
     async def delete(self, session_id: str) -> bool:
         """See Store."""

@@ -1,9 +1,10 @@
 """The store that several gateways share: Redis or Valkey. The only module that imports the `redis` library.
 
-A session has five keys with one hash tag, which puts them on one node of a cluster: `session` (hash), `streams` (list
-of stream records), `states` (hash), `segments` (hash) and `owner`. `owner` is the lease: the id of the gateway that
-owns the session, with an expiry that this gateway renews. Each write is one atomic Lua script, which checks the lease
-first. So Redis takes no more writes from a gateway that has lost a session, even if the gateway does not know it yet.
+A session has six keys with one hash tag, which puts them on one node of a cluster: `session` (hash), `streams` (list
+of stream records), `states`, `segments` and `analyses` (hashes), and `owner`. `owner` is the lease: the id of the
+gateway that owns the session, with an expiry that this gateway renews. Each write is one atomic Lua script, which
+checks the lease first. So Redis takes no more writes from a gateway that has lost a session, even if the gateway does
+not know it yet.
 
 All keys but the lease expire after the retention time, counted from the last write or renewal.
 """
@@ -29,6 +30,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from gateway.analyses import StoredAnalysis
 from gateway.store.base import (
     RENEWALS_STOP_AT,
     LossReason,
@@ -41,7 +43,7 @@ from gateway.store.base import (
 )
 from gateway.store.redis_ownership import OwnedStream, Ownership, ownership_of
 from gateway.store.redis_queue import BATCH, Arguments, Script, StoreUnavailableError, Write, WriteQueue
-from gateway.store.redis_records import StreamRecord, keys_of, stored_session
+from gateway.store.redis_records import StreamRecord, keys_of, stored_session, values_of
 from gateway.store.redis_scripts import CLAIM, DELETE, RELEASE, RENEW, WRITE
 from gateway.transcript import Segment, Transcript
 
@@ -175,18 +177,32 @@ class RedisStore:
             ownership.streams.setdefault(stream.stream_key, OwnedStream(record))
         return self._write(stream.session_id, "stream", stream.stream_key, record)
 
-    def add_segment(self, session_id: str, stream_key: str, segment: Segment, state: bytes | None) -> Future[None]:
+    def add_segment(
+        self,
+        session_id: str,
+        stream_key: str,
+        segment: Segment,
+        state: bytes | None,
+        analyses: Sequence[StoredAnalysis] = (),
+    ) -> Future[None]:
         """See Store."""
-        values = (stream_key, segment.segment_id, msgspec.msgpack.encode(segment), state or b"")
+        encoded = msgspec.msgpack.encode(segment)
+        values = (stream_key, segment.segment_id, encoded, state or b"", *values_of(analyses))
         ownership = self._owned.get(session_id)
         confirm = None if ownership is None else partial(ownership.confirm_final, stream_key, state)
         return self._write(session_id, "segment", *values, confirm=confirm)
 
-    def save_state(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
+    def save_state(
+        self, session_id: str, stream_key: str, state: bytes, analyses: Sequence[StoredAnalysis] = ()
+    ) -> Future[None]:
         """See Store."""
         ownership = self._owned.get(session_id)
         confirm = None if ownership is None else partial(ownership.confirm_state, stream_key, state)
-        return self._write(session_id, "state", stream_key, state, confirm=confirm)
+        return self._write(session_id, "state", stream_key, state, *values_of(analyses), confirm=confirm)
+
+    def add_analyses(self, session_id: str, stream_key: str, analyses: Sequence[StoredAnalysis]) -> Future[None]:
+        """See Store."""
+        return self._write(session_id, "analyses", stream_key, *values_of(analyses))
 
     def end_stream(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
         """See Store."""
@@ -196,8 +212,13 @@ class RedisStore:
 
     async def transcript(self, session_id: str) -> Transcript | None:
         """See Store."""
-        found = await self._read(session_id, "")
+        found = await self._read(session_id, "", with_analyses=False)
         return None if found is None or found.deleted else transcript_of(session_id, found)
+
+    async def record(self, session_id: str) -> StoredSession | None:
+        """See Store."""
+        found = await self._read(session_id, "")
+        return None if found is None or found.deleted else found
 
     async def delete(self, session_id: str) -> bool:
         """See Store."""
@@ -229,8 +250,9 @@ class RedisStore:
             return False
         return True
 
-    async def _read(self, session_id: str, owner: str) -> StoredSession | None:
-        answer = await self._ask(self._claim_script(keys=keys_of(session_id), args=[owner, self._lease_ms]))
+    async def _read(self, session_id: str, owner: str, *, with_analyses: bool = True) -> StoredSession | None:
+        arguments: list[str | int] = [owner, self._lease_ms, "1" if with_analyses else "0"]
+        answer = await self._ask(self._claim_script(keys=keys_of(session_id), args=arguments))
         return stored_session(answer) if answer else None
 
     def _write(

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from gateway.analyses import StoredAnalysis
 from gateway.store.base import (
     RENEWALS_STOP_AT,
     LossReason,
@@ -145,7 +146,14 @@ class SqliteStore:
         )
         return self._write(statement, (stream.stream_key, stream.stream_id, stream.started_at, stream.session_id))
 
-    def add_segment(self, session_id: str, stream_key: str, segment: Segment, state: bytes | None) -> Future[None]:
+    def add_segment(
+        self,
+        session_id: str,
+        stream_key: str,
+        segment: Segment,
+        state: bytes | None,
+        analyses: Sequence[StoredAnalysis] = (),
+    ) -> Future[None]:
         """See Store."""
         statement = (
             "INSERT OR IGNORE INTO segments (stream_key, segment_id, text, language, confidence, start_ms, end_ms, "
@@ -163,11 +171,20 @@ class SqliteStore:
             stream_key,
         )
         kept = [(statement, row)] if state is None else [(statement, row), _state(stream_key, state)]
+        kept += _analyses(stream_key, analyses)
         return self._write_of_stream(stream_key, *kept, _touch(self._clock(), session_id))
 
-    def save_state(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
+    def save_state(
+        self, session_id: str, stream_key: str, state: bytes, analyses: Sequence[StoredAnalysis] = ()
+    ) -> Future[None]:
         """See Store."""
-        return self._write_of_stream(stream_key, _state(stream_key, state), _touch(self._clock(), session_id))
+        kept = [_state(stream_key, state), *_analyses(stream_key, analyses)]
+        return self._write_of_stream(stream_key, *kept, _touch(self._clock(), session_id))
+
+    def add_analyses(self, session_id: str, stream_key: str, analyses: Sequence[StoredAnalysis]) -> Future[None]:
+        """See Store."""
+        kept = _analyses(stream_key, analyses)
+        return self._write_of_stream(stream_key, *kept, _touch(self._clock(), session_id))
 
     def end_stream(self, session_id: str, stream_key: str, state: bytes) -> Future[None]:
         """See Store."""
@@ -176,7 +193,13 @@ class SqliteStore:
 
     async def transcript(self, session_id: str) -> Transcript | None:
         """See Store."""
-        return await self._queue.ask(lambda: self._read(session_id))
+        found = await self._queue.ask(lambda: self._stored(session_id, with_analyses=False))
+        return None if found is None or found.deleted else transcript_of(session_id, found)
+
+    async def record(self, session_id: str) -> StoredSession | None:
+        """See Store."""
+        found = await self._queue.ask(lambda: self._stored(session_id))
+        return None if found is None or found.deleted else found
 
     async def delete(self, session_id: str) -> bool:
         """See Store."""
@@ -284,11 +307,7 @@ class SqliteStore:
     def _after_deletion(self, session_id: str) -> None:
         """Runs in the transaction that deletes a session."""
 
-    def _read(self, session_id: str) -> Transcript | None:
-        stored = self._stored(session_id)
-        return None if stored is None or stored.deleted else transcript_of(session_id, stored)
-
-    def _stored(self, session_id: str) -> StoredSession | None:
+    def _stored(self, session_id: str, *, with_analyses: bool = True) -> StoredSession | None:
         with closing(self._db.cursor()) as cursor:
             known = cursor.execute(
                 "SELECT created_at, closed, deleted, owner FROM sessions WHERE session_id = ?", (session_id,)
@@ -300,28 +319,36 @@ class SqliteStore:
                 "ORDER BY rowid",
                 (session_id,),
             ).fetchall()
-            return StoredSession(
-                known[0],
-                bool(known[1]),
-                bool(known[2]),
-                tuple(
-                    StoredStream(key, stream_id, started_at, bool(ended), state, self._segments(cursor, key))
-                    for key, stream_id, started_at, ended, state in streams
-                ),
-                known[3],
+            left = tuple(
+                StoredStream(
+                    *(key, stream_id, started_at, bool(ended), state, _segments(cursor, key)),
+                    _analyses_of(cursor, key) if with_analyses else (),
+                )
+                for key, stream_id, started_at, ended, state in streams
             )
+            return StoredSession(known[0], bool(known[1]), bool(known[2]), left, known[3])
 
-    @staticmethod
-    def _segments(cursor: sqlite3.Cursor, stream_key: str) -> tuple[Segment, ...]:
-        rows = cursor.execute(
-            "SELECT segment_id, text, language, confidence, start_ms, end_ms, words, revision FROM segments "
-            "WHERE stream_key = ? ORDER BY segment_id",
-            (stream_key,),
-        ).fetchall()
-        return tuple(
-            Segment(number, text, language, confidence, start, end, msgspec.json.decode(words, type=_WORDS), revision)
-            for number, text, language, confidence, start, end, words, revision in rows
-        )
+
+def _segments(cursor: sqlite3.Cursor, stream_key: str) -> tuple[Segment, ...]:
+    rows = cursor.execute(
+        "SELECT segment_id, text, language, confidence, start_ms, end_ms, words, revision FROM segments "
+        "WHERE stream_key = ? ORDER BY segment_id",
+        (stream_key,),
+    ).fetchall()
+    return tuple(
+        Segment(number, text, language, confidence, start, end, msgspec.json.decode(words, type=_WORDS), revision)
+        for number, text, language, confidence, start, end, words, revision in rows
+    )
+
+
+def _analyses_of(cursor: sqlite3.Cursor, stream_key: str) -> tuple[StoredAnalysis, ...]:
+    rows = cursor.execute("SELECT key, data FROM analyses WHERE stream_key = ?", (stream_key,)).fetchall()
+    return tuple(StoredAnalysis(key, data) for key, data in rows)
+
+
+def _analyses(stream_key: str, analyses: Sequence[StoredAnalysis]) -> list[_Statement]:
+    statement = "INSERT OR REPLACE INTO analyses (stream_key, key, data) VALUES (?, ?, ?)"
+    return [(statement, (stream_key, each.key, each.data)) for each in analyses]
 
 
 def _state(stream_key: str, state: bytes) -> _Statement:

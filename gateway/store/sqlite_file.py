@@ -59,6 +59,10 @@ CREATE TABLE IF NOT EXISTS segments (
     start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL,
     words BLOB NOT NULL, revision INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (stream_key, segment_id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS analyses (
+    stream_key TEXT NOT NULL REFERENCES streams ON DELETE CASCADE, key TEXT NOT NULL, data BLOB NOT NULL,
+    PRIMARY KEY (stream_key, key)
+) WITHOUT ROWID;
 """
 
 # Columns that files of earlier versions lack.

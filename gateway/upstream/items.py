@@ -33,6 +33,16 @@ def media_reached_ms(result: task_pb2.TaskResult, kind: str | None) -> int:
             return 0
 
 
+def progress_alone(result: task_pb2.TaskResult) -> task_pb2.TaskResult | None:
+    """What a worker committed in the message of its error: another worker continues after that. None: nothing."""
+    if not result.HasField("progress"):
+        return None
+    committed = task_pb2.TaskResult()
+    committed.CopyFrom(result)
+    committed.ClearField("error")
+    return committed
+
+
 def gap_error(gap: Gap) -> error_pb2.Error:
     """The error that reports chunks lost in the gateway."""
     return error_pb2.Error(

@@ -124,7 +124,7 @@ class ServicePlacement:
         until = self._clock() + wait
         while True:
             now = self._clock()
-            choice = choose([endpoint.state.view(now) for endpoint in self._endpoints.values()], tried)
+            choice = choose([endpoint.state.view(now) for endpoint in self._endpoints.values()], self._rng, tried)
             if isinstance(choice, str):
                 return self._lease(self._endpoints[choice])
             full = choice is Refusal.ALL_FULL
@@ -137,7 +137,8 @@ class ServicePlacement:
     def full(self) -> bool:
         """Whether workers are serving but have no free slot."""
         now = self._clock()
-        return choose([endpoint.state.view(now) for endpoint in self._endpoints.values()]) is Refusal.ALL_FULL
+        views = [endpoint.state.view(now) for endpoint in self._endpoints.values()]
+        return choose(views, self._rng) is Refusal.ALL_FULL
 
     def room(self) -> tuple[int, int] | None:
         """Slots in all and free ones, at the serving workers; None if they are not known."""
@@ -151,7 +152,7 @@ class ServicePlacement:
         """Whether a stream could now move from endpoint `key` to another one."""
         now = self._clock()
         views = [endpoint.state.view(now) for endpoint in self._endpoints.values() if endpoint.state.key != key]
-        return isinstance(choose([view for view in views if not view.ejected]), str)
+        return isinstance(choose([view for view in views if not view.ejected], self._rng), str)
 
     def snapshot(self) -> ServiceSnapshot:
         """The current state of the service."""

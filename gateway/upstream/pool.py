@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import structlog
 from talkup.v1 import task_pb2
@@ -39,6 +39,9 @@ __all__ = [
 ]
 
 log = structlog.get_logger()
+
+# Services that the workers of another one serve, in its slots.
+_SERVED_BY: Final = {task_pb2.SERVICE_TYPE_DELIVERY: task_pb2.SERVICE_TYPE_STT}
 
 
 class Backlog(NamedTuple):
@@ -111,7 +114,7 @@ class Upstream:
         `receive` gets its results, later and one by one. `resumed`: the stream ran before, so it gets as much time to
         find a worker as a running one. `trace`: the span of the media stream.
         """
-        pool = self._services.get(service) or ServicePlacement(service, self._config, self._clock, self._rng)
+        pool = self._pool_of(service) or ServicePlacement(service, self._config, self._clock, self._rng)
         metrics = self._metrics if trace is NO_SPAN else CallTrace(self._metrics, trace)
         stream = TaskStream(start, pool, self._config, metrics, self._clock, resumed=resumed)
         task = asyncio.create_task(stream.run())
@@ -127,12 +130,12 @@ class Upstream:
 
         Check this before you open a stream: refusing one later costs 2.3 ms of CPU (measured).
         """
-        pool = self._services.get(service)
+        pool = self._pool_of(service)
         return pool.retry_after_ms() if pool is not None and pool.full() else None
 
     def room(self, service: task_pb2.ServiceType) -> tuple[int, int] | None:
         """Slots of a service in all and free ones; None if they are not known."""
-        pool = self._services.get(service)
+        pool = self._pool_of(service)
         return None if pool is None else pool.room()
 
     def snapshot(self) -> Mapping[task_pb2.ServiceType, ServiceSnapshot]:
@@ -164,6 +167,10 @@ class Upstream:
         """Whether every configured service has a serving worker; false when none is configured."""
         snapshots = [pool.snapshot() for pool in self._services.values()]
         return bool(snapshots) and all(s.workers_serving for s in snapshots)
+
+    def _pool_of(self, service: task_pb2.ServiceType) -> ServicePlacement | None:
+        """The workers that serve a service; None: none are configured."""
+        return self._services.get(_SERVED_BY.get(service, service))
 
     async def _advance_clock(self) -> None:
         """Read the clock often enough that it counts all the time this process runs."""

@@ -35,7 +35,7 @@ from gateway.upstream.failures import (
     UpstreamFailure,
     WorkerError,
 )
-from gateway.upstream.items import FailoverNotice, StreamItem, gap_error, media_reached_ms
+from gateway.upstream.items import FailoverNotice, StreamItem, gap_error, media_reached_ms, progress_alone
 from gateway.upstream.observer import UpstreamMetrics
 from gateway.upstream.placement import Lease, ServicePlacement
 from gateway.upstream.replay import ReplayBuffer
@@ -368,6 +368,8 @@ class TaskStream:
             case "flushed":
                 self._replay.answer_flush(result.flushed.flush_id)
             case "error" if result.error.fatal and result.error.retryable:
+                if (committed := progress_alone(result)) is not None:
+                    self._publish(committed)
                 raise WorkerError(result.error)
         if kind != "drain" or result.HasField("progress"):
             self._publish(result)
@@ -375,12 +377,10 @@ class TaskStream:
             return "ended"
         if kind == "error" and result.error.fatal:
             return error_pb2.ErrorCode.Name(result.error.code).removeprefix("ERROR_CODE_").lower()
-        if progressed and attempt.leave_by is not None and self._may_move(attempt):
+        is_leaving = progressed and attempt.leave_by is not None and not attempt.ending
+        if is_leaving and self._placement.has_other(attempt.worker):
             raise MoveRequested
         return None
-
-    def _may_move(self, attempt: Attempt) -> bool:
-        return not attempt.ending and self._placement.has_other(attempt.worker)
 
     def _watch(self, attempt: Attempt) -> asyncio.Future[None]:
         due = self._config.deadlines

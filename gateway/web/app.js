@@ -2,6 +2,7 @@
 
 import { Call } from "./call.js";
 import { Captions } from "./captions.js";
+import { DeliveryStrip } from "./delivery.js";
 import { fillLanguages } from "./languages.js";
 import { Meter } from "./meter.js";
 import { Overlay } from "./overlay.js";
@@ -10,6 +11,7 @@ import { Progress } from "./progress.js";
 import { openRecording } from "./recording.js";
 import { listMicrophones, openMicrophone } from "./sources.js";
 import { StateLine } from "./state.js";
+import { followReportLanguage, openReport, saveReport, saveTranscript } from "./stored.js";
 import { Summary } from "./summary.js";
 import { TalkupError } from "./talkup-client.js";
 import { followTheme } from "./theme.js";
@@ -42,6 +44,7 @@ const page = {
     delays: { interim: $("interim-delay"), final: $("final-delay"), end: $("end-delay") },
   }),
   overlay: new Overlay({ canvas: $("overlay"), video: $("video"), list: $("signals"), angles: $("angles") }),
+  delivery: new DeliveryStrip($("delivery-card")),
   meter: new Meter($("meter")),
   state: new StateLine($("state")),
   progress: new Progress($("progress")),
@@ -62,13 +65,15 @@ const page = {
   complain(error) {
     const { text, action } = explain(error);
     page.tell(text, action, action === "Enter the API key" ? enterKey : () => repeat());
+    if (!call) page.captions.explain(INVITATION);
   },
 
   show(phase) {
     $("toggle").dataset.on = phase !== "idle";
     $("toggle").textContent = LABELS[phase];
-    for (const id of ["microphone", "camera", "language", "key", "file"]) $(id).disabled = phase !== "idle";
+    for (const id of ["microphone", "camera", "delivery", "language", "key", "file"]) $(id).disabled = phase !== "idle";
     for (const id of ["copy", "clear", "download"]) $(id).disabled = !ticket;
+    for (const id of ["report", "report-json"]) $(id).disabled = !ticket || phase !== "idle";
     if (phase === "finishing") page.state.note({ phase });
   },
 
@@ -103,7 +108,7 @@ const page = {
     showElapsed();
     call = null;
     page.state.note({ phase: "stopped" });
-    page.captions.explain("No words were heard.");
+    page.captions.explain($("notice").hidden ? "No words were heard." : INVITATION);
     page.show("idle");
   },
 };
@@ -127,15 +132,17 @@ async function createSession() {
 async function begin(open, file) {
   if (call) return;
   repeat = () => begin(open, file);
-  clear();
+  ticket = null;
+  clear($("camera").checked && !file);
   page.tell("");
   page.showLanguage("");
   page.captions.explain("");
-  const begun = (call = new Call(page, createSession, { language: $("language").value, file }));
+  const options = { language: $("language").value, delivery: $("delivery").checked, file };
+  const begun = (call = new Call(page, createSession, options));
   for (const id of ["speech", "meter"]) $(id).hidden = Boolean(file);
   page.show("live");
   showElapsed();
-  if (matchMedia("(max-width: 52rem)").matches) $("captions-title").scrollIntoView();
+  if (matchMedia("(max-width: 44rem)").matches) $("captions-title").scrollIntoView();
   try {
     await begun.start(open);
     if (!begun.stopping) page.show("live");
@@ -169,6 +176,10 @@ async function fillMicrophones() {
   $("microphone").value = options.some(({ deviceId }) => deviceId === chosen) ? chosen : "";
 }
 
+function showDelivery() {
+  $("delivery-card").hidden = !$("delivery").checked;
+}
+
 function enterKey() {
   $("developer").open = $("developer").contains($("key")) || $("developer").open;
   $("key").focus();
@@ -176,8 +187,9 @@ function enterKey() {
 
 // --- the transcript ---
 
-function clear() {
-  for (const part of [page.captions, page.timeline, page.summary, page.overlay]) part.clear();
+function clear(camera = $("camera").checked) {
+  for (const part of [page.captions, page.delivery, page.timeline, page.summary, page.overlay]) part.clear();
+  page.summary.begin({ delivery: $("delivery").checked, camera });
 }
 
 async function copy() {
@@ -190,19 +202,13 @@ async function copy() {
   }
 }
 
-async function download(format) {
-  const path = `v1/sessions/${encodeURIComponent(ticket.session_id)}/transcript?format=${format}`;
-  const response = await fetch(path, { headers: { Authorization: `Bearer ${ticket.token}` } });
-  if (!response.ok) {
-    const { error } = await response.json();
-    const { text } = explain(error);
-    return page.tell(text, "Try again", () => void download(format));
+// Does something with what is stored; says what went wrong.
+async function attempt(work) {
+  try {
+    await work();
+  } catch (error) {
+    page.tell(explain(error).text, "Try again", () => void attempt(work));
   }
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(await response.blob());
-  link.download = `transcript.${format}`;
-  link.click();
-  URL.revokeObjectURL(link.href);
 }
 
 // --- the controls ---
@@ -221,7 +227,13 @@ $("plug").addEventListener("click", () => {
   else call?.client.suspend();
 });
 $("copy").addEventListener("click", () => void copy());
-$("download").addEventListener("click", () => void download($("format").value));
+$("download").addEventListener("click", () => void attempt(() => saveTranscript(ticket, $("format").value)));
+$("report").addEventListener("click", () => void attempt(() => openReport(ticket, $("report-language").value)));
+$("report-json").addEventListener("click", () => void attempt(() => saveReport(ticket)));
+$("delivery").addEventListener("change", () => {
+  localStorage.setItem("delivery", $("delivery").checked ? "on" : "off");
+  showDelivery();
+});
 $("clear").addEventListener("click", () => {
   clear();
   if (call) return;
@@ -249,6 +261,10 @@ if (["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) {
 }
 fillLanguages($("language"));
 followTheme($("theme"));
+followReportLanguage($("report-language"));
+$("delivery").checked = localStorage.getItem("delivery") !== "off";
+showDelivery();
+clear();
 page.captions.explain(INVITATION);
 page.show("idle");
 void fillMicrophones();

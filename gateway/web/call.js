@@ -1,5 +1,6 @@
 // One call: a source goes in, captions and signals come out. `page` holds the parts of the page that it writes to.
 
+import { nameOfEvent } from "./delivery.js";
 import { FileCamera } from "./frames.js";
 import { nameOf } from "./languages.js";
 import { damageOf } from "./problems.js";
@@ -35,7 +36,7 @@ export class Call {
   #happening = new Map();
   #captioned = 0;
 
-  /** `options`: `language`, and `file`, the name of a recording. */
+  /** `options`: `language`, `delivery`, whether to measure it, and `file`, the name of a recording. */
   constructor(page, session, options) {
     [this.#page, this.#options] = [page, options];
     this.client = new TalkupClient({ session });
@@ -92,8 +93,11 @@ export class Call {
   }
 
   #openStream() {
-    this.#audio = this.client.stream({ format: this.#source.format, kind: "audio", language: this.#options.language });
+    const { language, delivery } = this.#options;
+    const services = delivery ? ["stt", "delivery"] : ["stt"];
+    this.#audio = this.client.stream({ format: this.#source.format, kind: "audio", language, services });
     this.#audio.on("transcript", (segment) => this.#showSegment(segment));
+    this.#audio.on("analysis", (result) => this.#showDelivery(result));
     this.#audio.on("speech", (event) => this.#showSpeechEvent(event));
     this.#audio.on("error", (error) => this.#handleStreamError(error));
     this.#audio.on("flow", ({ failover }) => failover && this.#mark(this.elapsedMs, "another worker took over"));
@@ -280,19 +284,34 @@ export class Call {
     if (result.captured_at !== null) this.#picturesBegan ??= result.captured_at - result.media_time_ms;
     const offset = this.#options.file ? 0 : (this.#picturesBegan ?? this.#startedAt) - this.#startedAt;
     if (result.window) summary.seen(result.window);
-    for (const event of result.events) this.#showEvent(event, offset);
+    for (const event of result.events) {
+      if (this.#showEvent("seen", event, offset)) this.#noteEvent(offset + event.t0_ms, event.type.replaceAll("_", " "));
+    }
   }
 
-  // The gateway reports an event when it begins, without an end, and again when it is over.
-  #showEvent({ type, t0_ms, t1_ms }, offset) {
+  #showDelivery({ delivery, events }) {
+    const { summary, timeline } = this.#page;
+    if (delivery.frame) this.#page.delivery.show(delivery.frame, shortClock(delivery.frame.t1_ms));
+    if (delivery.window) summary.said(delivery.window);
+    if (delivery.summary?.whole) summary.said(delivery.summary.whole);
+    for (const event of events) {
+      if (!this.#showEvent("said", event, 0)) continue;
+      const name = nameOfEvent(event.type);
+      timeline.note(event.t0_ms, name);
+      this.#page.delivery.tell(`${shortClock(event.t0_ms)} ${name}`);
+    }
+  }
+
+  // The gateway reports an event when it begins, without an end, and again when it is over. Returns whether it is new.
+  #showEvent(row, { type, t0_ms, t1_ms }, offset) {
     const { timeline } = this.#page;
     const name = `${type} ${t0_ms}`;
     const end = t1_ms === null ? undefined : offset + Math.max(t1_ms, t0_ms + MOMENT_MS);
     const begun = this.#happening.get(name);
-    if (!begun) this.#noteEvent(offset + t0_ms, type.replaceAll("_", " "));
-    if (!begun) this.#happening.set(name, timeline.span("seen", offset + t0_ms, end));
+    if (!begun) this.#happening.set(name, timeline.span(row, offset + t0_ms, end));
     else if (end !== undefined) timeline.close(begun, end);
     if (end !== undefined) this.#happening.delete(name);
+    return !begun;
   }
 
   #noteEvent(ms, text) {

@@ -20,6 +20,41 @@ export function fillFigures(list, figures) {
   );
 }
 
+// Delivery so far. The windows do not overlap; the whole call takes their place at the end.
+class DeliveryTotals {
+  #windows = [];
+  #whole;
+
+  add(window) {
+    if (window.whole_session) this.#whole = window;
+    else this.#windows.push(window);
+  }
+
+  get figures() {
+    const windows = this.#whole ? [this.#whole] : this.#windows;
+    const longest = Math.max(...windows.map(({ pause_longest_ms }) => pause_longest_ms?.value ?? 0));
+    return {
+      "words per minute": paceOf(windows),
+      pauses: windows.length ? windows.reduce((sum, { pauses }) => sum + pauses, 0) : "–",
+      "longest pause": longest > 0 ? `${(longest / 1000).toFixed(1)} s` : "–",
+      "time speaking": speakingOf(windows),
+    };
+  }
+}
+
+function paceOf(windows) {
+  const paced = windows.filter(({ words_per_minute }) => words_per_minute?.value > 0);
+  const minutes = paced.reduce((sum, { words, words_per_minute }) => sum + words / words_per_minute.value, 0);
+  return minutes > 0 ? Math.round(paced.reduce((sum, { words }) => sum + words, 0) / minutes) : "–";
+}
+
+function speakingOf(windows) {
+  const heard = windows.filter(({ speech_ratio }) => speech_ratio);
+  const ms = heard.reduce((sum, { t0_ms, t1_ms }) => sum + t1_ms - t0_ms, 0);
+  const spoken = heard.reduce((sum, { t0_ms, t1_ms, speech_ratio }) => sum + (t1_ms - t0_ms) * speech_ratio.value, 0);
+  return ms > 0 ? `${Math.round((100 * spoken) / ms)} %` : "–";
+}
+
 export class Summary {
   #place;
   #counts;
@@ -31,6 +66,8 @@ export class Summary {
   #endMs = 0;
   #resumed = 0;
   #window;
+  #watched = false;
+  #delivery;
   #sent = { interim: [], final: [], end: [] };
   #lastFinal = { end: -Infinity, came: 0 };
   #lastSpeech;
@@ -44,13 +81,27 @@ export class Summary {
     this.#words = this.#finals = this.#confidence = this.#spokenMs = this.#endMs = this.#resumed = 0;
     this.#sent = { interim: [], final: [], end: [] };
     this.#lastFinal = { end: -Infinity, came: 0 };
-    this.#lastSpeech = this.#window = undefined;
+    this.#lastSpeech = this.#window = this.#delivery = undefined;
+    this.#watched = false;
+    this.#show();
+  }
+
+  // What the call measures beside words: the figures stand there before their values come.
+  begin({ delivery, camera }) {
+    this.#watched = camera;
+    this.#delivery = delivery ? new DeliveryTotals() : undefined;
     this.#show();
   }
 
   // Sums over the last seconds of pictures; at the end, over the whole call.
   seen(window) {
     this.#window = window;
+    this.#show();
+  }
+
+  // Delivery of ten seconds, or at the end of the whole call.
+  said(window) {
+    this.#delivery?.add(window);
     this.#show();
   }
 
@@ -102,9 +153,10 @@ export class Summary {
       transcribed: shortClock(this.#endMs),
       "average confidence": this.#words ? `${Math.round((this.#confidence / this.#words) * 100)} %` : "–",
     };
-    if (this.#window) {
-      figures["time in the picture"] = share(this.#window.presence_ratio);
-      figures["time facing the camera"] = share(this.#window.facing_camera_ratio);
+    Object.assign(figures, this.#delivery?.figures);
+    if (this.#watched || this.#window) {
+      figures["time in the picture"] = share(this.#window?.presence_ratio);
+      figures["time facing the camera"] = share(this.#window?.facing_camera_ratio);
     }
     fillFigures(this.#place, figures);
     fillFigures(this.#counts, { "final captions": this.#finals, reconnections: this.#resumed });

@@ -226,6 +226,7 @@ var TalkupStream = class extends Emitter {
   #retry;
   #handle;
   #lastSegmentId = 0;
+  #lastDelivery = -1;
   #ending = false;
   #over = false;
   constructor(id, options, link) {
@@ -244,6 +245,10 @@ var TalkupStream = class extends Emitter {
   /** The highest final segment that has arrived. */
   get lastSegmentId() {
     return this.#lastSegmentId;
+  }
+  /** The highest `frame_seq` of delivery that has arrived; -1: none. */
+  get lastDelivery() {
+    return this.#lastDelivery;
   }
   /** Bytes, sent or waiting, that the gateway may still ask for. */
   get uncommittedBytes() {
@@ -321,7 +326,7 @@ var TalkupStream = class extends Emitter {
       case "speech_event":
         return this.emit("speech", message.data);
       case "analysis_result":
-        return this.emit("analysis", message.data);
+        return this.#analyzed(message.data);
       case "flow":
         return this.emit("flow", message.data);
       case "stream_ended":
@@ -385,6 +390,14 @@ var TalkupStream = class extends Emitter {
     if (data.is_final)
       this.#lastSegmentId = data.segment_id;
     this.emit("transcript", data);
+  }
+  #analyzed(data) {
+    if (data.delivery) {
+      if (data.frame_seq <= this.#lastDelivery)
+        return;
+      this.#lastDelivery = data.frame_seq;
+    }
+    this.emit("analysis", data);
   }
   #conclude(data) {
     if (this.#over)
@@ -595,7 +608,11 @@ var TalkupClient = class extends Emitter {
       type: "session_resume",
       session_id: this.#session.session_id,
       token: this.#tokenRefused && this.#ticket?.token || this.#session.resume_token,
-      streams: streams.map(({ id, lastSegmentId }) => ({ stream_id: id, last_segment_id: lastSegmentId }))
+      streams: streams.map(({ id, lastSegmentId, lastDelivery }) => ({
+        stream_id: id,
+        last_segment_id: lastSegmentId,
+        last_delivery: lastDelivery
+      }))
     });
   }
   #receive(message) {

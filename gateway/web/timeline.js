@@ -1,8 +1,8 @@
 // Speech, captions and events on one media clock, as a drawing and as a list.
 
 const SVG = "http://www.w3.org/2000/svg";
-const ROWS = { spoken: [14, 14], caption: [32, 10], seen: [46, 10] };
-const AXIS_Y = 64;
+const ROWS = { spoken: [14, 14], caption: [32, 10], said: [46, 10], seen: [60, 10] };
+const AXIS_Y = 78;
 const SHOWN_MS = 60_000;
 const MAX_KEPT = 2000;
 const LABEL_WIDTH = 36;
@@ -46,7 +46,7 @@ export class Timeline {
     this.#draw();
   }
 
-  // A span of media time; without an end it lasts until `close`. Rows: spoken, caption, seen, line.
+  // A span of media time; without an end it lasts until `close`. Rows: spoken, caption, said, seen, line.
   span(row, from, to) {
     const added = { row, from, to };
     this.#spans.push(added);

@@ -15,6 +15,9 @@ import numpy as np
 
 from bench.harness.browsing import PHONE, Visit, visiting, write_camera, write_speech
 from bench.harness.stack import ROOT, Stack, running_stack
+from gateway.report.build import build
+from gateway.report.html import render
+from tests.fakes.interview import interview
 
 FOLDER = ROOT / "docs" / "screenshots"
 SPEECH = ROOT / "tests" / "data" / "speech" / "interview.ogg"
@@ -22,6 +25,7 @@ MAX_BYTES = 300_000
 WORDS = "count => document.getElementById('finals').innerText.split(/\\s+/).filter(Boolean).length >= count"
 MEASURED = "() => document.getElementById('signals').innerText.includes('Facing the camera')"
 INTERIM = "() => document.getElementById('interim').innerText.length > 12"
+PACED = "() => document.querySelector('#delivery-card .pace').innerText.includes('words a minute')"
 
 
 def draw_camera(path: Path) -> None:
@@ -62,6 +66,21 @@ async def begin(visit: Visit, stack: Stack, *, camera: bool = False) -> None:
     await visit.page.click("#toggle")
 
 
+async def report(folder: Path, microphone: Path) -> None:
+    """Take a screenshot of the report of a constructed session."""
+    page = folder / "report.html"
+    page.write_text(render(build(*interview())), encoding="utf-8")
+    async with visiting(page.as_uri(), microphone, color_scheme="light") as visit:
+        await save_screenshot(visit, "report")
+
+
+async def until_captioned(visit: Visit) -> None:
+    """Wait until the page shows final words with their pace, and interim ones."""
+    await visit.until(WORDS, 26)
+    await visit.until(PACED)
+    await visit.until(INTERIM)
+
+
 async def main(stack: Stack, microphone: Path, drawing: Path) -> None:
     """Take all screenshots, one after the other."""
     url = f"http://localhost:{stack.http_port}/"
@@ -69,25 +88,23 @@ async def main(stack: Stack, microphone: Path, drawing: Path) -> None:
     async with visiting(url, microphone, color_scheme="light") as visit:
         await save_screenshot(visit, "first-run")
         await begin(visit, stack)
-        await visit.until(WORDS, 26)
-        await visit.until(INTERIM)
+        await until_captioned(visit)
         await visit.page.locator("#finals .word").nth(5).hover()
         await save_screenshot(visit, "captions")
     async with visiting(url, microphone, camera=drawing, color_scheme="light") as visit:
         await begin(visit, stack, camera=True)
         await visit.until(MEASURED)
-        await visit.until(WORDS, 26)
-        await visit.until(INTERIM)
+        await until_captioned(visit)
         await save_screenshot(visit, "overlay", full=True)
     async with visiting(url, microphone, camera=drawing, color_scheme="dark") as visit:
         await begin(visit, stack, camera=True)
         await visit.until(MEASURED)
-        await visit.until(WORDS, 26)
-        await visit.until(INTERIM)
+        await until_captioned(visit)
         await save_screenshot(visit, "dark")
     async with visiting(url, microphone, color_scheme="light", viewport=PHONE, device_scale_factor=2) as visit:
         await begin(visit, stack)
-        await visit.until(WORDS, 26)
+        await until_captioned(visit)
+        await visit.page.mouse.move(0, 0)  # away from the words
         await visit.page.locator("#captions-title").scroll_into_view_if_needed()
         await save_screenshot(visit, "phone")
 
@@ -98,6 +115,7 @@ if __name__ == "__main__":
         write_speech(recording, SPEECH)
         drawn = Path(folder) / "camera.y4m"
         draw_camera(drawn)
+        asyncio.run(report(Path(folder), recording))
         settings = {"WORKER_MODEL": "base", "WORKER_SLOTS": "4"}
         with running_stack(
             vision=True, vision_arguments=("vision",), worker_arguments=("stt",), worker_settings=settings

@@ -415,8 +415,9 @@ async def test_everything_is_reached_by_keyboard(stack: Stack, tone: Path) -> No
                 async with page.expect_download() as saved:
                     await page.keyboard.press("Enter")
                 assert (await saved.value).suggested_filename == "transcript.srt"
-        wanted = ["theme", "toggle", "microphone", "camera", "language", "file", "captions", "copy", "clear", "format"]
-        wanted += ["download", "developer-summary", "key", "events"]
+        wanted = ["theme", "toggle", "microphone", "camera", "delivery", "language", "file"]
+        wanted += ["captions", "copy", "clear", "format", "download", "report-language", "report", "report-json"]
+        wanted += ["developer-summary", "key", "events"]
         assert [name for name in reached if name in wanted] == wanted
         assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
 
@@ -477,7 +478,7 @@ async def test_browsers_that_lack_something_are_captioned_too(
 async def test_no_serious_finding_of_axe(
     stack: Stack, tone: Path, scheme: str, viewport: dict[str, int] | None
 ) -> None:
-    options = {"color_scheme": scheme, **({"viewport": viewport} if viewport else {})}
+    options: dict[str, Any] = {"color_scheme": scheme, **({"viewport": viewport} if viewport else {})}
     async with visiting(address(stack), tone, **options) as visit:
         assert await visit.page.evaluate("document.documentElement.dataset.theme") == scheme
         assert await axe(visit) == []
@@ -496,6 +497,7 @@ async def test_a_wrong_key_is_told(stack: Stack, tone: Path) -> None:
         await visit.page.click("#toggle")
         assert await until_notice(visit) == "The gateway does not accept this API key."
         assert await visit.page.inner_text("#speech") == "silence"
+        assert (await visit.page.inner_text("#empty")).startswith("Start the microphone")
         assert await axe(visit) == []
         await visit.until("() => document.getElementById('toggle').textContent === 'Start microphone'")
         await visit.page.click("#notice-action")

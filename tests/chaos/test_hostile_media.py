@@ -14,8 +14,9 @@ async def test_hostile_media_disturb_nobody(model_stack: Stack) -> None:
     """The long form, with 10,000 inputs, is `python -m bench.gateway --only hostile_media`."""
     figures = await attack(model_stack, 60, attackers=3, seconds=5.0)
     assert figures["inputs"] == 60
+    assert figures["inputs_without_an_answer"] == 0
     assert figures["outcomes"]["ended"]
-    assert set(figures["outcomes"]) <= {"ended", "media_error", "unsupported_format"}
+    assert set(figures["outcomes"]) <= {"ended", "dropped", "media_error", "unsupported_format"}
     assert figures["decoder_children_replaced"] == 0
     assert figures["worker_growth_mib"] < 200
     assert figures["gateway_growth_mib"] < 100

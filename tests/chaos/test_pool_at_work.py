@@ -4,16 +4,18 @@ import asyncio
 import itertools
 import random
 import time
+from functools import partial
 
 import pytest
 
-from bench.harness.actions import eventually, footprint, loads, metric, speaking, until_serving
+from bench.harness.actions import eventually, footprint, loads, metric, settled, speaking, until_serving
 from bench.harness.fault_proxy import fault_proxy
 from bench.harness.speaker import Pace, Speaker
 from bench.harness.stack import HOST, Stack, running_stack
 
 MIB = 1024 * 1024
 CHURN_S = 170.0
+LEAST_LAPS = 24  # on a busy machine: memory levels off with use and not with time
 
 
 def quiet(stack: Stack, seeds: range) -> list[Speaker]:
@@ -65,8 +67,8 @@ async def test_churn_leaves_nothing_behind() -> None:
             warm, at_work = footprint(stack.gateway), await metric(stack, "gateway_event_loop_tasks")
             until = time.monotonic() + CHURN_S
             half_way = warm
-            for lap in itertools.takewhile(lambda _: time.monotonic() < until, itertools.count()):
-                if time.monotonic() < until - CHURN_S / 2:
+            for lap in itertools.takewhile(lambda n: n < LEAST_LAPS or time.monotonic() < until, itertools.count()):
+                if lap <= LEAST_LAPS // 2 or time.monotonic() < until - CHURN_S / 2:
                     half_way = footprint(stack.gateway)
                 speakers = [Speaker(url, 100 * lap + seed) for seed in range(8)]
                 async with asyncio.timeout(60), speaking(speakers) as tasks:
@@ -84,11 +86,17 @@ async def test_churn_leaves_nothing_behind() -> None:
                 for task in tasks:
                     task.result().check()
             await eventually("sockets are gone", lambda: footprint(stack.gateway).descriptors <= warm.descriptors + 2)
-        assert await metric(stack, "gateway_connections") == 0
-        assert await metric(stack, "gateway_streams") == 0
-        assert await loads(stack) == [0, 0]
-        assert await metric(stack, "gateway_event_loop_tasks") <= at_work + 2
+        # Each comes to rest by itself, on a busy machine somewhat later than the last socket.
+        for name, most in {
+            "gateway_connections": 0,
+            "gateway_streams": 0,
+            "gateway_event_loop_tasks": at_work + 2,
+        }.items():
+            await settled(name, partial(metric, stack, name), lambda found, most=most: found <= most)
+        await settled("streams at workers", partial(loads, stack), lambda found: found == [0, 0])
+        # The threads that write checkpoints and that examine lost workers begin when they are first needed; those of
+        # gRPC become more under load, and fewer when idle.
+        await eventually("threads are gone", lambda: footprint(stack.gateway).threads <= warm.threads + 2)
         after = footprint(stack.gateway)
-        assert after.threads <= warm.threads + 1
         assert after.rss - warm.rss < 40 * MIB  # cycles wait for a rarer collection
         assert after.rss - half_way.rss < 12 * MIB

@@ -9,17 +9,21 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from talkup.v1 import media_pb2, task_pb2, transcript_pb2
 
 from tests.unit.workers.media.video_material import filmed, timeslices
 from tests.unit.workers.vision import faces
 from workers import models
+from workers.chunk import Chunk
 from workers.engine import Engine
 from workers.fake.engine import FakeEngine, FakeScript
+from workers.media.decoder import AudioDecoder
 from workers.media.isolation.outputs import AUDIO
 from workers.media.isolation.pool import DecoderPool
 from workers.stt.config import SttConfig
@@ -48,6 +52,18 @@ def frames(results: Results) -> list[str]:
     ]
 
 
+def deliveries(results: Results) -> list[str]:
+    """What a stream that measures delivery says for good: its finals, and the messages with the media that they cover.
+
+    Bit for bit: a message stands for its bytes.
+    """
+    said: list[str] = []
+    for result in results:
+        said += finals([result])
+        said += [message.SerializeToString(deterministic=True).hex() for message in result.delivery]
+    return said
+
+
 @dataclass(frozen=True)
 class EngineCase:
     """One engine under test.
@@ -55,7 +71,8 @@ class EngineCase:
     `make` gives a fresh engine, unloaded. `media` is one recording in at least 8 chunks that give two outputs or more;
     `outputs` picks them from the results. `paced`: the engine drops what comes too fast, so a flush, which waits, is
     sent after each chunk. `held_back`: a flush may leave so many chunks at the end uncommitted, because the page or
-    frame in them is not complete. `not_applicable`: reasons, by the names of tests.
+    frame in them is not complete. `asked`: the service that the caller asks for, where it is not the engine's own.
+    `not_applicable`: reasons, by the names of tests.
     """
 
     name: str
@@ -65,6 +82,7 @@ class EngineCase:
     refused_start: task_pb2.StreamStart
     outputs: Callable[[Results], list[str]] = finals
     service_type: task_pb2.ServiceType = task_pb2.SERVICE_TYPE_STT
+    asked: task_pb2.ServiceType = task_pb2.SERVICE_TYPE_UNSPECIFIED
     paced: bool = False
     held_back: int = 0
     seconds: float = 5.0
@@ -84,8 +102,26 @@ def _as_file(live: task_pb2.StreamStart) -> task_pb2.StreamStart:
     return start
 
 
+def _with_delivery(speech: task_pb2.StreamStart) -> task_pb2.StreamStart:
+    """The same stream with its delivery measured."""
+    start = task_pb2.StreamStart()
+    start.CopyFrom(speech)
+    start.delivery.SetInParent()
+    return start
+
+
+def pcm_start(*, delivery: bool) -> task_pb2.StreamStart:
+    """Speech in `samples`, with or without its delivery measured."""
+    pcm = media_pb2.MediaFormat(
+        container=media_pb2.CONTAINER_PCM, pcm_encoding=media_pb2.PCM_ENCODING_S16LE, sample_rate=16_000, channels=1
+    )
+    start = task_pb2.StreamStart(kind=media_pb2.MEDIA_KIND_AUDIO, format=pcm)
+    return _with_delivery(start) if delivery else start
+
+
 _WEBM_SPEECH = _start(media_pb2.MEDIA_KIND_AUDIO, media_pb2.CONTAINER_WEBM, "audio/webm;codecs=opus")
 _OGG_SPEECH = _start(media_pb2.MEDIA_KIND_AUDIO, media_pb2.CONTAINER_OGG, "audio/ogg;codecs=opus")
+_PCM_SPEECH = pcm_start(delivery=True)
 _PICTURES = _start(media_pb2.MEDIA_KIND_IMAGE, media_pb2.CONTAINER_JPEG, "image/jpeg")
 _VIDEO = _start(media_pb2.MEDIA_KIND_VIDEO, media_pb2.CONTAINER_WEBM, "video/webm")
 _PICTURES_AS_SPEECH = _start(media_pb2.MEDIA_KIND_AUDIO, media_pb2.CONTAINER_JPEG)
@@ -97,6 +133,7 @@ _NO_TRANSCRIPTS = {
     "test_segments_rise_and_finals_never_change": "pictures have no transcripts",
     "test_interims_and_word_times_can_be_switched_off": "pictures have no transcripts",
 }
+_DELIVERY_ALONE = {"test_interims_and_word_times_can_be_switched_off": "delivery alone has no transcripts"}
 _ONE_PICTURE_A_CHUNK = {"test_chunk_boundaries_do_not_matter": "a chunk is one whole picture"}
 
 
@@ -114,6 +151,14 @@ def speech() -> list[bytes]:
 def recording() -> list[bytes]:
     """The whole of it, 12 s of speech, in 10 chunks: three sentences."""
     return timeslices(_SPEECH.read_bytes(), 10)
+
+
+@cache
+def samples() -> list[bytes]:
+    """The same recording as PCM, 16 s, in 12 chunks."""
+    decoder = AudioDecoder(_OGG_SPEECH.format)
+    sound = np.concatenate([decoder.decode(Chunk(0, _SPEECH.read_bytes())), decoder.finish()])
+    return timeslices((np.clip(sound, -1, 1) * 32_767).astype("<i2").tobytes(), 12)
 
 
 def jpegs() -> list[bytes]:
@@ -162,6 +207,24 @@ ENGINE_CASES = [
         _PICTURES_AS_SPEECH,
     ),
     EngineCase(
+        "fake, with delivery",
+        FakeEngine,
+        _with_delivery(_WEBM_SPEECH),
+        fake_media,
+        _PICTURES_AS_SPEECH,
+        outputs=deliveries,
+    ),
+    EngineCase(
+        "fake, delivery alone",
+        lambda: FakeEngine(FakeScript(words_per_final=3)),
+        _with_delivery(_WEBM_SPEECH),
+        fake_media,
+        _PICTURES_AS_SPEECH,
+        outputs=deliveries,
+        asked=task_pb2.SERVICE_TYPE_DELIVERY,
+        not_applicable=_DELIVERY_ALONE,
+    ),
+    EngineCase(
         "fake, pictures",
         fake_vision_engine,
         _PICTURES,
@@ -182,6 +245,38 @@ ENGINE_CASES = [
         recording,
         _PICTURES_AS_FILE,
         held_back=1,
+        marks=(pytest.mark.model,),
+    ),
+    EngineCase(
+        "speech, with delivery",
+        speech_engine,
+        _PCM_SPEECH,
+        samples,
+        _PICTURES_AS_SPEECH,
+        outputs=deliveries,
+        held_back=1,
+        marks=(pytest.mark.model,),
+    ),
+    EngineCase(
+        "speech, file, with delivery",
+        speech_engine,
+        _as_file(_PCM_SPEECH),
+        samples,
+        _PICTURES_AS_FILE,
+        outputs=deliveries,
+        held_back=1,
+        marks=(pytest.mark.model,),
+    ),
+    EngineCase(
+        "speech, delivery alone",
+        speech_engine,
+        _PCM_SPEECH,
+        samples,
+        _PICTURES_AS_SPEECH,
+        outputs=deliveries,
+        asked=task_pb2.SERVICE_TYPE_DELIVERY,
+        held_back=1,
+        not_applicable=_DELIVERY_ALONE,
         marks=(pytest.mark.model,),
     ),
     EngineCase(

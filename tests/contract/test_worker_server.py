@@ -194,6 +194,45 @@ async def test_a_port_in_use_is_reported_in_one_line() -> None:
         await second.close()
 
 
+@pytest.mark.parametrize("setting", ["tls_cert", "tls_key", "tls_client_ca"])
+@pytest.mark.parametrize("damage", ["empty", "noise", "a folder", "gone"])
+async def test_a_certificate_that_cannot_be_used_is_named(authority: Authority, setting: str, damage: str) -> None:
+    files = authority.files("worker", client_ca=True)
+    config = WorkerConfig(port=0, allowed_clients=("*",), **files)
+    path = files[setting]
+    assert path is not None
+    path.unlink()
+    match damage:
+        case "empty":
+            path.touch()
+        case "noise":
+            path.write_bytes(b"-----BEGIN CERTIFICATE-----\nnoise\n")
+        case "a folder":
+            path.mkdir()
+    server = WorkerServer(config, FakeEngine())
+    with pytest.raises(ConfigError) as refused:
+        await server.start()
+    await server.close()
+    assert str(path) in str(refused.value)
+    assert f"WORKER_{setting.upper()}" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+async def test_a_key_of_another_certificate_or_with_a_password_is_named(authority: Authority) -> None:
+    files = authority.files("worker", client_ca=False)
+    key_path = files["tls_key"]
+    assert key_path is not None
+    encrypted = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"word")
+    )
+    for content, reason in ((authority.issue("other")[1], "is not the key of"), (encrypted, "without a password")):
+        key_path.write_bytes(content)
+        server = WorkerServer(WorkerConfig(port=0, **files), FakeEngine())
+        with pytest.raises(ConfigError, match=rf"--tls-key \(WORKER_TLS_KEY\): .*{reason}"):
+            await server.start()
+        await server.close()
+
+
 async def test_a_drain_ends_even_if_streams_stay_open() -> None:
     async with running(drain_seconds=0.1) as worker:
         call = worker.call()

@@ -69,7 +69,7 @@ async def speak(stack: Stack) -> tuple[str, str]:
         wire = Wire(socket)
         session = (await wire.until("session"))["data"]
         start = {"type": "stream_start", "stream_id": "abc", "format": PCM, "hotwords": ["canary-word"]}
-        await wire.send(start)
+        await wire.send({**start, "services": ["stt", "delivery"]})
         await wire.send(MEDIA)
         payload = base64.b64encode(MEDIA[:2000]).decode()
         await wire.send({"type": "stream_chunk", "stream_id": "abc", "sequence": 1, "data": payload})
@@ -172,6 +172,12 @@ async def ask_for_nonsense(stack: Stack, session_id: str, token: str) -> list[st
             ("GET", f"/v1/sessions/{session_id}/transcript", {"Authorization": "Bearer canary"}, None),
             (
                 "GET",
+                f"/v1/sessions/{session_id}/report?lang=canary&compare=canary",
+                {"Authorization": f"Bearer {token}"},
+                None,
+            ),
+            (
+                "GET",
                 f"/v1/sessions/{session_id}/transcript",
                 {"Prefer": "wait=canary", "If-None-Match": "canary"},
                 None,
@@ -244,6 +250,10 @@ async def test_no_canary_comes_out(stack: Stack, metrics_port: int) -> None:
             async with http.get(url, headers={"Authorization": f"Bearer {KEY}"}) as response:
                 assert response.status == 200
                 metrics.append(await response.text())
+        report = f"{stack.http_url}/v1/sessions/{session_id}/report?format=html"
+        async with http.get(report, headers={"Authorization": f"Bearer {token}"}) as response:
+            assert response.status == 200
+            assert word_of(MEDIA[:1000]) in await response.text()
     logs = [program.log_text() for program in (stack.gateway, *stack.workers)]
     assert "stream ended" in logs[0]
     assert "stream ended" in logs[1]

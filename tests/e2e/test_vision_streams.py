@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
+import numpy as np
 import pytest
 
 from bench.harness.stack import HOST, Stack, child_environment, free_port, running_stack, start
 from tests.e2e.wire import open_wire
-from tests.unit.workers.media.video_material import recording, timeslices
+from tests.unit.workers.media.video_material import filmed, recording, timeslices
 from tests.unit.workers.vision.encoded import encoded
 from tests.unit.workers.vision.faces import PORTRAIT, portrait
 
@@ -37,7 +39,7 @@ def vision_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 async def test_pictures_give_signals_events_and_a_summary(vision_stack: Stack) -> None:
     async with open_wire(vision_stack.ws_url) as wire:
-        await wire.until("session")
+        session = (await wire.until("session"))["data"]
         await wire.send({"type": "stream_start", "stream_id": "camera", "format": "image/jpeg"})
         await wire.send(PORTRAIT.read_bytes())
         first = (await wire.until("analysis_result"))["data"]
@@ -52,6 +54,11 @@ async def test_pictures_give_signals_events_and_a_summary(vision_stack: Stack) -
         ended = (await wire.until("stream_ended"))["data"]
     assert flow["frames_received"] >= 1
     assert ended["dropped"]["corrupt"] == 1
+    report = f"{vision_stack.http_url}/v1/sessions/{session['session_id']}/report"
+    page = await asyncio.to_thread(read_page, report, session["resume_token"])
+    (face,) = json.loads(page)["faces"]
+    assert face["whole"]
+    assert face["measures"]["presence_ratio"]["value"] == whole["window"]["presence_ratio"]["value"]
 
 
 async def test_a_refused_picture_says_why_and_the_stream_goes_on(vision_stack: Stack) -> None:
@@ -74,8 +81,9 @@ async def test_a_refused_picture_says_why_and_the_stream_goes_on(vision_stack: S
     assert ended["dropped"] == {"overload": 0, "stale": 0, "corrupt": 2}
 
 
-def read_page(url: str) -> str:
-    with urlopen(url, timeout=10) as answer:
+def read_page(url: str, token: str | None = None) -> str:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    with urlopen(Request(url, headers=headers), timeout=10) as answer:
         return str(answer.read().decode())
 
 
@@ -119,7 +127,7 @@ async def test_a_recording_gives_its_frames(vision_stack: Stack) -> None:
         await wire.until("stream_ended")
 
 
-async def talkup_analyze(stack: Stack, file: Path) -> tuple[int, str, str]:
+async def talkup_analyze(stack: Stack, file: Path, *options: str) -> tuple[int, str, str]:
     """Exit status, standard output and standard error of `talkup analyze`."""
     command = [
         str(Path(sys.executable).with_name("talkup")),
@@ -128,6 +136,7 @@ async def talkup_analyze(stack: Stack, file: Path) -> tuple[int, str, str]:
         stack.ws_url,
         "--key",
         stack.key,
+        *options,
         str(file),
     ]
     pipe = asyncio.subprocess.PIPE
@@ -144,6 +153,21 @@ async def test_talkup_analyze_leaves_out_no_frame(vision_stack: Stack, tmp_path:
     code, out, err = await talkup_analyze(vision_stack, film)
     assert (code, err) == (0, "")
     assert re.search(r"^frames +120$", out, re.MULTILINE)
+
+
+async def test_talkup_analyze_writes_a_report_of_what_is_seen_and_said(vision_stack: Stack, tmp_path: Path) -> None:
+    film, page = tmp_path / "film.webm", tmp_path / "report.html"
+    noise = np.random.default_rng(3).uniform(-0.2, 0.2, 4 * 48_000).astype(np.float32)
+    film.write_bytes(filmed([portrait()] * 48, sound=noise))
+    code, out, err = await talkup_analyze(
+        vision_stack, film, "--http-url", vision_stack.http_url, "--report", str(page)
+    )
+    assert code == 0, err
+    assert re.search(r"^frames +48$", out, re.MULTILINE)
+    assert re.fullmatch(rf"talkup: report of session \S+ written to {re.escape(str(page))}\n", err)
+    text = page.read_text(encoding="utf-8")
+    assert "Face in the picture" in text
+    assert "words a minute" in text
 
 
 async def test_talkup_analyze_tells_what_was_damaged(vision_stack: Stack, tmp_path: Path) -> None:

@@ -15,7 +15,15 @@ from dataclasses import dataclass, field
 import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from talkup.v1 import error_pb2, media_pb2, task_pb2, transcript_pb2, worker_service_pb2, worker_service_pb2_grpc
+from talkup.v1 import (
+    analysis_pb2,
+    error_pb2,
+    media_pb2,
+    task_pb2,
+    transcript_pb2,
+    worker_service_pb2,
+    worker_service_pb2_grpc,
+)
 
 SERVICE = "talkup.v1.WorkerService"
 
@@ -39,6 +47,9 @@ class Script:
     drain_ms: int = 60_000
     error_at: int | None = None
     error: error_pb2.Error | None = None
+    # What the message of this error commits, and the delivery that it covers.
+    error_progress: task_pb2.Progress | None = None
+    error_delivery: tuple[analysis_pb2.Analysis, ...] = ()
     mute_start: bool = False
     answer_end: bool = True
     end_gate: asyncio.Event | None = None
@@ -190,7 +201,9 @@ class WorkerServer(worker_service_pb2_grpc.WorkerServiceServicer):
         if sequence == script.ghost_at:
             yield task_pb2.TaskResult(attempt=99, transcript=transcript_pb2.Transcript(is_final=True, text="ghost"))
         if sequence == script.error_at:
-            yield task_pb2.TaskResult(error=script.error)
+            yield task_pb2.TaskResult(
+                error=script.error, progress=script.error_progress, delivery=script.error_delivery
+            )
         if sequence == script.drain_at:
             self.draining = True
             yield task_pb2.TaskResult(drain=task_pb2.Drain(deadline_ms=script.drain_ms))

@@ -15,7 +15,7 @@ LEAST_WORDS: Final = 5
 LEAST_MS: Final = 3_000
 """A rate needs five words over 3 s. Word times are known to about 0.1 s: over less time that alone is 7 % of a rate."""
 
-_EDGE_MS: Final = 100
+EDGE_MS: Final = 100
 _KNOWN_SHARE: Final = 0.8
 """Words whose syllables must be known; those of the others are taken to have as many as these."""
 
@@ -43,22 +43,57 @@ def pace(words: Sequence[SpokenWord], pauses: Iterable[Stretch], language: str) 
     words would be most of the answer. Those of syllables are None in a language without a rule for them, those of words
     in one that writes no spaces, where what counts as a word is the model's whim.
     """
+    return rates(speaking(words, pauses, language))
+
+
+class Speaking(msgspec.Struct, array_like=True):
+    """Words and the time they took, milliseconds.
+
+    `syllables` None: in a language without a rule for them. `span_ms`: from the first word's start to the last one's
+    end, `paused_ms` of it in pauses. `spaced`: a language that writes spaces between words.
+    """
+
+    words: int = 0
+    syllables: int | None = 0
+    span_ms: int = 0
+    paused_ms: int = 0
+    spaced: bool = True
+
+    def merge(self, other: Speaking) -> None:
+        """Take another stretch's; a stretch without words adds nothing."""
+        if not other.words:
+            return
+        self.words += other.words
+        known = self.syllables is not None and other.syllables is not None
+        self.syllables = (self.syllables or 0) + (other.syllables or 0) if known else None
+        self.span_ms += other.span_ms
+        self.paused_ms += other.paused_ms
+        self.spaced = self.spaced and other.spaced
+
+
+def speaking(words: Sequence[SpokenWord], pauses: Iterable[Stretch], language: str) -> Speaking:
+    """The sums of final words in their order, with the pauses that lie among them. `language`: ISO 639-1."""
     spoken = [word for word in words if word.key]
     count = syllable_count(spoken, language)
     if not spoken:
-        return Pace(0, count)
+        return Speaking(syllables=count)
     begin, end = spoken[0].start_ms, max(word.end_ms for word in spoken)
-    span = end - begin
-    if len(spoken) < LEAST_WORDS or span < LEAST_MS:
-        return Pace(len(spoken), count)
     paused = sum(max(0, min(pause.t1_ms, end) - max(pause.t0_ms, begin)) for pause in pauses)
+    return Speaking(len(spoken), count, end - begin, paused, language not in syllables.UNSPACED)
+
+
+def rates(said: Speaking) -> Pace:
+    """The rates of a stretch, each None where it cannot be measured; see `pace`."""
+    span, spoken = said.span_ms, said.span_ms - said.paused_ms
+    if said.words < LEAST_WORDS or span < LEAST_MS:
+        return Pace(said.words, said.syllables)
     return Pace(
-        len(spoken),
-        count,
-        None if language in syllables.UNSPACED else _per_minute(len(spoken), span),
-        _per_minute(count, span),
-        _per_minute(count, span - paused) if span - paused >= LEAST_MS // 2 else None,
-        1 - 2 * _EDGE_MS / span,
+        said.words,
+        said.syllables,
+        _per_minute(said.words, span) if said.spaced else None,
+        _per_minute(said.syllables, span),
+        _per_minute(said.syllables, spoken) if spoken >= LEAST_MS // 2 else None,
+        1 - 2 * EDGE_MS / span,
     )
 
 

@@ -67,10 +67,10 @@ class PitchCounts(msgspec.Struct, array_like=True):
         for step, count in other.counts.items():
             self.counts[step] = self.counts.get(step, 0) + count
 
-    def pitch(self) -> Pitch | None:
-        """None with less than 1 s of voiced speech."""
+    def pitch(self, least: int = LEAST_HOPS) -> Pitch | None:
+        """None with fewer voiced hops than `least`."""
         hops = self.hops
-        if hops < LEAST_HOPS:
+        if hops < least:
             return None
         steps = np.array(sorted(self.counts))
         weights = np.array([self.counts[step] for step in steps.tolist()])

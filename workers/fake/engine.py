@@ -5,7 +5,8 @@ from there on. `expected_words` gives the words of a stream that lost nothing. A
 and the end close the current block, however short it is.
 
 The engine obeys the contract as a real one does: interims, finals, speech events, progress in the message of the final
-that it belongs to, and a `resume_state` with which another fake worker continues word for word.
+that it belongs to, and a `resume_state` with which another fake worker continues word for word. As a speech worker, it
+serves delivery, too.
 """
 
 from __future__ import annotations
@@ -92,7 +93,8 @@ class FakeEngine:
             raise EngineError(
                 error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "pictures hold no speech", field="start.format.container"
             )
-        return SpeechSession(start, self._script, faults, self._observer)
+        alone = context.service_type == task_pb2.SERVICE_TYPE_DELIVERY
+        return SpeechSession(start, self._script, faults, self._observer, alone=alone)
 
     def default_slots(self) -> int:
         return self._script.slots

@@ -3,6 +3,9 @@
 Bookkeeping is in stream offsets (bytes since the stream began). A final that ends at offset B covers every chunk that
 ends at or before B; the state sent with it counts what lies before the first replayed chunk, and how many bytes of the
 replay (`skip`) are final already.
+
+With `StreamStart.delivery`, the message with a progress carries the scripted delivery of the media that it covers. A
+stream of delivery alone commits as speech does and sends nothing else.
 """
 
 from __future__ import annotations
@@ -17,7 +20,10 @@ from talkup.v1 import error_pb2, media_pb2, task_pb2, transcript_pb2
 
 from tracing.spans import current_span
 from workers.chunk import Chunk
+from workers.delivery.options import wanted_signals
+from workers.delivery.origin import origin_unix_ms
 from workers.engine import EngineError
+from workers.fake.delivery import DeliveryState, FakeDelivery
 from workers.fake.script import FakeScript, Faults
 from workers.fake.words import PlacedWord, WordCutter
 from workers.observer import NO_OBSERVER, EngineObserver
@@ -49,6 +55,7 @@ class SpeechState(msgspec.Struct, frozen=True, array_like=True):
     missing: _Count = 0
     next_segment: _Count = 1
     speaking: bool = False
+    delivery: DeliveryState | None = None
 
 
 class _SeenChunk(NamedTuple):
@@ -112,8 +119,11 @@ class SpeechSession:
         script: FakeScript,
         faults: Faults,
         observer: EngineObserver = NO_OBSERVER,
+        *,
+        alone: bool = False,
     ) -> None:
-        """Raises EngineError for a resume_state that no fake engine made."""
+        """`alone`: nothing but delivery. Raises EngineError for unknown signals and for a state of another engine."""
+        wanted_signals(start.delivery)
         self._state = decode_state(start.resume_state) if start.HasField("resume_state") else SpeechState()
         self._script = script
         self._faults = faults
@@ -131,6 +141,10 @@ class SpeechSession:
         self._segment = self._state.next_segment
         self._revision = 0
         self._speaking = self._state.speaking
+        self._alone = alone
+        self._delivery: FakeDelivery | None = None
+        if alone or start.HasField("delivery"):
+            self._delivery = FakeDelivery(self._state.delivery, with_words=not alone)
 
     async def accept(self, chunk: Chunk) -> None:
         clock = asyncio.get_running_loop().time
@@ -159,15 +173,13 @@ class SpeechSession:
         self._pending += words
         while len(self._pending) >= self._script.words_per_final:
             await self._say_final(self._script.words_per_final)
-        if words and self._pending and self._wants("interim_results"):
+        if words and self._pending and self._wants("interim_results") and not self._alone:
             self._revision += 1
             await self._say(task_pb2.TaskResult(transcript=self._transcript(self._pending, is_final=False)))
 
     async def flush(self, flush_id: int) -> None:
         await self._finalise()
-        await self._say(
-            task_pb2.TaskResult(flushed=task_pb2.Flushed(flush_id=flush_id), progress=self._progress(self._cutter.edge))
-        )
+        await self._say_covered(self._cutter.edge, task_pb2.TaskResult(flushed=task_pb2.Flushed(flush_id=flush_id)))
 
     async def end(self) -> None:
         await self._finalise()
@@ -178,9 +190,9 @@ class SpeechSession:
             bytes=self._offset,
             media_ms=self._ms(self._offset),
             missing_chunks=self._missing,
-            segments=self._segment - 1,
+            segments=0 if self._alone else self._segment - 1,
         )
-        await self._say(task_pb2.TaskResult(ended=ended, progress=self._progress(self._cutter.edge)))
+        await self._say_covered(self._cutter.edge, task_pb2.TaskResult(ended=ended), last=True)
         if not self._faults.muted:
             await self._outbox.finish()
 
@@ -199,6 +211,9 @@ class SpeechSession:
         self._offset = end
         self._chunks += 1
         self._missing += chunk.missing_before
+        delivery = self._delivery.state if self._delivery is not None else None
+        if delivery is not None and self._chunks == 1 and delivery.origin_unix_ms is None:
+            delivery.origin_unix_ms = origin_unix_ms(chunk, self._ms(end))
         covered = self._state.bytes + self._state.skip
         return chunk.payload[max(0, covered - begin) :]
 
@@ -213,9 +228,23 @@ class SpeechSession:
         transcript = self._transcript(words, is_final=True)
         self._segment += 1
         self._revision = 0
-        await self._say(task_pb2.TaskResult(transcript=transcript, progress=self._progress(words[-1].end)))
+        if self._delivery is not None:
+            self._delivery.add((word.text, self._ms(word.begin)) for word in words)
+        result = task_pb2.TaskResult() if self._alone else task_pb2.TaskResult(transcript=transcript)
+        await self._say_covered(words[-1].end, result)
+
+    async def _say_covered(self, covered: int, result: task_pb2.TaskResult, *, last: bool = False) -> None:
+        """Say a result with the delivery of the media up to offset `covered`, and with the progress."""
+        if self._delivery is not None:
+            result.delivery.extend(self._delivery.advance(self._ms(covered)))
+            if last:
+                result.delivery.append(self._delivery.finish(self._ms(covered)))
+        result.progress.CopyFrom(self._progress(covered))
+        await self._say(result)
 
     async def _say_event(self, kind: transcript_pb2.SpeechEventType, offset: int) -> None:
+        if self._alone:
+            return
         event = transcript_pb2.SpeechEvent(type=kind, media_time_ms=self._ms(offset))
         await self._say(task_pb2.TaskResult(speech_event=event))
 
@@ -263,8 +292,11 @@ class SpeechSession:
         )
 
     def _state_at(self, covered: int) -> SpeechState:
+        delivery = self._delivery.state if self._delivery is not None else None
         if not self._seen:
-            return msgspec.structs.replace(self._state, next_segment=self._segment, speaking=self._speaking)
+            return msgspec.structs.replace(
+                self._state, next_segment=self._segment, speaking=self._speaking, delivery=delivery
+            )
         first = self._seen[0]
         if self._script.replay_behind == 0 and first.end <= covered:  # the last chunk, covered and not wanted again
             first = _SeenChunk(first.sequence + 1, first.end, first.end, self._chunks, self._missing)
@@ -277,6 +309,7 @@ class SpeechSession:
             missing=first.missing,
             next_segment=self._segment,
             speaking=self._speaking,
+            delivery=delivery,
         )
 
     def _ms(self, offset: int) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import av
 import numpy as np
@@ -90,6 +90,16 @@ def open_decoder(track: Track) -> PacketDecoder:
     raise MediaError("the codec of the audio track is not supported")
 
 
+def _packet(data: bytes) -> av.Packet[Any]:
+    """A packet with the zeros behind it that FFmpeg's decoders read, too (AV_INPUT_BUFFER_PADDING_SIZE).
+
+    `av.Packet(data)` has none: its samples depend on what memory holds behind `data`.
+    """
+    packet = av.Packet(len(data))
+    packet.update(data)
+    return packet
+
+
 class _PcmDecoder:
     lost_bytes = 0
 
@@ -131,7 +141,7 @@ class _AvDecoder:
         if not data:  # to FFmpeg an empty packet is the end of the stream
             return []
         try:
-            frames = self._context.decode(av.Packet(data))
+            frames = self._context.decode(_packet(data))
         except FFmpegError:
             return self._lost(data)
         decoded = [self._samples(frame) for frame in frames]
@@ -226,7 +236,7 @@ class VideoPacketDecoder:
         """The pictures that one packet completes, in the order of showing; None for a packet that cannot be decoded."""
         if not data:
             return None
-        packet = av.Packet(data)
+        packet = _packet(data)
         packet.pts = number
         try:
             return [self._picture(frame) for frame in self._context.decode(packet)]

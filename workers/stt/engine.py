@@ -23,6 +23,8 @@ from workers.stt.calibration import Calibration, calibrate
 from workers.stt.captions import Captions
 from workers.stt.config import SttConfig
 from workers.stt.decode_job import Counters
+from workers.stt.delivered import open_beside
+from workers.stt.delivery_session import DeliveryModel, DeliverySession, open_alone
 from workers.stt.file_opening import FileModel, check_mode, open_file
 from workers.stt.file_session import FileSession
 from workers.stt.ledger import ChunkLedger
@@ -39,6 +41,8 @@ _log = structlog.get_logger()
 
 _MAX_RESUMED_AUDIO = 60 * SAMPLE_RATE
 _FILES_RETRY_AFTER_MS = 2_000
+Session = SttSession | FileSession | DeliverySession
+
 _PICTURES = (media_pb2.CONTAINER_JPEG, media_pb2.CONTAINER_WEBP)
 
 
@@ -55,7 +59,7 @@ class SttEngine:
         self._observer: EngineObserver = NO_OBSERVER
         self._loaded: tuple[Transcriber, SileroVad, DecodeScheduler] | None = None
         self._meter: StepMeter | None = None
-        self._sessions: set[SttSession | FileSession] = set()
+        self._sessions: set[Session] = set()
         self._ended = Counters()
         self._counting = threading.Lock()  # metrics are read by a thread of their own
 
@@ -125,24 +129,28 @@ class SttEngine:
             found |= {f"model_{name}": value for name, value in asdict(scheduler.stats).items()}
         return found
 
-    def open(self, start: task_pb2.StreamStart, context: StreamContext) -> SttSession | FileSession:
+    def open(self, start: task_pb2.StreamStart, context: StreamContext) -> Session:
         """See `workers.engine.Engine.open`; options of one stream never touch another."""
-        session = self._open_file(start, context) if check_mode(start.speech) else self._open_live(start, context)
+        session: Session
+        if context.service_type == task_pb2.SERVICE_TYPE_DELIVERY:
+            session = self._open_delivery(start)
+        else:
+            session = self._open_file(start, context) if check_mode(start.speech) else self._open_live(start, context)
         with self._counting:
             self._sessions.add(session)
         return session
 
     def _open_live(self, start: task_pb2.StreamStart, context: StreamContext) -> SttSession:
         transcriber, vad, scheduler = self._parts()
-        if start.format.container in _PICTURES:
-            raise EngineError(
-                error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "pictures hold no speech", field="start.format.container"
-            )
+        _refuse_pictures(start)
         options = stream_options(start.speech, transcriber.languages, transcriber.encode_hint)
         saved = _resumed(start.resume_state) if start.HasField("resume_state") else None
         tuning = self._config.tuning
+        heard_from = saved.recognizer.replay_from if saved else 0
+        delivery = open_beside(start, saved.delivery if saved else None, heard_from)
         try:
-            recognizer = Recognizer(vad, tuning, options, saved.recognizer if saved else None)
+            listener = delivery.listener if delivery else None
+            recognizer = Recognizer(vad, tuning, options, saved.recognizer if saved else None, listener)
             source = self._decoders.open(start.format, saved.decoder if saved else None)
         except self._media_error as error:
             raise EngineError(error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, str(error), field="start.format") from error
@@ -162,6 +170,7 @@ class SttEngine:
                 scheduler=scheduler,
                 pace=Pace(tuning, resumed=saved is not None),
                 media_error=self._media_error,
+                delivery=delivery,
                 skip=saved.recognizer.replay_from - saved.audio_from if saved else 0,
                 max_backlog=samples(self._config.max_backlog_s),
                 deadline=context.deadline,
@@ -170,6 +179,15 @@ class SttEngine:
                 late=self._observer.late,
             )
         )
+
+    def _open_delivery(self, start: task_pb2.StreamStart) -> DeliverySession:
+        _, vad, _ = self._parts()
+        _refuse_pictures(start)
+        config = self._config
+        model = DeliveryModel(
+            config.tuning, vad, self._decoders, self._media_error, max_backlog=samples(config.max_backlog_s)
+        )
+        return open_alone(model, start, self._closed)
 
     def _open_file(self, start: task_pb2.StreamStart, context: StreamContext) -> FileSession:
         """A recording takes a slot as a live stream does; recordings together take half of them at most."""
@@ -193,7 +211,7 @@ class SttEngine:
             self._loaded = None
             await asyncio.to_thread(scheduler.close)
 
-    def _closed(self, session: SttSession | FileSession) -> None:
+    def _closed(self, session: Session) -> None:
         with self._counting:
             self._ended.add(session.counters)
             self._sessions.discard(session)
@@ -219,6 +237,13 @@ class SttEngine:
             slots=measured.slots,
         )
         return transcriber, SileroVad(), measured
+
+
+def _refuse_pictures(start: task_pb2.StreamStart) -> None:
+    if start.format.container in _PICTURES:
+        raise EngineError(
+            error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "pictures hold no speech", field="start.format.container"
+        )
 
 
 def _resumed(data: bytes) -> state.ResumeState:

@@ -14,6 +14,7 @@ from workers.stt import file_state
 from workers.stt.audio import AudioDecoders
 from workers.stt.captions import Captions
 from workers.stt.config import SttConfig
+from workers.stt.delivered import open_beside
 from workers.stt.file_recognizer import FileRecognizer
 from workers.stt.file_session import FileParts, FileSession
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
@@ -60,8 +61,14 @@ def open_file(
     options = stream_options(start.speech, model.transcriber.languages, model.transcriber.encode_hint)
     try:
         saved = file_state.unpack(start.resume_state) if start.HasField("resume_state") else None
+        delivery = open_beside(start, saved.delivery if saved else None, saved.file.hearing.replay_from if saved else 0)
         recognizer = FileRecognizer(
-            model.vad, config.tuning, options, saved.file if saved else None, lanes=min(config.threads, _MOST_LANES)
+            model.vad,
+            config.tuning,
+            options,
+            saved.file if saved else None,
+            lanes=min(config.threads, _MOST_LANES),
+            listener=delivery.listener if delivery else None,
         )
         source = model.decoders.open(start.format, saved.decoder if saved else None)
     except model.media_error as error:
@@ -82,6 +89,7 @@ def open_file(
             ledger=ChunkLedger(saved.totals if saved else None),
             scheduler=model.scheduler,
             media_error=model.media_error,
+            delivery=delivery,
             skip=saved.file.hearing.replay_from - saved.audio_from if saved else 0,
             max_backlog=samples(config.max_backlog_s),
             deadline=context.deadline,

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
+from workers.delivery.listener import SoundListener
 from workers.stt import events
 from workers.stt.decode_job import Counters, StreamOptions
 from workers.stt.file_attempts import RecordedWindow, WindowAttempts
@@ -93,12 +94,13 @@ class FileRecognizer:
         state: FileState | None = None,
         *,
         lanes: int = 1,
+        listener: SoundListener | None = None,
     ) -> None:
         state = state or FileState()
         self._tuning = tuning
         self._options = options
         self._lanes = lanes
-        self._hearing = Hearing(detect_voice, tuning, options, state.hearing)
+        self._hearing = Hearing(detect_voice, tuning, options, state.hearing, listener)
         pieces = [Piece(*piece) for piece in state.pieces]
         self._cutter = WindowCutter(tuning, pieces, state.start, state.voiced_to, state.floor)
         self._language = LanguageChoice(options.languages, state.language or options.language, state.previous_language)

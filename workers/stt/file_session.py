@@ -12,16 +12,19 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from talkup.v1 import task_pb2, transcript_pb2
 
 from workers.chunk import Chunk
+from workers.delivery.stream import DeliveryStream
 from workers.scheduler import ExpiredError, Rank, Scheduler, SchedulerClosedError
 from workers.stt import events, file_state, state
 from workers.stt.audio import AudioSource
 from workers.stt.captions import Captions
 from workers.stt.decode_job import Counters
+from workers.stt.delivered import replayed_from, spoken
 from workers.stt.file_recognizer import Covered, FileJob, FileRecognizer
 from workers.stt.heartbeat import Heartbeat
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
@@ -49,6 +52,7 @@ class FileParts:
     ledger: ChunkLedger
     scheduler: Scheduler[DecodeRequest, Hypothesis]
     media_error: type[Exception]
+    delivery: DeliveryStream | None = None
     skip: int = 0
     max_backlog: int = 10 * SAMPLE_RATE
     deadline: float | None = None
@@ -92,6 +96,8 @@ class FileSession:
             self._end_hearing()
             return
         audio = self._media.enter(chunk, audio, self._recognizer.received)
+        if self._parts.delivery is not None:
+            self._parts.delivery.accept(chunk, self._recognizer.received + len(audio))
         self._heartbeat.asked(self._parts.clock())
         await self._queue_audio(audio)
 
@@ -228,10 +234,15 @@ class FileSession:
             match event:
                 case events.Final():
                     final = self._parts.captions.final(event)
+                    if self._parts.delivery is not None:
+                        self._parts.delivery.say(spoken(event.words), event.language)
                 case Covered():
-                    progress = await self._progress(event)
-                    if final is not None or progress is not None:
-                        yield task_pb2.TaskResult(transcript=final, progress=progress)
+                    result = await self._commit(event)
+                    if final is not None or result is not None:
+                        result = result or task_pb2.TaskResult()
+                        if final is not None:
+                            result.transcript.CopyFrom(final)
+                        yield result
                     final = None
                 case events.SpeechStarted(position):
                     yield speech_result(transcript_pb2.SPEECH_EVENT_TYPE_SPEECH_STARTED, position)
@@ -240,23 +251,35 @@ class FileSession:
                 case events.Flushed(flush_id):
                     yield task_pb2.TaskResult(flushed=task_pb2.Flushed(flush_id=flush_id))
                 case events.Ended() if self._media.failure is None:
-                    yield self._media.ended(self._recognizer.received, self._parts.captions.segment_id - 1)
+                    received = self._recognizer.received
+                    result = self._media.ended(received, self._parts.captions.segment_id - 1)
+                    if self._parts.delivery is not None:
+                        result.delivery.extend(self._parts.delivery.finish(received))
+                    yield result
 
-    async def _progress(self, event: Covered) -> task_pb2.Progress | None:
-        """How far the stream is committed, and what another worker needs to continue; None: nothing is decoded yet."""
-        point = await self._media.restart_at(event.state.hearing.replay_from)
+    async def _commit(self, event: Covered) -> task_pb2.TaskResult | None:
+        """How far the stream is committed, and what another worker needs to continue; None: nothing is decoded yet.
+
+        With the delivery of the media up to there.
+        """
+        delivery, hearing = self._parts.delivery, event.state.hearing
+        replay_from = replayed_from(delivery, hearing.replay_from, event.position)
+        point = await self._media.restart_at(replay_from)
         if point is None:
             return None
         audio_from, restart = point
+        messages = delivery.advance(event.position) if delivery is not None else ()
+        hearing = msgspec.structs.replace(hearing, replay_from=replay_from)
         progress = self._media.progress(event.position, restart)
         progress.resume_state = file_state.pack(
             file_state.FileResumeState(
                 version=state.VERSION,
-                file=event.state,
+                file=msgspec.structs.replace(event.state, hearing=hearing),
                 segment_id=self._parts.captions.segment_id,
                 totals=self._parts.ledger.forget_before(restart.replay_from_sequence),
                 audio_from=audio_from,
                 decoder=restart.state,
+                delivery=delivery.state if delivery is not None else None,
             )
         )
-        return progress
+        return task_pb2.TaskResult(progress=progress, delivery=messages)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from workers.delivery.state import DeliveryState
 from workers.stt.state import VERSION, RecognizerState, Totals
 from workers.stt.tuning import FRAME, SAMPLE_RATE
 
@@ -33,7 +34,7 @@ class FileState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     word_floor: int = 0
 
 
-class FileResumeState(msgspec.Struct, frozen=True, kw_only=True):
+class FileResumeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The whole state; see `ResumeState`."""
 
     version: int
@@ -42,6 +43,7 @@ class FileResumeState(msgspec.Struct, frozen=True, kw_only=True):
     totals: Totals
     audio_from: int
     decoder: bytes
+    delivery: DeliveryState | None = None
 
 
 def pack(state: FileResumeState) -> bytes:

@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
+from workers.delivery.listener import SoundListener
 from workers.stt.decode_job import StreamOptions
 from workers.stt.noise import NoiseMeter
 from workers.stt.segmenter import Edge, Segmenter
@@ -32,10 +33,18 @@ class HeardFrame:
 
 
 class Hearing:
-    """Takes audio, gives frames. `voiced_at` is the end of the last frame that surely held a voice, samples."""
+    """Takes audio, gives frames. `voiced_at` is the end of the last frame that surely held a voice, samples.
+
+    `listener`: hears every frame, too, if delivery is measured.
+    """
 
     def __init__(
-        self, detect_voice: VoiceDetector, tuning: Tuning, options: StreamOptions, state: RecognizerState
+        self,
+        detect_voice: VoiceDetector,
+        tuning: Tuning,
+        options: StreamOptions,
+        state: RecognizerState,
+        listener: SoundListener | None = None,
     ) -> None:
         self.audio = AudioBuffer(state.replay_from)
         self.track = VoiceTrack(state.track_first, state.track)
@@ -57,6 +66,7 @@ class Hearing:
         self._vad_saved = deque([(state.vad_frame, memory)])
         self._vad_frame = state.vad_frame
         self._voices: deque[float] = deque()
+        self._listener = listener
 
     @property
     def position(self) -> int:
@@ -112,11 +122,14 @@ class Hearing:
         edge = self.segmenter.push(voice)
         if voice >= self._tuning.voice_on:
             self.voiced_at = end
+        if self._listener is not None:
+            self._listener.listen(self.audio, self.track, end)
         return HeardFrame(begin, end, voice, edge)
 
     def forget_before(self, position: int) -> None:
         """Drop audio and voices that nobody needs any more."""
-        self.audio.drop_before(min(position, self.saved_vad()[0] * FRAME))
+        kept = min(position, self.saved_vad()[0] * FRAME)
+        self.audio.drop_before(kept if self._listener is None else min(kept, self._listener.needs_from))
         self.track.drop_before(position // FRAME - _VAD_SLICE // FRAME)
 
     def voiced_since(self, position: int) -> int:

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+from workers.delivery.listener import SoundListener
 from workers.stt import events
 from workers.stt.cadence import Cadence
 from workers.stt.closing import Closing
@@ -45,12 +46,17 @@ class Recognizer:
     """The recognition of one stream. Call `advance` until it returns None, and `apply` every hypothesis it asks for."""
 
     def __init__(
-        self, detect_voice: VoiceDetector, tuning: Tuning, options: StreamOptions, state: RecognizerState | None = None
+        self,
+        detect_voice: VoiceDetector,
+        tuning: Tuning,
+        options: StreamOptions,
+        state: RecognizerState | None = None,
+        listener: SoundListener | None = None,
     ) -> None:
         state = state or RecognizerState()
         self._tuning = tuning
         self._options = options
-        self._hearing = Hearing(detect_voice, tuning, options, state)
+        self._hearing = Hearing(detect_voice, tuning, options, state, listener)
         committed, tail = ([Word(*word) for word in words] for words in (state.committed, state.tail))
         self._stable = LocalAgreement(committed, tail, cut_off=state.cut_off)
         self._open = state.window_open

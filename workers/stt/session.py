@@ -12,16 +12,19 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from talkup.v1 import task_pb2, transcript_pb2
 
 from workers.chunk import Chunk
+from workers.delivery.stream import DeliveryStream
 from workers.scheduler import ExpiredError, Rank, Scheduler, SchedulerClosedError
 from workers.stt import events, state
 from workers.stt.audio import AudioSource
 from workers.stt.captions import Captions
 from workers.stt.decode_job import Counters, DecodeJob, Effort, Purpose
+from workers.stt.delivered import replayed_from, spoken
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
 from workers.stt.ledger import ChunkLedger
 from workers.stt.media_input import MediaInput, chunk_after_end
@@ -43,7 +46,7 @@ class SessionParts:
     """The parts of a session; after a resume, the first `skip` samples of the source are already known.
 
     `pause`: seconds without a chunk, beyond the media of the last one, after which its words become final. `late` gets
-    the lag of each hypothesis that commits, in seconds.
+    the lag of each hypothesis that commits, in seconds. `delivery`: measures how something is said, if that is wanted.
     """
 
     source: AudioSource
@@ -53,6 +56,7 @@ class SessionParts:
     scheduler: DecodeScheduler
     pace: Pace
     media_error: type[Exception]
+    delivery: DeliveryStream | None = None
     skip: int = 0
     max_backlog: int = 10 * SAMPLE_RATE
     deadline: float | None = None
@@ -102,7 +106,10 @@ class SttSession:
             self._end_hearing()
             return
         self._patience = self._parts.pause + len(audio) / SAMPLE_RATE
-        await self._queue_audio(self._media.enter(chunk, audio, self._recognizer.received))
+        audio = self._media.enter(chunk, audio, self._recognizer.received)
+        if self._parts.delivery is not None:
+            self._parts.delivery.accept(chunk, self._recognizer.received + len(audio))
+        await self._queue_audio(audio)
 
     async def flush(self, flush_id: int) -> None:
         """See `workers.engine.EngineSession.flush`."""
@@ -262,10 +269,15 @@ class SttSession:
             match event:
                 case events.Final():
                     final = self._parts.captions.final(event)
+                    if self._parts.delivery is not None:
+                        self._parts.delivery.say(spoken(event.words), event.language)
                 case events.Committed():
-                    progress = await self._progress(event)
-                    if final is not None or progress is not None:
-                        yield task_pb2.TaskResult(transcript=final, progress=progress)
+                    result = await self._commit(event)
+                    if final is not None or result is not None:
+                        result = result or task_pb2.TaskResult()
+                        if final is not None:
+                            result.transcript.CopyFrom(final)
+                        yield result
                     final = None
                 case events.Interim():
                     interim = self._parts.captions.interim(event)
@@ -286,29 +298,39 @@ class SttSession:
             case events.Flushed(flush_id):
                 yield task_pb2.TaskResult(flushed=task_pb2.Flushed(flush_id=flush_id))
             case events.Ended() if self._media.failure is None:
-                segments = self._parts.captions.segment_id - 1
-                yield self._media.ended(self._recognizer.received, segments, self._recognizer.wordless)
+                segments, received = self._parts.captions.segment_id - 1, self._recognizer.received
+                result = self._media.ended(received, segments, self._recognizer.wordless)
+                if self._parts.delivery is not None:
+                    result.delivery.extend(self._parts.delivery.finish(received))
+                yield result
             case _:
                 return
 
-    async def _progress(self, event: events.Committed) -> task_pb2.Progress | None:
-        """How far the stream is committed, and what another worker needs to continue; None: nothing is decoded yet."""
-        point = await self._media.restart_at(event.state.replay_from)
+    async def _commit(self, event: events.Committed) -> task_pb2.TaskResult | None:
+        """How far the stream is committed, and what another worker needs to continue; None: nothing is decoded yet.
+
+        With the delivery of the media up to there.
+        """
+        delivery = self._parts.delivery
+        replay_from = replayed_from(delivery, event.state.replay_from, event.position)
+        point = await self._media.restart_at(replay_from)
         if point is None:
             return None
         audio_from, restart = point
+        messages = delivery.advance(event.position) if delivery is not None else ()
         progress = self._media.progress(event.position, restart)
         progress.resume_state = state.pack(
             state.ResumeState(
                 version=state.VERSION,
-                recognizer=event.state,
+                recognizer=msgspec.structs.replace(event.state, replay_from=replay_from),
                 segment_id=self._parts.captions.segment_id,
                 totals=self._parts.ledger.forget_before(restart.replay_from_sequence),
                 audio_from=audio_from,
                 decoder=restart.state,
+                delivery=delivery.state if delivery is not None else None,
             )
         )
-        return progress
+        return task_pb2.TaskResult(progress=progress, delivery=messages)
 
     def _flow(self) -> Iterator[task_pb2.TaskResult]:
         """Report how far the stream is behind, at most once per second, and once when it has caught up."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from workers.delivery.state import DeliveryState
+
 VERSION = 1
 
 WordTuple = tuple[str, int, int, float]
@@ -65,8 +67,11 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     damaged: int = 0
 
 
-class ResumeState(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole state. `audio_from`: the first sample that a decoder made from `decoder` gives; <= `replay_from`."""
+class ResumeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The whole state. `audio_from`: the first sample that a decoder made from `decoder` gives; <= `replay_from`.
+
+    `delivery`: of a stream that measures how something is said.
+    """
 
     version: int
     recognizer: RecognizerState
@@ -74,6 +79,7 @@ class ResumeState(msgspec.Struct, frozen=True, kw_only=True):
     totals: Totals
     audio_from: int
     decoder: bytes
+    delivery: DeliveryState | None = None
 
 
 def pack(state: ResumeState) -> bytes:

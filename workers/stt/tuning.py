@@ -40,8 +40,11 @@ class Tuning:
     sure_age: float = 0.3
     """Audio behind such a word."""
 
-    likely: float = 0.45
-    """Probability from which a word is final when it is first heard with more audio behind it, or before silence."""
+    likely: float = 0.55
+    """Probability from which a word is final when it is first heard with more audio behind it, or before silence.
+
+    0.45: three errors of 3,000 words more and p95 0.2 s sooner; 0.65 and 0.75: as many errors, and later.
+    """
 
     likely_age: float = 0.8
     """Audio behind such a word where no silence follows."""

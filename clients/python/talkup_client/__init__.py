@@ -9,6 +9,16 @@ async with Client("wss://example.org/ws", key=KEY) as client, client.stream(form
 
 from talkup_client.changes import Change, ConnectionBroken, ConnectionRestored, CredentialNotRenewed, GatewayBusy
 from talkup_client.client import Client
+from talkup_client.delivery import (
+    Delivery,
+    DeliveryFrame,
+    DeliverySummary,
+    DeliveryWindow,
+    Measure,
+    Moment,
+    PacePoint,
+    PauseBucket,
+)
 from talkup_client.errors import (
     AuthenticationError,
     BadAnswerError,
@@ -47,11 +57,19 @@ __all__ = [
     "ConnectionLostError",
     "ConnectionRestored",
     "CredentialNotRenewed",
+    "Delivery",
+    "DeliveryFrame",
+    "DeliverySummary",
+    "DeliveryWindow",
     "Flow",
     "GatewayBusy",
+    "Measure",
     "MicrophoneError",
+    "Moment",
     "NoMediaError",
     "Notice",
+    "PacePoint",
+    "PauseBucket",
     "RefusedError",
     "SessionLostError",
     "SettingError",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from talkup_client import report
 from talkup_client.client import Client
 from talkup_client.errors import NoMediaError, SettingError, TalkupError, UnsupportedFileError, UnwritableFileError
 from talkup_client.events import AnalysisResult, Notice, StreamEnded, StreamEvent, TranscriptUpdate
@@ -40,13 +41,18 @@ _ROWS = (
 
 
 async def analyze(
-    client: Client, media: MediaFile, print_line: Callable[[str], None], findings: Findings | None = None
+    client: Client,
+    media: MediaFile,
+    print_line: Callable[[str], None],
+    findings: Findings | None = None,
+    *,
+    for_report: bool = False,
 ) -> list[str]:
     """Have every frame of a recording analysed; print each event and then the summary, line by line.
 
     The worker skips no frame for want of time and takes the recording as fast as it analyses it. With `findings`,
-    everything is also kept there: mesh points, and captions if the recording has sound. The client retries a busy
-    gateway for `busy_s` seconds.
+    everything is also kept there: mesh points, and captions if the recording has sound. `for_report`: of a recording
+    with sound, how it is said is measured, too. The client retries a busy gateway for `busy_s` seconds.
 
     Returns a line for each kind of loss. Raises TalkupError when the stream is refused or fails, UnsupportedFileError
     for a picture that vision refuses, NoMediaError when nothing in the file could be decoded, and UnreadableFileError.
@@ -60,8 +66,9 @@ async def analyze(
         async with asyncio.TaskGroup() as group:
             pictures = group.create_task(_analyze_pictures(client, media, print_line, findings))
             sound = None
-            if findings is not None and has_sound(media):
-                sound = group.create_task(_transcribe_sound(client, media, findings))
+            if (findings is not None or for_report) and has_sound(media):
+                services = report.SPEECH if for_report else ("stt",)
+                sound = group.create_task(_transcribe_sound(client, media, services, findings))
     except* (TalkupError, OSError) as errors:
         raise errors.exceptions[0] from None
     return list(dict.fromkeys([*pictures.result(), *(sound.result() if sound else ())]))
@@ -102,14 +109,16 @@ def _nothing_seen(media: MediaFile, notices: Sequence[Notice]) -> TalkupError:
     return NoMediaError(f"{media.name}: no picture in it could be decoded: it is damaged, or it ends too early")
 
 
-async def _transcribe_sound(client: Client, media: MediaFile, findings: Findings) -> list[str]:
-    """Keep the captions of the sound in `findings`; return the losses."""
+async def _transcribe_sound(
+    client: Client, media: MediaFile, services: Sequence[str], findings: Findings | None
+) -> list[str]:
+    """Have the sound transcribed, and keep its captions in `findings`; return the losses."""
 
     def handle(event: StreamEvent) -> None:
-        if isinstance(event, TranscriptUpdate):
+        if isinstance(event, TranscriptUpdate) and findings is not None:
             findings.add(event)
 
-    async with client.stream(format=media.format, services=("stt",), patience=client.patience()) as stream:
+    async with client.stream(format=media.format, services=services, patience=client.patience()) as stream:
         return losses(*await _run_stream(stream, media, handle, in_step=False))
 
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
-from talkup_client import completion, rotation, status, transcribing
+from talkup_client import completion, report, rotation, status, transcribing
 from talkup_client.analyze import analyze, drawing_of
 from talkup_client.client import DEFAULT_URL, DEV_KEY, Client
 from talkup_client.doctor import Level, examine
@@ -57,18 +57,26 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     files = commands.add_parser(
         "transcribe",
-        parents=[common],
+        parents=[common, over_http],
         help="turn media files or a microphone into text on standard output",
         epilog=_STATUSES,
     )
     transcribing.add_arguments(files)
-    recording = commands.add_parser("analyze", parents=[common], help="events and a summary of a video or picture")
+    recording = commands.add_parser(
+        "analyze", parents=[common, over_http], help="events and a summary of a video or picture"
+    )
     recording.add_argument("--annotate", type=Path, metavar="OUT.mp4", help="draw the findings into the recording")
+    recording.add_argument("--report", type=Path, metavar="OUT.html", help="write a report of what was seen and said")
     recording.add_argument("file", metavar="FILE", help="a video or a picture; - reads one from standard input")
     session = commands.add_parser(
         "watch", parents=[common, over_http], help="follow the captions of a session in which somebody else speaks"
     )
     session.add_argument("session_id", metavar="SESSION")
+    report.add_arguments(
+        commands.add_parser(
+            "report", parents=[common, over_http], help="how a session was said and seen, from what is stored of it"
+        )
+    )
     token = commands.add_parser("token", parents=[common, over_http], help="a new session and the token for it")
     token.add_argument("--json", action="store_true", help="session, URL and expiry too, as JSON")
     state = commands.add_parser("status", parents=[common], help="the state of the gateway and its workers")
@@ -155,14 +163,21 @@ async def run_status(client: Client, arguments: argparse.Namespace, terminal: Te
     return EXIT_OK
 
 
-async def run_analyze(client: Client, arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Have a recording analysed, print its events and its summary, and draw them if asked."""
+async def run_analyze(client: Client, api: HttpApi, arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Have a recording analysed, print its events and its summary, draw them and write a report if asked."""
+    page: Path | None = arguments.report
+    if page is not None:
+        report.check(page, "--report")
     with Spool() as spool:
         media = identify_sight(await spool.file(arguments.file))
         drawing = drawing_of(media, arguments.annotate)
         async with client:
             findings = drawing.findings if drawing else None
-            lost = await analyze(client, media, lambda line: terminal.write(f"{line}\n"), findings)
+            lost = await analyze(
+                client, media, lambda line: terminal.write(f"{line}\n"), findings, for_report=page is not None
+            )
+            if page is not None:
+                await report.save(api, client.session_id, page, terminal)
         for loss in lost:
             terminal.say(f"{media.name}: warning: {loss}")
         if drawing is not None:
@@ -251,11 +266,14 @@ async def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
                 terminal.write(completion.script(parser(), options.shell))
                 return EXIT_OK
             case "analyze":
-                return await run_analyze(make_client(options, environment, terminal), options, terminal)
+                client, api = make_client(options, environment, terminal), make_api(options, environment)
+                return await run_analyze(client, api, options, terminal)
             case "workers" | "drain" | "resume":
                 return await run_rotation(make_api(options, environment), options, terminal)
             case "watch":
                 return await run_watch(make_api(options, environment), options, terminal)
+            case "report":
+                return await report.run_report(make_api(options, environment), options, terminal)
             case "token":
                 return await run_token(make_api(options, environment), options, terminal)
             case "doctor":
@@ -263,7 +281,8 @@ async def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
                 return await run_doctor(client, api, terminal)
             case _:
                 client = make_client(options, environment, terminal)
-                return await transcribing.run_transcribe(client, options, terminal)
+                for_report = None if options.report is None else make_api(options, environment)
+                return await transcribing.run_transcribe(client, options, terminal, for_report)
     except SettingError as error:
         terminal.say(error.message)
         return EXIT_USAGE

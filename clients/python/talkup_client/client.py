@@ -192,6 +192,7 @@ class Client:
         signals: Sequence[str] = (),
         max_fps: int | None = None,
         every_frame: bool = False,
+        started_at: int | None = None,
         patience: Patience | None = None,
     ) -> AsyncIterator[Stream]:
         """Start a stream; leaving the block ends it. `format` is a MIME type of docs/protocol.md.
@@ -200,6 +201,8 @@ class Client:
         a recording is transcribed as fast as the worker can, in long windows and without interims.
         `max_fps` limits the frames per second that vision analyses (1 to 60; None: as many as it can). `every_frame`:
         the source is not live, so vision skips no frame for want of time and takes the stream only as fast.
+        `services`: of "stt", "vision" and "delivery"; `signals` names those of vision and delivery. `started_at`: time
+        0 of the media in UNIX milliseconds, where the gateway cannot know it from when it arrives.
         With `patience`, the client retries while the gateway has no free worker; without it, the refusal is raised at
         once. Raises RefusedError, with `code` and `field`, when the gateway refuses the stream.
         """
@@ -219,6 +222,7 @@ class Client:
             signals=tuple(signals),
             max_fps=max_fps,
             every_frame=every_frame,
+            started_at=started_at,
         )
         begin = partial(self._begin, options)
         stream = await (patience.until_accepted(begin) if patience else begin())

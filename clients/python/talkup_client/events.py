@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from talkup_client.delivery import Delivery, read_delivery
 from talkup_client.errors import BadAnswerError
 
 
@@ -48,11 +49,15 @@ class SpeechEvent:
 
 @dataclass(frozen=True, slots=True)
 class AnalysisResult:
-    """A vision result; `data` is the message's whole `data`."""
+    """A result of vision or delivery; `data` is the message's whole `data`.
+
+    `delivery`: how something was said; None in a result of vision.
+    """
 
     stream_id: str
     media_time_ms: int
     data: Mapping[str, Any]
+    delivery: Delivery | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +236,9 @@ def _speech_event(data: Mapping[str, Any]) -> SpeechEvent:
 
 
 def _analysis(data: Mapping[str, Any]) -> AnalysisResult:
-    return AnalysisResult(str(data["stream_id"]), int(data["media_time_ms"]), data)
+    said = data.get("delivery")
+    delivery = None if said is None else read_delivery(said)
+    return AnalysisResult(str(data["stream_id"]), int(data["media_time_ms"]), data, delivery)
 
 
 def _flow(data: Mapping[str, Any]) -> Flow:

@@ -1,4 +1,4 @@
-"""The gateway's HTTP port: sessions, transcripts, health. Uses only the standard library, with a thread per request."""
+"""The gateway's HTTP port: sessions, transcripts, reports, health. Standard library only, with a thread per request."""
 
 from __future__ import annotations
 
@@ -34,11 +34,12 @@ def http_url_of(ws_url: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response; `body` is its JSON value, or None if it has none."""
+    """A response; `body` is its JSON value, or None if it has none; `text` is what it holds, empty if too long."""
 
     status: int
     headers: Mapping[str, str]
     body: Any = field(repr=False)
+    text: str = field(default="", repr=False)
 
     def checked(self) -> Answer:
         """Return this answer. Raises the gateway's error, as a TalkupError, for a status of 400 or more."""
@@ -134,8 +135,9 @@ def _exchange(connection: http.client.HTTPConnection, method: str, path: str, he
         raw = response.read(MAX_BODY_BYTES + 1)
     finally:
         connection.close()
+    text = raw.decode("utf-8", "replace") if len(raw) <= MAX_BODY_BYTES else ""
     try:
-        body = json.loads(raw) if raw and len(raw) <= MAX_BODY_BYTES else None
+        body = json.loads(raw) if text else None
     except (ValueError, RecursionError):
         body = None
-    return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
+    return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, body, text)

@@ -10,6 +10,8 @@ from talkup_client.microphone import Source
 from talkup_client.terminal import Captions
 from talkup_client.transcribe import Ending, Speech, Transcript, caption
 
+_ANY = Speech()
+
 
 async def listen(
     client: Client,
@@ -17,7 +19,7 @@ async def listen(
     transcript: Transcript,
     captions: Captions,
     *,
-    language: str = "auto",
+    speech: Speech = _ANY,
     stop: asyncio.Event,
 ) -> None:
     """Stream an open source until it ends or `stop` is set, and collect its finals in `transcript`.
@@ -32,8 +34,6 @@ async def listen(
             case TranscriptUpdate():
                 captions.interim(event.text.strip())
 
-    await caption(
-        client, source.format, source.chunks, transcript, speech=Speech(language), ending=Ending(stop), watch=show
-    )
+    await caption(client, source.format, source.chunks, transcript, speech=speech, ending=Ending(stop), watch=show)
     if source.lost_ms:
         transcript.losses.append(f"{source.lost_ms / 1000:.1f} s of speech were lost while the connection was down")

@@ -36,6 +36,7 @@ class StreamOptions:
     signals: tuple[str, ...] = ()
     max_fps: int | None = None
     every_frame: bool = False
+    started_at: int | None = None
 
 
 def text(type_: str, data: Mapping[str, Any]) -> str:
@@ -72,6 +73,7 @@ def stream_start(stream_id: str, options: StreamOptions) -> str:
         "signals",
         "max_fps",
         "every_frame",
+        "started_at",
     )
     for name in kept:
         value = getattr(options, name)
@@ -90,9 +92,12 @@ def stream_end(stream_id: str, *, discard: bool = False) -> str:
     return text("stream_end", {"stream_id": stream_id} | ({"discard": True} if discard else {}))
 
 
-def session_resume(session_id: str, token: str, last_segments: Iterable[tuple[str, int]]) -> str:
-    """Resume a session; `last_segments` names the highest final segment received of each stream (0: none)."""
-    streams = [{"stream_id": stream_id, "last_segment_id": segment_id} for stream_id, segment_id in last_segments]
+def session_resume(session_id: str, token: str, points: Iterable[tuple[str, int, int]]) -> str:
+    """Resume a session; `points` holds the last final (0: none) and delivery result (-1: none) of each stream."""
+    streams = [
+        {"stream_id": stream_id, "last_segment_id": segment_id, "last_delivery": number}
+        for stream_id, segment_id, number in points
+    ]
     return text("session_resume", {"session_id": session_id, "token": token, "streams": streams})
 
 

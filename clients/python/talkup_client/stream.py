@@ -12,6 +12,7 @@ from talkup_client.chunks import Chunk, UncommittedChunks
 from talkup_client.errors import NoMediaError, SettingError, TalkupError, from_error_data
 from talkup_client.events import (
     Acknowledge,
+    AnalysisResult,
     ErrorReceived,
     Notice,
     StreamEnded,
@@ -53,6 +54,7 @@ class Stream:
         self.start_message = messages.stream_start(stream_id, options)
         self.handle = 0
         self.last_segment_id = 0
+        self.last_delivery = -1
         self.ended: StreamEnded | None = None
         self.left = False
         self._link = link
@@ -185,11 +187,16 @@ class Stream:
         await asyncio.shield(self._accepted)  # a caller that gives up must not cancel it for others
 
     def receive(self, event: StreamEvent) -> None:
-        """Pass on an event; skip a final that a resumption repeats."""
+        """Pass on an event; skip what a resumption repeats."""
         if isinstance(event, TranscriptUpdate) and event.is_final:
             if event.segment_id <= self.last_segment_id:
                 return
             self.last_segment_id = event.segment_id
+        if isinstance(event, AnalysisResult) and event.delivery is not None:
+            number = int(event.data["frame_seq"])
+            if number <= self.last_delivery:
+                return
+            self.last_delivery = number
         if isinstance(event, StreamEnded):
             self.ended = event
         self._put(event)

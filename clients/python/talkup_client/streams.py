@@ -45,9 +45,9 @@ class Streams:
             stream.receive_error(error)
             self._forget_if_over(stream)
 
-    def points(self) -> list[tuple[str, int]]:
-        """The highest final segment that has arrived, for each stream."""
-        return [(stream.stream_id, stream.last_segment_id) for stream in self._by_id.values()]
+    def points(self) -> list[tuple[str, int, int]]:
+        """The highest final segment and the highest result about delivery that have arrived, for each stream."""
+        return [(stream.stream_id, stream.last_segment_id, stream.last_delivery) for stream in self._by_id.values()]
 
     def resumed(self, states: Mapping[str, StreamState]) -> Iterator[str | bytes]:
         """What to send after a resumption, in order, given the states that the gateway reported."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from talkup_client.client import Client
@@ -24,10 +24,14 @@ Watch = Callable[[StreamEvent], None]
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """How speech is to be transcribed. `language`: a tag, `auto`, or several tags with commas: those to expect."""
+    """How speech is to be transcribed. `language`: a tag, `auto`, or several tags with commas: those to expect.
+
+    `services`: what else is wanted of the same sound, such as delivery for a report.
+    """
 
     language: str = "auto"
     mode: Mode = "live"
+    services: Sequence[str] = ("stt",)
 
     @property
     def expected(self) -> tuple[str, ...]:
@@ -82,13 +86,14 @@ async def transcribe(
     *,
     language: str = "auto",
     realtime: bool = False,
+    services: Sequence[str] = ("stt",),
     stop: asyncio.Event | None = None,
     grace_s: float | None = None,
     watch: Watch | None = None,
 ) -> None:
     """Stream a file and collect its finals in `transcript`, which stays usable if this call is cancelled.
 
-    It is transcribed as a recording, or, with `realtime`, as a live source.
+    It is transcribed as a recording, or, with `realtime`, as a live source. `services`: what is wanted of its sound.
 
     `stop` ends the stream early: after the last word of what was sent, or, with `grace_s`, after so many seconds with
     the text so far. `watch` receives every event. The client retries a busy gateway for `busy_s` seconds.
@@ -116,7 +121,7 @@ async def transcribe(
             watch(event)
 
     ending = Ending(stop, grace_s)
-    speech = Speech(language, "live" if realtime else "file")
+    speech = Speech(language, "live" if realtime else "file", services)
     await caption(client, media.format, slices, transcript, speech=speech, ending=ending, watch=note)
     if stop.is_set() or transcript.errors:
         return
@@ -146,7 +151,7 @@ async def caption(
     while True:
         start = client.stream(
             format=format_,
-            services=("stt",),
+            services=speech.services,
             language="auto" if expected else speech.language,
             languages=expected,
             mode=speech.mode,

@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from talkup_client import captions, status
+from talkup_client import captions, report, status
 from talkup_client.client import Client
 from talkup_client.errors import SettingError, TalkupError, UnwritableFileError
 from talkup_client.events import StreamEvent, TranscriptUpdate
+from talkup_client.http_api import HttpApi
 from talkup_client.live import listen
 from talkup_client.losses import doubts
 from talkup_client.media_file import MediaFile, identify
@@ -21,7 +22,7 @@ from talkup_client.output import Output
 from talkup_client.sources import playing_s
 from talkup_client.spool import STANDARD_INPUT, Spool
 from talkup_client.terminal import Terminal
-from talkup_client.transcribe import Transcript, transcribe
+from talkup_client.transcribe import Speech, Transcript, transcribe
 
 GRACE_S = 0.75
 """How long after ^C a file's last words are waited for."""
@@ -48,16 +49,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--format", choices=tuple(captions.FORMATS), default="txt", help="(%(default)s)")
     parser.add_argument("--output", type=Path, metavar="PATH", help="write to this file, or into this folder")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="OUT.html",
+        help="write a report of how one file, or the microphone, was said",
+    )
 
 
-async def run_transcribe(client: Client, arguments: argparse.Namespace, terminal: Terminal) -> int:
+async def run_transcribe(
+    client: Client, arguments: argparse.Namespace, terminal: Terminal, api: HttpApi | None = None
+) -> int:
     """Transcribe files one after the other, or a microphone; ^C ends the command.
 
     A file that cannot be transcribed is reported, and the next one follows. Raises SettingError for options that
-    exclude each other, UnwritableFileError, and what connecting raises.
+    exclude each other, UnwritableFileError, and what connecting raises. `api` is where `--report` gets its report.
     """
     _check(arguments)
     work = _Work(client, arguments, terminal)
+    session_id = ""
     try:
         with Spool() as spool:
             async with _interrupts(client, work):
@@ -68,10 +78,13 @@ async def run_transcribe(client: Client, arguments: argparse.Namespace, terminal
                     if arguments.microphone:
                         await work.listen()
                     await work.transcribe(media)
+                    session_id = client.session_id
     except asyncio.CancelledError:
         if not work.stop.is_set():
             raise
     work.output.close()
+    if api is not None and arguments.report is not None and session_id and not work.is_cut_short:
+        await report.save(api, session_id, arguments.report, terminal)
     return status.INTERRUPTED if work.stop.is_set() and not arguments.microphone else work.status
 
 
@@ -82,6 +95,10 @@ def _check(arguments: argparse.Namespace) -> None:
         raise SettingError("name a file, or listen with --microphone", field="FILE")
     if arguments.device is not None and not arguments.microphone:
         raise SettingError("--device goes with --microphone", field="--device")
+    if arguments.report is not None and len(arguments.files) > 1:
+        raise SettingError("a report is of one file: name one", field="--report")
+    if arguments.report is not None:
+        report.check(arguments.report, "--report")
 
 
 class _Work:
@@ -95,6 +112,12 @@ class _Work:
         self.is_live: bool = arguments.microphone
         self._client = client
         self._arguments = arguments
+        self._services = ("stt",) if arguments.report is None else report.SPEECH
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether nothing is there that a report could be made of: a failure, or ^C while a file was transcribed."""
+        return self.status in (status.FAILED, status.INTERRUPTED) or (self.stop.is_set() and not self.is_live)
 
     async def identify(self, names: Sequence[str], spool: Spool) -> list[tuple[int, MediaFile]]:
         """The recordings that can be streamed, each with its place among `names`; the others are reported."""
@@ -134,6 +157,7 @@ class _Work:
                     bar,
                     language=arguments.language,
                     realtime=arguments.realtime,
+                    services=self._services,
                     stop=self.stop,
                     grace_s=GRACE_S,
                     watch=watch,
@@ -150,7 +174,8 @@ class _Work:
         async with self._reported("microphone", transcript), source:
             self.terminal.say(f"listening, ^C ends (to follow it elsewhere: talkup watch {self._client.session_id})")
             with self.terminal.captions(on_stdout=at_once) as view:
-                await listen(self._client, source, transcript, view, language=arguments.language, stop=self.stop)
+                speech = Speech(arguments.language, services=self._services)
+                await listen(self._client, source, transcript, view, speech=speech, stop=self.stop)
         if not at_once:
             for segment in transcript.segments:
                 self.output.final(segment)

@@ -203,7 +203,11 @@ export class TalkupClient extends Emitter<ClientEvents> {
       type: "session_resume",
       session_id: this.#session.session_id,
       token: (this.#tokenRefused && this.#ticket?.token) || this.#session.resume_token,
-      streams: streams.map(({ id, lastSegmentId }) => ({ stream_id: id, last_segment_id: lastSegmentId })),
+      streams: streams.map(({ id, lastSegmentId, lastDelivery }) => ({
+        stream_id: id,
+        last_segment_id: lastSegmentId,
+        last_delivery: lastDelivery,
+      })),
     });
   }
 

@@ -88,6 +88,7 @@ signals?: string[]
 expression?: (boolean | null)
 max_fps?: (number | null)
 every_frame?: boolean
+started_at?: (number | null)
 }
 /**
  * A piece of media. Without `sequence` it is the next one.
@@ -159,6 +160,8 @@ streams?: ResumePoint[]
 }
 /**
  * The highest final segment of a stream that the client holds; 0: none.
+ * 
+ *     `last_delivery`: the highest `frame_seq` of delivery that it holds; -1: none; null: it does not say.
  */
 export interface ResumePoint {
 /**
@@ -166,6 +169,7 @@ export interface ResumePoint {
  */
 stream_id: string
 last_segment_id?: number
+last_delivery?: (number | null)
 }
 /**
  * The session is open on this socket.
@@ -270,7 +274,7 @@ accepted?: boolean
 handle?: number
 kind?: ("audio" | "image" | "video")
 format?: string
-services?: ("stt" | "vision")[]
+services?: ("delivery" | "stt" | "vision")[]
 framing?: ("raw" | "tagged")
 limits?: LimitsData
 }
@@ -312,7 +316,7 @@ end_ms: number
 confidence: number
 }
 /**
- * One result of the vision service.
+ * One result of the vision or delivery service.
  */
 export interface AnalysisResult {
 type: "analysis_result"
@@ -323,10 +327,13 @@ data: AnalysisData
 }
 /**
  * `captured_at` is the client's clock, UNIX milliseconds, or null; `media_time_ms` is on the transcript's clock.
+ * 
+ *     `frame` and `window` are vision's. `delivery` is there only if that is the service; then `frame_seq` counts the
+ *     results of delivery in the stream, from 0.
  */
 export interface AnalysisData {
 stream_id: string
-service_type: ("stt" | "vision")
+service_type: ("delivery" | "stt" | "vision")
 schema_version: number
 frame_seq: number
 media_time_ms: number
@@ -335,6 +342,7 @@ latency_ms: LatencyData
 frame: (FrameData | null)
 window: (WindowData | null)
 events: EventData[]
+delivery?: DeliveryData
 }
 /**
  * Where the time was spent, milliseconds.
@@ -473,6 +481,94 @@ t1_ms: (number | null)
 confidence: number
 }
 /**
+ * How something was said; each part comes at times of its own.
+ * 
+ *     `origin_unix_ms`: time 0 of the stream's media clock, UNIX milliseconds, or null.
+ */
+export interface DeliveryData {
+origin_unix_ms: (number | null)
+frame: (DeliveryFrameData | null)
+window: (DeliveryWindowData | null)
+summary: (DeliverySummaryData | null)
+}
+/**
+ * How one second was said. `speech_ratio` 0 to 1, `loudness_lufs` in LUFS over the last 3 s, `pitch_hz` in Hz.
+ * 
+ *     `words_per_minute`: of the last ten seconds' final words. `pause_ms`: the pause that lasts at the end; 0: none.
+ */
+export interface DeliveryFrameData {
+t0_ms: number
+t1_ms: number
+speech_ratio: (MeasureData | null)
+loudness_lufs: (MeasureData | null)
+pitch_hz: (MeasureData | null)
+words_per_minute: (MeasureData | null)
+pause_ms: number
+}
+/**
+ * How a stretch of media was said; see the units in docs/protocol.md. Described, not judged.
+ */
+export interface DeliveryWindowData {
+t0_ms: number
+t1_ms: number
+whole_session: boolean
+words: number
+syllables: number
+words_per_minute: (MeasureData | null)
+syllables_per_minute: (MeasureData | null)
+articulation_rate: (MeasureData | null)
+speech_ratio: (MeasureData | null)
+pauses: number
+pauses_within_sentences: number
+pause_median_ms: (MeasureData | null)
+pause_longest_ms: (MeasureData | null)
+longest_monologue_ms: (MeasureData | null)
+repeated_words: (MeasureData | null)
+restarts: (MeasureData | null)
+filled_pauses: (MeasureData | null)
+loudness_lufs: (MeasureData | null)
+loudness_relative: (MeasureData | null)
+trailing_off_ratio: (MeasureData | null)
+pitch_hz: (MeasureData | null)
+pitch_range_semitones: (MeasureData | null)
+pitch_spread_semitones: (MeasureData | null)
+pitch_spread_relative: (MeasureData | null)
+}
+/**
+ * The whole stream, once, at its end.
+ */
+export interface DeliverySummaryData {
+whole: (DeliveryWindowData | null)
+pace: PacePointData[]
+pauses: PauseBucketData[]
+moments: MomentData[]
+}
+/**
+ * The pace of one window; `media_time_ms` is its middle.
+ */
+export interface PacePointData {
+media_time_ms: number
+words_per_minute: number
+}
+/**
+ * How many pauses are at least `from_ms` and shorter than `to_ms`; null: any longer ones.
+ */
+export interface PauseBucketData {
+from_ms: number
+to_ms: (number | null)
+within_sentences: number
+between_sentences: number
+}
+/**
+ * A stretch to hear again, with the words around it.
+ */
+export interface MomentData {
+type: string
+t0_ms: number
+t1_ms: number
+words: string
+}
+/**
  * Speech begins or ends.
  */
 export interface SpeechEvent {
@@ -505,7 +601,7 @@ data: FlowData
  */
 export interface FlowData {
 stream_id: string
-service_type: ("stt" | "vision")
+service_type: ("delivery" | "stt" | "vision")
 behind_ms?: number
 frames_received?: number
 frames_decoded?: number
@@ -534,7 +630,7 @@ height: number
  * A worker was replaced; its successor gets the chunks from `replayed_from` on again.
  */
 export interface FailoverData {
-service_type: ("stt" | "vision")
+service_type: ("delivery" | "stt" | "vision")
 replayed_from: number
 }
 /**
@@ -614,7 +710,7 @@ streams: StreamState[]
  * One service's workers. `free_slots`: how many more streams they can take.
  */
 export interface ServiceStatus {
-service: ("stt" | "vision")
+service: ("delivery" | "stt" | "vision")
 workers_total: number
 workers_serving: number
 free_slots: number

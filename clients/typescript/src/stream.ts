@@ -88,6 +88,7 @@ export class TalkupStream extends Emitter<StreamEvents> {
   #retry: ReturnType<typeof setTimeout> | undefined;
   #handle: number | undefined;
   #lastSegmentId = 0;
+  #lastDelivery = -1;
   #ending = false;
   #over = false;
 
@@ -107,6 +108,11 @@ export class TalkupStream extends Emitter<StreamEvents> {
   /** The highest final segment that has arrived. */
   get lastSegmentId(): number {
     return this.#lastSegmentId;
+  }
+
+  /** The highest `frame_seq` of delivery that has arrived; -1: none. */
+  get lastDelivery(): number {
+    return this.#lastDelivery;
   }
 
   /** Bytes, sent or waiting, that the gateway may still ask for. */
@@ -183,7 +189,7 @@ export class TalkupStream extends Emitter<StreamEvents> {
       case "speech_event":
         return this.emit("speech", message.data);
       case "analysis_result":
-        return this.emit("analysis", message.data);
+        return this.#analyzed(message.data);
       case "flow":
         return this.emit("flow", message.data);
       case "stream_ended":
@@ -242,6 +248,14 @@ export class TalkupStream extends Emitter<StreamEvents> {
     if (data.segment_id <= this.#lastSegmentId) return;
     if (data.is_final) this.#lastSegmentId = data.segment_id;
     this.emit("transcript", data);
+  }
+
+  #analyzed(data: AnalysisData): void {
+    if (data.delivery) {
+      if (data.frame_seq <= this.#lastDelivery) return;
+      this.#lastDelivery = data.frame_seq;
+    }
+    this.emit("analysis", data);
   }
 
   #conclude(data: StreamEndedData): void {

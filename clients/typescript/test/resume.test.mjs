@@ -21,7 +21,9 @@ class Network {
         sockets.push(this);
       }
       send(frame) {
-        if (typeof frame === "string" && JSON.parse(frame).type === "session_resume") this.token = JSON.parse(frame).token;
+        if (typeof frame === "string" && JSON.parse(frame).type === "session_resume") {
+          ({ token: this.token, streams: this.points } = JSON.parse(frame));
+        }
         this.sent.push(typeof frame === "string" ? JSON.parse(frame).type : `chunk ${new DataView(frame.buffer).getUint32(4)}`);
       }
       close() {
@@ -315,4 +317,24 @@ test("a file waits until the gateway has received what was sent", async () => {
   const lost = stream.drained(0);
   network.client.close();
   await assert.rejects(lost, { code: "connection_lost" });
+});
+
+test("what a new socket repeats of delivery comes once, and the gateway learns what has come", async () => {
+  const network = new Network();
+  await network.connect();
+  const stream = network.client.stream({ stream_id: "a", format: "audio/pcm", services: ["stt", "delivery"] });
+  const numbers = [];
+  stream.on("analysis", ({ frame_seq }) => numbers.push(frame_seq));
+  network.last.accept("a");
+  const hear = (frame_seq, delivery) => network.last.hear("analysis_result", { stream_id: "a", frame_seq, delivery });
+  for (const frame_seq of [0, 1]) hear(frame_seq, {});
+  network.client.suspend();
+  network.client.restore();
+  network.last.open();
+  assert.deepEqual(network.last.points, [{ stream_id: "a", last_segment_id: 0, last_delivery: 1 }]);
+  network.last.session([goesOn(0)], true);
+  for (const frame_seq of [1, 3]) hear(frame_seq, {});
+  hear(0); // vision numbers its frames
+  assert.deepEqual(numbers, [0, 1, 3, 0]);
+  network.client.close();
 });

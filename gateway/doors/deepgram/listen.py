@@ -101,6 +101,8 @@ class ListenDoor:
         except RefusedError as error:
             return self._refusal(error.problem, new_session_id())
         not_after = context.clock() + seconds
+        if principal.tokens_until is not None:
+            not_after = min(not_after, principal.tokens_until)
         minted = context.authenticator.mint(new_session_id(), Audience.SESSION, principal.terms, not_after)
         self._entrance.served(self.name)
         body = {"access_token": minted.token, "expires_in": int(minted.expires_at - context.clock())}

@@ -7,7 +7,6 @@ all clients together.
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from aiohttp.multipart import BadContentDispositionHeader, BadContentDisposition
 
 from gateway.config import GatewayConfig
 from gateway.doors.body import reading
-from gateway.doors.recordings import pieces
+from gateway.doors.recordings import patience_of, pieces
 from gateway.doors.steps import RefusedError
 from gateway.protocol.errors import Code, Problem
 
@@ -102,6 +101,7 @@ class Form:
         """The options so far."""
         self._reader = reader
         self._config = config
+        self._patience = patience_of(config)
         self._file: BodyPartReader | None = None
         self._room = MAX_FIELDS_BYTES
 
@@ -127,7 +127,8 @@ class Form:
         assert self._file is not None
         try:
             with _malformed():
-                async for piece in pieces(self._config, self._read_file, max_bytes=self._config.max_form_file_bytes):
+                max_bytes = self._config.max_form_file_bytes
+                async for piece in pieces(self._config, self._read_file, max_bytes=max_bytes, patience=self._patience):
                     yield piece
         except RefusedError as error:
             problem = error.problem
@@ -147,7 +148,7 @@ class Form:
         """Read options up to a file, or to the end."""
         while True:
             try:
-                async with asyncio.timeout(self._config.http_request_s):
+                async with self._patience.waiting():
                     part = await self._next_part()
                     with _malformed():
                         if part is None or part.name == FILE:
@@ -155,6 +156,7 @@ class Form:
                         self.fields.append((part.name or "", await self._text_of(part)))
             except TimeoutError:
                 raise RefusedError(Problem(Code.DEADLINE_EXCEEDED, "the form did not arrive in time")) from None
+            self._patience.received(_size_of(part) + len(self.fields[-1][1]))
             if len(self.fields) > MAX_FIELDS:
                 raise _bad(f"a form has at most {MAX_FIELDS} options")
 
@@ -179,6 +181,11 @@ class Form:
                 raise _bad(f"the options of a form have at most {MAX_FIELDS_BYTES} bytes together")
         self._room -= len(found)
         return found.decode()
+
+
+def _size_of(part: BodyPartReader) -> int:
+    """How many bytes the header of a part has, about."""
+    return sum(len(name) + len(value) for name, value in part.headers.items())
 
 
 @contextmanager

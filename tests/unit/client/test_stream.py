@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from talkup_client.chunks import Chunk
 from talkup_client.errors import RefusedError
-from talkup_client.events import Acknowledge, ErrorReceived, Notice
+from talkup_client.events import Acknowledge, AnalysisResult, ErrorReceived, Notice, parse
 from talkup_client.messages import StreamOptions
 from talkup_client.stream import Stream
+from talkup_client.streams import Streams
+
+from bench.harness.schema_check import spoken
 
 
 class Nowhere:
@@ -41,3 +45,20 @@ async def test_an_error_without_a_reason_is_raised() -> None:
     stream.receive_error(error())
     with pytest.raises(RefusedError, match="cut short"):
         await anext(stream)
+
+
+def said(number: int) -> AnalysisResult:
+    data = {"stream_id": "s", "service_type": "delivery", "frame_seq": number, "delivery": {"summary": None}}
+    result = parse(json.dumps(spoken("analysis_result", data)))
+    assert isinstance(result, AnalysisResult)
+    return result
+
+
+async def test_what_a_resumption_repeats_of_delivery_comes_once() -> None:
+    stream, streams = opened(), Streams()
+    streams.add(stream)
+    assert streams.points() == [("s", 0, -1)]
+    for number in (0, 1, 1, 0, 4):
+        stream.receive(said(number))
+    assert [(await anext(stream)).data["frame_seq"] for _ in range(3)] == [0, 1, 4]  # type: ignore[union-attr]
+    assert streams.points() == [("s", 0, 4)]

@@ -18,6 +18,7 @@ from gateway.check import faults
 from gateway.config import GatewayConfig
 from gateway.key_commands import run as keys
 from settings.declaration import from_values
+from tests.fakes.identity_provider import provider
 
 WORKERS = {"stt_workers": "127.0.0.1:50051"}
 
@@ -84,6 +85,18 @@ async def test_a_file_of_keys_that_lets_nobody_in(tmp_path: Path) -> None:
     file.write_text(json.dumps(content), encoding="utf-8")
     (fault,) = await found(api_keys_file=str(file))
     assert fault == f"api_keys_file: {file} holds no key that is valid now: nobody could connect"
+
+
+async def test_an_identity_provider_that_cannot_be_read(tmp_path: Path) -> None:
+    async with provider(tmp_path) as remote:
+        assert await found(**remote.settings) == []
+        remote.status = 503
+        assert await found(**remote.settings) == ["oidc_issuer: 127.0.0.1 answers 503"]
+        settings = {**remote.settings, "oidc_jwks_url": f"{remote.issuer}/keys"}
+        assert await found(**settings) == []
+        await remote.stop()
+        (fault,) = await found(**settings)
+        assert fault.startswith("oidc_jwks_url: no connection to 127.0.0.1: ")
 
 
 async def test_stores_that_cannot_be_opened(tmp_path: Path) -> None:

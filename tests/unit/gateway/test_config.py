@@ -6,13 +6,15 @@ import pytest
 from talkup.v1 import task_pb2
 
 from gateway.__main__ import main
-from gateway.config import GatewayConfig, load, sqlite_path
+from gateway.config import GatewayConfig, load
 from gateway.parts import upstream_config
+from gateway.store_url import sqlite_path
 from gateway.upstream.config import UpstreamConfig
 from settings.declaration import env_of, from_values, settings_of
 from settings.errors import ConfigError, SettingError, flag_of
 
 KEY = {"api_keys": "a-key-that-is-long"}
+OIDC = {"oidc_issuer": "https://id.example", "oidc_audience": "talkup"}
 
 
 def test_flag_wins_over_environment_over_file_over_default(tmp_path: Path) -> None:
@@ -78,6 +80,15 @@ def test_help_lists_every_setting_with_variable_and_default(capsys: pytest.Captu
         ({"http_host": "0.0.0.0", **KEY}, "http_host"),
         ({"http_host": "0.0.0.0", "allow_plaintext": "yes", "api_keys": "x"}, "api_keys"),
         ({"api_keys_file": "/nowhere/keys.json"}, "api_keys_file"),
+        ({"oidc_audience": "talkup"}, "oidc_issuer"),
+        ({"oidc_issuer": "https://id.example"}, "oidc_audience"),
+        ({"oidc_issuer": "http://id.example", "oidc_audience": "talkup"}, "oidc_issuer"),
+        ({**OIDC, "oidc_jwks_url": "http://id.example/keys"}, "oidc_jwks_url"),
+        ({**OIDC, "oidc_algorithms": "none"}, "oidc_algorithms"),
+        ({**OIDC, "oidc_algorithms": "RS256,HS256"}, "oidc_algorithms"),
+        ({**OIDC, "oidc_owner_claim": ""}, "oidc_owner_claim"),
+        ({**OIDC, "oidc_ca": "/nowhere/ca.pem"}, "oidc_ca"),
+        ({**OIDC, "store": "redis://localhost"}, "token_secret"),
         ({"token_secrets_older": "short"}, "token_secrets_older"),
         ({"trusted_proxies": "10.0.0.0/8,proxy.example"}, "trusted_proxies"),
         ({"wyoming_clients": "home.example"}, "wyoming_clients"),

@@ -10,9 +10,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from bench.harness.schema_check import checked
 from gateway.protocol.errors import ERRORS
 from gateway.protocol.formats import ALIASES, SUPPORTED_FORMATS
-from gateway.protocol.messages import ClientMessage, ServerMessage, TranscriptUpdate
+from gateway.protocol.messages import (
+    AnalysisResult,
+    ClientMessage,
+    DeliveryFrameData,
+    DeliveryWindowData,
+    ServerMessage,
+    TranscriptUpdate,
+)
 from gateway.protocol.states import SESSION_TABLE, STREAM_TABLE, table_markdown
 from tests.unit.gateway.protocol.helpers import T0, open_session, sent
 
@@ -58,7 +66,7 @@ def covers(whole: Any, part: Any) -> bool:
     return bool(whole == part)
 
 
-@pytest.mark.parametrize("talk", TALKS, ids=["conversation", "refusals"])
+@pytest.mark.parametrize("talk", TALKS, ids=["conversation", "delivery", "refusals"])
 def test_conversations(talk: str) -> None:
     session = open_session()
     answers: list[dict[str, Any]] = []
@@ -75,8 +83,18 @@ def test_json_examples_have_the_shape_of_their_message() -> None:
     blocks = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     assert blocks
     for block in blocks:
-        message = msgspec.json.decode(block, type=TranscriptUpdate)
-        assert len(message.text) == message.data.stable_chars
+        checked(json.loads(block))
+        message = msgspec.json.decode(block, type=TranscriptUpdate | AnalysisResult)
+        assert not isinstance(message, TranscriptUpdate) or len(message.text) == message.data.stable_chars
+
+
+def test_every_field_of_delivery_is_described() -> None:
+    """Its unit, and what it does not mean, in the order of the contract."""
+    section = PAGE.partition("\n## Delivery\n")[2].partition("\n## Errors\n")[0]
+    rows = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in section.splitlines() if line.startswith("| `")]
+    described = [name for row in rows for name in row]
+    fields = [*DeliveryFrameData.__struct_fields__, *DeliveryWindowData.__struct_fields__]
+    assert described == [name for name in fields if name != "whole_session"]
 
 
 def test_every_message_type_is_described_and_has_a_schema() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from talkup.v1 import task_pb2
+from talkup.v1 import analysis_pb2, task_pb2
 
 from bench.harness.schema_check import checked
 from gateway.protocol.actions import Action, ForwardTask, OpenTask, SendMessage, TaskKey
@@ -41,13 +41,27 @@ FIELDS = (
     *("stream_id", "sequence", "sequenceNumber", "format", "mimeType", "kind", "type", "services", "language"),
     *("framing", "sample_rate", "channels", "hotwords", "data", "payload", "chunk", "timestamp", "protocol_version"),
     *("token", "session_id", "streams", "last_segment_ids", "key", "flush_id", "interim_results", "signals"),
+    "started_at",
 )
 VALUES: tuple[Any, ...] = (
     *("a", "b", "", "\x00", "é", "x" * 100, "audio", "video", "image", "raw", "tagged", "auto", "fr-FR", "stt"),
     *("audio/webm;codecs=opus", "audio/pcm", "video/webm", "image/jpeg", "audio/opus", "1.0", "2.0", "AAAA", "A"),
     *(b64(EBML), b64(BODY), b64(b"\x1a"), "2025-10-15T04:05:34Z", "9999-12-31T23:59:59.999999+00:00"),
     *(0, 1, 2, 3, 12, -1, 2**31, 2**32 - 1, 2**32, 2**53, 2**64, 10**400, 0.5, -0.0, 1e308, 1e11),
-    *(None, True, False, [], {}, ["stt", "vision"], [None], [{"stream_id": "a"}], {"a": 1}, {"data": b64(BODY)}),
+    *(
+        None,
+        True,
+        False,
+        [],
+        {},
+        ["stt", "vision"],
+        ["stt", "va"],
+        ["delivery"],
+        [None],
+        [{"stream_id": "a"}],
+        {"a": 1},
+        {"data": b64(BODY)},
+    ),
 )
 
 
@@ -113,12 +127,19 @@ def test_any_almost_valid_message(seed: int) -> None:
     check_usable(session)
 
 
+DELIVERY = analysis_pb2.Analysis(
+    events=[analysis_pb2.VisionEvent(type="long_pause")],
+    delivery=analysis_pb2.Delivery(origin_unix_ms=-(2**63), window=analysis_pb2.DeliveryWindow()),
+)
 RESULTS = (
     task_pb2.TaskResult(),
     task_pb2.TaskResult(started=task_pb2.Started()),
     task_pb2.TaskResult(flushed=task_pb2.Flushed(flush_id=1)),
     task_pb2.TaskResult(drain=task_pb2.Drain()),
     task_pb2.TaskResult(progress=task_pb2.Progress(replay_from_sequence=2**63)),
+    task_pb2.TaskResult(progress=task_pb2.Progress(committed_media_ms=9000), delivery=[DELIVERY, DELIVERY]),
+    task_pb2.TaskResult(ended=task_pb2.Ended(), progress=task_pb2.Progress(), delivery=[DELIVERY]),
+    task_pb2.TaskResult(analysis=analysis_pb2.Analysis(window=analysis_pb2.WindowSignals())),
     *(transcript(1, "x"), final(1, "y", replay_from=1), final(2**63, "z"), ended(5)),
 )
 
@@ -131,7 +152,7 @@ def test_any_life_of_a_session(seed: int) -> None:
     now = T0
     for _ in range(60):
         now += rng.choice((0.0, 0.01, 1.0, 5.0))
-        key = TaskKey(rng.choice(("a", "b", "audio-1")), rng.choice((STT, VISION)))
+        key = TaskKey(rng.choice(("a", "b", "audio-1")), rng.choice((STT, VISION, task_pb2.SERVICE_TYPE_DELIVERY)))
         match rng.randrange(22):
             case 20:
                 check(session.grace_over(now) + session.last_stream_over())
@@ -140,7 +161,8 @@ def test_any_life_of_a_session(seed: int) -> None:
             case 0:
                 check(session.disconnected(now, is_clean=rng.random() < 0.3))
             case 1 | 2 | 3:
-                check(session.connected(now, resume_token="t", expires_at=1, last_segment_ids={"a": 0}))
+                held = {"last_segment_ids": {"a": 0}, "last_deliveries": {"a": rng.choice((-1, 0, 3))}}
+                check(session.connected(now, resume_token="t", expires_at=1, **held))
             case 4:
                 check(session.await_auth(now) + session.refused())
             case 5 | 6:

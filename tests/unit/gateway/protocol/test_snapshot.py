@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from talkup.v1 import task_pb2, transcript_pb2
 
+from gateway.analyses import StoredAnalysis
 from gateway.protocol.actions import Action, OpenTask, StoreSegment, StoreSnapshot, StoreStreamEnd
 from gateway.protocol.session import Session
-from gateway.protocol.snapshot import SnapshotError, StreamSnapshot, decode_snapshot
+from gateway.protocol.snapshot import RestoredStream, SnapshotError, StreamSnapshot, decode_snapshot, spec_of
 from tests.unit.gateway.protocol.helpers import BODY, EBML, T0, chunks, ended, final, key, open_session, sent, text
 
 
@@ -22,25 +25,30 @@ class Kept:
     def __init__(self) -> None:
         self.snapshot: bytes = b""
         self.finals: list[transcript_pb2.Transcript] = []
+        self.analyses: dict[str, StoredAnalysis] = {}
 
     def record(self, actions: list[Action]) -> list[Action]:
         for action in actions:
             match action:
-                case StoreSegment(_, result, snapshot):
+                case StoreSegment(_, result, snapshot, analyses):
                     self.finals.append(result.transcript)
-                    self._keep(snapshot)
-                case StoreSnapshot(snapshot) | StoreStreamEnd(_, _, snapshot):
+                    self._keep(snapshot, analyses)
+                case StoreSnapshot(snapshot, analyses):
+                    self._keep(snapshot, analyses)
+                case StoreStreamEnd(_, _, snapshot):
                     self._keep(snapshot)
         return actions
 
-    def _keep(self, snapshot: StreamSnapshot | None) -> None:
+    def _keep(self, snapshot: StreamSnapshot | None, analyses: Iterable[StoredAnalysis] = ()) -> None:
+        self.analyses |= {each.key: each for each in analyses}
         if snapshot is not None:
             self.snapshot = snapshot.encode()
 
     def successor(self) -> tuple[Session, list[Action]]:
         """The session at another gateway, with a socket."""
         session = Session("s-1")
-        actions = self.record(session.restore([(decode_snapshot(self.snapshot), self.finals)], ["a"], T0))
+        left = RestoredStream(decode_snapshot(self.snapshot), self.finals, [*self.analyses.values()])
+        actions = self.record(session.restore([left], ["a"], T0))
         actions += session.connected(T0, resume_token="t", expires_at=1, last_segment_ids={"a": 0})
         return session, actions
 
@@ -151,6 +159,15 @@ def test_a_restarted_recorder_does_not_fill_in_for_lost_chunks() -> None:
     assert chunks(actions) == [(3, EBML, True, 2)]
     (gap,) = sent(actions, "error")
     assert (gap["data"]["code"], gap["data"]["from"], gap["data"]["to"]) == ("gap", 1, 2)
+
+
+def test_a_service_that_this_version_does_not_know() -> None:
+    kept = Kept()
+    begin(kept)
+    later = msgspec.msgpack.decode(kept.snapshot)
+    later["parts"][0]["service"] = 99
+    with pytest.raises(SnapshotError):
+        spec_of(decode_snapshot(msgspec.msgpack.encode(later)))
 
 
 @pytest.mark.parametrize("encoded", [b"", b"\xc1", b"\x80", BODY, b"\x81\xa9stream_id\xa1\xff"])

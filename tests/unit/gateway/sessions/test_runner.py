@@ -31,7 +31,7 @@ async def test_a_client_that_reports_its_last_final_gets_each_later_one_once(dir
         runner.receive(chunk)
     await first.filled(lambda messages: len(finals(messages)) == 2)
     runner.detach(first, is_clean=False)
-    runner.attach(second, {"abc": 1})
+    runner.attach(second, ResumeSession("s1", "token", {"abc": 1}))
     runner.receive('{"type": "stream_end", "stream_id": "abc"}')
     await second.filled(lambda messages: any(type(m).__name__ == "StreamEnded" for m in messages))
     assert [text[:2] for text in finals(second.outbox.unsent())] == ["w1"]

@@ -18,6 +18,7 @@ import redis.asyncio
 
 from bench.harness.redis_server import running_redis
 from bench.harness.stack import ROOT
+from gateway.analyses import StoredAnalysis
 from gateway.store.base import Store, StreamStart
 from gateway.store.redis import RedisStore
 from gateway.store.sqlite import SqliteStore
@@ -47,7 +48,9 @@ async def fill(store: Store, rng: random.Random, *, sessions: int, finals: int) 
     for number in range(finals):
         for session_id, key in keys.items():
             state = canary(session_id).encode() * rng.randint(1, 80)
-            write = store.add_segment(session_id, key, segment(number, session_id, rng.randint(1, 12)), state)
+            said = segment(number, session_id, rng.randint(1, 12))
+            kept = [StoredAnalysis(f"delivery/window/{number}", canary(session_id).encode() * rng.randint(1, 9))]
+            write = store.add_segment(session_id, key, said, state, kept)
     async with asyncio.timeout(PATIENCE_S):
         await asyncio.wrap_future(write)
     return list(keys)

@@ -10,6 +10,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from bench.harness.redis_server import running_redis
+from gateway.analyses import StoredAnalysis
 from gateway.config import GatewayConfig
 from gateway.store.base import Store, StreamStart
 from gateway.store.encryption import UnreadableTextError
@@ -22,6 +23,7 @@ from tests.e2e.gateway_rig import rig
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 SAID = Segment(1, "canary sentence", "xx-canary", 0.5, 10, 20, (Word("canary", 10, 15, 0.25),), 3)
 STATE = b"canary state"
+KEPT = StoredAnalysis("delivery/event/canary/5", b"canary event")
 PATIENCE_S = 60.0
 
 
@@ -37,7 +39,7 @@ async def done(write: Future[None]) -> None:
 async def write(store: Store, session_id: str = "s1") -> None:
     store.begin_session(session_id)
     store.begin_stream(StreamStart(session_id, f"key-{session_id}", "abc", started_at=5.0))
-    await done(store.add_segment(session_id, f"key-{session_id}", SAID, STATE))
+    await done(store.add_segment(session_id, f"key-{session_id}", SAID, STATE, [KEPT]))
 
 
 async def read(store: Store, session_id: str = "s1") -> tuple[Segment, ...]:
@@ -64,6 +66,12 @@ async def test_the_files_hold_no_word_and_the_key_reads_all(tmp_path: Path, kind
             claimed = await store.claim("s1")
             assert claimed is not None
             assert (claimed.streams[0].state, claimed.streams[0].segments) == (STATE, (SAID,))
+            assert claimed.streams[0].analyses == (KEPT,)
+            later = StoredAnalysis(KEPT.key, b"canary event, its end")
+            await done(store.add_analyses("s1", "key-s1", [later]))
+            record = await store.record("s1")
+            assert record is not None
+            assert record.streams[0].analyses == (later,)
             await done(store.end_stream("s1", "key-s1", STATE + b" at the end"))
             assert b"canary" not in bytes_in(tmp_path)
         finally:
@@ -100,6 +108,8 @@ async def test_without_the_key_the_text_is_an_error(tmp_path: Path) -> None:
             await store.transcript("s1")
         with pytest.raises(UnreadableTextError):
             await store.claim("s1")
+        with pytest.raises(UnreadableTextError):
+            await store.record("s1")
         await store.close()
     store = store_of(url)
     await store.start()

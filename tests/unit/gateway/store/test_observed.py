@@ -7,12 +7,14 @@ from collections import Counter
 
 import pytest
 
+from gateway.analyses import StoredAnalysis
 from gateway.metrics import Metrics
 from gateway.store.base import Store, StoreError, StreamStart
 from gateway.store.observed import ObservedStore
 from gateway.store.sqlite import SqliteStore
 from gateway.transcript import Segment
 
+ANALYSIS = StoredAnalysis("delivery/summary", b"{}")
 SEGMENT = Segment(1, "hello", "en", 0.9, 0, 500, (), 1)
 UNTIMED = {"durable", "pending_writes", "watch", "start", "close"}
 
@@ -33,6 +35,7 @@ async def use(store: Store) -> None:
     store.begin_stream(StreamStart("s", "key", "a", 1.0)).result(5)
     store.add_segment("s", "key", SEGMENT, b"state").result(5)
     store.save_state("s", "key", b"later").result(5)
+    store.add_analyses("s", "key", [ANALYSIS]).result(5)
     assert await store.holds("s")
     assert await store.owner("s") == "acme"
     assert await store.touch(["s"]) == 0
@@ -41,6 +44,9 @@ async def use(store: Store) -> None:
     found = await store.transcript("s")
     assert found is not None
     assert [segment.text for stream in found.streams for segment in stream.segments] == ["hello"]
+    record = await store.record("s")
+    assert record is not None
+    assert [stream.analyses for stream in record.streams] == [(ANALYSIS,)]
     assert await store.delete("s")
     await store.sweep(3600)
 

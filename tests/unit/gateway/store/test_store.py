@@ -3,8 +3,6 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Future
 from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,103 +25,7 @@ from gateway.store.base import (
 from gateway.store.redis import RedisStore, _stop
 from gateway.store.sqlite import SqliteStore
 from gateway.store.sqlite_shared import SharedSqliteStore
-from gateway.transcript import Segment, Word
-
-LEASE_S = 1.0
-PATIENCE_S = 20.0
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_redis(tmp_path_factory.mktemp("redis")) as url:
-        yield url
-
-
-@pytest.fixture
-async def fresh_redis(redis_url: str) -> str:
-    async with redis.asyncio.Redis.from_url(redis_url) as client:
-        await client.flushall()
-    return redis_url
-
-
-@pytest.fixture(params=["memory", "file", "shared file", "redis"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Store]:
-    store: Store
-    if request.param == "redis":
-        url = request.getfixturevalue("redis_url")
-        async with redis.asyncio.Redis.from_url(url) as client:
-            await client.flushall()
-        store = RedisStore(url, retention_s=50.0, lease_s=LEASE_S, clock=clock)
-    elif request.param == "shared file":
-        store = SharedSqliteStore(tmp_path / "deep" / "t.db", clock)
-    else:
-        store = SqliteStore(tmp_path / "deep" / "t.db" if request.param == "file" else None, clock)
-    await store.start()
-    yield store
-    await store.close()
-
-
-@pytest.fixture
-async def two_on_redis(fresh_redis: str) -> AsyncIterator[tuple[RedisStore, RedisStore]]:
-    """Two gateways' stores on one server."""
-    pair = tuple(RedisStore(fresh_redis, retention_s=50.0, lease_s=LEASE_S) for _ in range(2))
-    for each in pair:
-        await each.start()
-    yield pair[0], pair[1]
-    for each in pair:
-        await each.close()
-
-
-@pytest.fixture(params=["shared file", "redis"])
-async def two(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Store, Store]]:
-    """The stores of two gateways that share one file or one server."""
-    pair: list[Store]
-    if request.param == "redis":
-        url = request.getfixturevalue("redis_url")
-        await _flush(url)
-        pair = [RedisStore(url, retention_s=50.0, lease_s=LEASE_S) for _ in range(2)]
-    else:
-        pair = [SharedSqliteStore(tmp_path / "t.db") for _ in range(2)]
-    for each in pair:
-        await each.start()
-    yield pair[0], pair[1]
-    for each in pair:
-        await each.close()
-
-
-async def done(write: Future[None]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        await asyncio.wrap_future(write)
-
-
-async def _flush(url: str) -> None:
-    client = redis.asyncio.Redis.from_url(url)
-    await client.flushall()
-    await client.aclose()
-
-
-def segment(number: int, text: str = "said") -> Segment:
-    return Segment(number, text, "en", 0.5, 10 * number, 10 * number + 5, (Word(text, 1, 2, 0.25),))
-
-
-def fill(store: Store, session_id: str, stream_key: str, *segments: Segment) -> Future[None]:
-    store.begin_session(session_id)
-    last = store.begin_stream(StreamStart(session_id, stream_key, "abc", started_at=5.0))
-    for one in segments:
-        last = store.add_segment(session_id, stream_key, one, None)
-    return last
+from tests.unit.gateway.store.helpers import LEASE_S, PATIENCE_S, Clock, done, fill, flush, segment
 
 
 async def test_what_was_written_is_read_in_order(store: Store) -> None:
@@ -386,7 +288,7 @@ async def test_a_redis_that_lost_its_data_is_noticed_and_keeps_what_follows(fres
     await store.start()
     try:
         await done(fill(store, "s1", "k1", segment(1, "before")))
-        await _flush(fresh_redis)
+        await flush(fresh_redis)
         late = [store.add_segment("s1", "k1", segment(number), b"state") for number in (2, 3)]
         for write in late:
             with pytest.raises(SessionUnknownError):
@@ -423,7 +325,7 @@ async def test_touching_more_sessions_than_may_wait_refuses_no_final(
         store = SqliteStore(tmp_path / "finals.db")
     else:
         url = request.getfixturevalue("redis_url")
-        await _flush(url)
+        await flush(url)
         store = RedisStore(url, retention_s=60.0, lease_s=5.0)
     await store.start()
     try:
@@ -494,7 +396,7 @@ async def test_with_a_full_queue_renewals_are_skipped_but_neither_finals_nor_the
         store._queue._thread.submit(gate.wait)
     else:
         url = request.getfixturevalue("redis_url")
-        await _flush(url)
+        await flush(url)
         store = RedisStore(url, retention_s=60.0, lease_s=5.0)
         await store.start()
         await done(fill(store, "s1", "k1"))

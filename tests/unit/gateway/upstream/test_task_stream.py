@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import grpc
 import pytest
-from talkup.v1 import error_pb2, media_pb2, task_pb2
+from talkup.v1 import analysis_pb2, error_pb2, media_pb2, task_pb2
 
 from gateway.upstream.config import BufferBounds, Deadlines, Probing, RetryPolicy, UpstreamConfig
 from gateway.upstream.items import StreamItem
@@ -273,6 +273,40 @@ async def test_a_service_without_endpoints_is_no_worker() -> None:
     async with upstream("127.0.0.1:1") as pool:
         stream = pool.open(task_pb2.SERVICE_TYPE_VISION, start())
         assert [e.code for e in errors(await collect(stream))] == [error_pb2.ERROR_CODE_NO_WORKER]
+
+
+async def test_speech_workers_serve_delivery_in_their_slots() -> None:
+    delivery = task_pb2.SERVICE_TYPE_DELIVERY
+    async with workers(Script(slots=1)) as [server], upstream(server.target) as pool:
+        await until_serving(pool, 1)
+        assert pool.room(delivery) == pool.room(STT) == (1, 1)
+        request = start()
+        request.service_type = delivery
+        stream = pool.open(delivery, request)
+        await until(lambda: bool(server.seen))
+        assert server.seen[0].start.service_type == delivery
+        await until(lambda: pool.busy(delivery) is not None)
+        assert pool.busy(STT) is not None
+        stream.offer(end())
+        assert kinds(await collect(stream))[-1] == "ended"
+        assert set(pool.snapshot()) == {STT}
+
+
+async def test_what_a_worker_commits_with_its_last_words_is_passed_on_without_its_error() -> None:
+    """Another worker continues after it, so nobody says it again."""
+    said = analysis_pb2.Analysis(media_time_ms=3000)
+    script = Script(commit_every=100)
+    progress = task_pb2.Progress(committed_sequence=2, replay_from_sequence=3, resume_state=b"7")
+    lost = {"error_at": 3, "error": RETRYABLE, "error_progress": progress, "error_delivery": (said,)}
+    async with workers(script, Script()) as servers, upstream(*(s.target for s in servers)) as pool:
+        on_either(servers, lambda script: script.__dict__.update(lost))
+        await until_serving(pool, 2)
+        items = await run_stream(pool)
+    assert not errors(items)
+    assert [each for item in results(items) for each in item.delivery] == [said]
+    second = max(servers, key=lambda server: server.target)
+    assert second.seen[0].sequences[0] == 3
+    assert second.seen[0].start.start.resume_state == b"7"
 
 
 async def test_a_draining_worker_hands_over_without_an_error() -> None:

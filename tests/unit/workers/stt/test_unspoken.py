@@ -106,6 +106,10 @@ def loops_once(request: DecodeRequest) -> Hypothesis:
     return Hypothesis(tuple(heard), -0.3, 0.0, False, "en")
 
 
+def final_words(recognizer: Recognizer) -> list[Word]:
+    return [word for event in recognizer.pop_events() if isinstance(event, events.Final) for word in event.words]
+
+
 def test_the_hypotheses_after_a_loop_are_believed_and_nothing_is_lost_or_doubled() -> None:
     heard = Recognizer(hear_voice, Tuning(sure=2.0), StreamOptions("en", interims=False))
     voice = np.full(samples(EACH * len(PHRASE)), 0.5, np.float32)
@@ -114,7 +118,8 @@ def test_the_hypotheses_after_a_loop_are_believed_and_nothing_is_lost_or_doubled
     said: list[Word] = []
     while (job := heard.advance(EFFORT)) is not None:
         heard.apply(job, loops_once(job.request))
-        said += [word for event in heard.pop_events() if isinstance(event, events.Final) for word in event.words]
+        said += final_words(heard)
+    said += final_words(heard)
     assert join_words(said).split() == PHRASE
     assert heard.counters.unspoken_words == 8
     assert heard.counters.rejected == 0

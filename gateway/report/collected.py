@@ -1,0 +1,95 @@
+"""What is stored of one stream's analyses, decoded and in order. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from gateway.analyses import StoredAnalysis
+from gateway.protocol.messages import (
+    AnalysisData,
+    DeliveryData,
+    DeliverySummaryData,
+    DeliveryWindowData,
+    EventData,
+    WindowData,
+)
+
+_decoder = msgspec.json.Decoder(AnalysisData)
+
+
+class UnreadableAnalysisError(Exception):
+    """A stored analysis is not what the gateway writes. The message names its key and no content."""
+
+
+@dataclass(slots=True)
+class Collected:
+    """The analyses of one stream, in the order of their times; times on the stream's media clock.
+
+    `origin_unix_ms` is time 0 of that clock, None if no analysis says it. Of two events of one type that begin at the
+    same time, the later one holds: it has the end.
+    """
+
+    services: set[str] = field(default_factory=set)
+    origin_unix_ms: int | None = None
+    windows: list[DeliveryWindowData] = field(default_factory=list)
+    summary: DeliverySummaryData | None = None
+    sights: list[WindowData] = field(default_factory=list)
+    whole_sight: WindowData | None = None
+    events: dict[tuple[str, str, int], EventData] = field(default_factory=dict)
+
+    @property
+    def reach_ms(self) -> int:
+        """How far the analyses reach."""
+        ends = [window.t1_ms for window in self.windows]
+        ends += [sight.t1_ms for sight in self.sights]
+        if self.summary is not None and self.summary.whole is not None:
+            ends.append(self.summary.whole.t1_ms)
+        if self.whole_sight is not None:
+            ends.append(self.whole_sight.t1_ms)
+        ends += [event.t0_ms if event.t1_ms is None else event.t1_ms for event in self.events.values()]
+        return max(ends, default=0)
+
+
+def collect(stored: Iterable[StoredAnalysis]) -> Collected:
+    """Decode the analyses of one stream. Raises UnreadableAnalysisError."""
+    found = Collected()
+    captured: list[int] = []
+    for each in stored:
+        try:
+            data = _decoder.decode(each.data)
+        except msgspec.DecodeError:
+            raise UnreadableAnalysisError(f"the analysis {each.key} cannot be read") from None
+        found.services.add(data.service_type)
+        if isinstance(data.delivery, DeliveryData):
+            _add_delivery(found, data.delivery)
+        if data.window is not None:
+            _add_sight(found, data.window)
+        if data.service_type == "vision" and data.captured_at is not None:
+            captured.append(data.captured_at - data.media_time_ms)
+        for event in data.events:
+            found.events[data.service_type, event.type, event.t0_ms] = event
+    if found.origin_unix_ms is None and captured:
+        found.origin_unix_ms = round(statistics.median(captured))
+    found.windows.sort(key=lambda window: window.t0_ms)
+    found.sights.sort(key=lambda window: window.t0_ms)
+    return found
+
+
+def _add_delivery(found: Collected, delivery: DeliveryData) -> None:
+    if delivery.origin_unix_ms is not None:
+        found.origin_unix_ms = delivery.origin_unix_ms
+    if delivery.window is not None and not delivery.window.whole_session:
+        found.windows.append(delivery.window)
+    if delivery.summary is not None:
+        found.summary = delivery.summary
+
+
+def _add_sight(found: Collected, window: WindowData) -> None:
+    if window.whole_session:
+        found.whole_sight = window
+    else:
+        found.sights.append(window)

@@ -1,0 +1,204 @@
+"""Two streams of one session that speak at once: one event, of the one who began second."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from talkup.v1 import analysis_pb2, task_pb2, transcript_pb2
+
+from gateway.analyses import StoredAnalysis
+from gateway.protocol.actions import Action, StoreSegment, StoreSnapshot
+from gateway.protocol.session import Session
+from gateway.protocol.snapshot import RestoredStream, decode_snapshot
+from gateway.protocol.talking_over import TalkingOver
+from gateway.protocol.turns import MIN_OVERLAP_MS, Overlap, Span, TurnTaking
+from tests.unit.gateway.protocol.helpers import T0, ended, key, open_session, sent, text
+
+ORIGINS = {"a": 1_739_592_000_000, "b": 1_739_592_004_000}
+
+
+class Call:
+    """A session of streams whose delivery is measured, and what its store keeps."""
+
+    def __init__(self, *streams: str, session: Session | None = None) -> None:
+        self.session = session or open_session()
+        self.kept: dict[str, RestoredStream] = {}
+        self.segments = itertools.count(1)
+        for stream_id in streams:
+            start = {"format": "audio/pcm", "sample_rate": 16_000, "services": ["stt", "delivery"]}
+            self.record(text(self.session, T0, type="stream_start", stream_id=stream_id, **start))
+
+    def say(self, stream_id: str, *words: tuple[int, int], until: int) -> list[dict[str, Any]]:
+        """A final of these words (ms of its media), and that everything before `until` is final."""
+        transcript = transcript_pb2.Transcript(segment_id=next(self.segments), is_final=True, text="word")
+        transcript.words.extend(transcript_pb2.Word(text="word", start_ms=t0, end_ms=t1) for t0, t1 in words)
+        delivery = analysis_pb2.Analysis(delivery=analysis_pb2.Delivery(origin_unix_ms=ORIGINS[stream_id]))
+        progress = task_pb2.Progress(committed_media_ms=until)
+        result = task_pb2.TaskResult(transcript=transcript, progress=progress, delivery=[delivery])
+        return self.events(self.session.receive_result(key(stream_id), result, T0))
+
+    def end(self, stream_id: str) -> list[dict[str, Any]]:
+        text(self.session, T0, type="stream_end", stream_id=stream_id)
+        return self.events(self.session.receive_result(key(stream_id), ended(), T0))
+
+    def events(self, actions: list[Action]) -> list[dict[str, Any]]:
+        found = [each["data"] for each in sent(self.record(actions), "analysis_result")]
+        return [{"stream_id": data["stream_id"], **event} for data in found for event in data["events"]]
+
+    def record(self, actions: list[Action]) -> list[Action]:
+        for action in actions:
+            if isinstance(action, StoreSegment | StoreSnapshot) and action.snapshot is not None:
+                stream_id = action.snapshot.stream_id
+                _, finals, analyses = self.kept.get(stream_id, RestoredStream(action.snapshot, []))
+                more = [action.transcript.transcript] if isinstance(action, StoreSegment) else []
+                keys: dict[str, StoredAnalysis] = {each.key: each for each in (*analyses, *action.analyses)}
+                snapshot = decode_snapshot(action.snapshot.encode())
+                self.kept[stream_id] = RestoredStream(snapshot, [*finals, *more], list(keys.values()))
+        return actions
+
+    def successor(self) -> tuple[Call, list[dict[str, Any]]]:
+        """The session at another gateway, and the events that it reports at once."""
+        session = Session("s-1")
+        actions = session.restore(self.kept.values(), self.kept, T0)
+        actions += session.connected(T0, resume_token="t", expires_at=1)
+        call = Call(session=session)
+        call.kept, call.segments = dict(self.kept), self.segments
+        return call, call.events(actions)
+
+
+def talking_over(stream_id: str, t0_ms: int, t1_ms: int, confidence: float) -> dict[str, Any]:
+    return {
+        "stream_id": stream_id,
+        "type": "talking_over",
+        "t0_ms": t0_ms,
+        "t1_ms": t1_ms,
+        "confidence": confidence,
+    }
+
+
+def test_the_one_who_began_second_talks_over() -> None:
+    """`b` began four seconds later, so its first second is the fifth of `a`."""
+    call = Call("a", "b")
+    assert call.say("a", (4000, 6000), until=7000) == []
+    assert call.say("b", (1000, 3000), until=3500) == [talking_over("b", 1000, 2000, 1.0)]
+
+
+def test_the_order_in_which_words_become_final_does_not_matter() -> None:
+    call = Call("a", "b")
+    assert call.say("b", (1000, 3000), until=3500) == []
+    assert call.say("a", (4000, 5600), until=5700) == []
+    assert call.say("a", (5700, 6000), until=7000) == [talking_over("b", 1000, 2000, 1.0)]
+
+
+def test_a_short_overlap_is_none() -> None:
+    call = Call("a", "b")
+    call.say("a", (4000, 6000), until=7000)
+    assert call.say("b", (2000 - MIN_OVERLAP_MS + 1, 3000), until=3500) == []
+    call = Call("a", "b")
+    call.say("a", (4000, 6000), until=7000)
+    assert call.say("b", (2000 - MIN_OVERLAP_MS, 3000), until=3500) == [talking_over("b", 1500, 2000, 0.5)]
+
+
+def test_the_last_words_of_a_stream_count_before_it_ends() -> None:
+    call = Call("a", "b")
+    call.say("a", (4000, 6000), until=7000)
+    assert call.say("b", (1000, 3000), until=3000) == []
+    assert call.end("b") == [talking_over("b", 1000, 2000, 1.0)]
+    assert call.end("a") == []
+
+
+def test_a_stream_that_is_over_gets_no_event_any_more() -> None:
+    call = Call("a", "b")
+    call.say("b", (1000, 3000), until=3500)
+    call.end("b")
+    assert call.say("a", (4000, 6000), until=7000) == []
+
+
+def test_another_gateway_reports_what_the_first_did_not() -> None:
+    call = Call("a", "b")
+    call.say("a", (4000, 6000), until=7000)
+    call.say("b", (1000, 3000), until=3000)
+    second, events = call.successor()
+    assert events == []
+    assert second.say("b", (3400, 3500), until=4000) == [talking_over("b", 1000, 2000, 1.0)]
+    third, events = second.successor()
+    assert events == []
+    assert third.end("a") == []
+
+
+def test_what_died_with_a_gateway_before_it_was_stored_is_reported() -> None:
+    call = Call("a", "b")
+    call.say("a", (4000, 6000), until=7000)
+    before = call.kept["b"]
+    assert call.say("b", (1000, 3000), until=3500) != []
+    _, finals, _ = call.kept["b"]
+    # The final was stored with its state; the event has a write of its own.
+    snapshot = call.kept["b"].snapshot
+    call.kept["b"] = RestoredStream(snapshot, finals, before.analyses)
+    _, events = call.successor()
+    assert events == [talking_over("b", 1000, 2000, 1.0)]
+
+
+def test_another_gateway_reports_it_whichever_stream_it_reads_first() -> None:
+    """The first stream has ended; the second, which talks over it, comes first."""
+    call = Call("b", "a")
+    call.say("b", (1000, 3000), until=3500)
+    before = call.kept["b"].snapshot, call.kept["b"].finals
+    assert call.say("a", (4000, 6000), until=7000) != []
+    call.end("a")
+    call.kept["b"] = RestoredStream(*before)
+    _, events = call.successor()
+    assert events == [talking_over("b", 1000, 2000, 1.0)]
+
+
+def test_streams_without_delivery_have_no_clock() -> None:
+    call = Call("a")
+    text(call.session, T0, type="stream_start", stream_id="b", format="audio/pcm", sample_rate=16_000)
+    call.say("a", (4000, 6000), until=7000)
+    assert call.say("b", (1000, 3000), until=3500) == []
+
+
+Said = tuple[str, int, int]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 30), st.integers(1, 20)), max_size=14),
+    st.randoms(use_true_random=False),
+)
+def test_every_overlap_is_found_once_in_whatever_order_streams_are_heard(
+    words: list[tuple[str, int, int]], rng: Any
+) -> None:
+    """The same as from all words at once."""
+    taking, talking = TurnTaking(), TalkingOver()
+    waiting: dict[str, list[Span]] = {"a": [], "b": [], "c": []}
+    for stream_id, begin, length in words:
+        taking.add(stream_id, 100 * begin, 100 * (begin + length))
+        waiting[stream_id].append(Span(100 * begin, 100 * (begin + length)))
+    for stream_id, spans in waiting.items():
+        spans.sort()
+        talking.expect(stream_id)
+    found: list[Overlap] = []
+    while any(waiting.values()):
+        stream_id = rng.choice([each for each, spans in waiting.items() if spans])
+        spans = waiting[stream_id]
+        found += talking.hear(stream_id, [spans.pop(0)], spans[0].t0_ms if spans else math.inf)
+    found += talking.close(waiting)
+    expected = [each for each in taking.overlaps if each.length_ms >= MIN_OVERLAP_MS]
+    order = lambda each: (each.t0_ms, each.t1_ms, each.first, each.second)  # noqa: E731
+    assert sorted(found, key=order) == sorted(expected, key=order)
+
+
+@pytest.mark.parametrize("streams", [("a",), ("a", "b")])
+def test_nothing_is_kept_with_which_nothing_can_overlap_any_more(streams: tuple[str, ...]) -> None:
+    talking = TalkingOver()
+    for second in range(200):
+        for stream_id in streams:
+            talking.hear(stream_id, [Span(1000 * second, 1000 * second + 500)], 1000 * (second + 1))
+    assert all(len(voice.closed) <= 1 for voice in talking._voices.values())
+    talking.close(streams)
+    assert talking._voices == {}
