@@ -5,6 +5,7 @@ Constants were chosen on every second clip. Figures named "judging" are of the o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -70,6 +71,9 @@ def _pauses(found: Findings, bench: Bench, clips: Sequence[Clip], vad: SileroVad
     for place, change in places(dishes).items():
         for half in ("tuning", "judging"):
             chosen = [case for judging, case in cases if judging == (half == "judging")]
+            if not chosen:
+                found.figures[f"pauses, {half}"] = "no clip in this corpus"
+                continue
             heard = [(case, sounded(change(case.audio), vad).pauses) for case in chosen]
             f1, edges = _pause_figures(found, f"pauses, {half}, {place}", heard)
             if half == "judging" and "10 dB" not in place:
@@ -87,6 +91,9 @@ def _pause_figures(
     ]
     sums = np.array([(hit, given, true) for hit, given, true, _ in counts], dtype=float)
     pairs = [pair for *_, pairs in counts for pair in pairs]
+    if not pairs:
+        found.figures[name] = "none found"
+        return 0.0, 0.0
     starts = np.array([got.t0_ms - true.t0_ms for true, got in pairs])
     ends = np.array([got.t1_ms - true.t1_ms for true, got in pairs])
     near = np.abs(np.concatenate([starts, ends])) <= EDGE_MS
@@ -115,7 +122,9 @@ def _levels(found: Findings, clips: Sequence[Clip], plain: Sequence[Sounded], va
                 errors.append(other.loudness.lufs - one.loudness.lufs - gain)
         near += [abs(error) <= 0.5 for error in errors]
         found.figures[f"loudness of speech, {gain:+d} dB"] = spread(np.array(errors), "LU")
-    found.check("loudness of speech after a gain, clips within 0.5 LU", float(np.mean(near)), ">=", 0.98)
+    found.check(
+        "loudness of speech after a gain, clips within 0.5 LU", float(np.mean(near)) if near else math.nan, ">=", 0.98
+    )
 
 
 def _pitches(found: Findings, clips: Sequence[Clip], plain: Sequence[Sounded], vad: SileroVad) -> None:
@@ -138,7 +147,7 @@ def _pitches(found: Findings, clips: Sequence[Clip], plain: Sequence[Sounded], v
             "change of the range": spread(np.array(ranges), "semitones"),
             "gross errors of voiced hops": str(Share(gross, voiced)),
         }
-        near = float((np.abs(errors) <= 0.5).mean())
+        near = float((np.abs(errors) <= 0.5).mean()) if errors else math.nan
         found.check(f"clips whose median pitch is within 0.5 semitones, {name}", near, ">=", 0.9)
         found.check(f"gross errors of voiced hops, {name}", gross / max(1, voiced), "<=", 0.03)
 
@@ -189,5 +198,7 @@ def interval(rows: NDArray[np.float64], figure: Callable[[NDArray[np.float64]], 
 
 def spread(errors: NDArray[np.float64], unit: str) -> str:
     """Median and central 95 % of errors."""
+    if not len(errors):
+        return "not measured"
     low, middle, high = np.percentile(errors, [2.5, 50, 97.5])
     return f"{middle:+.2f} [{low:+.2f}, {high:+.2f}] {unit}, {len(errors)} clips"
