@@ -15,12 +15,11 @@ from bench import checks, machine
 from bench.checks import Findings
 from bench.corpus import OWN_CLIPS
 from bench.delivery.fillers import fillers
-from bench.delivery.pace_truth import paces
-from bench.delivery.sound import sound
+from bench.delivery.truth import truth
 from bench.stt.bench import Bench
 
 RESULTS = Path(__file__).parents[1] / "results" / "delivery.json"
-PARTS: dict[str, Callable[[Bench], Findings]] = {"sound": sound, "pace": paces, "fillers": fillers}
+PARTS: dict[str, Callable[[Bench], Findings]] = {"truth": truth, "fillers": fillers}
 
 
 def main(argv: Sequence[str]) -> int:

@@ -74,7 +74,7 @@ def hummed(name: str, pitch: float, seconds: float, rng: np.random.Generator, *,
     f0 = pitch * 2 ** ((drift + 0.12 * np.sin(2 * np.pi * rng.uniform(4, 6) * place * seconds)) / 12)
     start, end = {"um": ("uh", "mm"), "euhm": ("euh", "mm")}.get(name, (name, name))
     turn = np.clip((place - rng.uniform(0.45, 0.65)) / 0.12 + 0.5, 0, 1) if start != end else np.zeros(count)
-    sound = (1 - turn) * _voiced(f0, start, size, rng) + 0.6 * turn * _voiced(f0, end, size, rng)
+    sound = (1 - turn) * voiced(f0, start, size, rng) + 0.6 * turn * voiced(f0, end, size, rng)
     return _faded(_levelled(sound), 0.03)
 
 
@@ -106,7 +106,7 @@ def laughter(pitch: float, rng: np.random.Generator) -> Audio:
     bursts = []
     for number in range(int(rng.integers(3, 6))):
         f0 = np.full(int(0.11 * SAMPLE_RATE), pitch * 1.5 * 0.94**number)
-        burst = _levelled(_voiced(f0, "ah", 1.1, rng)) + 0.5 * rng.normal(0, 1, len(f0))
+        burst = _levelled(voiced(f0, "ah", 1.1, rng)) + 0.5 * rng.normal(0, 1, len(f0))
         breath = 0.2 * rng.normal(0, 1, int(0.11 * SAMPLE_RATE))
         bursts += [_faded(burst, 0.03), _faded(breath, 0.03)]
     return _levelled(np.concatenate(bursts))
@@ -121,7 +121,7 @@ def breath(rng: np.random.Generator) -> Audio:
     return (0.25 * _levelled(shaped * np.sin(np.linspace(0, np.pi, count)))).astype(np.float32)
 
 
-def _voiced(f0: NDArray[np.float64], name: str, size: float, rng: np.random.Generator) -> NDArray[np.float64]:
+def voiced(f0: NDArray[np.float64], name: str, size: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Harmonics of `f0` (Hz, by sample) under the formants of `name`, -6 dB an octave at source and lips, some breath.
 
     As in a voice, the formants move by some per cent, periods and their strengths jitter, and breath is 25 dB softer.

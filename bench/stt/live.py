@@ -238,7 +238,7 @@ def _interims(found: Findings, alone: Trial) -> None:
         "gap_p50": percentiles(gaps, 50)[0],
         "gap_p95": percentiles(gaps, 95)[0],
     }
-    found.check("g. first interim after speech begins, worst, s", worst, "<=", 1.0)
+    found.check("g. first interim after speech begins, worst, s", worst, "<=", 0.8)
     found.check("g. speech between interims, mean, s", float(np.mean(gaps)) if gaps else float("nan"), "<=", 0.7)
 
 

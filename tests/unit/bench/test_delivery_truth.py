@@ -1,48 +1,48 @@
-"""Constructed truth is what it says: pauses lie where they were put, and sound played faster is higher and shorter."""
+"""The material of `bench.delivery --only truth`: what it says about itself is true."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from bench.corpus import OWN_CLIPS, SAMPLE_RATE, load
-from bench.delivery.pause_truth import matched, paused
-from bench.delivery.sound import interval, played
-from workers.delivery.pauses import Stretch
-from workers.stt.vad import SileroVad
+from bench.corpus import OWN_CLIPS, SAMPLE_RATE, Clip, read_audio
+from bench.delivery.truth_material import in_noise, levels, paused, shifted, speech_span, sung
 
 
-def test_pauses_lie_where_they_were_put() -> None:
-    """In each there is only background, faint against the speech beside it."""
-    (clip,) = load(OWN_CLIPS, "speech")
-    made = paused(clip, SileroVad())
-    assert made is not None
-    speech = float(np.sqrt(np.mean(clip.audio**2)))
-    for pause in made.pauses:
-        assert pause.ms >= 300
-        inside = made.audio[pause.t0_ms * 16 + 16 : pause.t1_ms * 16 - 16]
-        assert np.sqrt(np.mean(inside**2)) < speech / 20
-    assert made.pauses[0].t0_ms > 500
-    assert made.pauses[-1].t1_ms < len(made.audio) / 16 - 500
+def clip(name: str) -> Clip:
+    return Clip(name, "speech", "en", read_audio(OWN_CLIPS / "interview.ogg"), "")
 
 
-def test_a_pause_is_matched_once() -> None:
-    truth = [Stretch(1_000, 2_000), Stretch(5_000, 5_400)]
-    assert matched(truth, [Stretch(1_050, 2_100), Stretch(1_000, 2_000)]) == [(truth[0], Stretch(1_050, 2_100))]
-    assert matched(truth, [Stretch(1_000, 1_400), Stretch(3_000, 9_000)]) == []
+def test_inserted_pauses_are_silent_and_lie_between_speech() -> None:
+    [made] = paused([clip("a_1.flac"), clip("a_2.flac")], np.random.default_rng(0))
+    [(begin, end)] = made.inserted
+    assert 0.25 <= end - begin <= 3.0
+    level = levels(made.audio)
+    inside = level[round(begin * 100) + 1 : round(end * 100) - 1]
+    assert inside.max() < level.max() - 50
+    assert level[round(begin * 100) - 6 : round(begin * 100)].max() > level.max() - 30
+    assert level[round(end * 100) + 1 : round(end * 100) + 7].max() > level.max() - 30
+    assert all(end - begin >= 0.4 for begin, end in made.own)
 
 
-@pytest.mark.parametrize("ratio", [0.8, 1.25])
-def test_played_faster_is_higher_and_shorter(ratio: float) -> None:
+def test_a_click_is_not_where_speech_begins() -> None:
+    audio = np.zeros(2 * SAMPLE_RATE, np.float32)
+    audio[1000:1100] = 0.5
+    audio[SAMPLE_RATE : SAMPLE_RATE + 8000] = np.sin(np.arange(8000) / 5).astype(np.float32)
+    assert speech_span(audio) == (SAMPLE_RATE, SAMPLE_RATE + 8000)
+
+
+def test_noise_and_shifts_are_as_large_as_asked() -> None:
     tone = np.sin(2 * np.pi * 200 * np.arange(SAMPLE_RATE) / SAMPLE_RATE).astype(np.float32)
-    made = played(tone, ratio)
-    assert len(made) == int(SAMPLE_RATE / ratio)
-    peak = int(np.argmax(np.abs(np.fft.rfft(made)))) * SAMPLE_RATE / len(made)
-    assert peak == pytest.approx(200 * ratio, abs=2)
-    assert float(np.abs(made).max()) == pytest.approx(1, abs=0.05)
+    noise = in_noise(tone, 20, np.random.default_rng(0)) - tone
+    assert abs(20 * np.log10(np.std(tone) / np.std(noise)) - 20) < 0.2
+    moved = shifted(tone, 12)
+    peak = np.abs(np.fft.rfft(moved)).argmax() * SAMPLE_RATE / len(moved)
+    assert abs(peak - 400) < 3
 
 
-def test_an_interval_holds_the_mean() -> None:
-    low, high = map(float, interval(np.arange(100.0), lambda rows: float(rows.mean())).strip("[]").split(","))
-    assert low < 49.5 < high
-    assert high - low == pytest.approx(2 * 1.96 * np.arange(100.0).std() / 10, rel=0.15)
+def test_sung_vowels_have_the_pitch_that_they_claim() -> None:
+    audio, f0 = sung(120, 2, np.random.default_rng(0))
+    assert len(audio) == len(f0) == 2 * SAMPLE_RATE
+    assert f0[f0 > 0].min() >= 120 * 2 ** (-5 / 12)
+    assert f0.max() <= 120 * 2 ** (5 / 12)
+    assert np.abs(audio[f0 == 0]).max() == 0

@@ -1,0 +1,283 @@
+"""What the delivery service measures, against truth that was constructed: pauses, level, pitch, pace and overlaps.
+
+The rules of the service were made with half of the speakers (`development`); the others (`held_out`) were not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from talkup.v1 import analysis_pb2
+
+from bench.checks import Findings
+from bench.corpus import SAMPLE_RATE, Clip
+from bench.delivery.filler_clips import TUNING_SPEAKERS, speaker
+from bench.delivery.hearing import hear
+from bench.delivery.stretching import stretched
+from bench.delivery.truth_material import Audio, Gap, Paused, in_noise, paused, shifted, speech_span, sung
+from bench.scoring import percentiles
+from bench.stt.bench import ENGLISH, Bench
+from gateway.protocol.turns import TurnTaking
+from workers.delivery.listener import Block, SoundListener
+from workers.delivery.options import SIGNALS
+from workers.delivery.pauses import HOP_MS, PauseFinder
+from workers.delivery.state import DeliveryState
+from workers.delivery.stream import DeliveryStream
+from workers.delivery.windows import Wanted
+from workers.delivery.words import SpokenWord
+from workers.stt.tuning import FRAME
+from workers.stt.vad import VadState, VoiceDetector
+from workers.stt.window import AudioBuffer, VoiceTrack
+
+_EVERYTHING = Wanted(frozenset(SIGNALS))
+_GAINS_DB = (-12.0, -6.0, 6.0)
+_SPEEDS = (0.9, 1.1, 1.25)
+_SHIFTS = (-3.0, 3.0)
+_BASES_HZ = (90.0, 120.0, 170.0, 220.0, 300.0)
+_OFFSETS_S = (0.6, 1.2, 2.4)
+_GROSS = 0.2
+_MOST_CLIPS = 16
+_PACE_SECONDS = 5.0
+
+
+def truth(bench: Bench) -> Findings:
+    """All parts, each for both halves of the speakers."""
+    found = Findings()
+    vad = bench.model(ENGLISH).vad
+    spoken = [clip for clip in bench.clips("speech") if clip.seconds < 40]
+    halves = {
+        "development": [clip for clip in spoken if speaker(clip.name) in TUNING_SPEAKERS],
+        "held_out": [clip for clip in spoken if speaker(clip.name) not in TUNING_SPEAKERS],
+    }
+    for name, clips in halves.items():
+        bench.say(f"{name}: {len(clips)} clips")
+        _pauses(found, name, clips, vad)
+        _levels(found, name, clips[:_MOST_CLIPS], vad)
+        _shifts(found, name, clips[:_MOST_CLIPS], vad)
+        english = [clip for clip in clips if clip.language == "en" and clip.seconds >= _PACE_SECONDS][:_MOST_CLIPS]
+        _pace(found, bench, name, english, vad)
+        _overlaps(found, bench, name, english)
+    _synthetic_pitch(found, vad)
+    return found
+
+
+def blocks_of(audio: Audio, vad: VoiceDetector) -> list[Block]:
+    """A recording as the worker hears it."""
+    sound, track = AudioBuffer(0), VoiceTrack(0, b"")
+    sound.append(audio)
+    voices, _ = vad(audio[: len(audio) // FRAME * FRAME], VadState.fresh())
+    for voice in voices:
+        track.append(float(voice))
+    listener = SoundListener()
+    heard_to = len(voices) * FRAME
+    listener.listen(sound, track, heard_to)
+    return listener.take_until(heard_to)
+
+
+# --- pauses
+
+
+def _pauses(found: Findings, half: str, clips: Sequence[Clip], vad: VoiceDetector) -> None:
+    material = paused(clips, np.random.default_rng(1))
+    noise = np.random.default_rng(2)
+    copies = {
+        "clean": lambda audio: audio,
+        "-12 dB": lambda audio: audio * np.float32(10 ** (-12 / 20)),
+        "+6 dB": lambda audio: np.clip(audio * np.float32(10 ** (6 / 20)), -1, 1),
+        "noise 25 dB below": lambda audio: in_noise(audio, 25, noise),
+    }
+    for how, copy in copies.items():
+        right = wrong = missed = 0
+        edges: list[float] = []
+        for each in material:
+            heard = _heard_pauses(copy(each.audio), vad)
+            hits, surplus, lost, off = _matched(each, heard)
+            right, wrong, missed = right + hits, wrong + surplus, missed + lost
+            edges += off
+        f1 = 2 * right / max(1, 2 * right + wrong + missed)
+        [p95] = percentiles(edges, 95)
+        found.figures[f"pauses {half} {how}"] = {
+            "true": right + missed,
+            "found": right,
+            "false": wrong,
+            "f1": f1,
+            "edge_p95_ms": p95,
+        }
+        found.check(f"a. pauses, {half}, {how}: F1", f1, ">=", 0.95)
+        found.check(f"a. pauses, {half}, {how}: edges p95, ms", p95, "<=", 80)
+
+
+def _heard_pauses(audio: Audio, vad: VoiceDetector) -> list[Gap]:
+    finder = PauseFinder()
+    heard = [finder.push(block.hops.power, block.voices) for block in blocks_of(audio, vad)]
+    heard.append(finder.finish())
+    return [(pause.t0_ms / 1000, pause.t1_ms / 1000) for each in heard for pause in each.pauses]
+
+
+def _matched(made: Paused, heard: Sequence[Gap]) -> tuple[int, int, int, list[float]]:
+    """Pauses found, found where none is, and missed; and how far the edges of inserted ones are off, ms."""
+    true = [*made.inserted, *made.own]
+    hits = {gap: next((each for each in heard if _same(gap, each)), None) for gap in true}
+    known = [*true, *made.doubtful]
+    surplus = sum(not any(_touches(gap, each) for gap in known) for each in heard)
+    edges = [
+        1000 * abs(one - other)
+        for gap in made.inserted
+        if (each := hits[gap]) is not None
+        for one, other in zip(gap, each, strict=True)
+    ]
+    right = sum(each is not None for each in hits.values())
+    return right, surplus, len(true) - right, edges
+
+
+def _same(gap: Gap, heard: Gap) -> bool:
+    return _shared(gap, heard) >= 0.5 * (max(gap[1], heard[1]) - min(gap[0], heard[0]))
+
+
+def _touches(gap: Gap, heard: Gap) -> bool:
+    return _shared(gap, heard) > 0
+
+
+def _shared(gap: Gap, heard: Gap) -> float:
+    return min(gap[1], heard[1]) - max(gap[0], heard[0])
+
+
+# --- level and pitch
+
+
+def _whole(audio: Audio, vad: VoiceDetector, words: Sequence[SpokenWord] = ()) -> analysis_pb2.DeliveryWindow:
+    """The window of a whole recording."""
+    stream = DeliveryStream(_EVERYTHING, DeliveryState())
+    stream.say(words, "en")
+    sound, track = AudioBuffer(0), VoiceTrack(0, b"")
+    sound.append(audio)
+    voices, _ = vad(audio[: len(audio) // FRAME * FRAME], VadState.fresh())
+    for voice in voices:
+        track.append(float(voice))
+    stream.listener.listen(sound, track, len(voices) * FRAME)
+    last = stream.finish(len(voices) * FRAME)[-1]
+    return last.delivery.summary.whole
+
+
+def _levels(found: Findings, half: str, clips: Sequence[Clip], vad: VoiceDetector) -> None:
+    """Against a known gain; what a gain moves under the absolute gate of -70 LUFS is not measured, and counted."""
+    off = []
+    gated = 0
+    for clip in clips:
+        audio = clip.audio * np.float32(0.4 / max(0.4, float(np.abs(clip.audio).max())))
+        base = _whole(audio, vad)
+        for gain in _GAINS_DB:
+            louder = _whole(audio * np.float32(10 ** (gain / 20)), vad)
+            if base.HasField("loudness_lufs") and louder.HasField("loudness_lufs"):
+                off.append(abs(louder.loudness_lufs.value - base.loudness_lufs.value - gain))
+            else:
+                gated += 1
+    p95, worst = percentiles(off, 95, 100)
+    found.figures[f"level {half}"] = {"trials": len(off), "gated": gated, "off_p95_lu": p95, "off_worst_lu": worst}
+    found.check(f"a. level, {half}: worst error of a known gain, LU", worst, "<=", 0.5)
+
+
+def _shifts(found: Findings, half: str, clips: Sequence[Clip], vad: VoiceDetector) -> None:
+    off = []
+    for clip in clips:
+        base = _whole(clip.audio, vad)
+        for shift in _SHIFTS:
+            moved = _whole(shifted(clip.audio, shift), vad)
+            if base.HasField("pitch_hz") and moved.HasField("pitch_hz"):
+                off.append(abs(12 * np.log2(moved.pitch_hz.value / base.pitch_hz.value) - shift))
+    p95, worst = percentiles(off, 95, 100)
+    found.figures[f"pitch shifted {half}"] = {"trials": len(off), "off_p95_semitones": p95, "worst": worst}
+    found.check(f"a. pitch, {half}: p95 error of a known shift, semitones", p95, "<=", 0.5)
+
+
+def _synthetic_pitch(found: Findings, vad: VoiceDetector) -> None:
+    """Vowels of known F0: each hop against the truth at its middle."""
+    rng = np.random.default_rng(5)
+    gross = known = 0
+    off = []
+    for base in _BASES_HZ:
+        audio, f0 = sung(base, 12, rng)
+        heard = np.concatenate([block.hops.f0 for block in blocks_of(audio, vad)])
+        true = _true_hops(f0, len(heard))
+        both = (true > 0) & np.isfinite(heard)
+        known += int(both.sum())
+        gross += int((np.abs(heard[both] / true[both] - 1) > _GROSS).sum())
+        off.append(abs(12 * np.log2(np.median(heard[both]) / np.median(true[both]))))
+    found.figures["pitch synthetic"] = {"voices": len(off), "hops": known, "gross_percent": 100 * gross / max(1, known)}
+    found.check("a. pitch, synthetic: gross errors, share of voiced hops", gross / max(1, known), "<=", 0.03)
+    found.check("a. pitch, synthetic: worst error of the median, semitones", max(off), "<=", 0.5)
+
+
+def _true_hops(f0: NDArray[np.float64], hops: int) -> NDArray[np.float64]:
+    """F0 at the middle of each hop; 0 where sound begins or ends within 40 ms, so that frames hold one pitch."""
+    hop = SAMPLE_RATE * HOP_MS // 1000
+    edge = SAMPLE_RATE // 25
+    padded = np.concatenate([np.zeros(edge), f0, np.zeros(edge + hop * hops)])
+    middles = edge + hop * np.arange(hops) + hop // 2
+    steady = (padded[middles - edge] > 0) & (padded[middles + edge] > 0)
+    return np.where(steady, padded[middles], 0.0)
+
+
+# --- words
+
+
+def _pace(found: Findings, bench: Bench, half: str, clips: Sequence[Clip], vad: VoiceDetector) -> None:
+    """Rates of clips at other speeds, all together, against the same clips as they are and the reference text."""
+    base = _rates(bench, clips, vad)
+    texts = sum(len(clip.text.split()) for clip in clips)
+    figures: dict[str, float] = {"clips": len(clips), "words_per_minute": base[0], "words_heard_share": base[2] / texts}
+    worst = {"words a minute": 0.0, "articulation": 0.0}
+    for speed in _SPEEDS:
+        copies = [_at_speed(clip, speed) for clip in clips]
+        words, articulation, _ = _rates(bench, copies, vad)
+        for rate, ratio in (("words a minute", words / base[0]), ("articulation", articulation / base[1])):
+            figures[f"{rate} at {speed}"] = ratio / speed
+            worst[rate] = max(worst[rate], abs(ratio / speed - 1))
+    found.figures[f"pace {half}"] = figures
+    for rate, error in worst.items():
+        found.check(f"a. pace, {half}: worst error of a known speed, {rate}", error, "<=", 0.05)
+
+
+def _rates(bench: Bench, clips: Sequence[Clip], vad: VoiceDetector) -> tuple[float, float, int]:
+    """Words a minute and articulation rate, means weighted by words, and the words heard."""
+    total = np.zeros(2)
+    words = 0
+    for clip, heard in zip(clips, hear(bench, ENGLISH, clips), strict=True):
+        said = [SpokenWord(word.text, word.start // 16, word.end // 16) for word in heard]
+        whole = _whole(clip.audio, vad, said)
+        total += whole.words * np.array([whole.words_per_minute.value, whole.articulation_rate.value])
+        words += whole.words
+    return float(total[0] / words), float(total[1] / words), words
+
+
+def _at_speed(clip: Clip, speed: float) -> Clip:
+    return Clip(f"{clip.name} {speed}", clip.kind, clip.language, stretched(clip.audio, 1 / speed), clip.text)
+
+
+def _overlaps(found: Findings, bench: Bench, half: str, clips: Sequence[Clip]) -> None:
+    """Two speakers, the second of whom begins a known time before the first one's sound ends."""
+    heard = hear(bench, ENGLISH, clips)
+    off = []
+    for number in range(0, len(clips) - 1, 2):
+        first, second = clips[number], clips[number + 1]
+        ends, begins = speech_span(first.audio)[1], speech_span(second.audio)[0]
+        for seconds in _OFFSETS_S:
+            moved = ends - begins - round(seconds * SAMPLE_RATE)
+            turns = TurnTaking()
+            for name, words, offset in (("a", heard[number], 0), ("b", heard[number + 1], moved)):
+                for word in words:
+                    turns.add(name, (word.start + offset) // 16 + 100_000, (word.end + offset) // 16 + 100_000)
+            span = sum(_ends_to_end(turns, "a", "b"))
+            off.append(abs(span - 1000 * seconds))
+    p50, p95 = percentiles(off, 50, 95)
+    found.figures[f"overlap {half}"] = {"trials": len(off), "off_p50_ms": p50, "off_p95_ms": p95}
+    found.check(f"a. overlap, {half}: median error, ms", p50, "<=", 100)
+
+
+def _ends_to_end(turns: TurnTaking, first: str, second: str) -> Iterable[float]:
+    """From where the second speaker begins to where the first one ends, ms: the overlap if neither pauses in it."""
+    ends = max(each.t1_ms for each in turns.stretches if each.stream_id == first)
+    begins = min(each.t0_ms for each in turns.stretches if each.stream_id == second)
+    yield float(ends - begins)

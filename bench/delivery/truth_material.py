@@ -1,0 +1,142 @@
+"""Sound whose pauses, pitch, level and pace are known because it was made so, from real clips and by synthesis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.corpus import SAMPLE_RATE, Clip
+from bench.delivery.filler_clips import speaker
+from bench.delivery.filler_sounds import FORMANTS, voiced
+
+Audio = NDArray[np.float32]
+Gap = tuple[float, float]
+"""Start and end, seconds."""
+
+_STEP = SAMPLE_RATE // 100
+_BELOW_PEAK_DB = 35.0
+_ROOM = 1e-4
+_SHORTEST_S, _LONGEST_S = 0.25, 3.0
+_CLEAR_S = 0.4
+_DOUBTFUL_S = 0.2
+_SPEECH_DB = 25.0
+_RUN = 5
+_PARTS = 4
+_CLEAN_DB = 40.0
+_LEVEL = 0.05
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Paused:
+    """Clips with silences of known lengths between them.
+
+    `inserted`: those silences. `own`: gaps of the clips themselves of 0.4 s and more, by level alone. `doubtful`:
+    shorter ones, in which breath and reverberation may leave a pause or not; finding one is neither right nor wrong.
+    """
+
+    audio: Audio
+    inserted: tuple[Gap, ...]
+    own: tuple[Gap, ...]
+    doubtful: tuple[Gap, ...]
+
+
+def paused(clips: Sequence[Clip], rng: np.random.Generator) -> list[Paused]:
+    """Up to four clips of one speaker, made equally loud, with a silence of 0.25 to 3 s between two.
+
+    Clips with a background that is less than 40 dB below their loudest 10 ms are left out: level alone, by which the
+    truth is made, does not tell there where their speech ends.
+    """
+    speakers: dict[str, list[Audio]] = {}
+    for clip in clips:
+        if np.percentile(levels(clip.audio), 10) < levels(clip.audio).max() - _CLEAN_DB:
+            speakers.setdefault(speaker(clip.name), []).append(_trimmed(clip.audio))
+    groups = [
+        parts[first : first + _PARTS] for parts in speakers.values() for first in range(0, len(parts) - 1, _PARTS)
+    ]
+    return [_with_pauses(group, rng) for group in groups if len(group) > 1]
+
+
+def in_noise(audio: Audio, below_db: float, rng: np.random.Generator) -> Audio:
+    """With white noise so far below the mean level."""
+    level = float(np.sqrt(np.mean(np.square(audio, dtype=np.float64)))) * 10 ** (-below_db / 20)
+    return np.asarray(audio + rng.normal(0, level, len(audio)), np.float32)
+
+
+def sung(base: float, seconds: float, rng: np.random.Generator) -> tuple[Audio, NDArray[np.float64]]:
+    """Vowels along a moving pitch about `base` Hz, each with silence behind it; and F0 at each sample, 0 in silence."""
+    pieces, truth = [], []
+    for _ in range(round(seconds)):
+        time = np.arange(round(0.8 * SAMPLE_RATE)) / SAMPLE_RATE
+        moved = rng.uniform(-2, 2) + rng.uniform(1, 3) * np.sin(2 * np.pi * rng.uniform(0.5, 1.5) * time)
+        f0 = base * 2 ** (moved / 12)
+        sound = voiced(f0, str(rng.choice(list(FORMANTS))), 1.15 if base > 160 else 1.0, rng)
+        fade = np.minimum(1, np.minimum(np.arange(len(f0)), np.arange(len(f0))[::-1]) / 480)
+        silence = np.zeros(round(0.2 * SAMPLE_RATE))
+        pieces += [0.1 * fade * sound / np.sqrt(np.mean(np.square(sound))), silence]
+        truth += [f0, silence]
+    return np.concatenate(pieces).astype(np.float32), np.concatenate(truth)
+
+
+def shifted(audio: Audio, semitones: float) -> Audio:
+    """Played faster or slower, so that every frequency is that much higher or lower."""
+    length = round(len(audio) / 2 ** (semitones / 12))
+    return np.asarray(np.fft.irfft(np.fft.rfft(audio), length) * (length / len(audio)), np.float32)
+
+
+def speech_span(audio: Audio) -> tuple[int, int]:
+    """Where a clip's speech begins and ends, samples: 50 ms within 25 dB of its loudest 10 ms. No click, no breath."""
+    level = levels(audio)
+    loud = level >= level.max() - _SPEECH_DB
+    runs = np.flatnonzero(np.convolve(loud, np.ones(_RUN), "valid") == _RUN)
+    return int(runs[0]) * _STEP, (int(runs[-1]) + _RUN) * _STEP
+
+
+def _with_pauses(parts: Sequence[Audio], rng: np.random.Generator) -> Paused:
+    pieces: list[Audio] = [_room(0.5, rng)]
+    inserted: list[Gap] = []
+    own: list[Gap] = []
+    doubtful: list[Gap] = []
+    for number, part in enumerate(parts):
+        at = sum(map(len, pieces)) / SAMPLE_RATE
+        for start, end in _gaps(part):
+            (own if end - start >= _CLEAR_S else doubtful).append((at + start, at + end))
+        pieces.append(part)
+        if number < len(parts) - 1:
+            begin = at + len(part) / SAMPLE_RATE
+            pieces.append(_room(rng.uniform(_SHORTEST_S, _LONGEST_S), rng))
+            inserted.append((begin, sum(map(len, pieces)) / SAMPLE_RATE))
+    pieces.append(_room(1.0, rng))
+    return Paused(np.concatenate(pieces), tuple(inserted), tuple(own), tuple(doubtful))
+
+
+def _trimmed(audio: Audio) -> Audio:
+    begin, end = speech_span(audio)
+    speech = audio[begin:end]
+    return speech * np.float32(_LEVEL / np.sqrt(np.mean(np.square(speech, dtype=np.float64))))
+
+
+def _room(seconds: float, rng: np.random.Generator) -> Audio:
+    return rng.normal(0, _ROOM, round(seconds * SAMPLE_RATE)).astype(np.float32)
+
+
+def _gaps(audio: Audio) -> list[Gap]:
+    """Stretches of 0.2 s and longer that are 35 dB softer than the loudest 10 ms."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], _loud(audio), [True]]).astype(np.int8)))
+    gaps = [(begin / 100, end / 100) for begin, end in zip(edges[::2], edges[1::2], strict=True)]
+    return [(float(begin), float(end)) for begin, end in gaps if end - begin >= _DOUBTFUL_S]
+
+
+def levels(audio: Audio) -> NDArray[np.float64]:
+    """Mean square of each 10 ms, dB."""
+    steps = audio[: len(audio) // _STEP * _STEP].reshape(-1, _STEP).astype(np.float64)
+    return np.asarray(10 * np.log10(np.mean(np.square(steps), axis=1) + 1e-12), dtype=np.float64)
+
+
+def _loud(audio: Audio) -> NDArray[np.bool_]:
+    """Which 10 ms are within 35 dB of the loudest, by the median of 50 ms: a click in a pause is not."""
+    level = levels(audio)
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(level, _RUN // 2, mode="edge"), _RUN)
+    return np.asarray(np.median(around, axis=1) >= level.max() - _BELOW_PEAK_DB)
