@@ -69,7 +69,12 @@ class DeliveryStream:
 def open_delivery(
     asked: analysis_pb2.DeliveryOptions, state: DeliveryState | None, *, words: bool, heard_from: int = 0
 ) -> DeliveryStream:
-    """A stream as a client asked for it; `words`: final words come. Raises EngineError for unknown signals."""
+    """A stream as a client asked for it; `words`: final words come. Its sound begins at sample `heard_from`.
+
+    Raises EngineError for unknown signals, ValueError for a state that needs other sound.
+    """
+    if state is not None and not (state.block >= 0 and needed_for(state.block) >= heard_from):
+        raise ValueError("a state of delivery that needs sound from before")
     return DeliveryStream(Wanted(wanted_signals(asked), words), state, heard_from=heard_from)
 
 

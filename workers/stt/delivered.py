@@ -16,7 +16,7 @@ from workers.stt.words import Word
 def open_beside(start: task_pb2.StreamStart, state: DeliveryState | None, heard_from: int) -> DeliveryStream | None:
     """The delivery of a speech stream whose sound begins at a sample; None: it is not wanted.
 
-    Raises EngineError for unknown signals.
+    Raises EngineError for unknown signals, ValueError for a state that needs other sound.
     """
     if not start.HasField("delivery"):
         return None

@@ -97,8 +97,10 @@ def open_alone(
     """A session, new or from `start.resume_state`. Raises EngineError for a start that it cannot serve."""
     try:
         saved = unpack(start.resume_state) if start.HasField("resume_state") else None
-        delivery = open_delivery(start.delivery, saved.delivery if saved else None, words=False)
         hearing_state = saved.hearing if saved else RecognizerState()
+        delivery = open_delivery(
+            start.delivery, saved.delivery if saved else None, words=False, heard_from=hearing_state.replay_from
+        )
         hearing = Hearing(model.vad, model.tuning, StreamOptions(), hearing_state, delivery.listener)
         source = model.decoders.open(start.format, saved.decoder if saved else None)
     except model.media_error as error:

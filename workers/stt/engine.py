@@ -147,8 +147,8 @@ class SttEngine:
         saved = _resumed(start.resume_state) if start.HasField("resume_state") else None
         tuning = self._config.tuning
         heard_from = saved.recognizer.replay_from if saved else 0
-        delivery = open_beside(start, saved.delivery if saved else None, heard_from)
         try:
+            delivery = open_beside(start, saved.delivery if saved else None, heard_from)
             listener = delivery.listener if delivery else None
             recognizer = Recognizer(vad, tuning, options, saved.recognizer if saved else None, listener)
             source = self._decoders.open(start.format, saved.decoder if saved else None)

@@ -171,3 +171,9 @@ def test_unknown_signals_are_refused() -> None:
         open_delivery(analysis_pb2.DeliveryOptions(signals=["pace", "mood"]), None, words=True)
     assert refused.value.code == error_pb2.ERROR_CODE_BAD_MESSAGE
     assert refused.value.field == "delivery.signals"
+
+
+@pytest.mark.parametrize("block", [-1, -(10**9), 9, 0])
+def test_a_state_that_needs_sound_from_before_is_refused(block: int) -> None:
+    with pytest.raises(ValueError, match="sound from before"):
+        open_delivery(EVERYTHING, DeliveryState(block=block), words=True, heard_from=BLOCK * 10)
