@@ -45,11 +45,11 @@ _TAPER: Final[Floats] = np.hanning(FRAME + 2)[1:-1]
 def _passed() -> Floats:
     """What is kept of each frequency's power: the first harmonics are, hum of 50 and 60 Hz and breath are not.
 
-    A voice of 60 to 105 Hz is known by its other harmonics. Frames under 66 Hz, most of them hum, were 4 % of the
+    A voice of 60 to 95 Hz is known by its other harmonics. Frames under 66 Hz, most of them hum, were 4 % of the
     voiced ones of read speech; this leaves 0.1 %.
     """
     frequency = np.fft.rfftfreq(_SIZE, 1 / SAMPLE_RATE)
-    lower, upper = np.clip((frequency - 80) / 25, 0, 1), np.clip((1800 - frequency) / 900, 0, 1)
+    lower, upper = np.clip((frequency - 65) / 30, 0, 1), np.clip((1800 - frequency) / 900, 0, 1)
     return np.asarray((np.sin(lower * np.pi / 2) * np.sin(upper * np.pi / 2)) ** 2)
 
 
