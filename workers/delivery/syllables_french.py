@@ -33,7 +33,7 @@ _UNSPOKEN: Final = "aiment forment dorment affirment confirment estiment exprime
 _PRONOUNCED_ENT: Final = frozenset(_SPOKEN.split())
 _SILENT_MENT: Final = frozenset(_UNSPOKEN.split())
 
-_WORDS: Final = {"pays": 2, "paysage": 3, "août": 1, "etc": 4, "hier": 1, "oui": 1, "ouais": 1}
+_WORDS: Final = {"pays": 2, "paysage": 3, "août": 1, "etc": 4, "maintenant": 2, "hier": 1, "oui": 1, "ouais": 1}
 
 
 def french(word: str) -> int:

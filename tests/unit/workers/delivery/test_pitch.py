@@ -62,13 +62,14 @@ def test_noise_has_no_pitch(sound: Floats) -> None:
     assert np.isfinite(hops_of(sound).f0).mean() < 0.02
 
 
-def test_mains_hum_is_no_voice() -> None:
+@pytest.mark.parametrize("hertz", [50, 60])
+def test_mains_hum_is_no_voice(hertz: int) -> None:
     time = np.arange(3 * RATE) / RATE
-    hum = (0.05 * np.sin(2 * np.pi * 50 * time)).astype(np.float32) + noise(3, 0.002)
+    hum = (0.05 * np.sin(2 * np.pi * hertz * time)).astype(np.float32) + noise(3, 0.002)
     assert np.isfinite(hops_of(hum).f0[5:]).mean() < 0.05
 
 
-@pytest.mark.parametrize("hertz", [90.0, 220.0, pitch.HIGHEST_HZ - 5])
+@pytest.mark.parametrize("hertz", [120.0, 220.0, pitch.HIGHEST_HZ - 5])
 def test_a_steady_tone_to_a_tenth_of_a_semitone(hertz: float) -> None:
     tone = (0.1 * np.sin(2 * np.pi * hertz * np.arange(RATE) / RATE)).astype(np.float32)
     found = hops_of(tone)

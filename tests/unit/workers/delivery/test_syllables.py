@@ -20,8 +20,8 @@ WORDS = {
     },
     "fr": {
         1: "le que est lui nuit parlent hommes bien quatre août l'eau j’ai juin mes 100 1000",
-        2: "client maison parlaient souvent pays voyage argent années comment samedi",
-        3: "président politique naïveté musical aujourd'hui 80 février maintenant",
+        2: "client maison parlaient souvent pays voyage argent années comment samedi maintenant",
+        3: "président politique naïveté musical aujourd'hui 80 février",
         4: "situation européen actuellement 3,5",
     },
     "de": {1: "ist durch", 2: "Frauen machen Häuser", 3: "Entwicklung arbeiten Familie"},
