@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 from aiohttp import web
@@ -22,10 +21,8 @@ from gateway.store.base import Store, transcript_of
 log = structlog.get_logger()
 
 REPORT: Final = "/v1/sessions/{session_id}/report"
-# Making the report of a long session keeps a thread busy for a while; requests beyond these wait.
+# A long session is tens of megabytes on its way into a report; requests beyond these wait before they read any.
 AT_ONCE: Final = 2
-
-T = TypeVar("T")
 
 
 class Reports:
@@ -51,9 +48,10 @@ class Reports:
         compared = request.query.get("compare")
         if compared is not None:
             await self._access.require_session(request, caller.principal, compared)
-        earlier = None if compared is None else await self._read(compared, "compare")
-        report = await self._read(caller.session_id, earlier=earlier)
-        content_type, body = await self._in_thread(lambda: render(report, form, language))
+        async with self._turns:
+            earlier = None if compared is None else await self._read(compared, "compare")
+            report = await self._read(caller.session_id, earlier=earlier)
+            content_type, body = await asyncio.to_thread(render, report, form, language)
         policy = {"Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'"} if form == "html" else {}
         return web.Response(text=body, content_type=content_type, charset="utf-8", headers=policy)
 
@@ -64,14 +62,10 @@ class Reports:
         transcript = transcript_of(session_id, record)
         analyses = [stream.analyses for stream in record.streams]
         try:
-            return await self._in_thread(lambda: build(transcript, analyses, earlier=earlier))
+            return await asyncio.to_thread(build, transcript, analyses, earlier=earlier)
         except UnreadableAnalysisError:
             log.warning("stored analysis cannot be read", session_id=session_id)
             raise RefusalError(500, "internal", "a stored analysis cannot be read") from None
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        async with self._turns:
-            return await asyncio.to_thread(work)
 
 
 def _form(request: web.Request) -> str:

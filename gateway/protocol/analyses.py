@@ -62,6 +62,16 @@ def event_key(service: m.Service, event: m.EventData) -> str:
     return f"{service}/event/{event.type}/{event.t0_ms}"
 
 
+def key_of_part(message: m.AnalysisResult) -> str | None:
+    """The key of the window or summary in a result about delivery; None: it has neither."""
+    delivery = message.data.delivery
+    if delivery is UNSET:
+        return None
+    if delivery.summary is not None:
+        return f"{_OF_DELIVERY}summary"
+    return None if delivery.window is None else _window_key("delivery", delivery.window)
+
+
 def delivery_results(kept: Iterable[StoredAnalysis]) -> list[m.AnalysisResult]:
     """The results about delivery that these parts come from, without their frames, in order of `frame_seq`.
 

@@ -10,7 +10,7 @@ from talkup.v1 import analysis_pb2, transcript_pb2
 
 from gateway.analyses import StoredAnalysis
 from gateway.protocol import messages as m
-from gateway.protocol.analyses import delivery_results, event_key
+from gateway.protocol.analyses import delivery_results, event_key, key_of_part
 from gateway.protocol.negotiation import StreamSpec
 from gateway.protocol.snapshot import DeliverySnapshot
 from gateway.protocol.translate_delivery import delivery_message, event_message
@@ -33,6 +33,7 @@ class StreamDelivery:
         self._kept = kept
         self._results = 0
         self._lasting: list[m.AnalysisResult] = []
+        self._stored: frozenset[str] = frozenset()
         self._stored_events: frozenset[str] = frozenset()
         self._words: list[Span] = []
 
@@ -42,8 +43,13 @@ class StreamDelivery:
         return self._origin_ms
 
     def accept(self, analyses: Iterable[analysis_pb2.Analysis]) -> list[m.AnalysisResult]:
-        """The messages for a worker's results, in order."""
-        return [self._accept(each) for each in analyses]
+        """The messages for a worker's results, in order, without those that an earlier gateway has stored.
+
+        The end of a call comes without a progress. If a gateway dies when it has stored what came with the end, but not
+        the end, its successor gets both again.
+        """
+        accepted = (self._accept(each) for each in analyses)
+        return [message for message in accepted if message is not None]
 
     def report(self, event: m.EventData) -> m.AnalysisResult | None:
         """The message about an event that the gateway itself has seen; None if an earlier gateway has stored it."""
@@ -82,14 +88,18 @@ class StreamDelivery:
         self._lasting = delivery_results(kept)[-self._kept :]
         last = self._lasting[-1].data.frame_seq if self._lasting else -1
         self._results = max(snapshot.results, last + 1)
+        self._stored = frozenset(key for result in self._lasting if (key := key_of_part(result)) is not None)
         self._stored_events = frozenset(
             event_key(_SERVICE, event) for result in self._lasting for event in result.data.events
         )
 
-    def _accept(self, analysis: analysis_pb2.Analysis) -> m.AnalysisResult:
+    def _accept(self, analysis: analysis_pb2.Analysis) -> m.AnalysisResult | None:
         if self._origin_ms is None and analysis.delivery.HasField("origin_unix_ms"):
             self._origin_ms = analysis.delivery.origin_unix_ms
-        message = delivery_message(self._stream_id, analysis, number=self._next_number(), origin_ms=self._origin_ms)
+        message = delivery_message(self._stream_id, analysis, number=self._results, origin_ms=self._origin_ms)
+        if key_of_part(message) in self._stored:
+            return None
+        self._results += 1
         return self._keep(message)
 
     def _next_number(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
@@ -18,6 +19,8 @@ from gateway.protocol.messages import (
     WindowData,
 )
 
+W = TypeVar("W", DeliveryWindowData, WindowData)
+
 _decoder = msgspec.json.Decoder(AnalysisData)
 
 
@@ -29,8 +32,9 @@ class UnreadableAnalysisError(Exception):
 class Collected:
     """The analyses of one stream, in the order of their times; times on the stream's media clock.
 
-    `origin_unix_ms` is time 0 of that clock, None if no analysis says it. Of two events of one type that begin at the
-    same time, the later one holds: it has the end.
+    `origin_unix_ms` is time 0 of that clock, None if no analysis says it. What is stored has no order, and some of it
+    may be there twice: of two events of one type that begin at the same time, the one with an end holds, and of two
+    windows that begin at the same time, one.
     """
 
     services: set[str] = field(default_factory=set)
@@ -71,12 +75,23 @@ def collect(stored: Iterable[StoredAnalysis]) -> Collected:
         if data.service_type == "vision" and data.captured_at is not None:
             captured.append(data.captured_at - data.media_time_ms)
         for event in data.events:
-            found.events[data.service_type, event.type, event.t0_ms] = event
+            _add_event(found.events, (data.service_type, event.type, event.t0_ms), event)
     if found.origin_unix_ms is None and captured:
         found.origin_unix_ms = round(statistics.median(captured))
-    found.windows.sort(key=lambda window: window.t0_ms)
-    found.sights.sort(key=lambda window: window.t0_ms)
+    found.windows = _in_order(found.windows)
+    found.sights = _in_order(found.sights)
     return found
+
+
+def _add_event(events: dict[tuple[str, str, int], EventData], key: tuple[str, str, int], event: EventData) -> None:
+    known = events.get(key)
+    if known is None or known.t1_ms is None:
+        events[key] = event
+
+
+def _in_order(windows: Iterable[W]) -> list[W]:
+    by_time = {window.t0_ms: window for window in windows}
+    return [by_time[t0_ms] for t0_ms in sorted(by_time)]
 
 
 def _add_delivery(found: Collected, delivery: DeliveryData) -> None:

@@ -99,7 +99,7 @@ def _counts(windows: Sequence[DeliveryWindowData], heard: Heard | None) -> Measu
     Without delivery only the words are known, from the transcript.
     """
     words, syllables, pauses, within = (sum(getattr(window, name) for window in windows) for name in _COUNTS)
-    sound = _so_far(windows, "speech_ratio", "ratio")
+    sound = _so_far(windows, "speech_ratio", "ratio") if pauses or any(map(_counts_pauses, windows)) else None
     counts: Measures = dict.fromkeys(_COUNTS)
     if heard is not None:
         counts["words"] = Measure(words if windows else heard.words, "count", heard.confidence)
@@ -110,6 +110,11 @@ def _counts(windows: Sequence[DeliveryWindowData], heard: Heard | None) -> Measu
     if sound is not None and heard is not None:
         counts["pauses_within_sentences"] = Measure(within, "count", sound.confidence)
     return counts
+
+
+def _counts_pauses(window: DeliveryWindowData) -> bool:
+    """Whether pauses were asked for: their count is 0 in both cases where there are none."""
+    return window.pause_longest_ms is not None or window.longest_monologue_ms is not None
 
 
 def _so_far(windows: Sequence[DeliveryWindowData] | Sequence[WindowData], name: str, unit: Unit) -> Measure | None:

@@ -102,7 +102,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "turns.caption": "How often each speaker took the turn, and how soon.",
     "turns.overlap": "Both spoke at once for {value} in all ({confidence}).",
     "turns.list": "Every overlap",
-    "turns.list.caption": "Word times are accurate to about a tenth of a second.",
+    "turns.list.caption": "Word times are mostly accurate to about a tenth of a second. Some are off by half a second.",
     "turns.first": "Spoke first",
     "turns.second": "Joined in",
     # Face

@@ -105,7 +105,8 @@ FRENCH: Final[Mapping[str, str]] = {
     "turns.caption": "Combien de fois chacun a pris la parole, et avec quel délai.",
     "turns.overlap": "Deux personnes ont parlé à la fois pendant {value} en tout ({confidence}).",
     "turns.list": "Tous les chevauchements",
-    "turns.list.caption": "Les temps des mots sont exacts à un dixième de seconde près environ.",
+    "turns.list.caption": "Les temps des mots sont le plus souvent exacts à un dixième de seconde près environ. "
+    "Certains s’écartent d’une demi-seconde.",
     "turns.first": "Parlait déjà",
     "turns.second": "A commencé ensuite",
     # Face

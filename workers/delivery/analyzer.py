@@ -82,6 +82,9 @@ class DeliveryAnalyzer:
         found = self._end_second(end_ms, last=True)
         if end_ms > len(state.pace) // _PACE_BYTES * WINDOW_MS:
             self._end_window(end_ms)
+        else:
+            # The stream ends with a window: what was due at its end alone belongs to the whole.
+            state.whole.merge(state.second)
         found += self._events.finish()
         found += state.long_pauses.finish(end_ms) if self._wanted.has("pauses") else []
         delivery = analysis_pb2.Delivery(summary=summary(state, media_ms, self._wanted))
@@ -148,9 +151,25 @@ class DeliveryAnalyzer:
     def _note_times(self, words: Sequence[SpokenWord]) -> None:
         """Between which words the stream is spoken."""
         state = self.state
+        if words:
+            state.silent_ms, state.silent_since_ms = state.silent_ms + state.silent_since_ms, 0
+            state.paused_ms, state.paused_since_ms = state.paused_ms + state.paused_since_ms, 0
         for word in words:
             state.spoken_from_ms = word.start_ms if state.spoken_from_ms is None else state.spoken_from_ms
             state.spoken_to_ms = max(state.spoken_to_ms, word.end_ms)
+
+    def _note_pause(self, pause: Stretch) -> None:
+        """How much of the time between words is silent; behind the last word it counts once another one follows."""
+        state = self.state
+        if state.spoken_from_ms is None:
+            return
+        silent_ms, paused_ms = (pause.ms, 0) if pause.ms >= events.TURN_MS else (0, pause.ms)
+        if pause.t0_ms + pause.t1_ms < 2 * state.spoken_to_ms:
+            state.silent_ms += silent_ms
+            state.paused_ms += paused_ms
+        else:
+            state.silent_since_ms += silent_ms
+            state.paused_since_ms += paused_ms
 
     def _take_sentence(self, sentence: Sentence) -> Events:
         """What was said again in a sentence, and how it ends."""
@@ -175,11 +194,7 @@ class DeliveryAnalyzer:
             state.monologue.speak(pause.t0_ms if begun is None else begun, pause.t0_ms, window_ms)
             state.monologue.end()
         found = state.long_pauses.ended(pause.t0_ms, pause.t1_ms) if self._wanted.has("pauses") else []
-        if state.spoken_from_ms is not None:
-            if pause.ms >= events.TURN_MS:
-                state.silent_ms += pause.ms
-            else:
-                state.paused_ms += pause.ms
+        self._note_pause(pause)
         if pause.ms >= events.TURN_MS:
             return found
         before = [word for word in state.recent if word.start_ms + word.end_ms < pause.t0_ms + pause.t1_ms]

@@ -27,7 +27,8 @@ class DeliveryState(msgspec.Struct, array_like=True):
     `undecided`: powers and pitches of the hops of which it is not known yet whether they are speech. `levels`: mean
     powers of the last 30 blocks. `waiting`: words that begin later than what was measured; `recent`: those of the last
     ten seconds, as `pauses_recent`. `spoken_from_ms` to `spoken_to_ms`: from the first word to the last one, of which
-    `silent_ms` between turns and `paused_ms` in pauses. `spreads`: of the last six windows. `pace`: words a minute of
+    `silent_ms` between turns and `paused_ms` in pauses; `silent_since_ms` and `paused_since_ms`: since the last word,
+    which count if another one follows. `spreads`: of the last six windows. `pace`: words a minute of
     each window, float32, not a number where it could not be measured.
     """
 
@@ -61,3 +62,5 @@ class DeliveryState(msgspec.Struct, array_like=True):
     moments: Moments = msgspec.field(default_factory=Moments)
     events: dict[str, Memory] = {}
     long_pauses: LongPauses = msgspec.field(default_factory=LongPauses)
+    silent_since_ms: int = 0
+    paused_since_ms: int = 0

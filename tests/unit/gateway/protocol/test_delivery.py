@@ -297,3 +297,20 @@ def test_a_snapshot_without_delivery_is_one_of_a_stream_without_it() -> None:
     successor, _ = kept.successor()
     assert successor.streams["a"].delivery is None
     assert successor.streams["a"].spec.services == (STT,)
+
+
+def test_what_came_with_an_end_that_was_not_stored_comes_once() -> None:
+    """The gateway dies between two writes: that of the summary, and that of the stream's end."""
+    kept, session = Kept(), begin()
+    kept.record(session.receive_result(key(), covering(window(0)), T0))
+    last = [window(1), said(20_400, event("monotone", 9000, 20_000), summary=analysis_pb2.DeliverySummary())]
+    end = task_pb2.TaskResult(delivery=last, ended=task_pb2.Ended())
+    actions = session.receive_result(key(), end, T0)
+    (write,) = [each for each in actions if isinstance(each, StoreAnalyses)]
+    kept.analyses |= {each.key: each for each in write.analyses}
+    successor, _ = kept.successor()
+    again = successor.connected(T0, resume_token="t", expires_at=1, last_deliveries={"a": -1})
+    assert numbers(again) == [0, 1, 2]
+    repeated = successor.receive_result(key(), end, T0)
+    assert results(repeated) == []
+    assert sent(repeated)[-1]["type"] == "stream_ended"

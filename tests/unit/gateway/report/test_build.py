@@ -221,6 +221,32 @@ def test_counts_that_nothing_was_counted_in_are_not_measured() -> None:
     assert set(speaker.measures.values()) == {None}
 
 
+def test_pauses_that_nobody_asked_for_are_not_measured() -> None:
+    """The protocol's count is 0 then, too."""
+    pitch = window(0, 10_000, words=20, speech_ratio=measured(0.6), pitch_hz=measured(120))
+    segments = (said(1, 0, ["so"]),)
+    (speaker,) = one_stream(delivery("delivery/window/0", part=pitch), segments=segments).speakers
+    assert (speaker.measures["pauses"], speaker.measures["pauses_within_sentences"]) == (None, None)
+    none = msgspec.structs.replace(pitch, longest_monologue_ms=measured(9_000))
+    (speaker,) = one_stream(delivery("delivery/window/0", part=none), segments=segments).speakers
+    assert speaker.measures["pauses"] == Measure(0, "count", pytest.approx(0.9))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_is_stored_twice_counts_once_in_either_order(turned: bool) -> None:
+    """As it is after the key of encryption has changed."""
+    twice = [
+        delivery("delivery/window/0", part=window(0, 10_000, words=20)),
+        delivery("delivery/event/monotone/5000", events=[event("monotone", 5_000, None)]),
+        delivery("delivery/event/monotone/5000", events=[event("monotone", 5_000, 9_000)]),
+        delivery("delivery/window/0", part=window(0, 10_000, words=20)),
+    ]
+    report = one_stream(*(reversed(twice) if turned else twice), segments=(said(1, 0, ["so"]),), ended=False)
+    assert [each.t1_ms for each in report.events] == [9_000]
+    assert report.speakers[0].measures["words"] == Measure(20, "count", pytest.approx(0.9))
+    assert len(report.speakers[0].course) == 1
+
+
 def test_a_session_without_anything_has_an_empty_report() -> None:
     report = build(Transcript("s-1", STARTED_AT), [])
     assert (report.duration_ms, report.streams, report.speakers, report.turns) == (0, (), (), None)

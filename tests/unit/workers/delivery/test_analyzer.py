@@ -262,3 +262,30 @@ def test_a_stream_measured_from_its_midst_on_keeps_its_clock() -> None:
     assert windows_of(messages)[0].t1_ms == 17_000
     assert windows_of(messages)[0].words == 9
     assert events_of(messages, "long_pause")[0][0] == pytest.approx(13_000, abs=40)
+
+
+@pytest.mark.parametrize("silent_ms", [4_000, 12_000])
+def test_silence_behind_the_last_word_changes_no_pace_whatever_sound_ends_it(silent_ms: int) -> None:
+    """A cough, a door, somebody else: no word follows."""
+    words = [word for begin in range(0, 30_000, 5_000) for word in evenly(SENTENCE, begin, begin + 5_000)]
+    alone = messages_of(speech(30_000), words)[-1].delivery.summary.whole
+    heard = itertools.chain(speech(30_000), silence(silent_ms), speech(400), silence(2_600))
+    whole = messages_of(heard, words)[-1].delivery.summary.whole
+    assert whole.words_per_minute == alone.words_per_minute
+    assert whole.articulation_rate == alone.articulation_rate
+
+
+def test_silence_between_turns_counts_once_words_follow() -> None:
+    words = [*evenly(SENTENCE, 0, 5_000), *evenly(SENTENCE, 17_400, 22_400)]
+    heard = itertools.chain(speech(5_000), silence(12_000), speech(400), speech(5_000))
+    whole = messages_of(heard, words)[-1].delivery.summary.whole
+    span = words[-1].end_ms - 12_000
+    assert whole.words_per_minute.value == pytest.approx(18 * 60_000 / span, rel=0.01)
+
+
+@pytest.mark.parametrize("media_ms", [9_900, 10_000, 10_100])
+def test_the_last_sentence_counts_wherever_the_stream_ends(media_ms: int) -> None:
+    """Nothing ends the sentence but the stream, perhaps with a window."""
+    words = evenly("we we went to to the the green garden", 0, media_ms)
+    whole = messages_of(speech(media_ms), words)[-1].delivery.summary.whole
+    assert (whole.words, whole.repeated_words.value) == (9, 3)
