@@ -17,6 +17,8 @@ from gateway.protocol.translate_delivery import delivery_message, event_message
 from gateway.protocol.turns import Span
 
 _SERVICE: Final = "delivery"
+# Words that wait for time 0, which a worker gives with its first result: an hour of fast speech.
+_MAX_WORDS: Final = 15_000
 
 
 class StreamDelivery:
@@ -64,8 +66,9 @@ class StreamDelivery:
     # --- words ---
 
     def hear(self, final: transcript_pb2.Transcript) -> None:
-        """Note when the words of a final were said."""
+        """Note when the words of a final were said; of a stream whose clock is unknown, the last ones."""
         self._words += [Span(word.start_ms, word.end_ms) for word in final.words]
+        del self._words[: max(0, len(self._words) - _MAX_WORDS)]
 
     def take_words(self) -> list[Span]:
         """When words were said since the last call, in UNIX ms; none while time 0 is not known."""

@@ -14,8 +14,8 @@ async function fetchStored({ session_id, token }, name, query) {
     throw new TalkupError("unreachable", "the gateway does not answer", { retryable: true });
   });
   if (response.ok) return response.blob();
-  const { error } = await response.json();
-  throw new TalkupError(error.code, error.message);
+  const { error } = await response.json().catch(() => ({})); // a proxy answers in its own way
+  throw new TalkupError(error?.code ?? "internal", error?.message ?? `the server answered ${response.status}`);
 }
 
 function save(content, name) {

@@ -55,7 +55,7 @@ async def test_thirty_streams_spread_over_three_workers_and_over_a_returned_one(
 
 @pytest.mark.timeout(CHURN_S + 180)
 async def test_churn_leaves_nothing_behind() -> None:
-    """For a minute and a half, streams start, lose their socket or their worker, and end; then no resources have leaked.
+    """For 90 s, streams start, lose their socket or their worker, and end; then no resources have leaked.
 
     The gateway keeps sessions for only 5 s, so that their number soon levels off.
     """
