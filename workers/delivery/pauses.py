@@ -186,6 +186,9 @@ class PauseFinder:
         if voice >= _SURE_VOICE:
             memory.speech_hops = min(memory.speech_hops + 1, _SPEECH_MEMORY)
             memory.speech_level += (level - memory.speech_level) / memory.speech_hops
+            # The background is no louder than a voice on top of it: what was louder came before, a knock or a start
+            # that the detector missed.
+            memory.floor = min(memory.floor, level)
         elif max(near) < _SURE_SILENCE:
             memory.floor_hops = min(memory.floor_hops + 1, _FLOOR_MEMORY)
             memory.floor += (level - memory.floor) / memory.floor_hops

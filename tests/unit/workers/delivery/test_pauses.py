@@ -84,6 +84,18 @@ def test_the_pause_that_lasts() -> None:
     assert speaking == [None, *[0] * 12, *[None] * 17]
 
 
+def test_a_knock_before_the_first_word_is_not_the_background() -> None:
+    """As loud as the voice: all of what follows would be silence until the next clear pause."""
+    finder, heard = PauseFinder(), []
+    for number in range(60):
+        knock, spoken, soft = number < 3, 3 <= number < 30 or number >= 37, number % 2 == 0
+        powers = np.full(HOPS, LOUD if knock or (spoken and not soft) else LOUD / 20 if spoken else QUIET)
+        # In the pause the detector is not sure that nobody speaks.
+        heard.append(finder.push(powers, [0.02 if knock else 0.95 if spoken else 0.2] * HOPS))
+    heard.append(finder.finish())
+    assert [(round(pause.t0_ms, -2), round(pause.t1_ms, -2)) for pause in pauses(heard)] == [(3000, 3700)]
+
+
 def test_a_loud_noise_without_a_voice_is_a_pause() -> None:
     finder, heard = PauseFinder(), []
     for number in range(60):
