@@ -65,15 +65,19 @@ def truth(bench: Bench) -> Findings:
 
 def blocks_of(audio: Audio, vad: VoiceDetector) -> list[Block]:
     """A recording as the worker hears it."""
+    listener = SoundListener()
+    return listener.take_until(_listen(listener, audio, vad))
+
+
+def _listen(listener: SoundListener, audio: Audio, vad: VoiceDetector) -> int:
+    """Have a whole recording heard; returns up to which sample."""
     sound, track = AudioBuffer(0), VoiceTrack(0, b"")
     sound.append(audio)
     voices, _ = vad(audio[: len(audio) // FRAME * FRAME], VadState.fresh())
     for voice in voices:
         track.append(float(voice))
-    listener = SoundListener()
-    heard_to = len(voices) * FRAME
-    listener.listen(sound, track, heard_to)
-    return listener.take_until(heard_to)
+    listener.listen(sound, track, len(voices) * FRAME)
+    return len(voices) * FRAME
 
 
 # --- pauses
@@ -151,13 +155,7 @@ def _whole(audio: Audio, vad: VoiceDetector, words: Sequence[SpokenWord] = ()) -
     """The window of a whole recording."""
     stream = DeliveryStream(_EVERYTHING, DeliveryState())
     stream.say(words, "en")
-    sound, track = AudioBuffer(0), VoiceTrack(0, b"")
-    sound.append(audio)
-    voices, _ = vad(audio[: len(audio) // FRAME * FRAME], VadState.fresh())
-    for voice in voices:
-        track.append(float(voice))
-    stream.listener.listen(sound, track, len(voices) * FRAME)
-    last = stream.finish(len(voices) * FRAME)[-1]
+    last = stream.finish(_listen(stream.listener, audio, vad))[-1]
     return last.delivery.summary.whole
 
 

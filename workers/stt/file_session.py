@@ -111,10 +111,7 @@ class FileSession:
         """See `workers.engine.EngineSession.end`."""
         if self._media.ending or self._closed or self._media.failure is not None:
             return
-        rest = await self._media.finish()
-        if rest is not None:
-            await self._queue_audio(rest)
-            self._media.close_ledger()
+        await self._media.finish(self._queue_audio)
         self._end_hearing()
 
     async def results(self) -> AsyncIterator[task_pb2.TaskResult]:

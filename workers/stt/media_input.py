@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import numpy as np
@@ -53,8 +54,17 @@ class MediaInput:
         self.ledger.add(chunk.sequence, len(chunk.payload), chunk.missing_before, received + len(audio), damaged)
         return audio
 
-    async def finish(self) -> Samples | None:
-        """The last samples; None if the media cannot be decoded (`failure`)."""
+    async def finish(self, queue: Callable[[Samples], Awaitable[None]]) -> None:
+        """No more chunks: queue the last samples, by which the rest of the chunks is then covered.
+
+        Media that cannot be decoded are a `failure`.
+        """
+        rest = await self._finish()
+        if rest is not None:
+            await queue(rest)
+            self.ledger.close(self._source.damaged_bytes - self._damaged)
+
+    async def _finish(self) -> Samples | None:
         self.ending = True
         try:
             async with self._decoding:
@@ -65,10 +75,6 @@ class MediaInput:
         except self._media_error as error:
             self._fail(error)
             return None
-
-    def close_ledger(self) -> None:
-        """All samples are queued: the rest of the chunks is covered by them."""
-        self.ledger.close(self._source.damaged_bytes - self._damaged)
 
     async def restart_at(self, sample: int) -> tuple[int, RestartPoint] | None:
         """The decoder's restart point for a sample; after the decoder's end or failure, the last one before it."""
