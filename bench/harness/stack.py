@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import http.client
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -26,11 +28,12 @@ KEY = "test-key"
 READY_TIMEOUT_S = 60.0
 POLL_S = 0.05
 STOP_TIMEOUT_S = 12.0
-
+FIRST_PORT = 12000
 
 # Everything that this process has started, and what wants to see a program (and its log) when it has stopped.
 started: list[Program] = []
 observers: list[Callable[[Program], None]] = []
+_claims: deque[socket.socket] = deque(maxlen=100)
 
 
 class StackError(AssertionError):
@@ -38,10 +41,36 @@ class StackError(AssertionError):
 
 
 def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """A free TCP port that neither the system nor another process with this function hands out meanwhile.
+
+    The port lies below the range from which the system takes ports for connections and for servers that ask for any.
+    A UDP socket on the same number, which no program here uses, keeps other processes from choosing it; this process
+    holds its last 100 of them.
+    """
+    last = max(_first_system_port(), FIRST_PORT + 8000)
+    for _ in range(1000):
+        port = random.randrange(FIRST_PORT, last)
+        claim = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            claim.bind((HOST, port))
+            with socket.socket() as probe:
+                probe.bind((HOST, port))
+        except OSError:
+            claim.close()
+        else:
+            if len(_claims) == _claims.maxlen:
+                _claims.popleft().close()
+            _claims.append(claim)
+            return port
+    raise StackError(f"no free port from {FIRST_PORT} to {last}")
+
+
+def _first_system_port() -> int:
+    """The first port that the system chooses by itself (ip(7), ip_local_port_range)."""
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    except FileNotFoundError:
+        return 49152  # of RFC 6335, which systems other than Linux keep to
 
 
 def child_environment(settings: Mapping[str, str]) -> dict[str, str]:
