@@ -44,6 +44,7 @@ class Metrics(UpstreamSeries):
         self.sessions = Gauge("gateway_sessions", "Sessions held, connected or in their grace time", registry=registry)
         self.closes = Counter("gateway_closes", "WebSocket connections closed", ["code"], registry=registry)
         self.frames = Counter("gateway_frames", "WebSocket messages received", ["kind"], registry=registry)
+        self._text_frames, self._binary_frames = self.frames.labels("text"), self.frames.labels("binary")
         self.frame_bytes = Counter("gateway_frame_bytes", "Bytes of WebSocket messages received", registry=registry)
         self.chunks = Counter("gateway_chunks", "Media chunks forwarded to workers", ["service"], registry=registry)
         self._chunks_of: dict[task_pb2.ServiceType, Counter] = {}
@@ -141,6 +142,16 @@ class Metrics(UpstreamSeries):
     def watch_upstream(self, upstream: Upstream) -> None:
         """Look at the workers and the open streams at every scrape."""
         self.registry.register(UpstreamCollector(upstream))
+
+    def text_received(self, size: int) -> None:
+        """A text message of `size` bytes was received."""
+        self._text_frames.inc()
+        self.frame_bytes.inc(size)
+
+    def binary_received(self, size: int) -> None:
+        """A binary message of `size` bytes was received."""
+        self._binary_frames.inc()
+        self.frame_bytes.inc(size)
 
     def chunk_forwarded(self, service: task_pb2.ServiceType) -> None:
         """A media chunk was forwarded to a worker stream."""

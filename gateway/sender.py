@@ -41,7 +41,7 @@ class SocketSender(SenderTasks):
             while (entry := self._outbox.next_entry()) is not None:
                 if isinstance(entry, Closing):
                     await self._socket.close(entry.code, entry.reason)
-                    self._finish()
+                    self.end()
                     return
                 if entry.after is not None and not entry.after.done():
                     # The session counts a failed write; the client still gets its text.
@@ -49,7 +49,7 @@ class SocketSender(SenderTasks):
                         await asyncio.shield(asyncio.wrap_future(entry.after))
                 await self._socket.send(entry.payload, text=True)
         except ConnectionClosed:
-            self._finish()
+            self.end()
         finally:
             self._writer = None
 
@@ -60,4 +60,4 @@ class SocketSender(SenderTasks):
         else:
             await asyncio.sleep(self._close_timeout_s)
         await self._socket.close(closing.code, closing.reason)
-        self._finish()
+        self.end()
