@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import Event, State
 from websockets.server import ServerProtocol
@@ -123,12 +124,17 @@ class ClientSocket(ServerConnection):
         """Whether a whole message waits to be read."""
         return self._unread.has_message
 
-    def message_taken(self) -> None:
-        """A message that waited has been read."""
+    async def take_message(self) -> str | bytes | None:
+        """Read the message that has waited longest; None if the socket is closed, be it because of this message."""
+        try:
+            message = await self.recv()
+        except ConnectionClosed:
+            return None
         self._unread.take_message()
         self._unread.count(self._buffered())
         if not self._is_reading:
             self._adjust_reading()
+        return message
 
     # --- for asyncio
 

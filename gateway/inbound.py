@@ -74,6 +74,9 @@ class Unread:
     @property
     def is_full(self) -> bool:
         """Whether the socket must not be read for now."""
+        if not self._whole:
+            self._is_full = False
+            return False
         bound = 1 if self._is_full else 0
         ahead = self._ahead
         self._is_full = len(self._whole) > ahead.messages[bound] or self._whole_bytes > ahead.bytes[bound]

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from typing import Any, Final, Protocol, TypeAlias
-
-from websockets.exceptions import ConnectionClosed
 
 # After so many messages that had arrived already, others have their turn: asyncio itself would read them all first.
 FAIR_SHARE: Final = 8
@@ -24,12 +21,8 @@ class Source(Protocol):
         """Whether a whole message waits."""
         ...
 
-    async def recv(self) -> str | bytes:
-        """The oldest message. Raises ConnectionClosed if there will be none."""
-        ...
-
-    def message_taken(self) -> None:
-        """The message that `recv` returned is about to be handled."""
+    async def take_message(self) -> str | bytes | None:
+        """The message that has waited longest; None: the socket is closed, because of this message or before it."""
         ...
 
 
@@ -89,15 +82,12 @@ class SocketReader:
         try:
             if work is not None:
                 await work
-            with suppress(ConnectionClosed):
-                while self._socket.has_message:
-                    message = await self._socket.recv()
-                    self._socket.message_taken()
-                    passed += 1
-                    if passed % FAIR_SHARE == 0:
-                        await asyncio.sleep(0)
-                    if (work := self._handle(message)) is not None:
-                        await work
+            while self._socket.has_message and (message := await self._socket.take_message()) is not None:
+                passed += 1
+                if passed % FAIR_SHARE == 0:
+                    await asyncio.sleep(0)
+                if (work := self._handle(message)) is not None:
+                    await work
         except Exception as error:  # noqa: BLE001 (the edge of a task, as above)
             self._fail(error)
         finally:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from websockets.asyncio.connection import broadcast
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
@@ -33,7 +32,8 @@ class SocketSender(SenderTasks):
         transport = self._socket.transport
         if self._socket.state is not State.OPEN or transport.get_write_buffer_size():
             return False
-        broadcast((self._socket,), payload, text=True)
+        self._socket.protocol.send_text(payload)
+        self._socket.send_data()
         return not transport.is_closing()
 
     async def _write(self) -> None:
