@@ -68,13 +68,8 @@ class SessionRunner:
     ) -> None:
         self.session_id = session_id
         self.terms = terms
-        self.session = Session(
-            session_id,
-            limits=context.limits,
-            busy=context.upstream.busy,
-            admit=self._admit,
-            gateway=context.status.current,
-        )
+        busy, gateway = context.upstream.busy, context.status.current
+        self.session = Session(session_id, limits=context.limits, busy=busy, admit=self._admit, gateway=gateway)
         self.is_resumable = True  # by its client, here or at another gateway
         # Set while no result is due, see `prepare_drain`.
         self.no_results_due = Event()
