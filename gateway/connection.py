@@ -7,10 +7,8 @@ followed by close code 4401.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import cached_property, partial
-from typing import Any
 
 import structlog
 from websockets.asyncio.server import ServerConnection
@@ -29,7 +27,7 @@ from gateway.protocol.json_text import utf8_bytes
 from gateway.protocol.messages import Authenticated, AuthenticatedData, AuthExpiring, AuthExpiringData
 from gateway.protocol.replies import refusal
 from gateway.protocol.states import SessionPhase
-from gateway.reader import SocketReader
+from gateway.reader import SocketReader, Work
 from gateway.refusal_pace import RefusalPace
 from gateway.refusals import CredentialFailures
 from gateway.sender import SocketSender
@@ -72,7 +70,7 @@ class Connection:
         # Whether the client owes a credential: it opened the socket without one and has not sent one since.
         self._owes_credential = False
         # Work that a message requested and that has to wait: done before the next message is read.
-        self._deferred: Callable[[], Coroutine[Any, Any, None]] | None = None
+        self._deferred: Work | None = None
         self._refusals = RefusalPace()
 
     async def run(self, credential: Credential) -> None:
@@ -298,7 +296,7 @@ class Connection:
 
     # --- messages
 
-    def _receive(self, message: str | bytes) -> Coroutine[Any, Any, None] | None:
+    def _receive(self, message: str | bytes) -> Work | None:
         """Handle a message; returns what has to be done before the next one is read."""
         self._received += 1
         metrics = self._context.metrics
@@ -311,16 +309,16 @@ class Connection:
             return None
         is_refused = runner.receive(message)
         if is_refused and (pause_s := self._refusals.pause_s(self._context.clock())):
-            return self._pause(pause_s)
+            return partial(self._pause, pause_s)
         return self._next_work()
 
-    def _next_work(self) -> Coroutine[Any, Any, None] | None:
+    def _next_work(self) -> Work | None:
         """What the message that was just handled makes necessary before the next one."""
         if self._deferred is not None:
             deferred, self._deferred = self._deferred, None
-            return deferred()  # even if the session is behind: its client may have come back to discard a stream
+            return deferred  # even if the session is behind: its client may have come back to discard a stream
         if self._runner is not None and self._runner.congested_stream() is not None:
-            return self._pause_while_congested()
+            return self._pause_while_congested
         return None
 
     async def _pause(self, pause_s: float) -> None:
@@ -328,7 +326,7 @@ class Connection:
         self._context.metrics.refusal_pauses.inc()
         await asyncio.sleep(pause_s)
         if (work := self._next_work()) is not None:
-            await work
+            await work()
 
     async def _pause_while_congested(self) -> None:
         """Stop reading while a worker stream of the session is too far behind: TCP then slows the client down."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Final, Protocol, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, TypeAlias
 
 # After so many messages that had arrived already, others have their turn: asyncio itself would read them all first.
 FAIR_SHARE: Final = 8
 
-# Handles a message; returns what has to be awaited before the next one, if anything.
-Handler: TypeAlias = Callable[[str | bytes], Coroutine[Any, Any, None] | None]
+# What has to be done before the next message is read.
+Work: TypeAlias = Callable[[], Awaitable[object]]
+# Handles a message.
+Handler: TypeAlias = Callable[[str | bytes], Work | None]
 
 
 class Source(Protocol):
@@ -73,21 +75,21 @@ class SocketReader:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    def _begin(self, work: Coroutine[Any, Any, None] | None) -> None:
+    def _begin(self, work: Work | None) -> None:
         self._task = asyncio.get_running_loop().create_task(self._catch_up(work))
 
-    async def _catch_up(self, work: Coroutine[Any, Any, None] | None) -> None:
+    async def _catch_up(self, work: Work | None) -> None:
         """Wait for `work`, then pass on messages until none waits."""
         passed = 0
         try:
             if work is not None:
-                await work
+                await work()
             while self._socket.has_message and (message := await self._socket.take_message()) is not None:
                 passed += 1
                 if passed % FAIR_SHARE == 0:
                     await asyncio.sleep(0)
                 if (work := self._handle(message)) is not None:
-                    await work
+                    await work()
         except Exception as error:  # noqa: BLE001 (the edge of a task, as above)
             self._fail(error)
         finally:
