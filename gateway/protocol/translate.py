@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 from msgspec import UNSET, UnsetType
-from talkup.v1 import error_pb2, media_pb2, task_pb2, transcript_pb2
+from talkup.v1 import error_pb2, task_pb2, transcript_pb2
 
 from gateway.protocol import messages as m
 from gateway.protocol.chunk import NumberedChunk
