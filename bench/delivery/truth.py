@@ -89,7 +89,7 @@ def _pauses(found: Findings, half: str, clips: Sequence[Clip], vad: VoiceDetecto
     copies = {
         "clean": lambda audio: audio,
         "-12 dB": lambda audio: audio * np.float32(10 ** (-12 / 20)),
-        "+6 dB": lambda audio: np.clip(audio * np.float32(10 ** (6 / 20)), -1, 1),
+        "+6 dB": lambda audio: audio * np.float32(10 ** (6 / 20)),
         "noise 25 dB below": lambda audio: in_noise(audio, 25, noise),
     }
     for how, copy in copies.items():
