@@ -32,6 +32,7 @@ _VOICED_HZ = (60, 400)
 _VOICED = 0.6
 _VOICED_FRAME = SAMPLE_RATE // 25
 _VOICED_STEPS = 3
+_LONGEST_CONSONANT_S = 0.3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,12 +60,47 @@ def paused(clips: Sequence[Clip], rng: np.random.Generator) -> list[Paused]:
     """
     speakers: dict[str, list[Audio]] = {}
     for clip in clips:
-        if np.percentile(levels(clip.audio), 10) < levels(clip.audio).max() - _CLEAN_DB:
+        if is_clean(clip.audio):
             speakers.setdefault(speaker(clip.name), []).append(_trimmed(clip.audio))
     groups = [
         parts[first : first + _PARTS] for parts in speakers.values() for first in range(0, len(parts) - 1, _PARTS)
     ]
     return [_with_pauses(group, rng) for group in groups if len(group) > 1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spoken:
+    """A clip whose speech begins and ends where `span` says, seconds, with silence around it."""
+
+    clip: Clip
+    span: Gap
+
+
+def framed(clip: Clip, rng: np.random.Generator) -> Spoken:
+    """A clip cut to its speech, with half a second of silence before it and a second behind it."""
+    before, speech, after = _room(0.5, rng), _trimmed(clip.audio), _room(1.0, rng)
+    begin, end = speech_of(speech)
+    at = len(before) / SAMPLE_RATE
+    audio = np.concatenate([before, speech, after])
+    framed_clip = Clip(f"{clip.name} framed", clip.kind, clip.language, audio, clip.text)
+    return Spoken(framed_clip, (at + begin, at + end))
+
+
+def breathes(clip: Clip) -> bool:
+    """Whether more than 0.3 s of a clip lie before its first or behind its last vowel: breath, longer than a consonant.
+
+    Neither level nor voicing tells where it turns into one.
+    """
+    speech = _trimmed(clip.audio)
+    begin, end = speech_of(speech)
+    vowels = _vowels(speech)
+    return not len(vowels) or vowels[0] - begin > _LONGEST_CONSONANT_S or end - vowels[-1] > _LONGEST_CONSONANT_S
+
+
+def is_clean(audio: Audio) -> bool:
+    """Whether the background is 40 dB below the loudest 10 ms: then level alone tells where speech ends."""
+    level = levels(audio)
+    return bool(np.percentile(level, 10) < level.max() - _CLEAN_DB)
 
 
 def in_noise(audio: Audio, below_db: float, rng: np.random.Generator) -> Audio:
@@ -110,26 +146,29 @@ def speech_of(audio: Audio) -> Gap:
     """
     edges = [0.0, *(edge for gap in gaps(audio) for edge in gap), len(audio) / SAMPLE_RATE]
     sounds = list(zip(edges[::2], edges[1::2], strict=True))
-    words = [(begin, end) for begin, end in sounds if _holds_voice(audio, begin, end)] or sounds
+    vowels = _vowels(audio)
+    words = [(begin, end) for begin, end in sounds if ((vowels >= begin) & (vowels < end)).any()] or sounds
     return words[0][0], words[-1][1]
 
 
-def _holds_voice(audio: Audio, begin: float, end: float) -> bool:
-    """Whether 30 ms of a sound are a vowel: correlation of loud frames of 40 ms with themselves, 60 to 400 Hz later."""
-    softest = levels(audio).max() - _SPEECH_DB
+def _vowels(audio: Audio) -> NDArray[np.float64]:
+    """Where loud frames of 40 ms are periodic, three in a row and more: their beginnings, seconds.
+
+    They correlate with themselves, 2.5 to 17 ms later.
+    """
     shortest, longest = SAMPLE_RATE // _VOICED_HZ[1], SAMPLE_RATE // _VOICED_HZ[0]
-    run = 0
-    for at in range(round(begin * SAMPLE_RATE), round(end * SAMPLE_RATE) - _VOICED_FRAME - longest, _STEP):
+    softest = levels(audio).max() - _SPEECH_DB
+    periodic = []
+    for at in range(0, len(audio) - _VOICED_FRAME - longest, _STEP):
         frame = audio[at : at + _VOICED_FRAME].astype(np.float64)
         later = np.lib.stride_tricks.sliding_window_view(
             audio[at + shortest : at + longest + _VOICED_FRAME].astype(np.float64), _VOICED_FRAME
         )
         scale = np.sqrt(np.square(frame).sum() * np.square(later).sum(axis=1)) + 1e-12
         loud = 10 * np.log10(np.mean(np.square(frame)) + 1e-12) >= softest
-        run = run + 1 if loud and float((later @ frame / scale).max()) >= _VOICED else 0
-        if run >= _VOICED_STEPS:
-            return True
-    return False
+        periodic.append(bool(loud) and float((later @ frame / scale).max()) >= _VOICED)
+    runs = np.convolve(periodic, np.ones(_VOICED_STEPS), "valid") == _VOICED_STEPS
+    return np.flatnonzero(runs) * (_STEP / SAMPLE_RATE)
 
 
 def _with_pauses(parts: Sequence[Audio], rng: np.random.Generator) -> Paused:

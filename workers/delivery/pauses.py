@@ -84,8 +84,8 @@ class Heard(msgspec.Struct, frozen=True):
     """What became certain with a block.
 
     `first_hop` and `speech`: the hops decided, and which of them are speech. `stretches`: speech that ended, without
-    the pause behind it. `pauses`: those that ended, each between two stretches of speech. Where a voice is noticed late,
-    two stretches may lie less than a pause apart.
+    the pause behind it. `pauses`: those that ended, each between two stretches of speech. Where a voice is noticed
+    late, two stretches may lie less than a pause apart.
     """
 
     first_hop: int
@@ -154,6 +154,14 @@ class PauseFinder:
         if memory.speech_from is None or memory.stretch_given:
             return None
         return memory.speech_from * HOP_MS
+
+    @property
+    def settled_ms(self) -> int:
+        """Stretches of speech that were not given yet begin here or later."""
+        memory = self.memory
+        if memory.speech_from is not None and not memory.stretch_given:
+            return memory.speech_from * HOP_MS
+        return max(0, memory.speech_to or 0, memory.decided - memory.run - _LOOK_BACK) * HOP_MS
 
     def push(self, powers: NDArray[np.float64], voices: Sequence[float]) -> Heard:
         """Take the next block's powers (K-weighted mean squares) and voice probabilities, five of each.
@@ -253,9 +261,9 @@ class PauseFinder:
         """
         memory = self.memory
         first = memory.decided - memory.run
-        if not memory.speech_hops:
-            return first
-        loud = max(memory.speech_level - _BELOW_LATE_DB, self._threshold())
+        # Before any clear voice, the first hops say how loud speech is.
+        speech_level = memory.speech_level if memory.speech_hops else max(memory.levels[-memory.run :])
+        loud = max(speech_level - _BELOW_LATE_DB, self._threshold())
         begin = first
         before = memory.levels[: -memory.run]
         for hop, level in zip(range(first - 1, after - 1, -1), reversed(before), strict=False):
