@@ -16,7 +16,7 @@ from typing import Final
 from gateway.protocol.turns import Span
 
 NEAR_MS: Final = 500
-"""A word outside all stretches of sound belongs to the nearest one, if that is not farther away than this."""
+"""A word outside all stretches of sound belongs to the nearest one, if that is nearer than this."""
 
 MOVE_MS: Final = 1000
 """No edge lies farther from the outermost word than this: a tune hummed after the last word is no speech."""
@@ -111,7 +111,7 @@ def _owners(word: Span, stretches: Sequence[Span]) -> Sequence[Span]:
         (max(word.t0_ms - each.t1_ms, each.t0_ms - word.t1_ms), each) for each in stretches[max(0, first - 1) : end + 1]
     ]
     distance, nearest = min(near, default=(math.inf, word))
-    return [nearest] if distance <= NEAR_MS else []
+    return [nearest] if distance < NEAR_MS else []
 
 
 def _within(stretch: Span, reach: Span) -> Span:

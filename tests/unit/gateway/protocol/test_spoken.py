@@ -22,7 +22,7 @@ def test_edges_are_those_of_the_sound() -> None:
 def test_words_without_any_sound_keep_their_times() -> None:
     words = [Span(1000, 1300), Span(1400, 1900)]
     assert spoken(words, []) == words
-    assert spoken(words, [Span(1900 + NEAR_MS + 1, 9000)]) == words
+    assert spoken(words, [Span(1900 + NEAR_MS, 9000)]) == words
 
 
 def test_sound_without_a_word_is_no_speech() -> None:
