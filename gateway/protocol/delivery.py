@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from msgspec import UNSET
-from talkup.v1 import analysis_pb2, transcript_pb2
+from talkup.v1 import analysis_pb2, task_pb2, transcript_pb2
 
 from gateway.analyses import StoredAnalysis
 from gateway.protocol import messages as m
@@ -43,6 +43,7 @@ class StreamDelivery:
         self._stored: frozenset[str] = frozenset()
         self._stored_events: frozenset[str] = frozenset()
         self._spoken = Spoken()
+        self._has_words = task_pb2.SERVICE_TYPE_STT in spec.services
         self._speech: list[Span] = []
         self._settled_ms = -math.inf
         self._forgotten = 0
@@ -149,7 +150,10 @@ class StreamDelivery:
 
     def _hear_sound(self, stretches: Iterable[Span], settled_ms: float) -> list[Span]:
         self._settled_ms = max(self._settled_ms, settled_ms)
-        return self._spoken.hear(stretches, settled_ms)
+        new = self._spoken.hear(stretches, settled_ms)
+        if not self._has_words:
+            self._spoken.take(math.inf)  # nobody else takes sound that no word will belong to
+        return new
 
     def _next_number(self) -> int:
         self._results += 1

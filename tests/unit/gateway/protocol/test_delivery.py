@@ -153,6 +153,20 @@ def test_a_window_gives_the_stretches_of_speech_since_the_last_one() -> None:
     assert [tuple(each.values()) for each in summary["delivery"]["speech"]] == [(9800, 10_400), (10_700, 11_000)]
 
 
+def test_sound_without_words_is_not_kept_beyond_its_window() -> None:
+    session = begin(("delivery",))
+    for number in range(30):
+        message = frame(number)
+        message.delivery.speech.settled_ms = 1000 * (number + 1)
+        message.delivery.speech.stretches.add(t0_ms=1000 * number, t1_ms=1000 * number + 400)
+        each = covering(message, *([window(number // 10)] if number % 10 == 9 else []))
+        [*_, last] = results(session.receive_result(key("a", DELIVERY), each, T0))
+    assert len(last["delivery"]["speech"]) == 10
+    delivery = session.streams["a"].delivery
+    assert delivery is not None
+    assert delivery._spoken._stretches == []
+
+
 def test_counts_that_were_not_measured_are_null() -> None:
     session = begin()
     alone = analysis_pb2.DeliveryWindow(t0_ms=0, t1_ms=10_000)
