@@ -40,7 +40,7 @@ class Refused(StrEnum):
 class Places:
     """The bounds of a port: connections in all, those that wait, and those that wait from one address.
 
-    `leaving`: connections beyond `total` that have been told to leave and are given time to read why.
+    `leaving`: connections beyond `total` that have been refused and have time to read why.
     """
 
     total: int

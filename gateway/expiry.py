@@ -1,4 +1,4 @@
-"""The end of a credential while its socket is open: its client is told, can renew it, and else loses the socket."""
+"""The end of a credential while its socket is open: its client is warned, and loses the socket unless it renews it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class CredentialWatch:
         return self._principal
 
     def watch(self, principal: Principal) -> None:
-        """Watch this credential from now on, in place of the one before."""
+        """Watch this credential from now on, instead of the previous one."""
         self._principal = principal
         self._expires_at = principal.expires_at
         self._is_told = False

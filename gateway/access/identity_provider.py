@@ -104,7 +104,7 @@ class IdentityProvider:
             await asyncio.sleep(self._pace.refresh_s if self._is_read else self._pace.demand_s)
 
     async def close(self) -> None:
-        """End a reading that goes on."""
+        """Cancel a running fetch of the keys."""
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])

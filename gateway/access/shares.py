@@ -17,7 +17,7 @@ from gateway.access.terms import Terms
 
 _BURST_S: Final = 2.0
 _DAY_S: Final = 86_400
-_RESERVE: Final = 8  # one slot in so many, rounded up
+_RESERVE: Final = 8  # one slot in eight, rounded up
 _RESERVE_FROM: Final = 4  # with fewer slots none is kept free
 # When a refused owner should ask again: after an idle stream was asked for its slot, and else.
 _SOON_S: Final = 0.5

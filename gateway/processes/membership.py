@@ -30,7 +30,7 @@ from gateway.processes.exposition import merged
 from gateway.processes.handed import HandedSocket
 
 SUBCOMMAND: Final = "process"
-# Counts that change in this time are told together.
+# Changes of counts within this time are reported together.
 _TELL_S: Final = 0.02
 # The supervisor waits less than this for the other processes.
 _GATHER_S: Final = 5.0

@@ -117,7 +117,7 @@ class ChannelResults:
         self._is_finalizing = True
 
     def finalized(self, answers: int) -> Iterator[Message]:
-        """Everything that had been received is final: answer so many Finalizes, the first with the last words."""
+        """Everything received is final: give `answers` Finalizes their results, the first one with the last words."""
         self._is_finalizing = False
         for _ in range(answers):
             results, self._held = self._held or self._empty(), None
@@ -125,7 +125,7 @@ class ChannelResults:
             yield results
 
     def ended(self, answers: int) -> Iterator[Message]:
-        """The stream is over, and so many Finalizes are unanswered."""
+        """The stream is over, and this many Finalizes are unanswered."""
         yield from self.finalized(answers)
         yield from self._close_speech()
         self._utterance_end_at = None

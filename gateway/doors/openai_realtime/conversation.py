@@ -86,7 +86,7 @@ class RealtimeConversation:
         return []
 
     def opening(self) -> list[Step]:
-        """What the client is told first."""
+        """The first event for the client."""
         name = "transcription_session.created" if self._is_beta else "session.created"
         return [self._told_session(name, as_beta=self._is_beta)]
 
@@ -258,7 +258,7 @@ class RealtimeConversation:
         return ToClient(encode(ToldSession(name, self._numbers.event_id(), shown(self._session_id))))
 
     def _misunderstood(self, text: str, *, is_typed: bool) -> Step:
-        """The error for an event that is none of those of transcription sessions."""
+        """The error for an event that transcription sessions do not have."""
         try:
             event = msgspec.json.decode(text, type=OtherEvent)
         except (msgspec.DecodeError, UnicodeError, RecursionError):

@@ -1,4 +1,4 @@
-"""A call as a socket of raw samples, without input and output: Vonage, Asterisk, jambonz and whoever sends the like.
+"""A call as a socket of raw samples, without input and output: Vonage, Asterisk, jambonz and similar services.
 
 Samples come as binary messages. Their format is in the query, or in the first text message: the JSON of Vonage and
 jambonz, or the `MEDIA_START` of Asterisk. `audio/l16` is little-endian here, as all of them send it.

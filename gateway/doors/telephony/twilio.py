@@ -78,7 +78,7 @@ _decoder: Final = msgspec.json.Decoder(Event, strict=False)  # Twilio writes num
 
 
 def read(text: str) -> Event | None:
-    """A message; None if it is none of Twilio's."""
+    """A message; None if it is not one of Twilio's."""
     try:
         return _decoder.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -168,7 +168,7 @@ class TwilioCall:
 
 
 def closing(problem: Problem) -> Close:
-    """A problem as the close of a socket: Twilio has no other way to be told."""
+    """A problem as the close of a socket, the only way to report one to Twilio."""
     return Close(_CLOSES.get(problem.code, CloseCode.POLICY), f"{problem.code}: {problem.message}"[:120])
 
 
