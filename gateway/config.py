@@ -92,9 +92,7 @@ class GatewayConfig(Settings):
         tuple[str, ...], Setting("earlier values of token_secret whose tokens are still accepted, comma-separated")
     ] = field(default=(), repr=False)
     token_ttl_s: Annotated[float, Setting("lifetime of a session token", 1, 31536000)] = 43200.0
-    token_notice_s: Annotated[float, Setting("how long before a credential expires the client is warned", 0, 86400)] = (
-        60.0
-    )
+    token_notice_s: Annotated[float, Setting("warning time before a credential expires", 0, 86400)] = 60.0
     token_grace_s: Annotated[
         float, Setting("time that a socket stays open after its credential expired or was revoked", 0, 3600)
     ] = 10.0

@@ -77,7 +77,7 @@ class Capacity:
     """The slots of one worker; `slots` is never below one. Times are seconds on one rising clock."""
 
     def __init__(self, streams: Callable[[float], float], cost: float) -> None:
-        """`streams`: how many fit, as a fraction, where a step costs so many seconds; `cost`: measured at the start."""
+        """`streams`: how many fit, a fraction, at a given cost of a step (seconds); `cost`: measured at the start."""
         self._streams = streams
         self._steps: deque[tuple[float, float]] = deque(maxlen=_MOST_STEPS)
         self._measured = (cost, Source.START)
@@ -106,7 +106,7 @@ class Capacity:
         return self._known
 
     def _confirmed(self, cost: float) -> float:
-        """What steps at their lower quartile say beside the benchmark."""
+        """The estimate from steps at their lower quartile, given the benchmark."""
         benchmark, _ = self._measured
         return cost if cost >= benchmark else min(benchmark, cost / _CONFIRMING)
 

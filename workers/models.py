@@ -223,7 +223,7 @@ def _local(directory: Path, cache_dir: Path) -> ResolvedModel:
 
 
 def _find_all(carried: CarriedModel, find_package: FindPackage) -> dict[str, Path] | None:
-    """The folder of every package that a model's files stand in; None unless all are installed."""
+    """The folder of every package that has files of the model; None unless all are installed."""
     folders: dict[str, Path] = {}
     for package in {package for file in carried.files for package, _ in file.parts}:
         folder = find_package(package)

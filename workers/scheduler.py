@@ -3,10 +3,10 @@
 Jobs are ordered by rank, then by how long they are overdue. A free thread takes the first job and a batch of
 others with the same key. It leaves enough for the other free threads, and nothing waits for a batch to fill. Expired
 and cancelled jobs are dropped before they cost anything. A live stream submits one job at a time (and one interim
-beside it), a recording one per thread, so the queue is bounded by the number of streams admitted.
+as well), a recording one per thread, so the queue is bounded by the number of streams admitted.
 
 Jobs of recordings are long: seconds, where a live step takes a tenth. They wait until no live job is queued. While live
-streams are at work, and for some seconds after, one thread takes none of them, and the others take one at a time. So a
+streams are running, and for some seconds after, one thread takes none of them, and the others take one at a time. So a
 live job finds a thread at once, or waits for one such batch at most. Where live streams need half of the threads or
 more, one job of a recording begins every ten seconds: live streams keep the machine, and recordings do not stand still.
 """

@@ -49,7 +49,7 @@ class Supervisor:
         self._was_ready: dict[int, asyncio.Event] = {index: asyncio.Event() for index in self._restarts}
         self._has_started = False
         self._status = 0
-        # Without a file beside the store, the processes would each make a secret of their own.
+        # Without a file next to the store, each process would make a secret of its own.
         needs_secret = config.store.startswith("redis") and not config.token_secret
         self._secret = secrets.token_hex(_SECRET_BYTES) if needs_secret else ""
 

@@ -17,7 +17,7 @@ from gateway.analyses import StoredAnalysis
 from gateway.transcript import Segment, StreamTranscript, Transcript
 
 MAX_PENDING_WRITES: Final = 10_000
-# While so many writes wait, sessions are not renewed, so that a renewal never takes the place of a final.
+# While this many writes wait, sessions are not renewed, so that a renewal never takes the place of a final.
 RENEWALS_STOP_AT: Final = MAX_PENDING_WRITES * 9 // 10
 
 

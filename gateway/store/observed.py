@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 class StoreObserver(Protocol):
-    """Gets told about operations. It is called from any thread."""
+    """Receives the outcome of operations. It is called from any thread."""
 
     def answered(self, operation: str, seconds: float) -> None:
-        """An operation, by the name of its method in Store, is over, done or failed, after so many seconds."""
+        """An operation (the name of its method in Store) has ended, done or failed, after `seconds`."""
         ...
 
 

@@ -229,7 +229,7 @@ class RedisStore:
         return bool(is_deleted)
 
     async def touch(self, session_ids: Sequence[str]) -> int:
-        """See Store. Runs beside the queue, many sessions at a time, while no write waits in it."""
+        """See Store. Bypasses the queue, many sessions at a time, while no write waits in it."""
         for at in range(0, len(session_ids), BATCH):
             if not await self._has_room_for_renewals():
                 return len(session_ids) - at

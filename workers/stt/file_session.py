@@ -1,7 +1,7 @@
 """One recording transcribed as a file: chunks in, finals out, all of its state inside.
 
 There are no interims, and nothing is due at any time: the jobs stand behind those of live streams. While the windows
-at work and the one behind them are full, `accept` waits, and flow control holds the sender back; nothing is dropped.
+in decoding and the one behind them are full, `accept` waits, and flow control holds the sender back; nothing is dropped.
 """
 
 from __future__ import annotations

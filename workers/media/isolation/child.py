@@ -1,6 +1,6 @@
 """The decoder child: a process that serves the decoders of many streams over one socket, locked in.
 
-`process.py` beside it starts `python -m workers.media.isolation.child` with its socket as descriptor 0. It imports
+`process.py` starts `python -m workers.media.isolation.child` with its socket as descriptor 0. It imports
 and warms up the decoder, locks itself in, says `Ready` and then answers requests in the order of their arrival. Each
 stream has at most one pending, and none takes much longer than a slice of CPU time (`ipc.SLICE_SECONDS`), so this
 order is fair. It ends with its socket. Descriptor 2 leads nowhere once

@@ -106,7 +106,7 @@ class ChildSource(Protocol):
 class DecoderStream(Generic[T]):
     """One stream of media, decoded in order; calls of one stream wait for each other.
 
-    A cancelled call has not happened: it may be made again.
+    A cancelled call has no effect and may be repeated.
     """
 
     def __init__(
