@@ -162,7 +162,7 @@ def resolve(name: str, cache_dir: Path, *, find_package: FindPackage | None = No
         str(found.path).encode()
     except UnicodeEncodeError:  # the libraries that read models take paths in UTF-8 only
         advice = "set PYTHONUTF8=1, or a locale with UTF-8"
-        raise ModelError(f"model {name}: its path is no text in the locale of this process; {advice}") from None
+        raise ModelError(f"model {name}: its path cannot be written in the locale of this process; {advice}") from None
     return found
 
 

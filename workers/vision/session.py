@@ -346,7 +346,7 @@ def refusal_message(refusal: HeaderError) -> error_pb2.Error:
     unsupported = refusal.reason is Reason.UNSUPPORTED
     return error_pb2.Error(
         status_code=_INVALID_ARGUMENT,
-        message=f"a picture is left out: {refusal}",
+        message=f"a picture was skipped: {refusal}",
         code=error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT if unsupported else error_pb2.ERROR_CODE_MEDIA_ERROR,
         reason=refusal.reason,
     )

@@ -43,7 +43,7 @@ MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
 _SUBPROTOCOL: Final = "realtime"
 _KEY: Final = "openai-insecure-api-key."
 _BETA: Final = "openai-beta.realtime-v1"
-_ONLY: Final = "only transcription sessions: nothing is answered"
+_ONLY: Final = "only transcription sessions are supported"
 
 QUERY_OPTIONS: Final = (
     Option("intent", Treatment.SUPPORTED, "the only kind of session", ("transcription",)),

@@ -38,7 +38,7 @@ PLAIN_OPTIONS: Final = (
     Option("format", _S, "`audio/l16;rate=8000` and the like, `audio/pcmu`, `audio/pcma`; else the first message says"),
     Option("multichannel", _S, "each channel is a stream of its own, instead of one mix"),
     Option("language", _S, "BCP-47, default `auto`: decided on the first seconds"),
-    Option("hotwords", _S, "words to expect, with commas between"),
+    Option("hotwords", _S, "words to expect, comma-separated"),
     Option("endpointing_ms", _S, "silence that ends a segment, 100 to 10000"),
     Option("events", _S, "`true`: our own `transcript_update`, `speech_event` and `error` messages come back as text"),
 )

@@ -22,7 +22,7 @@ _S: Final = Treatment.SUPPORTED
 PARAMETERS: Final = (
     Option("token", _S, "a session token or an API key; needed unless the path or a header has it"),
     Option("language", _S, "BCP-47, default `auto`: decided on the first seconds of each track"),
-    Option("hotwords", _S, "words to expect, with commas between"),
+    Option("hotwords", _S, "words to expect, comma-separated"),
     Option("endpointing_ms", _S, "silence that ends a segment, 100 to 10000"),
 )
 """The custom parameters that the gateway reads; all others belong to the application."""

@@ -124,7 +124,7 @@ class WyomingConversation:
                 self._given = wishes(event.data)
             case "audio-start":
                 if self._request is not None:
-                    raise RefusedError(Problem(Code.BAD_MESSAGE, "audio-start: the request before has no audio-stop"))
+                    raise RefusedError(Problem(Code.BAD_MESSAGE, "audio-start: the previous request has no audio-stop"))
                 return self._begin(audio_format(event.data))
             case "audio-chunk":
                 return self._chunk(event)

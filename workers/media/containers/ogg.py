@@ -83,7 +83,7 @@ class OggDemuxer(Demuxer):
         """
         back = self._link - anchor
         if not 0 <= back < len(self._links):
-            raise MediaError("the recording has too many links to go on in this one")
+            raise MediaError("the recording has too many links to resume in this one")
         link = self._links[-1 - back]
         packets = link.mapping.headers()
         lacing = b"".join(b"\xff" * (len(packet) // 255) + bytes([len(packet) % 255]) for packet in packets)

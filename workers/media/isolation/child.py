@@ -52,7 +52,7 @@ class ServiceLimits:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """A chunk in work, and the bytes that were damaged before it."""
+    """A chunk in progress, and the bytes that were damaged before it."""
 
     parts: Parts[AnyOutput]
     damaged_before: int
@@ -126,7 +126,7 @@ class DecoderService:
     def _slice(self, stream: int, work: _Work | None) -> ipc.Working | ipc.Samples | ipc.Frames:
         """Work at a chunk until it is done or the slice is used up."""
         if work is None:
-            raise MediaError("the stream has no chunk in work")
+            raise MediaError("the stream has no chunk in progress")
         began = self._clock()
         try:
             while (spent := self._clock() - began) < ipc.SLICE_SECONDS:

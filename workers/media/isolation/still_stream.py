@@ -52,7 +52,7 @@ class StillStream:
                     if gone.death.suspect == self._id and gone.death.self_inflicted:
                         self._strikes += 1
                         return _LOST
-            raise MediaError("the decoder was ended again and again")
+            raise MediaError("the decoder was killed repeatedly")
 
     async def close(self) -> None:
         """Free the decoder; may be called at any time, and twice."""

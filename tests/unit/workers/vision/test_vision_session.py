@@ -380,7 +380,7 @@ async def test_each_reason_is_told_once_and_not_again_by_another_worker(engine: 
         (error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "unsupported_format", False),
         (error_pb2.ERROR_CODE_MEDIA_ERROR, "truncated", False),
     ]
-    assert errors[0].message == "a picture is left out: a GIF is not read as a picture; send JPEG, PNG or WebP"
+    assert errors[0].message == "a picture was skipped: a GIF is not read as a picture; send JPEG, PNG or WebP"
     assert check_counts(whole).frames_analyzed == 1
     start = image_start()
     start.resume_state = next(r.progress for r in whole if r.progress.committed_sequence == 3).resume_state

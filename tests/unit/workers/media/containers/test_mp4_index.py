@@ -252,7 +252,7 @@ def test_a_lost_chunk_is_an_error_that_says_so() -> None:
     decoder = AudioDecoder(FORMAT)
     for number, chunk in enumerate(chunks[:12]):
         decoder.decode(Chunk(number, chunk))
-    with pytest.raises(MediaError, match="without fragments it cannot be read on"):
+    with pytest.raises(MediaError, match="without fragments the rest cannot be read"):
         decoder.decode(Chunk(13, chunks[13], missing_before=1))
 
 
