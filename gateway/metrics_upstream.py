@@ -47,7 +47,7 @@ class UpstreamSeries:
         )
         self._retries = Counter(
             "gateway_retries",
-            "Further attempts to find a worker, by the reason or gRPC status of the failure before",
+            "Further attempts to find a worker, by the reason or gRPC status of the previous failure",
             ["service", "reason"],
             registry=registry,
         )
