@@ -48,7 +48,7 @@ class Tally:
 
 
 def fillers(bench: Bench) -> Findings:
-    """Both languages as far as the corpus has them; what is missing or left out for want of time is said."""
+    """Both languages as far as the corpus has them; reports what is missing or was left out for lack of time."""
     found = Findings()
     found.figures["espeak-ng"] = "used" if has_espeak() else "not installed: its sounds are missing"
     for language, model in _LANGUAGES.items():
