@@ -72,9 +72,9 @@ def _hidden(bench: Bench, model: str, clips: Sequence[Clip], plain: Sequence[lis
     for name, prompt in (("without prompt", ""), ("with prompt", hidden.PROMPTS[language])):
         words = hear(bench, model, [each.clip for each in labelled], prompt)
         own = hear(bench, model, clips, prompt)
-        told = hidden.count(list(zip(labelled, words, own, strict=True)))
-        share = Share(told.written, told.sounds)
-        figures[name] = f"{share}; other words changed: {told.changed}; invented: {told.invented}"
+        counts = hidden.count(list(zip(labelled, words, own, strict=True)))
+        share = Share(counts.written, counts.sounds)
+        figures[name] = f"{share}; other words changed: {counts.changed}; invented: {counts.invented}"
         figures[f"{name}, as"] = hidden.common((word for run in words for word in run), language)
     return figures
 

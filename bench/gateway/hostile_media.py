@@ -139,13 +139,13 @@ async def _end_of(socket: ClientConnection, stream_id: str) -> str:
     """How a stream ended: `ended`, `dropped` if nothing of it reached the worker, or the code of its error."""
     while True:
         message = json.loads(await socket.recv())
-        told = message.get("data") or {}
-        if told.get("stream_id") != stream_id:
+        data = message.get("data") or {}
+        if data.get("stream_id") != stream_id:
             continue
         if message["type"] == "stream_ended":
-            return "dropped" if 0 < told["chunks"] == told["orphan_chunks"] else "ended"
-        if message["type"] == "error" and (told.get("fatal") or told.get("code") in _ENDING):
-            return str(told["code"])
+            return "dropped" if 0 < data["chunks"] == data["orphan_chunks"] else "ended"
+        if message["type"] == "error" and (data.get("fatal") or data.get("code") in _ENDING):
+            return str(data["code"])
 
 
 _ENDING = (

@@ -65,7 +65,7 @@ class Conversation(Protocol):
         """The client sent a binary message."""
         ...
 
-    def told(self, message: ServerMessage, now: float) -> Iterable[Step]:
+    def on_message(self, message: ServerMessage, now: float) -> Iterable[Step]:
         """The session sent a message."""
         ...
 

@@ -235,7 +235,7 @@ async def test_captions_come_over_tls_alone(tone: Path, tmp_path: Path) -> None:
             await hang_up(visit)
 
 
-async def test_a_microphone_that_is_refused_is_told(stack: Stack, tone: Path) -> None:
+async def test_a_microphone_that_is_refused_is_reported(stack: Stack, tone: Path) -> None:
     refuse = """
     const { mediaDevices } = navigator;
     const open = mediaDevices.getUserMedia.bind(mediaDevices);
@@ -490,7 +490,7 @@ async def test_no_serious_finding_of_axe(
         assert await visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-async def test_a_wrong_key_is_told(stack: Stack, tone: Path) -> None:
+async def test_a_wrong_key_is_reported(stack: Stack, tone: Path) -> None:
     async with visiting(address(stack), tone) as visit:
         await visit.enter_key("wrong")
         await visit.page.evaluate("document.getElementById('developer').open = false")

@@ -1,4 +1,4 @@
-"""A worker is killed in the middle of a recording that it transcribes; the other one goes on, to the word."""
+"""A worker is killed in the middle of a recording that it transcribes; the other one continues, to the word."""
 
 from __future__ import annotations
 

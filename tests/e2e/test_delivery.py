@@ -192,8 +192,8 @@ async def test_who_began_second_talks_over_the_first(steady: Cluster) -> None:
             expected = {"type": "talking_over", "t0_ms": 0, "t1_ms": 3000, "confidence": 1.0}
             assert overlaps == [(second.stream_id, expected)]
             _, report, _ = await get(steady, f"/v1/sessions/{client.session_id}/report")
-    (told,) = [each for each in report["events"] if each["type"] == "talking_over"]
-    assert (told["t0_ms"], told["t1_ms"]) == (2000, 5000)
+    (overlap,) = [each for each in report["events"] if each["type"] == "talking_over"]
+    assert (overlap["t0_ms"], overlap["t1_ms"]) == (2000, 5000)
 
 
 async def said_in(steady: Cluster, seed: int) -> str:

@@ -70,7 +70,7 @@ async def test_a_killed_gateway_is_started_again_on_its_file(alone: Cluster) -> 
 
 
 async def test_a_gateway_without_token_secret_knows_its_clients_after_a_restart(alone: Cluster) -> None:
-    """The secret lies beside the store; where it was taken away, the key of the client is good enough."""
+    """The secret is kept next to the store; if it is lost, the client's key is enough."""
     seat, spoken = alone.seats[0], media(7)
     seat.stop()
     del seat.settings["GATEWAY_TOKEN_SECRET"]

@@ -168,7 +168,7 @@ class Configuration:
             raise RefusedError(problem)
         return changed
 
-    def told(self, session_id: str) -> dict[str, Any]:
+    def as_session(self, session_id: str) -> dict[str, Any]:
         """The configuration as GA shows it."""
         sound = {"type": self.mime} | ({"rate": self.rate} if self.mime == "audio/pcm" else {})
         heard = {"format": sound, "transcription": self._transcription, "noise_reduction": None}
@@ -181,7 +181,7 @@ class Configuration:
             "talkup_ignored_options": self._ignored,
         }
 
-    def told_as_beta(self, session_id: str) -> dict[str, Any]:
+    def as_beta_session(self, session_id: str) -> dict[str, Any]:
         """The configuration as the beta shows it."""
         return {
             "id": f"sess_{session_id}",

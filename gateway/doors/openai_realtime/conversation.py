@@ -187,7 +187,7 @@ class RealtimeConversation:
 
     # --- from the session
 
-    def told(self, message: ServerMessage, now: float) -> Iterable[Step]:
+    def on_message(self, message: ServerMessage, now: float) -> Iterable[Step]:
         """See Conversation."""
         match message:
             case TranscriptUpdate(data=data) if (stream := self._streams.get(data.stream_id)) is not None:
@@ -254,7 +254,7 @@ class RealtimeConversation:
         return int(self._heard_ms + self._stream_ms)
 
     def _told_session(self, name: str, *, as_beta: bool) -> Step:
-        shown = self._configuration.told_as_beta if as_beta else self._configuration.told
+        shown = self._configuration.as_beta_session if as_beta else self._configuration.as_session
         return ToClient(encode(ToldSession(name, self._numbers.event_id(), shown(self._session_id))))
 
     def _misunderstood(self, text: str, *, is_typed: bool) -> Step:

@@ -149,7 +149,7 @@ class PlainCall:
         """See Conversation."""
         return [closing(problem)]
 
-    def told(self, message: ServerMessage, now: float) -> Iterable[Step]:
+    def on_message(self, message: ServerMessage, now: float) -> Iterable[Step]:
         """See Conversation."""
         steps: list[Step] = []
         if self._sends_events and isinstance(message, TranscriptUpdate | SpeechEvent | ErrorMessage):

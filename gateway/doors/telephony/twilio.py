@@ -124,7 +124,7 @@ class TwilioCall:
         """See Conversation."""
         return [closing(problem)]
 
-    def told(self, message: ServerMessage, now: float) -> Iterable[Step]:
+    def on_message(self, message: ServerMessage, now: float) -> Iterable[Step]:
         """See Conversation."""
         match message:
             case ErrorMessage(data=error) if not goes_on(problem := problem_of(error)):

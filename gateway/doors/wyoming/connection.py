@@ -193,7 +193,7 @@ class WyomingConnection:
                     self._door.outbox.close(code, reason)
 
     def _tell(self, message: ServerMessage) -> None:
-        self._perform_now(self._conversation.told(message))
+        self._perform_now(self._conversation.on_message(message))
         if not self._conversation.is_answering:
             self._answered.set()
 

@@ -98,7 +98,7 @@ class WyomingConversation:
         body: dict[str, Any] = {"text": problem.message, "code": str(problem.code)}
         return [ToClient(write_event("error", body)), Close(CloseCode.NORMAL)]
 
-    def told(self, message: ServerMessage) -> Iterable[Step]:
+    def on_message(self, message: ServerMessage) -> Iterable[Step]:
         """The session sent a message."""
         request = self._request
         match message:

@@ -1,4 +1,4 @@
-"""Who gives way when too many connections wait: the oldest of the address that has the most."""
+"""Which connection closes when too many wait: the oldest of the address that has the most."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.metrics import Metrics
 
 
 class Gate:
-    """An admission whose connections close when they are told to."""
+    """An admission whose connections close when asked to."""
 
     def __init__(self, places: Places, *, proxy: str = "") -> None:
         self.now = 0.0

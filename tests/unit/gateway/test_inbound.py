@@ -1,4 +1,4 @@
-"""What clients have sent and nobody has read: bounded in total, and the largest holder gives way."""
+"""What clients have sent and nobody has read: bounded in total; above the bound, the largest holder is closed."""
 
 from __future__ import annotations
 

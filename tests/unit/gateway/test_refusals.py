@@ -1,4 +1,4 @@
-"""Refused clients: counted per network, told when to come back, logged once per minute."""
+"""Refused clients: counted per network, given a time to retry, logged once per minute."""
 
 from __future__ import annotations
 

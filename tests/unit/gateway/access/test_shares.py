@@ -14,7 +14,7 @@ IDLE_S = 30.0
 
 
 class Desk:
-    """Shares on a clock of its own, beside a service whose slots it counts."""
+    """Shares on a clock of its own, for a service whose slots it counts."""
 
     def __init__(self, total: int = 10, owners: int = 2) -> None:
         self.now = 1_000_000.0

@@ -1,4 +1,4 @@
-"""One call's time to finish: it begins with the end, and anew with whatever becomes final after it."""
+"""One call's time to finish: it begins with the end, and again with whatever becomes final after it."""
 
 from __future__ import annotations
 

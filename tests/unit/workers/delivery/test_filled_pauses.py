@@ -57,7 +57,7 @@ def blocks(*pieces: Audio) -> list[Block]:
 def found(
     heard: Sequence[Block], words: Sequence[SpokenWord] = (), language: str = "en", every: int = 10
 ) -> list[FilledPause]:
-    """What a finder says that decides every so many blocks."""
+    """The findings of a finder that decides every `every` blocks."""
     finder, waiting, result = FilledPauseFinder(), list(words), []
     for number, block in enumerate(heard, 1):
         finder.push(*block)

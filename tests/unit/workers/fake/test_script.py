@@ -19,7 +19,7 @@ PCM = media_pb2.MediaFormat(
 
 
 class Crashed(BaseException):
-    """Stands in for the end of the process."""
+    """Raised instead of ending the process."""
 
 
 def crash() -> None:

@@ -58,7 +58,7 @@ def picture_of(record: FrameRecord) -> np.ndarray:
 
 
 def check_turned(fmt: media_pb2.MediaFormat, data: bytes, corners: str) -> None:
-    """Every frame is upright, also with a decoder that goes on behind a restart point."""
+    """Every frame is upright, also with a decoder that continues after a restart point."""
     chunks = timeslices(data, 5)
     found = decoded(VideoDecoder(fmt), chunks)
     assert {quarters_of(picture_of(record)) for record in found} == {corners}

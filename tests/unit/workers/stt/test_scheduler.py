@@ -249,7 +249,7 @@ async def test_where_live_streams_have_little_room_a_recording_goes_on_every_ten
 
 
 class Observed(NoObserver):
-    """Remembers what it is told."""
+    """Remembers what it receives."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[str, float]] = []

@@ -331,7 +331,7 @@ def test_another_face_has_its_own_eyes_at_once() -> None:
     assert (face.eyes.left_ms, face.eyes.right_ms) == (900, 900)
 
 
-def test_closed_is_told_by_the_eyes_that_were_read_last() -> None:
+def test_closed_is_decided_by_the_eyes_that_were_read_last() -> None:
     rest = Raw(0.0, 0.0, 0.0, 0.0, 0.4, 0.3, 0.0)
     face = read(faces.portrait()).face
     assert face is not None

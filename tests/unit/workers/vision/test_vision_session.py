@@ -99,7 +99,7 @@ class HeldAnalyzer(Analyzer):
 
 
 class SlowAnalyzer(Analyzer):
-    """Takes so many seconds more for a frame, on a clock that is injected."""
+    """Takes `seconds` more for a frame, on an injected clock."""
 
     def __init__(self, now: list[float], seconds: float) -> None:
         super().__init__()
@@ -370,7 +370,7 @@ async def test_hostile_frames_are_dropped_and_the_stream_goes_on(engine: VisionE
     assert len(analyses(other)) == 5
 
 
-async def test_each_reason_is_told_once_and_not_again_by_another_worker(engine: VisionEngine) -> None:
+async def test_each_reason_is_reported_once_and_not_again_by_another_worker(engine: VisionEngine) -> None:
     gif, png = encoded(faces.portrait(), "gif"), encoded(faces.portrait(), "png")
     payloads = [gif, encoded(faces.portrait(), "bmp"), png[:-20], png, gif, png[:-20]]
     chunks = [media_pb2.Chunk(sequence=i, payload=data) for i, data in enumerate(payloads)]

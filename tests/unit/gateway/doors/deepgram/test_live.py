@@ -31,7 +31,7 @@ class Talk:
         return _seen(self.conversation.receive_bytes(message, now))
 
     def session(self, message: m.ServerMessage, now: float = NOW) -> list[Any]:
-        return _seen(self.conversation.told(message, now))
+        return _seen(self.conversation.on_message(message, now))
 
     def time(self, now: float) -> list[Any]:
         return _seen(self.conversation.tick(now))
@@ -310,7 +310,7 @@ def test_a_gateway_that_restarts_sends_what_it_has() -> None:
     assert close == ("close", 1012, "the gateway is restarting")
 
 
-def test_a_client_that_breaks_the_rules_is_told_and_closed() -> None:
+def test_a_client_that_breaks_the_rules_gets_an_error_and_is_closed() -> None:
     error, close = _seen(Talk().conversation.refused(Problem(Code.RATE_LIMITED, "too many messages")))
     assert error["variant"] == "TOO_MANY_REQUESTS"
     assert close == ("close", 1008, "RATE_LIMITED")
