@@ -127,7 +127,7 @@ class Admission:
         return self._visitors.get(peer)
 
     def serve(self, visitor: Visitor) -> None:
-        """The connection's client has shown what it wants: it waits no more and gives way to nobody."""
+        """The connection's client has shown what it wants: it no longer waits, and is not closed to make room."""
         visitor.is_new = False
         self._stop_waiting(visitor)
 

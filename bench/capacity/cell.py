@@ -206,7 +206,7 @@ class Cell:
         state = gateway.states[worker.key]
         if gateway.is_lost:
             return
-        if session.life == life and not worker.is_lost and worker.take():
+        if session.life == life and not worker.is_lost and worker.admit():
             session.worker = worker
             gateway.streams[worker.key][session] = None
             if session.is_resumed:

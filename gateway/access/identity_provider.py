@@ -92,7 +92,7 @@ class IdentityProvider:
         return Terms(owner=owner) if owner.startswith(OWNER_PREFIX) else None
 
     async def prepare(self, credential: str) -> None:
-        """Read the keys again if a token names one that is not known. All who wait share one reading."""
+        """Read the keys again if a token names one that is not known. All callers that wait share one fetch."""
         with suppress(TokenError):
             if self.issues(credential) and issued_tokens.key_of(credential, self._keys) is None:
                 await self._renew()

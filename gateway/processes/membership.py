@@ -52,7 +52,7 @@ class Membership:
         self._questions: dict[int, asyncio.Future[Gathered]] = {}
         self._numbers = itertools.count()
 
-    def settle(self, config: GatewayConfig) -> GatewayConfig:
+    def own_settings(self, config: GatewayConfig) -> GatewayConfig:
         """The settings of this process."""
         return divided(replace(config, token_secret=self._secret) if self._secret else config)
 

@@ -136,7 +136,7 @@ class Overlap(msgspec.Struct, frozen=True):
 
 
 class Interruption(msgspec.Struct, frozen=True):
-    """`by` begins to speak while `of` speaks, and goes on when `of` has stopped."""
+    """`by` begins to speak while `of` speaks, and continues when `of` has stopped."""
 
     t0_ms: int
     by: int

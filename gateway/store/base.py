@@ -1,6 +1,6 @@
 """What a store keeps, and how: final segments, the directory of sessions, and the state of each stream.
 
-With these, another process can continue a session behind its last commit. No store keeps media. A write does not wait:
+With these, another process can continue a session after its last commit. No store keeps media. A write does not wait:
 it returns a future, which completes once the write survives the death of the process. The order of writes is kept.
 """
 

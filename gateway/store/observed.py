@@ -1,4 +1,4 @@
-"""A store around another one that tells an observer how long each operation takes."""
+"""A store around another one that reports to an observer how long each operation takes."""
 
 from __future__ import annotations
 

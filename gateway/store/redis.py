@@ -54,7 +54,7 @@ T = TypeVar("T")
 _CONNECT_S: Final = 2.0
 _ANSWER_S: Final = 3.0
 _CLOSE_S: Final = 2.0
-# A task that still runs so long after it was cancelled is cancelled again.
+# A task that still runs this long after it was cancelled is cancelled again.
 _CANCEL_S: Final = 0.1
 _RETRIES: Final = 5
 _RENEWALS_PER_LEASE: Final = 4

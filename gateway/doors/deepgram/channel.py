@@ -24,7 +24,7 @@ from gateway.doors.deepgram.messages import (
 )
 from gateway.protocol.messages import SpeechEventData, TranscriptData
 
-# For workers that commit nothing: the same after so long.
+# For workers that commit nothing: the same after this time.
 _LAST_WORDS_S: Final = 1.0
 
 
@@ -107,7 +107,7 @@ class ChannelResults:
             yield from self._release()
 
     def committed(self, sequence: int) -> Iterator[Message]:
-        """The workers need the chunks up to this one no more; -1: none yet."""
+        """The workers no longer need the chunks up to this one; -1: none yet."""
         if sequence > self._committed:
             self._committed = sequence
             yield from self._close_speech()

@@ -132,12 +132,12 @@ class StreamItems:
             yield from self._complete(item)
 
     def commit(self, flush_id: int, end_ms: int) -> Iterator[Struct]:
-        """What was received so far is an item; `flushed` follows. `end_ms`: all sound of the session."""
+        """What was received so far becomes an item; `flushed` follows. `end_ms`: all sound of the session."""
         item = self._take(flush_id, end_ms)
         yield from self._commit(item)
 
     def clear(self, flush_id: int, end_ms: int) -> None:
-        """What was received so far is none; `flushed` follows."""
+        """What was received so far becomes no item; `flushed` follows."""
         self._take(flush_id, end_ms).is_dropped = True
 
     def flushed(self, flush_id: int) -> Iterator[Struct]:

@@ -2,7 +2,7 @@
 
 A request is `transcribe` (may be left out), `audio-start`, any number of `audio-chunk`, `audio-stop`. Its answer is
 `transcript-start`, a `transcript-chunk` for each final as it comes, `transcript` with the whole text, and
-`transcript-stop`. An `error` ends the connection, since clients that wait for a transcript pass over errors.
+`transcript-stop`. An `error` ends the connection, since clients that wait for a transcript ignore errors.
 """
 
 from __future__ import annotations

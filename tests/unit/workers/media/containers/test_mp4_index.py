@@ -226,7 +226,7 @@ def test_samples_that_share_their_bytes_are_refused() -> None:
     tables = box(b"stsz", struct.pack(">III", 0, 1000, 2)) + table(b"stsc", (1, 1, 1)) + table(b"stts", (2, 160))
     with pytest.raises(MediaError, match="overlap"):
         Mp4Demuxer().push_bytes(movie(tables + table(b"stco", (5000,), (5999,))))
-    with pytest.raises(MediaError, match="stand before it"):
+    with pytest.raises(MediaError, match="come before it"):
         Mp4Demuxer().push_bytes(movie(tables + table(b"stco", (10,), (5999,))) + bytes(100))
 
 
