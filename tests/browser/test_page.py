@@ -254,7 +254,7 @@ async def test_a_microphone_that_is_refused_is_reported(stack: Stack, tone: Path
         assert visit.problems == []
 
 
-async def test_without_a_camera_the_sound_goes_on(stack: Stack, tone: Path) -> None:
+async def test_without_a_camera_the_sound_continues(stack: Stack, tone: Path) -> None:
     absent = """
     const { mediaDevices } = navigator;
     const open = mediaDevices.getUserMedia.bind(mediaDevices);
@@ -297,7 +297,7 @@ window.holdBack = async () => {
 """A phone: it suspends the sound, and lets nobody resume it before a tap."""
 
 
-async def test_sound_that_a_phone_holds_back_goes_on_with_a_tap(stack: Stack, tone: Path) -> None:
+async def test_sound_that_a_phone_holds_back_continues_with_a_tap(stack: Stack, tone: Path) -> None:
     async with visiting(address(stack), tone, script=KEEP + HELD_BACK) as visit:
         await give_key(visit, stack)
         await visit.page.click("#toggle")

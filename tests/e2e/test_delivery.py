@@ -136,7 +136,7 @@ async def test_what_lasts_comes_once_over_a_line_that_breaks(steady: Cluster) ->
     assert numbers == sorted(set(numbers))
 
 
-async def test_another_gateway_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
+async def test_another_gateway_continues_where_a_killed_one_was(tmp_path: Path) -> None:
     said = media(4, 22.5)
     with running_redis(tmp_path) as url, cluster(tmp_path, url, gateways=2) as pair:
         async with asyncio.timeout(PATIENCE_S):

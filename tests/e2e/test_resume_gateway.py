@@ -129,7 +129,7 @@ async def test_a_drained_gateway_leaves_its_streams_to_the_other(pair: Cluster) 
         assert await speaker.finish() == expected_words(spoken)
 
 
-async def test_a_frozen_gateway_that_comes_back_has_no_say(pair: Cluster) -> None:
+async def test_a_frozen_gateway_that_comes_back_may_not_write(pair: Cluster) -> None:
     """The client continues elsewhere; the store refuses later writes of the frozen gateway."""
     first, second = pair.seats
     spoken = media(5)

@@ -271,7 +271,7 @@ async def test_other_machines_must_be_listed(is_listed: bool, answer: Any) -> No
             await at.until_metric('gateway_connections_refused_total{port="wyoming",reason="plaintext"} 1.0')
 
 
-async def test_the_oldest_silent_connection_gives_way() -> None:
+async def test_the_oldest_silent_connection_is_closed() -> None:
     async with served(max_wyoming_connections="2") as at, calling(at) as busy, calling(at) as mute:
         await busy.say("ping")
         assert await busy.get() is not None

@@ -49,7 +49,7 @@ async def test_one_notice_then_the_grace_then_the_end(desk: Desk) -> None:
     desk.watch.stop()
 
 
-async def test_a_renewal_begins_anew(desk: Desk) -> None:
+async def test_a_renewal_starts_again(desk: Desk) -> None:
     desk.watch.watch(Principal("abc", expires_at=1100))
     desk.at(1105.0)
     desk.watch.watch(Principal("abc", expires_at=2000))

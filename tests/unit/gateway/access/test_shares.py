@@ -145,7 +145,7 @@ def test_an_owner_with_its_share_takes_no_slot_from_others(desk: Desk) -> None:
     assert desk.asked == []
 
 
-def test_a_stream_that_does_not_agree_is_passed_over() -> None:
+def test_a_stream_that_does_not_agree_is_skipped() -> None:
     desk = Desk(owners=1, total=2)
     assert desk.begins(A, agrees=lambda _: False)
     assert desk.begins(A)

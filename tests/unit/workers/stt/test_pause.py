@@ -84,7 +84,7 @@ def test_a_stall_costs_at_most_the_word_that_it_cuts(pause_at: int) -> None:
     ]
 
 
-def test_a_stream_moved_after_a_pause_goes_on_word_for_word() -> None:
+def test_a_stream_moved_after_a_pause_continues_word_for_word() -> None:
     audio, pause_at = speak(*SAID, 0, 0, 0, 9, 10, 0, 0, 0), 4 * WORD + 3_000
     whole = recognise(audio, pause_at)
     paused = next(index for index, event in enumerate(whole) if isinstance(event, events.Paused))

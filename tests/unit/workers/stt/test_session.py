@@ -36,7 +36,7 @@ LONG = [*range(1, 60), 0, 0, 0, 0, *range(60, 90), *[0] * 12, *range(90, 120)]
 SAID = [number for number in LONG if number]
 
 
-async def test_every_word_stands_in_one_final_in_order() -> None:
+async def test_every_word_is_in_one_final_in_order() -> None:
     with ToyEngine() as engine:
         results = await run_stream(engine.open(), chunks(speak(*LONG), 1_920))
     assert transcript(results) == text_of(SAID)
@@ -89,7 +89,7 @@ async def test_silence_commits_and_says_nothing() -> None:
     assert max(later - earlier for earlier, later in pairwise(media)) <= 1_100
 
 
-async def test_a_stream_cut_at_any_report_goes_on_word_for_word() -> None:
+async def test_a_stream_cut_at_any_report_continues_word_for_word() -> None:
     pieces = chunks(speak(*LONG), 2_500)
     with ToyEngine() as engine:
         whole = await run_stream(engine.open(), pieces)

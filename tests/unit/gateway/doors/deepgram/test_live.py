@@ -173,7 +173,7 @@ def test_an_utterance_ends_once_nobody_has_spoken_for_a_while() -> None:
     assert talk.conversation.deadline() is None
 
 
-def test_speech_that_goes_on_ends_no_utterance() -> None:
+def test_speech_that_continues_ends_no_utterance() -> None:
     talk = Talk(("utterance_end_ms", "1500"))
     talk.spoke("speech_ended")
     talk.said("one")
@@ -257,7 +257,7 @@ def test_keep_alive_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"type":1}', '{"type":"Nonsense"}', "[" * 100_000, "x" * 20_000])
-def test_nonsense_gets_an_error_and_the_stream_goes_on(text: str) -> None:
+def test_nonsense_gets_an_error_and_the_stream_continues(text: str) -> None:
     talk = Talk()
     [error] = talk.client(text)
     assert (error["type"], error["variant"]) == ("Error", "SchemaError")

@@ -356,7 +356,7 @@ def test_updates_that_cannot_be_followed_change_nothing(session: Any, param: str
         ('{"type":"session.update","session":{"x":"' + "x" * MAX_TEXT + '"}}', "payload_too_large"),
     ],
 )
-def test_nonsense_gets_an_error_and_the_session_goes_on(text: str, code: str) -> None:
+def test_nonsense_gets_an_error_and_the_session_continues(text: str, code: str) -> None:
     talk = Talk()
     [error] = talk.client(text)
     assert (error["type"], error["error"]["type"], error["error"]["code"]) == ("error", "invalid_request_error", code)

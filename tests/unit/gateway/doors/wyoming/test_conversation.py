@@ -174,7 +174,7 @@ def test_too_many_hot_words_are_refused(asked: dict[str, Any]) -> None:
     assert talk.say("audio-start", SOUND)[-1] == "close"
 
 
-def test_unknown_events_are_passed_over_and_pings_answered() -> None:
+def test_unknown_events_are_skipped_and_pings_answered() -> None:
     talk = Talk()
     assert talk.say("select-program", {"name": "talkup"}) == []
     assert talk.say("ping", {"text": 5}) == [("pong", {"text": None})]
