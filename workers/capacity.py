@@ -1,7 +1,7 @@
 """How many streams a worker can serve: a moving estimate of a step's cost, and how slowly its slots follow. Pure.
 
 A *step* is the work that a stream asks for again and again; what a second of it costs decides how many streams fit. Its
-cost is the time that one thread needs for it, so whatever else runs on the machine makes steps dearer. Two sources tell
+cost is the time that one thread needs for it, so other load on the machine makes steps cost more. Two sources tell
 it: steps of running streams, and the benchmark of an idle worker.
 
 Of the steps of the last minute, the one at the lower quartile counts. A step that waited for another stream's, or for

@@ -202,7 +202,7 @@ def sha256_of(path: Path, cache_dir: Path) -> str:
         return known.sha256
     digest = _digest(path)
     stamps[str(path.resolve())] = msgspec.structs.replace(stamp, sha256=digest)
-    with suppress(OSError):  # a cache that cannot be written remembers nothing: the next start reads the file again
+    with suppress(OSError):  # without a writable cache, the next start reads the file again
         _write_atomically(stamps_path, msgspec.json.format(msgspec.json.encode(stamps)))
     return digest
 

@@ -299,7 +299,7 @@ class Scheduler(Generic[J, R]):
         return batch
 
     def _begin(self, batch: Sequence[_Entry[J, R]]) -> None:
-        """Record that a thread begins a batch; recordings do not count as load, since they give way."""
+        """Record that a thread begins a batch; recordings do not count as load, since they wait for live streams."""
         if batch[0].is_file:
             self._file_batches += 1
             self._file_at = self._clock()

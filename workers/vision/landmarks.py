@@ -19,7 +19,7 @@ from workers.vision.pictures import Picture, warp
 POINTS: Final = 468
 MIN_FACE_SCORE: Final = 0.5
 EYE_KEPT_MS: Final = 250
-"""An eye that was not read for so long is read again, so that no number of one is older."""
+"""An eye that was not read for this long is read again, so that none of its numbers is older."""
 
 IMAGE_LEFT_EYE: Final = (33, 133)
 IMAGE_RIGHT_EYE: Final = (362, 263)

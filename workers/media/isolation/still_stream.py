@@ -25,7 +25,7 @@ _LOST = FrameRecord(0, 0, 0, 0, FrameFlag.CORRUPT)
 
 
 class StillStream:
-    """One stream's pictures; calls wait for each other. A cancelled call has not happened."""
+    """One stream's pictures; calls wait for each other. A cancelled call has no effect."""
 
     def __init__(self, stream_id: int, fmt: media_pb2.MediaFormat, source: ChildSource) -> None:
         self._id = stream_id
