@@ -1,10 +1,10 @@
 """The decoder child: a process that serves the decoders of many streams over one socket, locked in.
 
-`process.py` starts `python -m workers.media.isolation.child` with its socket as descriptor 0. The child imports and warms
-up the decoder, locks itself in, says `Ready` and then answers requests in the order of their arrival. Each stream has at
-most one pending, and none takes much longer than a slice of CPU time (`ipc.SLICE_SECONDS`), so this order is fair. The
-child ends with its socket. Before media can arrive, descriptor 2 is pointed at nothing: facts travel as messages, and
-nothing that a codec prints leaves the process.
+`process.py` starts `python -m workers.media.isolation.child` with its socket as descriptor 0. The child imports and
+warms up the decoder, locks itself in, says `Ready` and then answers requests in the order of their arrival. Each stream
+has at most one pending, and none takes much longer than a slice of CPU time (`ipc.SLICE_SECONDS`), so this order is
+fair. The child ends with its socket. Before media can arrive, descriptor 2 is pointed at nothing: facts travel as
+messages, and nothing that a codec prints leaves the process.
 """
 
 from __future__ import annotations
