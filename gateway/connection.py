@@ -42,7 +42,7 @@ log = structlog.get_logger()
 
 # How often `flow` reports to a client whose socket is paused how far behind its streams are.
 _CONGESTION_REPORT_S = 2.0
-# After this many messages that had already arrived, other tasks get a turn: asyncio would read them all first.
+# After so many messages that had arrived already, others have their turn: asyncio itself would read them all first.
 _FAIR_SHARE = 8
 # Close codes (RFC 6455 7.4) with which a client says that it is done; so do 3000 to 4999, which applications define.
 _DONE_CODES = frozenset({1000, 1001, 1005})
@@ -190,7 +190,7 @@ class Connection:
     def _is_over_rate(self, runner: SessionRunner, principal: Principal) -> bool:
         """Count a session that a message opens or resumes against the rate of its owner, and refuse it above that.
 
-        With `busy`, after which clients reconnect: they treat the close code of `rate_limited` as final.
+        With `busy`, after which clients come back: they take the close code of `rate_limited` as final.
         """
         over = self._context.shares.charge(principal.terms)
         if over is not None:

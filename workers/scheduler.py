@@ -3,10 +3,10 @@
 Jobs are ordered by rank, then by how long they are overdue. A free thread takes the first job and a batch of
 others with the same key. It leaves enough for the other free threads, and nothing waits for a batch to fill. Expired
 and cancelled jobs are dropped before they cost anything. A live stream submits one job at a time (and one interim
-as well), a recording one per thread, so the queue is bounded by the number of streams admitted.
+beside it), a recording one per thread, so the queue is bounded by the number of streams admitted.
 
 Jobs of recordings are long: seconds, where a live step takes a tenth. They wait until no live job is queued. While live
-streams are running, and for some seconds after, one thread takes none of them, and the others take one at a time. So a
+streams are at work, and for some seconds after, one thread takes none of them, and the others take one at a time. So a
 live job finds a thread at once, or waits for one such batch at most. Where live streams need half of the threads or
 more, one job of a recording begins every ten seconds: live streams keep the machine, and recordings do not stand still.
 """
@@ -299,7 +299,7 @@ class Scheduler(Generic[J, R]):
         return batch
 
     def _begin(self, batch: Sequence[_Entry[J, R]]) -> None:
-        """Record that a thread begins a batch; recordings do not count as load, since they wait for live streams."""
+        """Record that a thread begins a batch; recordings do not count as load, since they give way."""
         if batch[0].is_file:
             self._file_batches += 1
             self._file_at = self._clock()

@@ -1,4 +1,4 @@
-"""Mutated media at a running gateway with a real speech worker, during one honest stream in real time."""
+"""Mutated media at a running gateway with a real speech worker, beside one honest stream in real time."""
 
 from __future__ import annotations
 
@@ -139,13 +139,13 @@ async def _end_of(socket: ClientConnection, stream_id: str) -> str:
     """How a stream ended: `ended`, `dropped` if nothing of it reached the worker, or the code of its error."""
     while True:
         message = json.loads(await socket.recv())
-        data = message.get("data") or {}
-        if data.get("stream_id") != stream_id:
+        told = message.get("data") or {}
+        if told.get("stream_id") != stream_id:
             continue
         if message["type"] == "stream_ended":
-            return "dropped" if 0 < data["chunks"] == data["orphan_chunks"] else "ended"
-        if message["type"] == "error" and (data.get("fatal") or data.get("code") in _ENDING):
-            return str(data["code"])
+            return "dropped" if 0 < told["chunks"] == told["orphan_chunks"] else "ended"
+        if message["type"] == "error" and (told.get("fatal") or told.get("code") in _ENDING):
+            return str(told["code"])
 
 
 _ENDING = (
@@ -170,7 +170,7 @@ def _until(end: float, inputs: int) -> Iterator[int]:
 async def attack(
     stack: Stack, inputs: int, attackers: int, *, seconds: float | None = None, limit_s: float = float("inf")
 ) -> Figures:
-    """Read a clip (or its first `seconds`) undisturbed, then during `inputs` mutated inputs, then undisturbed again.
+    """Read a clip (or its first `seconds`) in peace, then beside `inputs` mutated inputs, then in peace again.
 
     After `limit_s` seconds no further inputs are sent.
     """
@@ -180,19 +180,19 @@ async def attack(
     calm = Honest(stack, clip)
     await calm.read()
     began = time.monotonic()
-    honest, numbers = Honest(stack, clip), _until(began + limit_s, inputs)
+    beside, numbers = Honest(stack, clip), _until(began + limit_s, inputs)
     attacking = [Attacker(stack, seed) for seed in range(attackers)]
     async with Memory(stack.gateway) as gateway, Memory(stack.workers[0]) as worker, asyncio.TaskGroup() as group:
         tasks = [group.create_task(attacker.send(numbers)) for attacker in attacking]
-        while not honest.texts or not all(task.done() for task in tasks):
-            await honest.read()
+        while not beside.texts or not all(task.done() for task in tasks):
+            await beside.read()
         await asyncio.gather(*tasks)
     took_s = time.monotonic() - began
     await calm.read()
     for program in (stack.gateway, *stack.workers):
         program.check_alive()
     outcomes = sum((attacker.outcomes for attacker in attacking), Counter[str]())
-    p95_calm, p95 = percentile(calm.latencies, 0.95), percentile(honest.latencies, 0.95)
+    p95_calm, p95 = percentile(calm.latencies, 0.95), percentile(beside.latencies, 0.95)
     return {
         "inputs": outcomes.total(),
         "inputs_asked_for": inputs,
@@ -204,17 +204,17 @@ async def attack(
         "decoder_children_replaced": stack.workers[0].log_text().count("decoder child replaced"),
         "gateway_growth_mib": gateway.growth_mib,
         "worker_growth_mib": worker.growth_mib,
-        "honest_passes": len(honest.texts),
+        "honest_passes": len(beside.texts),
         "honest_words": len(calm.texts[0].split()),
-        "honest_words_that_differ": max(word_errors(calm.texts[0], text, "en").errors for text in honest.texts),
+        "honest_words_that_differ": max(word_errors(calm.texts[0], text, "en").errors for text in beside.texts),
         "honest_p95_s_calm": rounded(p95_calm),
-        "honest_p95_s_disturbed": rounded(p95),
+        "honest_p95_s_beside": rounded(p95),
         "honest_p95_ratio": rounded(p95 / p95_calm),
     }
 
 
 async def hostile_media(arguments: argparse.Namespace) -> Figures:
-    """m. Mutated media and storms of headers at the gateway, with the real model, during an honest stream."""
+    """m. Mutated media and storms of headers at the gateway, with the real model, beside an honest stream."""
     settings = {"WORKER_MODEL": "tiny.en", "WORKER_SLOTS": "16"}
     with running_stack(worker_arguments=("stt",), worker_settings=settings) as stack:
         return await attack(stack, arguments.hostile_inputs, attackers=6, limit_s=arguments.hostile_seconds)

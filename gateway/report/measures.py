@@ -46,7 +46,7 @@ FACE: Final[Mapping[str, Unit]] = {
 _COUNTS: Final = ("words", "syllables", "pauses", "pauses_within_sentences")
 _SUMMED: Final = frozenset({"repeated_words", "restarts", "filled_pauses", "nods"})
 _LARGEST: Final = frozenset({"pause_longest_ms"})
-# What windows of ten seconds do not say about the whole.
+# What windows of ten seconds do not tell of the whole.
 _OF_THE_WHOLE: Final = frozenset(
     {
         *("pause_median_ms", "longest_monologue_ms", "pitch_range_semitones"),
@@ -113,7 +113,7 @@ def _counts(windows: Sequence[DeliveryWindowData], heard: Heard | None) -> Measu
 
 
 def _counts_pauses(window: DeliveryWindowData) -> bool:
-    """Whether pauses were requested: if not, their count is 0 as well."""
+    """Whether pauses were asked for: their count is 0 in both cases where there are none."""
     return window.pause_longest_ms is not None or window.longest_monologue_ms is not None
 
 

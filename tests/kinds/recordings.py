@@ -233,7 +233,7 @@ HEARD = [
 
 _NO_WMA = "this is a Windows Media recording (WMA, WMV or ASF), which is not supported"
 _NO_TS = "this is an MPEG transport stream (TS), which is not supported"
-_AT_ITS_END = "the index of this MP4 (its moov box) is at its end: send it first"
+_AT_ITS_END = "the index of this MP4 (its moov box) stands at its end: send it first"
 _NO_AVI = "this is an AVI video, which is not supported"
 _NO_PS = "this is an MPEG programme stream, which is not supported"
 _NO_FLV = "this is a Flash video, which is not supported"

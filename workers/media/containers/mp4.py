@@ -115,7 +115,7 @@ class Mp4Demuxer(Demuxer):
             (size,), head = struct.unpack_from(">Q", buffer, 8), 16
         if kind == b"mdat" and not self.tracks:
             raise MediaError(
-                "the index of this MP4 (its moov box) is at its end: send it first, as `ffmpeg -i IN -c copy "
+                "the index of this MP4 (its moov box) stands at its end: send it first, as `ffmpeg -i IN -c copy "
                 "-movflags +faststart OUT.mp4` writes it, or send the recording in fragments"
             )
         if size < head or not all(0x20 <= byte < 0x7F or byte == 0xA9 for byte in kind):

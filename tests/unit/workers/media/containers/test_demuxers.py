@@ -106,7 +106,7 @@ def test_a_format_without_audio_has_no_demuxer(container: int) -> None:
 
 @pytest.mark.parametrize(
     ("moov_first", "reason"),
-    [(True, "the index of this MP4 names no samples"), (False, "is at its end: send it first")],
+    [(True, "the index of this MP4 names no samples"), (False, "stands at its end: send it first")],
 )
 def test_an_mp4_that_cannot_be_read_on_says_why(moov_first: bool, reason: str) -> None:
     fragmented = mux("mp4", "aac", 0.2, rate=44_100, options=FRAGMENTED).replace(b"mvex", b"free")
