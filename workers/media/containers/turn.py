@@ -1,7 +1,7 @@
-"""How to turn a recording's pictures upright: the matrix of an MP4 track, the roll of a Matroska one.
+"""How a recording's pictures are to be turned to stand upright: the matrix of an MP4 track, the roll of a Matroska one.
 
 Telephones write a portrait video as a landscape one with such a note. Turns by quarters, mirrored or not, are read; any
-other transformation does not come from a camera, and is ignored.
+other transformation is none that a camera makes, and is passed over.
 """
 
 from __future__ import annotations
