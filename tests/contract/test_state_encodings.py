@@ -18,7 +18,7 @@ import pytest
 from msgspec import inspect
 
 from gateway.protocol import snapshot
-from workers.media import checkpoint
+from workers.media import checkpoint, video
 from workers.stt import delivery_session, file_state
 from workers.stt import state as speech
 from workers.vision import state as vision
@@ -39,6 +39,7 @@ STATES = {
     "delivery": State(delivery_session.AloneState, speech.VERSION),
     "vision": State(vision.VisionState, vision.VERSION),
     "decoder": State(checkpoint.DecoderState, checkpoint._VERSION),
+    "video": State(video.VideoState, vision.VERSION),
     "gateway": State(snapshot.StreamSnapshot, snapshot._VERSION),
 }
 
