@@ -17,8 +17,9 @@ KEYS: Final = ("session", "streams", "states", "segments", "owner", "analyses")
 # `session` has the values created_at, "1" if Redis had the session before, in which case it is not created again, and
 # the tenant (whose API key opened the session; empty: nobody's).
 # `enter` has created_at and the tenant, then for each stream: key, record, state, and "1" if it has ended. Of a stream
-# that is there it changes only one thing: one that has ended ends, if Redis lost that (a replica took over). Nothing changes the state of a stream that has ended, except a repeated `end`. After their
-# own values, `segment`, `state` and `analyses` have the stream's analyses: the key and the data of each.
+# that is there it changes one thing: one that has ended ends, if Redis lost that (a replica took over). Nothing changes
+# the state of a stream that has ended, except a repeated `end`. After their own values, `segment`, `state` and
+# `analyses` have the stream's analyses: the key and the data of each.
 WRITE: Final = """
 if redis.call('HEXISTS', KEYS[1], 'deleted') == 1 then return 'deleted' end
 local owner = redis.call('GET', KEYS[5])
