@@ -3,7 +3,8 @@
 The process reads commands from stdin and answers each with a line on stdout: `go` starts the clients, `stop` ends all
 their sessions at once, `end` prints the figures as JSON. Kinds: `slow` (streams that their worker cannot keep up with),
 `deaf` (clients that read nothing), `knock` (clients that find every slot taken and retry when `retry_after_ms` allows),
-`flood` (clients of one API key that open sockets and streams far above its rate).
+`flood` (clients of one API key that open sockets and streams far above its rate), `hostile` (mutated, oversized and
+senseless messages, as fast as the gateway reads them).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from talkup_client.errors import TalkupError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from bench.harness.hostile import Tally, flood
 from bench.harness.speaker import REAL_TIME, Speaker
 from bench.harness.stack import KEY
 
@@ -197,6 +199,27 @@ class Flood:
         }
 
 
+class Hostile:
+    """Clients that send hostile messages without end; each start sends others than the one before."""
+
+    def __init__(self, port: int, clients: int) -> None:
+        self._url = f"ws://127.0.0.1:{port}/ws"
+        self._clients = clients
+        self._starts = 0
+        self._tally = Tally()
+
+    async def run(self) -> None:
+        self._starts += 1
+        await flood(self._url, None, seed=1000 * self._starts, clients=self._clients, tally=self._tally)
+
+    async def calm(self) -> None:
+        """Their sockets are closed with `run`."""
+
+    def figures(self) -> dict[str, Any]:
+        told = self._tally
+        return {"hostile_messages": told.messages, "hostile_sockets": told.sockets, "sockets_closed": told.closed}
+
+
 @asynccontextmanager
 async def _connected(port: int, **options: Any) -> AsyncIterator[ClientConnection]:
     """A bare connection, dropped at the end without a close frame."""
@@ -233,7 +256,7 @@ async def _run_commands(disturbance: Disturbance) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.gateway.disturber", description=__doc__)
-    parser.add_argument("kind", choices=("slow", "deaf", "knock", "flood"))
+    parser.add_argument("kind", choices=("slow", "deaf", "knock", "flood", "hostile"))
     parser.add_argument("--ws-port", type=int, required=True)
     parser.add_argument("--http-port", type=int, required=True)
     parser.add_argument("--clients", type=int, required=True)
@@ -248,6 +271,8 @@ def main() -> None:
             )
         case "deaf":
             asyncio.run(_run_commands(Deaf(port, clients)))
+        case "hostile":
+            asyncio.run(_run_commands(Hostile(port, clients)))
         case "flood":
             asyncio.run(_run_commands(Flood(port, clients, given.key, given.per_second)))
         case _:

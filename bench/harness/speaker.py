@@ -17,6 +17,7 @@ from talkup_client import Client
 from talkup_client.errors import RefusedError, TalkupError
 from talkup_client.events import Flow, Notice, StreamEnded, StreamEvent, TranscriptUpdate
 
+from bench.harness.grid import moment
 from bench.harness.stack import KEY
 from workers.fake.engine import expected_words
 
@@ -25,10 +26,22 @@ FORMAT = "audio/pcm;rate=16000"
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The pace of a speaker: bytes per chunk, seconds between chunks."""
+    """The pace of a speaker: bytes per chunk, seconds between chunks.
+
+    With a `phase` of 0 to 1 the chunks are due at that part of each interval of the clock (`grid`). Without one, each
+    is due an interval after the one before it.
+    """
 
     chunk_bytes: int = 1600
     interval_s: float = 0.02
+    phase: float | None = None
+
+    async def wait(self) -> None:
+        """Until the next chunk is due."""
+        if self.phase is None:
+            await asyncio.sleep(self.interval_s)
+        else:
+            await moment(self.interval_s, self.phase)
 
 
 # 32,000 bytes per second: real time for 16 kHz, 16 bits.
@@ -120,7 +133,7 @@ class Speaker:
                     self.heard.chunks += 1
                     self.heard.sent_at.append((len(self.heard.payload), time.monotonic()))
                     await stream.send(payload)
-                    await asyncio.sleep(self._pace.interval_s)
+                    await self._pace.wait()
                 await stream.end()
                 await listener
             finally:

@@ -1,0 +1,45 @@
+"""One core for what is measured and another for those who disturb it, so that the gateway alone stands between them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """The core of gateway, workers and honest clients, and those of the attackers; the same one if there is no other."""
+
+    measured: int
+    others: frozenset[int]
+
+    @property
+    def are_apart(self) -> bool:
+        """Whether the attackers leave the measured core alone. Without that, their own CPU shows in every figure."""
+        return self.measured not in self.others
+
+    def put_aside(self, pid: int) -> None:
+        """Keep a process that disturbs off the measured core. Before it starts threads: they inherit this."""
+        if self.are_apart:
+            os.sched_setaffinity(pid, self.others)
+
+
+@contextmanager
+def cores_apart() -> Iterator[Cores]:
+    """Keep this process, and what it starts inside the block, on one core. Linux; elsewhere nothing is pinned."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield Cores(0, frozenset({0}))
+        return
+    allowed = os.sched_getaffinity(0)
+    measured = min(allowed)
+    cores = Cores(measured, frozenset(allowed - {measured}) or frozenset(allowed))
+    if not cores.are_apart:
+        yield cores
+        return
+    os.sched_setaffinity(0, {measured})
+    try:
+        yield cores
+    finally:
+        os.sched_setaffinity(0, allowed)
