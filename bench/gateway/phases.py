@@ -174,3 +174,8 @@ def in_real_time(stack: Stack, count: int, key: str | None = None) -> list[Speak
 def finals(speakers: Sequence[Speaker]) -> list[list[float]]:
     """The seconds from the chunk with a final's last word to that final, of each speaker."""
     return [speaker.heard.latencies for speaker in speakers]
+
+
+def texts(speakers: Sequence[Speaker]) -> list[list[float]]:
+    """The seconds from a chunk to the first text with a word that it completes, of each speaker."""
+    return [speaker.heard.text_latencies for speaker in speakers]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """The core of gateway, workers and honest clients, and those of the attackers; the same one if there is no other."""
+    """The core of gateway, workers and honest clients, and those of the attackers; or the same one."""
 
     measured: int
     others: frozenset[int]
