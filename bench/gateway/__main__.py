@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from bench import machine
-from bench.gateway import doors
+from bench.gateway import doors, pairs
 from bench.gateway.failures import cuts, envoy, gateways, kill, outage, rolling, stop
 from bench.gateway.figures import Figures
 from bench.gateway.hostile import hostile
@@ -86,13 +86,18 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--hostile-inputs", type=int, default=10_000, help="mutated recordings in the drill hostile_media"
     )
-    parser.add_argument(
-        "--hostile-seconds", type=float, default=1800.0, help="no more of them are sent after this time"
-    )
+    parser.add_argument("--hostile-seconds", type=float, default=840.0, help="no more of them are sent after this time")
     parser.add_argument("--corpus", type=Path, help="a folder with manifest.jsonl, for `real`")
     overhead.add_arguments(parser)
     doors.add_arguments(parser)
     return parser.parse_args()
+
+
+def _is_broken(figures: Figures) -> bool:
+    """Whether a bound is broken for certain, or an attack was smaller than asked for."""
+    return pairs.BROKEN in figures.values() or False in (
+        value for name, value in figures.items() if name.startswith("enough_")
+    )
 
 
 def main() -> int:
@@ -107,6 +112,7 @@ def main() -> int:
             except* AssertionError as group:
                 failed = True
                 figures = {"failed": str(group.exceptions[0])[:400]}
+        failed |= _is_broken(figures)
         figures |= {"machine": machine.describe(), "surroundings": around}
         kept[name] = {**figures, "seconds": round(time.monotonic() - began, 1)}
         print(f"\n{name}: {(DRILLS[name].__doc__ or '').strip()}")

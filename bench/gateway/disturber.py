@@ -1,10 +1,11 @@
 """Clients that disturb others, in a separate process, so that only the gateway is affected.
 
 The process reads commands from stdin and answers each with a line on stdout: `go` starts the clients, `stop` ends all
-their sessions at once, `end` prints the figures as JSON. Kinds: `slow` (streams that their worker cannot keep up with),
-`deaf` (clients that read nothing), `knock` (clients that find every slot taken and retry when `retry_after_ms` allows),
-`flood` (clients of one API key that open sockets and streams far above its rate), `hostile` (mutated, oversized and
-senseless messages, as fast as the gateway reads them).
+their sessions at once, `tell` prints the figures so far as JSON. Kinds: `slow` (streams that their worker cannot keep
+up with), `deaf` (clients that read nothing), `knock` (clients that find every slot taken and retry when
+`retry_after_ms` allows), `flood` (clients of one API key that open sockets and streams far above its rate), `hostile`
+(mutated, oversized and senseless messages, as fast as the gateway reads them), `media` (mutated recordings and storms
+of headers).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from bench.harness.hostile import Tally, flood
+from bench.harness.hostile_inputs import Attackers
 from bench.harness.speaker import REAL_TIME, Speaker
 from bench.harness.stack import KEY
 
@@ -221,6 +223,23 @@ class Hostile:
         return {"hostile_messages": told.messages, "hostile_sockets": told.sockets, "sockets_closed": told.closed}
 
 
+class Media:
+    """Clients that send mutated recordings and storms of headers."""
+
+    def __init__(self, port: int, clients: int) -> None:
+        self._attackers = Attackers(f"ws://127.0.0.1:{port}/ws", clients)
+
+    async def run(self) -> None:
+        await self._attackers.run()
+
+    async def calm(self) -> None:
+        """Their sockets are closed with `run`."""
+
+    def figures(self) -> dict[str, Any]:
+        told = self._attackers
+        return {"outcomes": dict(told.outcomes), "busy": told.busy, "cut_off": told.cut_off}
+
+
 @asynccontextmanager
 async def _connected(port: int, **options: Any) -> AsyncIterator[ClientConnection]:
     """A bare connection, dropped at the end without a close frame."""
@@ -243,41 +262,43 @@ def _small_socket(port: int) -> socket.socket:
 
 async def _run_commands(disturbance: Disturbance) -> None:
     running: asyncio.Task[None] | None = None
-    while (line := (await asyncio.to_thread(sys.stdin.readline)).strip()) in ("go", "stop"):
+    while (line := (await asyncio.to_thread(sys.stdin.readline)).strip()) in ("go", "stop", "tell"):
         if line == "go":
             running = asyncio.create_task(disturbance.run())
-        elif running is not None:
+        elif line == "stop" and running is not None:
             await disturbance.calm()
             running.cancel()
             with suppress(asyncio.CancelledError):
                 await running
-        print("done", flush=True)
-    print(json.dumps(disturbance.figures()), flush=True)
+        print(json.dumps(disturbance.figures()) if line == "tell" else "done", flush=True)
+
+
+def _made(given: argparse.Namespace) -> Disturbance:
+    port, clients = given.ws_port, given.clients
+    match given.kind:
+        case "slow":
+            return Slow(f"ws://127.0.0.1:{port}/ws", f"http://127.0.0.1:{given.http_port}", clients)
+        case "deaf":
+            return Deaf(port, clients)
+        case "flood":
+            return Flood(port, clients, given.key, given.per_second)
+        case "hostile":
+            return Hostile(port, clients)
+        case "media":
+            return Media(port, clients)
+        case _:
+            return Knock(port, clients)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.gateway.disturber", description=__doc__)
-    parser.add_argument("kind", choices=("slow", "deaf", "knock", "flood", "hostile"))
+    parser.add_argument("kind", choices=("slow", "deaf", "knock", "flood", "hostile", "media"))
     parser.add_argument("--ws-port", type=int, required=True)
     parser.add_argument("--http-port", type=int, required=True)
     parser.add_argument("--clients", type=int, required=True)
     parser.add_argument("--key", default=KEY)
     parser.add_argument("--per-second", type=float, default=100.0)
-    given = parser.parse_args()
-    port, clients = given.ws_port, given.clients
-    match given.kind:
-        case "slow":
-            asyncio.run(
-                _run_commands(Slow(f"ws://127.0.0.1:{port}/ws", f"http://127.0.0.1:{given.http_port}", clients))
-            )
-        case "deaf":
-            asyncio.run(_run_commands(Deaf(port, clients)))
-        case "hostile":
-            asyncio.run(_run_commands(Hostile(port, clients)))
-        case "flood":
-            asyncio.run(_run_commands(Flood(port, clients, given.key, given.per_second)))
-        case _:
-            asyncio.run(_run_commands(Knock(port, clients)))
+    asyncio.run(_run_commands(_made(parser.parse_args())))
 
 
 if __name__ == "__main__":

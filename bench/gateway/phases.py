@@ -47,9 +47,9 @@ class Disturber:
         assert answer, "the disturbing process ended early"
         return answer.decode()
 
-    async def end(self) -> dict[str, Any]:
-        """Its figures."""
-        figures: dict[str, Any] = json.loads(await self.command("end"))
+    async def figures(self) -> dict[str, Any]:
+        """Its figures so far."""
+        figures: dict[str, Any] = json.loads(await self.command("tell"))
         return figures
 
 

@@ -49,7 +49,7 @@ async def slow(arguments: argparse.Namespace) -> Figures:
                 await _until_workers(measured[0], 2)
                 async with Memory(stack.gateway) as memory:
                     phases = await alternate({"final": finals(measured)}, other, stack, cores, plan_of(arguments))
-                results = await other.end()
+                results = await other.figures()
             finally:
                 worker.stop()
         return {
@@ -73,7 +73,7 @@ async def deaf(arguments: argparse.Namespace) -> Figures:
             async with Memory(stack.gateway) as memory:
                 phases = await alternate({"final": finals(measured)}, other, stack, cores, plan_of(arguments))
             closed = await metric(stack, "gateway_outbox_overflows_total")
-            results = await other.end()
+            results = await other.figures()
         return {
             **results,
             "closed_at_the_bound": closed,
@@ -91,7 +91,7 @@ async def admission(arguments: argparse.Namespace) -> Figures:
         measured = in_real_time(stack, 16)
         async with speaking(measured) as tasks, disturber("knock", stack, cores, 64) as other:
             phases = await alternate({"final": finals(measured)}, other, stack, cores, plan_of(arguments))
-            results = await other.end()
+            results = await other.figures()
         seconds = results.pop("refusal_seconds")
         return {
             **results,

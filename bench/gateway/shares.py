@@ -81,7 +81,7 @@ async def _measure(stack: Stack, cores: Cores, flooding: str, plan: Plan) -> Fig
         opening = asyncio.gather(*(each.run() for each in newcomers))
         phases = await alternate(watched, other, stack, cores, plan)
         await _cancelled(opening)
-        results = await other.end()
+        results = await other.figures()
         refused = await metric(stack, "gateway_share_refusals_total")
     return {
         **results,
