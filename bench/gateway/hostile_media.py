@@ -54,11 +54,14 @@ class Honest:
         ):
             began = time.monotonic()
             listener = asyncio.create_task(self._listen(stream, began))
-            for number, at in enumerate(range(0, len(audio), size)):
-                await stream.send(audio[at : at + size])
-                await asyncio.sleep(max(0.0, began + (number + 1) * _CHUNK_S - time.monotonic()))
-            await stream.end()
-            self.texts.append(await listener)
+            try:
+                for number, at in enumerate(range(0, len(audio), size)):
+                    await stream.send(audio[at : at + size])
+                    await asyncio.sleep(max(0.0, began + (number + 1) * _CHUNK_S - time.monotonic()))
+                await stream.end()
+                self.texts.append(await listener)
+            finally:
+                listener.cancel()
 
     async def _listen(self, stream: Any, began: float) -> str:
         text = ""
