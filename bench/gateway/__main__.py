@@ -19,7 +19,7 @@ from bench import machine
 from bench.gateway import doors, pairs
 from bench.gateway.failures import cuts, envoy, gateways, kill, outage, rolling, stop
 from bench.gateway.figures import Figures
-from bench.gateway.hostile import hostile
+from bench.gateway.hostile import hostile, nonsense
 from bench.gateway.hostile_media import hostile_media
 from bench.gateway.load import restart, soak, storm
 from bench.gateway.overhead import drill as overhead
@@ -46,6 +46,7 @@ DRILLS: dict[str, Callable[[argparse.Namespace], Awaitable[Figures]]] = {
     "storm": storm,
     "restart": restart,
     "hostile": hostile,
+    "nonsense": nonsense,
     "hostile_media": hostile_media,
     "real": real,
     "soak": soak,

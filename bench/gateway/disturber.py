@@ -4,8 +4,8 @@ The process reads commands from stdin and answers each with a line on stdout: `g
 their sessions at once, `tell` prints the figures so far as JSON. Kinds: `slow` (streams that their worker cannot keep
 up with), `deaf` (clients that read nothing), `knock` (clients that find every slot taken and retry when
 `retry_after_ms` allows), `flood` (clients of one API key that open sockets and streams far above its rate), `hostile`
-(mutated, oversized and senseless messages, as fast as the gateway reads them), `media` (mutated recordings and storms
-of headers).
+(mutated, oversized and senseless messages, as fast as the gateway reads them), `nonsense` (the same without those that
+open streams), `media` (mutated recordings and storms of headers).
 """
 
 from __future__ import annotations
@@ -205,7 +205,8 @@ class Flood:
 class Hostile:
     """Clients that send hostile messages without end; each start sends others than the one before."""
 
-    def __init__(self, port: int, clients: int) -> None:
+    def __init__(self, port: int, clients: int, *, opening: bool) -> None:
+        self._opening = opening
         self._url = f"ws://127.0.0.1:{port}/ws"
         self._clients = clients
         self._starts = 0
@@ -213,7 +214,8 @@ class Hostile:
 
     async def run(self) -> None:
         self._starts += 1
-        await flood(self._url, None, seed=1000 * self._starts, clients=self._clients, tally=self._tally)
+        seed = 1000 * self._starts
+        await flood(self._url, None, seed=seed, clients=self._clients, opening=self._opening, tally=self._tally)
 
     async def calm(self) -> None:
         """Their sockets are closed with `run`."""
@@ -282,8 +284,8 @@ def _made(given: argparse.Namespace) -> Disturbance:
             return Deaf(port, clients)
         case "flood":
             return Flood(port, clients, given.key, given.per_second)
-        case "hostile":
-            return Hostile(port, clients)
+        case "hostile" | "nonsense":
+            return Hostile(port, clients, opening=given.kind == "hostile")
         case "media":
             return Media(port, clients)
         case _:
@@ -292,7 +294,7 @@ def _made(given: argparse.Namespace) -> Disturbance:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.gateway.disturber", description=__doc__)
-    parser.add_argument("kind", choices=("slow", "deaf", "knock", "flood", "hostile", "media"))
+    parser.add_argument("kind", choices=("slow", "deaf", "knock", "flood", "hostile", "nonsense", "media"))
     parser.add_argument("--ws-port", type=int, required=True)
     parser.add_argument("--http-port", type=int, required=True)
     parser.add_argument("--clients", type=int, required=True)

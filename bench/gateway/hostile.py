@@ -20,14 +20,24 @@ _BOUNDS: Final = {"text": 1.3}
 
 async def hostile(arguments: argparse.Namespace) -> Figures:
     """Hostile messages in every disturbed phase, as fast as the gateway reads them, beside honest streams."""
+    return await _disturbed_by("hostile", arguments)
+
+
+async def nonsense(arguments: argparse.Namespace) -> Figures:
+    """The same without messages that open streams, which are work for workers too: what refusals cost others."""
+    return await _disturbed_by("nonsense", arguments)
+
+
+async def _disturbed_by(kind: str, arguments: argparse.Namespace) -> Figures:
     settings = {"WORKER_SLOTS": "256", "WORKER_WORDS_PER_FINAL": str(_WORDS_PER_FINAL)}
     with cores_apart() as cores, running_stack(worker_settings=settings) as stack:
         measured = in_real_time(stack, MEASURED)
-        async with speaking(measured) as tasks, disturber("hostile", stack, cores, _CLIENTS) as other:
+        async with speaking(measured) as tasks, disturber(kind, stack, cores, _CLIENTS) as other:
             async with Memory(stack.gateway) as memory:
                 phases = await alternate({"text": texts(measured)}, other, stack, cores, plan_of(arguments))
             results = await other.figures()
             sessions = await metric(stack, "gateway_sessions")
+            opened = await metric(stack, "gateway_admission_seconds_count") - MEASURED
             read = await metric(stack, "gateway_frames_total") - sum(each.heard.chunks for each in measured)
         for program in (stack.gateway, *stack.workers):
             program.check_alive()
@@ -36,6 +46,7 @@ async def hostile(arguments: argparse.Namespace) -> Figures:
             # Fewer than were sent: what follows a message that closes its socket is not read.
             "hostile_messages_read": read,
             "enough_messages": read >= arguments.hostile_messages,
+            "streams_opened": opened,
             "deaths": 0,
             "gateway_growth_mib": memory.growth_mib,
             "sessions": sessions,

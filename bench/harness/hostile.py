@@ -12,13 +12,14 @@ from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
 from bench.harness.stack import KEY
 
+_PER_SOCKET: Final = 100
 _PCM = "audio/pcm;rate=16000"
 _VALID: Sequence[dict[str, Any]] = (
     {"type": "auth", "data": {"token": "eyJhbGciOiJIUzI1NiJ9.e30.x"}},
@@ -49,12 +50,21 @@ class Tally:
     closed: int = 0
 
 
-def messages(seed: int) -> Iterator[str | bytes]:
-    """Endless hostile messages; the same ones for the same seed."""
+_OPENING: Final = ("stream_start", "audio", "image")
+"""Types of messages that open a stream, if they are valid."""
+
+
+def messages(seed: int, *, opening: bool = True) -> Iterator[str | bytes]:
+    """Endless hostile messages; the same ones for the same seed.
+
+    A few of them are valid and make work for workers. Without `opening` none of them can open a stream.
+    """
     rng = random.Random(seed)
     kinds = (_replaced, _mutated, _mutated, _noise, _binary, _many_values, _nested, _long)
     while True:
-        yield rng.choice(kinds)(rng)
+        message = rng.choice(kinds)(rng)
+        if opening or isinstance(message, bytes) or not any(f'"{kind}"' in message for kind in _OPENING):
+            yield message
 
 
 def _replaced(rng: random.Random) -> str:
@@ -115,30 +125,31 @@ async def flood(
     *,
     seed: int,
     clients: int = 4,
-    per_socket: int = 100,
+    opening: bool = True,
     tally: Tally | None = None,
 ) -> Tally:
     """Send `count` messages from some clients at once, or messages without end for None.
 
-    Every second socket of a client has no credential. `tally` counts what was done, also if the flood is cancelled.
+    Every second socket of a client has no credential. `opening`: whether they may open streams. `tally` counts what was
+    done, also if the flood is cancelled.
     """
     tally = tally or Tally()
-    attackers = [_Attacker(url, seed + number, tally) for number in range(clients)]
+    attackers = [_Attacker(url, messages(seed + number, opening=opening), tally) for number in range(clients)]
     share = None if count is None else -(-count // clients)
-    await asyncio.gather(*(each.run(share, per_socket) for each in attackers))
+    await asyncio.gather(*(each.run(share) for each in attackers))
     return tally
 
 
 class _Attacker:
     """One client, with one socket after another."""
 
-    def __init__(self, url: str, seed: int, tally: Tally) -> None:
+    def __init__(self, url: str, source: Iterator[str | bytes], tally: Tally) -> None:
         self._url = url
-        self._source = messages(seed)
+        self._source = source
         self._tally = tally
         self._sent = 0
 
-    async def run(self, count: int | None, per_socket: int) -> None:
+    async def run(self, count: int | None) -> None:
         """Send `count` messages, or messages without end."""
         options: dict[str, Any] = {"proxy": None, "compression": None, "max_size": None}
         for number in itertools.count():
@@ -148,7 +159,7 @@ class _Attacker:
             headers = {"Authorization": f"Bearer {KEY}"} if number % 2 == 0 else {}
             try:
                 async with connect(self._url, additional_headers=headers, **options) as socket:
-                    await self._send(socket, per_socket if count is None else min(per_socket, count - self._sent))
+                    await self._send(socket, _PER_SOCKET if count is None else min(_PER_SOCKET, count - self._sent))
             except (OSError, InvalidHandshake):
                 self._tally.closed += 1
                 await asyncio.sleep(0.05)
