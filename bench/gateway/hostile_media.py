@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ _CLIENTS: Final = 6
 _HONEST: Final = 2
 _PHASE_S: Final = 20.0
 _BOUNDS: Final = {"final": 1.3}
+_ENDING: Final = re.compile(r"decoder child replaced.*?\bending=(\w+)")
 
 
 @dataclass
@@ -159,9 +161,11 @@ def _survivors(stack: Stack, gateway: Memory, worker: Memory) -> Figures:
     """Raises StackError if a main process has ended."""
     for program in (stack.gateway, *stack.workers):
         program.check_alive()
+    endings = Counter(_ENDING.findall(stack.workers[0].log_text()))
     return {
         "deaths_of_main_processes": 0,
-        "decoder_children_replaced": stack.workers[0].log_text().count("decoder child replaced"),
+        "decoder_children_replaced": endings.total(),
+        "decoder_children_ended": dict(endings),
         "gateway_growth_mib": gateway.growth_mib,
         "worker_growth_mib": worker.growth_mib,
     }
