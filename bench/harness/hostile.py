@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
+from websockets.frames import CloseCode
 
 from bench.harness.stack import KEY
 
@@ -173,6 +174,8 @@ class _Attacker:
                 self._tally.messages += 1
                 await socket.send(message)
             await socket.close()  # while the answers are still read: the close frame comes after them
+            answer = socket.protocol.close_rcvd
+            self._tally.closed += answer is not None and answer.code != CloseCode.NORMAL_CLOSURE
         except WebSocketException:
             self._tally.closed += 1
         finally:
