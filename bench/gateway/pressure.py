@@ -27,6 +27,11 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     return Plan(arguments.pressure_blocks, arguments.pressure_seconds)
 
 
+def _long_plan_of(arguments: argparse.Namespace) -> Plan:
+    """Half as many phases, three times as long: what waits for a slow worker or a deaf client grows for seconds."""
+    return Plan(max(2, arguments.pressure_blocks // 2), 3 * arguments.pressure_seconds)
+
+
 def _engine(arguments: argparse.Namespace) -> dict[str, str]:
     """One final per chunk of real-time speech, for many latencies in a short time."""
     return {"WORKER_WORDS_PER_FINAL": "3", "WORKER_DELAY_MS": str(arguments.engine_ms)}
@@ -48,7 +53,7 @@ async def slow(arguments: argparse.Namespace) -> Figures:
             try:
                 await _until_workers(measured[0], 2)
                 async with Memory(stack.gateway) as memory:
-                    phases = await alternate({"final": finals(measured)}, other, stack, cores, plan_of(arguments))
+                    phases = await alternate({"final": finals(measured)}, other, stack, cores, _long_plan_of(arguments))
                 results = await other.figures()
             finally:
                 worker.stop()
@@ -71,7 +76,7 @@ async def deaf(arguments: argparse.Namespace) -> Figures:
         measured = in_real_time(stack, MEASURED)
         async with speaking(measured) as tasks, disturber("deaf", stack, cores, 4) as other:
             async with Memory(stack.gateway) as memory:
-                phases = await alternate({"final": finals(measured)}, other, stack, cores, plan_of(arguments))
+                phases = await alternate({"final": finals(measured)}, other, stack, cores, _long_plan_of(arguments))
             closed = await metric(stack, "gateway_outbox_overflows_total")
             results = await other.figures()
         return {
