@@ -82,6 +82,7 @@ async def deaf(arguments: argparse.Namespace) -> Figures:
         return {
             **results,
             "closed_at_the_bound": closed,
+            "enough_closed": closed > 0,
             "bound_mib": bound / MIB,
             "gateway_growth_mib": memory.growth_mib,
             **words(task.result() for task in tasks),
