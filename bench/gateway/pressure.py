@@ -59,6 +59,7 @@ async def slow(arguments: argparse.Namespace) -> Figures:
                 worker.stop()
         return {
             **results,
+            "enough_behind": results["told_behind_ms_max"] > 0,
             "gateway_growth_mib": memory.growth_mib,
             **words(task.result() for task in tasks),
             **phases.figures(_BOUNDS),
