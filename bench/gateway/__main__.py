@@ -87,7 +87,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--hostile-inputs", type=int, default=10_000, help="mutated recordings in the scenario hostile_media"
     )
-    parser.add_argument("--hostile-seconds", type=float, default=840.0, help="no more of them are sent after this time")
+    parser.add_argument("--hostile-seconds", type=float, default=900.0, help="no more of them are sent after this time")
     parser.add_argument("--corpus", type=Path, help="a folder with manifest.jsonl, for `real`")
     overhead.add_arguments(parser)
     doors.add_arguments(parser)
