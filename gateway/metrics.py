@@ -100,7 +100,14 @@ class Metrics(UpstreamSeries):
             ["reason"],
             registry=registry,
         )
+        self.speech_forgotten = Counter(
+            "gateway_speech_forgotten",
+            "Speech not compared with that of other streams: it waited too long for them, or for its clock",
+            ["kind"],
+            registry=registry,
+        )
         for counter, words in (
+            (self.speech_forgotten, ("words", "stretches")),
             (self.dropped, ("missing", "duplicate", "orphan")),
             (self.errors, Code),
             (self.auth_failures, (*Door, "absent")),

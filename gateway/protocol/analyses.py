@@ -44,7 +44,7 @@ def kept_parts(message: m.AnalysisResult) -> Iterator[StoredAnalysis]:
     data, service = message.data, message.data.service_type
     bare = replace(data, frame=None, window=None, events=[])
     if data.delivery is not UNSET:
-        bare = replace(bare, delivery=replace(data.delivery, frame=None, window=None, summary=None))
+        bare = replace(bare, delivery=replace(data.delivery, frame=None, window=None, summary=None, speech=UNSET))
         if data.delivery.window is not None:
             alone = replace(data.delivery, frame=None, summary=None)
             yield _kept(_window_key(service, data.delivery.window), replace(bare, delivery=alone))
@@ -106,5 +106,6 @@ def _together(one: m.AnalysisData, other: m.AnalysisData) -> m.AnalysisData:
         one.delivery,
         window=one.delivery.window or other.delivery.window,
         summary=one.delivery.summary or other.delivery.summary,
+        speech=other.delivery.speech if one.delivery.speech is UNSET else one.delivery.speech,
     )
     return replace(one, delivery=delivery, events=[*one.events, *other.events])

@@ -15,7 +15,7 @@ JOIN_MS: Final = 200
 """Silence that ends a stretch of speech."""
 
 MIN_OVERLAP_MS: Final = 500
-"""Shorter overlaps are the ordinary changes of speaker, and within the error of word times."""
+"""Shorter overlaps are the ordinary changes of speaker, and within the error of word times without sound."""
 
 
 class Span(NamedTuple):

@@ -45,8 +45,7 @@ def build(
     parts = _placed([_Part(stream, collect(stored)) for stream, stored in paired])  # type: ignore[arg-type]
     talk = Talk()
     for place, part in enumerate(parts):
-        for t0_ms, t1_ms, confidence in _words(part.stream.segments):
-            talk.add(place, t0_ms + part.offset_ms, t1_ms + part.offset_ms, confidence)
+        talk.add(place, _words(part.stream.segments), part.analyses.speech, part.offset_ms)
     report = Report(
         session_id=transcript.session_id,
         created_at=transcript.created_at,

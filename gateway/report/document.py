@@ -80,8 +80,9 @@ class Speaker(msgspec.Struct, frozen=True):
     """How the speaker of one stream spoke.
 
     `talk_ms` is the time with words, `talk_ratio` its share of the talk of all speakers. `speech` are the stretches
-    with words. `pauses` is None if pauses were not counted. `whole`: `measures` are those of the whole stream;
-    otherwise they are sums and means of the windows so far.
+    with words: their edges are those of the sound where it was measured, else those of the words. `pauses` is None if
+    pauses were not counted. `whole`: `measures` are those of the whole stream; otherwise they are sums and means of the
+    windows so far.
     """
 
     stream: int
