@@ -71,7 +71,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--reconnects", type=int, default=1000)
     parser.add_argument("--soak-minutes", type=float, default=3.0)
     parser.add_argument("--rolling-rounds", type=int, default=1)
-    parser.add_argument("--hostile-messages", type=int, default=20_000, help="fewer of them fail the drill hostile")
+    parser.add_argument("--hostile-messages", type=int, default=20_000, help="fewer of them fail the scenario")
     parser.add_argument("--gateway-kills", type=int, default=10)
     parser.add_argument("--talkup-cuts", type=int, default=50)
     parser.add_argument(

@@ -29,7 +29,7 @@ _PAUSE_S = 1.0
 _BLOCK = (False, True, True, False)
 
 Watched = Mapping[str, Sequence[list[float]]]
-"""By name, lists that grow while the drill runs: seconds that honest clients measured."""
+"""By name, lists that grow while the scenario runs: seconds that honest clients measured."""
 
 
 class Disturber:
@@ -96,7 +96,7 @@ class Phase:
 
 @dataclass
 class Phases:
-    """All phases of a drill, in order."""
+    """All phases of a scenario, in order."""
 
     cores: Cores
     phases: list[Phase] = field(default_factory=list)
