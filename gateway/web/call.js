@@ -36,7 +36,7 @@ export class Call {
   #happening = new Map();
   #captioned = 0;
 
-  /** `options`: `language`, `delivery`, whether to measure it, and `file`, the name of a recording. */
+  /** `options`: `language`, `mode` of the stream, `delivery`, whether to measure it, and `file`, a recording's name. */
   constructor(page, session, options) {
     [this.#page, this.#options] = [page, options];
     this.client = new TalkupClient({ session });
@@ -93,9 +93,9 @@ export class Call {
   }
 
   #openStream() {
-    const { language, delivery } = this.#options;
+    const { language, mode, delivery } = this.#options;
     const services = delivery ? ["stt", "delivery"] : ["stt"];
-    this.#audio = this.client.stream({ format: this.#source.format, kind: "audio", language, services });
+    this.#audio = this.client.stream({ format: this.#source.format, kind: "audio", language, mode, services });
     this.#audio.on("transcript", (segment) => this.#showSegment(segment));
     this.#audio.on("analysis", (result) => this.#showDelivery(result));
     this.#audio.on("speech", (event) => this.#showSpeechEvent(event));

@@ -49,5 +49,5 @@ export function explain(error) {
 // Which part of a recording could not be decoded, by the totals of its stream; empty if all of it could.
 export function damageOf({ media_seconds: seconds, damaged_bytes: damaged }) {
   if (!seconds) return "Nothing in the recording could be decoded: it is empty or damaged.";
-  return damaged > 0 ? `The recording is damaged (${damaged} bytes): words may be missing.` : "";
+  return damaged > 0 ? `The recording is damaged or breaks off (${damaged} bytes): words may be missing.` : "";
 }

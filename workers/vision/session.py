@@ -125,7 +125,7 @@ class VisionSession:
         """No more chunks."""
         try:
             if self._totals.chunks:
-                await self._source.finish(self._totals, self._clock(), self._box)
+                self._totals = await self._source.finish(self._totals, self._clock(), self._box)
         except MediaError as error:
             raise self._fail(error) from error
         async with self._changed:

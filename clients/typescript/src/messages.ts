@@ -656,7 +656,8 @@ data: StreamEndedData
 /**
  * Totals. `missing_chunks` were lost, in `gaps` gaps; `text_id` names the stored transcript.
  * 
- *     `damaged_bytes` of the media could not be decoded and were skipped: words or frames may be missing there.
+ *     `damaged_bytes` of the media could not be decoded and were skipped, or are missing at the end of a recording that
+ *     breaks off: words or frames may be missing there.
  *     `speech_without_words_ms`: speech that was heard but became no text.
  */
 export interface StreamEndedData {

@@ -98,6 +98,14 @@ class Mp4Demuxer(Demuxer):
             raise MediaError("a part of this MP4 is lost, and without fragments the rest cannot be read")
         super().resynchronise()
 
+    def _broken_off(self) -> int:
+        """The samples that the index or a fragment promises, or a fragment whose own index is not here whole."""
+        if self._index is not None and self._in_index:
+            return self._index.left_bytes()
+        if self._sample is not None:
+            return self._sample.size + sum(sample.size for sample in self._samples)
+        return len(self._buffer) if self._buffer[4:8] == b"moof" else 0
+
     def _forget(self) -> None:
         self._samples, self._sample = iter(()), None
 

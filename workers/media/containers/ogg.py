@@ -90,6 +90,10 @@ class OggDemuxer(Demuxer):
         page = struct.pack("<4sBBqIIIB", b"OggS", 0, _BEGINS, 0, link.serial, 0, 0, len(lacing))
         return page + lacing + b"".join(packets)
 
+    def _broken_off(self) -> int:
+        """A page whose end is missing, and the packet that it would have completed."""
+        return len(self._buffer) + self._part_bytes
+
     def _forget(self) -> None:
         self._parts.clear()
         self._part_bytes = 0

@@ -185,7 +185,11 @@ class Demuxer(ABC):
 
     @property
     def damaged(self) -> int:
-        """Bytes skipped so far because they are invalid; those after a declared gap do not count."""
+        """Bytes skipped so far because they are invalid; those after a declared gap do not count.
+
+        Behind the end also what the recording broke off within: the bytes of an element that is not here whole, or
+        those that a header promises and that never came.
+        """
         return self._damaged + (self._open_damage if self.tail_counts else 0)
 
     @property
@@ -241,9 +245,22 @@ class Demuxer(ABC):
             self._effort = 0
         return False
 
+    def end(self) -> list[Packet]:
+        """No more bytes: the packets that only the end completes. To be called once."""
+        if self.tracks and self._lost < 0:
+            try:
+                self._damaged += self._broken_off()
+            except (DamagedError, struct.error, LookupError, ValueError):
+                self._damaged += len(self._buffer)
+        return self.finish()
+
     def finish(self) -> list[Packet]:
-        """No more bytes: the packets that only the end completes."""
+        """As `end`, without a look at what the recording broke off within."""
         return []
+
+    def _broken_off(self) -> int:
+        """Bytes of sound or pictures that are missing at the end, or of which too few came to be read; 0: none."""
+        return 0
 
     def resynchronise(self) -> None:
         """Bytes are missing before the next chunk: forget what is incomplete and look for the next restart point.

@@ -22,7 +22,7 @@ from workers.media.containers.packet import (
     Track,
     check_skip,
 )
-from workers.media.containers.raw import RATES, TRACK, PcmDemuxer
+from workers.media.containers.raw import PLACEHOLDERS, RATES, TRACK, PcmDemuxer
 from workers.media.errors import MediaError
 
 _UNKNOWN = 0xFFFF_FFFF
@@ -126,6 +126,10 @@ class WavDemuxer(PcmDemuxer):
             size = left
         return self._rest(size)
 
+    def _broken_off(self) -> int:
+        """The samples that the header promises."""
+        return max(0, (self._left or 0) - len(self._buffer)) if self._part is _Part.DATA else 0
+
     def _forget(self) -> None:
         """After a loss the size of the data chunk is no guide."""
         self._left = None
@@ -205,7 +209,7 @@ class WavDemuxer(PcmDemuxer):
             raise DamagedError("the data come before their format")
         if size >= _LARGEST:
             size = self._long_data or 0
-        self._left = size if 0 < size < _MAX_LONG else None
+        self._left = size if 0 < size < _MAX_LONG and size not in PLACEHOLDERS else None
         self._behind = max(0, self._riff_end - self.position - 8 - size)
         self._part = _Part.DATA
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -14,7 +15,15 @@ from hypothesis import strategies as st
 from talkup.v1 import media_pb2
 
 from tests.unit.workers.media.material import INDEX_FIRST, mux
-from tests.unit.workers.media.turned import MATRICES, QUARTERS, quarters_of, with_matrix, with_projection
+from tests.unit.workers.media.turned import (
+    MATRICES,
+    QUARTERS,
+    quarters_of,
+    with_matrix,
+    with_movie_matrix,
+    with_orientation,
+    with_projection,
+)
 from tests.unit.workers.media.video_material import filmed, recording, timeslices
 from workers.chunk import Chunk
 from workers.media import frames
@@ -71,6 +80,54 @@ def check_turned(fmt: media_pb2.MediaFormat, data: bytes, corners: str) -> None:
 def test_an_mp4_is_turned_by_the_matrix_of_its_track(matrix: tuple[int, int, int, int], corners: str) -> None:
     data = filmed([QUARTERS] * 5, fps=2, codec="libx264", container="mp4")
     check_turned(declared("mp4"), with_matrix(data, *matrix), corners)
+
+
+@pytest.mark.parametrize(("matrix", "corners"), MATRICES)
+def test_an_mp4_is_turned_by_the_matrix_of_its_movie(matrix: tuple[int, int, int, int], corners: str) -> None:
+    data = filmed([QUARTERS] * 5, fps=2, codec="libx264", container="mp4")
+    check_turned(declared("mp4"), with_movie_matrix(data, *matrix), corners)
+
+
+def test_the_matrix_of_the_movie_comes_after_that_of_the_track() -> None:
+    """A quarter clockwise, then mirrored; the other way round it would be WGBR."""
+    data = with_matrix(filmed([QUARTERS] * 5, fps=2, codec="libx264", container="mp4"), 0, 1, -1, 0)
+    check_turned(declared("mp4"), with_movie_matrix(data, -1, 0, 0, 1), "RBGW")
+
+
+def test_a_matrix_of_zeros_turns_nothing() -> None:
+    data = with_matrix(filmed([QUARTERS] * 5, fps=2, codec="libx264", container="mp4"), 0, 1, -1, 0)
+    check_turned(declared("mp4"), with_movie_matrix(data, 0, 0, 0, 0), "BRWG")
+
+
+@pytest.mark.parametrize(
+    ("asked", "corners"),
+    [
+        ({"quarters": 1}, "GWRB"),
+        ({"quarters": 2}, "WBGR"),
+        ({"quarters": 3}, "BRWG"),
+        ({"mirrored": True}, "GRWB"),
+        ({"flipped": True}, "BWRG"),
+        ({"quarters": 1, "mirrored": True}, "RBGW"),
+        ({"quarters": 0.5}, "RGBW"),
+    ],
+)
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_h264_is_turned_by_its_own_message(asked: dict[str, Any], corners: str, b_frames: int) -> None:
+    film = filmed([QUARTERS] * 30, codec="libx264", container="mp4", b_frames=b_frames)
+    check_turned(declared("mp4"), with_orientation(film, **asked), corners)
+
+
+def test_a_message_of_h264_holds_until_the_next_key_frame() -> None:
+    """`display_orientation_repetition_period` 1: until a new coded video sequence begins."""
+    film = with_orientation(filmed([QUARTERS] * 30, codec="libx264", container="mp4"), quarters=2, times=1)
+    found = decoded(VideoDecoder(declared("mp4")), [film])
+    assert [quarters_of(picture_of(record)) for record in found] == ["WBGR"] * 12 + ["RGBW"] * 18
+
+
+def test_the_container_knows_better_than_the_message() -> None:
+    """Whoever writes both means one turn; players follow the container."""
+    data = with_orientation(filmed([QUARTERS] * 5, fps=2, codec="libx264", container="mp4"), quarters=2)
+    check_turned(declared("mp4"), with_matrix(data, 0, 1, -1, 0), "BRWG")
 
 
 def test_an_mp4_in_one_piece_is_turned_as_well(tmp_path: Path) -> None:
