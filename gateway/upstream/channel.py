@@ -8,6 +8,7 @@ worker is noticed after 62 s, measured).
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -16,11 +17,12 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from talkup.v1 import error_pb2, task_pb2, worker_service_pb2, worker_service_pb2_grpc
+from talkup.v1 import error_pb2, link_pb2, task_pb2, worker_service_pb2, worker_service_pb2_grpc
 
 from gateway.upstream.causes import cause_of
 from gateway.upstream.config import TlsSettings
 from gateway.upstream.failures import CallFailed, CallOver
+from gateway.upstream.link import LinkCall, WorkerLink
 from settings.network import host_of, is_loopback
 from tracing.spans import TRACEPARENT
 
@@ -123,6 +125,32 @@ class TaskCall:
         self._call.cancel()
 
 
+class _Batches:
+    """The RPC of one link."""
+
+    def __init__(self, call: grpc.aio.StreamStreamCall[link_pb2.TaskBatch, link_pb2.TaskResultBatch]) -> None:
+        self._call = call
+
+    async def write(self, batch: link_pb2.TaskBatch) -> None:
+        """Send a batch. Raises CallOver."""
+        try:
+            await self._call.write(batch)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+            raise CallOver from error
+
+    async def read(self) -> link_pb2.TaskResultBatch | None:
+        """The next batch. Raises CallFailed."""
+        try:
+            batch = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise translate(error) from error
+        return batch if isinstance(batch, link_pb2.TaskResultBatch) else None
+
+    def cancel(self) -> None:
+        """Drop the RPC."""
+        self._call.cancel()
+
+
 class WorkerChannel:
     """A channel to one endpoint and the three calls made on it. Create it inside a running event loop.
 
@@ -135,10 +163,20 @@ class WorkerChannel:
         self._channel = _connect(address, tls, use_proxy=use_proxy)
         self._metadata = (("authorization", f"Bearer {token}"),) if token else None
         self._worker = worker_service_pb2_grpc.WorkerServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        self.offer: worker_service_pb2.LinkOffer | None = None
+        self._link: WorkerLink | None = None
         self._health = health_pb2_grpc.HealthStub(self._channel)
 
     def open_task(self, deadline: float, traceparent: str | None = None) -> TaskCall:
         """Open a StreamTask call that gRPC ends after `deadline` seconds; it fails fast if nobody is listening."""
+        if self.offer is not None and os.environ.get("MUX") != "0":
+            if self._link is None or self._link.failure is not None:
+                self._link = WorkerLink(
+                    _Batches(self._worker.StreamTasks(metadata=self._metadata)),
+                    64 * 1024,
+                    float(os.environ.get("MUX_LINGER", "0")),
+                )
+            return LinkCall(self._link, deadline, traceparent)
         metadata = self._metadata if traceparent is None else (*(self._metadata or ()), (TRACEPARENT, traceparent))
         return TaskCall(self._worker.StreamTask(timeout=deadline, metadata=metadata))
 
@@ -149,7 +187,9 @@ class WorkerChannel:
             response = await self._worker.Describe(request, timeout=deadline, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise translate(error) from error
-        return cast(worker_service_pb2.DescribeResponse, response)
+        described = cast(worker_service_pb2.DescribeResponse, response)
+        self.offer = described.link if described.HasField("link") else None
+        return described
 
     async def set_draining(self, draining: bool, deadline: float) -> int:
         """Take the worker out of rotation, or back; returns how many streams run there. Raises CallFailed."""

@@ -1,0 +1,1 @@
+"""What both ends of a link between gateway and worker share: credit of its calls, and batches. No I/O."""
