@@ -1,1 +1,1 @@
-"""What both ends of a link between gateway and worker share: credit of its calls, and batches. No I/O."""
+"""What both ends of a link share, the RPC that carries many streams between a gateway and a worker (link.proto)."""

@@ -1,7 +1,7 @@
 """Credit: how many bytes one call of a link may send in one direction before its receiver has taken some out.
 
-A sender may send while its credit is above 0, and takes the whole message off: one message may overdraw it. So a message
-of any size can be sent, and a receiver holds at most INITIAL_CREDIT bytes and one message more.
+A sender may send while its credit is above 0, and then takes off the whole message: one message may overdraw it. That
+way a message of any size can be sent, and a receiver holds at most INITIAL_CREDIT bytes and one message more.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ INITIAL_CREDIT: Final = 65_536
 """Bytes with which every call begins, in each direction (link.proto)."""
 
 _GIVEN_BACK_FROM: Final = INITIAL_CREDIT // 2
-MAX_GRANT: Final = 2**31
-"""The most that one entry may grant; nobody holds so much."""
 
 
 class CreditBreachError(Exception):
@@ -40,7 +38,7 @@ class SendCredit:
         self._left -= size
 
     def granted(self, amount: int) -> None:
-        """The receiver gives `amount` bytes. Raises CreditBreachError if that is more than was ever spent."""
+        """The receiver gives `amount` bytes back. Raises CreditBreachError if that is more than was spent."""
         self._left += amount
         if self._left > INITIAL_CREDIT:
             raise CreditBreachError

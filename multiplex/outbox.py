@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 Entry = TypeVar("Entry")
 
-ENTRY_OVERHEAD = 64
-"""Bytes counted for each entry beside its message: at least what its fields take in a batch."""
+MAX_ENTRIES: Final = 4_096
+"""Entries of a batch at most (link.proto)."""
+ENTRY_OVERHEAD: Final = 128
+"""Bytes counted for each entry beside its message: more than its fields take in a batch."""
+
+_MAX_WAITING_BYTES: Final = 256 * 1024
 
 
 class Outbox(Generic[Entry]):
-    """The entries of all calls. Messages stop at a bound; what calls need beside them is small and always has room."""
+    """The entries of all calls of a link.
 
-    def __init__(self, max_batch_bytes: int, max_waiting_bytes: int) -> None:
+    Messages stop at a bound (`full`). What calls need beside them, such as credit, is small and always has room: its
+    number is bounded by the messages that it answers.
+    """
+
+    def __init__(self, max_batch_bytes: int) -> None:
         """A batch has at most `max_batch_bytes`, or a single entry."""
         self._max_batch = max_batch_bytes
-        self._max_waiting = max_waiting_bytes
         self._entries: deque[tuple[Entry, int]] = deque()
         self._bytes = 0
 
@@ -27,7 +34,7 @@ class Outbox(Generic[Entry]):
     @property
     def full(self) -> bool:
         """Whether no further message should be put in now."""
-        return self._bytes >= self._max_waiting
+        return self._bytes >= _MAX_WAITING_BYTES
 
     def put(self, entry: Entry, size: int = 0) -> None:
         """Append an entry whose message has `size` bytes."""
@@ -38,11 +45,13 @@ class Outbox(Generic[Entry]):
     def take(self) -> list[Entry]:
         """The entries of the next batch; none if nothing waits."""
         taken: list[Entry] = []
-        size = 0
-        entries = self._entries
-        while entries and (not taken or size + entries[0][1] <= self._max_batch):
-            entry, bytes_of_entry = entries.popleft()
+        batch_size = 0
+        while self._entries and len(taken) < MAX_ENTRIES:
+            entry, size = self._entries[0]
+            if taken and batch_size + size > self._max_batch:
+                break
+            self._entries.popleft()
             taken.append(entry)
-            size += bytes_of_entry
-        self._bytes -= size
+            batch_size += size
+        self._bytes -= batch_size
         return taken

@@ -1,177 +1,257 @@
-"""A link: many calls to one worker in one RPC. One task writes batches, another one reads them."""
+"""A link: many calls to one worker, carried by one RPC. One task writes its batches, another one reads them.
+
+When the RPC ends, all calls of the link have failed, as if each had been an RPC of its own on a connection that broke.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Protocol
 
+import structlog
 from google.protobuf.message import DecodeError
-from talkup.v1 import link_pb2, task_pb2
+from talkup.v1 import error_pb2, link_pb2, task_pb2, worker_service_pb2
 
-from gateway.upstream.event import Event
 from gateway.upstream.failures import CallFailed, CallOver
 from gateway.upstream.link_calls import CallState, LinkBreachError, LinkCalls
+from multiplex.outbox import ENTRY_OVERHEAD
+from multiplex.writer import BatchWriter
+
+log = structlog.get_logger()
+
+# With these, the RPC of a link says what each of its calls would have met alone. Any other status concerns the link and
+# not the streams in it: for them the connection broke.
+_STATUS_OF_CALLS = frozenset(
+    {"UNAVAILABLE", "ABORTED", "RESOURCE_EXHAUSTED", "UNAUTHENTICATED", "PERMISSION_DENIED", "DEADLINE_EXCEEDED"}
+)
+_STATUS_NAMES = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+]
+"""The names of gRPC's statuses, by number (google.rpc.Code)."""
 
 
-class BatchStream(Protocol):
+class BatchRpc(Protocol):
     """The RPC that carries a link."""
 
     async def write(self, batch: link_pb2.TaskBatch) -> None:
-        """Send a batch. Raises CallOver."""
+        """Send a batch; waits for HTTP/2 flow control. Raises CallOver."""
         ...
 
     async def read(self) -> link_pb2.TaskResultBatch | None:
-        """The next batch. Raises CallFailed."""
+        """The next batch; None if the worker ended the link normally. Raises CallFailed."""
         ...
 
     def cancel(self) -> None:
-        """Drop the RPC."""
+        """Drop the RPC, in whatever state."""
         ...
 
 
 class WorkerLink:
-    """One link. Create it inside a running event loop."""
+    """A link to the worker that made `offer`. Create it inside a running event loop.
 
-    def __init__(self, stream: BatchStream, max_batch_bytes: int, linger: float = 0.0) -> None:
-        self._stream = stream
-        self._linger = linger
-        self.calls = LinkCalls(max_batch_bytes)
+    `failure`: why it ended. `refused`: the RPC itself was refused, by the worker or by something on the way to it.
+    """
+
+    def __init__(self, rpc: BatchRpc, offer: worker_service_pb2.LinkOffer, target: str) -> None:
+        self.offer = offer
         self.failure: CallFailed | None = None
-        self.unsent = Event()
-        self._states: set[CallState] = set()
-        self._blocked: list[Callable[[], None]] = []
-        self._tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._read())]
+        self.refused = False
+        self.calls = LinkCalls(offer.max_batch_bytes)
+        self.writer = BatchWriter(self.calls.outbox, self._write_batch)
+        self._rpc = rpc
+        self._answered = False
+        self._log = log.bind(target=target)
+        self._writing = asyncio.create_task(self._write())
+        self._reading = asyncio.create_task(self._read())
+        self._log.info("link to a worker opened")
 
-    def open(self, request: bytes, timeout_ms: int, traceparent: str | None) -> CallState:
-        state = self.calls.open(request, timeout_ms, traceparent)
-        self._states.add(state)
-        self.unsent.set()
-        return state
+    @property
+    def room(self) -> bool:
+        """Whether another call may be opened."""
+        return self.failure is None and len(self.calls) < self.offer.max_calls
 
-    def forget(self, state: CallState) -> None:
-        self.calls.cancel(state)
-        self._states.discard(state)
-        self.unsent.set()
+    def broken(self) -> CallFailed:
+        """The failure of the link, as each of its calls reports it."""
+        failure = self.failure or CallFailed("CANCELLED")
+        return CallFailed(failure.status, transport_reset=failure.transport_reset, cause=failure.cause)
 
-    def wake_when_writable(self, wake: Callable[[], None]) -> None:
-        self._blocked.append(wake)
+    async def close(self) -> None:
+        """Drop the link and every call that is still in it."""
+        self._fail(CallFailed("CANCELLED"))
+        await asyncio.gather(self._writing, self._reading, return_exceptions=True)
+
+    async def _write_batch(self, entries: list[link_pb2.TaskEntry]) -> None:
+        await self._rpc.write(link_pb2.TaskBatch(entries=entries))
 
     async def _write(self) -> None:
-        outbox, unsent = self.calls.outbox, self.unsent
-        last = 0.0
         try:
-            while True:
-                await unsent.wait()
-                unsent.clear()
-                while outbox:
-                    if self._linger:
-                        loop = asyncio.get_running_loop()
-                        wait = last + self._linger - loop.time()
-                        if wait > 0:
-                            await asyncio.sleep(wait)
-                        last = loop.time()
-                    await self._stream.write(link_pb2.TaskBatch(entries=outbox.take()))
-                    if self._blocked and not outbox.full:
-                        blocked, self._blocked = self._blocked, []
-                        for wake in blocked:
-                            wake()
+            await self.writer.run()
         except CallOver:
-            return
+            return  # The reader reports the reason.
+        except Exception:  # noqa: BLE001 (the edge of the link's task: a bug ends this link, and no other)
+            self._log.exception("link to a worker failed")
+            self._fail(CallFailed("INTERNAL", transport_reset=True))
 
     async def _read(self) -> None:
         try:
-            while (batch := await self._stream.read()) is not None:
+            while (batch := await self._rpc.read()) is not None:
+                self._answered = True
                 for entry in batch.entries:
                     self.calls.receive(entry)
-            self._over(CallFailed("UNAVAILABLE", transport_reset=True))
+            self._fail(CallFailed("UNAVAILABLE"))
         except CallFailed as failure:
-            self._over(failure)
-        except LinkBreachError:
-            self._over(CallFailed("INTERNAL", transport_reset=True))
+            self._fail(failure)
+        except LinkBreachError as breach:
+            self._log.warning("a worker broke the rules of its link", problem=str(breach))
+            self._fail(CallFailed("INTERNAL", transport_reset=True))
+        except Exception:  # noqa: BLE001 (the edge of the link's task)
+            self._log.exception("link to a worker failed")
+            self._fail(CallFailed("INTERNAL", transport_reset=True))
 
-    def _over(self, failure: CallFailed) -> None:
+    def _fail(self, failure: CallFailed) -> None:
+        if self.failure is not None:
+            return
+        self.refused = not self._answered and failure.status != "UNAVAILABLE"
+        if failure.status not in _STATUS_OF_CALLS:
+            failure = CallFailed("INTERNAL", transport_reset=True, cause=failure.cause)
         self.failure = failure
-        self._stream.cancel()
-        self._tasks[0].cancel()
-        for state in self._states:
-            state.wake()
+        self._log.info("link to a worker ended", reason=failure.reason, calls=len(self.calls))
+        self._rpc.cancel()
+        current = asyncio.current_task()
+        for task in (self._writing, self._reading):
+            if task is not current:
+                task.cancel()
+        self.writer.unblock()
+        for state in self.calls.states():
+            state.wake_reader()
+            state.wake_writer()
 
 
 class LinkCall:
-    """One call of a link, used like a TaskCall."""
+    """One call of a link. Used like a TaskCall: one task writes to it, another one reads from it."""
 
     def __init__(self, link: WorkerLink, deadline: float, traceparent: str | None) -> None:
+        """The call fails `deadline` seconds after its first request."""
         self._link = link
-        self._timeout_ms = int(deadline * 1000)
+        self._deadline = deadline
         self._traceparent = traceparent
         self._state: CallState | None = None
-        self._opened = asyncio.Event()
+        self._expiry: asyncio.TimerHandle | None = None
+        self._failure: CallFailed | None = None
+        self._writing_done = False
         self._readable: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
-        self._is_cancelled = False
-
-    def _wake(self) -> None:
-        for waiter in (self._readable, self._writable):
-            if waiter is not None and not waiter.done():
-                waiter.set_result(None)
 
     async def write(self, request: task_pb2.TaskRequest) -> None:
+        """Send one request; waits for credit and for the link. Raises CallOver when the call has ended."""
         data = request.SerializeToString()
-        link, state = self._link, self._state
-        if link.failure is not None or self._is_cancelled:
-            raise CallOver
-        if state is None:
-            self._state = link.open(data, self._timeout_ms, self._traceparent)
-            self._state.wake = self._wake
-            return
-        while not link.calls.may_send(state):
-            if state.closed is not None:
-                raise CallOver
+        link = self._link
+        if len(data) + ENTRY_OVERHEAD > link.offer.max_batch_bytes:
+            self._fail("RESOURCE_EXHAUSTED")
+        self._check_open()
+        while self._state is not None and not self._state.sent.open:
             self._writable = asyncio.get_running_loop().create_future()
-            if state.credit.open:
-                link.wake_when_writable(self._wake)
             await self._writable
-            if link.failure is not None or self._is_cancelled:
-                raise CallOver
-        if state.closed is not None:
-            raise CallOver
-        link.calls.request(state, data)
-        link.unsent.set()
+            self._check_open()
+        while link.calls.outbox.full:
+            await link.writer.when_writable()
+            self._check_open()
+        if self._state is None:
+            self._open(data)
+        else:
+            link.calls.request(self._state, data)
+        link.writer.wake()
 
     async def done_writing(self) -> None:
-        if self._state is None or self._state.closed is not None or self._link.failure is not None:
-            raise CallOver
-        self._link.calls.half_close(self._state)
-        self._link.unsent.set()
+        """Half-close the call: no further request follows. Raises CallOver when the call has ended."""
+        self._check_open()
+        self._writing_done = True
+        if self._state is not None:
+            self._link.calls.half_close(self._state)
+            self._link.writer.wake()
 
     async def read(self) -> task_pb2.TaskResult | None:
-        link, state = self._link, self._state
-        assert state is not None
+        """The next result; None if the worker closed the call normally. Raises CallFailed."""
         while True:
-            result = link.calls.take_result(state)
-            if result is not None:
-                if link.calls.outbox:
-                    link.unsent.set()
-                try:
-                    return task_pb2.TaskResult.FromString(result)
-                except DecodeError:
-                    raise CallFailed("INTERNAL") from None
-            if state.closed is not None:
-                if state.closed.status_code == 0:
-                    return None
-                raise CallFailed(_STATUS[state.closed.status_code], error=state.closed.error)
-            if link.failure is not None:
-                raise link.failure
+            state = self._state
+            if state is not None and (result := self._link.calls.take_result(state)) is not None:
+                self._link.writer.wake()
+                return self._parsed(result)
+            if self._failure is not None:
+                raise self._failure
+            if state is not None and state.closed is not None:
+                self._check_status(state.closed)
+                return None
+            if self._link.failure is not None:
+                raise self._link.broken()
             self._readable = asyncio.get_running_loop().create_future()
             await self._readable
 
     def cancel(self) -> None:
-        if not self._is_cancelled:
-            self._is_cancelled = True
-            if self._state is not None:
-                self._link.forget(self._state)
-            self._wake()
+        """Drop the call, in whatever state."""
+        self._fail("CANCELLED")
 
+    def _open(self, data: bytes) -> None:
+        opening = link_pb2.CallOpen(
+            request=data, timeout_ms=max(1, round(1000 * self._deadline)), traceparent=self._traceparent or ""
+        )
+        self._state = self._link.calls.open(opening, wake_reader=self._wake_reader, wake_writer=self._wake_writer)
+        self._expiry = asyncio.get_running_loop().call_later(self._deadline, self._fail, "DEADLINE_EXCEEDED")
 
-_STATUS = {8: "RESOURCE_EXHAUSTED", 3: "INVALID_ARGUMENT", 14: "UNAVAILABLE", 9: "FAILED_PRECONDITION", 13: "INTERNAL"}
+    def _check_open(self) -> None:
+        is_closed = self._state is not None and self._state.closed is not None
+        if is_closed or self._writing_done or self._failure is not None or self._link.failure is not None:
+            raise CallOver
+
+    def _fail(self, status: str) -> None:
+        """End the call from this side, if it is not over."""
+        if self._failure is not None:
+            return
+        self._failure = CallFailed(status)
+        if self._expiry is not None:
+            self._expiry.cancel()
+        if self._state is not None:
+            self._link.calls.cancel(self._state)
+            self._link.writer.wake()
+        self._wake_reader()
+        self._wake_writer()
+
+    def _parsed(self, result: bytes) -> task_pb2.TaskResult:
+        try:
+            return task_pb2.TaskResult.FromString(result)
+        except DecodeError:
+            self._fail("INTERNAL")
+            raise CallFailed("INTERNAL") from None
+
+    def _check_status(self, closed: link_pb2.CallClosed) -> None:
+        """Raise CallFailed unless the call was closed normally."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        if closed.status_code:
+            known = 0 <= closed.status_code < len(_STATUS_NAMES)
+            error: error_pb2.Error | None = closed.error if closed.HasField("error") else None
+            raise CallFailed(_STATUS_NAMES[closed.status_code] if known else "UNKNOWN", error=error)
+
+    def _wake_reader(self) -> None:
+        if self._readable is not None and not self._readable.done():
+            self._readable.set_result(None)
+
+    def _wake_writer(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)

@@ -1,114 +1,122 @@
-"""The calls of one link to a worker, without I/O: entries for the worker go into an outbox, the worker's come in.
+"""The calls of one link to a worker, without I/O: the gateway's entries go into an outbox, the worker's come in.
 
-A call is opened, sends requests while it has credit, and ends with `closed`. Numbers rise, so that an entry for a number
-that was used before and is not open any more is late, and an entry for any other number is a breach.
+A call is opened by its first request, sends more while it has credit, and is over with `closed` or once it is
+cancelled. Numbers rise. So an entry for a number that was used and is not open any more is merely late, and is ignored;
+an entry for any other number breaks the rules.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
 
 from talkup.v1 import link_pb2
 
 from multiplex.credit import CreditBreachError, ReceiveCredit, SendCredit
 from multiplex.outbox import Outbox
 
-_MAX_WAITING_BYTES: Final = 256 * 1024
-
 
 class LinkBreachError(Exception):
-    """The worker breaks the rules of the link. The text is one of a few words, for logs and metrics."""
+    """The worker breaks the rules of the link."""
 
 
 class CallState:
-    """One call: what the worker has sent for it, and what may still be sent."""
+    """One call: what came and was not taken out yet, and what may still be sent.
 
-    __slots__ = ("closed", "credit", "number", "results", "returned", "wake")
+    `wake_reader` and `wake_writer` are called when there may be more to read or to write.
+    """
 
-    def __init__(self, number: int) -> None:
+    __slots__ = ("closed", "number", "received", "results", "sent", "wake_reader", "wake_writer")
+
+    def __init__(self, number: int, wake_reader: Callable[[], None], wake_writer: Callable[[], None]) -> None:
         self.number = number
-        self.credit = SendCredit()
-        self.returned = ReceiveCredit()
+        self.sent = SendCredit()
+        self.received = ReceiveCredit()
         self.results: deque[bytes] = deque()
         self.closed: link_pb2.CallClosed | None = None
-        self.wake: Callable[[], None] = _nobody
-
-
-def _nobody() -> None:
-    """Until somebody waits."""
+        self.wake_reader = wake_reader
+        self.wake_writer = wake_writer
 
 
 class LinkCalls:
-    """All calls of one link."""
+    """The calls of one link."""
 
     def __init__(self, max_batch_bytes: int) -> None:
-        self.outbox: Outbox[link_pb2.TaskEntry] = Outbox(max_batch_bytes, _MAX_WAITING_BYTES)
+        self.outbox: Outbox[link_pb2.TaskEntry] = Outbox(max_batch_bytes)
         self._open: dict[int, CallState] = {}
         self._last = 0
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def open(self, request: bytes, timeout_ms: int, traceparent: str | None) -> CallState:
+    def states(self) -> list[CallState]:
+        """Every call that is not over."""
+        return list(self._open.values())
+
+    def open(
+        self,
+        opening: link_pb2.CallOpen,
+        *,
+        wake_reader: Callable[[], None],
+        wake_writer: Callable[[], None],
+    ) -> CallState:
         """Open a call with its first request."""
         self._last += 1
-        state = CallState(self._last)
-        self._open[state.number] = state
-        state.credit.spend(len(request))
-        opening = link_pb2.CallOpen(request=request, timeout_ms=timeout_ms, traceparent=traceparent or "")
-        self.outbox.put(link_pb2.TaskEntry(call=state.number, open=opening), len(request))
+        state = self._open[self._last] = CallState(self._last, wake_reader, wake_writer)
+        size = len(opening.request)
+        state.sent.spend(size)
+        self.outbox.put(link_pb2.TaskEntry(call=state.number, open=opening), size)
         return state
 
-    def may_send(self, state: CallState) -> bool:
-        """Whether a request of the call may be sent now."""
-        return state.credit.open and not self.outbox.full
-
     def request(self, state: CallState, request: bytes) -> None:
-        """Send a request. Raises ValueError without credit."""
-        state.credit.spend(len(request))
+        """Send a request of an open call. Raises ValueError without credit."""
+        state.sent.spend(len(request))
         self.outbox.put(link_pb2.TaskEntry(call=state.number, request=request), len(request))
 
     def half_close(self, state: CallState) -> None:
-        """No further request follows."""
+        """No further request of this open call follows."""
         self.outbox.put(link_pb2.TaskEntry(call=state.number, half_close=link_pb2.CallHalfClose()))
 
     def cancel(self, state: CallState) -> None:
-        """Drop a call that is not over."""
+        """Drop a call; one that is over stays as it is."""
         if self._open.pop(state.number, None) is not None:
             self.outbox.put(link_pb2.TaskEntry(call=state.number, cancel=link_pb2.CallCancel()))
 
     def take_result(self, state: CallState) -> bytes | None:
-        """The next result of a call, whose room the worker gets back; None if there is none."""
+        """The next result of a call, for which the worker gets credit back; None if there is none."""
         if not state.results:
             return None
         result = state.results.popleft()
-        grant = state.returned.consumed(len(result))
-        if grant and state.closed is None:
+        grant = state.received.consumed(len(result))
+        if grant and state.number in self._open:
             self.outbox.put(link_pb2.TaskEntry(call=state.number, credit=grant))
         return result
 
     def receive(self, entry: link_pb2.TaskResultEntry) -> None:
         """Take an entry of the worker. Raises LinkBreachError."""
-        number = entry.call
-        state = self._open.get(number)
+        state = self._open.get(entry.call)
         if state is None:
-            if not 0 < number <= self._last:
-                raise LinkBreachError("unknown_call")
+            if not 0 < entry.call <= self._last:
+                raise LinkBreachError(f"call {entry.call} was never opened")
             return
         try:
-            match entry.WhichOneof("entry"):
-                case "result":
-                    state.returned.received(len(entry.result))
-                    state.results.append(entry.result)
-                case "credit":
-                    state.credit.granted(entry.credit)
-                case "closed":
-                    state.closed = entry.closed
-                    del self._open[number]
-                case _:
-                    raise LinkBreachError("unknown_entry")
+            self._take(state, entry)
         except CreditBreachError:
-            raise LinkBreachError("credit") from None
-        state.wake()
+            raise LinkBreachError(f"call {entry.call} breaks the rules of credit") from None
+
+    def _take(self, state: CallState, entry: link_pb2.TaskResultEntry) -> None:
+        match entry.WhichOneof("entry"):
+            case "result":
+                state.received.received(len(entry.result))
+                state.results.append(entry.result)
+                state.wake_reader()
+            case "credit":
+                state.sent.granted(entry.credit)
+                state.wake_writer()
+            case "closed":
+                state.closed = entry.closed
+                del self._open[state.number]
+                state.wake_reader()
+                state.wake_writer()
+            case _:
+                raise LinkBreachError(f"an entry of call {entry.call} has no meaning")
