@@ -15,11 +15,12 @@ from talkup.v1 import error_pb2, link_pb2, task_pb2
 from multiplex.outbox import ENTRY_OVERHEAD
 from multiplex.writer import BatchWriter
 from workers.call import Call
+from workers.engine import EngineError
 from workers.errors import RefusedError
 from workers.link_calls import CallState, LinkCalls
 
 Serve = Callable[[Call], Awaitable[None]]
-"""Serves a call to its end. Raises RefusedError where an RPC would end with that status."""
+"""Serves a call to its end. Raises EngineError where an RPC would end with that status."""
 
 
 class LinkPlaces:
@@ -87,7 +88,7 @@ class Link:
         self._places.taken -= 1
         state = self._tasks.pop(task)
         failure = None if task.cancelled() else task.exception()
-        if failure is None or isinstance(failure, RefusedError):
+        if failure is None or isinstance(failure, EngineError):
             self._calls.close(state, failure)
         else:
             self._calls.close(state, RefusedError(error_pb2.ERROR_CODE_INTERNAL, "the worker failed"))

@@ -15,6 +15,7 @@ from talkup.v1 import error_pb2, link_pb2
 
 from multiplex.credit import CreditBreachError, ReceiveCredit, SendCredit
 from multiplex.outbox import MAX_ENTRIES, Outbox
+from workers.engine import EngineError
 from workers.errors import RefusedError, status_of, to_message
 
 # google.rpc.Code.CANCELLED: no error of ours stands behind it.
@@ -88,7 +89,7 @@ class LinkCalls:
         state.sent.spend(len(result))
         self.outbox.put(link_pb2.TaskResultEntry(call=state.number, result=result), len(result))
 
-    def close(self, state: CallState, refusal: RefusedError | None = None) -> None:
+    def close(self, state: CallState, refusal: EngineError | None = None) -> None:
         """Close a call: with OK, with the status of a refusal, or as cancelled."""
         if self._open.pop(state.number, None) is None:
             return
@@ -127,7 +128,7 @@ class LinkCalls:
             raise _breach("entries", "a call breaks the rules of credit") from None
         state.changed()
 
-    def _put_closed(self, number: int, refusal: RefusedError | None) -> None:
+    def _put_closed(self, number: int, refusal: EngineError | None) -> None:
         closed = link_pb2.CallClosed()
         if refusal is not None:
             closed.status_code = status_of(refusal.code).value[0]
