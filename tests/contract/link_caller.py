@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -97,7 +98,11 @@ class LinkedRpc:
 
     def cancel(self) -> None:
         entry = link_pb2.TaskEntry(call=self._number, cancel=link_pb2.CallCancel())
-        self._cancelling = asyncio.ensure_future(self._link.send(entry))
+        self._cancelling = asyncio.ensure_future(self._cancel(entry))
+
+    async def _cancel(self, entry: link_pb2.TaskEntry) -> None:
+        with suppress(asyncio.InvalidStateError):  # the link is over already
+            await self._link.send(entry)
 
     async def code(self) -> grpc.StatusCode:
         return _STATUS[(await self._closed).status_code]
