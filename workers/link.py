@@ -24,16 +24,16 @@ Serve = Callable[[Call], Awaitable[None]]
 
 
 class LinkPlaces:
-    """The calls of all links of a worker, at most `total`."""
+    """Counts the calls of all links of a worker. Those beyond `total` must be refused."""
 
     def __init__(self, total: int) -> None:
         self.total = total
         self.taken = 0
 
     @property
-    def free(self) -> int:
-        """How many more calls may be opened."""
-        return self.total - self.taken
+    def overdrawn(self) -> bool:
+        """Whether there are too many calls."""
+        return self.taken > self.total
 
 
 class Link:
@@ -73,7 +73,7 @@ class Link:
 
     async def _read(self, batches: AsyncIterator[link_pb2.TaskBatch]) -> None:
         async for batch in batches:
-            for state in self._calls.receive(batch, self._places.free):
+            for state in self._calls.receive(batch):
                 self._begin(state)
             self._writer.wake()
 

@@ -2,7 +2,7 @@
 
 A gateway numbers its calls upwards. So an entry for a number that was used and is not open any more is merely late, and
 is ignored; an entry for any other number breaks the rules. A breach ends the link with all its calls, because nothing
-that its sender says can be trusted; a call beyond the bound is closed alone.
+that its sender says can be trusted.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class LinkCalls:
     def __len__(self) -> int:
         return len(self._open)
 
-    def receive(self, batch: link_pb2.TaskBatch, room: int) -> list[CallState]:
-        """Take the gateway's entries; returns the calls that they open, at most `room`.
+    def receive(self, batch: link_pb2.TaskBatch) -> list[CallState]:
+        """Take the gateway's entries; returns the calls that they open.
 
         Raises RefusedError for a breach of the rules.
         """
@@ -66,8 +66,7 @@ class LinkCalls:
         opened: list[CallState] = []
         for entry in batch.entries:
             if entry.WhichOneof("entry") == "open":
-                if (state := self._opened(entry, room - len(opened))) is not None:
-                    opened.append(state)
+                opened.append(self._opened(entry))
             elif (found := self._open.get(entry.call)) is not None:
                 self._take(found, entry)
             elif not 0 < entry.call <= self._last:
@@ -93,19 +92,18 @@ class LinkCalls:
         """Close a call: with OK, with the status of a refusal, or as cancelled."""
         if self._open.pop(state.number, None) is None:
             return
+        closed = link_pb2.CallClosed()
         if state.cancelled:
-            closed = link_pb2.CallClosed(status_code=_CANCELLED)
-            self.outbox.put(link_pb2.TaskResultEntry(call=state.number, closed=closed))
-        else:
-            self._put_closed(state.number, refusal)
+            closed.status_code = _CANCELLED
+        elif refusal is not None:
+            closed.status_code = status_of(refusal.code).value[0]
+            closed.error.CopyFrom(to_message(refusal, fatal=True))
+        self.outbox.put(link_pb2.TaskResultEntry(call=state.number, closed=closed))
 
-    def _opened(self, entry: link_pb2.TaskEntry, room: int) -> CallState | None:
+    def _opened(self, entry: link_pb2.TaskEntry) -> CallState:
         if entry.call <= self._last:
             raise _breach("entries.call", "the numbers of calls must rise")
         self._last = entry.call
-        if room <= 0:
-            self._put_closed(entry.call, RefusedError(error_pb2.ERROR_CODE_BUSY, "too many calls", retryable=True))
-            return None
         state = self._open[entry.call] = CallState(entry.call, entry.open)
         state.received.received(len(entry.open.request))
         return state
@@ -127,13 +125,6 @@ class LinkCalls:
         except CreditBreachError:
             raise _breach("entries", "a call breaks the rules of credit") from None
         state.changed()
-
-    def _put_closed(self, number: int, refusal: EngineError | None) -> None:
-        closed = link_pb2.CallClosed()
-        if refusal is not None:
-            closed.status_code = status_of(refusal.code).value[0]
-            closed.error.CopyFrom(to_message(refusal, fatal=True))
-        self.outbox.put(link_pb2.TaskResultEntry(call=number, closed=closed))
 
 
 def _breach(field: str, message: str) -> RefusedError:

@@ -199,6 +199,8 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
 
     async def _serve_linked(self, call: Call) -> None:
         try:
+            if self._linked.overdrawn:
+                raise RefusedError(error_pb2.ERROR_CODE_BUSY, "too many calls", retryable=True)
             await self._serve_call(call)
         except EngineError as error:
             self._metrics.refused(error_pb2.ErrorCode.Name(error.code))

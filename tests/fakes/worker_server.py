@@ -26,7 +26,7 @@ from talkup.v1 import (
     worker_service_pb2_grpc,
 )
 
-from tests.fakes.link_server import LinkServer
+from tests.fakes.link_server import LinkedContext, LinkServer
 
 SERVICE = "talkup.v1.WorkerService"
 
@@ -89,6 +89,7 @@ class WorkerServer(worker_service_pb2_grpc.WorkerServiceServicer):
         self.metadata: list[dict[str, str]] = []
         self.port = 0
         self.links = 0
+        self.linked_calls = 0
         self.offer: worker_service_pb2.LinkOffer | None = worker_service_pb2.LinkOffer(
             worker_id=str(uuid.uuid4()), max_calls=1000, max_batch_bytes=4 << 20
         )
@@ -148,6 +149,7 @@ class WorkerServer(worker_service_pb2_grpc.WorkerServiceServicer):
         await link.run(request_iterator)
 
     async def StreamTask(self, request_iterator, context) -> AsyncIterator[task_pb2.TaskResult]:
+        self.linked_calls += isinstance(context, LinkedContext)
         self.metadata.append({key: str(value) for key, value in context.invocation_metadata()})
         if self.script.refuse is not None:
             beside = self.script.refuse_with
