@@ -21,9 +21,9 @@ log = structlog.get_logger()
 
 # With these, the RPC of a link says what each of its calls would have met alone. Any other status concerns the link and
 # not the streams in it: for them the connection broke.
-_STATUS_OF_CALLS = frozenset(
-    {"UNAVAILABLE", "ABORTED", "RESOURCE_EXHAUSTED", "UNAUTHENTICATED", "PERMISSION_DENIED", "DEADLINE_EXCEEDED"}
-)
+_STATUS_OF_CALLS = frozenset({"UNAVAILABLE", "ABORTED", "RESOURCE_EXHAUSTED", "UNAUTHENTICATED", "PERMISSION_DENIED"})
+# With these, another link may well come about.
+_PASSING = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED"})
 _STATUS_NAMES = [
     "OK",
     "CANCELLED",
@@ -127,7 +127,7 @@ class WorkerLink:
     def _fail(self, failure: CallFailed) -> None:
         if self.failure is not None:
             return
-        self.refused = not self._answered and failure.status != "UNAVAILABLE"
+        self.refused = not self._answered and failure.status not in _PASSING
         if failure.status not in _STATUS_OF_CALLS:
             failure = CallFailed("INTERNAL", transport_reset=True, cause=failure.cause)
         self.failure = failure
@@ -145,6 +145,18 @@ class WorkerLink:
 
 class LinkCall:
     """One call of a link. Used like a TaskCall: one task writes to it, another one reads from it."""
+
+    __slots__ = (
+        "_deadline",
+        "_expiry",
+        "_failure",
+        "_link",
+        "_readable",
+        "_state",
+        "_traceparent",
+        "_writable",
+        "_writing_done",
+    )
 
     def __init__(self, link: WorkerLink, deadline: float, traceparent: str | None) -> None:
         """The call fails `deadline` seconds after its first request."""
