@@ -123,7 +123,7 @@ class LinkedCall:
         self._writer = writer
         self._state = state
         self._max_bytes = max_batch_bytes - ENTRY_OVERHEAD
-        timeout_ms = state.opening.timeout_ms
+        timeout_ms = state.timeout_ms
         self._deadline = asyncio.get_running_loop().time() + timeout_ms / 1000 if timeout_ms else None
         self._readable: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -131,7 +131,7 @@ class LinkedCall:
     @property
     def traceparent(self) -> str | None:
         """The caller's trace context, if it sent one."""
-        return self._state.opening.traceparent or None
+        return self._state.traceparent or None
 
     @property
     def requests(self) -> AsyncIterator[task_pb2.TaskRequest]:

@@ -32,11 +32,22 @@ class CallState:
     `changed` is called when there may be more to read or to write, and when the gateway has cancelled the call.
     """
 
-    __slots__ = ("cancelled", "changed", "half_closed", "number", "opening", "received", "requests", "sent")
+    __slots__ = (
+        "cancelled",
+        "changed",
+        "half_closed",
+        "number",
+        "received",
+        "requests",
+        "sent",
+        "timeout_ms",
+        "traceparent",
+    )
 
     def __init__(self, number: int, opening: link_pb2.CallOpen) -> None:
         self.number = number
-        self.opening = opening
+        self.timeout_ms = opening.timeout_ms
+        self.traceparent = opening.traceparent
         self.received = ReceiveCredit()
         self.sent = SendCredit()
         self.requests: deque[bytes] = deque((opening.request,))
