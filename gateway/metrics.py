@@ -30,7 +30,7 @@ class Metrics(UpstreamSeries):
     """The gateway's metrics in their own registry, one module a subject. It also implements UpstreamMetrics."""
 
     def __init__(self, gather: Callable[[bytes], Awaitable[bytes]] | None = None) -> None:
-        """`gather` adds the metrics of the processes beside this one, if there are any."""
+        """`gather` adds the metrics of the other processes, if there are any."""
         self._gather = gather
         self.registry = CollectorRegistry()
         super().__init__(self.registry)

@@ -75,7 +75,7 @@ def key_of_part(message: m.AnalysisResult) -> str | None:
 def delivery_results(kept: Iterable[StoredAnalysis]) -> list[m.AnalysisResult]:
     """The results about delivery that these parts come from, without their frames, in order of `frame_seq`.
 
-    A part that cannot be read is left out: a client lacks it, and its stream goes on.
+    A part that cannot be read is left out: a client lacks it, and its stream continues.
     """
     found: dict[int, m.AnalysisData] = {}
     for part in kept:

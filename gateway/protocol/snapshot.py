@@ -1,7 +1,7 @@
 """What another gateway needs to continue a stream after its last commit: terms, numbers and worker states, no media.
 
 A snapshot describes the stream as it was before the first chunk that a worker would need again: the client resends from
-`next_sequence` on, and the workers' numbers continue from `next_worker_sequence`. The text of finals is stored beside
+`next_sequence` on, and the workers' numbers continue from `next_worker_sequence`. The text of finals is stored next to
 the snapshot. Only the workers' own `resume_state` contains some text, so it is kept and deleted together with the
 finals.
 """

@@ -76,7 +76,7 @@ class _Part:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is known of it but that it was."""
+        """Whether nothing is known of it except that it existed."""
         return not (self.stream.segments or self.analyses.services)
 
     @property
@@ -86,7 +86,7 @@ class _Part:
 
     @property
     def complete(self) -> bool:
-        """Whether it has ended with what is to come at its end."""
+        """Whether it has ended, and its summaries have arrived."""
         has_summary = self.analyses.summary is not None or "delivery" not in self.analyses.services
         return self.stream.ended and has_summary
 

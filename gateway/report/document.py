@@ -136,7 +136,7 @@ class Overlap(msgspec.Struct, frozen=True):
 
 
 class Interruption(msgspec.Struct, frozen=True):
-    """`by` begins to speak while `of` speaks, and goes on when `of` has stopped."""
+    """`by` begins to speak while `of` speaks, and continues when `of` has stopped."""
 
     t0_ms: int
     by: int
@@ -184,7 +184,7 @@ class Compared(msgspec.Struct, frozen=True):
 
 
 class ComparedSpeaker(msgspec.Struct, frozen=True):
-    """The measures of one stream beside those of the same speaker's stream in the earlier session."""
+    """The measures of one stream and those of the same speaker's stream in the earlier session."""
 
     stream: int
     earlier_stream_id: str
@@ -192,7 +192,7 @@ class ComparedSpeaker(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """This session beside an earlier one of the same people. Streams are matched by their ids; others are not compared.
+    """This session and an earlier one of the same people. Streams are matched by their ids; others are not compared.
 
     If each session has one speaker, these two are compared, whatever their streams are called.
     """

@@ -254,7 +254,7 @@ document.addEventListener("visibilitychange", () => document.hidden || call?.wak
 navigator.mediaDevices?.addEventListener?.("devicechange", () => void fillMicrophones());
 setInterval(() => call && !call.stopping && showElapsed(), 250);
 
-// On this machine the development key is known: nobody needs to see it.
+// On this machine the page knows the development key: nobody needs to enter it.
 if (["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) {
   $("key").value = "dev-key";
   $("tools").prepend($("key-field"));

@@ -133,7 +133,7 @@ export class DeliveryStrip {
     move(track, "--at", at || 0);
   }
 
-  // A dash says nothing to who cannot see it.
+  // A screen reader does not read out a dash.
   #write(name, text) {
     const place = this.#find(name);
     place.textContent = text;

@@ -40,7 +40,7 @@ _FLOOR_MEMORY: Final = 50
 """Hops over which the levels of speech and of background are remembered: 2 s and 1 s."""
 
 _BELOW_SPEECH_DB: Final = 20.0
-"""What is this much softer than speech is none, whatever the voice detector hears: a breath, or the room's echo.
+"""Sound this much softer than speech does not count as speech, whatever the voice detector says: a breath, or an echo.
 
 25 dB: F1 0.98 on clean clips and pauses of up to 0.5 s with a breath are missed; 20 dB: 1.00. Of voices that were not
 used to choose it: 0.88 and 0.96.

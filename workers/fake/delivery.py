@@ -51,7 +51,7 @@ class FakeDelivery:
     """One stream's delivery. Words come before the `advance` that covers them."""
 
     def __init__(self, state: DeliveryState | None = None, *, with_words: bool = True) -> None:
-        """`with_words`: whether speech runs beside it; without, what needs words is not measurable."""
+        """`with_words`: whether speech runs as well; without it, measures that need words are absent."""
         self.state = state or DeliveryState()
         self._with_words = with_words
 

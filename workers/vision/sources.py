@@ -1,7 +1,7 @@
 """Where a stream's frames come from: pictures as chunks, or a video recording through the decoder children.
 
 A source turns a chunk into frames and drops, in order. Decoding happens in the decoder children; `Frame.picture` only
-brings a decoded picture into the form that is analysed. `image_source.py` beside this one is for pictures.
+brings a decoded picture into the form that is analysed. For pictures, see `image_source.py`.
 """
 
 from __future__ import annotations

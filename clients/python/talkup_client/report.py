@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the report to this file, as a page")
     parser.add_argument("--json", action="store_true", help="all figures, as JSON")
     parser.add_argument("--lang", metavar="TAG", help="language of page and text: en or fr")
-    parser.add_argument("--compare", metavar="SESSION", help="an earlier session, whose figures stand beside")
+    parser.add_argument("--compare", metavar="SESSION", help="an earlier session to compare with")
 
 
 async def run_report(api: HttpApi, arguments: argparse.Namespace, terminal: Terminal) -> int:

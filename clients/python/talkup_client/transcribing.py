@@ -250,7 +250,7 @@ async def _interrupts(client: Client, work: _Work) -> AsyncIterator[None]:
 
     deadlines: list[asyncio.TimerHandle] = []
     taken = [number for number in _SIGNALS if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
-    for number in taken:  # `nohup` stays in force
+    for number in taken:  # keep what `nohup` has set
         loop.add_signal_handler(number, interrupted)
     try:
         yield

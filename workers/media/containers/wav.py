@@ -67,7 +67,7 @@ _WHOLE_BYTES = (8, 16, 32, 64)
 def _sample_bytes(kind: int, channels: int, align: int, bits: int) -> int:
     """The bytes of one sample; 0: the header contradicts itself.
 
-    PCM and float: `bits` decides, since writers get `align` wrong more often. But 12, 20 or 24 bits may stand in a
+    PCM and float: `bits` decides, since writers get `align` wrong more often. But 12, 20 or 24 bits may be in a
     larger container, and only `align` tells which.
     """
     if kind in _LINEAR and bits in _WHOLE_BYTES:

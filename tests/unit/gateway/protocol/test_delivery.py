@@ -260,7 +260,7 @@ class Kept:
         return session, self.record(session.restore([left], ["a"], T0))
 
 
-def test_another_gateway_goes_on_counting_and_has_what_lasts() -> None:
+def test_another_gateway_continues_counting_and_has_what_is_kept() -> None:
     kept = Kept()
     session = begin(started_at=77)
     windows = [window(0), said(10_000, event("speaking_fast", 0), **{"window": window(1).delivery.window})]

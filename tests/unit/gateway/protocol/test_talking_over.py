@@ -95,7 +95,7 @@ def test_the_order_in_which_words_become_final_does_not_matter() -> None:
     assert call.say("a", (5700, 6000), until=7000) == [talking_over("b", 1000, 2000, 1.0)]
 
 
-def test_a_short_overlap_is_none() -> None:
+def test_a_short_overlap_does_not_count() -> None:
     call = Call("a", "b")
     call.say("a", (4000, 6000), until=7000)
     assert call.say("b", (2000 - MIN_OVERLAP_MS + 1, 3000), until=3500) == []

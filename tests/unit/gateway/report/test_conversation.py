@@ -13,7 +13,7 @@ from tests.fakes.interview import STARTED_AT, delivery, interview, said, window
 
 ORIGIN_MS = round(STARTED_AT * 1000)
 LATER_MS = 3_000
-"""How much later the second stream began: its media clock is behind by so much."""
+"""How much later the second stream began, so how far its media clock is behind."""
 
 
 def conversation(anna: list[tuple[int, int]], ben: list[tuple[int, int]]) -> Report:

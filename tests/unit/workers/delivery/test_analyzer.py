@@ -173,7 +173,7 @@ def test_repeats_are_counted_where_their_sentence_ends() -> None:
     assert (window.repeated_words.value, window.restarts.value) == (1, 1)
 
 
-def test_the_longest_pause_stands_with_the_words_around_it() -> None:
+def test_the_longest_pause_comes_with_the_words_around_it() -> None:
     words = evenly("a b c d e f", 0, 3_000) + evenly("g h i j k l", 4_500, 8_000)
     heard = itertools.chain(speech(3_000), silence(1_500), speech(3_500), silence(2_500))
     moments = messages_of(heard, words)[-1].delivery.summary.moments
@@ -227,7 +227,7 @@ def test_an_hour_leaves_a_state_of_a_few_kilobytes() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_another_worker_goes_on_from_any_block(seed: int) -> None:
+def test_another_worker_continues_from_any_block(seed: int) -> None:
     rng = random.Random(seed)
     stretches = [
         (*speech(100 * rng.randrange(5, 60), 10 ** rng.uniform(-4, -2)), *silence(100 * rng.randrange(2, 130)))

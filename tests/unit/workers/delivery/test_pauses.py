@@ -130,7 +130,7 @@ def test_stretches_and_pauses_take_turns(lengths: list[int]) -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 40))
-def test_one_who_goes_on_from_the_memory_hears_the_same(seed: int, cut: int) -> None:
+def test_one_who_continues_from_the_memory_hears_the_same(seed: int, cut: int) -> None:
     rng = np.random.default_rng(seed)
     runs = rng.integers(1, 30, 40)
     levels = np.repeat(rng.uniform(-90, 0, 40), runs)[:200] + rng.normal(0, 3, 200)

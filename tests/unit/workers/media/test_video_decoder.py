@@ -48,7 +48,7 @@ def test_every_frame_comes_out_at_its_time(codec: str, container: str) -> None:
 
 
 @pytest.mark.parametrize(("codec", "container"), KINDS)
-def test_another_decoder_goes_on_at_every_key_frame(codec: str, container: str) -> None:
+def test_another_decoder_continues_at_every_key_frame(codec: str, container: str) -> None:
     check_restarts(declared(container), timeslices(recording(codec, container), 17))
 
 
@@ -58,7 +58,7 @@ def picture_of(record: FrameRecord) -> np.ndarray:
 
 
 def check_turned(fmt: media_pb2.MediaFormat, data: bytes, corners: str) -> None:
-    """Every frame is upright, also with a decoder that goes on behind a restart point."""
+    """Every frame is upright, also with a decoder that continues after a restart point."""
     chunks = timeslices(data, 5)
     found = decoded(VideoDecoder(fmt), chunks)
     assert {quarters_of(picture_of(record)) for record in found} == {corners}
@@ -146,7 +146,7 @@ def test_frames_out_of_order_are_put_in_order(container: str) -> None:
 
 
 @pytest.mark.parametrize("container", ["mp4", "matroska"])
-def test_another_decoder_goes_on_among_frames_out_of_order(container: str) -> None:
+def test_another_decoder_continues_among_frames_out_of_order(container: str) -> None:
     fmt, chunks = declared(container), timeslices(recording("libx264", container, b_frames=3), 17)
     check_restarts(fmt, chunks)
 
@@ -189,7 +189,7 @@ def test_after_a_gap_frames_up_to_the_next_key_are_reported_corrupt() -> None:
     assert found[after].flags & FrameFlag.KEY
 
 
-def test_a_second_recording_goes_on_in_time() -> None:
+def test_a_second_recording_continues_in_time() -> None:
     data = recording("libvpx", "webm")
     decoder = VideoDecoder(declared("webm"))
     first = decoder.decode(Chunk(0, data))
