@@ -114,7 +114,6 @@ class WorkerLink:
                 self._answered = True
                 for entry in batch.entries:
                     self.calls.receive(entry)
-            self._fail(CallFailed("UNAVAILABLE"))
         except CallFailed as failure:
             self._fail(failure)
         except LinkBreachError as breach:
@@ -123,6 +122,8 @@ class WorkerLink:
         except Exception:  # noqa: BLE001 (the edge of the link's task)
             self._log.exception("link to a worker failed")
             self._fail(CallFailed("INTERNAL", transport_reset=True))
+        finally:  # also when the RPC was cancelled: no call may be left waiting
+            self._fail(CallFailed("UNAVAILABLE"))
 
     def _fail(self, failure: CallFailed) -> None:
         if self.failure is not None:

@@ -228,6 +228,19 @@ async def test_a_deadline_ends_one_call_at_both_ends() -> None:
         assert result.transcript.text == word(chunk(0).chunk)
 
 
+async def test_the_calls_of_a_link_that_was_cancelled_fail() -> None:
+    async with channel(WorkerServer()) as calls:
+        call = calls.open_task(30)
+        await call.write(named("a"))
+        assert await call.read() is not None
+        (link,) = calls._links
+        link._rpc.cancel()
+        async with asyncio.timeout(5):
+            with pytest.raises(CallFailed) as failed:
+                await call.read()
+        assert failed.value.transport_reset or failed.value.status == "UNAVAILABLE"
+
+
 async def test_a_request_too_large_for_the_worker_ends_its_call_alone() -> None:
     server = WorkerServer()
     assert server.offer is not None
