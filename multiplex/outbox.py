@@ -13,13 +13,14 @@ ENTRY_OVERHEAD: Final = 128
 """Bytes counted for each entry beside its message: more than its fields take in a batch."""
 
 _MAX_WAITING_BYTES: Final = 256 * 1024
+_OVERFULL_BYTES: Final = 4 * _MAX_WAITING_BYTES
 
 
 class Outbox(Generic[Entry]):
     """The entries of all calls of a link.
 
-    Messages stop at a bound (`full`). What calls need beside them, such as credit, is small and always has room: its
-    number is bounded by the messages that it answers.
+    Messages stop at a bound (`full`). What calls need beside them, such as credit, is small and always has room. It
+    answers what the other end sent, so an end that reads nothing more while `overfull` bounds it, too.
     """
 
     def __init__(self, max_batch_bytes: int) -> None:
@@ -35,6 +36,11 @@ class Outbox(Generic[Entry]):
     def full(self) -> bool:
         """Whether no further message should be put in now."""
         return self._bytes >= _MAX_WAITING_BYTES
+
+    @property
+    def overfull(self) -> bool:
+        """Whether so much waits that the other end, which does not read it, should be read no further."""
+        return self._bytes >= _OVERFULL_BYTES
 
     def put(self, entry: Entry, size: int = 0) -> None:
         """Append an entry whose message has `size` bytes."""

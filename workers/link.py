@@ -1,7 +1,7 @@
 """A link: many calls of StreamTask in one RPC. Each is served by a task of its own, as if it had come alone.
 
 The link's reader never waits for a call: what a call has not taken yet is bounded by its credit. So a stream that
-stalls holds up no other one.
+stalls holds up no other one. It waits for the gateway: one that opens calls and reads no answers is read no further.
 """
 
 from __future__ import annotations
@@ -63,10 +63,11 @@ class Link:
             for part in done:
                 part.result()
         finally:
-            everything = [*parts, *self._tasks]
-            for task in everything:
-                task.cancel()
-            await asyncio.gather(*everything, return_exceptions=True)
+            for part in parts:
+                part.cancel()
+            for state in self._tasks.values():
+                state.cancel()
+            await asyncio.gather(*parts, *self._tasks, return_exceptions=True)
 
     async def _write_batch(self, entries: list[link_pb2.TaskResultEntry]) -> None:
         await self._write(link_pb2.TaskResultBatch(entries=entries))
@@ -76,6 +77,8 @@ class Link:
             for state in self._calls.receive(batch):
                 self._begin(state)
             self._writer.wake()
+            while self._calls.outbox.overfull:
+                await self._writer.when_writable()
 
     def _begin(self, state: CallState) -> None:
         self._places.taken += 1

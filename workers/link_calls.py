@@ -55,6 +55,12 @@ class CallState:
         self.cancelled = False
         self.changed: Callable[[], None] = _nobody
 
+    def cancel(self) -> None:
+        """Drop the call. Only the first time counts: a second cancellation would break into the end of its session."""
+        if not self.cancelled:
+            self.cancelled = True
+            self.changed()
+
 
 class LinkCalls:
     """The calls of one link."""
@@ -120,6 +126,8 @@ class LinkCalls:
         return state
 
     def _take(self, state: CallState, entry: link_pb2.TaskEntry) -> None:
+        if state.cancelled:
+            return
         try:
             match entry.WhichOneof("entry"):
                 case "request" if not state.half_closed:
@@ -128,7 +136,8 @@ class LinkCalls:
                 case "half_close":
                     state.half_closed = True
                 case "cancel":
-                    state.cancelled = True
+                    state.cancel()
+                    return
                 case "credit":
                     state.sent.granted(entry.credit)
                 case _:

@@ -14,7 +14,7 @@ from talkup.v1 import error_pb2, link_pb2, task_pb2, worker_service_pb2
 
 from gateway.upstream.failures import CallFailed, CallOver
 from gateway.upstream.link_calls import CallState, LinkBreachError, LinkCalls
-from multiplex.outbox import ENTRY_OVERHEAD
+from multiplex.outbox import ENTRY_OVERHEAD, MAX_ENTRIES
 from multiplex.writer import BatchWriter
 
 log = structlog.get_logger()
@@ -112,6 +112,8 @@ class WorkerLink:
         try:
             while (batch := await self._rpc.read()) is not None:
                 self._answered = True
+                if len(batch.entries) > MAX_ENTRIES:
+                    raise LinkBreachError(f"a batch has more than {MAX_ENTRIES} entries")
                 for entry in batch.entries:
                     self.calls.receive(entry)
         except CallFailed as failure:

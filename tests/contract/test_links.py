@@ -30,6 +30,28 @@ class StuckEngine(FakeEngine):
         return session
 
 
+class SlowlyClosingEngine(FakeEngine):
+    """Its first session waits for `may_close` while it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closing, self.may_close, self.closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    def open(self, start, context):
+        session = super().open(start, context)
+        if not self.closing.is_set():
+            close = session.close
+
+            async def close_slowly() -> None:
+                self.closing.set()
+                await self.may_close.wait()
+                await close()
+                self.closed.set()
+
+            session.close = close_slowly
+        return session
+
+
 def refusals(metrics: WorkerMetrics, code: str) -> float | None:
     return metrics.registry.get_sample_value("talkup_worker_refused_total", {"code": f"ERROR_CODE_{code}"})
 
@@ -102,6 +124,28 @@ async def test_the_end_of_a_link_ends_its_calls() -> None:
         async with asyncio.timeout(10):
             while (await describe(worker)).slots.free != 2:
                 await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("link_ends", [False, True])
+async def test_a_session_that_is_being_closed_is_cancelled_no_second_time(link_ends: bool) -> None:
+    engine = SlowlyClosingEngine()
+    cancel = link_pb2.TaskEntry(call=1, cancel=link_pb2.CallCancel())
+    async with running(engine, slots=4) as worker, asyncio.timeout(20):
+        link = worker.stub.StreamTasks()
+        await link.write(link_pb2.TaskBatch(entries=[opening(1)]))
+        assert (await link.read()).entries[0].call == 1
+        await link.write(link_pb2.TaskBatch(entries=[cancel]))
+        await engine.closing.wait()
+        if link_ends:
+            link.cancel()
+        else:
+            await link.write(link_pb2.TaskBatch(entries=[cancel, opening(2, "b")]))
+            assert (await link.read()).entries[0].call == 2
+        # Answered after the cancellation of the link has reached the worker.
+        await describe(worker)
+        engine.may_close.set()
+        await engine.closed.wait()
+        link.cancel()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -73,13 +73,13 @@ class RefusingWorker(WorkerServer):
 class BreachingWorker(WorkerServer):
     """Breaks the rules of its link after the first results."""
 
-    breach = link_pb2.TaskResultEntry(call=99, result=b"")
+    breach: Sequence[link_pb2.TaskResultEntry] = ()
 
     async def StreamTasks(self, request_iterator, context) -> None:
         async def write(batch: link_pb2.TaskResultBatch) -> None:
             await context.write(batch)
             if any(entry.HasField("result") for entry in batch.entries):
-                await context.write(link_pb2.TaskResultBatch(entries=[self.breach]))
+                await context.write(link_pb2.TaskResultBatch(entries=self.breach))
 
         self.links += 1
         await LinkServer(self.StreamTask, write, context.invocation_metadata()).run(request_iterator)
@@ -158,12 +158,15 @@ async def test_the_loss_of_a_link_moves_all_its_streams_and_no_word_is_lost() ->
 @pytest.mark.parametrize(
     "breach",
     [
-        link_pb2.TaskResultEntry(call=99, result=b""),
-        link_pb2.TaskResultEntry(call=1, credit=2**30),
-        link_pb2.TaskResultEntry(call=1),
+        [link_pb2.TaskResultEntry(call=99, result=b"")],
+        [link_pb2.TaskResultEntry(call=1, credit=2**30)],
+        [link_pb2.TaskResultEntry(call=1)],
+        [link_pb2.TaskResultEntry(call=1, credit=0)] * 4097,
     ],
 )
-async def test_a_worker_that_breaks_the_rules_loses_its_streams_to_another(breach: link_pb2.TaskResultEntry) -> None:
+async def test_a_worker_that_breaks_the_rules_loses_its_streams_to_another(
+    breach: Sequence[link_pb2.TaskResultEntry],
+) -> None:
     breaching, other = BreachingWorker(Script(slots=9)), WorkerServer(Script(slots=1))
     breaching.breach = breach
     async with upstream(breaching, other) as pool:
@@ -171,6 +174,7 @@ async def test_a_worker_that_breaks_the_rules_loses_its_streams_to_another(breac
         feed(stream)
         assert words(await collect(stream)) == expected()
     assert breaching.links >= 1
+    assert other.seen
 
 
 @pytest.mark.parametrize("status", [grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INTERNAL])

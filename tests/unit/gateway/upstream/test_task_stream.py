@@ -155,9 +155,9 @@ async def test_a_killed_worker_costs_no_word(commit_every: int) -> None:
     assert not errors(items)
 
 
-async def test_a_broken_connection_is_retried(links: Links) -> None:
-    if links is not Links.NEVER:
-        pytest.skip("what breaks a connection breaks the link, and no call of it alone")
+# What breaks a connection breaks the link, and no call of it alone.
+@pytest.mark.parametrize("links", [Links.NEVER], indirect=True)
+async def test_a_broken_connection_is_retried() -> None:
     async with workers(Script(), Script()) as servers, upstream(*(s.target for s in servers)) as pool:
         on_either(
             servers,
