@@ -1,7 +1,8 @@
 """Credit: how many bytes one call of a link may send in one direction before its receiver has taken some out.
 
 A sender may send while its credit is above 0, and then takes off the whole message: one message may overdraw it. That
-way a message of any size can be sent, and a receiver holds at most INITIAL_CREDIT bytes and one message more.
+way a message of any size can be sent, and a receiver holds at most INITIAL_CREDIT bytes and one message more. Each
+message also costs what keeping it takes, so that a receiver holds few, however small they are.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from typing import Final
 
 INITIAL_CREDIT: Final = 65_536
 """Bytes with which every call begins, in each direction (link.proto)."""
+
+MESSAGE_COST: Final = 64
+"""Credit that a message costs in addition to its bytes (link.proto): an object and its place in a list, CPython 3.11."""
 
 _GIVEN_BACK_FROM: Final = INITIAL_CREDIT // 2
 
@@ -35,10 +39,10 @@ class SendCredit:
         """Take off a message of `size` bytes. Raises ValueError without credit."""
         if self._left <= 0:
             raise ValueError("no credit")
-        self._left -= size
+        self._left -= size + MESSAGE_COST
 
     def granted(self, amount: int) -> None:
-        """The receiver gives `amount` bytes back. Raises CreditBreachError if that is more than was spent."""
+        """The receiver gives `amount` back. Raises CreditBreachError if that is more than was spent."""
         self._left += amount
         if self._left > INITIAL_CREDIT:
             raise CreditBreachError
@@ -57,11 +61,11 @@ class ReceiveCredit:
         """A message came. Raises CreditBreachError if the sender had no credit."""
         if self._left <= 0:
             raise CreditBreachError
-        self._left -= size
+        self._left -= size + MESSAGE_COST
 
     def consumed(self, size: int) -> int:
         """A message was taken out; returns the credit to give back now: 0 until half of the initial credit is due."""
-        self._consumed += size
+        self._consumed += size + MESSAGE_COST
         if self._consumed < _GIVEN_BACK_FROM:
             return 0
         given, self._consumed = self._consumed, 0

@@ -12,6 +12,7 @@ from talkup.v1 import link_pb2, task_pb2
 from workers.errors import ERROR_METADATA_KEY, PUSHBACK_METADATA_KEY
 
 CREDIT = 65_536
+MESSAGE_COST = 64
 _STATUS = {status.value[0]: status for status in grpc.StatusCode}
 
 
@@ -73,7 +74,7 @@ class LinkedRpc:
         while self._credit <= 0:
             self._granted.clear()
             await self._granted.wait()
-        self._credit -= len(data)
+        self._credit -= len(data) + MESSAGE_COST
         if self._number:
             await self._link.send(link_pb2.TaskEntry(call=self._number, request=data))
             return
@@ -88,7 +89,7 @@ class LinkedRpc:
         data = await self._results.get()
         if data is not None:
             if not self._closed.done():
-                await self._link.send(link_pb2.TaskEntry(call=self._number, credit=len(data)))
+                await self._link.send(link_pb2.TaskEntry(call=self._number, credit=len(data) + MESSAGE_COST))
             return task_pb2.TaskResult.FromString(data)
         self._results.put_nowait(None)
         code = await self.code()

@@ -10,6 +10,7 @@ import grpc
 from talkup.v1 import error_pb2, link_pb2, task_pb2
 
 CREDIT = 65_536
+MESSAGE_COST = 64
 
 
 class AbortedError(Exception):
@@ -94,7 +95,7 @@ class LinkServer:
                 while call.credit <= 0:
                     call.granted.clear()
                     await call.granted.wait()
-                call.credit -= len(data)
+                call.credit -= len(data) + MESSAGE_COST
                 await self._send(link_pb2.TaskResultEntry(call=number, result=data))
         except AbortedError as aborted:
             closed = aborted.closed
@@ -104,7 +105,7 @@ class LinkServer:
 
     async def _requests(self, number: int, call: _Call) -> AsyncIterator[task_pb2.TaskRequest]:
         while (data := await call.requests.get()) is not None:
-            await self._send(link_pb2.TaskResultEntry(call=number, credit=len(data)))
+            await self._send(link_pb2.TaskResultEntry(call=number, credit=len(data) + MESSAGE_COST))
             yield task_pb2.TaskRequest.FromString(data)
 
     async def _send(self, entry: link_pb2.TaskResultEntry) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multiplex.credit import INITIAL_CREDIT, CreditBreachError, ReceiveCredit, SendCredit
+from multiplex.credit import INITIAL_CREDIT, MESSAGE_COST, CreditBreachError, ReceiveCredit, SendCredit
 
 
 def test_one_message_may_overdraw_the_credit_and_the_next_one_waits() -> None:
@@ -15,7 +15,7 @@ def test_one_message_may_overdraw_the_credit_and_the_next_one_waits() -> None:
     assert not sender.open
     with pytest.raises(ValueError, match="no credit"):
         sender.spend(1)
-    sender.granted(9 * INITIAL_CREDIT)
+    sender.granted(9 * INITIAL_CREDIT + MESSAGE_COST)
     assert not sender.open
     sender.granted(1)
     assert sender.open
@@ -24,7 +24,7 @@ def test_one_message_may_overdraw_the_credit_and_the_next_one_waits() -> None:
 def test_more_credit_than_was_spent_is_a_breach() -> None:
     sender = SendCredit()
     sender.spend(100)
-    sender.granted(100)
+    sender.granted(100 + MESSAGE_COST)
     with pytest.raises(CreditBreachError):
         sender.granted(1)
 
@@ -40,9 +40,17 @@ def test_credit_comes_back_in_large_pieces() -> None:
     receiver = ReceiveCredit()
     grants = []
     for _ in range(64):
-        receiver.received(1024)
-        grants.append(receiver.consumed(1024))
+        receiver.received(1024 - MESSAGE_COST)
+        grants.append(receiver.consumed(1024 - MESSAGE_COST))
     assert [grant for grant in grants if grant] == [INITIAL_CREDIT // 2] * 2
+
+
+def test_messages_without_content_cost_credit_too() -> None:
+    receiver = ReceiveCredit()
+    for _ in range(INITIAL_CREDIT // MESSAGE_COST):
+        receiver.received(0)
+    with pytest.raises(CreditBreachError):
+        receiver.received(0)
 
 
 @given(st.lists(st.integers(0, 3 * INITIAL_CREDIT), max_size=60), st.randoms(use_true_random=False))
@@ -53,7 +61,7 @@ def test_whatever_the_sizes_the_receiver_holds_little_and_the_sender_goes_on(siz
     while unsent or held:
         if unsent and sender.open and (not held or random.random() < 0.5):  # type: ignore[attr-defined]
             size = unsent.pop(0)
-            assert sum(held) < INITIAL_CREDIT
+            assert sum(held) + MESSAGE_COST * len(held) < INITIAL_CREDIT
             sender.spend(size)
             receiver.received(size)
             held.append(size)
