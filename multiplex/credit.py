@@ -13,7 +13,7 @@ INITIAL_CREDIT: Final = 65_536
 """Bytes with which every call begins, in each direction (link.proto)."""
 
 MESSAGE_COST: Final = 64
-"""Credit that a message costs in addition to its bytes (link.proto): an object and its place in a list, CPython 3.11."""
+"""Credit that a message costs in addition to its bytes (link.proto): what keeping it takes, CPython 3.11."""
 
 _GIVEN_BACK_FROM: Final = INITIAL_CREDIT // 2
 
