@@ -14,26 +14,26 @@ from talkup.v1 import error_pb2, link_pb2, task_pb2
 
 from multiplex.outbox import ENTRY_OVERHEAD
 from multiplex.writer import BatchWriter
-from workers.call import Call
 from workers.engine import EngineError
 from workers.errors import RefusedError
 from workers.link_calls import CallState, LinkCalls
 
-Serve = Callable[[Call], Awaitable[None]]
-"""Serves a call to its end. Raises EngineError where an RPC would end with that status."""
-
 
 class LinkPlaces:
-    """Counts the calls of all links of a worker. Those beyond `total` must be refused."""
+    """The places for calls of all links of a worker."""
 
     def __init__(self, total: int) -> None:
-        self.total = total
-        self.taken = 0
+        self._total = total
+        self._taken = 0
 
-    @property
-    def overdrawn(self) -> bool:
-        """Whether there are too many calls."""
-        return self.taken > self.total
+    def take(self) -> bool:
+        """Count a call; returns whether there was a place for it. If not, it must be refused."""
+        self._taken += 1
+        return self._taken <= self._total
+
+    def leave(self) -> None:
+        """A call is over, whether it had a place or not."""
+        self._taken -= 1
 
 
 class Link:
@@ -81,14 +81,13 @@ class Link:
                 await self._writer.when_writable()
 
     def _begin(self, state: CallState) -> None:
-        self._places.taken += 1
-        task = asyncio.create_task(self._run_call(state))
+        task = asyncio.create_task(self._run_call(state, has_place=self._places.take()))
         self._tasks[task] = state
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """A task is over, also one that was cancelled before it began."""
-        self._places.taken -= 1
+        self._places.leave()
         state = self._tasks.pop(task)
         failure = None if task.cancelled() else task.exception()
         if failure is None or isinstance(failure, EngineError):
@@ -97,8 +96,9 @@ class Link:
             self._calls.close(state, RefusedError(error_pb2.ERROR_CODE_INTERNAL, "the worker failed"))
         self._writer.wake()
 
-    async def _run_call(self, state: CallState) -> None:
+    async def _run_call(self, state: CallState, *, has_place: bool) -> None:
         call = LinkedCall(self._calls, self._writer, state, self._max_batch_bytes)
+        call.has_place = has_place
         task = asyncio.current_task()
         assert task is not None
         call.on_cancel = task.cancel
@@ -112,7 +112,7 @@ class Link:
 
 
 class LinkedCall:
-    """One call of a link, as the servicer sees it."""
+    """One call of a link, as the servicer sees it. Without a place (`has_place`) it must be refused."""
 
     def __init__(
         self,
@@ -122,6 +122,7 @@ class LinkedCall:
         max_batch_bytes: int,
     ) -> None:
         self.on_cancel: Callable[[], object] = _ignore
+        self.has_place = True
         self._calls = calls
         self._writer = writer
         self._state = state
@@ -177,6 +178,10 @@ class LinkedCall:
             else:
                 self._readable = asyncio.get_running_loop().create_future()
                 await self._readable
+
+
+Serve = Callable[[LinkedCall], Awaitable[None]]
+"""Serves a call to its end. Raises EngineError where an RPC would end with that status."""
 
 
 def _ignore() -> None:

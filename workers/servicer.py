@@ -19,7 +19,7 @@ from workers.admission import Admission
 from workers.call import Call
 from workers.engine import Engine, EngineError, EngineSession, StreamContext
 from workers.errors import RefusedError, details, status_of, trailing_metadata
-from workers.link import Link, LinkPlaces
+from workers.link import Link, LinkedCall, LinkPlaces
 from workers.metrics import WorkerMetrics
 from workers.requests import PROTOCOL_VERSIONS, Task, check_start
 from workers.stream import Outcome, Stream, StreamLimits, place_of
@@ -197,9 +197,9 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             _log.warning("a caller broke the rules of its link", problem=details(breach))
             await self._refuse(context, breach)
 
-    async def _serve_linked(self, call: Call) -> None:
+    async def _serve_linked(self, call: LinkedCall) -> None:
         try:
-            if self._linked.overdrawn:
+            if not call.has_place:
                 raise RefusedError(error_pb2.ERROR_CODE_BUSY, "too many calls", retryable=True)
             await self._serve_call(call)
         except EngineError as error:

@@ -215,6 +215,17 @@ async def test_calls_beyond_the_bound_are_refused_alone_and_counted() -> None:
         await again.read_until("started")
 
 
+async def test_of_calls_that_come_together_only_those_beyond_the_bound_are_refused() -> None:
+    async with running(slots=64, max_calls=8) as worker, asyncio.timeout(20):
+        link = worker.stub.StreamTasks()
+        await link.write(link_pb2.TaskBatch(entries=[opening(number, str(number)) for number in range(1, 10)]))
+        answers: dict[int, str | None] = {}
+        while len(answers) < 9:
+            answers |= {entry.call: entry.WhichOneof("entry") for entry in (await link.read()).entries}
+        assert answers == {**dict.fromkeys(range(1, 9), "result"), 9: "closed"}
+        link.cancel()
+
+
 async def test_only_those_who_may_call_get_a_link() -> None:
     async with running(tokens=("t" * 32,)) as worker:
         refused = worker.stub.StreamTasks()

@@ -7,15 +7,14 @@ from collections.abc import AsyncIterator
 
 from talkup.v1 import error_pb2, link_pb2
 
-from workers.call import Call
 from workers.errors import RefusedError
-from workers.link import Link, LinkPlaces
+from workers.link import Link, LinkedCall, LinkPlaces
 
 BATCHES = 64
 CALLS = 1_000
 
 
-async def refuse(_call: Call) -> None:
+async def refuse(_call: LinkedCall) -> None:
     raise RefusedError(error_pb2.ERROR_CODE_BUSY, "full")
 
 
