@@ -20,6 +20,8 @@ from workers.errors import RefusedError, status_of, to_message
 
 # google.rpc.Code.CANCELLED: no error of ours stands behind it.
 _CANCELLED: Final = 1
+# Nine times what W3C's format takes. A longer context, which gRPC's metadata would refuse, counts as none.
+_MAX_TRACEPARENT: Final = 512
 
 
 def _nobody() -> None:
@@ -47,7 +49,7 @@ class CallState:
     def __init__(self, number: int, opening: link_pb2.CallOpen) -> None:
         self.number = number
         self.timeout_ms = opening.timeout_ms
-        self.traceparent = opening.traceparent
+        self.traceparent = opening.traceparent if len(opening.traceparent) <= _MAX_TRACEPARENT else ""
         self.received = ReceiveCredit()
         self.sent = SendCredit()
         self.requests: deque[bytes] = deque((opening.request,))

@@ -240,6 +240,13 @@ def test_a_breach_of_the_gateway_names_the_field(entries: list[link_pb2.TaskEntr
     assert (breach.value.code, breach.value.field) == (error_pb2.ERROR_CODE_BAD_MESSAGE, field_name)
 
 
+@pytest.mark.parametrize(("length", "kept"), [(55, 55), (512, 512), (513, 0)])
+def test_a_trace_context_that_is_too_long_counts_as_none(length: int, kept: int) -> None:
+    entry = link_pb2.TaskEntry(call=1, open=link_pb2.CallOpen(traceparent="0" * length))
+    (state,) = worker_side.LinkCalls(MAX_BATCH).receive(link_pb2.TaskBatch(entries=[entry]))
+    assert len(state.traceparent) == kept
+
+
 def test_entries_for_a_call_that_is_over_are_late_and_ignored() -> None:
     calls = worker_side.LinkCalls(MAX_BATCH)
     (state,) = calls.receive(link_pb2.TaskBatch(entries=[opening(1)]))
