@@ -109,6 +109,7 @@ class _Entry(Generic[J, R]):
     submitted: float
     span: Span
     future: Future[R] = field(default_factory=Future)
+    asked: asyncio.Future[R] | None = None
 
     @property
     def is_file(self) -> bool:
@@ -198,9 +199,21 @@ class Scheduler(Generic[J, R]):
             span = current_span().step("worker.step", rank=rank.name.lower())
             entry: _Entry[J, R] = _Entry(job, key, order, expires, now, span)
             entry.future.add_done_callback(lambda _: span.end())
+            entry.asked = asked = asyncio.wrap_future(entry.future)
             self._queue.append(entry)
             self._changed.notify()
-        return asyncio.wrap_future(entry.future)
+        return asked
+
+    def withdraw(self, asked: asyncio.Future[R]) -> bool:
+        """Drop the job of this future if it has not begun; its future is then cancelled. False: it has begun."""
+        with self._changed:
+            for entry in self._queue:
+                if entry.asked is asked:
+                    self._queue.remove(entry)
+                    self.stats.cancelled += 1
+                    entry.future.cancel()
+                    return True
+        return False
 
     def close(self) -> None:
         """Cancel the queued jobs, let the running ones finish, and stop the threads."""

@@ -63,7 +63,10 @@ class Tuning:
     """
 
     stretched_step: float = 3.0
-    """The same under overload."""
+    """Between two hypotheses that commit, under load."""
+
+    stretched_pause_share: float = 0.75
+    """`pause_share` under load: fewer pauses bring a step forward; some segments need a hypothesis at their end."""
 
     beam: int = 5
     """Of every hypothesis that commits (greedy: +0.41 [.03, .88])."""

@@ -282,3 +282,20 @@ async def test_an_observer_sees_the_queue_and_every_step_with_its_jobs(recorder:
     assert seen.queue() == 0
     assert seen.steps == [("step", 2.0), ("closing", 0.0), ("closing", 0.0)]
     assert seen.waits == [("step", 0.0), *[("closing", 2.0)] * 3]
+
+
+async def test_a_job_that_has_not_begun_can_be_withdrawn(recorder: Recorder) -> None:
+    made = scheduler(recorder)
+    first = await occupy(made, recorder)
+    waiting = made.submit("a", rank=Rank.STEP, due=0)
+    kept = made.submit("b", rank=Rank.STEP, due=0)
+    assert made.withdraw(waiting)
+    assert not made.withdraw(waiting)
+    assert not made.withdraw(first), "it has begun"
+    recorder.gate.set()
+    assert (await first, await kept) == ("Z", "B")
+    await asyncio.wait({waiting})
+    assert waiting.cancelled()
+    made.close()
+    assert recorder.batches == [["z"], ["b"]]
+    assert made.stats.cancelled == 1
