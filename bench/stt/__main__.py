@@ -19,6 +19,7 @@ from bench.stt import cost as stt_cost
 from bench.stt import delivery as stt_delivery
 from bench.stt import exact as stt_exact
 from bench.stt import files as stt_files
+from bench.stt import finish as stt_finish
 from bench.stt import languages as stt_languages
 from bench.stt import live as stt_live
 from bench.stt import naive as stt_naive
@@ -29,6 +30,7 @@ from bench.stt.bench import Bench
 RESULTS = Path(__file__).parents[1] / "results" / "stt.json"
 PARTS: dict[str, Callable[[Bench], Findings]] = {
     "capacity": stt_live.capacity,
+    "finish": stt_finish.finish,
     "accuracy": stt_accuracy.english,
     "french": stt_accuracy.french,
     "languages": stt_languages.languages,

@@ -28,8 +28,8 @@ class Cadence:
     def due(self, start: int, end: int, effort: Effort, *, interims: bool, silence: int = 0) -> Purpose | None:
         """What is due at `end` in a window that begins at `start`; what is returned will not be due again.
 
-        `interims`: whether interims may be asked for. `silence`: samples of it before `end`; none is due if no voice was
-        heard since the last one.
+        `interims`: whether interims may be asked for; none is due if no voice was heard since the last one. `silence`:
+        samples of it before `end`.
         """
         since_step = end - max(self.last_step, start)
         step = samples(effort.step)

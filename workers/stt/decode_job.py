@@ -63,7 +63,6 @@ class DecodeJob:
 
     `epoch` identifies an interim that comes too late. `attempt` counts for a job that closes a window.
     `ends_in_silence`: the audio ends in silence, in a place quiet enough to trust the voice detector.
-    `kept`, `known`: see `workers.stt.interims`.
     """
 
     purpose: Purpose
