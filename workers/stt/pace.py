@@ -22,8 +22,11 @@ threads, 20 streams), the last final of a stream comes after 0.9 s (p95) and not
 """
 _GREEDY_FROM = 3.0
 """Seconds late from which the beam is one: the longest step saves more than that, and costs no words."""
-_AHEAD = 1.0
-"""Seconds by which audio comes before it can have been spoken, if it does not come in real time."""
+_AHEAD = 1.2
+"""Seconds by which audio comes before it can have been spoken, if it does not come in real time.
+
+More than a browser's chunk, with which a live stream begins, and less than a step.
+"""
 _FLUENT_LAG = 0.3
 _FLUENT_BACKLOG = samples(0.25)
 _CATCH_UP = 4.0
@@ -40,14 +43,17 @@ class Pace:
     resumed: bool = False
     lag: float = 0.0
     """How late, in seconds, the last hypothesis that commits was ready; negative: early."""
-    _ahead: bool = True
+    _ahead: bool = False
+    _stepped: bool = False
     _position: int | None = None
     _due: float = 0.0
 
     def begin(self, position: int, now: float) -> None:
-        """Record the arrival of the first audio: what follows `position` is due no sooner than it can be spoken."""
+        """Record that audio behind `position` arrives: it is due no sooner than it can be spoken."""
         if self._position is None:
             self._position, self._due = position, now
+        elif not self._stepped:
+            self._ahead = self._due + (position - self._position) / SAMPLE_RATE - now > _AHEAD
 
     def due(self, position: int, arrived: float) -> float:
         """When work on the audio up to `position`, the last of which arrived at `arrived`, is due."""
@@ -59,7 +65,7 @@ class Pace:
         paced = self._due + media / (_CATCH_UP if self.resumed else 1.0)
         if arrived >= paced:
             self.resumed = False
-        self._ahead = paced - arrived > _AHEAD
+        self._stepped, self._ahead = True, paced - arrived > _AHEAD
         self._due = max(arrived, paced)
         return self._due
 

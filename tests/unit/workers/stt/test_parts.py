@@ -191,8 +191,9 @@ def test_steps_grow_with_the_load_before_anything_is_late() -> None:
 
 def test_the_load_does_not_change_the_steps_of_audio_that_comes_faster_than_it_is_spoken() -> None:
     pace = Pace(Tuning())
-    assert pace.effort(backlog=0, roomy=False, load=1.0).step == Tuning().step, "nothing is known of it yet"
-    pace.begin(0, 10.0)
+    for tenths in range(15):
+        pace.begin(samples(tenths / 10), 10.0)
+    assert pace.effort(backlog=samples(1.5), roomy=False, load=1.0).step == Tuning().step, "the first one"
     pace.done(pace.due(samples(1.5), 10.1), 10.3)
     assert pace.effort(backlog=samples(8), roomy=False, load=1.0).step == Tuning().step
 
