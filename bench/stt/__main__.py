@@ -16,6 +16,7 @@ from bench.checks import Findings
 from bench.corpus import OWN_CLIPS
 from bench.stt import accuracy as stt_accuracy
 from bench.stt import cost as stt_cost
+from bench.stt import crowd as stt_crowd
 from bench.stt import delivery as stt_delivery
 from bench.stt import exact as stt_exact
 from bench.stt import files as stt_files
@@ -44,8 +45,9 @@ PARTS: dict[str, Callable[[Bench], Findings]] = {
     "perturbed": stt_perturbed.perturbed,
     "file": stt_files.recordings,
     "slots": stt_slots.slots,
+    "crowd": stt_crowd.crowd,
 }
-ON_REQUEST = {"slots"}
+ON_REQUEST = {"slots", "crowd"}
 """Parts that run only if they are named."""
 
 
