@@ -220,7 +220,7 @@ class SttSession:
 
         Only under load does a step that is due wait. Of audio sent faster than real time, a step is due later.
         """
-        if self._step is None:
+        if self._step is None or not self._parts.pace.flexible:
             return
         job, due, future = self._step
         near = self._recognizer.received - job.end <= samples(self._parts.pace.tuning.stretched_step)

@@ -14,6 +14,7 @@ from tests.unit.workers.stt.toys import ToyEngine, chunks, finals, speak, text_o
 from workers.chunk import chunk_of
 from workers.scheduler import Rank
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
+from workers.stt.tuning import Tuning
 
 CHUNK = 1_600
 SPOKEN = (1, 2, 3, 4, 5)
@@ -35,11 +36,13 @@ class BusyModel:
         return transcribe(request)
 
 
-async def speak_until_a_step_waits(model: BusyModel, *, seconds_a_chunk: float, flush: bool) -> str:
+async def speak_until_a_step_waits(
+    model: BusyModel, *, seconds_a_chunk: float, flush: bool = False, tuning: Tuning | None = None
+) -> str:
     """The transcript of two seconds of words, of which the last come while every thread is busy."""
     now = [0.0]
     results: list[task_pb2.TaskResult] = []
-    with ToyEngine(run=model.run) as engine:
+    with ToyEngine(tuning, run=model.run) as engine:
         session = engine.open(clock=lambda: now[0])
         others = [engine.scheduler.submit(replace(OTHER), rank=Rank.CLOSING, due=0) for _ in range(8)]
 
@@ -77,5 +80,12 @@ async def test_a_step_that_waits_is_given_up_for_the_last_hypothesis(flush: bool
 
 async def test_a_step_of_audio_sent_faster_than_it_is_spoken_is_made() -> None:
     model = BusyModel()
-    assert await speak_until_a_step_waits(model, seconds_a_chunk=0.001, flush=False) == text_of(SPOKEN)
+    assert await speak_until_a_step_waits(model, seconds_a_chunk=0.001) == text_of(SPOKEN)
+    assert len(model.heard) == 2
+
+
+async def test_where_steps_may_not_grow_every_step_is_made() -> None:
+    model = BusyModel()
+    steady = Tuning(stretched_step=Tuning().step)
+    assert await speak_until_a_step_waits(model, seconds_a_chunk=0.1, tuning=steady) == text_of(SPOKEN)
     assert len(model.heard) == 2

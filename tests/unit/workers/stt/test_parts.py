@@ -154,10 +154,10 @@ def test_a_late_stream_does_less() -> None:
     assert not pace.effort(backlog=samples(1), roomy=True).extra_interims
     pace.done(pace.due(samples(1.5), 10.0), 11.0)
     late = pace.effort(backlog=0, roomy=True)
-    assert (late.step, late.beam, late.extra_interims) == (pytest.approx(2.1), 5, False)
+    assert (late.step, late.beam, late.extra_interims) == (pytest.approx(2.5), 5, False)
     pace.done(10.0, 20.0)
     very_late = pace.effort(backlog=0, roomy=True)
-    assert (very_late.step, very_late.beam) == (3.0, 1)
+    assert (very_late.step, very_late.beam) == (4.0, 1)
 
 
 def test_the_step_is_as_long_as_may_be_before_the_beam_shrinks() -> None:
