@@ -129,7 +129,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if membership is not None:
             structlog.contextvars.bind_contextvars(process=membership.index)
-            asyncio.run(serve(membership.settle(config), membership))
+            asyncio.run(serve(membership.own_settings(config), membership))
         elif config.processes > 1:
             return asyncio.run(supervise(config, arguments))
         else:

@@ -40,7 +40,7 @@ class Refused(StrEnum):
 class Places:
     """The bounds of a port: connections in all, those that wait, and those that wait from one address.
 
-    `leaving`: connections beyond `total` that have been told to leave and are given time to read why.
+    `leaving`: connections beyond `total` that have been refused and have time to read why.
     """
 
     total: int
@@ -127,7 +127,7 @@ class Admission:
         return self._visitors.get(peer)
 
     def serve(self, visitor: Visitor) -> None:
-        """The connection's client has shown what it wants: it waits no more and gives way to nobody."""
+        """The connection's client has shown what it wants: it no longer waits, and is not closed to make room."""
         visitor.is_new = False
         self._stop_waiting(visitor)
 

@@ -1,4 +1,4 @@
-"""What is kept of a stream's analysis beside its transcript: windows, events and summaries. Values only."""
+"""The parts of a stream's analysis that are stored with its transcript: windows, events and summaries. Values only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 MAX_PER_STREAM: Final = 10_000
-"""How many are kept of one stream, beside its summaries; four hours of windows are fewer than 3000."""
+"""How many are kept of one stream, not counting its summaries; four hours of windows are fewer than 3000."""
 
 
 class StoredAnalysis(msgspec.Struct, frozen=True):

@@ -161,7 +161,7 @@ class Authenticator:
         return _at_door(principal, allowed[0] if allowed else (doors or (Door.HTTP,))[0])
 
     def is_valid(self, principal: Principal) -> bool:
-        """Whether a caller that was let in would still be: its credential has not expired and was not revoked."""
+        """Whether an admitted caller is still valid: its credential has not expired and was not revoked."""
         if principal.expires_at is not None and principal.expires_at <= self._clock():
             return False
         if principal.key is not None:

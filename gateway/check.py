@@ -1,6 +1,6 @@
 """`python -m gateway --check`: what would keep a gateway with these settings from starting, without starting it.
 
-It opens no port, changes no file and calls no worker, so it may run beside a gateway that serves. It reads the keys of
+It opens no port, changes no file and calls no worker, so it may run while a gateway serves. It reads the keys of
 the identity provider.
 """
 

@@ -98,7 +98,7 @@ class ClientSocket(ServerConnection):
         self.request, self.response = kept, None
 
     def authenticated(self) -> None:
-        """The client has shown a valid credential: it may send large messages, and gives way to nobody."""
+        """The client has shown a valid credential: it may send large messages, and is not closed to make room."""
         self.protocol.max_message_size = self._bounds.message_bytes
         if self._visitor is not None:
             self._bounds.admission.serve(self._visitor)

@@ -86,15 +86,13 @@ class GatewayConfig(Settings):
         str, Setting("bearer token that reads /metrics, /asyncapi.json and /schema (empty: beyond loopback an API key)")
     ] = field(default="", repr=False)
     token_secret: Annotated[
-        str, Setting("secret that signs session tokens (empty: made once and kept beside a sqlite store)")
+        str, Setting("secret that signs session tokens (empty: made once and kept next to a sqlite store)")
     ] = field(default="", repr=False)
     token_secrets_older: Annotated[
         tuple[str, ...], Setting("earlier values of token_secret whose tokens are still accepted, comma-separated")
     ] = field(default=(), repr=False)
     token_ttl_s: Annotated[float, Setting("lifetime of a session token", 1, 31536000)] = 43200.0
-    token_notice_s: Annotated[
-        float, Setting("time before a credential expires at which the client is told", 0, 86400)
-    ] = 60.0
+    token_notice_s: Annotated[float, Setting("warning time before a credential expires", 0, 86400)] = 60.0
     token_grace_s: Annotated[
         float, Setting("time that a socket stays open after its credential expired or was revoked", 0, 3600)
     ] = 10.0

@@ -1,4 +1,4 @@
-"""The end of a credential while its socket is open: its client is told, can renew it, and else loses the socket."""
+"""The end of a credential while its socket is open: its client is warned, and loses the socket unless it renews it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CredentialWatch:
         self._on_over = on_over
         self._principal: Principal | None = None
         self._expires_at: float | None = None
-        self._is_told = False
+        self._is_announced = False
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -45,10 +45,10 @@ class CredentialWatch:
         return self._principal
 
     def watch(self, principal: Principal) -> None:
-        """Watch this credential from now on, in place of the one before."""
+        """Watch this credential from now on, instead of the previous one."""
         self._principal = principal
         self._expires_at = principal.expires_at
-        self._is_told = False
+        self._is_announced = False
         self.check()
 
     def check(self) -> None:
@@ -64,8 +64,8 @@ class CredentialWatch:
             return
         closes_at = self._expires_at + self._grace_s
         notice_at = self._expires_at - self._notice_s
-        if now >= notice_at and not self._is_told:
-            self._is_told = True
+        if now >= notice_at and not self._is_announced:
+            self._is_announced = True
             self._on_notice(int(self._expires_at), int(closes_at))
         if now >= closes_at:
             self._principal = None

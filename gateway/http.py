@@ -170,7 +170,7 @@ class Api:
         return refused(refusal)
 
     async def _serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Wait for the whole request, then handle it; while it is handled, its connection gives way to no other."""
+        """Wait for the whole request, then handle it; meanwhile, its connection is not closed to make room."""
         is_dialect = self._doors.serves(_path_of(request))
         if not is_dialect:
             try:
@@ -211,7 +211,7 @@ class Api:
         self._access.require_insider(request)
         metrics = self._context.metrics
         accepts = request.headers.get("Accept", "")
-        alone = self._context.config.processes == 1  # the processes beside answer in plain text
+        alone = self._context.config.processes == 1  # the other processes answer in plain text
         if alone and self._context.tracer is not NO_TRACER and "application/openmetrics-text" in accepts:
             return web.Response(body=metrics.render_with_exemplars(), headers={"Content-Type": OPEN_METRICS})
         return web.Response(body=await metrics.render_all(), headers={"Content-Type": CONTENT_TYPE})

@@ -11,15 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-# A socket's figure is corrected when it is off by so much: small chunks, which come and go, cost nothing to count.
+# A socket's figure is corrected only when it is off by this much, so that small chunks cost nothing to count.
 STEP_BYTES: Final = 16 * 1024
-# What a frame costs beside its payload, so that a flood of empty frames counts too.
+# What a frame costs in addition to its payload, so that a flood of empty frames counts too.
 FRAME_OVERHEAD: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
 class ReadAhead:
-    """Whole messages that a socket may hold: with more than the first of a pair it is paused, until the second."""
+    """Whole messages that a socket may hold: above the first of a pair it is paused, until it is down to the second."""
 
     messages: tuple[int, int] = (16, 4)
     bytes: tuple[int, int] = (512 * 1024, 128 * 1024)
@@ -35,7 +35,7 @@ class Inbound:
         self.total = 0
 
     def update(self, unread: Unread, held: int) -> None:
-        """A socket holds so many bytes now."""
+        """A socket now holds `held` bytes."""
         self.total += held - self._held.get(unread, 0)
         if held:
             self._held[unread] = held

@@ -143,14 +143,14 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--sessions", type=int, help="sessions open at once")
     add.add_argument("--streams", type=int, help="streams open at once")
     add.add_argument("--media-minutes", type=float, help="minutes of media per day (UTC)")
-    add.add_argument("--weight", type=float, help="its share of the workers beside other owners (1)")
+    add.add_argument("--weight", type=float, help="its share of the workers, relative to other owners (1)")
     add.add_argument("--expires", type=_duration, metavar="90d", help="how long it is valid, such as 12h or 90d")
     listing = commands.add_parser("list", parents=[common], help="the keys, without the keys themselves")
     listing.add_argument("--json", action="store_true", help="as JSON")
     revoke = commands.add_parser("revoke", parents=[common], help="end keys: their sockets close within seconds")
     revoke.add_argument("ids", nargs="+", metavar="ID", help="as `list` shows it; the second part of a key")
     secret = commands.add_parser("rotate-secret", help="sign new tokens with a new secret; old tokens stay valid")
-    secret.add_argument("path", type=Path, metavar="FILE", help="the file beside the store, such as gateway.db.secret")
+    secret.add_argument("path", type=Path, metavar="FILE", help="the file next to the store, such as gateway.db.secret")
     return root
 
 

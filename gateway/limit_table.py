@@ -19,8 +19,10 @@ from gateway.doors.telephony.twilio_door import MAX_MESSAGE_BYTES as TWILIO_BYTE
 from gateway.doors.wyoming.framing import MAX_DATA_BYTES, MAX_LINE_BYTES, MAX_PAYLOAD_BYTES
 from gateway.http_report import AT_ONCE
 from gateway.long_poll import MAX_PER_SESSION, MAX_WAIT_S, MAX_WAITING
+from gateway.protocol.delivery import MAX_WORDS
 from gateway.protocol.errors import Code
 from gateway.protocol.limits import Limits
+from gateway.protocol.talking_over import MAX_STRETCHES
 from gateway.refusal_pace import REFUSED_BURST, REFUSED_PER_S
 from gateway.refusals import BURST, REFILL_S
 
@@ -152,6 +154,8 @@ LIMITS: Final = (
     Limit("reports that are made at once", "wait", "none", fixed=str(AT_ONCE), counted=Counted.EACH),
     Limit("windows and events that are kept of a stream", "later ones are not", "gateway_store_analyses_dropped_total",
           fixed=str(MAX_PER_STREAM)),
+    Limit("speech of a stream that waits for a silent stream, or for its clock", "the oldest is not compared",
+          "gateway_speech_forgotten_total", fixed=f"{MAX_STRETCHES} stretches, {MAX_WORDS} words"),
 )  # fmt: skip
 """In the order in which a client meets them."""
 

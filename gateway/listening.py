@@ -26,7 +26,7 @@ S = TypeVar("S", bound=socket.socket)
 
 
 class _Accepted(socket.socket):
-    """A connection that tells when it is closed."""
+    """A connection that reports when it is closed."""
 
     on_close: Callable[[], None] | None = None
 

@@ -85,7 +85,7 @@ class LongPolls:
                             rendered = await read()
         finally:
             self._waiting[owner, session_id] -= 1
-            self._waiting += Counter()  # forgets the sessions that nobody waits for
+            self._waiting += Counter()  # forget the sessions that nobody waits for
         return rendered
 
     async def _until_progress(self, session_id: str, before: _Progress) -> _Progress:

@@ -30,7 +30,7 @@ class Metrics(UpstreamSeries):
     """The gateway's metrics in their own registry, one module a subject. It also implements UpstreamMetrics."""
 
     def __init__(self, gather: Callable[[bytes], Awaitable[bytes]] | None = None) -> None:
-        """`gather` adds the metrics of the processes beside this one, if there are any."""
+        """`gather` adds the metrics of the other processes, if there are any."""
         self._gather = gather
         self.registry = CollectorRegistry()
         super().__init__(self.registry)
@@ -100,7 +100,14 @@ class Metrics(UpstreamSeries):
             ["reason"],
             registry=registry,
         )
+        self.speech_forgotten = Counter(
+            "gateway_speech_forgotten",
+            "Speech not compared with that of other streams: it waited too long for them, or for its clock",
+            ["kind"],
+            registry=registry,
+        )
         for counter, words in (
+            (self.speech_forgotten, ("words", "stretches")),
             (self.dropped, ("missing", "duplicate", "orphan")),
             (self.errors, Code),
             (self.auth_failures, (*Door, "absent")),

@@ -47,7 +47,7 @@ class UpstreamSeries:
         )
         self._retries = Counter(
             "gateway_retries",
-            "Further attempts to find a worker, by the reason or gRPC status of the failure before",
+            "Further attempts to find a worker, by the reason or gRPC status of the previous failure",
             ["service", "reason"],
             registry=registry,
         )
@@ -182,7 +182,7 @@ def _worker_gauges() -> tuple[GaugeMetricFamily, ...]:
 def _backlog_gauges() -> tuple[GaugeMetricFamily, ...]:
     texts = {
         "gateway_stream_behind_seconds": "Age of the oldest media not yet written to a worker, of all open streams",
-        "gateway_streams_congested": "Open streams whose client is held back because they are behind",
+        "gateway_streams_congested": "Open streams whose client is throttled because they are behind",
         "gateway_replay_buffer_bytes": "Media of open streams kept for another worker",
     }
     return tuple(GaugeMetricFamily(name, text, labels=["service"]) for name, text in texts.items())

@@ -16,7 +16,7 @@ log = structlog.get_logger()
 _LOG_INTERVAL_S: Final = 60.0
 _LOG_KEYS: Final = 100
 _MAX_SHOWN: Final = 200
-# What a page needs for its own transcript: to send, and to read beside the body.
+# Headers that a page needs for its own transcript: to send, and to read.
 _ALLOWED_HEADERS: Final = "Authorization, If-None-Match, Prefer"
 _EXPOSED_HEADERS: Final = "ETag, Retry-After"
 _MAX_AGE_S: Final = 600

@@ -26,7 +26,7 @@ def descriptors() -> int:
 
 
 def places(config: GatewayConfig, available: int) -> tuple[Places, Places]:
-    """The places of the HTTP port, and those of the WebSocket ports together, with so many descriptors for both."""
+    """The places of the HTTP port, and those of the WebSocket ports together, with this many descriptors for both."""
     wanted_http = config.max_http_connections
     # A session that its client resumes has two sockets for a moment.
     wanted_ws = 2 * config.max_sessions + config.max_unauthenticated

@@ -1,10 +1,10 @@
-"""How fast a socket is read whose messages are answered with errors: a client that sends nonsense gets little time."""
+"""How fast the gateway reads a socket whose messages it refuses: a client that sends nonsense gets little time."""
 
 from __future__ import annotations
 
 from typing import Final
 
-# So many messages of a socket may be refused at once, and then so many a second.
+# How many messages of a socket may be refused at once, and how many a second after that.
 REFUSED_BURST: Final = 20
 REFUSED_PER_S: Final = 50.0
 

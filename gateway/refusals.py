@@ -130,7 +130,7 @@ class CredentialFailures:
 
     Above the limit, an invalid credential gets 429. A valid one is accepted at any time: callers behind one proxy share
     an address, so the credential is checked first. Guesses are limited per address; a credential that fails again and
-    again is limited by itself, so that the others at its address still learn why theirs are refused.
+    again has a limit of its own, so that others at its address still learn why theirs are refused.
     """
 
     def __init__(

@@ -310,7 +310,7 @@ class Gateway:
         return response
 
     async def _renew_secrets(self) -> None:
-        """Sign with the newest secret of the file beside the store, whenever the file has changed."""
+        """Whenever the file of secrets next to the store changes, sign with its newest one."""
         while self._secret_file is not None:
             await asyncio.sleep(_SECRET_CHECK_S)
             try:

@@ -1,4 +1,4 @@
-"""The secrets of the tokens, kept beside the store: after a restart, clients return with tokens of before it.
+"""The secrets that sign tokens, kept next to the store: after a restart, clients return with older tokens.
 
 The newest secret signs. Older ones still verify, so a secret can be replaced while clients hold tokens that it signed.
 """
@@ -35,7 +35,7 @@ class TokenSecret:
 
 
 def token_secret(config: GatewayConfig) -> TokenSecret:
-    """The setting; else the file beside a SQLite store, made at the first start; else one for this process.
+    """The setting; else the file next to a SQLite store, made at the first start; else one for this process.
 
     Raises OSError, whose text names the file and the setting.
     """
@@ -53,7 +53,7 @@ def token_secret(config: GatewayConfig) -> TokenSecret:
 
 
 def secret_path(config: GatewayConfig) -> Path:
-    """The file of the secrets beside a SQLite store."""
+    """The file of the secrets next to a SQLite store."""
     store = sqlite_path(config.store)
     return store.with_name(store.name + _SUFFIX)
 
@@ -92,7 +92,7 @@ def _make(path: Path) -> None:
 
 
 def _written(path: Path, values: Sequence[str]) -> Path:
-    """A file for this user alone beside `path`, with these secrets."""
+    """A file next to `path` that only this user may read, with these secrets."""
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:

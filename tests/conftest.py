@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def ordinary_scheduling() -> Iterator[None]:
-    """The encoder of AV1 makes the process of a privileged user real-time; nothing else would run beside it then."""
+    """The encoder of AV1 makes the process of a privileged user real-time; nothing else would run then."""
     yield
     leave_real_time()
 

@@ -20,7 +20,7 @@ _STRANGER: Final = "the client's certificate has no name that may call this work
 
 
 class TokenSet:
-    """The tokens that are let in, kept as digests. Comparing takes the same time whatever is shown."""
+    """The accepted tokens, kept as digests. Comparing takes the same time whatever token is shown."""
 
     def __init__(self, tokens: Iterable[str]) -> None:
         self._digests = [_digest(token) for token in tokens]
@@ -34,7 +34,7 @@ class TokenSet:
 
 
 class AccessRules:
-    """Which calls are let in. Without names, every client certificate is; without tokens, every metadata is."""
+    """Which calls are accepted. Without names, any client certificate is; without tokens, any metadata is."""
 
     def __init__(self, tokens: Iterable[str], clients: Iterable[str]) -> None:
         self._tokens = TokenSet(tokens)

@@ -1,7 +1,7 @@
 """How many streams a worker can serve: a moving estimate of a step's cost, and how slowly its slots follow. Pure.
 
 A *step* is the work that a stream asks for again and again; what a second of it costs decides how many streams fit. Its
-cost is the time that one thread needs for it, so whatever else runs on the machine makes steps dearer. Two sources tell
+cost is the time that one thread needs for it, so other load on the machine makes steps cost more. Two sources tell
 it: steps of running streams, and the benchmark of an idle worker.
 
 Of the steps of the last minute, the one at the lower quartile counts. A step that waited for another stream's, or for
@@ -77,7 +77,7 @@ class Capacity:
     """The slots of one worker; `slots` is never below one. Times are seconds on one rising clock."""
 
     def __init__(self, streams: Callable[[float], float], cost: float) -> None:
-        """`streams`: how many fit, as a fraction, where a step costs so many seconds; `cost`: measured at the start."""
+        """`streams`: how many fit, a fraction, at a given cost of a step (seconds); `cost`: measured at the start."""
         self._streams = streams
         self._steps: deque[tuple[float, float]] = deque(maxlen=_MOST_STEPS)
         self._measured = (cost, Source.START)
@@ -106,7 +106,7 @@ class Capacity:
         return self._known
 
     def _confirmed(self, cost: float) -> float:
-        """What steps at their lower quartile say beside the benchmark."""
+        """The estimate from steps at their lower quartile, given the benchmark."""
         benchmark, _ = self._measured
         return cost if cost >= benchmark else min(benchmark, cost / _CONFIRMING)
 

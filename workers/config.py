@@ -71,7 +71,7 @@ class WorkerConfig(Settings):
     max_message_bytes: Annotated[int, Setting("largest message in either direction", 1 << 16, 64 << 20)] = 4 << 20
     max_calls: Annotated[int, Setting("concurrent calls that have sent their first message", 8, 100_000)] = 1_000
     max_waiting_calls: Annotated[
-        int, Setting("concurrent calls that have not sent their first message; the idlest gives way", 1, 100_000)
+        int, Setting("calls without their first message; beyond that, the caller with the most loses one", 1, 100_000)
     ] = 256
     max_watches: Annotated[
         int, Setting("concurrent health watches; beyond that, the caller with the most loses one", 1, 100_000)

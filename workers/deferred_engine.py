@@ -1,6 +1,6 @@
 """An engine that is made while the port is open: to find, check or download its weights may take minutes.
 
-Until then the worker is NOT_SERVING, answers probes, and hears SIGTERM: a thread that downloads does not keep the
+Until then the worker is NOT_SERVING, answers probes, and reacts to SIGTERM: a thread that downloads does not keep the
 process from ending.
 """
 

@@ -4,7 +4,7 @@ An engine owns the model; a session owns *all* mutable state of one stream. Ever
 the same conformance suite, tests/contract/test_engine_conformance.py.
 
 Results are `TaskResult` messages with only `result` and/or `progress` filled in; the servicer stamps ids and attempt.
-The invariant of every session: a chunk's words stand in exactly one final, and the message that carries this final
+The invariant of every session: a chunk's words are in exactly one final, and the message that carries this final
 (or a later one) carries the `progress` that covers the chunk.
 """
 

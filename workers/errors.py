@@ -55,7 +55,7 @@ def to_message(error: EngineError, *, fatal: bool) -> error_pb2.Error:
 
 
 def trailing_metadata(error: EngineError) -> tuple[tuple[str, str | bytes], ...]:
-    """What a refused caller reads beside the status: the whole error, and the pushback where one is known."""
+    """What a refused caller reads in addition to the status: the whole error, and the pushback if one is known."""
     whole = (ERROR_METADATA_KEY, to_message(error, fatal=True).SerializeToString())
     if error.retry_after_ms is None:
         return (whole,)

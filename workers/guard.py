@@ -1,6 +1,6 @@
 """What every call passes before it reaches a service: the caller's identity, its token, and its first message.
 
-Client certificates come from the TLS handshake (see tls.py); `allowed_clients` says whose are let in. Where names and
+Client certificates come from the TLS handshake (see tls.py); `allowed_clients` says whose are accepted. If names and
 tokens are both configured, both are needed. `Health.Check` is open to everyone who can connect, because probes of
 orchestrators send no token. `Health.Watch` and reflection follow the same rules as the service.
 

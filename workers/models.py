@@ -162,7 +162,7 @@ def resolve(name: str, cache_dir: Path, *, find_package: FindPackage | None = No
         str(found.path).encode()
     except UnicodeEncodeError:  # the libraries that read models take paths in UTF-8 only
         advice = "set PYTHONUTF8=1, or a locale with UTF-8"
-        raise ModelError(f"model {name}: its path is no text in the locale of this process; {advice}") from None
+        raise ModelError(f"model {name}: its path cannot be written in the locale of this process; {advice}") from None
     return found
 
 
@@ -202,7 +202,7 @@ def sha256_of(path: Path, cache_dir: Path) -> str:
         return known.sha256
     digest = _digest(path)
     stamps[str(path.resolve())] = msgspec.structs.replace(stamp, sha256=digest)
-    with suppress(OSError):  # a cache that cannot be written remembers nothing: the next start reads the file again
+    with suppress(OSError):  # without a writable cache, the next start reads the file again
         _write_atomically(stamps_path, msgspec.json.format(msgspec.json.encode(stamps)))
     return digest
 
@@ -223,7 +223,7 @@ def _local(directory: Path, cache_dir: Path) -> ResolvedModel:
 
 
 def _find_all(carried: CarriedModel, find_package: FindPackage) -> dict[str, Path] | None:
-    """The folder of every package that a model's files stand in; None unless all are installed."""
+    """The folder of every package that has files of the model; None unless all are installed."""
     folders: dict[str, Path] = {}
     for package in {package for file in carried.files for package, _ in file.parts}:
         folder = find_package(package)

@@ -7,21 +7,21 @@ from typing import Final, Protocol
 
 
 class EngineObserver(Protocol):
-    """Gets told about work, from any thread. Every word among the arguments is from a closed set, suitable as a label.
+    """Receives events about work, from any thread. Words among the arguments are from closed sets, fit for labels.
 
     `kind`: `closing`, `step`, `interim` and `file` for speech, `frame` for pictures.
     """
 
     def waited(self, kind: str, seconds: float) -> None:
-        """A job left the queue after so many seconds."""
+        """A job left the queue after `seconds`."""
         ...
 
     def worked(self, kind: str, seconds: float) -> None:
-        """A thread worked for so many seconds on a step: one model run, for one or several jobs."""
+        """A thread worked for `seconds` on a step: one model run, for one or several jobs."""
         ...
 
     def late(self, seconds: float) -> None:
-        """A live stream's hypothesis was ready so many seconds after it was due; zero or less: in time."""
+        """A live stream's hypothesis was ready `seconds` after it was due; zero or less: in time."""
         ...
 
     def decoder_ended(self, ending: str) -> None:

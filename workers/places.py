@@ -1,7 +1,7 @@
 """Places for calls that wait, bounded and shared fairly between peers. Pure bookkeeping.
 
 The invariant: at most `total` places are taken. Whoever floods displaces its own calls: when every place is taken, the
-oldest call of the peer with the most calls gives way, the new call included.
+oldest call of the peer with the most calls ends (the new call counts as well).
 """
 
 from __future__ import annotations

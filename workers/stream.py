@@ -72,7 +72,7 @@ class StreamLimits:
 class _Writer:
     """Writes one result at a time; a write whose waiter was cancelled is finished before the next begins.
 
-    A cancelled write stays in flight inside gRPC, and a second one beside it fails.
+    A cancelled write stays in flight inside gRPC, and a second one at the same time fails.
     """
 
     def __init__(self, write: WriteResult, timeout: float) -> None:

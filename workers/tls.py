@@ -29,7 +29,7 @@ def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
 
 
 class _CertificateWatch:
-    """Supplies gRPC with certificates at each handshake; unreadable files leave the old ones in force."""
+    """Supplies gRPC with certificates at each handshake; while the files are unreadable, the old ones stay in use."""
 
     def __init__(self, files: TlsFiles) -> None:
         self._files = files

@@ -26,7 +26,7 @@ _NUMBERS = ("cells", "zones", "gateways", "workers", "slots", "owners", "seed")
 
 
 def simulate(plan: Plan, jobs: int = 1) -> list[Seen]:
-    """Every cell of the plan, in order, on so many processes; the number of processes changes no figure."""
+    """Every cell of the plan, in order, on several processes; their number changes no figure."""
     if jobs <= 1:
         return [_run(plan, number) for number in range(plan.cells)]
     with ProcessPoolExecutor(jobs) as pool:

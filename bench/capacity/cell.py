@@ -206,7 +206,7 @@ class Cell:
         state = gateway.states[worker.key]
         if gateway.is_lost:
             return
-        if session.life == life and not worker.is_lost and worker.take():
+        if session.life == life and not worker.is_lost and worker.admit():
             session.worker = worker
             gateway.streams[worker.key][session] = None
             if session.is_resumed:
@@ -238,7 +238,7 @@ class Cell:
         if session.is_resumed:
             session.is_over = True
             return
-        self.seen.counts["streams told to come later" if is_full else "streams that found no worker"] += 1
+        self.seen.counts["streams refused for now" if is_full else "streams that found no worker"] += 1
         pause = _RETRY.busy_retry_after_ms / 1000 * (1 + self._rng.random())
         self._agenda.after(pause, lambda: self._begin(session))
 

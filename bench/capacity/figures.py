@@ -1,4 +1,4 @@
-"""The figures of a simulation: cells added up, times as percentiles, and what its gateways and workers have to bear."""
+"""The figures of a simulation: cells added up, times as percentiles, and the load of its gateways and workers."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Worker:
     is_lost: bool = False
     _report: worker_service_pb2.DescribeResponse | None = None
 
-    def take(self) -> bool:
+    def admit(self) -> bool:
         """Whether a stream got a slot."""
         if self.used >= self.slots:
             return False

@@ -1,4 +1,4 @@
-"""What is simulated: how many of everything, what fails when, and how long things take. All assumptions stand here."""
+"""What is simulated: how many of everything, what fails when, and how long things take. All assumptions are here."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Assumptions:
 
 
 def needs(speakers: int, host: HostFigures | None = None, assumed: Assumptions | None = None) -> dict[str, Any]:
-    """Hosts, processes, memory, network and store for so many speakers at once."""
+    """Hosts, processes, memory, network and store for this many speakers at once."""
     host, assumed = host or HostFigures(), assumed or Assumptions()
     spare = assumed.zones / (assumed.zones - 1) if assumed.zones > 1 else 1.0
     streams_a_host = int(host.streams_per_core * assumed.cores)
@@ -93,7 +93,7 @@ def needs(speakers: int, host: HostFigures | None = None, assumed: Assumptions |
 
 
 def sized(sessions: int, **chosen: int) -> Plan:
-    """A simulation of an installation for so many sessions; `chosen` replaces single numbers of it."""
+    """A simulation of an installation for this many sessions; `chosen` replaces single numbers of it."""
     found = needs(sessions)
     calculated = {
         "sessions": sessions,

@@ -48,7 +48,7 @@ class Tally:
 
 
 def fillers(bench: Bench) -> Findings:
-    """Both languages as far as the corpus has them; what is missing or left out for want of time is said."""
+    """Both languages as far as the corpus has them; reports what is missing or was left out for lack of time."""
     found = Findings()
     found.figures["espeak-ng"] = "used" if has_espeak() else "not installed: its sounds are missing"
     for language, model in _LANGUAGES.items():
@@ -72,9 +72,9 @@ def _hidden(bench: Bench, model: str, clips: Sequence[Clip], plain: Sequence[lis
     for name, prompt in (("without prompt", ""), ("with prompt", hidden.PROMPTS[language])):
         words = hear(bench, model, [each.clip for each in labelled], prompt)
         own = hear(bench, model, clips, prompt)
-        told = hidden.count(list(zip(labelled, words, own, strict=True)))
-        share = Share(told.written, told.sounds)
-        figures[name] = f"{share}; other words changed: {told.changed}; invented: {told.invented}"
+        counts = hidden.count(list(zip(labelled, words, own, strict=True)))
+        share = Share(counts.written, counts.sounds)
+        figures[name] = f"{share}; other words changed: {counts.changed}; invented: {counts.invented}"
         figures[f"{name}, as"] = hidden.common((word for run in words for word in run), language)
     return figures
 

@@ -53,8 +53,8 @@ def hear(bench: Bench, model: str, clips: Sequence[Clip], prompt: str = "") -> l
 
 
 def _fingerprint(clip: Clip, prompt: str) -> str:
-    told = f"/{clip.language}/{prompt}".encode()
-    return hashlib.sha256(_VERSION + clip.audio.tobytes() + told).hexdigest()[:24]
+    key = f"/{clip.language}/{prompt}".encode()
+    return hashlib.sha256(_VERSION + clip.audio.tobytes() + key).hexdigest()[:24]
 
 
 def _keep(path: Path, played: Played) -> None:

@@ -1,6 +1,6 @@
 """Measures words, seconds and bytes when workers, sockets or clients fail or fall behind.
 
-Gateway and workers are real processes on loopback; the fake engine's words are exact. These are the drills of
+Gateway and workers are real processes on loopback; the fake engine's words are exact. These are the fault scenarios of
 tests/chaos in their long form. `python -m bench.gateway --only kill --kills 100` runs one. Writes
 bench/results/gateway.json.
 """
@@ -30,7 +30,7 @@ from bench.gateway.talkup import talkup
 
 RESULTS = Path(__file__).parents[1] / "results" / "gateway.json"
 
-DRILLS: dict[str, Callable[[argparse.Namespace], Awaitable[Figures]]] = {
+SCENARIOS: dict[str, Callable[[argparse.Namespace], Awaitable[Figures]]] = {
     "kill": kill,
     "stop": stop,
     "cuts": cuts,
@@ -56,7 +56,7 @@ DRILLS: dict[str, Callable[[argparse.Namespace], Awaitable[Figures]]] = {
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.gateway", description=__doc__)
-    parser.add_argument("--only", default=",".join(DRILLS), help="drills, comma-separated")
+    parser.add_argument("--only", default=",".join(SCENARIOS), help="scenarios, comma-separated")
     parser.add_argument("--kills", type=int, default=25)
     parser.add_argument("--stops", type=int, default=10)
     parser.add_argument("--cuts", type=int, default=100)
@@ -76,14 +76,14 @@ def parse() -> argparse.Namespace:
         "--engine-ms",
         type=int,
         default=0,
-        help="time that the engine takes per chunk in the drills slow, deaf and admission",
+        help="time that the engine takes per chunk in the scenarios slow, deaf and admission",
     )
     parser.add_argument("--real-losses", type=int, default=10)
     parser.add_argument(
         "--real-speed", type=float, default=2.0, help="speed of the recording in `real`, times real time"
     )
     parser.add_argument(
-        "--hostile-inputs", type=int, default=10_000, help="mutated recordings in the drill hostile_media"
+        "--hostile-inputs", type=int, default=10_000, help="mutated recordings in the scenario hostile_media"
     )
     parser.add_argument(
         "--hostile-seconds", type=float, default=1800.0, help="no more of them are sent after this time"
@@ -102,13 +102,13 @@ def main() -> int:
         began = time.monotonic()
         with machine.surroundings() as around:
             try:
-                figures = asyncio.run(DRILLS[name](arguments))
+                figures = asyncio.run(SCENARIOS[name](arguments))
             except* AssertionError as group:
                 failed = True
                 figures = {"failed": str(group.exceptions[0])[:400]}
         figures |= {"machine": machine.describe(), "surroundings": around}
         kept[name] = {**figures, "seconds": round(time.monotonic() - began, 1)}
-        print(f"\n{name}: {(DRILLS[name].__doc__ or '').strip()}")
+        print(f"\n{name}: {(SCENARIOS[name].__doc__ or '').strip()}")
         for key, value in kept[name].items():
             print(f"  {key:38} {value}")
         RESULTS.parent.mkdir(exist_ok=True)

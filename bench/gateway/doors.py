@@ -1,4 +1,4 @@
-"""Other dialects at the gateway: words while workers are killed, and the CPU of a chunk beside our own protocol."""
+"""Other dialects at the gateway: words while workers are killed, and a chunk's CPU compared with our own protocol."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from bench.gateway.figures import Figures, rounded
 from bench.harness.actions import describe, metric, settled_loads
-from bench.harness.dialects import FRAME, SPEAKERS, DialectSpeaker, Told
+from bench.harness.dialects import FRAME, SPEAKERS, DialectSpeaker, Exchange
 from bench.harness.stack import KEY, Stack, running_stack
 
 _POLL_S = 0.05
@@ -32,7 +32,7 @@ _FAILOVERS = "gateway_failovers_total"
 
 
 async def doors(arguments: argparse.Namespace) -> Figures:
-    """n. Every dialect while workers are killed, and what a chunk costs beside our own protocol."""
+    """n. Every dialect while workers are killed, and what a chunk costs compared with our own protocol."""
     figures: Figures = {}
     for name in SPEAKERS if arguments.door_kills else ():
         with running_stack(workers=2) as stack:
@@ -62,16 +62,16 @@ async def kills(stack: Stack, names: Sequence[str], rounds: int, *, seed: int) -
             await _until_serving(stack, victim)
         for speaker in speakers:
             speaker.enough.set()
-    heard: list[Told] = [task.result() for task in tasks]
-    losses = [told.losses() for told in heard]
+    heard: list[Exchange] = [task.result() for task in tasks]
+    losses = [exchange.losses() for exchange in heard]
     return {
         "kills": rounds,
         "failovers": int(await metric(stack, _FAILOVERS)),
         "streams": streams,
-        "words": sum(len(words) for told in heard for words in told.words.values()),
+        "words": sum(len(words) for exchange in heard for words in exchange.words.values()),
         "words_lost": sum(lost for lost, _ in losses),
         "words_doubled": sum(doubled for _, doubled in losses),
-        "close_codes": sorted({told.close_code for told in heard if told.close_code is not None}),
+        "close_codes": sorted({each.close_code for each in heard if each.close_code is not None}),
     }
 
 
@@ -121,10 +121,10 @@ async def overhead(stack: Stack, seconds: float, rounds: int) -> Figures:
         for name in names:
             found[name].append(await _cpu_per_chunk(stack, name, seconds))
     medians = {name: statistics.median(values) for name, values in found.items()}
-    beside = {name: dialect.beside for name, dialect in _DIALECTS.items() if dialect.beside}
+    references = {name: dialect.reference for name, dialect in _DIALECTS.items() if dialect.reference}
     return {
         "us_per_chunk": {name: rounded(value) for name, value in medians.items()},
-        "ratios": {name: rounded(medians[name] / medians[own]) for name, own in beside.items()},
+        "ratios": {name: rounded(medians[name] / medians[own]) for name, own in references.items()},
         "chunk_bytes": _CHUNK_BYTES,
         "streams": _STREAMS,
         "chunks_per_second": _STREAMS * _RATE,
@@ -135,13 +135,13 @@ async def overhead(stack: Stack, seconds: float, rounds: int) -> Figures:
 class _Dialect:
     """How a client of a dialect opens its stream and writes a chunk; `number` rises by one.
 
-    `beside`: the form of our own protocol that gives its client the same text.
+    `reference`: the form of our own protocol that gives its client the same text.
     """
 
     path: str
     scheme: str = "Bearer"
     opening: str = ""
-    beside: str = "own"
+    reference: str = "own"
     chunk: Callable[[bytes, int], str | bytes] = lambda payload, _number: payload
 
 
@@ -157,12 +157,12 @@ def _realtime_chunk(payload: bytes, _number: int) -> str:
 _START = {"format": "audio/pcm;rate=16000", "services": ["stt"], "interim_results": False}
 _CALL = {"streamSid": "MZ", "tracks": ["inbound"]}
 _DIALECTS = {
-    "own": _Dialect("/ws", opening=json.dumps({"type": "stream_start", "data": _START}), beside=""),
+    "own": _Dialect("/ws", opening=json.dumps({"type": "stream_start", "data": _START}), reference=""),
     "own-interims": _Dialect(
-        "/ws", opening=json.dumps({"type": "stream_start", "data": {**_START, "interim_results": True}}), beside=""
+        "/ws", opening=json.dumps({"type": "stream_start", "data": {**_START, "interim_results": True}}), reference=""
     ),
     "deepgram": _Dialect("/v1/listen?encoding=linear16&sample_rate=16000", "Token"),
-    "openai-realtime": _Dialect("/v1/realtime?intent=transcription", beside="own-interims", chunk=_realtime_chunk),
+    "openai-realtime": _Dialect("/v1/realtime?intent=transcription", reference="own-interims", chunk=_realtime_chunk),
     "telephony": _Dialect("/v1/telephony?format=audio/l16;rate=16000"),
     "twilio": _Dialect(
         "/v1/twilio",

@@ -113,8 +113,8 @@ async def _outage(seconds: float, settings: dict[str, str]) -> Figures:
                 worker.kill()
             for speaker in speakers:
                 await speaker.until_notice("no_worker")
-            told = time.monotonic() - down
-            await asyncio.sleep(max(0.0, seconds - told))
+            notified_after = time.monotonic() - down
+            await asyncio.sleep(max(0.0, seconds - notified_after))
             up = time.monotonic()
             for index in range(2):
                 stack.restart_worker(index)
@@ -122,7 +122,7 @@ async def _outage(seconds: float, settings: dict[str, str]) -> Figures:
         heard = [task.result() for task in tasks]
         declared = _declared(stack)
     return {
-        "all_told_after_s": rounded(told),
+        "all_notified_after_s": rounded(notified_after),
         **words(heard),
         "chunks_declared_lost": sum(last - first + 1 for first, last in declared),
         "streams_told_of_a_gap": sum(any(notice.code == "gap" for notice in one.notices) for one in heard),
@@ -133,8 +133,8 @@ async def _outage(seconds: float, settings: dict[str, str]) -> Figures:
 
 def _declared(stack: Stack) -> list[tuple[int, int]]:
     """The ranges of chunks that the gateway's log reports as lost."""
-    told = [json.loads(line) for line in stack.gateway.log_text().splitlines() if "chunks lost" in line]
-    return [(line["first"], line["last"]) for line in told]
+    entries = [json.loads(line) for line in stack.gateway.log_text().splitlines() if "chunks lost" in line]
+    return [(line["first"], line["last"]) for line in entries]
 
 
 def _undeclared(heard: Heard, declared: list[tuple[int, int]]) -> int:

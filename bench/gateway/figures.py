@@ -1,4 +1,4 @@
-"""Shared by the drills of bench/gateway: figures, and the memory growth of a process."""
+"""Shared by the scenarios of bench/gateway: figures, and the memory growth of a process."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """TalkUp's unchanged web app: it reconnects with a restarted recorder and never resends.
 
-Whatever had not left the old socket is lost with it. So the drill expects the words of what arrived: the beginning of
+What had not left the old socket is lost with it. So the scenario expects the words of what arrived: the beginning of
 each recording, followed by the stale chunk that arrives first on the next socket.
 """
 

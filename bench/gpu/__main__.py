@@ -4,7 +4,7 @@ It needs the code, its packages and the weights of tiny.en (39 MB, `--tiny DIR`)
 in their shapes, with random weights and forced lengths: they give costs, not words. Per network: the cost of encoder,
 decoder and alignment by batch size, the batch sizes chosen, the streams in real time that follow, and memory. With
 tiny.en the texts of clips on the GPU are compared with those on the CPU. `--device cpu` is a check of this command on a
-machine without a GPU, with a smaller network; its figures say nothing of a GPU. Writes bench/results/gpu.json.
+machine without a GPU, with a smaller network; its figures say nothing about a GPU. Writes bench/results/gpu.json.
 """
 
 from __future__ import annotations

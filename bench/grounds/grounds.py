@@ -1,4 +1,4 @@
-"""The grounds: what is missing in each, and how to stand on it."""
+"""The environments in which something is missing ("grounds"), and how to run a program in each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is tried on a ground, in a process that stands on it: `python -m bench.grounds.scenario NAME FOLDER`.
+"""What is tried on a ground, in a process that runs there: `python -m bench.grounds.scenario NAME FOLDER`.
 
 Prints one JSON object: for each program, `works` or what it said. A program that ends with a traceback has failed, and
 so has one that ends without a word.
@@ -119,7 +119,7 @@ def attempt(found: dict[str, str], program: str, action: Callable[[], None]) -> 
 
 
 def everything(folder: Path) -> dict[str, str]:
-    """Each program at work: words through gateway and fake worker, the command, words of the real model."""
+    """Each program in use: words through gateway and fake worker, the command, words of the real model."""
     found: dict[str, str] = {}
     port, urls = 0, ("", "")
     with ExitStack() as exits:
@@ -173,7 +173,7 @@ def real_words(folder: Path) -> None:
 
 
 def full_disk(folder: Path) -> dict[str, str]:
-    """SQLite in a folder that is full at the start, or gets full: what clients hear, and what is kept in the end."""
+    """SQLite in a folder that is full at the start, or fills up: what clients get, and what is kept in the end."""
     found: dict[str, str] = {}
     small = folder / "small"
     with worker("fake", folder) as port:

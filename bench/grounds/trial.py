@@ -50,8 +50,8 @@ def tried(ground: Ground) -> dict[str, str]:
 def shown(found: Mapping[str, str]) -> str:
     """The findings in a cell of a table: the programs that work, then what the others said."""
     working = [program for program, result in found.items() if result == WORKS]
-    told = [f"{program}: `{result}`" for program, result in found.items() if result != WORKS]
-    return "; ".join([*([f"{', '.join(working)}: work"] if working else []), *told])
+    others = [f"{program}: `{result}`" for program, result in found.items() if result != WORKS]
+    return "; ".join([*([f"{', '.join(working)}: work"] if working else []), *others])
 
 
 def is_clear(result: str) -> bool:

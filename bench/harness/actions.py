@@ -1,6 +1,6 @@
-"""Drills: faults in a running stack, and what is measured meanwhile. Tests and bench/gateway share them.
+"""Fault scenarios in a running stack, and what is measured meanwhile. Tests and bench/gateway share them.
 
-A drill returns seconds and counts; callers assert correctness with `Heard.check`.
+A scenario returns seconds and counts; callers assert correctness with `Heard.check`.
 """
 
 from __future__ import annotations
@@ -175,8 +175,8 @@ async def _moved(speakers: Sequence[Speaker], before: list[int], count: int) -> 
     try:
         await eventually(f"{count} streams moved", lambda: len(found()) >= count)
     except AssertionError as error:
-        told = [[each.code for each in (*s.heard.notices, *s.heard.errors)] for s in speakers]
-        raise AssertionError(f"{error}; {len(found())} did; told {told}") from None
+        codes = [[each.code for each in (*s.heard.notices, *s.heard.errors)] for s in speakers]
+        raise AssertionError(f"{error}; {len(found())} did; reported {codes}") from None
     return found()
 
 
@@ -196,5 +196,5 @@ def footprint(program: Program) -> Footprint:
 
 
 async def probe_latency(url: str, seed: int, chunks: int) -> Heard:
-    """Run one normal stream in real time during a drill, for its latencies."""
+    """Run one normal stream in real time during a scenario, for its latencies."""
     return await Speaker(url, seed, pace=Pace(1600, 0.05)).speak(chunks)

@@ -27,8 +27,8 @@ _BEARER = {"Authorization": f"Bearer {KEY}"}
 
 
 @dataclass
-class Told:
-    """What a client sent and was told, per stream."""
+class Exchange:
+    """What a client sent, and the words it received, per stream."""
 
     sent: dict[str, bytearray] = field(default_factory=dict)
     words: dict[str, list[str]] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class DialectSpeaker(Protocol):
     enough: asyncio.Event
     streams: int
 
-    async def speak(self, stack: Stack) -> Told: ...
+    async def speak(self, stack: Stack) -> Exchange: ...
 
 
 class _Speaker:
@@ -60,12 +60,12 @@ class _Speaker:
 
     def __init__(self, seed: int) -> None:
         self.enough = asyncio.Event()
-        self.told = Told()
+        self.exchange = Exchange()
         self._random = random.Random(seed)
 
     def _next(self, stream: str, size: int) -> bytes:
         payload = self._random.randbytes(size)
-        self.told.sent.setdefault(stream, bytearray()).extend(payload)
+        self.exchange.sent.setdefault(stream, bytearray()).extend(payload)
         return payload
 
     async def _pause(self) -> bool:
@@ -77,7 +77,7 @@ class _Speaker:
 class DeepgramSpeaker(_Speaker):
     """A live conversation of mu-law over `/v1/listen`."""
 
-    async def speak(self, stack: Stack) -> Told:
+    async def speak(self, stack: Stack) -> Exchange:
         url = f"{stack.http_url.replace('http', 'ws')}/v1/listen?encoding=mulaw&model=x"
         async with connect(url, additional_headers=_TOKEN, proxy=None, compression=None) as socket:
             reader = asyncio.create_task(self._read(socket))
@@ -85,21 +85,21 @@ class DeepgramSpeaker(_Speaker):
                 await socket.send(self._next("0", _CHUNK))
             await socket.send('{"type":"CloseStream"}')
             await reader
-            self.told.close_code = socket.close_code
-        return self.told
+            self.exchange.close_code = socket.close_code
+        return self.exchange
 
     async def _read(self, socket: ClientConnection) -> None:
         async for message in socket:
-            told = json.loads(message)
-            if told["type"] == "Results" and told["is_final"]:
-                text = told["channel"]["alternatives"][0]["transcript"]
-                self.told.words.setdefault("0", []).extend(text.split())
+            event = json.loads(message)
+            if event["type"] == "Results" and event["is_final"]:
+                text = event["channel"]["alternatives"][0]["transcript"]
+                self.exchange.words.setdefault("0", []).extend(text.split())
 
 
 class DeepgramUpload(_Speaker):
     """A recording that arrives slowly at `/v1/listen`."""
 
-    async def speak(self, stack: Stack) -> Told:
+    async def speak(self, stack: Stack) -> Exchange:
         async with (
             aiohttp.ClientSession(headers=_TOKEN) as http,
             http.post(f"{stack.http_url}/v1/listen?encoding=mulaw&model=x", data=self._body()) as answer,
@@ -107,8 +107,8 @@ class DeepgramUpload(_Speaker):
             body = await answer.json()
             assert answer.status == 200, body
         text = body["results"]["channels"][0]["alternatives"][0]["transcript"]
-        self.told.words["0"] = text.split()
-        return self.told
+        self.exchange.words["0"] = text.split()
+        return self.exchange
 
     async def _body(self) -> AsyncIterator[bytes]:
         yield self._next("0", _CHUNK)
@@ -119,18 +119,18 @@ class DeepgramUpload(_Speaker):
 class OpenAiUpload(_Speaker):
     """A form whose recording arrives slowly at `/v1/audio/transcriptions`."""
 
-    async def speak(self, stack: Stack) -> Told:
+    async def speak(self, stack: Stack) -> Exchange:
         form = aiohttp.FormData([("model", "whisper-1")])
         form.add_field("file", self._body(), filename="talk.ogg", content_type="audio/ogg")
         url = f"{stack.http_url}/v1/audio/transcriptions"
         async with aiohttp.ClientSession(headers=_BEARER) as http, http.post(url, data=form) as answer:
             body = await answer.json()
             assert answer.status == 200, body
-        self.told.words["0"] = body["text"].split()
-        return self.told
+        self.exchange.words["0"] = body["text"].split()
+        return self.exchange
 
     async def _body(self) -> AsyncIterator[bytes]:
-        self.told.sent["0"] = bytearray(b"OggS")
+        self.exchange.sent["0"] = bytearray(b"OggS")
         yield b"OggS"
         while await self._pause():
             yield self._next("0", _CHUNK)
@@ -139,7 +139,7 @@ class OpenAiUpload(_Speaker):
 class RealtimeSpeaker(_Speaker):
     """A transcription session over `/v1/realtime`, with one commit at the end."""
 
-    async def speak(self, stack: Stack) -> Told:
+    async def speak(self, stack: Stack) -> Exchange:
         url = f"{stack.http_url.replace('http', 'ws')}/v1/realtime?intent=transcription"
         async with connect(url, additional_headers=_BEARER, proxy=None, compression=None) as socket:
             reader = asyncio.create_task(self._read(socket))
@@ -150,15 +150,15 @@ class RealtimeSpeaker(_Speaker):
                 await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
             await socket.send(json.dumps({"type": "input_audio_buffer.commit"}))
             await reader
-        self.told.close_code = socket.close_code
-        return self.told
+        self.exchange.close_code = socket.close_code
+        return self.exchange
 
     async def _read(self, socket: ClientConnection) -> None:
         async for message in socket:
-            told = json.loads(message)
-            assert told["type"] != "error", told
-            if told["type"] == "conversation.item.input_audio_transcription.completed":
-                self.told.words["0"] = told["transcript"].split()
+            event = json.loads(message)
+            assert event["type"] != "error", event
+            if event["type"] == "conversation.item.input_audio_transcription.completed":
+                self.exchange.words["0"] = event["transcript"].split()
                 return
 
 
@@ -167,7 +167,7 @@ class TwilioSpeaker(_Speaker):
 
     streams = 2
 
-    async def speak(self, stack: Stack) -> Told:
+    async def speak(self, stack: Stack) -> Exchange:
         session = await asyncio.to_thread(_request, f"{stack.http_url}/v1/sessions", "POST")
         tracks = ("inbound", "outbound")
         start = {"streamSid": "MZ", "tracks": tracks, "customParameters": {"token": session["token"]}}
@@ -185,34 +185,36 @@ class TwilioSpeaker(_Speaker):
                     await socket.send(json.dumps(message))
             await socket.send(json.dumps({"event": "stop", "sequenceNumber": str(number + 1)}))
             await socket.wait_closed()
-            self.told.close_code = socket.close_code
+            self.exchange.close_code = socket.close_code
         url = f"{stack.http_url}/v1/sessions/{session['session_id']}/transcript"
         found = await asyncio.to_thread(_request, url, "GET")
         for stream in found["streams"]:
             text = " ".join(segment["text"] for segment in stream["segments"])
-            self.told.words[stream["stream_id"]] = text.split()
-        return self.told
+            self.exchange.words[stream["stream_id"]] = text.split()
+        return self.exchange
 
 
 class TelephonySpeaker(_Speaker):
     """A call of raw samples over `/v1/telephony`; the text after its end comes from the transcript."""
 
-    async def speak(self, stack: Stack) -> Told:
+    async def speak(self, stack: Stack) -> Exchange:
         url = f"{stack.http_url.replace('http', 'ws')}/v1/telephony?format=audio/l16;rate=8000"
         async with connect(url, additional_headers=_BEARER, proxy=None, compression=None) as socket:
             assert socket.response is not None
             session_id = socket.response.headers["talkup-session"]
             while await self._pause():
                 await socket.send(self._next("0", 2 * FRAME))
-        self.told.close_code = socket.close_code
-        self.told.words["0"] = await _text_of(stack, session_id, len(expected_words(bytes(self.told.sent["0"]))))
-        return self.told
+        self.exchange.close_code = socket.close_code
+        self.exchange.words["0"] = await _text_of(
+            stack, session_id, len(expected_words(bytes(self.exchange.sent["0"])))
+        )
+        return self.exchange
 
 
 class WyomingSpeaker(_Speaker):
     """A request of 16 kHz sound over Wyoming's own port."""
 
-    async def speak(self, stack: Stack) -> Told:
+    async def speak(self, stack: Stack) -> Exchange:
         reader, writer = await asyncio.open_connection("127.0.0.1", stack.wyoming_port)
         sound = {"rate": 16_000, "width": 2, "channels": 1}
         writer.write(wyoming_event("audio-start", sound))
@@ -220,14 +222,14 @@ class WyomingSpeaker(_Speaker):
             writer.write(wyoming_event("audio-chunk", sound, self._next("0", 2 * FRAME)))
             await writer.drain()
         writer.write(wyoming_event("audio-stop"))
-        told = await read_wyoming(reader)
-        while told is not None and told[0] not in ("transcript", "error"):
-            told = await read_wyoming(reader)
+        event = await read_wyoming(reader)
+        while event is not None and event[0] not in ("transcript", "error"):
+            event = await read_wyoming(reader)
         writer.close()
-        assert told is not None
-        assert told[0] == "transcript", told
-        self.told.words["0"] = told[1]["text"].split()
-        return self.told
+        assert event is not None
+        assert event[0] == "transcript", event
+        self.exchange.words["0"] = event[1]["text"].split()
+        return self.exchange
 
 
 def wyoming_event(kind: str, data: Any = None, payload: bytes = b"") -> bytes:
@@ -247,7 +249,7 @@ async def read_wyoming(reader: asyncio.StreamReader) -> tuple[str, dict[str, Any
 
 
 async def _text_of(stack: Stack, session_id: str, words: int) -> list[str]:
-    """The words of a session, once there are so many, or after a while."""
+    """The words of a session, once there are `count`, or after a while."""
     url = f"{stack.http_url}/v1/sessions/{session_id}/transcript"
     found: list[str] = []
     for _ in range(200):

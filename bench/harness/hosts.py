@@ -35,7 +35,7 @@ def available() -> bool:
 
 @dataclass
 class Host:
-    """One namespace. `address` is its only one beside loopback."""
+    """One namespace. `address` is its only one besides loopback."""
 
     name: str
     address: str
@@ -64,7 +64,7 @@ class Host:
         return program
 
     def pull_cable(self) -> None:
-        """From now on nothing from and to this host arrives. Nobody is told."""
+        """From now on nothing from and to this host arrives, and nobody is notified."""
         _ip("-n", self._switch, "link", "set", self._port, "down")
 
     def plug_in(self) -> None:

@@ -1,4 +1,4 @@
-"""What delivery costs beside speech: CPU of a stream with and without it, and how late its words are.
+"""What delivery costs in addition to speech: CPU of a stream with and without it, and how late its words are.
 
 CPU: the same clips in one process, in turn with and without, as fast as it goes; the order changes from round to round,
 and the least of the rounds counts. Latency: live streams into a real worker, half of them with delivery.
@@ -47,10 +47,10 @@ def delivery(bench: Bench) -> Findings:
     _played(bench, clips[0], interims=False, measured=True)  # loads the model and fills the caches
     seconds = sum(clip.seconds for clip in clips)
     for interims in (False, True):
-        without, beside = _both(bench, clips, interims=interims)
+        without, combined = _both(bench, clips, interims=interims)
         name = "with_interims" if interims else "steps"
-        found.figures[f"cpu_per_audio_second_{name}"] = {"without": without / seconds, "with": beside / seconds}
-        found.ratios[f"cpu_{name}"] = ratio(beside, without, _AGAINST)
+        found.figures[f"cpu_per_audio_second_{name}"] = {"without": without / seconds, "with": combined / seconds}
+        found.ratios[f"cpu_{name}"] = ratio(combined, without, _AGAINST)
     found.figures["audio_seconds"] = seconds
     times = found.ratios["cpu_with_interims"]["ratio"]
     found.check("CPU of a live stream with delivery, times without", times, "<=", _BOUND)
@@ -75,8 +75,8 @@ def _both(bench: Bench, clips: Sequence[Clip], *, interims: bool) -> tuple[float
 def _played(bench: Bench, clip: Clip, *, interims: bool, measured: bool) -> float:
     """CPU seconds of one stream, its reports encoded as for another worker."""
     model, tuning = bench.model(ENGLISH), Tuning()
-    beside = open_delivery(analysis_pb2.DeliveryOptions(), None, words=True) if measured else None
-    listener = beside.listener if beside else None
+    delivery = open_delivery(analysis_pb2.DeliveryOptions(), None, words=True) if measured else None
+    listener = delivery.listener if delivery else None
     heard = Recognizer(model.vad, tuning, StreamOptions("en", interims=interims), listener=listener)
     effort = Effort(tuning.step, tuning.beam, extra_interims=interims)
     began = time.process_time()
@@ -87,23 +87,23 @@ def _played(bench: Bench, clip: Clip, *, interims: bool, measured: bool) -> floa
         while (job := heard.advance(effort)) is not None:
             [hypothesis] = model.transcriber.run([job.request])
             heard.apply(job, hypothesis)
-        _report(heard, beside)
+        _report(heard, delivery)
     return time.process_time() - began
 
 
-def _report(heard: Recognizer, beside: DeliveryStream | None) -> None:
+def _report(heard: Recognizer, delivery: DeliveryStream | None) -> None:
     for event in heard.pop_events():
         match event:
-            case events.Final(words, language) if beside is not None:
-                beside.say(spoken(words), language)
+            case events.Final(words, language) if delivery is not None:
+                delivery.say(spoken(words), language)
             case events.Committed(position, state):
                 msgspec.msgpack.encode(state)
-                if beside is not None:
-                    for message in beside.advance(position):
+                if delivery is not None:
+                    for message in delivery.advance(position):
                         message.SerializeToString()
-                    msgspec.msgpack.encode(beside.state)
-            case events.Ended() if beside is not None:
-                beside.finish(heard.received)
+                    msgspec.msgpack.encode(delivery.state)
+            case events.Ended() if delivery is not None:
+                delivery.finish(heard.received)
 
 
 def _latency(bench: Bench, found: Findings) -> None:
@@ -130,10 +130,10 @@ def _latency(bench: Bench, found: Findings) -> None:
 def _later(plain: Trial, measured: Trial) -> list[float]:
     """How much later each word is final with delivery: streams of one pair play the same track at the same time."""
     found: list[float] = []
-    for (_, without), (_, beside) in zip(plain.calls, measured.calls, strict=True):
+    for (_, without), (_, combined) in zip(plain.calls, measured.calls, strict=True):
         pairs = [
             [(word.text, at - made.began) for at, final in made.finals() for word in final.words]
-            for made in (without, beside)
+            for made in (without, combined)
         ]
         if [text for text, _ in pairs[0]] == [text for text, _ in pairs[1]]:
             found += [late - soon for (_, soon), (_, late) in zip(*pairs, strict=True)]

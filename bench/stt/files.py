@@ -1,4 +1,4 @@
-"""Recordings: a worker's file mode against offline faster-whisper, in turns, and live streams beside it.
+"""Recordings: a worker's file mode alternating with offline faster-whisper, and live streams at the same time.
 
 Offline is `WhisperModel.transcribe` of the whole recording (beam 5, voice filter) on as many threads as the worker has.
 Wall times mean little on a busy machine; the ratios come from runs that follow each other.
@@ -56,10 +56,10 @@ class Runs:
 
 
 def recordings(bench: Bench) -> Findings:
-    """Live streams with and without a recording beside them; then both models on the long recording and on clips."""
+    """Live streams with and without a recording; then both models on the long recording and on clips."""
     found = Findings()
     with worker_process(ENGLISH, slots=_MOST_SLOTS) as worker:
-        _beside_live(bench, found, worker)
+        _with_live_streams(bench, found, worker)
         _against_offline(bench, found, worker, ENGLISH)
     if bench.left > _LONG_SECONDS:
         with worker_process(MANY_LANGUAGES, slots=_MOST_SLOTS) as worker:
@@ -134,21 +134,23 @@ def _scored(clips: Sequence[Clip], texts: Sequence[str]) -> Errors:
     return total(word_errors(clip.text, text, clip.language) for clip, text in zip(clips, texts, strict=True))
 
 
-def _beside_live(bench: Bench, found: Findings, worker: Worker) -> None:
-    """How late finals of live streams are, alone and beside a recording, in turns."""
+def _with_live_streams(bench: Bench, found: Findings, worker: Worker) -> None:
+    """How late finals of live streams are, alone and with a recording, alternately."""
     tracks = _tracks(bench)
     alone: list[float] = []
-    beside: list[float] = []
+    during: list[float] = []
     for number in range(_LIVE_ROUNDS):
         if number and bench.left < 3 * _LIVE_SECONDS:
             break
         alone += asyncio.run(_live_round(worker, tracks, f"{number}-alone", with_file=False))
-        beside += asyncio.run(_live_round(worker, tracks, f"{number}-beside", with_file=True))
-        bench.say(f"live p95 alone {percentiles(alone, 95)[0]:.2f} s, beside {percentiles(beside, 95)[0]:.2f} s")
-    figures = {"alone": percentiles(alone, 50, 95), "beside": percentiles(beside, 50, 95), "finals": len(alone)}
+        during += asyncio.run(_live_round(worker, tracks, f"{number}-during", with_file=True))
+        bench.say(
+            f"live p95 alone {percentiles(alone, 95)[0]:.2f} s, with a recording {percentiles(during, 95)[0]:.2f} s"
+        )
+    figures = {"alone": percentiles(alone, 50, 95), "during": percentiles(during, 50, 95), "finals": len(alone)}
     found.figures["live"] = figures
-    moved = figures["beside"][1] / figures["alone"][1] - 1
-    found.check("h. live finals beside a recording, p95 later by", moved, "<=", 0.1)
+    moved = figures["during"][1] / figures["alone"][1] - 1
+    found.check("h. live finals during a recording, p95 later by", moved, "<=", 0.1)
 
 
 async def _live_round(worker: Worker, tracks: Sequence[Clip], name: str, *, with_file: bool) -> list[float]:
@@ -174,7 +176,7 @@ async def _files_for_ever(stub: Stub, name: str, tracks: Sequence[Clip]) -> None
 
 
 def _tracks(bench: Bench) -> list[Clip]:
-    """Unbroken speech of so many seconds, different for each stream."""
+    """Unbroken speech of this many seconds, different for each stream."""
     made = joined(bench.spoken() * 8, group=16)
     length = int(_LIVE_SECONDS * SAMPLE_RATE)
     return [Clip(clip.name, clip.kind, clip.language, clip.audio[:length], "") for clip in made[:_LIVE_STREAMS]]

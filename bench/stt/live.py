@@ -32,7 +32,7 @@ _STAGGER_SECONDS = 4.0
 _LATEST = 2.0
 _STEP = 2
 _TRACKS = 6
-"""Of those that are played, so many are also transcribed offline, for the cost."""
+"""How many of the clips that are played are also transcribed offline, for the cost."""
 _LONGEST_TRACK = 30.0
 """Seconds; bounds a trial, which waits for all streams that started in time."""
 _MOST = 48

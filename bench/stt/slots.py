@@ -1,4 +1,4 @@
-"""Slots of a worker on a machine that changes: started beside other load, loaded later, and held to a quota.
+"""Slots of a worker on a machine that changes: started under other load, loaded later, and held to a quota.
 
 Only on request (`--only slots`): it takes nine minutes, and the machine must be idle otherwise. The quotas need root
 and a cgroup file system of version 1; without these they count as not measured.
@@ -72,7 +72,7 @@ class Watched:
 
 
 def slots(bench: Bench) -> Findings:
-    """Idle, beside a hog that ends, with a hog that comes later, and in two quotas."""
+    """Idle, with a hog that ends, with a hog that comes later, and in two quotas."""
     found = Findings()
     with _worker() as worker:
         found.figures["idle_at_start"] = worker.wait_for_slots()

@@ -92,7 +92,7 @@ class IdentityProvider:
         return Terms(owner=owner) if owner.startswith(OWNER_PREFIX) else None
 
     async def prepare(self, credential: str) -> None:
-        """Read the keys again if a token names one that is not known. All who wait share one reading."""
+        """Read the keys again if a token names one that is not known. All callers that wait share one fetch."""
         with suppress(TokenError):
             if self.issues(credential) and issued_tokens.key_of(credential, self._keys) is None:
                 await self._renew()
@@ -104,7 +104,7 @@ class IdentityProvider:
             await asyncio.sleep(self._pace.refresh_s if self._is_read else self._pace.demand_s)
 
     async def close(self) -> None:
-        """End a reading that goes on."""
+        """Cancel a running fetch of the keys."""
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])

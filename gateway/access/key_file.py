@@ -146,7 +146,7 @@ def _keep_owner(path: Path, unfinished: Path) -> None:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock beside the file. The file itself is replaced, so it cannot carry the lock."""
+    """Hold a lock in a file next to this one. The file itself is replaced, so it cannot carry the lock."""
     descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

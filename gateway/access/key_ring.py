@@ -101,7 +101,7 @@ class KeyRing:
         return record is not None and record.is_valid(self._clock())
 
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call `listener` after each change of the file. Returns what ends that."""
+        """Call `listener` after each change of the file. Returns a function that ends this."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 

@@ -17,7 +17,7 @@ from gateway.access.terms import Terms
 
 _BURST_S: Final = 2.0
 _DAY_S: Final = 86_400
-_RESERVE: Final = 8  # one slot in so many, rounded up
+_RESERVE: Final = 8  # one slot in eight, rounded up
 _RESERVE_FROM: Final = 4  # with fewer slots none is kept free
 # When a refused owner should ask again: after an idle stream was asked for its slot, and else.
 _SOON_S: Final = 0.5
@@ -75,7 +75,7 @@ class Shares:
     """The use of every owner. `clock`: UNIX seconds. `owners`: how many owners have a valid key."""
 
     def __init__(self, owners: Callable[[], int], clock: Callable[[], float], idle_s: float) -> None:
-        """`idle_s`: a stream that has sent nothing for so long may lose its slot."""
+        """`idle_s`: a stream that has sent nothing for this long may lose its slot."""
         self._owners = owners
         self._clock = clock
         self._idle_s = idle_s
@@ -171,7 +171,7 @@ class Shares:
 
     def _may_take(self, terms: Terms, service: str, room: Room) -> bool:
         if self._owners() <= 1:
-            return True  # nobody to share with
+            return True  # there is nobody to share with
         used = self._use(terms).slots[service]
         reserve = math.ceil(room.total / _RESERVE) if room.total >= _RESERVE_FROM else 0
         weights = self._weights(terms, service)

@@ -30,7 +30,7 @@ class Door(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The terms of a key. None: no limit, or everything. `weight`: its share of the gateway beside other owners.
+    """The terms of a key. None: no limit, or everything. `weight`: its share of the gateway, relative to other owners.
 
     `rate`: sockets, sessions, streams and HTTP requests that may begin per second. `sessions` and `streams`: open at
     once. `media_minutes`: per day (UTC).

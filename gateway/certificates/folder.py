@@ -83,7 +83,7 @@ class CertificateFolder:
                 raise FolderError(f"{self._certificate(name)} exists: `renew` it, or replace it with --replace")
 
     def issued(self) -> list[Issued]:
-        """The certificates of hosts, by name. Files that are none are left out."""
+        """The certificates of hosts, by name. Other files are ignored."""
         return list(self._find())
 
     def ca_expires(self) -> dt.datetime:

@@ -1,4 +1,4 @@
-"""Who may come in at a dialect's door: the credentials, limits and counts of every other door of the gateway."""
+"""Who may use a dialect's door: the same credentials, limits and counts as at every other door of the gateway."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class DoorAccess:
         self._admission = admission
 
     async def admit(self, request: web.Request, credential: Credential, door: Door = Door.DIALECT) -> Principal:
-        """The caller of a request, whose connection now gives way to no other. `door`: what its token must be for.
+        """The caller of a request; its connection is no longer closed to make room. `door`: what its token is for.
 
         Raises RefusedError, after a while if the client sends too many.
         """

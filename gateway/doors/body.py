@@ -48,12 +48,12 @@ class Patience:
         self.left_s -= self._clock() - began
 
     def received(self, size: int) -> None:
-        """So many bytes have arrived."""
+        """`size` more bytes have arrived."""
         self.left_s = min(self._pause_s, self.left_s + size / self._bytes_per_s)
 
 
 async def whole_body(request: web.Request, patience_s: float, field: str | None = None) -> bytes:
-    """A small body: at most the setting `max_http_body_bytes`, within so many seconds. Raises as `reading` does.
+    """A small body: at most the setting `max_http_body_bytes`, within `patience_s` seconds. Raises as `reading` does.
 
     `field`: the option to blame for a body that is too large.
     """

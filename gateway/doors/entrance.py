@@ -21,7 +21,7 @@ _RETRY_MS: Final = 2_000
 class RecordingPlaces:
     """Recordings that are transcribed at once, in all dialects: a part of the slots, so that live streams find one.
 
-    In a worker they also stand behind live streams; but a slot that a recording holds is taken.
+    In a worker they also queue behind live streams, but each holds a slot.
     """
 
     def __init__(self, context: GatewayContext) -> None:

@@ -1,4 +1,4 @@
-"""Options of a dialect: one table says which are supported, ignored and refused. Nothing is passed over in silence.
+"""Options of a dialect: one table says which are supported, ignored and refused. Nothing is silently ignored.
 
 The first row that fits an option decides. An option without a row is ignored, and named in the session's warning.
 """

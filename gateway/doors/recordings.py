@@ -165,7 +165,7 @@ async def pieces(
     max_bytes: int | None = None,
     patience: Patience | None = None,
 ) -> AsyncIterator[bytes]:
-    """A recording as it arrives: `read` gives at most so many bytes, none at the end, as a body or a part of one does.
+    """A recording as it arrives: `read` gives at most the bytes asked for, none at the end, as bodies and parts do.
 
     `declared`: its length, if the client says it. `max_bytes`: instead of the setting `max_recording_bytes`.
     `patience`: of the whole body, if the recording is a part of it. Raises RefusedError for one that is too large,

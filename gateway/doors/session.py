@@ -79,14 +79,14 @@ class DoorSession:
     def receive(self, message: ClientMessage) -> None:
         """Handle what the client said, unless another socket has taken the session over.
 
-        A gateway that drains ends the streams by itself, and takes no more sound for them.
+        While the gateway drains, it ends the streams itself and accepts no more sound for them.
         """
         is_late = self._directory.draining and isinstance(message, StreamChunk)
         if self._runner.peer is self and self.outbox.closing is None and not is_late:
             self._runner.receive(message)
 
     def discard(self, stream_id: str) -> None:
-        """End a stream that nobody wants any more, at once."""
+        """End a stream at once, because nobody needs it any more."""
         self.receive(StreamEnd(stream_id=stream_id, discard=True))
 
     @property

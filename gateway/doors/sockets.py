@@ -183,7 +183,7 @@ class DoorSocket:
                 self._is_paused = False
 
     def _tell(self, message: ServerMessage) -> None:
-        self._perform(self._conversation.told(message, self._context.clock()))
+        self._perform(self._conversation.on_message(message, self._context.clock()))
 
     def _refuse(self, problem: Problem) -> None:
         if self._door.outbox.closing is None:

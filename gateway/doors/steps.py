@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from gateway.protocol.errors import Code, Problem
 from gateway.protocol.messages import ClientMessage, ErrorData, ServerMessage, StreamStart
 
-# Errors of a stream that say what went wrong on the way, while it goes on.
+# Errors of a stream that continues: they only report what went wrong.
 _PASSING: Final = frozenset({Code.GAP, Code.ORPHAN_CHUNK, Code.RATE_LIMITED})
 
 
@@ -65,12 +65,12 @@ class Conversation(Protocol):
         """The client sent a binary message."""
         ...
 
-    def told(self, message: ServerMessage, now: float) -> Iterable[Step]:
+    def on_message(self, message: ServerMessage, now: float) -> Iterable[Step]:
         """The session sent a message."""
         ...
 
     def refused(self, problem: Problem) -> Iterable[Step]:
-        """The door refuses to go on: the client broke a rule that holds for every dialect."""
+        """The door ends the conversation: the client broke a rule that holds for every dialect."""
         ...
 
     def deadline(self) -> float | None:
@@ -92,6 +92,6 @@ def problem_of(error: ErrorData) -> Problem:
 
 
 def goes_on(problem: Problem) -> bool:
-    """Whether a stream goes on after this error: with `retry_after_ms`, `no_worker` says that it waits for a worker."""
+    """Whether a stream continues after this error; with `retry_after_ms`, `no_worker` means that it waits for one."""
     is_waiting = problem.code is Code.NO_WORKER and problem.retry_after_ms is not None
     return is_waiting or problem.code in _PASSING

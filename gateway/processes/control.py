@@ -86,7 +86,7 @@ def frame(message: Message) -> bytes:
 
 
 async def read(reader: asyncio.StreamReader) -> Message | None:
-    """The next message; None when the other side is gone, or says what is no message."""
+    """The next message; None when the other side is gone, or sends something else."""
     try:
         length = int.from_bytes(await reader.readexactly(_LENGTH_BYTES), "big")
         message: Message = _decoder.decode(await reader.readexactly(min(length, _MAX_BYTES)))

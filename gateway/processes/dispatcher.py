@@ -1,7 +1,7 @@
 """Accepts the connections of a door and hands each to the process that has the fewest.
 
 The kernel would spread connections itself (SO_REUSEPORT, socket(7)), by a hash of their addresses. Sessions may last
-for hours, and so would what chance did: of 100 connections, one of two processes gets 60 or more in one case of 17, and
+for hours, and so would an uneven start: of 100 connections, one of two processes gets 60 or more in one case of 17, and
 a process that was restarted stays behind the other. Counting makes the shares equal at any number.
 """
 
@@ -20,7 +20,7 @@ _AT_ONCE: Final = 64
 # Pauses while no process takes a connection, and while this process has no room for another descriptor.
 _FULL_S: Final = 0.05
 _NO_ROOM_S: Final = 1.0
-# A process that has taken none of its connections for so long gets new ones only if all others do the same.
+# A process that has taken none of its connections for this long gets new ones only if all others do the same.
 _STUCK_S: Final = 1.0
 
 
@@ -43,7 +43,7 @@ class Seat:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the process has not taken what was given to it a while ago."""
+        """Whether the process has not taken connections that were given to it a while ago."""
         return self._given > self._taken and self._clock() - self._moved_at > _STUCK_S
 
     def give(self, connection: socket.socket) -> None:

@@ -22,7 +22,7 @@ DIVIDED: Final = (
 
 
 def divided(config: GatewayConfig) -> GatewayConfig:
-    """The settings of one of `config.processes` processes. Counts are rounded up; no part is below what is allowed."""
+    """The settings of one of `config.processes` processes. Counts are rounded up, and never below the minimum."""
     hints = get_type_hints(GatewayConfig, include_extras=True)
     parts: dict[str, float] = {}
     for field in fields(GatewayConfig):

@@ -1,4 +1,4 @@
-"""One process as its supervisor sees it: started, told, heard, ended."""
+"""One process as its supervisor sees it: starts it, exchanges messages with it, ends it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Member:
     async def begin(
         cls, index: int, restarts: int, arguments: Sequence[str], doors: Sequence[Dispatcher], token_secret: str
     ) -> Member:
-        """Start a process with these arguments, after so many before it. Raises OSError."""
+        """Start a process with these arguments; `restarts` counts those before it. Raises OSError."""
         with ExitStack() as theirs, ExitStack() as on_failure:
             control, its_control = socket.socketpair()
             theirs.enter_context(its_control)

@@ -30,7 +30,7 @@ from gateway.processes.exposition import merged
 from gateway.processes.handed import HandedSocket
 
 SUBCOMMAND: Final = "process"
-# Counts that change in this time are told together.
+# Changes of counts within this time are reported together.
 _TELL_S: Final = 0.02
 # The supervisor waits less than this for the other processes.
 _GATHER_S: Final = 5.0
@@ -52,7 +52,7 @@ class Membership:
         self._questions: dict[int, asyncio.Future[Gathered]] = {}
         self._numbers = itertools.count()
 
-    def settle(self, config: GatewayConfig) -> GatewayConfig:
+    def own_settings(self, config: GatewayConfig) -> GatewayConfig:
         """The settings of this process."""
         return divided(replace(config, token_secret=self._secret) if self._secret else config)
 

@@ -28,9 +28,9 @@ log = structlog.get_logger()
 # A process that ends is started again after 0.1 s, then after twice as long each time, and at most after this.
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 10.0
-# One that ran for this long was well.
+# One that ran for this long was healthy.
 _WELL_S: Final = 30.0
-# A process that has not ended by so long after its time to drain is killed.
+# A process that has not ended this long after its time to drain is killed.
 _PATIENCE_S: Final = 15.0
 _SECRET_BYTES: Final = 32
 
@@ -49,7 +49,7 @@ class Supervisor:
         self._was_ready: dict[int, asyncio.Event] = {index: asyncio.Event() for index in self._restarts}
         self._has_started = False
         self._status = 0
-        # Without a file beside the store, the processes would each make a secret of their own.
+        # Without a file next to the store, each process would make a secret of its own.
         needs_secret = config.store.startswith("redis") and not config.token_secret
         self._secret = secrets.token_hex(_SECRET_BYTES) if needs_secret else ""
 

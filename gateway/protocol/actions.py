@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from talkup.v1 import task_pb2
 
@@ -97,6 +97,14 @@ class StoreStreamEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class CountForgotten:
+    """Count speech that waited too long for another stream's, or for its clock, and is forgotten."""
+
+    kind: Literal["words", "stretches"]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Authenticate:
     """Verify a token given in an `auth` message; answer with `session.connected` or `session.refused`.
 
@@ -146,6 +154,7 @@ Action = (
     | StoreSnapshot
     | StoreAnalyses
     | StoreStreamEnd
+    | CountForgotten
     | Authenticate
     | ResumeSession
     | CloseSocket

@@ -44,7 +44,7 @@ def kept_parts(message: m.AnalysisResult) -> Iterator[StoredAnalysis]:
     data, service = message.data, message.data.service_type
     bare = replace(data, frame=None, window=None, events=[])
     if data.delivery is not UNSET:
-        bare = replace(bare, delivery=replace(data.delivery, frame=None, window=None, summary=None))
+        bare = replace(bare, delivery=replace(data.delivery, frame=None, window=None, summary=None, speech=UNSET))
         if data.delivery.window is not None:
             alone = replace(data.delivery, frame=None, summary=None)
             yield _kept(_window_key(service, data.delivery.window), replace(bare, delivery=alone))
@@ -75,7 +75,7 @@ def key_of_part(message: m.AnalysisResult) -> str | None:
 def delivery_results(kept: Iterable[StoredAnalysis]) -> list[m.AnalysisResult]:
     """The results about delivery that these parts come from, without their frames, in order of `frame_seq`.
 
-    A part that cannot be read is left out: a client lacks it, and its stream goes on.
+    A part that cannot be read is left out: a client lacks it, and its stream continues.
     """
     found: dict[int, m.AnalysisData] = {}
     for part in kept:
@@ -106,5 +106,6 @@ def _together(one: m.AnalysisData, other: m.AnalysisData) -> m.AnalysisData:
         one.delivery,
         window=one.delivery.window or other.delivery.window,
         summary=one.delivery.summary or other.delivery.summary,
+        speech=other.delivery.speech if one.delivery.speech is UNSET else one.delivery.speech,
     )
     return replace(one, delivery=delivery, events=[*one.events, *other.events])

@@ -2,7 +2,7 @@
 
 Accepted: the standard and the URL-safe alphabet, with all of its padding or none (a text without padding must not look
 cut off), as it stands or in a data URL (RFC 2397), in one line or in several, as MIME (RFC 2045) and Android write it.
-A space is refused: it is what is left of a `+` that was decoded as a form, and to pass over it would change the bytes.
+A space is refused: it is what is left of a `+` that was decoded as a form, and to ignore it would change the bytes.
 """
 
 from __future__ import annotations

@@ -229,7 +229,7 @@ def _convert(raw: _Raw, type_: type[_M], values: Mapping[str, tuple[str, Any]]) 
 
 
 def start_problem(start: messages.StreamStart) -> Problem | None:
-    """Why a message that was built, not decoded, breaks the rules of its fields; None: it keeps them."""
+    """Why a message that was built, not decoded, breaks the rules of its fields; None: it does not."""
     try:
         msgspec.convert(msgspec.to_builtins(start), messages.StreamStart)
     except msgspec.ValidationError as error:

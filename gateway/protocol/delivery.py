@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Final
 
 from msgspec import UNSET
-from talkup.v1 import analysis_pb2, transcript_pb2
+from talkup.v1 import analysis_pb2, task_pb2, transcript_pb2
 
 from gateway.analyses import StoredAnalysis
 from gateway.protocol import messages as m
 from gateway.protocol.analyses import delivery_results, event_key, key_of_part
 from gateway.protocol.negotiation import StreamSpec
 from gateway.protocol.snapshot import DeliverySnapshot
+from gateway.protocol.spoken import Spoken
 from gateway.protocol.translate_delivery import delivery_message, event_message
 from gateway.protocol.turns import Span
 
 _SERVICE: Final = "delivery"
-# Words that wait for time 0, which a worker gives with its first result: an hour of fast speech.
-_MAX_WORDS: Final = 15_000
+MAX_WORDS: Final = 15_000
+"""Words that wait for time 0, which a worker gives with its first result, or for the sound around them.
+
+An hour of fast speech. The report does not have this bound.
+"""
 
 
 class StreamDelivery:
@@ -37,7 +42,11 @@ class StreamDelivery:
         self._lasting: list[m.AnalysisResult] = []
         self._stored: frozenset[str] = frozenset()
         self._stored_events: frozenset[str] = frozenset()
-        self._words: list[Span] = []
+        self._spoken = Spoken()
+        self._has_words = task_pb2.SERVICE_TYPE_STT in spec.services
+        self._speech: list[Span] = []
+        self._settled_ms = -math.inf
+        self._forgotten = 0
 
     @property
     def origin_ms(self) -> int | None:
@@ -63,32 +72,53 @@ class StreamDelivery:
         """The results above this number that must not be missed and are still kept."""
         return [result for result in self._lasting if result.data.frame_seq > number]
 
-    # --- words ---
+    # --- speech ---
 
     def hear(self, final: transcript_pb2.Transcript) -> None:
-        """Note when the words of a final were said; of a stream whose clock is unknown, the last ones."""
-        self._words += [Span(word.start_ms, word.end_ms) for word in final.words]
-        del self._words[: max(0, len(self._words) - _MAX_WORDS)]
+        """Note when the words of a final were said."""
+        self._spoken.say(Span(word.start_ms, word.end_ms) for word in final.words)
+        self._forgotten += self._spoken.forget(MAX_WORDS)
 
-    def take_words(self) -> list[Span]:
-        """When words were said since the last call, in UNIX ms; none while time 0 is not known."""
+    def measure(self, analyses: Iterable[analysis_pb2.Analysis]) -> None:
+        """Note where the sound of a worker's results says that somebody speaks; the same results may come again."""
+        for analysis in analyses:
+            self._measure(analysis.delivery)
+
+    def take_forgotten(self) -> int:
+        """How many words were forgotten since the last call."""
+        forgotten, self._forgotten = self._forgotten, 0
+        return forgotten
+
+    def take_speech(self, final_ms: float) -> tuple[list[Span], float]:
+        """The speech that became certain since the last call, and before when no other begins, in UNIX ms.
+
+        Every word before media time `final_ms` is final; infinity: the stream is over. Nothing is certain while time 0
+        is not known.
+        """
         if self._origin_ms is None:
-            return []
-        origin, words = self._origin_ms, self._words
-        self._words = []
-        return [Span(origin + word.t0_ms, origin + word.t1_ms) for word in words]
+            return [], math.inf if final_ms == math.inf else -math.inf
+        if final_ms == math.inf:
+            self._spoken.hear((), math.inf)
+        origin = self._origin_ms
+        spans, until_ms = self._spoken.take(final_ms)
+        return [Span(origin + span.t0_ms, origin + span.t1_ms) for span in spans], origin + until_ms
 
     # --- for another gateway ---
 
     def snapshot(self) -> DeliverySnapshot:
         """What another gateway needs."""
         options = self._options.SerializeToString()
-        return DeliverySnapshot(options, self._started_at_ms, self._origin_ms, self._results)
+        speech = tuple((each.t0_ms, each.t1_ms) for each in self._speech)
+        return DeliverySnapshot(options, self._started_at_ms, self._origin_ms, self._results, speech, self._settled_ms)
 
     def restore(self, snapshot: DeliverySnapshot, kept: Iterable[StoredAnalysis]) -> None:
         """Continue from another gateway's state and from what it stored."""
         self._origin_ms = snapshot.origin_ms
-        self._lasting = delivery_results(kept)[-self._kept :]
+        results = delivery_results(kept)
+        self._lasting = results[-self._kept :]
+        known = [Span(each.t0_ms, each.t1_ms) for result in results for each in _speech_of(result)]
+        self._hear_sound(sorted({*known, *(Span(*each) for each in snapshot.speech)}), snapshot.settled_ms)
+        self._speech = [Span(*each) for each in snapshot.speech]
         last = self._lasting[-1].data.frame_seq if self._lasting else -1
         self._results = max(snapshot.results, last + 1)
         self._stored = frozenset(key for result in self._lasting if (key := key_of_part(result)) is not None)
@@ -99,11 +129,31 @@ class StreamDelivery:
     def _accept(self, analysis: analysis_pb2.Analysis) -> m.AnalysisResult | None:
         if self._origin_ms is None and analysis.delivery.HasField("origin_unix_ms"):
             self._origin_ms = analysis.delivery.origin_unix_ms
-        message = delivery_message(self._stream_id, analysis, number=self._results, origin_ms=self._origin_ms)
+        self._measure(analysis.delivery)
+        speech = None
+        if analysis.delivery.HasField("window") or analysis.delivery.HasField("summary"):
+            speech, self._speech = self._speech, []
+        message = delivery_message(
+            self._stream_id, analysis, number=self._results, origin_ms=self._origin_ms, speech=speech
+        )
         if key_of_part(message) in self._stored:
             return None
         self._results += 1
         return self._keep(message)
+
+    def _measure(self, delivery: analysis_pb2.Delivery) -> None:
+        if delivery.HasField("speech"):
+            stretches = [Span(each.t0_ms, each.t1_ms) for each in delivery.speech.stretches]
+            self._speech += self._hear_sound(stretches, delivery.speech.settled_ms)
+        elif self._settled_ms == -math.inf and not delivery.HasField("window"):
+            self._hear_sound((), math.inf)  # a worker that gives no stretches
+
+    def _hear_sound(self, stretches: Iterable[Span], settled_ms: float) -> list[Span]:
+        self._settled_ms = max(self._settled_ms, settled_ms)
+        new = self._spoken.hear(stretches, settled_ms)
+        if not self._has_words:
+            self._spoken.take(math.inf)  # nobody else takes sound that no word will belong to
+        return new
 
     def _next_number(self) -> int:
         self._results += 1
@@ -114,6 +164,11 @@ class StreamDelivery:
             self._lasting.append(message)
             del self._lasting[: max(0, len(self._lasting) - self._kept)]
         return message
+
+
+def _speech_of(result: m.AnalysisResult) -> Iterable[m.SpeechData]:
+    delivery = result.data.delivery
+    return () if delivery is UNSET or delivery.speech is UNSET else delivery.speech
 
 
 def lasts(message: m.AnalysisResult) -> bool:

@@ -459,7 +459,8 @@ class SizeData(Struct, frozen=True, kw_only=True):
 class DeliveryFrameData(Struct, frozen=True, kw_only=True):
     """How one second was said. `speech_ratio` 0 to 1, `loudness_lufs` in LUFS over the last 3 s, `pitch_hz` in Hz.
 
-    `words_per_minute`: of the last ten seconds' final words. `pause_ms`: the pause that lasts at the end; 0: none.
+    `words_per_minute`: of the last ten seconds' final words. `pause_ms`: the pause that lasts at the end; 0: none;
+    null: not measured.
     """
 
     t0_ms: int
@@ -468,23 +469,23 @@ class DeliveryFrameData(Struct, frozen=True, kw_only=True):
     loudness_lufs: MeasureData | None
     pitch_hz: MeasureData | None
     words_per_minute: MeasureData | None
-    pause_ms: int
+    pause_ms: int | None
 
 
 class DeliveryWindowData(Struct, frozen=True, kw_only=True):
-    """How a stretch of media was said; see the units in docs/protocol.md. Described, not judged."""
+    """How a stretch of media was said; see the units in docs/protocol.md. Described, not judged. Null: not measured."""
 
     t0_ms: int
     t1_ms: int
     whole_session: bool
-    words: int
-    syllables: int
+    words: int | None
+    syllables: int | None
     words_per_minute: MeasureData | None
     syllables_per_minute: MeasureData | None
     articulation_rate: MeasureData | None
     speech_ratio: MeasureData | None
-    pauses: int
-    pauses_within_sentences: int
+    pauses: int | None
+    pauses_within_sentences: int | None
     pause_median_ms: MeasureData | None
     pause_longest_ms: MeasureData | None
     longest_monologue_ms: MeasureData | None
@@ -534,16 +535,25 @@ class DeliverySummaryData(Struct, frozen=True, kw_only=True):
     moments: list[MomentData]
 
 
+class SpeechData(Struct, frozen=True, kw_only=True):
+    """A stretch in which the sound says that somebody speaks; between two lies a pause."""
+
+    t0_ms: int
+    t1_ms: int
+
+
 class DeliveryData(Struct, frozen=True, kw_only=True):
     """How something was said; each part comes at times of its own.
 
-    `origin_unix_ms`: time 0 of the stream's media clock, UNIX milliseconds, or null.
+    `origin_unix_ms`: time 0 of the stream's media clock, UNIX milliseconds, or null. `speech` comes with a window and
+    with the summary: the stretches of speech that ended since the last one.
     """
 
     origin_unix_ms: int | None
     frame: DeliveryFrameData | None
     window: DeliveryWindowData | None
     summary: DeliverySummaryData | None
+    speech: list[SpeechData] | UnsetType = UNSET
 
 
 class AnalysisData(Struct, frozen=True, kw_only=True):
@@ -620,7 +630,8 @@ class FlowMessage(ServerBase, frozen=True, kw_only=True, tag="flow"):
 class StreamEndedData(Struct, frozen=True, kw_only=True):
     """Totals. `missing_chunks` were lost, in `gaps` gaps; `text_id` names the stored transcript.
 
-    `damaged_bytes` of the media could not be decoded and were skipped: words or frames may be missing there.
+    `damaged_bytes` of the media could not be decoded and were skipped, or are missing at the end of a recording that
+    breaks off: words or frames may be missing there.
     `speech_without_words_ms`: speech that was heard but became no text.
     """
 

@@ -64,7 +64,7 @@ _MODES: Final = {"live": None, "file": transcript_pb2.SPEECH_MODE_FILE}
 class StreamSpec:
     """The terms of a stream. `packets`: it was started implicitly by a TalkUp packet.
 
-    Each of `services` is one call to a worker. `delivery`: how something is said is measured, too, beside speech in the
+    Each of `services` is one call to a worker. `delivery`: how something is said is measured, too, with speech in the
     same call, or alone. `started_at_ms`: time 0 of the media clock as the client gives it, UNIX ms.
     """
 
@@ -85,7 +85,7 @@ class StreamSpec:
 
     @property
     def service_names(self) -> list[Service]:
-        """What the client gets: the services of all calls, and delivery if speech has it beside."""
+        """What the client gets: the services of all calls, and delivery if the speech call measures it."""
         names = [service_name(service) for service in self.services]
         return names if self.delivery is None or "delivery" in names else [*names, "delivery"]
 

@@ -73,9 +73,9 @@ _READ: Final = frozenset({*_RATE_NAMES, *_BITS_NAMES, "channels", "encoding", "e
 def parse_pcm(
     name: str, parameters: Mapping[str, str], sample_rate: int | None, channels: int | None
 ) -> media_pb2.MediaFormat | Problem:
-    """The format of a name of PCM_NAMES. `sample_rate` (Hz) and `channels` are the fields beside the MIME type.
+    """The format of a name of PCM_NAMES. `sample_rate` (Hz) and `channels` are the fields next to the MIME type.
 
-    A parameter that is not read could change what the samples mean, so it is refused rather than passed over.
+    A parameter that is not read could change what the samples mean, so it is refused rather than ignored.
     """
     if parameters.keys() - _READ - _IGNORED:
         return _unsupported(f"{name} has a parameter that is not known: it takes rate, channels, encoding, endianness")

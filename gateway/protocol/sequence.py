@@ -193,7 +193,7 @@ class Sequencer:
         return chunk
 
     def _note(self, chunk: Chunk) -> None:
-        """Remember a digest of a chunk that may come again under a number that is used anew."""
+        """Remember a digest of a chunk that may come again under a number that was reused."""
         if self._packets or self._begins_recording(chunk.payload):
             self._digests[chunk.sequence] = zlib.crc32(chunk.payload)
             if len(self._digests) > _KEPT_DIGESTS:

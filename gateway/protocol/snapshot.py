@@ -1,13 +1,14 @@
 """What another gateway needs to continue a stream after its last commit: terms, numbers and worker states, no media.
 
 A snapshot describes the stream as it was before the first chunk that a worker would need again: the client resends from
-`next_sequence` on, and the workers' numbers continue from `next_worker_sequence`. The text of finals is stored beside
+`next_sequence` on, and the workers' numbers continue from `next_worker_sequence`. The text of finals is stored next to
 the snapshot. Only the workers' own `resume_state` contains some text, so it is kept and deleted together with the
 finals.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, cast
 
@@ -41,13 +42,16 @@ class PartSnapshot(msgspec.Struct, frozen=True):
 class DeliverySnapshot(msgspec.Struct, frozen=True):
     """The part of delivery: what the client asked for, time 0 of the media (UNIX ms), and how many results it got.
 
-    `started_at_ms` is what the client gave, `origin_ms` what counts; None: not known.
+    `started_at_ms` is what the client gave, `origin_ms` what counts; None: not known. `speech`: the stretches of speech
+    since the last window, which holds the earlier ones; later ones begin at `settled_ms`, infinity: no sound is known.
     """
 
     options: bytes
     started_at_ms: int | None
     origin_ms: int | None
     results: int
+    speech: tuple[tuple[int, int], ...] = ()
+    settled_ms: float = math.inf
 
 
 class StreamSnapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """Streams of one session that speak at once, as soon as their words are final: the event `talking_over`.
 
-An overlap is reported once both stretches of speech are over and everything before is final, so it does not depend on
+Words say that it is speech, the sound that a worker measured says from when to when (`gateway.protocol.spoken`). An
+overlap is reported once both stretches of speech are over and everything before is final, so it does not depend on
 which stream's words come first. It becomes an event of the stream that began second, on that stream's media clock.
 """
 
@@ -13,16 +14,17 @@ from typing import Final
 
 from talkup.v1 import task_pb2
 
-from gateway.protocol.actions import Action, TaskKey
+from gateway.protocol.actions import Action, CountForgotten, TaskKey
 from gateway.protocol.messages import EventData
 from gateway.protocol.stream import Stream
 from gateway.protocol.turns import JOIN_MS, MIN_OVERLAP_MS, Overlap, Span, Stretch, joined, overlap_of
 
 EVENT: Final = "talking_over"
 
-# The speech of a stream that waits for a silent one: an hour and more. The report does not have this bound.
-_MAX_STRETCHES: Final = 4096
-# The edges of words are uncertain by a tenth of a second: an overlap of a second is certain.
+MAX_STRETCHES: Final = 4096
+"""The speech of a stream that waits for a silent one: an hour and more. The report does not have this bound."""
+
+# Without a measured sound, edges are uncertain by a tenth of a second and more: an overlap of a second is certain.
 _CERTAIN_MS: Final = 1000
 
 
@@ -33,14 +35,17 @@ class _Voice:
         self.until_ms = -math.inf
         self.open: list[Span] = []
         self.closed: list[Span] = []
+        self.forgotten = 0
 
-    def hear(self, words: Iterable[Span], until_ms: float) -> list[Span]:
-        """Add final words; returns the stretches that are over now."""
+    def hear(self, spans: Iterable[Span], until_ms: float) -> list[Span]:
+        """Add speech that is certain; returns the stretches that are over now."""
         self.until_ms = max(self.until_ms, until_ms)
-        stretches = joined([*self.open, *words])
+        stretches = joined([*self.open, *spans])
         over = [each for each in stretches if each.t1_ms + JOIN_MS <= self.until_ms]
         self.open = stretches[len(over) :]
-        self.closed = [*self.closed, *over][-_MAX_STRETCHES:]
+        closed = [*self.closed, *over]
+        self.forgotten += max(0, len(closed) - MAX_STRETCHES)
+        self.closed = closed[-MAX_STRETCHES:]
         return over
 
     def overlaps_with(self, stretch: Stretch, own_id: str) -> Iterator[Overlap]:
@@ -85,20 +90,27 @@ class TalkingOver:
         """These streams are over. Returns the overlaps that are certain now."""
         return [overlap for name in tuple(stream_ids) for overlap in self.hear(name, (), math.inf)]
 
-    def hear(self, stream_id: str, words: Iterable[Span], until_ms: float) -> list[Overlap]:
-        """Final words of a stream, which has no others before `until_ms`; infinity: it is over.
+    def hear(self, stream_id: str, spans: Iterable[Span], until_ms: float) -> list[Overlap]:
+        """The speech of a stream, which has no other before `until_ms`; infinity: it is over.
 
         Returns the overlaps that are certain now, in order.
         """
         self.expect(stream_id)
         found: list[Overlap] = []
-        for span in self._voices[stream_id].hear(words, until_ms):
+        for span in self._voices[stream_id].hear(spans, until_ms):
             stretch = Stretch(*span, stream_id)
             for other_id, other in self._voices.items():
                 overlaps = other.overlaps_with(stretch, other_id)
                 found += [overlap for overlap in overlaps if overlap.length_ms >= MIN_OVERLAP_MS]
         self._forget()
         return sorted(found, key=lambda overlap: (overlap.t0_ms, overlap.first, overlap.second))
+
+    def take_forgotten(self) -> int:
+        """How many stretches waited too long for a silent stream since the last call: they were compared with none."""
+        forgotten = sum(voice.forgotten for voice in self._voices.values())
+        for voice in self._voices.values():
+            voice.forgotten = 0
+        return forgotten
 
     def _forget(self) -> None:
         """Forget speech with which no other stream's can overlap any more, and streams of which nothing is left."""
@@ -129,15 +141,23 @@ class Voices:
                 self._talking.expect(each.stream_id)
         gone = (name for name in self._talking.waiting if name not in streams or streams[name].ended_message)
         overlaps = self._talking.close(gone)
-        origin = stream.delivery.origin_ms
-        until = math.inf if is_last else -math.inf if origin is None else origin + stream.heard_ms
-        overlaps += self._talking.hear(stream.stream_id, stream.delivery.take_words(), until)
-        return [action for overlap in overlaps for action in _report(overlap, streams)]
+        spans, until = stream.delivery.take_speech(math.inf if is_last else stream.heard_ms)
+        overlaps += self._talking.hear(stream.stream_id, spans, until)
+        actions = [action for overlap in overlaps for action in _report(overlap, streams)]
+        if words := stream.delivery.take_forgotten():
+            actions.append(CountForgotten("words", words))
+        if stretches := self._talking.take_forgotten():
+            actions.append(CountForgotten("stretches", stretches))
+        return actions
 
     def before(self, key: TaskKey, streams: Mapping[str, Stream], result: task_pb2.TaskResult) -> list[Action]:
         """What is due before a result is handled: once a stream has ended, nothing more is said about it."""
-        is_last = result.HasField("ended") and key.service_type == task_pb2.SERVICE_TYPE_STT
-        return self.follow(streams[key.stream_id], streams, is_last=True) if is_last else []
+        if not result.HasField("ended") or key.service_type != task_pb2.SERVICE_TYPE_STT:
+            return []
+        stream = streams[key.stream_id]
+        if stream.delivery is not None:
+            stream.delivery.measure(result.delivery)
+        return self.follow(stream, streams, is_last=True)
 
     def restore(self, streams: Mapping[str, Stream]) -> list[Action]:
         """The same for streams that another gateway held; what that gateway reported is not reported again."""

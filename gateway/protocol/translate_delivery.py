@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import UNSET
 from talkup.v1 import analysis_pb2
 
 from gateway.protocol import messages as m
 from gateway.protocol.measures import finite, measure
 from gateway.protocol.translate_vision import event_data
+from gateway.protocol.turns import Span
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _NO_LATENCY = m.LatencyData(queue=0, decode=0, infer=0)
 
 
 def delivery_message(
-    stream_id: str, analysis: analysis_pb2.Analysis, *, number: int, origin_ms: int | None
+    stream_id: str,
+    analysis: analysis_pb2.Analysis,
+    *,
+    number: int,
+    origin_ms: int | None,
+    speech: Sequence[Span] | None = None,
 ) -> m.AnalysisResult:
     """One result about delivery; what could not be measured is null.
 
     `number` becomes its `frame_seq`. `origin_ms`: time 0 of the stream's media clock, UNIX ms; None: unknown.
+    `speech`: the stretches of speech that it gives; None: it gives none.
     """
     delivery = analysis.delivery
     latency = analysis.latency
@@ -38,6 +47,7 @@ def delivery_message(
             frame=_frame(delivery.frame) if delivery.HasField("frame") else None,
             window=_window(delivery.window) if delivery.HasField("window") else None,
             summary=_summary(delivery.summary) if delivery.HasField("summary") else None,
+            speech=UNSET if speech is None else [m.SpeechData(t0_ms=t0, t1_ms=t1) for t0, t1 in speech],
         ),
     )
     return m.AnalysisResult(stream_id=stream_id, data=data)
@@ -74,7 +84,7 @@ def _frame(frame: analysis_pb2.DeliveryFrame) -> m.DeliveryFrameData:
         loudness_lufs=measure(frame, "loudness_lufs"),
         pitch_hz=measure(frame, "pitch_hz"),
         words_per_minute=measure(frame, "words_per_minute"),
-        pause_ms=frame.pause_ms,
+        pause_ms=frame.pause_ms if frame.HasField("pause_ms") else None,
     )
 
 
@@ -83,14 +93,14 @@ def _window(window: analysis_pb2.DeliveryWindow) -> m.DeliveryWindowData:
         t0_ms=window.t0_ms,
         t1_ms=window.t1_ms,
         whole_session=window.whole_session,
-        words=window.words,
-        syllables=window.syllables,
+        words=_count(window, "words"),
+        syllables=_count(window, "syllables"),
         words_per_minute=measure(window, "words_per_minute"),
         syllables_per_minute=measure(window, "syllables_per_minute"),
         articulation_rate=measure(window, "articulation_rate"),
         speech_ratio=measure(window, "speech_ratio"),
-        pauses=window.pauses,
-        pauses_within_sentences=window.pauses_within_sentences,
+        pauses=_count(window, "pauses"),
+        pauses_within_sentences=_count(window, "pauses_within_sentences"),
         pause_median_ms=measure(window, "pause_median_ms"),
         pause_longest_ms=measure(window, "pause_longest_ms"),
         longest_monologue_ms=measure(window, "longest_monologue_ms"),
@@ -105,6 +115,10 @@ def _window(window: analysis_pb2.DeliveryWindow) -> m.DeliveryWindowData:
         pitch_spread_semitones=measure(window, "pitch_spread_semitones"),
         pitch_spread_relative=measure(window, "pitch_spread_relative"),
     )
+
+
+def _count(window: analysis_pb2.DeliveryWindow, name: str) -> int | None:
+    return getattr(window, name) if window.HasField(name) else None
 
 
 def _summary(summary: analysis_pb2.DeliverySummary) -> m.DeliverySummaryData:

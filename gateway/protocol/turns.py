@@ -15,7 +15,7 @@ JOIN_MS: Final = 200
 """Silence that ends a stretch of speech."""
 
 MIN_OVERLAP_MS: Final = 500
-"""Shorter overlaps are the ordinary changes of speaker, and within the error of word times."""
+"""Shorter overlaps are the ordinary changes of speaker, and within the error of word times without sound."""
 
 
 class Span(NamedTuple):
@@ -103,7 +103,7 @@ class TurnTaking:
 
     @property
     def interruptions(self) -> list[Interruption]:
-        """The overlaps of MIN_OVERLAP_MS and longer after which only the second speaker goes on.
+        """The overlaps of MIN_OVERLAP_MS and longer after which only the second speaker continues.
 
         An interruption to which the first speaker yields sooner is not distinguished from a change of speaker.
         """
@@ -115,7 +115,7 @@ class TurnTaking:
 
     @property
     def latencies(self) -> list[Latency]:
-        """The gaps at changes of speaker, in order. A stream that goes on after its own pause answers nobody."""
+        """The gaps at changes of speaker, in order. A stream that continues after its own pause answers nobody."""
         found: list[Latency] = []
         last: Stretch | None = None
         for each in self.stretches:

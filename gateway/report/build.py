@@ -45,8 +45,7 @@ def build(
     parts = _placed([_Part(stream, collect(stored)) for stream, stored in paired])  # type: ignore[arg-type]
     talk = Talk()
     for place, part in enumerate(parts):
-        for t0_ms, t1_ms, confidence in _words(part.stream.segments):
-            talk.add(place, t0_ms + part.offset_ms, t1_ms + part.offset_ms, confidence)
+        talk.add(place, _words(part.stream.segments), part.analyses.speech, part.offset_ms)
     report = Report(
         session_id=transcript.session_id,
         created_at=transcript.created_at,
@@ -76,7 +75,7 @@ class _Part:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is known of it but that it was."""
+        """Whether nothing is known of it except that it existed."""
         return not (self.stream.segments or self.analyses.services)
 
     @property
@@ -86,7 +85,7 @@ class _Part:
 
     @property
     def complete(self) -> bool:
-        """Whether it has ended with what is to come at its end."""
+        """Whether it has ended, and its summaries have arrived."""
         has_summary = self.analyses.summary is not None or "delivery" not in self.analyses.services
         return self.stream.ended and has_summary
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from gateway.analyses import StoredAnalysis
 from gateway.protocol.messages import (
@@ -20,6 +22,8 @@ from gateway.protocol.messages import (
 )
 
 W = TypeVar("W", DeliveryWindowData, WindowData)
+
+_TELLS_WHAT_IT_COUNTED: Final = 2
 
 _decoder = msgspec.json.Decoder(AnalysisData)
 
@@ -34,13 +38,14 @@ class Collected:
 
     `origin_unix_ms` is time 0 of that clock, None if no analysis says it. What is stored has no order, and some of it
     may be there twice: of two events of one type that begin at the same time, the one with an end holds, and of two
-    windows that begin at the same time, one.
+    windows that begin at the same time, one. `speech`: the stretches in which the sound says that somebody speaks.
     """
 
     services: set[str] = field(default_factory=set)
     origin_unix_ms: int | None = None
     windows: list[DeliveryWindowData] = field(default_factory=list)
     summary: DeliverySummaryData | None = None
+    speech: set[tuple[int, int]] = field(default_factory=set)
     sights: list[WindowData] = field(default_factory=list)
     whole_sight: WindowData | None = None
     events: dict[tuple[str, str, int], EventData] = field(default_factory=dict)
@@ -69,7 +74,7 @@ def collect(stored: Iterable[StoredAnalysis]) -> Collected:
             raise UnreadableAnalysisError(f"the analysis {each.key} cannot be read") from None
         found.services.add(data.service_type)
         if isinstance(data.delivery, DeliveryData):
-            _add_delivery(found, data.delivery)
+            _add_delivery(found, data.delivery, data.schema_version)
         if data.window is not None:
             _add_sight(found, data.window)
         if data.service_type == "vision" and data.captured_at is not None:
@@ -94,13 +99,27 @@ def _in_order(windows: Iterable[W]) -> list[W]:
     return [by_time[t0_ms] for t0_ms in sorted(by_time)]
 
 
-def _add_delivery(found: Collected, delivery: DeliveryData) -> None:
+def _add_delivery(found: Collected, delivery: DeliveryData, version: int) -> None:
     if delivery.origin_unix_ms is not None:
         found.origin_unix_ms = delivery.origin_unix_ms
     if delivery.window is not None and not delivery.window.whole_session:
-        found.windows.append(delivery.window)
+        found.windows.append(_counted(delivery.window, version))
     if delivery.summary is not None:
         found.summary = delivery.summary
+        if found.summary.whole is not None:
+            found.summary = replace(found.summary, whole=_counted(found.summary.whole, version))
+    if delivery.speech is not UNSET:
+        found.speech.update((each.t0_ms, each.t1_ms) for each in delivery.speech)
+
+
+def _counted(window: DeliveryWindowData, version: int) -> DeliveryWindowData:
+    """A window whose counts are None if they were not measured: in windows of version 1 they are 0 then, too."""
+    if version >= _TELLS_WHAT_IT_COUNTED:
+        return window
+    if not window.syllables:
+        window = replace(window, syllables=None)
+    paused = window.pauses or window.pause_longest_ms is not None or window.longest_monologue_ms is not None
+    return window if paused else replace(window, pauses=None, pauses_within_sentences=None)
 
 
 def _add_sight(found: Collected, window: WindowData) -> None:

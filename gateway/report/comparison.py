@@ -1,4 +1,4 @@
-"""One's own earlier session beside this one: the same measures, and no verdict. Pure."""
+"""Compares a session with an earlier one of the same people: the same measures, and no verdict. Pure."""
 
 from __future__ import annotations
 

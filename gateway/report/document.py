@@ -80,8 +80,9 @@ class Speaker(msgspec.Struct, frozen=True):
     """How the speaker of one stream spoke.
 
     `talk_ms` is the time with words, `talk_ratio` its share of the talk of all speakers. `speech` are the stretches
-    with words. `pauses` is None if pauses were not counted. `whole`: `measures` are those of the whole stream;
-    otherwise they are sums and means of the windows so far.
+    with words: their edges are those of the sound where it was measured, else those of the words. `pauses` is None if
+    pauses were not counted. `whole`: `measures` are those of the whole stream; otherwise they are sums and means of the
+    windows so far.
     """
 
     stream: int
@@ -136,7 +137,7 @@ class Overlap(msgspec.Struct, frozen=True):
 
 
 class Interruption(msgspec.Struct, frozen=True):
-    """`by` begins to speak while `of` speaks, and goes on when `of` has stopped."""
+    """`by` begins to speak while `of` speaks, and continues when `of` has stopped."""
 
     t0_ms: int
     by: int
@@ -184,7 +185,7 @@ class Compared(msgspec.Struct, frozen=True):
 
 
 class ComparedSpeaker(msgspec.Struct, frozen=True):
-    """The measures of one stream beside those of the same speaker's stream in the earlier session."""
+    """The measures of one stream and those of the same speaker's stream in the earlier session."""
 
     stream: int
     earlier_stream_id: str
@@ -192,7 +193,7 @@ class ComparedSpeaker(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """This session beside an earlier one of the same people. Streams are matched by their ids; others are not compared.
+    """This session and an earlier one of the same people. Streams are matched by their ids; others are not compared.
 
     If each session has one speaker, these two are compared, whatever their streams are called.
     """

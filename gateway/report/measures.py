@@ -98,23 +98,27 @@ def _counts(windows: Sequence[DeliveryWindowData], heard: Heard | None) -> Measu
 
     Without delivery only the words are known, from the transcript.
     """
-    words, syllables, pauses, within = (sum(getattr(window, name) for window in windows) for name in _COUNTS)
-    sound = _so_far(windows, "speech_ratio", "ratio") if pauses or any(map(_counts_pauses, windows)) else None
+    words, syllables = _sum(windows, "words"), _sum(windows, "syllables")
+    if any(window.words and window.syllables is None for window in windows):
+        syllables = None
+    pauses, within = _sum(windows, "pauses"), _sum(windows, "pauses_within_sentences")
+    sound = _so_far(windows, "speech_ratio", "ratio") if pauses is not None else None
     counts: Measures = dict.fromkeys(_COUNTS)
     if heard is not None:
-        counts["words"] = Measure(words if windows else heard.words, "count", heard.confidence)
-    if heard is not None and syllables:
+        counts["words"] = Measure(heard.words if words is None else words, "count", heard.confidence)
+    if heard is not None and syllables is not None:
         counts["syllables"] = Measure(syllables, "count", heard.confidence)
-    if sound is not None:
+    if sound is not None and pauses is not None:
         counts["pauses"] = Measure(pauses, "count", sound.confidence)
-    if sound is not None and heard is not None:
+    if sound is not None and within is not None and heard is not None:
         counts["pauses_within_sentences"] = Measure(within, "count", sound.confidence)
     return counts
 
 
-def _counts_pauses(window: DeliveryWindowData) -> bool:
-    """Whether pauses were asked for: their count is 0 in both cases where there are none."""
-    return window.pause_longest_ms is not None or window.longest_monologue_ms is not None
+def _sum(windows: Sequence[DeliveryWindowData], name: str) -> int | None:
+    """A count over several windows; None if none has it."""
+    counts = [count for window in windows if (count := getattr(window, name)) is not None]
+    return sum(counts) if counts else None
 
 
 def _so_far(windows: Sequence[DeliveryWindowData] | Sequence[WindowData], name: str, unit: Unit) -> Measure | None:

@@ -110,7 +110,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "face.alone": "What the camera showed",
     "face.caption": "Movements and positions in the picture. They do not tell what anyone felt or thought.",
     # Comparison
-    "comparison": "Beside an earlier session",
+    "comparison": "Compared with an earlier session",
     "comparison.caption": "The same measures of {name} in both sessions, side by side. "
     "Rooms, microphones and topics differ, and so do the figures.",
     "comparison.caption.alone": "The same measures of both sessions, side by side. "

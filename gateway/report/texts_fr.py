@@ -115,7 +115,7 @@ FRENCH: Final[Mapping[str, str]] = {
     "face.caption": "Des mouvements et des positions dans l’image. "
     "Ils ne disent pas ce que quelqu’un ressent ou pense.",
     # Comparison
-    "comparison": "À côté d’une session antérieure",
+    "comparison": "Comparaison avec une session antérieure",
     "comparison.caption": "Les mêmes mesures de {name} dans les deux sessions, côte à côte. "
     "Les salles, les micros et les sujets diffèrent, les chiffres aussi.",
     "comparison.caption.alone": "Les mêmes mesures des deux sessions, côte à côte. "

@@ -1,26 +1,37 @@
-"""The turns between the speakers of a session, from the times of their words on the report's clock. Pure."""
+"""The turns between the speakers of a session, from their words and their sound on the report's clock. Pure."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from gateway.protocol import turns as protocol
+from gateway.protocol.spoken import spoken
 from gateway.protocol.turns import TurnTaking
 from gateway.report.document import Interruption, Measure, Overlap, Response, Span, SpeakerTurns, Turns
 from gateway.report.measures import Heard
 
 
 class Talk:
-    """Who has words when. `confidence` of a stream is the mean of its words: all that follows rests on them."""
+    """Who speaks when. `confidence` of a stream is the mean of its words: all that follows rests on them."""
 
     def __init__(self) -> None:
         self._taking = TurnTaking()
         self._confidences: dict[int, list[float]] = {}
 
-    def add(self, stream: int, t0_ms: int, t1_ms: int, confidence: float) -> None:
-        """A word of a stream, on the report's clock."""
-        self._taking.add(str(stream), t0_ms, t1_ms)
-        self._confidences.setdefault(stream, []).append(confidence)
+    def add(
+        self, stream: int, words: Iterable[tuple[int, int, float]], sound: Iterable[tuple[int, int]], offset_ms: int
+    ) -> None:
+        """A stream whose media clock begins at `offset_ms` on the report's.
+
+        `words`: start, end and confidence of each; `sound`: the stretches in which the sound says that somebody speaks.
+        """
+        spans = []
+        for t0_ms, t1_ms, confidence in words:
+            spans.append(protocol.Span(t0_ms, max(t0_ms, t1_ms)))
+            self._confidences.setdefault(stream, []).append(confidence)
+        for t0_ms, t1_ms in spoken(spans, (protocol.Span(*each) for each in sound)):
+            self._taking.add(str(stream), t0_ms + offset_ms, t1_ms + offset_ms)
 
     def heard(self, stream: int) -> Heard | None:
         """The words of a stream; None if it has none."""

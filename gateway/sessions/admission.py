@@ -20,7 +20,7 @@ _CODES: Final[Mapping[str, Code]] = {
     "media": Code.MEDIA_LIMIT,
     "slots": Code.BUSY,
 }
-IDLE: Final = Problem(Code.BUSY, "the stream sent nothing for long and others wait for its slot; start a new one")
+IDLE: Final = Problem(Code.BUSY, "the stream was idle for too long and others wait for its slot; start a new one")
 
 
 def admit_stream(context: GatewayContext, terms: Terms, spec: StreamSpec, can_wait: bool) -> Problem | None:

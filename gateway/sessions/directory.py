@@ -16,7 +16,7 @@ from gateway.store.base import LossReason, StoreError
 
 log = structlog.get_logger()
 
-# One session in so many is kept free for owners that have few.
+# One session in ten is kept free for owners that have few.
 _RESERVE: Final = 10
 
 
@@ -239,7 +239,7 @@ class SessionDirectory:
             self._end_oldest_idle(terms.owner, DirectoryFullError)
 
     def _is_crowded(self, terms: Terms) -> bool:
-        """Whether there are so many sessions that one more of an owner needs a closer look."""
+        """Whether one more session of this owner may be over a limit, so that it needs a closer look."""
         return terms.sessions is not None or len(self._sessions) >= self._context.config.max_sessions * 3 // 4
 
     def _end_oldest_idle(self, owner: str, refusal: type[DirectoryFullError]) -> None:

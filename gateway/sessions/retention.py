@@ -14,7 +14,7 @@ from gateway.store.base import StoreError
 log = structlog.get_logger()
 
 _MAX_INTERVAL_S: Final = 300.0
-# A renewal gives way to waiting finals, so a round may skip sessions, and the next round renews them. With four rounds
+# Waiting finals come before renewals, so a round may skip sessions, and the next round renews them. With four rounds
 # in the shortest retention time, a session outlives two rounds in a row that skip it. By default there are 288 rounds
 # in 24 hours. Each write of a session renews it too, so only a session without finals depends on these rounds.
 _ROUNDS_PER_RETENTION: Final = 4

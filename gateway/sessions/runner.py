@@ -19,6 +19,7 @@ from gateway.protocol.actions import (
     Authenticate,
     CancelTask,
     CloseSocket,
+    CountForgotten,
     FinishSession,
     ForwardTask,
     OpenTask,
@@ -250,6 +251,8 @@ class SessionRunner:
                 case StoreStreamEnd(stream_id, ended, snapshot):
                     self._end_stream(stream_id, ended)
                     self._persistence.end_stream(stream_id, snapshot)
+                case CountForgotten(kind, count):
+                    self._context.metrics.speech_forgotten.labels(kind).inc(count)
                 case Authenticate(token) if self._peer is not None:
                     self._peer.authenticate(token)
                 case ResumeSession() if self._peer is not None:

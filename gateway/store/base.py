@@ -1,6 +1,6 @@
 """What a store keeps, and how: final segments, the directory of sessions, and the state of each stream.
 
-With these, another process can continue a session behind its last commit. No store keeps media. A write does not wait:
+With these, another process can continue a session after its last commit. No store keeps media. A write does not wait:
 it returns a future, which completes once the write survives the death of the process. The order of writes is kept.
 """
 
@@ -17,7 +17,7 @@ from gateway.analyses import StoredAnalysis
 from gateway.transcript import Segment, StreamTranscript, Transcript
 
 MAX_PENDING_WRITES: Final = 10_000
-# While so many writes wait, sessions are not renewed, so that a renewal never takes the place of a final.
+# While this many writes wait, sessions are not renewed, so that a renewal never takes the place of a final.
 RENEWALS_STOP_AT: Final = MAX_PENDING_WRITES * 9 // 10
 
 

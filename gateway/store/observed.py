@@ -1,4 +1,4 @@
-"""A store around another one that tells an observer how long each operation takes."""
+"""A store around another one that reports to an observer how long each operation takes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 class StoreObserver(Protocol):
-    """Gets told about operations. It is called from any thread."""
+    """Receives the outcome of operations. It is called from any thread."""
 
     def answered(self, operation: str, seconds: float) -> None:
-        """An operation, by the name of its method in Store, is over, done or failed, after so many seconds."""
+        """An operation (the name of its method in Store) has ended, done or failed, after `seconds`."""
         ...
 
 

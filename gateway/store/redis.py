@@ -54,7 +54,7 @@ T = TypeVar("T")
 _CONNECT_S: Final = 2.0
 _ANSWER_S: Final = 3.0
 _CLOSE_S: Final = 2.0
-# A task that still runs so long after it was cancelled is cancelled again.
+# A task that still runs this long after it was cancelled is cancelled again.
 _CANCEL_S: Final = 0.1
 _RETRIES: Final = 5
 _RENEWALS_PER_LEASE: Final = 4
@@ -229,7 +229,7 @@ class RedisStore:
         return bool(is_deleted)
 
     async def touch(self, session_ids: Sequence[str]) -> int:
-        """See Store. Runs beside the queue, many sessions at a time, while no write waits in it."""
+        """See Store. Bypasses the queue, many sessions at a time, while no write waits in it."""
         for at in range(0, len(session_ids), BATCH):
             if not await self._has_room_for_renewals():
                 return len(session_ids) - at

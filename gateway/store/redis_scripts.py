@@ -16,9 +16,10 @@ KEYS: Final = ("session", "streams", "states", "segments", "owner", "analyses")
 # KEYS: a session's keys in the order above. ARGV: owner, lease in ms, retention in ms, the kind of write, its values.
 # `session` has the values created_at, "1" if Redis had the session before, in which case it is not created again, and
 # the tenant (whose API key opened the session; empty: nobody's).
-# `enter` has created_at and the tenant, then for each stream: key, record, state, and "1" if it has ended. It changes
-# no stream that is there. Nothing changes the state of a stream that has ended, except a repeated `end`. After their
-# own values, `segment`, `state` and `analyses` have the stream's analyses: the key and the data of each.
+# `enter` has created_at and the tenant, then for each stream: key, record, state, and "1" if it has ended. Of a stream
+# that is there it changes one thing: one that has ended ends, if Redis lost that (a replica took over). Nothing changes
+# the state of a stream that has ended, except a repeated `end`. After their own values, `segment`, `state` and
+# `analyses` have the stream's analyses: the key and the data of each.
 WRITE: Final = """
 if redis.call('HEXISTS', KEYS[1], 'deleted') == 1 then return 'deleted' end
 local owner = redis.call('GET', KEYS[5])
@@ -38,9 +39,9 @@ elseif kind == 'enter' then
     redis.call('HSETNX', KEYS[1], 'tenant', ARGV[6])
     redis.call('HSET', KEYS[1], 'holder', ARGV[1])
     for i = 7, #ARGV, 4 do
-        if redis.call('HSETNX', KEYS[3], ARGV[i], ARGV[i + 2]) == 1 then
-            redis.call('RPUSH', KEYS[2], ARGV[i + 1])
-            if ARGV[i + 3] == '1' then redis.call('HSET', KEYS[1], 'ended:' .. ARGV[i], '1') end
+        if redis.call('HSETNX', KEYS[3], ARGV[i], ARGV[i + 2]) == 1 then redis.call('RPUSH', KEYS[2], ARGV[i + 1]) end
+        if ARGV[i + 3] == '1' and redis.call('HSETNX', KEYS[1], 'ended:' .. ARGV[i], '1') == 1 then
+            redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 2])
         end
     end
 elseif not is_known then

@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 # A final that comes while a batch of renewals runs waits for at most this many updates: 2 to 5 ms.
 _TOUCH_BATCH: Final = 500
-# How often a large file is written anew because transcripts reached the end of their retention.
+# How often a large file is rewritten because transcripts reached the end of their retention.
 _REMOVE_EVERY_S: Final = 3600.0
 _WORDS = tuple[Word, ...]
 _Statement = tuple[str, tuple[object, ...]]

@@ -1,6 +1,6 @@
 """Copies the write-ahead log of the SQLite store into its file, on a thread and a connection of its own.
 
-SQLite itself does that within every so many commits. Such a commit waits for the disk, and with it every final behind.
+SQLite itself does that within a commit, every 1000 pages. Such a commit, and every final behind it, waits for the disk.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ log = structlog.get_logger()
 
 # A write changes about three pages of 4 KiB.
 _EVERY_WRITES: Final = 500
-# SQLite begins the log anew only if nothing was written during a checkpoint. Under constant load that may never be so.
+# SQLite restarts the log only if nothing was written during a checkpoint, which may never happen under constant load.
 _LONGEST_LOG: Final = 64 << 20
 
 
 class Checkpoints:
-    """`connect` opens the file once more. `exclusive`: whoever holds it, no checkpoint runs beside."""
+    """`connect` opens the file once more. No checkpoint runs while somebody holds `exclusive`."""
 
     def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection]) -> None:
         self.exclusive = threading.Lock()

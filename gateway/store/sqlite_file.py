@@ -3,11 +3,11 @@
 Deleted text remains in three places of a SQLite file. `secure_delete` overwrites deleted rows. A checkpoint with
 TRUNCATE empties the write-ahead log. But when SQLite moves rows between pages, it leaves old copies in the unused parts
 of pages, which `secure_delete` does not overwrite (SQLite 3.40: 2 to 3 of 60 deleted sessions left some). Only VACUUM
-removes these, by writing all pages anew.
+removes these, by rewriting all pages.
 
 `user_version` says whether such copies may exist. It is part of the transaction that deletes, so a kill between
 deletion and VACUUM loses nothing: the next start sees it. Each deletion sets a value of its own, so that a process that
-has written all pages anew notices what another process deleted meanwhile.
+has rewritten all pages notices what another process deleted meanwhile.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def mark_deletion(db: sqlite3.Connection) -> None:
 
 
 def remove_remains(db: sqlite3.Connection, path: Path | None, *, however_large: bool, patience_ms: int = 0) -> bool:
-    """Remove what remains of deleted text, if anything may: empty the write-ahead log, then write all pages anew.
+    """Remove what remains of deleted text, if anything may: empty the write-ahead log, then rewrite all pages.
 
     Returns false if work is left: the file is large and `however_large` is not set, or another program uses it for
     longer than `patience_ms`.

@@ -91,7 +91,7 @@ class SharedSqliteStore(SqliteStore):
     def release(self, session_id: str, *, closed: bool) -> Future[None]:
         """See Store."""
         self._held.discard(session_id)
-        # The holder stays, so that the file goes on refusing the delayed writes of earlier ones.
+        # The holder stays, so that the file keeps refusing the delayed writes of earlier ones.
         statement = "UPDATE sessions SET closed = ? WHERE session_id = ? AND holder = ?"
         return self._write(statement, (closed, session_id, self._holder))
 
@@ -145,7 +145,7 @@ class SharedSqliteStore(SqliteStore):
         self._leave_line(session_id, LossReason.DELETED)
 
     def _leave_line(self, session_id: str, reason: LossReason) -> None:
-        """Tell the holder of a session, unless it is this process, that it holds the session no more."""
+        """Notify the holder of a session, unless it is this process, that it no longer holds the session."""
         self._db.execute(
             "INSERT OR REPLACE INTO handovers (holder, session_id, reason, at) "
             "SELECT holder, session_id, ?, ? FROM sessions WHERE session_id = ? AND holder NOT IN ('', ?)",

@@ -105,7 +105,7 @@ class Attempt:
             await self.call.done_writing()
 
     def committed(self) -> None:
-        """More of the stream is final: this worker makes progress, so that its time to finish begins anew."""
+        """More of the stream is final: this worker makes progress, so its time to finish starts again."""
         self.progressed.set()
         if self._end_sent_at is not None:
             self._end_sent_at = self._clock()

@@ -47,7 +47,7 @@ _SERVED_BY: Final = {task_pb2.SERVICE_TYPE_DELIVERY: task_pb2.SERVICE_TYPE_STT}
 class Backlog(NamedTuple):
     """What waits in the open streams of a service.
 
-    `behind_ms`: age of the oldest media not yet written to a worker. `congested`: streams whose client is held back.
+    `behind_ms`: age of the oldest media not yet written to a worker. `congested`: streams whose client is throttled.
     `replay_bytes`: media kept for another worker.
     """
 

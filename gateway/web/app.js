@@ -71,7 +71,7 @@ const page = {
   show(phase) {
     $("toggle").dataset.on = phase !== "idle";
     $("toggle").textContent = LABELS[phase];
-    for (const id of ["microphone", "camera", "delivery", "language", "key", "file"]) $(id).disabled = phase !== "idle";
+    for (const id of ["microphone", "camera", "delivery", "as-live", "language", "key", "file"]) $(id).disabled = phase !== "idle";
     for (const id of ["copy", "clear", "download"]) $(id).disabled = !ticket;
     for (const id of ["report", "report-json"]) $(id).disabled = !ticket || phase !== "idle";
     if (phase === "finishing") page.state.note({ phase });
@@ -137,7 +137,8 @@ async function begin(open, file) {
   page.tell("");
   page.showLanguage("");
   page.captions.explain("");
-  const options = { language: $("language").value, delivery: $("delivery").checked, file };
+  const mode = file && !$("as-live").checked ? "file" : "live";
+  const options = { language: $("language").value, delivery: $("delivery").checked, mode, file };
   const begun = (call = new Call(page, createSession, options));
   for (const id of ["speech", "meter"]) $(id).hidden = Boolean(file);
   page.show("live");
@@ -254,7 +255,7 @@ document.addEventListener("visibilitychange", () => document.hidden || call?.wak
 navigator.mediaDevices?.addEventListener?.("devicechange", () => void fillMicrophones());
 setInterval(() => call && !call.stopping && showElapsed(), 250);
 
-// On this machine the development key is known: nobody needs to see it.
+// On this machine the page knows the development key: nobody needs to enter it.
 if (["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) {
   $("key").value = "dev-key";
   $("tools").prepend($("key-field"));

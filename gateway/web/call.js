@@ -1,4 +1,4 @@
-// One call: a source goes in, captions and signals come out. `page` holds the parts of the page that it writes to.
+// One call, from a source to captions and signals. `page` holds the parts of the page that it writes to.
 
 import { nameOfEvent } from "./delivery.js";
 import { FileCamera } from "./frames.js";
@@ -36,7 +36,7 @@ export class Call {
   #happening = new Map();
   #captioned = 0;
 
-  /** `options`: `language`, `delivery`, whether to measure it, and `file`, the name of a recording. */
+  /** `options`: `language`, `mode` of the stream, `delivery`, whether to measure it, and `file`, a recording's name. */
   constructor(page, session, options) {
     [this.#page, this.#options] = [page, options];
     this.client = new TalkupClient({ session });
@@ -93,9 +93,9 @@ export class Call {
   }
 
   #openStream() {
-    const { language, delivery } = this.#options;
+    const { language, mode, delivery } = this.#options;
     const services = delivery ? ["stt", "delivery"] : ["stt"];
-    this.#audio = this.client.stream({ format: this.#source.format, kind: "audio", language, services });
+    this.#audio = this.client.stream({ format: this.#source.format, kind: "audio", language, mode, services });
     this.#audio.on("transcript", (segment) => this.#showSegment(segment));
     this.#audio.on("analysis", (result) => this.#showDelivery(result));
     this.#audio.on("speech", (event) => this.#showSpeechEvent(event));
@@ -125,7 +125,7 @@ export class Call {
     this.#camera?.stop();
     try {
       await this.#source?.stop();
-      // What was said while no worker was ready is still owed its captions.
+      // Captions for what was said while no worker was ready must still arrive.
       if (!this.#audio && this.#early.length > 0 && this.client.state !== "closed") this.#openStream();
       const ends = [this.#audio, this.#pictures].filter((stream) => stream && !stream.over).map((stream) => stream.end());
       await Promise.allSettled(ends);
@@ -139,7 +139,7 @@ export class Call {
   }
 
   #endOfMicrophone() {
-    if (!this.#stopping) this.#page.tell("The microphone was disconnected, or the browser took back the permission.");
+    if (!this.#stopping) this.#page.tell("The microphone was disconnected, or the browser revoked the permission.");
     void this.stop();
   }
 
@@ -178,7 +178,7 @@ export class Call {
 
   // --- a recording ---
 
-  // Both captions and pictures must be through.
+  // Captions and pictures must both be finished.
   #progress(captioned = 0) {
     if (captioned > this.#captioned) this.#captioned = captioned;
     this.#page.progress.reach(Math.min(this.#captioned, this.#camera?.share ?? 1));

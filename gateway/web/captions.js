@@ -85,7 +85,7 @@ export class Captions {
     return this.#paragraphs.join("\n\n");
   }
 
-  // What stands in the place of captions while there are none.
+  // The text shown instead of captions while there are none.
   explain(text) {
     this.#empty.textContent = text;
     this.#empty.hidden = this.#paragraphs.length > 0 || !text;

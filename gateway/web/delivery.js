@@ -35,7 +35,7 @@ const figure = (measure, unit) => (measure ? `${measure.confidence < SURE ? "abo
 export function describe({ words_per_minute, pause_ms, loudness_lufs, pitch_hz }) {
   return {
     pace: figure(words_per_minute, "words a minute"),
-    pause: pause_ms > 0 ? `${(pause_ms / 1000).toFixed(1)} s` : "none",
+    pause: pause_ms === null ? ABSENT : pause_ms > 0 ? `${(pause_ms / 1000).toFixed(1)} s` : "none",
     level: figure(loudness_lufs, "LUFS"),
     pitch: figure(pitch_hz, "Hz"),
   };
@@ -105,7 +105,7 @@ export class DeliveryStrip {
     for (const [name, text] of Object.entries(describe(frame))) this.#write(name, text);
     this.#write("at", at);
     this.#find("line").setAttribute("d", pitchPath(this.#frames));
-    this.#track("pause-track", place(frame.pause_ms, PAUSE));
+    this.#track("pause-track", frame.pause_ms === null ? undefined : place(frame.pause_ms, PAUSE));
     this.#track("level-track", frame.loudness_lufs && place(frame.loudness_lufs.value, LEVEL));
     this.#track("pace-track", frame.words_per_minute && place(frame.words_per_minute.value, PACE));
     if (frame.words_per_minute) this.#learn(frame.words_per_minute.value);
@@ -133,7 +133,7 @@ export class DeliveryStrip {
     move(track, "--at", at || 0);
   }
 
-  // A dash says nothing to who cannot see it.
+  // A screen reader does not read out a dash.
   #write(name, text) {
     const place = this.#find(name);
     place.textContent = text;

@@ -5,7 +5,7 @@ const WIDTH = 640;
 const QUALITY = 0.8;
 const FAR_S = 1e6;
 const PATIENCE_MS = 3000;
-// So many times in a row without a picture: the browser shows none of this video.
+// After this many attempts without a picture, the browser cannot show this video.
 const MAX_MISSES = 3;
 // HTMLMediaElement: there is a picture at this position.
 const HAVE_CURRENT_DATA = 2;
@@ -14,7 +14,7 @@ export class FileCamera {
   format = "image/jpeg";
   /** Resolves after the last picture, or when stopped. */
   done;
-  /** The share of the video, 0 to 1, that is behind. */
+  /** The share of the video, 0 to 1, that has been sent. */
   share = 0;
   #video;
   #onPicture;
@@ -67,7 +67,7 @@ export class FileCamera {
     this.stop();
   }
 
-  // Recordings of browsers do not tell their length: the browser finds it when it looks for the end.
+  // Recordings of browsers do not state their length: the browser finds it by seeking to the end.
   async #end() {
     if (!Number.isFinite(this.#video.duration)) await this.#seek(FAR_S);
     const { duration, currentTime } = this.#video;

@@ -1,4 +1,4 @@
-// MP4 and QuickTime recordings whose index (moov) stands behind the media, as phones write them: the index is put in
+// MP4 and QuickTime recordings whose index (moov) comes after the media, as phones write them: the index is put in
 // front, so that a decoder can begin with the first bytes. Boxes as in ISO/IEC 14496-12; nothing is read but the index.
 
 const CONTAINERS = new Set(["moov", "trak", "mdia", "minf", "stbl"]);

@@ -22,7 +22,7 @@ const GATEWAY_PROBLEMS = {
   busy: () => ["Every worker is busy with other streams.", RETRY],
   no_worker: () => ["No speech worker is running: start one.", RETRY],
   unreachable: () => ["The gateway does not answer: is it running?", RETRY],
-  connection_lost: () => ["The connection to the gateway was lost and did not come back.", RETRY],
+  connection_lost: () => ["The connection to the gateway was lost and could not be restored.", RETRY],
   session_expired: () => ["The session is over, because it was unused for too long.", RETRY],
   superseded: () => ["Another window continued this session.", RETRY],
   media_error: ({ message }) => [`The recording cannot be read: ${message}.`, RETRY],
@@ -40,14 +40,14 @@ export class DeviceError extends Error {
   }
 }
 
-// The sentence, and the label of the button beside it.
+// The sentence, and the label of its button.
 export function explain(error) {
   const [text, action] = GATEWAY_PROBLEMS[error.code]?.(error) ?? [error.message, RETRY];
   return { text: sentence(text), action };
 }
 
-// What of a recording could not be decoded, by the totals of its stream; empty if all of it could.
+// Which part of a recording could not be decoded, by the totals of its stream; empty if all of it could.
 export function damageOf({ media_seconds: seconds, damaged_bytes: damaged }) {
   if (!seconds) return "Nothing in the recording could be decoded: it is empty or damaged.";
-  return damaged > 0 ? `The recording is damaged (${damaged} bytes): words may be missing.` : "";
+  return damaged > 0 ? `The recording is damaged or breaks off (${damaged} bytes): words may be missing.` : "";
 }

@@ -25,7 +25,7 @@ export class Progress {
     this.reach(0);
   }
 
-  // `share`: 0 to 1. Captions and commits both tell; the further one counts.
+  // `share`: 0 to 1, from captions and from commits; the larger one counts.
   reach(share) {
     if (!Number.isFinite(share)) return;
     this.#share = Math.min(1, Math.max(this.#share, share));

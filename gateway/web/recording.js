@@ -1,4 +1,4 @@
-// A recording from a file: its bytes go out as fast as the gateway takes them, whatever the browser makes of them.
+// A recording from a file, sent as fast as the gateway reads it, whether the browser can play it or not.
 
 import { indexFirst } from "./mp4.js";
 

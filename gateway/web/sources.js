@@ -30,7 +30,7 @@ async function requestBoth(audio, onCameraProblem) {
 
 export const requestCamera = () => requestMedia("camera", { video: CAMERA });
 
-// The microphones, once the browser tells their names.
+// The microphones, once the browser reveals their names.
 export async function listMicrophones() {
   const devices = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
   return devices.filter(({ kind, deviceId, label }) => kind === "audioinput" && deviceId && label);

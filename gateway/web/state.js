@@ -1,4 +1,4 @@
-// What is going on, in one line above the captions. Facts come in one by one; the most urgent of them is said.
+// The state of the call, in one line above the captions. Facts arrive one by one; the line shows the most urgent one.
 
 const ENDED = { idle: "", stopped: "Stopped" };
 

@@ -37,7 +37,7 @@ export async function saveReport(ticket) {
 
 /** Opens the report in a new tab, or saves it where the browser opens none. */
 export async function openReport(ticket, language) {
-  // At once: after a wait, browsers take it for a pop-up.
+  // Open it at once: after a wait, browsers treat it as a pop-up.
   const tab = window.open("", "_blank");
   let report;
   try {
@@ -53,7 +53,7 @@ export async function openReport(ticket, language) {
   tab.location.replace(shown);
 }
 
-/** The language of the report: the last chosen one, or the first of the browser's that there is. */
+/** The language of the report: the last chosen one, or the browser's first language that reports have. */
 export function followReportLanguage(select) {
   const preferred = navigator.languages.map((tag) => tag.slice(0, 2)).find((tag) => LANGUAGES.includes(tag));
   select.value = localStorage.getItem(KEPT_AS) ?? preferred ?? "en";

@@ -86,7 +86,7 @@ export class Summary {
     this.#show();
   }
 
-  // What the call measures beside words: the figures stand there before their values come.
+  // What the call measures besides words: the figures are shown, empty, before their values come.
   begin({ delivery, camera }) {
     this.#watched = camera;
     this.#delivery = delivery ? new DeliveryTotals() : undefined;

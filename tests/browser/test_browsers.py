@@ -251,8 +251,8 @@ async def test_what_the_browsers_recorder_gives_is_transcribed(browser: Browser,
     OUTPUT.mkdir(parents=True, exist_ok=True)
     (OUTPUT / f"recorders-{name}.json").write_text(json.dumps(found, indent=2))
     column = list(BROWSERS).index(name) + 1
-    told = {cells[0]: cells[column] for cells in map(cells_of, documented("recordings.md", "recorders"))}
-    assert told == {NAMES.get(asked, f"`{asked}`"): cell for asked, cell in found.items()}
+    listed = {cells[0]: cells[column] for cells in map(cells_of, documented("recordings.md", "recorders"))}
+    assert listed == {NAMES.get(asked, f"`{asked}`"): cell for asked, cell in found.items()}
 
 
 NAMES = {"": "nothing, sound alone", PICTURES: "nothing, with pictures"}

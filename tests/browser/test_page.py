@@ -235,7 +235,7 @@ async def test_captions_come_over_tls_alone(tone: Path, tmp_path: Path) -> None:
             await hang_up(visit)
 
 
-async def test_a_microphone_that_is_refused_is_told(stack: Stack, tone: Path) -> None:
+async def test_a_microphone_that_is_refused_is_reported(stack: Stack, tone: Path) -> None:
     refuse = """
     const { mediaDevices } = navigator;
     const open = mediaDevices.getUserMedia.bind(mediaDevices);
@@ -254,7 +254,7 @@ async def test_a_microphone_that_is_refused_is_told(stack: Stack, tone: Path) ->
         assert visit.problems == []
 
 
-async def test_without_a_camera_the_sound_goes_on(stack: Stack, tone: Path) -> None:
+async def test_without_a_camera_the_sound_continues(stack: Stack, tone: Path) -> None:
     absent = """
     const { mediaDevices } = navigator;
     const open = mediaDevices.getUserMedia.bind(mediaDevices);
@@ -297,7 +297,7 @@ window.holdBack = async () => {
 """A phone: it suspends the sound, and lets nobody resume it before a tap."""
 
 
-async def test_sound_that_a_phone_holds_back_goes_on_with_a_tap(stack: Stack, tone: Path) -> None:
+async def test_sound_that_a_phone_holds_back_continues_with_a_tap(stack: Stack, tone: Path) -> None:
     async with visiting(address(stack), tone, script=KEEP + HELD_BACK) as visit:
         await give_key(visit, stack)
         await visit.page.click("#toggle")
@@ -490,7 +490,7 @@ async def test_no_serious_finding_of_axe(
         assert await visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-async def test_a_wrong_key_is_told(stack: Stack, tone: Path) -> None:
+async def test_a_wrong_key_is_reported(stack: Stack, tone: Path) -> None:
     async with visiting(address(stack), tone) as visit:
         await visit.enter_key("wrong")
         await visit.page.evaluate("document.getElementById('developer').open = false")

@@ -105,7 +105,7 @@ async def test_a_face_that_goes_is_noted_once(stack: Stack, tone: Path, tmp_path
     portrait, wall = faces.portrait(), faces.empty()
     write_camera(tmp_path / "camera.y4m", [portrait] * 2 * FPS + [wall] * 2 * FPS, FPS)
 
-    def told(visit: Visit) -> list[dict[str, Any]]:
+    def events_of(visit: Visit) -> list[dict[str, Any]]:
         results = [message["data"] for message in visit.received if message["type"] == "analysis_result"]
         return [event for result in results for event in result["events"] if event["type"] == "face_lost"]
 
@@ -113,11 +113,11 @@ async def test_a_face_that_goes_is_noted_once(stack: Stack, tone: Path, tmp_path
         await visit.enter_key(stack.key)
         await visit.page.check("#camera")
         await visit.page.click("#toggle")
-        await visit.when(lambda: any(event["t1_ms"] is not None for event in told(visit)))
+        await visit.when(lambda: any(event["t1_ms"] is not None for event in events_of(visit)))
         await visit.page.click("#toggle")
         await visit.until_state("closed")
         noted = (await visit.page.locator("#events").inner_text()).count("face lost")
-        assert noted == len({event["t0_ms"] for event in told(visit)}) < len(told(visit))
+        assert noted == len({event["t0_ms"] for event in events_of(visit)}) < len(events_of(visit))
         assert "time in the picture" in await visit.page.inner_text("#summary")
         assert visit.problems == []
 

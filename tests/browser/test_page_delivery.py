@@ -270,7 +270,7 @@ def delete(stack: Stack, session_id: str) -> None:
         assert answer.status == 204
 
 
-async def test_a_report_that_is_gone_is_told(stack: Stack, tone: Path, talk: Path) -> None:
+async def test_a_report_that_is_gone_is_reported(stack: Stack, tone: Path, talk: Path) -> None:
     async with visiting(address(stack), tone) as visit:
         async with visit.page.expect_response("**/v1/sessions") as minted:
             await transcribe(visit, stack, talk)

@@ -110,6 +110,19 @@ async def test_a_recording_is_captioned_faster_than_it_plays(stack: Stack, tone:
         percents = await visit.page.evaluate("window.percents")
         assert percents == sorted(percents)
         assert any(0 < percent < 100 for percent in percents)
+        assert visit.starts[0]["mode"] == "file"
+        assert visit.problems == []
+
+
+async def test_a_recording_is_captioned_as_live_on_demand(stack: Stack, tone: Path, tmp_path: Path) -> None:
+    write_wav(tmp_path / "talk.wav", bytes(index * 7 % 256 for index in range(16_000)), rate=8000)
+    async with visiting(address(stack), tone) as visit:
+        await visit.enter_key(stack.key)
+        await visit.page.check("#as-live")
+        await transcribe(visit, tmp_path / "talk.wav")
+        await visit.page.uncheck("#as-live")
+        await transcribe(visit, tmp_path / "talk.wav")
+        assert [start["mode"] for start in visit.starts] == ["live", "file"]
         assert visit.problems == []
 
 

@@ -9,7 +9,7 @@ import av
 import pytest
 
 from bench.corpus import OWN_CLIPS, SAMPLE_RATE, Clip, load
-from bench.harness.browsing import SPEECH_RATE, Visit, visiting, write_samples, write_tone
+from bench.harness.browsing import SPEECH_RATE, Visit, visiting, write_samples, write_tone, write_wav
 from bench.harness.material import pieces
 from bench.harness.stack import Stack
 from bench.scoring import total, word_errors
@@ -114,6 +114,26 @@ async def test_a_phones_recording_is_read(model_stack: Stack, bound: float, tmp_
         await visit.until_says("Stopped")
         assert not await visit.page.locator("#notice").is_visible(), await visit.page.inner_text("#notice-text")
         assert word_errors(clip.text, await visit.finals(), "en").percent <= bound
+        assert visit.problems == []
+
+
+async def test_a_recording_that_breaks_off_is_read_as_far_as_it_goes_and_called_so(
+    model_stack: Stack, tmp_path: Path
+) -> None:
+    [clip] = load(OWN_CLIPS, "speech")
+    samples = (clip.audio * 32_767).astype("<i2").tobytes()
+    write_wav(tmp_path / "whole.wav", samples, rate=SAMPLE_RATE)
+    (tmp_path / "part.wav").write_bytes((tmp_path / "whole.wav").read_bytes()[: -len(samples) // 2])
+    async with visiting(address(model_stack), tmp_path / "whole.wav") as visit:
+        await visit.enter_key(model_stack.key)
+        await visit.page.select_option("#language", "en")
+        await visit.page.set_input_files("#file", tmp_path / "part.wav")
+        await visit.until_says("Stopped")
+        assert 0 < len((await visit.finals()).split()) < len(clip.text.split())
+        missing = len(samples) // 2
+        told = f"The recording is damaged or breaks off ({missing} bytes): words may be missing."
+        assert await visit.page.inner_text("#notice-text") == told
+        assert visit.starts[0]["mode"] == "file"
         assert visit.problems == []
 
 

@@ -62,15 +62,15 @@ def test_its_parts(built: Path) -> None:
 def converse(stack: Stack, *port: str) -> dict[str, Any]:
     """Send AUDIO_BYTES from Node, check every word, and return the results."""
     arguments = ("test/session.mjs", stack.http_url, stack.key, str(AUDIO_BYTES), *port)
-    told: dict[str, Any] = json.loads(node("--experimental-websocket", "--no-warnings", *arguments))
+    result: dict[str, Any] = json.loads(node("--experimental-websocket", "--no-warnings", *arguments))
     audio = bytes((index * 31 + (index >> 8)) & 255 for index in range(AUDIO_BYTES))
-    assert " ".join(final["text"] for final in told["finals"]).split() == expected_words(audio)
-    assert told["totals"]["bytes"] == AUDIO_BYTES
-    assert told["totals"]["gaps"] == 0
-    assert [message["type"] for message in map(checked, told["messages"])].count("session") == 2
-    assert told["services"] == ["stt"]
-    assert told["flushed"] == told["totals"]["text"]
-    return told
+    assert " ".join(final["text"] for final in result["finals"]).split() == expected_words(audio)
+    assert result["totals"]["bytes"] == AUDIO_BYTES
+    assert result["totals"]["gaps"] == 0
+    assert [message["type"] for message in map(checked, result["messages"])].count("session") == 2
+    assert result["services"] == ["stt"]
+    assert result["flushed"] == result["totals"]["text"]
+    return result
 
 
 def test_nothing_is_lost_while_the_client_is_suspended(built: Path, fake_stack: Stack) -> None:
@@ -80,9 +80,9 @@ def test_nothing_is_lost_while_the_client_is_suspended(built: Path, fake_stack: 
 
 async def test_nothing_is_lost_when_the_line_breaks(built: Path, fake_stack: Stack) -> None:
     async with Line(fake_stack.ws_port, cut_after=AUDIO_BYTES // 2).open() as line:
-        told = await asyncio.to_thread(converse, fake_stack, str(line.port))
+        result = await asyncio.to_thread(converse, fake_stack, str(line.port))
         assert line.cuts == 1
-    assert told["states"] == ["connecting", "open", "reconnecting", "open", "closed"]
+    assert result["states"] == ["connecting", "open", "reconnecting", "open", "closed"]
 
 
 def test_the_asyncapi_document_is_valid() -> None:

@@ -1,4 +1,4 @@
-"""Hostile messages beside an honest stream: the gateway lives, its memory stays, and no word is disturbed."""
+"""Hostile messages during an honest stream: the gateway survives, its memory stays flat, and no word is disturbed."""
 
 from __future__ import annotations
 

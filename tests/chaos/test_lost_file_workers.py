@@ -1,4 +1,4 @@
-"""A worker is killed in the middle of a recording that it transcribes; the other one goes on, to the word."""
+"""A worker is killed in the middle of a recording that it transcribes; the other one continues, to the word."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def transcribed(stack: Stack, data: bytes, *, kill: bool) -> list[tuple[in
     return [(final.start_ms, final.end_ms, final.text) for final in found]
 
 
-async def test_a_recording_goes_on_where_its_worker_was_killed(tmp_path: Path) -> None:
+async def test_a_recording_continues_where_its_worker_was_killed(tmp_path: Path) -> None:
     data = (interview(RATE) * 32_767).astype("<i2").tobytes() * TIMES
     settings = {"WORKER_MODEL": "tiny.en", "WORKER_SLOTS": "8"}
     with running_stack(workers=2, worker_arguments=("stt",), worker_settings=settings, folder=tmp_path) as stack:

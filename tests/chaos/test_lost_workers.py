@@ -26,7 +26,7 @@ async def test_the_serving_worker_is_lost_at_random_moments(how: str, rounds: in
         assert len(losses.recoveries) >= rounds
 
 
-async def test_with_every_worker_down_the_client_is_told_and_nothing_is_lost() -> None:
+async def test_with_every_worker_down_the_client_is_notified_and_nothing_is_lost() -> None:
     with running_stack(workers=2) as stack:
         speaker = Speaker(stack.ws_url, 5)
         async with asyncio.timeout(90), speaking([speaker]) as tasks:
@@ -77,13 +77,13 @@ async def test_input_that_kills_workers_is_found_out_among_others() -> None:
                 await speaker.until_final_after(0)
             async with Client(stack.ws_url, key=KEY) as client, client.stream(format=FORMAT) as stream:
                 await stream.send(poison.encode())
-                with pytest.raises(TalkupError) as told:
+                with pytest.raises(TalkupError) as failure:
                     async for _ in stream:
                         pass
             found_out = time.monotonic()
             for speaker in speakers:
                 await speaker.until_final_after(found_out)
-        assert told.value.code == "worker_failed"
+        assert failure.value.code == "worker_failed"
         assert sum(worker.process.poll() is None for worker in stack.workers) == 1
         for task in tasks:
             task.result().check()

@@ -19,7 +19,7 @@ LEAST_LAPS = 24  # on a busy machine: memory levels off with use and not with ti
 
 
 def quiet(stack: Stack, seeds: range) -> list[Speaker]:
-    """Speakers at half of real time, so that thirty of them leave CPU for the drill."""
+    """Speakers at half of real time, so that thirty of them leave CPU for the scenario."""
     return [Speaker(stack.ws_url, seed, pace=Pace(3200, 0.2)) for seed in seeds]
 
 

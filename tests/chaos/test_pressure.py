@@ -14,7 +14,7 @@ from workers.fake.engine import expected_words
 MIB = 1024 * 1024
 
 
-async def test_a_slow_worker_is_told_and_memory_stays_flat() -> None:
+async def test_a_slow_worker_is_reported_and_memory_stays_flat() -> None:
     """At 0.3 times real time each chunk takes 3.3 times its duration."""
     with running_stack(worker_settings={"WORKER_SLOW_FACTOR": "3.33"}) as stack:
         speakers = [Speaker(stack.ws_url, seed, pace=REAL_TIME) for seed in range(2)]

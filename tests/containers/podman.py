@@ -64,8 +64,8 @@ class Pod:
         )
         return done.stdout
 
-    def told(self, event: str) -> int:
-        """How often its log tells this event."""
+    def times_logged(self, event: str) -> int:
+        """How often its log has this event."""
         return self.log().count(f'"event": "{event}"')
 
     def state(self, name: str) -> str:

@@ -139,18 +139,18 @@ async def test_pods_transcribe_and_lose_nothing_when_they_end(
 
     undisturbed = await heard(installed, gateways, media)
     assert word_errors(speech_text, " ".join(undisturbed), "en").percent <= 10
-    before = {pod.name: pod.told("stream opened") for pod in workers}
+    before = {pod.name: pod.times_logged("stream opened") for pod in workers}
 
     def busy() -> Pod:
-        (pod,) = (pod for pod in workers if pod.told("stream opened") > before[pod.name])
+        (pod,) = (pod for pod in workers if pod.times_logged("stream opened") > before[pod.name])
         return pod
 
     words = await heard(installed, gateways, media, busy)
     check_words(undisturbed, words, speech_text)
-    assert all(pod.told("stream opened") == before[pod.name] + 1 for pod in workers)
+    assert all(pod.times_logged("stream opened") == before[pod.name] + 1 for pod in workers)
     words = await heard(installed, gateways, media, lambda: gateways[0])
     check_words(undisturbed, words, speech_text)
-    assert [pod.told("session restored") for pod in gateways] == [0, 1]
+    assert [pod.times_logged("session restored") for pod in gateways] == [0, 1]
     print(f"\n{len(undisturbed)} words: none missing and none twice when a worker's Pod and a gateway's Pod ended")
 
 
@@ -175,8 +175,8 @@ async def test_streams_of_the_scripted_engine_lose_no_word_when_pods_end(install
         assert await asyncio.to_thread(end, ending) == 0
         for media, words in zip(medias, await asyncio.gather(*streams), strict=True):
             assert words == expected_words(media)
-    assert workers[0].told("stream opened") > 0
-    assert [pod.told("session restored") for pod in gateways] == [0, len(medias)]
+    assert workers[0].times_logged("stream opened") > 0
+    assert [pod.times_logged("session restored") for pod in gateways] == [0, len(medias)]
 
 
 @pytest.fixture

@@ -125,7 +125,7 @@ def test_pictures_and_sound_of_what_is_accepted_are_decoded(mime: str, made_as: 
         ("video/x-matroska;codecs=hevc,opus", ("matroska", "libx265", "libopus")),
     ],
 )
-def test_the_sound_beside_pictures_that_are_not_decoded_is_heard(mime: str, made_as: tuple[str, str, str]) -> None:
+def test_the_sound_is_transcribed_if_the_pictures_are_not_decoded(mime: str, made_as: tuple[str, str, str]) -> None:
     codec = {"av1": "libsvtav1"}.get(made_as[1], made_as[1])
     if codec not in av.codecs_available:
         pytest.skip(f"this build of FFmpeg has no {codec}")

@@ -103,6 +103,6 @@ async def test_a_failed_review_changes_nothing_and_is_logged() -> None:
         async with running(engine) as worker:
             await failed.wait()
             await until(worker, lambda slots: slots.total == 3)
-    told = [line for line in lines if line["event"] == "slots not reviewed"]
-    assert told[0]["error"] == "RuntimeError"
-    assert "secret" not in str(told)
+    warnings = [line for line in lines if line["event"] == "slots not reviewed"]
+    assert warnings[0]["error"] == "RuntimeError"
+    assert "secret" not in str(warnings)

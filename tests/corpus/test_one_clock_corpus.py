@@ -1,4 +1,4 @@
-"""Real faces and a real voice in one recording: what begins at the same moment is told with the same time."""
+"""Real faces and a real voice in one recording: what begins at the same moment is reported with the same time."""
 
 from __future__ import annotations
 

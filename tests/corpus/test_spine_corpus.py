@@ -151,12 +151,14 @@ async def test_ogg_that_firefox_calls_webm(corpus: Path, multilingual: Stack, na
     clip = next(clip for clip in group_of(corpus, "mediarecorder") if clip.path.name == name)
     chunks = slices(clip.path, clip.seconds)
     names = ("audio/ogg;codecs=opus", "audio/webm", "audio/webm;codecs=opus")
-    told = await hear_all([functools.partial(hear_on_its_own, multilingual, clip, chunks, mime) for mime in names], 1)
-    assert [answer.error for answer in told] == [None] * len(names)
-    assert len({answer.media_seconds for answer in told}) == 1
-    for answer in told[1:]:
-        assert distance(told[0].text, answer.text, clip.language) <= MOST_CHANGED_BY_A_CUT
-    assert word_error(told[0].text, clip) < 0.5
+    answers = await hear_all(
+        [functools.partial(hear_on_its_own, multilingual, clip, chunks, mime) for mime in names], 1
+    )
+    assert [answer.error for answer in answers] == [None] * len(names)
+    assert len({answer.media_seconds for answer in answers}) == 1
+    for answer in answers[1:]:
+        assert distance(answers[0].text, answer.text, clip.language) <= MOST_CHANGED_BY_A_CUT
+    assert word_error(answers[0].text, clip) < 0.5
 
 
 # --- processes
@@ -282,7 +284,7 @@ async def test_close_without_stream_end_keeps_the_last_words(corpus: Path, engli
     assert word_error(text, clip) <= 0.10
 
 
-# --- bad media and bad messages beside a healthy stream
+# --- bad media and bad messages during a healthy stream
 
 
 async def test_broken_recordings_do_not_disturb_a_healthy_stream(corpus: Path, english: Stack) -> None:
@@ -292,11 +294,11 @@ async def test_broken_recordings_do_not_disturb_a_healthy_stream(corpus: Path, e
     broken = clips(corpus, "broken")
     async with client_of(english) as client, asyncio.TaskGroup() as group:
         beside = group.create_task(hear(client, healthy.mime, chunks, "en"))
-        told = [group.create_task(hear(client, clip.mime, pieces(clip.data, 1000), "en")) for clip in broken]
+        answers = [group.create_task(hear(client, clip.mime, pieces(clip.data, 1000), "en")) for clip in broken]
     assert beside.result().error is None
     assert distance(beside.result().text, alone.text, "en") <= MOST_CHANGED_BY_A_CUT
     assert len(broken) == 4
-    for clip, answer in zip(broken, (task.result() for task in told), strict=True):
+    for clip, answer in zip(broken, (task.result() for task in answers), strict=True):
         match clip.path.stem:
             case "broken_no_header" | "broken_random":
                 assert answer.text == "", clip.name

@@ -249,7 +249,7 @@ def test_windows_are_those_of_their_frames(corpus: Path) -> None:
 
 
 def test_edges_of_a_lost_face_are_within_300_ms(corpus: Path) -> None:
-    """Clips with and without a face by turns, 15 frames each at 10 a second."""
+    """Clips with and without a face, alternating, 15 frames each at 10 a second."""
     by_name = {clip.name: [picture for _, picture in clip.pictures] for clip in clips_of(corpus)}
     someone = by_name["video/male_smile/vp9.webm"][:15]
     nobody = by_name["video/car_noface/vp9.webm"][:15]

@@ -36,8 +36,8 @@ def test_uploads_have_every_word(fake_stack: Stack, sdk_python: Path, recording:
         {"stream": True},
     ]
     given = [json.dumps(call) for call in calls]
-    told = run_sdk(sdk_python, SDK / "openai_file.py", fake_stack.http_url, KEY, recording, *given)
-    plain, text, srt, vtt, full, models, refused, translated, wrong, *deltas, done = told
+    results = run_sdk(sdk_python, SDK / "openai_file.py", fake_stack.http_url, KEY, recording, *given)
+    plain, text, srt, vtt, full, models, refused, translated, wrong, *deltas, done = results
     assert plain[0] == "Transcription"
     assert plain[1]["text"].split() == words
     assert plain[1]["usage"]["type"] == "duration"
@@ -65,22 +65,22 @@ def test_a_realtime_session_has_every_word(fake_stack: Stack, sdk_python: Path, 
     sound = {"format": {"type": "audio/pcm", "rate": 24000}, "transcription": {"model": "whisper-1"}}
     session = {"type": "transcription", "audio": {"input": {**sound, "turn_detection": None}}}
     script = SDK / "openai_realtime.py"
-    told = run_sdk(sdk_python, script, fake_stack.http_url, KEY, path, json.dumps(session))
-    kinds = [kind for kind, _ in told]
+    results = run_sdk(sdk_python, script, fake_stack.http_url, KEY, path, json.dumps(session))
+    kinds = [kind for kind, _ in results]
     assert kinds[:2] == ["SessionCreatedEvent", "SessionUpdatedEvent"]
     assert "RealtimeErrorEvent" not in kinds
     prefix = "ConversationItemInputAudioTranscription"
-    completed = [event for kind, event in told if kind == f"{prefix}CompletedEvent"]
+    completed = [event for kind, event in results if kind == f"{prefix}CompletedEvent"]
     words = [word for event in completed for word in event["transcript"].split()]
     assert words == expected_words(path.read_bytes(), breaks=[30_000])
     for event in completed:
         deltas = [
             each["delta"]
-            for kind, each in told
+            for kind, each in results
             if kind == f"{prefix}DeltaEvent" and each["item_id"] == event["item_id"]
         ]
         assert "".join(deltas) == event["transcript"]
-    committed = [event["item_id"] for kind, event in told if kind == "InputAudioBufferCommittedEvent"]
+    committed = [event["item_id"] for kind, event in results if kind == "InputAudioBufferCommittedEvent"]
     assert committed == [event["item_id"] for event in completed]
 
 

@@ -38,8 +38,8 @@ def live(stack: Stack, python: Path, recording: Path, **options: Any) -> list[An
     return run_sdk(python, script, stack.http_url, KEY, recording, json.dumps({**RAW, **options}))
 
 
-def finals(told: list[Any]) -> list[Any]:
-    return [body for kind, body in told if kind == "ListenV1Results" and body["is_final"]]
+def finals(events: list[Any]) -> list[Any]:
+    return [body for kind, body in events if kind == "ListenV1Results" and body["is_final"]]
 
 
 def words(results: list[Any]) -> list[str]:
@@ -47,37 +47,37 @@ def words(results: list[Any]) -> list[str]:
 
 
 def test_a_live_conversation_has_every_word(fake_stack: Stack, sdk_python: Path, recording: Path) -> None:
-    told = live(fake_stack, sdk_python, recording, interim_results="true", vad_events="true", smart_format="true")
-    kinds = [kind for kind, _ in told]
+    events = live(fake_stack, sdk_python, recording, interim_results="true", vad_events="true", smart_format="true")
+    kinds = [kind for kind, _ in events]
     assert set(kinds) == {"ListenV1SpeechStarted", "ListenV1Results", "ListenV1Metadata", "close"}
     assert kinds[-2:] == ["ListenV1Metadata", "close"]
-    assert words(finals(told)) == expected_words(recording.read_bytes(), breaks=[HALF])
-    assert any(not body["is_final"] for kind, body in told if kind == "ListenV1Results")
-    assert sum(bool(each["from_finalize"]) for each in finals(told)) == 1
-    for each in finals(told):
+    assert words(finals(events)) == expected_words(recording.read_bytes(), breaks=[HALF])
+    assert any(not body["is_final"] for kind, body in events if kind == "ListenV1Results")
+    assert sum(bool(each["from_finalize"]) for each in finals(events)) == 1
+    for each in finals(events):
         spoken = each["channel"]["alternatives"][0]
         assert [word["punctuated_word"] for word in spoken["words"]] == spoken["transcript"].split()
-    [metadata] = [body for kind, body in told if kind == "ListenV1Metadata"]
+    [metadata] = [body for kind, body in events if kind == "ListenV1Metadata"]
     assert metadata["duration"] == pytest.approx(2 * HALF / 32_000)
 
 
 def test_the_sdk_for_javascript_has_every_word(fake_stack: Stack, recording: Path) -> None:
     script = Path(__file__).parent / "node" / "deepgram_live.mjs"
     options = json.dumps({**RAW, "interim_results": "true"})
-    told = run_sdk(Path("node"), script, fake_stack.http_url, KEY, recording, options)
-    results = [each for each in told if each["type"] == "Results" and each["is_final"]]
+    events = run_sdk(Path("node"), script, fake_stack.http_url, KEY, recording, options)
+    results = [each for each in events if each["type"] == "Results" and each["is_final"]]
     assert words(results) == expected_words(recording.read_bytes(), breaks=[HALF])
-    assert [each["type"] for each in told[-3:-1]] == ["Metadata", "close"]
-    assert told[-2]["code"] == 1000
-    assert told[-1]["text"].split() == expected_words(recording.read_bytes())
+    assert [each["type"] for each in events[-3:-1]] == ["Metadata", "close"]
+    assert events[-2]["code"] == 1000
+    assert events[-1]["text"].split() == expected_words(recording.read_bytes())
 
 
 def test_two_channels_are_kept_apart(fake_stack: Stack, sdk_python: Path, recording: Path) -> None:
-    told = live(fake_stack, sdk_python, recording, channels=2, multichannel="true")
+    events = live(fake_stack, sdk_python, recording, channels=2, multichannel="true")
     media = recording.read_bytes()
     for channel in (0, 1):
         track = b"".join(media[at : at + 2] for at in range(2 * channel, len(media), 4))
-        heard = [each for each in finals(told) if each["channel_index"] == [channel, 2]]
+        heard = [each for each in finals(events) if each["channel_index"] == [channel, 2]]
         assert words(heard) == expected_words(track, breaks=[HALF // 2])
 
 
@@ -124,13 +124,13 @@ def test_the_example_of_the_page_prints_the_words(fake_stack: Stack, sdk_python:
 def test_a_client_of_wyoming_has_every_word(fake_stack: Stack, sdk_python: Path, recording: Path) -> None:
     """Two requests on one connection; the events that stream the text say the same as the transcript."""
     uri = f"tcp://127.0.0.1:{fake_stack.wyoming_port}"
-    told = run_sdk(sdk_python, SDK / "wyoming_requests.py", uri, recording)
+    events = run_sdk(sdk_python, SDK / "wyoming_requests.py", uri, recording)
     expected = expected_words(recording.read_bytes())
-    assert told[0] == ["info", "talkup", True]
-    for requested in (told[1:6], told[6:11]):
+    assert events[0] == ["info", "talkup", True]
+    for requested in (events[1:6], events[6:11]):
         assert [kind for kind, _ in requested] == ["start", "chunks", "transcript", "stop", "pong"]
         assert requested[1][1].split() == requested[2][1].split() == expected
-    assert len(told) == 11
+    assert len(events) == 11
 
 
 def test_the_example_of_wyoming_prints_the_words(fake_stack: Stack, sdk_python: Path, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ class Case:
 
 
 def padded(size: int) -> bytes:
-    """A message of so many bytes."""
+    """A message of `size` bytes."""
     return MESSAGE[:-1] + b" " * (size - len(MESSAGE)) + MESSAGE[-1:]
 
 

@@ -1,4 +1,4 @@
-"""Who is refused at which door, and how. Each row makes one attempt against a running gateway; what comes back?"""
+"""Who is refused at which door, and how. Each row makes one attempt against a running gateway and names its answer."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _from(origin: str) -> Callable[[Rig], Awaitable[str]]:
 
 
 def _signed(secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> Callable[[Rig], Awaitable[str]]:
-    """A session's token, signed anew with other claims; None removes one."""
+    """A session's token, signed again with other claims; None removes one."""
 
     async def attempt(at: Rig) -> str:
         token = (await at.mint())["token"]

@@ -55,7 +55,7 @@ BAD: list[tuple[str, str | bytes, str, str | None]] = [
 
 
 @pytest.mark.parametrize(("bad", "code", "field"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
-async def test_bad_input_beside_a_healthy_stream(
+async def test_bad_input_during_a_healthy_stream(
     fake_stack: Stack, bad: str | bytes, code: str, field: str | None
 ) -> None:
     media = bytes(range(256)) * 200

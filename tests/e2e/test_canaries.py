@@ -1,4 +1,4 @@
-"""Canaries in every place where a client can put private data: none comes out in a log, a metric or an error."""
+"""Canaries in every place where a client can put private data: none appears in a log, a metric or an error."""
 
 from __future__ import annotations
 

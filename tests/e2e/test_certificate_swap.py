@@ -91,7 +91,7 @@ async def test_no_word_and_no_connection_is_lost(stack: tuple[Stack, str], tls: 
         for file in sorted((tmp_path / "new").iterdir()):
             file.replace(tls / file.name)
 
-        # Everybody goes on while the processes find the new files.
+        # Everybody continues while the processes find the new files.
         async with asyncio.timeout(PATIENCE_S):
             while not await connected_with(url, tls):
                 for speaker in first:

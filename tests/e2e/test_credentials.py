@@ -113,7 +113,7 @@ async def test_a_deletion_outlives_the_process_with_every_store(tmp_path: Path) 
 
 
 async def test_a_credential_is_renewed_on_the_open_socket_and_no_word_is_lost() -> None:
-    """The first token ends while the stream runs; the socket goes on with the second one."""
+    """The first token ends while the stream runs; the socket continues with the second one."""
     chunks = [f"chunk {number}".encode() for number in range(8)]
     async with rig(api_keys=FIRST, token_secret=SECRET, token_grace_s="1") as at:
         client = await at.connect(key=FIRST)

@@ -26,11 +26,11 @@ TOKEN = {"Authorization": f"Token {KEY}"}
 
 
 class Listener:
-    """A client of the dialect that remembers what it is told."""
+    """A client of the dialect that remembers what it receives."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
-        self.told: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
 
     async def say(self, kind: str) -> None:
         await self.socket.send_json({"type": kind})
@@ -40,26 +40,26 @@ class Listener:
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 message = await self.socket.receive()
-                assert message.type is aiohttp.WSMsgType.TEXT, (message, self.told)
-                told: dict[str, Any] = json.loads(message.data)
-                self.told.append(told)
-                if told["type"] == kind and all(told.get(name) == value for name, value in expected.items()):
-                    return told
+                assert message.type is aiohttp.WSMsgType.TEXT, (message, self.received)
+                event: dict[str, Any] = json.loads(message.data)
+                self.received.append(event)
+                if event["type"] == kind and all(event.get(name) == value for name, value in expected.items()):
+                    return event
 
     async def closed(self) -> int | None:
         """Read to the end; the close code."""
         async with asyncio.timeout(PATIENCE_S):
             async for message in self.socket:
-                self.told.append(json.loads(message.data))
+                self.received.append(json.loads(message.data))
         return self.socket.close_code
 
     def words(self, channel: int = 0) -> list[str]:
         """The final words of a channel."""
         return [
             word
-            for told in self.told
-            if told["type"] == "Results" and told["is_final"] and told["channel_index"][0] == channel
-            for word in told["channel"]["alternatives"][0]["transcript"].split()
+            for event in self.received
+            if event["type"] == "Results" and event["is_final"] and event["channel_index"][0] == channel
+            for word in event["channel"]["alternatives"][0]["transcript"].split()
         ]
 
 
@@ -88,10 +88,10 @@ async def test_words_come_and_the_end_is_metadata_and_1000() -> None:
         await client.say("CloseStream")
         assert await client.closed() == 1000
         assert [word.partition(":")[0] for word in client.words()] == ["w0", "w1", "w2", "w3", "w4"]
-        assert client.told[-1]["type"] == "Metadata"
+        assert client.received[-1]["type"] == "Metadata"
         # The request id is the session's: its transcript can be read.
-        transcript = await at.transcript(client.told[-1]["request_id"], lambda body: len(body["text"].split()) == 5)
-        assert transcript["session_id"] == client.told[-1]["request_id"]
+        transcript = await at.transcript(client.received[-1]["request_id"], lambda body: len(body["text"].split()) == 5)
+        assert transcript["session_id"] == client.received[-1]["request_id"]
 
 
 async def test_finalize_is_answered_with_and_without_words() -> None:
@@ -194,7 +194,7 @@ async def test_a_flood_of_control_messages_is_closed() -> None:
             await client.say("Finalize")
         assert await client.closed() == 1008
         # What was final before still comes.
-        assert [told["variant"] for told in client.told if told["type"] == "Error"] == ["TOO_MANY_REQUESTS"]
+        assert [event["variant"] for event in client.received if event["type"] == "Error"] == ["TOO_MANY_REQUESTS"]
 
 
 async def test_hostile_messages_disturb_no_neighbour() -> None:
@@ -213,9 +213,9 @@ async def test_hostile_messages_disturb_no_neighbour() -> None:
                         break
                 await client.say("CloseStream")
                 codes.add(await client.closed())
-                kinds = {told["type"] for told in client.told}
+                kinds = {event["type"] for event in client.received}
                 assert kinds <= {"Results", "Error", "Metadata"}
-                assert client.told[-1]["type"] == "Metadata"
+                assert client.received[-1]["type"] == "Metadata"
         assert codes == {1000}
         await neighbour.socket.send_bytes(bytes(320))
         await neighbour.get("Results")
@@ -245,7 +245,7 @@ async def test_a_gateway_that_shuts_down_sends_the_last_words(tmp_path: Path, is
         draining = asyncio.create_task(at.gateway.drain())
         assert await client.closed() == 1012
         assert len(client.words()) == 1
-        assert client.told[-1]["type"] == "Metadata"
+        assert client.received[-1]["type"] == "Metadata"
         await draining
         assert await refused(at) == (503, "SERVICE_UNAVAILABLE")
 
@@ -326,10 +326,10 @@ async def test_keys_have_their_doors_and_end_their_sockets(tmp_path: Path) -> No
         async with listening(at, {"Authorization": f"Token {key}"}) as client:
             key_commands.run(["revoke", key.split("_")[1], *file])
             assert await client.closed() == 1008
-            assert client.told[-1]["variant"] == "INVALID_AUTH"
+            assert client.received[-1]["variant"] == "INVALID_AUTH"
 
 
-async def test_an_owner_over_its_rate_is_told_to_wait(tmp_path: Path) -> None:
+async def test_an_owner_over_its_rate_must_wait(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     key = key_commands.run(["add", "agents", "--rate", "1", "--file", str(path)]).strip()
     headers = {"Authorization": f"Token {key}"}
@@ -386,7 +386,7 @@ async def test_a_second_socket_of_a_token_takes_the_place_of_the_first() -> None
         headers = {"Authorization": f"Bearer {minted['token']}"}
         async with listening(at, headers) as first, listening(at, headers) as second:
             assert await first.closed() == 1000
-            assert [told["variant"] for told in first.told] == ["SUPERSEDED"]
+            assert [event["variant"] for event in first.received] == ["SUPERSEDED"]
             await second.socket.send_bytes(bytes(320))
             await second.get("Results")
         status, _, _ = await at.request("DELETE", f"/v1/sessions/{minted['session_id']}")

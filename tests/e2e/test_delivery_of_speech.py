@@ -14,7 +14,8 @@ from talkup_client import AnalysisResult, Client, TranscriptUpdate
 from talkup_client.stream import Stream
 
 from bench.harness.stack import KEY, Stack, running_stack
-from gateway.protocol.turns import MIN_OVERLAP_MS, TurnTaking
+from gateway.protocol.spoken import spoken
+from gateway.protocol.turns import MIN_OVERLAP_MS, Span, TurnTaking, joined
 
 pytestmark = pytest.mark.model
 
@@ -36,15 +37,20 @@ class Heard:
     """What came of one stream."""
 
     def __init__(self) -> None:
-        self.words: list[tuple[int, int]] = []
+        self.words: list[Span] = []
         self.results: list[AnalysisResult] = []
 
     async def read(self, stream: Stream) -> None:
         async for event in stream:
             if isinstance(event, TranscriptUpdate) and event.is_final:
-                self.words += [(word.start_ms, word.end_ms) for word in event.words]
+                self.words += [Span(word.start_ms, word.end_ms) for word in event.words]
             elif isinstance(event, AnalysisResult):
                 self.results.append(event)
+
+    def sound(self) -> list[Span]:
+        """The stretches of speech by the sound."""
+        parts = [result.delivery.speech for result in self.results if result.delivery is not None]
+        return [Span(each.t0_ms, each.t1_ms) for part in parts if part is not None for each in part]
 
     def overlaps(self) -> list[tuple[int, int]]:
         events = [event for result in self.results for event in result.data["events"]]
@@ -74,10 +80,13 @@ async def test_two_people_who_say_the_same_three_seconds_apart(stack: Stack) -> 
         client.stream(**options, started_at=STARTED_AT) as one,
         client.stream(**options, started_at=STARTED_AT + LATER_MS) as other,
     ):
-        reading = asyncio.gather(first.read(one), second.read(other))
+        reading = asyncio.create_task(first.read(one)), asyncio.create_task(second.read(other))
         await asyncio.gather(say(one), say(other))
-        await asyncio.gather(one.end(), other.end())
-        await reading
+        # The sound of the last second is certain at the end alone: of the one who is earlier on the clock first.
+        await one.end()
+        await reading[0]
+        await other.end()
+        await reading[1]
         report = await asyncio.to_thread(report_of, stack, client.session_id)
     for heard in (first, second):
         assert [result.data["frame_seq"] for result in heard.results] == list(range(len(heard.results)))
@@ -90,10 +99,11 @@ async def test_two_people_who_say_the_same_three_seconds_apart(stack: Stack) -> 
         assert last.summary.whole.words == len(heard.words) > 30
     taking = TurnTaking()
     for name, heard, later_ms in (("one", first, 0), ("other", second, LATER_MS)):
-        for t0_ms, t1_ms in heard.words:
+        for t0_ms, t1_ms in spoken(heard.words, heard.sound()):
             taking.add(name, t0_ms + later_ms, t1_ms + later_ms)
     overlaps = [each for each in taking.overlaps if each.length_ms >= MIN_OVERLAP_MS]
     assert overlaps
+    assert first.sound() == second.sound()
     for heard, name, later_ms in ((first, "one", 0), (second, "other", LATER_MS)):
         expected = [(each.t0_ms - later_ms, each.t1_ms - later_ms) for each in overlaps if each.second == name]
         assert sorted(heard.overlaps()) == expected
@@ -102,3 +112,6 @@ async def test_two_people_who_say_the_same_three_seconds_apart(stack: Stack) -> 
         len(first.words),
         len(second.words),
     ]
+    said = [[(each["t0_ms"], each["t1_ms"]) for each in speaker["speech"]] for speaker in report["speakers"]]
+    assert said[0] == [(t0_ms, t1_ms) for t0_ms, t1_ms in joined(spoken(first.words, first.sound()))]
+    assert said[1] == [(t0_ms + LATER_MS, t1_ms + LATER_MS) for t0_ms, t1_ms in said[0]]

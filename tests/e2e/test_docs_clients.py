@@ -66,7 +66,7 @@ def test_every_command_and_exit_status_is_named() -> None:
     assert listed == {cli.EXIT_OK, cli.EXIT_FAILED, cli.EXIT_USAGE, cli.EXIT_LOST, cli.EXIT_INTERRUPTED}
 
 
-def test_every_name_of_the_package_is_told() -> None:
+def test_every_name_of_the_package_is_documented() -> None:
     assert not [name for name in talkup_client.__all__ if not re.search(rf"\b{name}\b", TEXT) and name not in INNER]
     for owner in (Client, Stream):
         public = {name for name in vars(owner) if not name.startswith("_")} - INNER
@@ -92,13 +92,13 @@ INNER = {
 }
 
 
-def test_the_port_that_make_run_names_is_told() -> None:
+def test_the_port_that_make_run_names_is_documented() -> None:
     identity = certs.identity(Path("tls"), "localhost")
     gateway = plan.gateway(DevSettings(), identity, Path("run"), "secret", has_vision=False)
     assert f"returns the address without TLS, `{gateway.environment['GATEWAY_PUBLIC_URL']}`" in TEXT
 
 
-def test_every_code_of_the_package_is_told() -> None:
+def test_every_code_of_the_package_is_documented() -> None:
     own = {error.code for error in descendants(TalkupError)} - {"internal", "unauthenticated", "session_expired"}
     assert own == set(re.findall(r"^\| `(\w+)` \| `\w+Error` \|", TEXT, re.MULTILINE))
 

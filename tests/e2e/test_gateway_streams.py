@@ -127,7 +127,7 @@ async def test_a_message_too_big_is_1009() -> None:
         assert await client.closed() == 1009
 
 
-async def test_a_newer_connection_supersedes_the_older_and_goes_on() -> None:
+async def test_a_newer_connection_supersedes_the_older_and_continues() -> None:
     async with rig() as at:
         minted = await at.mint()
         first = await at.connect(key=minted["token"])
@@ -295,7 +295,7 @@ async def test_a_client_that_does_not_read_is_closed() -> None:
         assert await client.closed() in {1006, 1008}
 
 
-async def test_reading_pauses_while_the_worker_is_behind_and_goes_on_after() -> None:
+async def test_reading_pauses_while_the_worker_is_behind_and_continues_after() -> None:
     async with rig(Script(silent_from=0), worker_stream_s="60") as at:
         client = await at.connect(key=KEY)
         await client.start()

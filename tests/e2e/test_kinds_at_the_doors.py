@@ -79,8 +79,8 @@ async def test_recordings_at_a_socket(stack: Stack, tmp_path: Path) -> None:
 
 
 async def test_pictures_at_the_command(stack: Stack, tmp_path: Path) -> None:
-    told = sights()
+    documented = sights()
     for sight in SIGHTS:
         if sight.name in SOME_SIGHTS:
             answer = await by_analyze(stack, sight, tmp_path)
-            assert (sight.name, answer.cell(FACE)) == (sight.name, told[sight.name][0])
+            assert (sight.name, answer.cell(FACE)) == (sight.name, documented[sight.name][0])

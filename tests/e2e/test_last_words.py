@@ -81,8 +81,8 @@ async def test_words_become_final_when_the_audio_just_stops(model_stack: Stack, 
 
 @pytest.mark.model
 async def test_a_recording_is_transcribed_as_one(model_stack: Stack, speech_ogg: Path, speech_text: str) -> None:
-    status, said, told = await run("transcribe", *at(model_stack), "--format", "json", speech_ogg)
-    assert status == 0, told
+    status, said, errors = await run("transcribe", *at(model_stack), "--format", "json", speech_ogg)
+    assert status == 0, errors
     found = json.loads(said)
     assert word_errors(speech_text, found["text"], "en").errors <= 3
     assert len(found["segments"]) >= 3

@@ -26,11 +26,11 @@ COMMIT = "input_audio_buffer.commit"
 
 
 class Speaker:
-    """A client of the dialect that remembers what it is told."""
+    """A client of the dialect that remembers what it receives."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
-        self.told: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
 
     async def say(self, kind: str, **fields: Any) -> None:
         await self.socket.send_json({"type": kind, **fields})
@@ -43,17 +43,17 @@ class Speaker:
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 message = await self.socket.receive()
-                assert message.type is aiohttp.WSMsgType.TEXT, (message, self.told)
-                told: dict[str, Any] = json.loads(message.data)
-                self.told.append(told)
-                if told["type"] == kind:
-                    return told
+                assert message.type is aiohttp.WSMsgType.TEXT, (message, self.received)
+                event: dict[str, Any] = json.loads(message.data)
+                self.received.append(event)
+                if event["type"] == kind:
+                    return event
 
     async def closed(self) -> int | None:
         """Read to the end; the close code."""
         async with asyncio.timeout(PATIENCE_S):
             async for message in self.socket:
-                self.told.append(json.loads(message.data))
+                self.received.append(json.loads(message.data))
         return self.socket.close_code
 
 
@@ -63,7 +63,7 @@ async def speaking(
 ) -> AsyncIterator[Speaker]:
     async with at.http.ws_connect(at.url(path), headers=headers, max_msg_size=0, **options) as socket:
         speaker = Speaker(socket)
-        speaker.told.append(json.loads((await socket.receive()).data))
+        speaker.received.append(json.loads((await socket.receive()).data))
         yield speaker
 
 
@@ -82,16 +82,16 @@ async def secret(at: Rig, path: str = "/v1/realtime/client_secrets", **body: Any
 
 async def test_commits_are_items_with_their_words() -> None:
     async with rig(Script(commit_every=100)) as at, speaking(at) as client:
-        assert client.told[0]["type"] == "session.created"
+        assert client.received[0]["type"] == "session.created"
         for number in range(3):
             await client.append(bytes([number]) * 480)
             await client.say(COMMIT)
         texts = [(await client.get(COMPLETED))["transcript"] for _ in range(3)]
         assert [text.partition(":")[0] for text in texts] == ["w0", "w1", "w2"]
-        committed = [told for told in client.told if told["type"] == "input_audio_buffer.committed"]
-        before = [None, *(told["item_id"] for told in committed[:2])]
-        assert [told["previous_item_id"] for told in committed] == before
-        session_id = client.told[0]["session"]["id"].removeprefix("sess_")
+        committed = [event for event in client.received if event["type"] == "input_audio_buffer.committed"]
+        before = [None, *(event["item_id"] for event in committed[:2])]
+        assert [event["previous_item_id"] for event in committed] == before
+        session_id = client.received[0]["session"]["id"].removeprefix("sess_")
         await client.socket.close()
         transcript = await at.transcript(session_id, lambda body: len(body["text"].split()) == 3)
         assert transcript["text"] == " ".join(texts)
@@ -110,7 +110,7 @@ async def test_credentials_come_in_openais_ways() -> None:
             assert client.socket.protocol == "realtime"
         offered = ("realtime", f"openai-insecure-api-key.{KEY}", "openai-beta.realtime-v1")
         async with speaking(at, {}, protocols=offered) as client:
-            assert client.told[0]["type"] == "transcription_session.created"
+            assert client.received[0]["type"] == "transcription_session.created"
         assert await refused(at, {}) == 401
         assert await refused(at, {"Authorization": "Bearer wrong"}) == 401
         assert await refused(at, {"Sec-WebSocket-Protocol": "realtime, openai-insecure-api-key.wrong"}) == 401
@@ -129,21 +129,21 @@ async def test_a_secret_opens_its_configured_session_and_nothing_else() -> None:
         headers = {"Authorization": f"Bearer {made['value']}"}
         offered = ("realtime", f"openai-insecure-api-key.{made['value']}")
         async with speaking(at, {}, "/v1/realtime?model=gpt-realtime", protocols=offered) as client:
-            assert client.told[0]["session"]["id"] == made["session"]["id"]
+            assert client.received[0]["session"]["id"] == made["session"]["id"]
             await client.append(bytes(480))
             await client.say(COMMIT)
             await client.get(COMPLETED)
         assert at.worker.seen[0].start.start.speech.language == "fr"
         await at.until_metric("gateway_sessions 0.0")
         async with speaking(at, headers) as client:
-            assert client.told[0]["session"]["id"] == made["session"]["id"]
+            assert client.received[0]["session"]["id"] == made["session"]["id"]
         for path, method in (("/v1/models", "GET"), ("/v1/realtime/client_secrets", "POST"), ("/v1/sessions", "POST")):
             for credential in (made["value"], made["value"][3:].rpartition(".")[0]):
                 assert (await at.request(method, path, credential=credential))[0] == 401
         status, made = await secret(at, "/v1/realtime/transcription_sessions", input_audio_format="g711_ulaw")
         assert (status, made["input_audio_format"]) == (200, "g711_ulaw")
         async with speaking(at, {"Authorization": f"Bearer {made['client_secret']['value']}"}) as client:
-            assert client.told[0]["session"]["audio"]["input"]["format"] == {"type": "audio/pcmu"}
+            assert client.received[0]["session"]["audio"]["input"]["format"] == {"type": "audio/pcmu"}
         forged = made["client_secret"]["value"][:-4] + "!!!!"
         assert await refused(at, {"Authorization": f"Bearer {forged}"}) == 401
 
@@ -169,7 +169,7 @@ async def test_a_revoked_key_ends_the_sessions_of_its_secrets(tmp_path: Path) ->
         async with speaking(at, {"Authorization": f"Bearer {made['value']}"}) as client:
             key_commands.run(["revoke", key.split("_")[1], *file])
             assert await client.closed() == 1008
-            assert client.told[-1]["error"]["code"] == "invalid_api_key"
+            assert client.received[-1]["error"]["code"] == "invalid_api_key"
 
 
 async def _opens(at: Rig, headers: Mapping[str, str]) -> bool:
@@ -203,7 +203,7 @@ async def test_conversations_are_refused_before_the_upgrade() -> None:
         assert await refused(at, path="/v1/listen") == 404
         for query in ("model=gpt-realtime-whisper", "intent=transcription&model=gpt-realtime", "model=whisper-1"):
             async with speaking(at, path=f"/v1/realtime?{query}") as client:
-                [ignored] = client.told[0]["session"]["talkup_ignored_options"]
+                [ignored] = client.received[0]["session"]["talkup_ignored_options"]
                 assert ignored["parameter"] == "model"
 
 
@@ -218,7 +218,7 @@ async def test_a_session_without_a_slot_is_busy() -> None:
         await first.get("conversation.item.input_audio_transcription.delta")
         await second.append(bytes(480))
         assert await second.closed() == 1013
-        assert second.told[-1]["error"]["code"] == "busy"
+        assert second.received[-1]["error"]["code"] == "busy"
 
 
 async def test_an_event_that_is_too_large_closes_its_socket_only() -> None:
@@ -237,7 +237,7 @@ async def test_a_flood_of_events_is_closed() -> None:
                 break
             await client.say(COMMIT)
         assert await client.closed() == 1008
-        assert client.told[-1]["error"]["code"] == "rate_limit_exceeded"
+        assert client.received[-1]["error"]["code"] == "rate_limit_exceeded"
 
 
 async def test_hostile_events_disturb_no_neighbour() -> None:
@@ -256,7 +256,7 @@ async def test_hostile_events_disturb_no_neighbour() -> None:
                 await client.append(bytes(480))
                 await client.say(COMMIT)
                 await client.get(COMPLETED)
-                kinds = {told["type"] for told in client.told}
+                kinds = {event["type"] for event in client.received}
                 assert "error" in kinds
         await neighbour.append(bytes(480))
         await neighbour.say(COMMIT)
@@ -272,7 +272,10 @@ async def test_a_gateway_that_shuts_down_sends_the_last_words() -> None:
         # What is said now is not heard any more, and no item pretends that it was.
         await client.append(bytes([1]) * 480)
         await client.say(COMMIT)
-        assert await client.closed() == 1012, client.told
-        assert [told["transcript"][:2] for told in client.told if told["type"] == COMPLETED] in (["w0"], ["w0", "w1"])
+        assert await client.closed() == 1012, client.received
+        assert [event["transcript"][:2] for event in client.received if event["type"] == COMPLETED] in (
+            ["w0"],
+            ["w0", "w1"],
+        )
         await draining
         assert await refused(at) == 503

@@ -209,6 +209,6 @@ def test_what_is_wrong_with_the_start_is_said_once(tmp_path: Path) -> None:
             folder.mkdir()
             program = started(folder, **settings)
             assert program.process.wait(PATIENCE_S) == status
-            told = [line for line in program.log_text().splitlines() if not line.startswith("{")]
-            assert len(told) == 1, told
-            assert text in told[0]
+            printed = [line for line in program.log_text().splitlines() if not line.startswith("{")]
+            assert len(printed) == 1, printed
+            assert text in printed[0]

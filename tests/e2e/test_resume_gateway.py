@@ -70,7 +70,7 @@ async def test_a_killed_gateway_is_started_again_on_its_file(alone: Cluster) -> 
 
 
 async def test_a_gateway_without_token_secret_knows_its_clients_after_a_restart(alone: Cluster) -> None:
-    """The secret lies beside the store; where it was taken away, the key of the client is good enough."""
+    """The secret is kept next to the store; if it is lost, the client's key is enough."""
     seat, spoken = alone.seats[0], media(7)
     seat.stop()
     del seat.settings["GATEWAY_TOKEN_SECRET"]
@@ -129,7 +129,7 @@ async def test_a_drained_gateway_leaves_its_streams_to_the_other(pair: Cluster) 
         assert await speaker.finish() == expected_words(spoken)
 
 
-async def test_a_frozen_gateway_that_comes_back_has_no_say(pair: Cluster) -> None:
+async def test_a_frozen_gateway_that_comes_back_may_not_write(pair: Cluster) -> None:
     """The client continues elsewhere; the store refuses later writes of the frozen gateway."""
     first, second = pair.seats
     spoken = media(5)

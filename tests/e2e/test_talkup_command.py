@@ -235,7 +235,7 @@ async def test_doctor_finds_a_service_without_workers() -> None:
 # --- connections that are lost, gateways that are busy
 
 
-async def test_a_gateway_that_was_stopped_is_told_and_given_up(tmp_path: Path) -> None:
+async def test_a_gateway_that_was_stopped_is_reported_and_given_up(tmp_path: Path) -> None:
     device = tmp_path / "microphone"
     os.mkfifo(device)
     with running_stack(folder=tmp_path) as stack:

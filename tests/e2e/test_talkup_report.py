@@ -44,6 +44,17 @@ async def test_a_recording_is_transcribed_and_its_report_written(
     assert "words a minute" in text
 
 
+async def test_the_page_of_a_recording_is_in_the_language_asked_for(
+    fake_stack: Stack, recording: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "rapport.html"
+    code, _, said = await run("transcribe", *over_http(fake_stack), "--report", page, "--report-lang", "fr", recording)
+    assert code == 0, said
+    text = page.read_text(encoding="utf-8")
+    assert '<html lang="fr"' in text
+    assert "mots par minute" in text
+
+
 async def test_a_session_is_reported_as_text_json_and_page(fake_stack: Stack, recording: Path, tmp_path: Path) -> None:
     session = await recorded(fake_stack, recording, tmp_path / "first.html")
     code, text, said = await run("report", *over_http(fake_stack), session)

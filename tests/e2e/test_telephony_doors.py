@@ -154,7 +154,7 @@ async def test_credentials_of_a_call() -> None:
         await at.until_metric("gateway_sessions 0.0")
 
 
-async def test_a_call_is_told_that_the_gateway_is_busy() -> None:
+async def test_the_close_of_a_call_says_that_the_gateway_is_busy() -> None:
     async with rig(max_sessions="1") as at, calling(at, headers=BEARER) as first:
         await first.begin(None)
         await first.media(bytes(FRAME))
@@ -221,9 +221,9 @@ async def test_raw_samples_give_text_while_the_call_lasts() -> None:
             session_id = socket._response.headers["talkup-session"]
             await socket.send_bytes(bytes(320))
             async with asyncio.timeout(PATIENCE_S):
-                told = json.loads((await socket.receive()).data)
-            assert (told["type"], told["data"]["is_final"]) == ("transcript_update", True)
-        await at.transcript(session_id, lambda body: body["text"] == told["text"])
+                update = json.loads((await socket.receive()).data)
+            assert (update["type"], update["data"]["is_final"]) == ("transcript_update", True)
+        await at.transcript(session_id, lambda body: body["text"] == update["text"])
 
 
 async def test_the_first_message_may_name_the_format() -> None:

@@ -61,7 +61,7 @@ async def test_pictures_give_signals_events_and_a_summary(vision_stack: Stack) -
     assert face["measures"]["presence_ratio"]["value"] == whole["window"]["presence_ratio"]["value"]
 
 
-async def test_a_refused_picture_says_why_and_the_stream_goes_on(vision_stack: Stack) -> None:
+async def test_a_refused_picture_says_why_and_the_stream_continues(vision_stack: Stack) -> None:
     gif, png = encoded(portrait(), "gif"), encoded(portrait(), "png")
     async with open_wire(vision_stack.ws_url) as wire:
         await wire.until("session")
@@ -180,7 +180,7 @@ async def test_talkup_analyze_tells_what_was_damaged(vision_stack: Stack, tmp_pa
     assert re.search(r"film\.webm: warning: \d+ pictures were damaged", err)
 
 
-async def test_a_video_goes_on_when_its_worker_is_killed(tmp_path: Path) -> None:
+async def test_a_video_continues_when_its_worker_is_killed(tmp_path: Path) -> None:
     ports = [free_port(), free_port()]
     workers = [
         start(f"vision-{port}", ("-m", "workers", "vision"), {"WORKER_PORT": str(port), "WORKER_SLOTS": "16"}, tmp_path)

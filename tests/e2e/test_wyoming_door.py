@@ -46,22 +46,22 @@ class Client:
         """The types of all events until the gateway closes."""
         kinds = []
         with suppress(ConnectionError):
-            while (told := await self.get()) is not None:
-                kinds.append(told[0])
+            while (event := await self.get()) is not None:
+                kinds.append(event[0])
         return kinds
 
     async def transcript(self) -> tuple[str, str]:
         """The whole text, and the text of all chunks before it."""
         pieces = []
-        while (told := await self.get()) is not None:
-            kind, data = told
+        while (event := await self.get()) is not None:
+            kind, data = event
             if kind == "transcript-chunk":
                 pieces.append(data["text"])
             elif kind == "transcript":
                 assert await self.get() == ("transcript-stop", {})
                 return data["text"], "".join(pieces)
             else:
-                assert kind == "transcript-start", told
+                assert kind == "transcript-start", event
         pytest.fail("the gateway closed the connection")
 
 
@@ -117,9 +117,9 @@ async def test_a_client_that_sends_no_more_gets_its_answer() -> None:
 async def test_the_gateway_says_what_it_is_before_any_session() -> None:
     async with served() as at, calling(at) as client:
         await client.say("describe")
-        told = await client.get()
-        assert told is not None
-        kind, data = told
+        event = await client.get()
+        assert event is not None
+        kind, data = event
         [program] = data["asr"]
         assert (kind, program["name"], program["supports_transcript_streaming"]) == ("info", PROGRAM, True)
         assert [model["languages"] for model in program["models"]]
@@ -139,9 +139,9 @@ async def test_a_refusal_is_an_error_and_the_end(values: dict[str, str], code: s
         await client.start()
         async with calling(at) as one:
             await one.say("audio-start", SOUND)
-            told = await one.get()
-            assert told is not None
-            assert (told[0], told[1]["code"]) == ("error", code)
+            event = await one.get()
+            assert event is not None
+            assert (event[0], event[1]["code"]) == ("error", code)
             await one.say("audio-chunk", SOUND, bytes(640))  # still speaks, as Home Assistant does
             assert await one.get() is None
         await at.until_metric(f'gateway_door_requests_total{{answer="{code}",door="wyoming"}} 1.0')
@@ -153,9 +153,9 @@ async def test_no_free_slot_is_an_error() -> None:
         await first.say("audio-chunk", SOUND, bytes(640))
         await eventually(lambda: heard(at), bool)
         await second.say("audio-start", SOUND)
-        told = await second.get()
-        assert told is not None
-        assert (told[0], told[1]["code"]) == ("error", "busy")
+        event = await second.get()
+        assert event is not None
+        assert (event[0], event[1]["code"]) == ("error", "busy")
         assert await second.get() is None
         await first.say("audio-stop")
         assert (await first.transcript())[0]
@@ -181,10 +181,10 @@ async def test_no_free_slot_is_an_error() -> None:
 async def test_what_cannot_be_served_is_an_error(sent: bytes, code: str) -> None:
     async with served() as at, calling(at) as client:
         client.writer.write(sent)
-        while (told := await client.get()) is not None and told[0] == "pong":
+        while (event := await client.get()) is not None and event[0] == "pong":
             pass
-        assert told is not None
-        assert (told[0], told[1]["code"]) == ("error", code)
+        assert event is not None
+        assert (event[0], event[1]["code"]) == ("error", code)
         assert await client.get() is None
 
 
@@ -261,17 +261,17 @@ async def test_other_machines_must_be_listed(is_listed: bool, answer: Any) -> No
     clients = address if is_listed else "203.0.113.1"
     async with served(wyoming_host="0.0.0.0", wyoming_clients=clients) as at:
         reader, writer = await asyncio.open_connection(address, at.gateway.wyoming_port)
-        client, told = Client(reader, writer), None
+        client, event = Client(reader, writer), None
         with suppress(ConnectionError):
             await client.say("ping")
-            told = await client.get()
+            event = await client.get()
         writer.transport.abort()
-        assert told == answer
+        assert event == answer
         if not is_listed:
             await at.until_metric('gateway_connections_refused_total{port="wyoming",reason="plaintext"} 1.0')
 
 
-async def test_the_oldest_silent_connection_gives_way() -> None:
+async def test_the_oldest_silent_connection_is_closed() -> None:
     async with served(max_wyoming_connections="2") as at, calling(at) as busy, calling(at) as mute:
         await busy.say("ping")
         assert await busy.get() is not None

@@ -136,7 +136,7 @@ async def provider(folder: Path, *, is_started: bool = True) -> AsyncIterator[Pr
 
 
 def _certificate(folder: Path) -> Path:
-    """A self-signed certificate for 127.0.0.1; its key lies beside it."""
+    """A self-signed certificate for 127.0.0.1; its key is next to it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "provider")])
     now = datetime.now(UTC)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from gateway.analyses import StoredAnalysis
 from gateway.protocol import messages as m
@@ -94,10 +95,13 @@ def delivery(
     part: m.DeliveryWindowData | None = None,
     summary: m.DeliverySummaryData | None = None,
     events: Iterable[m.EventData] = (),
+    speech: Iterable[tuple[int, int]] | None = None,
+    version: int = 1,
 ) -> StoredAnalysis:
     """A stored result of delivery."""
-    data = m.DeliveryData(origin_unix_ms=origin, frame=None, window=part, summary=summary)
-    return stored(key, delivery=data, events=list(events))
+    stretches = UNSET if speech is None else [m.SpeechData(t0_ms=t0, t1_ms=t1) for t0, t1 in speech]
+    data = m.DeliveryData(origin_unix_ms=origin, frame=None, window=part, summary=summary, speech=stretches)
+    return stored(key, delivery=data, events=list(events), schema_version=version)
 
 
 def whole(**values: Any) -> m.DeliveryWindowData:

@@ -85,15 +85,15 @@ class Installation:
         self.program.wait_for_log("gateway listening")
         return self.program
 
-    async def told(self, event: str, host: Host, times: int = 1) -> None:
-        """Wait until the gateway's log tells an event of a worker on this host so often."""
+    async def logged(self, event: str, host: Host, times: int = 1) -> None:
+        """Wait until the gateway's log has an event of a worker on this host `times` times."""
         assert self.program is not None
         async with asyncio.timeout(PATIENCE_S):
-            while self.told_so_far(event, host) < times:
+            while self.logged_so_far(event, host) < times:
                 self.program.check_alive()
                 await asyncio.sleep(0.05)
 
-    def told_so_far(self, event: str, host: Host) -> int:
+    def logged_so_far(self, event: str, host: Host) -> int:
         assert self.program is not None
         lines = self.program.log_text().splitlines()
         return sum(f'"{event}"' in line and f'"{host.address}:' in line for line in lines)
@@ -155,7 +155,7 @@ async def test_a_pulled_cable_costs_no_word(installed: Installation, named: str)
     addresses = ",".join(f"{host.address}:{PORT}" for host in installed.workers)
     installed.start_gateway(addresses if named == "by address" else f"dns:///workers.internal:{PORT}")
     for host in installed.workers:
-        await installed.told("worker serving", host)
+        await installed.logged("worker serving", host)
 
     media = speech(4)
     async with speaking(installed, media) as speakers:
@@ -168,10 +168,10 @@ async def test_a_pulled_cable_costs_no_word(installed: Installation, named: str)
         async with asyncio.timeout(MOVED_S):
             await asyncio.gather(*(say_and_hear(speaker, 40) for speaker in speakers))
         assert opened(b) == 4
-        await installed.told("worker not serving", first)
+        await installed.logged("worker not serving", first)
 
         first.plug_in()
-        await installed.told("worker serving", first, times=2)
+        await installed.logged("worker serving", first, times=2)
         second.pull_cable()
         async with asyncio.timeout(MOVED_S):
             await asyncio.gather(*(say_and_hear(speaker, 40) for speaker in speakers))
@@ -197,7 +197,7 @@ async def test_a_pulled_cable_behind_envoy_costs_no_word(installed: Installation
     envoy = installed.gateway.run(command, {}, tmp_path, "envoy")
     installed.exits.callback(envoy.stop)
     installed.start_gateway(f"{installed.gateway.address}:{ENVOY_PORT}")
-    await installed.told("worker serving", installed.gateway)
+    await installed.logged("worker serving", installed.gateway)
 
     media = speech(6, seed=2)
     async with speaking(installed, media) as speakers:
@@ -233,7 +233,7 @@ async def test_workers_that_cannot_be_trusted_get_no_stream(installed: Installat
         await asyncio.to_thread(program.wait_for_log, "worker serving")
     targets = [f"{bad.address}:{PORT + n}" for n in range(4)]
     installed.start_gateway(",".join([*targets, f"{good.address}:{PORT}"]))
-    await installed.told("worker serving", good)
+    await installed.logged("worker serving", good)
 
     media = speech(6, seed=1)
     async with speaking(installed, media) as speakers:
@@ -242,9 +242,9 @@ async def test_workers_that_cannot_be_trusted_get_no_stream(installed: Installat
                 assert await speaker.finish() == expected_words(said)
     assert [opened(program) for program in untrusted] == [0, 0, 0, 0]
     assert opened(trusted) == len(media)
-    assert installed.told_so_far("worker serving", bad) == 0
+    assert installed.logged_so_far("worker serving", bad) == 0
 
     # The certificate that had expired is renewed: the worker and the gateway need no restart.
     certs(["renew", str(tls), "expired"])
     await asyncio.to_thread(untrusted[2].wait_for_log, "certificates re-read")
-    await installed.told("worker serving", bad)
+    await installed.logged("worker serving", bad)

@@ -151,11 +151,11 @@ async def by_page(visit: Visit, path: Path) -> Answer:
     await visit.page.set_input_files("#file", path)
     await visit.until(_OVER, _NO_WORDS)
     notice = visit.page.locator("#notice")
-    told = await visit.page.inner_text("#notice-text") if await notice.is_visible() else ""
+    shown = await visit.page.inner_text("#notice-text") if await notice.is_visible() else ""
     text = await visit.finals()
-    if not text and not told and await visit.page.locator("#empty").is_visible():
-        told = await visit.page.inner_text("#empty")
-    return Answer(text, (told.replace(path.name, "FILE"),) if told else ())
+    if not text and not shown and await visit.page.locator("#empty").is_visible():
+        shown = await visit.page.inner_text("#empty")
+    return Answer(text, (shown.replace(path.name, "FILE"),) if shown else ())
 
 
 async def by_socket(stack: Stack, path: Path, *, binary: bool) -> Answer:

@@ -46,7 +46,7 @@ def sights() -> dict[str, Cells]:
 
 def wrong(door: str, rows: Sequence[Recording], answers: Sequence[Answer]) -> list[str]:
     """What is wrong with a door's answers: neither the words nor one sentence, or not what the page says."""
-    told, column = recordings(), DOORS.index(door)
+    documented, column = recordings(), DOORS.index(door)
     found = [f"{row.name}: {fault}" for row, answer in zip(rows, answers, strict=True) if (fault := check(row, answer))]
-    cells = [(row.name, told[row.name][column], answer.cell()) for row, answer in zip(rows, answers, strict=True)]
+    cells = [(row.name, documented[row.name][column], answer.cell()) for row, answer in zip(rows, answers, strict=True)]
     return found + [f"{name}: the page says {said!r}, it is {is_!r}" for name, said, is_ in cells if said != is_]

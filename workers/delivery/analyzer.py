@@ -8,6 +8,7 @@ that goes on from `state` gives the same ones.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -29,7 +30,8 @@ from workers.delivery.sums import Sums
 from workers.delivery.windows import HOP_MS, WINDOW_MS, Wanted, frame_message, window_message
 from workers.delivery.words import SpokenWord
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+"""From 2 on, counts that were not measured are absent, where they were 0."""
 FRAME_MS: Final = 1_000
 
 _HOPS_A_SECOND: Final = FRAME_MS // HOP_MS
@@ -87,7 +89,7 @@ class DeliveryAnalyzer:
             state.whole.merge(state.second)
         found += self._events.finish()
         found += state.long_pauses.finish(end_ms) if self._wanted.has("pauses") else []
-        delivery = analysis_pb2.Delivery(summary=summary(state, media_ms, self._wanted))
+        delivery = analysis_pb2.Delivery(summary=summary(state, media_ms, self._wanted), speech=self._speech(media_ms))
         yield self._message(end_ms, delivery, found)
 
     # --- seconds
@@ -96,6 +98,7 @@ class DeliveryAnalyzer:
         """Take the hops of which it has become known whether they are speech."""
         state, count = self.state, len(heard.speech)
         state.pauses_new += heard.pauses
+        state.stretches_new += heard.stretches
         if not count:
             return
         powers = np.array(state.undecided_powers[:count])
@@ -118,7 +121,8 @@ class DeliveryAnalyzer:
         t0_ms = state.base_ms + t1_ms - FRAME_MS
         pause_ms = self._pause_ms(t1_ms)
         frame = frame_message(state.second, t0_ms, recent, level, pause_ms=pause_ms, wanted=self._wanted)
-        yield self._message(t1_ms, analysis_pb2.Delivery(frame=frame), found)
+        speech = self._speech(state.base_ms + self._pauses.settled_ms)
+        yield self._message(t1_ms, analysis_pb2.Delivery(frame=frame, speech=speech), found)
         state.window.merge(state.second)
         state.second = Sums()
         if t1_ms % WINDOW_MS == 0:
@@ -127,8 +131,9 @@ class DeliveryAnalyzer:
     def _end_second(self, t1_ms: int, *, last: bool) -> Events:
         """Words, sentences and pauses up to the end of a second; `last`: all that are left."""
         state = self.state
-        words = [word for word in state.waiting if last or word.start_ms < t1_ms]
-        state.waiting = state.waiting[len(words) :]
+        # In the order of the text: a word whose time lies before that of an earlier one waits for it.
+        words = list(itertools.takewhile(lambda word: last or word.start_ms < t1_ms, state.waiting))
+        del state.waiting[: len(words)]
         window_ms = self._window_begin(t1_ms)
         state.recent = [word for word in state.recent if word.start_ms >= t1_ms - WINDOW_MS] + words
         state.pauses_recent = [pause for pause in state.pauses_recent if pause.t1_ms > t1_ms - WINDOW_MS]
@@ -155,7 +160,8 @@ class DeliveryAnalyzer:
             state.silent_ms, state.silent_since_ms = state.silent_ms + state.silent_since_ms, 0
             state.paused_ms, state.paused_since_ms = state.paused_ms + state.paused_since_ms, 0
         for word in words:
-            state.spoken_from_ms = word.start_ms if state.spoken_from_ms is None else state.spoken_from_ms
+            began = state.spoken_from_ms
+            state.spoken_from_ms = word.start_ms if began is None else min(began, word.start_ms)
             state.spoken_to_ms = max(state.spoken_to_ms, word.end_ms)
 
     def _note_pause(self, pause: Stretch) -> None:
@@ -285,6 +291,12 @@ class DeliveryAnalyzer:
         joint = joint_spread(spreads[-count:])
         met = events.is_monotone(joint.semitones, self.state.baseline.window_spread)
         return self._events.look(events.MONOTONE, met, t1_ms - WINDOW_MS * count, t1_ms)
+
+    def _speech(self, settled_ms: int) -> analysis_pb2.DeliverySpeech:
+        """The stretches of speech since the last message; later ones begin at `settled_ms` or after it."""
+        base, stretches, self.state.stretches_new = self.state.base_ms, self.state.stretches_new, []
+        given = [analysis_pb2.SpeechStretch(t0_ms=base + each.t0_ms, t1_ms=base + each.t1_ms) for each in stretches]
+        return analysis_pb2.DeliverySpeech(stretches=given, settled_ms=settled_ms)
 
     def _window_begin(self, t1_ms: int) -> int:
         """Where the window begins that `t1_ms` belongs to or ends."""

@@ -120,17 +120,22 @@ class EventFinder:
 
 
 class LongPauses(msgspec.Struct, array_like=True):
-    """The pauses of two seconds and longer of one stream. `began`: start of the one that lasts."""
+    """The pauses of two seconds and longer of one stream.
+
+    `began`: start of the one that lasts; `turned`: start of the last silence that ended a turn.
+    """
 
     began: int | None = None
+    turned: int | None = None
 
     def ended(self, t0_ms: int, t1_ms: int) -> list[analysis_pb2.VisionEvent]:
         """A pause or a longer silence has ended."""
         if self.began is not None:
             self.began = None
             return [event(LONG_PAUSE, t0_ms, min(t1_ms, t0_ms + TURN_MS))]
-        # One that was over before anybody looked; a longer silence has been ended as a pause already.
-        if LONG_PAUSE_MS <= t1_ms - t0_ms < TURN_MS:
+        # One that was over before anybody looked; the end of a turn has been told already, even if the speech behind it
+        # turns out to have begun a little earlier.
+        if t0_ms != self.turned and LONG_PAUSE_MS <= t1_ms - t0_ms < TURN_MS:
             return [event(LONG_PAUSE, t0_ms, t1_ms)]
         return []
 
@@ -139,7 +144,7 @@ class LongPauses(msgspec.Struct, array_like=True):
         if t0_ms is None or now_ms - t0_ms < LONG_PAUSE_MS:
             return []
         if now_ms - t0_ms >= TURN_MS:
-            lasting, self.began = self.began, None
+            lasting, self.began, self.turned = self.began, None, t0_ms
             return [] if lasting is None else [event(LONG_PAUSE, t0_ms, t0_ms + TURN_MS)]
         if self.began is not None:
             return []

@@ -1,7 +1,7 @@
 """Filled pauses ("um", "euh") found by their sound: vowels and murmurs that are held, level in pitch and colour.
 
-Speech models leave them out of the transcript, and their alignment gives the time to a word beside them: of 44 filled
-pauses, two were left uncovered. So the words that cover a held sound are asked whether they are too long for their
+Speech models leave them out of the transcript, and their alignment gives the time to a neighbouring word: of 44 filled
+pauses, two were left uncovered. So the words that cover a held sound are checked: whether they are too long for their
 syllables with it, and long enough without it. The constants were chosen on half of the speakers of
 `python -m bench.delivery --only fillers`; docs/delivery.md has the figures of the other half.
 """

@@ -77,7 +77,7 @@ def speaking(words: Sequence[SpokenWord], pauses: Iterable[Stretch], language: s
     count = syllable_count(spoken, language)
     if not spoken:
         return Speaking(syllables=count)
-    begin, end = spoken[0].start_ms, max(word.end_ms for word in spoken)
+    begin, end = min(word.start_ms for word in spoken), max(word.end_ms for word in spoken)
     paused = sum(max(0, min(pause.t1_ms, end) - max(pause.t0_ms, begin)) for pause in pauses)
     return Speaking(len(spoken), count, end - begin, paused, language not in syllables.UNSPACED)
 

@@ -53,7 +53,7 @@ class PitchCounts(msgspec.Struct, array_like=True):
     def add(self, f0: NDArray[np.float32], speech: NDArray[np.bool_]) -> None:
         """Take a block's F0 (Hz, not a number where unvoiced); `speech` says which of its hops are speech.
 
-        A hop counts if one beside it in the block has nearly the same pitch: lone values are noise.
+        A hop counts if a neighbour in the block has nearly the same pitch: lone values are noise.
         """
         semitones = 12 * np.log2(np.where(speech, f0, np.nan).astype(np.float64) / _BASE_HZ)
         close = np.abs(np.diff(semitones)) <= _NEIGHBOUR_SEMITONES

@@ -29,7 +29,8 @@ class DeliveryState(msgspec.Struct, array_like=True):
     ten seconds, as `pauses_recent`. `spoken_from_ms` to `spoken_to_ms`: from the first word to the last one, of which
     `silent_ms` between turns and `paused_ms` in pauses; `silent_since_ms` and `paused_since_ms`: since the last word,
     which count if another one follows. `spreads`: of the last six windows. `pace`: words a minute of
-    each window, float32, not a number where it could not be measured.
+    each window, float32, not a number where it could not be measured. `stretches_new`: speech that ended since the last
+    message.
     """
 
     block: int = 0
@@ -64,3 +65,4 @@ class DeliveryState(msgspec.Struct, array_like=True):
     long_pauses: LongPauses = msgspec.field(default_factory=LongPauses)
     silent_since_ms: int = 0
     paused_since_ms: int = 0
+    stretches_new: list[Stretch] = []

@@ -1,4 +1,4 @@
-"""Delivery beside the work of a speech session: what it hears ahead, and the messages of what is committed.
+"""Delivery within a speech session: measures the sound ahead, and makes the messages for what is committed.
 
 A message goes out with the report that covers its media, and what was measured up to there is in this report's state:
 another worker goes on from it, so every message is given exactly once.

@@ -57,13 +57,16 @@ def window_message(
 ) -> analysis_pb2.DeliveryWindow:
     """The measures of a stretch from its sums."""
     window = analysis_pb2.DeliveryWindow(t0_ms=t0_ms, t1_ms=t1_ms)
-    window.words, window.syllables = sums.speaking.words, sums.speaking.syllables or 0
+    if wanted.words:
+        window.words = sums.speaking.words
+        if sums.speaking.syllables is not None:
+            window.syllables = sums.speaking.syllables
     if sums.hops:
         _put(window.speech_ratio, sums.speech_hops / sums.hops, _HEARD)
     if wanted.has("pace"):
         _put_pace(window, sums.speaking)
     if wanted.has("pauses"):
-        _put_pauses(window, sums)
+        _put_pauses(window, sums, within=wanted.words)
     if wanted.has("repeats") and sums.speaking.words and sums.speaking.spaced:
         _put(window.repeated_words, sums.repeated, _REPEATS)
         _put(window.restarts, sums.restarts, _REPEATS)
@@ -107,9 +110,11 @@ def _put_pace(window: analysis_pb2.DeliveryWindow, speaking: Speaking) -> None:
         _put(window.articulation_rate, pace.articulation_rate, pace.confidence)
 
 
-def _put_pauses(window: analysis_pb2.DeliveryWindow, sums: Sums) -> None:
+def _put_pauses(window: analysis_pb2.DeliveryWindow, sums: Sums, *, within: bool) -> None:
     pauses = sums.pauses
-    window.pauses, window.pauses_within_sentences = pauses.pauses, pauses.within
+    window.pauses = pauses.pauses
+    if within:
+        window.pauses_within_sentences = pauses.within
     if pauses.pauses:
         _put(window.pause_median_ms, pauses.median_ms, pauses.pauses / _ENOUGH_PAUSES)
         _put(window.pause_longest_ms, pauses.longest_ms, _HEARD)

@@ -14,7 +14,7 @@ _CLOSING: Final = "\"'”’»)]"
 
 
 class SpokenWord(msgspec.Struct, frozen=True, array_like=True):
-    """A final word: `text` as it stands in the transcript, times on the stream's media clock."""
+    """A final word: `text` as in the transcript, times on the stream's media clock."""
 
     text: str
     start_ms: int

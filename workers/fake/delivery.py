@@ -51,7 +51,7 @@ class FakeDelivery:
     """One stream's delivery. Words come before the `advance` that covers them."""
 
     def __init__(self, state: DeliveryState | None = None, *, with_words: bool = True) -> None:
-        """`with_words`: whether speech runs beside it; without, what needs words is not measurable."""
+        """`with_words`: whether speech runs as well; without it, measures that need words are absent."""
         self.state = state or DeliveryState()
         self._with_words = with_words
 
@@ -115,7 +115,9 @@ class FakeDelivery:
         return self._with_words and number % 2 == 1
 
     def _frame(self, t0: int, t1: int, words: Sequence[str]) -> analysis_pb2.DeliveryFrame:
-        frame = analysis_pb2.DeliveryFrame(t0_ms=t0, t1_ms=t1, speech_ratio=_measure(1), loudness_lufs=_measure(-23))
+        frame = analysis_pb2.DeliveryFrame(
+            t0_ms=t0, t1_ms=t1, speech_ratio=_measure(1), loudness_lufs=_measure(-23), pause_ms=0
+        )
         frame.pitch_hz.CopyFrom(_measure(100 + zlib.crc32(" ".join(words).encode()) % _PITCHES))
         if self._with_words:
             frame.words_per_minute.CopyFrom(_measure(60 * len(words)))
@@ -126,12 +128,13 @@ class FakeDelivery:
             t0_ms=t0,
             t1_ms=t1,
             speech_ratio=_measure(1),
+            pauses=0,
             longest_monologue_ms=_measure(t1 - t0),
             loudness_lufs=_measure(-23),
         )
         if self._with_words:
             rate = 60_000 * words / (t1 - t0) if t1 > t0 else 0.0
-            window.words, window.syllables = words, _SYLLABLES * words
+            window.words, window.syllables, window.pauses_within_sentences = words, _SYLLABLES * words, 0
             window.words_per_minute.CopyFrom(_measure(rate))
             window.syllables_per_minute.CopyFrom(_measure(_SYLLABLES * rate))
             window.articulation_rate.CopyFrom(_measure(_SYLLABLES * rate))
@@ -162,7 +165,7 @@ class FakeDelivery:
         if state.origin_unix_ms is not None:
             delivery.origin_unix_ms = state.origin_unix_ms
         message = analysis_pb2.Analysis(
-            schema_version=1, frame_seq=state.given, media_time_ms=media_ms, delivery=delivery
+            schema_version=2, frame_seq=state.given, media_time_ms=media_ms, delivery=delivery
         )
         state.given += 1
         return message

@@ -1,4 +1,4 @@
-"""Settings of the scripted engine beside those that every worker has."""
+"""Settings of the scripted engine, in addition to those that every worker has."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ mono by the resampler is 3 dB louder than the mean.
 from __future__ import annotations
 
 import math
+import struct
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ from av.error import FFmpegError
 
 from workers.media.containers.opus import packet_samples, without_pre_skip
 from workers.media.containers.packet import Codec, PcmEncoding, Track, unread_track
-from workers.media.containers.turn import Turn
+from workers.media.containers.turn import UPRIGHT, Turn, turn_of_matrix
 from workers.media.errors import MediaError
 from workers.media.frames import MAX_SIDE
 from workers.media.pcm import Samples, decode_pcm, finite, one_or_two, silence
@@ -217,7 +218,11 @@ class VideoPicture:
 
 
 class VideoPacketDecoder:
-    """One video track's decoder. Raises MediaError for a codec that is not read here."""
+    """One video track's decoder. Raises MediaError for a codec that is not read here.
+
+    Pictures are turned as their container asks; if it does not, as the last display orientation message since the key
+    frame does (H.264, D.2.27), which lasts until the next one.
+    """
 
     def __init__(self, track: Track) -> None:
         if track.codec not in _VIDEO_NAMES:
@@ -230,7 +235,7 @@ class VideoPacketDecoder:
         if track.private:
             context.extradata = track.private
         self._context = context
-        self._turn = track.turn
+        self._track_turn = self._turn = track.turn
 
     def decode(self, data: bytes, number: int) -> list[VideoPicture] | None:
         """The pictures that one packet completes, in the order of showing; None for a packet that cannot be decoded."""
@@ -250,9 +255,15 @@ class VideoPacketDecoder:
             self._context.flush_buffers()
         except FFmpegError:
             return []
+        finally:
+            self._turn = self._track_turn
         return held
 
     def _picture(self, frame: av.VideoFrame) -> VideoPicture:
+        notes: Any = frame.side_data  # a mapping, which its stub takes for a dictionary of one key
+        if self._track_turn == UPRIGHT and "DISPLAYMATRIX" in notes:
+            a, b, _, c, d = struct.unpack_from("=5i", bytes(notes["DISPLAYMATRIX"]))
+            self._turn = turn_of_matrix(a, b, c, d)
         longest = max(frame.width, frame.height, 1)
         scale = min(1.0, MAX_SIDE / longest)
         width, height = (max(2, int(side * scale) & ~1) for side in (frame.width, frame.height))

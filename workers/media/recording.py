@@ -132,7 +132,7 @@ class Recording:
         if self._demuxer is not None:
             if not self._demuxer.tracks and self._demuxer.received:
                 raise MediaError("the recording ends before its header does")
-            for packet in self._demuxer.finish():
+            for packet in self._demuxer.end():
                 self._packet(packet)
         if self._decoder is not None:
             for samples in self._decoder.flush():

@@ -317,6 +317,9 @@ class VideoDecoder:
             run_through(self._sniff(self._sniffer.finish()))
         if self._demuxer is not None and not self._demuxer.tracks and self._demuxer.received:
             raise MediaError("the recording ends before its header does")
+        if self._demuxer is not None:
+            for packet in self._demuxer.end():
+                self._packet(self._demuxer, packet)
         self._flush()
 
     def _flush(self) -> None:

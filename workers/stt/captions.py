@@ -20,7 +20,7 @@ class Captions:
     """Every final closes the open segment; interims show what it may become.
 
     `attempt` above 1 starts the open segment's revisions higher, so that they are above those that an earlier
-    worker sent after its last report. Beyond attempt 32,768 they all start alike: gateways number them anew.
+    worker sent after its last report. Beyond attempt 32,768 all start at the same number: gateways renumber them.
     """
 
     def __init__(self, *, word_timestamps: bool, segment_id: int = 1, attempt: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Delivery beside a speech session: final words as `workers.delivery` takes them, and what a successor must hear."""
+"""Delivery of a speech session: final words as `workers.delivery` takes them, and what a successor must hear."""
 
 from __future__ import annotations
 

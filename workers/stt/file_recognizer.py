@@ -279,7 +279,7 @@ class FileRecognizer:
         self._release()
 
     def _release(self) -> None:
-        """Let out what stands before the first window without its words."""
+        """Give out what comes before the first window without words."""
         while self._queue:
             entry = self._queue[0]
             if isinstance(entry, _Pending):

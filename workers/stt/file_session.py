@@ -1,7 +1,7 @@
 """One recording transcribed as a file: chunks in, finals out, all of its state inside.
 
-There are no interims, and nothing is due at any time: the jobs stand behind those of live streams. While the windows
-at work and the one behind them are full, `accept` waits, and flow control holds the sender back; nothing is dropped.
+There are no interims, and nothing is due at any time: the jobs queue behind those of live streams. While the windows
+in decoding and the one behind them are full, `accept` waits, and flow control slows the sender; nothing is dropped.
 """
 
 from __future__ import annotations

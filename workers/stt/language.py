@@ -1,7 +1,7 @@
 """Which language a stream's speech is in: given by the client, or detected and kept.
 
 Without a list of expected languages, `auto` decides on the first 2 s of speech and keeps to that for the stream's life:
-among all of Whisper's languages every further decision could be wrong. With a list, each segment is decided anew,
+among all of Whisper's languages every further decision could be wrong. With a list, each segment is decided separately,
 among the expected languages alone. `base` is right about 35 of 35 clips of two languages from 0.8 s of voice on, and
 about 49 of 49 of four languages from 1.6 s on; about less it may be wrong and sure of it. So a short segment keeps the
 language of the one before, unless the evidence is strong. A segment never changes its language once it is decided.
@@ -58,7 +58,7 @@ class LanguageChoice:
         self._expected = expected
 
     def question(self, spoken: int) -> LanguageQuestion:
-        """What to ask about a window with so many samples of voice."""
+        """What to ask about a window with `spoken` samples of voice."""
         needed = next((probability for seconds, probability in _EVIDENCE if spoken < samples(seconds)), 0.0)
         return LanguageQuestion(self._expected, self.previous, needed)
 

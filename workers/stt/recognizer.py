@@ -209,7 +209,7 @@ class Recognizer:
             self._step(job, hypothesis)
 
     def snapshot(self) -> RecognizerState:
-        """What another worker needs beside the audio from `replay_from` on."""
+        """What another worker needs in addition to the audio from `replay_from` on."""
         return RecognizerState(
             **self._hearing.saved(),
             replay_from=self.replay_from,

@@ -129,10 +129,10 @@ class Tuning:
     """Between two progress reports in silence."""
 
     real_speech: float = 0.25
-    """Speech in a window from which an empty transcript is doubted and decoded again at full length."""
+    """With this much speech in a window, an empty transcript is doubted and the window decoded again at full length."""
 
     unheard_speech: float = 0.6
-    """Speech behind the last word of a window from which its last hypothesis is doubted and made again."""
+    """With this much speech after a window's last word, its last hypothesis is doubted and the window decoded again."""
 
     pause: float = 3.0
     """Time without a chunk after which speech counts as ended, beyond the media of the last chunk and `endpointing`."""

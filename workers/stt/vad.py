@@ -55,7 +55,7 @@ class VadState:
         return cls(unit, unit, np.zeros(_CONTEXT, np.float32))
 
     def pack(self) -> bytes:
-        """1,280 bytes of little-endian float32: h, c, context; `silent` is stored beside them."""
+        """1,280 bytes of little-endian float32: h, c, context; `silent` is stored with them."""
         joined = np.concatenate([self.h.ravel(), self.c.ravel(), self.context])
         return joined.astype("<f4").tobytes()
 

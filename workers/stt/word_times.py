@@ -19,7 +19,7 @@ class WordTimes:
     def settle(self, words: Sequence[Word], track: VoiceTrack, end: int) -> tuple[Word, ...]:
         """The words with their final times, none behind `end`.
 
-        An alignment gives a pause to one of the words beside it; the voice track takes it away again.
+        An alignment adds a pause to one of the words next to it; the voice track removes it again.
         """
         placed = []
         for word in words:

@@ -20,7 +20,7 @@ COUNT_MS: Final = 660
 """Between two counts at most, from 3 frames per second on; what changes over a longer hole is dated at its end."""
 
 BLIND_MS: Final = 2_000
-"""An event whose condition has not been measurable for so long is over at the last frame that showed it."""
+"""An event whose condition has not been measurable for this long is over at the last frame that showed it."""
 
 
 @dataclass(frozen=True, slots=True)

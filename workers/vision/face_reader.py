@@ -6,7 +6,7 @@ not count, except where it cannot tell (small faces), and for a moment where it 
 Of several faces the largest is read. Its region comes from its mesh in the last picture; the detector looks again after
 a third of a second of media, so that a second face is seen in time at any rate, and at once when the face is lost.
 Where pictures come too slowly to show blinks, the eyes rest while the detector looks: what a picture costs is then its
-mesh and one other network, and no picture waits for a dear one before it.
+mesh and one other network, and no picture waits for an expensive one before it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TURNS_FPS: Final = 8.0
 """At or above this frame rate, alternate eyes; below it, read both."""
 
 VOUCHED_MS: Final = 1_000
-"""A face that the mesh has seen stays one for so long while the detector still finds it at the same place."""
+"""A face that the mesh has seen counts for this long, while the detector still finds it at the same place."""
 
 CONFIRMED_PIXELS: Final = 32
 """From this height on a face counts only if the mesh sees it; it misses half of the real ones of 25 pixels."""

@@ -2,7 +2,7 @@
 
 Every part of the file that a decoder would follow is followed here, in Python: a JPEG (ITU-T T.81, Annex B) may hide a
 second frame header or thousands of scans behind a small first one, and a PNG (ISO/IEC 15948) of 249 KB decoded to
-768 MB in a trial. What is none of JPEG, PNG and WebP (RFC 9649) never reaches a decoder; its name goes to the sender.
+768 MB in a trial. Only JPEG, PNG and WebP (RFC 9649) reach a decoder; the sender gets the name of any other format.
 """
 
 from __future__ import annotations

@@ -116,8 +116,9 @@ class ImageSource:
         box.put([frame], frame.arrived)
         return totals
 
-    async def finish(self, totals: ChunkTotals, arrived: float, box: Mailbox[Frame]) -> None:
+    async def finish(self, totals: ChunkTotals, arrived: float, box: Mailbox[Frame]) -> ChunkTotals:
         """Pictures are whole: nothing is held back."""
+        return totals
 
     async def restart(self, frame: Frame | None, totals: ChunkTotals) -> tuple[int, Restart] | None:
         """The next chunk; its time goes on from the frame's."""

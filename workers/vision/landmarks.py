@@ -19,7 +19,7 @@ from workers.vision.pictures import Picture, warp
 POINTS: Final = 468
 MIN_FACE_SCORE: Final = 0.5
 EYE_KEPT_MS: Final = 250
-"""An eye that was not read for so long is read again, so that no number of one is older."""
+"""An eye that was not read for this long is read again, so that none of its numbers is older."""
 
 IMAGE_LEFT_EYE: Final = (33, 133)
 IMAGE_RIGHT_EYE: Final = (362, 263)
@@ -138,9 +138,9 @@ class Eyes:
 class EyeReader:
     """Eyes to irises and lids.
 
-    The network costs as much for one eye as the mesh for all of a face. Where the same face was read before, one eye is
-    read, by turns; the other too if the first one seems to close, as a wink would look like blinks otherwise. Both may
-    rest for a picture. Whatever is asked, an eye is read again before its numbers are older than `EYE_KEPT_MS`.
+    The network costs as much for one eye as the mesh for all of a face. If the same face was read before, the eyes
+    alternate; the other one is read too if the first seems to close, else a wink would look like a blink. Both may
+    skip a picture. In any case, an eye is read again before its numbers are older than `EYE_KEPT_MS`.
     """
 
     def __init__(self, net: Net) -> None:

@@ -1,6 +1,6 @@
-"""The door to LiteRT: a face network as its makers' own runtime reads and runs it, on one thread.
+"""The door to LiteRT: runs a face network in its makers' own runtime, on one thread.
 
-Measured beside OpenCV on one core of the same machine: 2.2 to 2.7 times faster, no output further than 1.1e-4 away.
+Measured against OpenCV on one core of the same machine: 2.2 to 2.7 times faster, no output further than 1.1e-4 away.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ class Mailbox(Generic[Frame]):
                 self._entries.append(entry)
 
     def _give_up(self, *, all_but: int) -> None:
-        """Drop the oldest frames beyond so many."""
+        """Drop the oldest frames, all but `all_but`."""
         excess, dropped = self.waiting - all_but, Counter[task_pb2.DropReason]()
         while excess > 0:
             entry = self._entries.popleft()

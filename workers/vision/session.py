@@ -109,7 +109,7 @@ class VisionSession:
                 await self._changed.wait_for(lambda: self._closed or self._failure or self._box.waiting <= MAX_WAITING)
 
     def _note_refusals(self) -> None:
-        """Each reason is told once a stream."""
+        """Report each reason once a stream."""
         for refusal in self._source.take_refusals():
             if refusal.reason not in self._told:
                 self._refusals.setdefault(refusal.reason, refusal_message(refusal))
@@ -125,7 +125,7 @@ class VisionSession:
         """No more chunks."""
         try:
             if self._totals.chunks:
-                await self._source.finish(self._totals, self._clock(), self._box)
+                self._totals = await self._source.finish(self._totals, self._clock(), self._box)
         except MediaError as error:
             raise self._fail(error) from error
         async with self._changed:
@@ -342,11 +342,11 @@ class VisionSession:
 
 
 def refusal_message(refusal: HeaderError) -> error_pb2.Error:
-    """What the sender hears of a refused picture; the stream goes on."""
+    """The message about a refused picture; the stream continues."""
     unsupported = refusal.reason is Reason.UNSUPPORTED
     return error_pb2.Error(
         status_code=_INVALID_ARGUMENT,
-        message=f"a picture is left out: {refusal}",
+        message=f"a picture was skipped: {refusal}",
         code=error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT if unsupported else error_pb2.ERROR_CODE_MEDIA_ERROR,
         reason=refusal.reason,
     )

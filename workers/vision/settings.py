@@ -1,4 +1,4 @@
-"""Settings of the vision service beside those that every worker has."""
+"""Settings of the vision service, in addition to those that every worker has."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """From one reading to the signals of its frame: geometry and light only.
 
-Every number comes with a confidence, and what cannot be measured is absent. What a signal means and does not mean
-stands in docs/responsible-use.md. Points of the mesh carry the numbers of its model card.
+Every number comes with a confidence, and what cannot be measured is absent. docs/responsible-use.md says
+what a signal means and does not mean. Points of the mesh have the numbers of its model card.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def expression(face: ReadFace) -> list[analysis_pb2.ExpressionScore]:
 
 
 def fractions(points: Floats, width: int, height: int) -> list[float]:
-    """The mesh's points (shape (n, 3), pixels) as x, y by turns in fractions of the picture; some lie outside it."""
+    """The mesh's points (shape (n, 3), pixels) as x, y, x, y, … in fractions of the picture; some lie outside it."""
     placed = points[:, :2] / np.array([width, height], dtype=np.float32)
     return [float(value) for value in placed.ravel()]
 

@@ -1,7 +1,7 @@
 """Where a stream's frames come from: pictures as chunks, or a video recording through the decoder children.
 
 A source turns a chunk into frames and drops, in order. Decoding happens in the decoder children; `Frame.picture` only
-brings a decoded picture into the form that is analysed. `image_source.py` beside this one is for pictures.
+brings a decoded picture into the form that is analysed. For pictures, see `image_source.py`.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class Source(Protocol):
         """
         ...
 
-    async def finish(self, totals: ChunkTotals, arrived: float, box: Mailbox[Frame]) -> None:
-        """The frames that only the end completes. Raises MediaError."""
+    async def finish(self, totals: ChunkTotals, arrived: float, box: Mailbox[Frame]) -> ChunkTotals:
+        """Put the frames that only the end completes; gives the totals, as `accept`. Raises MediaError."""
         ...
 
     async def restart(self, frame: Frame | None, totals: ChunkTotals) -> tuple[int, Restart] | None:
@@ -124,10 +124,13 @@ class VideoSource:
         self._put(records, chunk.capture_ms, totals, arrived, box)
         return totals
 
-    async def finish(self, totals: ChunkTotals, arrived: float, box: Mailbox[Frame]) -> None:
-        """The frames that the codec still holds."""
+    async def finish(self, totals: ChunkTotals, arrived: float, box: Mailbox[Frame]) -> ChunkTotals:
+        """The frames that the codec still holds, and what the recording broke off within."""
+        before = self._stream.damaged_bytes
         records = await self._stream.finish()
+        totals = totals.with_damage(self._stream.damaged_bytes - before)
         self._put(records, None, totals, arrived, box)
+        return totals
 
     async def restart(self, frame: Frame | None, totals: ChunkTotals) -> tuple[int, Restart] | None:
         """The key frame at or before the frame; frames up to it are decoded again but not reported again."""

@@ -16,7 +16,7 @@ _KIND = "vision"
 
 
 class VisionState(msgspec.Struct, frozen=True, array_like=True):
-    """The whole state, as of the frame that the progress belongs to; `told`: why pictures were refused, as said."""
+    """The whole state, as of the frame that the progress belongs to; `told`: the reported reasons for refusals."""
 
     kind: str
     version: int

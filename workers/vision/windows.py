@@ -43,7 +43,7 @@ class Sample(msgspec.Struct, frozen=True, array_like=True):
     trust: float = 0.0
 
 
-# Time, face, six numbers of single precision as they stand in results (not a number: None), four counts.
+# Time, face, six numbers of single precision as in results (not a number: None), four counts.
 _PACKED: Final = struct.Struct("<I?6fBBHH")
 _MOST_MS: Final = 0xFFFF
 

@@ -1,4 +1,4 @@
-"""What the gateway costs a chunk, and what it adds to the latency: every server in turn, in rounds."""
+"""What a chunk costs the gateway, and what the gateway adds to latency: the servers run alternately, in rounds."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from talkup_client.delivery import (
     Moment,
     PacePoint,
     PauseBucket,
+    SpeechStretch,
 )
 from talkup_client.errors import (
     AuthenticationError,
@@ -75,6 +76,7 @@ __all__ = [
     "SettingError",
     "SlowReaderError",
     "SpeechEvent",
+    "SpeechStretch",
     "Status",
     "Stream",
     "StreamEnded",

@@ -50,7 +50,7 @@ async def analyze(
 ) -> list[str]:
     """Have every frame of a recording analysed; print each event and then the summary, line by line.
 
-    The worker skips no frame for want of time and takes the recording as fast as it analyses it. With `findings`,
+    The worker skips no frame, and reads the recording only as fast as it can analyse it. With `findings`,
     everything is also kept there: mesh points, and captions if the recording has sound. `for_report`: of a recording
     with sound, how it is said is measured, too. The client retries a busy gateway for `busy_s` seconds.
 

@@ -73,7 +73,7 @@ def _display_matrix(recording: Path) -> Matrix:
 
 
 def upright(picture: Picture, matrix: Matrix) -> Picture:
-    """A picture turned by a quarter or more, or mirrored, as its matrix asks; other matrices are passed over."""
+    """A picture turned by a quarter or more, or mirrored, as its matrix asks; other matrices are ignored."""
     a, b, c, d = matrix
     if abs(b) == abs(c) == _ONE and a == d == 0:
         return picture.transpose(1, 0, 2)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]

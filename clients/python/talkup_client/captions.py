@@ -53,7 +53,7 @@ FORMATS: Mapping[str, Callable[[Segments], str]] = {
 
 
 def as_one(format_: str, parts: Sequence[Part]) -> str:
-    """Several recordings as one document; cues go on in time as if the recordings were played one after the other."""
+    """Several recordings as one document; cues continue as if the recordings were played one after the other."""
     match format_:
         case "json":
             return _json([{"file": part.name, **_object(part.segments)} for part in parts])

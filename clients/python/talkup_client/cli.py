@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
         "analyze", parents=[common, over_http], help="events and a summary of a video or picture"
     )
     recording.add_argument("--annotate", type=Path, metavar="OUT.mp4", help="draw the findings into the recording")
-    recording.add_argument("--report", type=Path, metavar="OUT.html", help="write a report of what was seen and said")
+    report.add_page_arguments(recording, "what was seen and said")
     recording.add_argument("file", metavar="FILE", help="a video or a picture; - reads one from standard input")
     session = commands.add_parser(
         "watch", parents=[common, over_http], help="follow the captions of a session in which somebody else speaks"
@@ -166,8 +166,7 @@ async def run_status(client: Client, arguments: argparse.Namespace, terminal: Te
 async def run_analyze(client: Client, api: HttpApi, arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Have a recording analysed, print its events and its summary, draw them and write a report if asked."""
     page: Path | None = arguments.report
-    if page is not None:
-        report.check(page, "--report")
+    report.check_page(arguments)
     with Spool() as spool:
         media = identify_sight(await spool.file(arguments.file))
         drawing = drawing_of(media, arguments.annotate)
@@ -177,7 +176,7 @@ async def run_analyze(client: Client, api: HttpApi, arguments: argparse.Namespac
                 client, media, lambda line: terminal.write(f"{line}\n"), findings, for_report=page is not None
             )
             if page is not None:
-                await report.save(api, client.session_id, page, terminal)
+                await report.save(api, client.session_id, page, terminal, language=arguments.report_lang)
         for loss in lost:
             terminal.say(f"{media.name}: warning: {loss}")
         if drawing is not None:

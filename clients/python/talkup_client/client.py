@@ -123,7 +123,7 @@ class Client:
 
     @property
     def max_chunk_bytes(self) -> int:
-        """The largest chunk that the gateway takes; 0 if it does not say."""
+        """The largest chunk that the gateway accepts; 0 if it does not say."""
         return self._opened().max_chunk_bytes
 
     @property
@@ -200,9 +200,9 @@ class Client:
         `languages`: those to expect, if the `language` is `auto` and may change from segment to segment. `mode` "file":
         a recording is transcribed as fast as the worker can, in long windows and without interims.
         `max_fps` limits the frames per second that vision analyses (1 to 60; None: as many as it can). `every_frame`:
-        the source is not live, so vision skips no frame for want of time and takes the stream only as fast.
-        `services`: of "stt", "vision" and "delivery"; `signals` names those of vision and delivery. `started_at`: time
-        0 of the media in UNIX milliseconds, where the gateway cannot know it from when it arrives.
+        the source is not live, so vision skips no frame and reads the stream only as fast as it can analyse it.
+        `services`: any of "stt", "vision", "delivery"; `signals`: optional signals of the last two. `started_at`: time
+        0 of the media in UNIX milliseconds, if the time of arrival does not tell the gateway.
         With `patience`, the client retries while the gateway has no free worker; without it, the refusal is raised at
         once. Raises RefusedError, with `code` and `field`, when the gateway refuses the stream.
         """
@@ -311,7 +311,7 @@ class Client:
         """Send the last message of a stream; for `Stream`, not for programs.
 
         A gateway that is behind does not read what has been sent to it. Unless the stream ends in a moment, this client
-        resumes the session on a new connection, which takes the place of everything that waits on the old one.
+        resumes the session on a new connection, so that the message overtakes everything that waits on the old one.
         Raises TalkupError when the session is lost.
         """
         with suppress(TimeoutError):
@@ -481,7 +481,7 @@ class Client:
             self._streams.receive_error(error)
 
     async def _renew(self) -> None:
-        """Send a new credential on the open connection; streams go on meanwhile."""
+        """Send a new credential on the open connection, without interrupting streams."""
         credential = await self._renewal.fetch()
         if credential is None:
             return

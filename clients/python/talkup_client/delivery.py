@@ -1,7 +1,7 @@
 """How something was said, as frozen values with the names and units of docs/protocol.md, "Delivery".
 
-Times in `*_ms` are milliseconds on the stream's media clock. None in the place of a `Measure` means that it could not
-be measured, never zero.
+Times in `*_ms` are milliseconds on the stream's media clock. None means that something could not be measured,
+never zero.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFrame:
-    """One second. `pause_ms`: the pause that lasts at its end; 0: none."""
+    """One second. `pause_ms`: the pause that lasts at its end; 0: none; None: not measured."""
 
     t0_ms: int
     t1_ms: int
@@ -31,7 +31,7 @@ class DeliveryFrame:
     loudness_lufs: Measure | None
     pitch_hz: Measure | None
     words_per_minute: Measure | None
-    pause_ms: int
+    pause_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,14 @@ class DeliveryWindow:
     t0_ms: int
     t1_ms: int
     whole_session: bool
-    words: int
-    syllables: int
+    words: int | None
+    syllables: int | None
     words_per_minute: Measure | None
     syllables_per_minute: Measure | None
     articulation_rate: Measure | None
     speech_ratio: Measure | None
-    pauses: int
-    pauses_within_sentences: int
+    pauses: int | None
+    pauses_within_sentences: int | None
     pause_median_ms: Measure | None
     pause_longest_ms: Measure | None
     longest_monologue_ms: Measure | None
@@ -103,13 +103,25 @@ class DeliverySummary:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechStretch:
+    """A stretch in which the sound says that somebody speaks."""
+
+    t0_ms: int
+    t1_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
-    """The part of an `analysis_result` about delivery. `origin_unix_ms`: time 0 of the media clock, UNIX ms."""
+    """The part of an `analysis_result` about delivery. `origin_unix_ms`: time 0 of the media clock, UNIX ms.
+
+    `speech` comes with a window and with the summary: the stretches of speech that ended since the last one.
+    """
 
     origin_unix_ms: int | None
     frame: DeliveryFrame | None
     window: DeliveryWindow | None
     summary: DeliverySummary | None
+    speech: tuple[SpeechStretch, ...] | None = None
 
 
 def read_delivery(data: Mapping[str, Any]) -> Delivery:
@@ -119,6 +131,7 @@ def read_delivery(data: Mapping[str, Any]) -> Delivery:
         _optional(data["frame"], lambda frame: _values(DeliveryFrame, frame)),
         _optional(data["window"], lambda window: _values(DeliveryWindow, window)),
         _optional(data["summary"], _summary),
+        None if (speech := data.get("speech")) is None else tuple(_values(SpeechStretch, each) for each in speech),
     )
 
 

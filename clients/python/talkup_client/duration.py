@@ -149,7 +149,7 @@ def _last_block_ms(data: bytes, at: int) -> int:
 def _mp4(media: MediaFile) -> float | None:
     """The latest end of a fragment (ISO/IEC 14496-12 8.8), or the length in the header if there is no fragment.
 
-    A fragment ends at its decode time and its samples' durations. Beside fragments, a length in the header counts only
+    A fragment ends at its decode time and its samples' durations. With fragments, a length in the header counts only
     the media before them, usually none.
     """
     tracks: dict[int, _Mp4Track] = {}

@@ -61,7 +61,7 @@ class ConnectionLostError(TalkupError):
 
 
 class SlowReaderError(TalkupError):
-    """The program left so many events unread that the bound was reached."""
+    """The program left too many events unread: the inbox is full."""
 
     code = "client_too_slow"
 

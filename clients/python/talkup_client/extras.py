@@ -1,4 +1,4 @@
-"""The packages that parts of the command need beside the client's own, and how to install them for this Python."""
+"""Optional packages that parts of the command need, and how to install them for this Python."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def losses(notices: Sequence[Notice], ended: StreamEnded | None) -> list[str]:
     if missing := _count(ended.totals.get("missing_chunks")):
         found.append(f"{missing} chunks were lost on the way")
     if damaged := _count(ended.totals.get("damaged_bytes")):
-        found.append(f"{damaged} bytes of the recording are damaged: words or pictures may be missing there")
+        found.append(f"{damaged} bytes of the recording are damaged or missing: words or pictures may be missing there")
     dropped = ended.totals.get("dropped")
     if isinstance(dropped, dict):
         if corrupt := _count(dropped.get("corrupt")):

@@ -29,7 +29,7 @@ class Renewal:
         return self._renew is not None
 
     async def fetch(self) -> str | None:
-        """A new credential, which later connections use too. None if there is none; the program is told why."""
+        """A new credential, which later connections use too. None if there is none; `on_change` reports why."""
         if self._renew is None:
             return None
         try:

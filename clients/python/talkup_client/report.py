@@ -25,13 +25,34 @@ SPEECH = ("stt", "delivery")
 """What a stream asks for, so that a report can tell how something was said."""
 
 
+LANGUAGES = ("en", "fr")
+"""Those of a gateway's reports. A wrong one is refused before a recording is transcribed, not after it."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `talkup report`."""
     parser.add_argument("session_id", metavar="SESSION")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the report to this file, as a page")
     parser.add_argument("--json", action="store_true", help="all figures, as JSON")
     parser.add_argument("--lang", metavar="TAG", help="language of page and text: en or fr")
-    parser.add_argument("--compare", metavar="SESSION", help="an earlier session, whose figures stand beside")
+    parser.add_argument("--compare", metavar="SESSION", help="an earlier session to compare with")
+
+
+def add_page_arguments(parser: argparse.ArgumentParser, what: str) -> None:
+    """The options of a command that writes a report of its own session; `what` it is of."""
+    parser.add_argument("--report", type=Path, metavar="OUT.html", help=f"write a report of {what}")
+    parser.add_argument("--report-lang", choices=LANGUAGES, help="language of that report")
+
+
+def check_page(arguments: argparse.Namespace) -> None:
+    """Find out before the work whether a report that is asked for can be written.
+
+    Raises SettingError, UnwritableFileError.
+    """
+    if arguments.report is not None:
+        check(arguments.report, "--report")
+    elif arguments.report_lang is not None:
+        raise SettingError("--report-lang goes with --report", field="--report-lang")
 
 
 async def run_report(api: HttpApi, arguments: argparse.Namespace, terminal: Terminal) -> int:

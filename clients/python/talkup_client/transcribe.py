@@ -95,7 +95,7 @@ async def transcribe(
 
     It is transcribed as a recording, or, with `realtime`, as a live source. `services`: what is wanted of its sound.
 
-    `stop` ends the stream early: after the last word of what was sent, or, with `grace_s`, after so many seconds with
+    `stop` ends the stream early: after the last word of what was sent, or, with `grace_s`, after that many seconds with
     the text so far. `watch` receives every event. The client retries a busy gateway for `busy_s` seconds.
 
     Raises TalkupError when the stream is refused or the session is lost, UnsupportedFileError when `realtime` needs a

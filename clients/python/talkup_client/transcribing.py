@@ -49,12 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--format", choices=tuple(captions.FORMATS), default="txt", help="(%(default)s)")
     parser.add_argument("--output", type=Path, metavar="PATH", help="write to this file, or into this folder")
-    parser.add_argument(
-        "--report",
-        type=Path,
-        metavar="OUT.html",
-        help="write a report of how one file, or the microphone, was said",
-    )
+    report.add_page_arguments(parser, "how one file, or the microphone, was said")
 
 
 async def run_transcribe(
@@ -84,7 +79,7 @@ async def run_transcribe(
             raise
     work.output.close()
     if api is not None and arguments.report is not None and session_id and not work.is_cut_short:
-        await report.save(api, session_id, arguments.report, terminal)
+        await report.save(api, session_id, arguments.report, terminal, language=arguments.report_lang)
     return status.INTERRUPTED if work.stop.is_set() and not arguments.microphone else work.status
 
 
@@ -97,8 +92,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise SettingError("--device goes with --microphone", field="--device")
     if arguments.report is not None and len(arguments.files) > 1:
         raise SettingError("a report is of one file: name one", field="--report")
-    if arguments.report is not None:
-        report.check(arguments.report, "--report")
+    report.check_page(arguments)
 
 
 class _Work:
@@ -250,7 +244,7 @@ async def _interrupts(client: Client, work: _Work) -> AsyncIterator[None]:
 
     deadlines: list[asyncio.TimerHandle] = []
     taken = [number for number in _SIGNALS if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
-    for number in taken:  # `nohup` stays in force
+    for number in taken:  # keep what `nohup` has set
         loop.add_signal_handler(number, interrupted)
     try:
         yield

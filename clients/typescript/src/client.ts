@@ -26,9 +26,10 @@ export interface ClientEvents {
 export type WebSocketConstructor = new (url: string, protocols?: string[]) => WebSocket;
 
 /**
- * `renew`: asks your server for another token of this session (`POST /v1/sessions/{id}/tokens`); the client calls it when
- * the gateway says that the present one expires. Times are milliseconds. `resumeMs`: how long the client tries to reconnect after the connection broke. `busyMs`: how
- * long `connect`, and each stream, waits for a busy gateway.
+ * `session` gets the session's URL and token from your server. `renew` asks it for another token of this session (`POST
+ * /v1/sessions/{id}/tokens`); the client calls it when the gateway says that the present one expires. Times are
+ * milliseconds. `resumeMs`: how long the client tries to reconnect after the connection broke. `busyMs`: how long
+ * `connect`, and each stream, waits for a busy gateway.
  */
 export interface ClientOptions {
   session: () => Promise<SessionTicket>;

@@ -483,18 +483,21 @@ confidence: number
 /**
  * How something was said; each part comes at times of its own.
  * 
- *     `origin_unix_ms`: time 0 of the stream's media clock, UNIX milliseconds, or null.
+ *     `origin_unix_ms`: time 0 of the stream's media clock, UNIX milliseconds, or null. `speech` comes with a window and
+ *     with the summary: the stretches of speech that ended since the last one.
  */
 export interface DeliveryData {
 origin_unix_ms: (number | null)
 frame: (DeliveryFrameData | null)
 window: (DeliveryWindowData | null)
 summary: (DeliverySummaryData | null)
+speech?: SpeechData[]
 }
 /**
  * How one second was said. `speech_ratio` 0 to 1, `loudness_lufs` in LUFS over the last 3 s, `pitch_hz` in Hz.
  * 
- *     `words_per_minute`: of the last ten seconds' final words. `pause_ms`: the pause that lasts at the end; 0: none.
+ *     `words_per_minute`: of the last ten seconds' final words. `pause_ms`: the pause that lasts at the end; 0: none;
+ *     null: not measured.
  */
 export interface DeliveryFrameData {
 t0_ms: number
@@ -503,23 +506,23 @@ speech_ratio: (MeasureData | null)
 loudness_lufs: (MeasureData | null)
 pitch_hz: (MeasureData | null)
 words_per_minute: (MeasureData | null)
-pause_ms: number
+pause_ms: (number | null)
 }
 /**
- * How a stretch of media was said; see the units in docs/protocol.md. Described, not judged.
+ * How a stretch of media was said; see the units in docs/protocol.md. Described, not judged. Null: not measured.
  */
 export interface DeliveryWindowData {
 t0_ms: number
 t1_ms: number
 whole_session: boolean
-words: number
-syllables: number
+words: (number | null)
+syllables: (number | null)
 words_per_minute: (MeasureData | null)
 syllables_per_minute: (MeasureData | null)
 articulation_rate: (MeasureData | null)
 speech_ratio: (MeasureData | null)
-pauses: number
-pauses_within_sentences: number
+pauses: (number | null)
+pauses_within_sentences: (number | null)
 pause_median_ms: (MeasureData | null)
 pause_longest_ms: (MeasureData | null)
 longest_monologue_ms: (MeasureData | null)
@@ -567,6 +570,13 @@ type: string
 t0_ms: number
 t1_ms: number
 words: string
+}
+/**
+ * A stretch in which the sound says that somebody speaks; between two lies a pause.
+ */
+export interface SpeechData {
+t0_ms: number
+t1_ms: number
 }
 /**
  * Speech begins or ends.
@@ -646,7 +656,8 @@ data: StreamEndedData
 /**
  * Totals. `missing_chunks` were lost, in `gaps` gaps; `text_id` names the stored transcript.
  * 
- *     `damaged_bytes` of the media could not be decoded and were skipped: words or frames may be missing there.
+ *     `damaged_bytes` of the media could not be decoded and were skipped, or are missing at the end of a recording that
+ *     breaks off: words or frames may be missing there.
  *     `speech_without_words_ms`: speech that was heard but became no text.
  */
 export interface StreamEndedData {

@@ -24,7 +24,7 @@ from gateway.doors.deepgram.messages import (
 )
 from gateway.protocol.messages import SpeechEventData, TranscriptData
 
-# For workers that commit nothing: the same after so long.
+# For workers that commit nothing: the same after this time.
 _LAST_WORDS_S: Final = 1.0
 
 
@@ -107,7 +107,7 @@ class ChannelResults:
             yield from self._release()
 
     def committed(self, sequence: int) -> Iterator[Message]:
-        """The workers need the chunks up to this one no more; -1: none yet."""
+        """The workers no longer need the chunks up to this one; -1: none yet."""
         if sequence > self._committed:
             self._committed = sequence
             yield from self._close_speech()
@@ -117,7 +117,7 @@ class ChannelResults:
         self._is_finalizing = True
 
     def finalized(self, answers: int) -> Iterator[Message]:
-        """Everything that had been received is final: answer so many Finalizes, the first with the last words."""
+        """Everything received is final: give `answers` Finalizes their results, the first one with the last words."""
         self._is_finalizing = False
         for _ in range(answers):
             results, self._held = self._held or self._empty(), None
@@ -125,7 +125,7 @@ class ChannelResults:
             yield results
 
     def ended(self, answers: int) -> Iterator[Message]:
-        """The stream is over, and so many Finalizes are unanswered."""
+        """The stream is over, and this many Finalizes are unanswered."""
         yield from self.finalized(answers)
         yield from self._close_speech()
         self._utterance_end_at = None

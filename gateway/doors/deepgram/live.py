@@ -141,7 +141,7 @@ class LiveConversation:
 
     # --- from the session
 
-    def told(self, message: ServerMessage, now: float) -> Iterable[Step]:
+    def on_message(self, message: ServerMessage, now: float) -> Iterable[Step]:
         """See Conversation."""
         match message:
             case TranscriptUpdate(data=data) if (channel := self._channels.get(data.stream_id)) is not None:

@@ -18,8 +18,8 @@ from gateway.protocol.messages import StreamStart
 _YES: Final = ("true", "1")
 _NO: Final = ("false", "0")
 _S, _I, _R = Treatment.SUPPORTED, Treatment.IGNORED, Treatment.REFUSED
-_SPEAKERS: Final = "speakers are not told apart"
-_OFF: Final = "off, as here"
+_SPEAKERS: Final = "speakers are not distinguished"
+_OFF: Final = "always off here"
 
 MIN_ENDPOINTING_MS: Final = 100
 MAX_ENDPOINTING_MS: Final = 10_000
@@ -40,17 +40,17 @@ def _refused_switch(name: str, why: str) -> tuple[Option, Option]:
 _COMMON: Final = (
     Option("model", _I, "the workers' model transcribes; `model_info` names it"),
     Option("version", _I, "the workers' model transcribes"),
-    Option("language", _S, "BCP-47, default `en`; `multi` decides each segment anew"),
+    Option("language", _S, "BCP-47, default `en`; `multi` decides each segment separately"),
     Option("language_hint", _S, "with `language=multi`: the languages to decide among, at most 10"),
     Option("keyterm", _S, "a hot word, at most 100 of 64 characters"),
-    Option("keywords", _I, "a word of negative weight is not held back", ("*:-*",)),
+    Option("keywords", _I, "a word of negative weight is not suppressed", ("*:-*",)),
     Option("keywords", _S, "a hot word, as `keyterm`; its weight is ignored, and named in the warning"),
     Option("punctuate", _S, "the text always has punctuation", _YES),
     Option("punctuate", _I, "the text always has punctuation"),
     Option("smart_format", _S, "numbers and names are written as the model writes them", _YES),
     Option("smart_format", _I, "numbers and names are written as the model writes them"),
     Option("numerals", _I, "numbers are written as the model writes them"),
-    Option("measurements", _I, "measures are written as the model writes them"),
+    Option("measurements", _I, "measurements are written as the model writes them"),
     Option("dictation", _I, "spoken punctuation stays words"),
     Option("filler_words", _I, "the model leaves most of them out"),
     Option("tag", _I, "there is no usage reporting"),
@@ -61,7 +61,7 @@ _COMMON: Final = (
     Option("diarize_model", _R, _SPEAKERS),
     *_refused_switch("redact", "nothing is redacted from the text"),
     Option("replace", _R, "words are not replaced"),
-    Option("search", _R, "there is no search in the sound"),
+    Option("search", _R, "the sound cannot be searched"),
     *_refused_switch("detect_entities", "entities are not detected"),
     Option("callback", _R, "answers go to the caller only"),
     Option("callback_method", _I, "answers go to the caller only"),

@@ -54,7 +54,7 @@ class SpoolBudget:
         finally:
             spool.clear()
 
-    def take(self, size: int) -> None:
+    def reserve(self, size: int) -> None:
         """Count bytes. Raises RefusedError if there is no room."""
         if self.used + size > self._max_bytes:
             text = "too many recordings wait for their options: send the options before the file"
@@ -62,7 +62,7 @@ class SpoolBudget:
         self.used += size
 
     def give_back(self, size: int) -> None:
-        """Bytes that wait no more."""
+        """Free bytes that no longer wait."""
         self.used -= size
 
 
@@ -76,7 +76,7 @@ class Spool:
     async def fill(self, recording: AsyncIterator[bytes]) -> None:
         """Keep a recording. Raises RefusedError if there is no room."""
         async for piece in recording:
-            self._budget.take(len(piece))
+            self._budget.reserve(len(piece))
             self._pieces.append(piece)
 
     async def empty(self) -> AsyncIterator[bytes]:

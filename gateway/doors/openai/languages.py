@@ -33,5 +33,5 @@ def code_of(language: str) -> str:
 
 
 def name_of(code: str) -> str:
-    """The English name of a language, in lower case; the code itself if it is none of Whisper's."""
+    """The English name of a language, in lower case; the code itself if it is not one of Whisper's."""
     return NAMES.get(code.partition("-")[0].lower(), code)

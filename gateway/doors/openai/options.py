@@ -12,7 +12,7 @@ from gateway.doors.session import new_stream_id
 from gateway.protocol.messages import StreamStart
 
 _S, _I, _R = Treatment.SUPPORTED, Treatment.IGNORED, Treatment.REFUSED
-_SPEAKERS: Final = "speakers are not told apart"
+_SPEAKERS: Final = "speakers are not distinguished"
 
 MAX_PROMPT: Final = 1000
 MAX_HOTWORDS: Final = 100
@@ -34,8 +34,8 @@ AUDIO_OPTIONS: Final = (
     Option("timestamp_granularities", _R, "must be word or segment"),
     Option("stream", _S, "server-sent events, with `json` and `text`", ("true", "false", "1", "0")),
     Option("stream", _R, "must be true or false"),
-    Option("temperature", _S, "as here: 0, and higher where a window needs it", ("0", "0.0")),
-    Option("temperature", _I, "0, and higher where a window needs it"),
+    Option("temperature", _S, "as always here: 0, and higher if a window needs it", ("0", "0.0")),
+    Option("temperature", _I, "0, and higher if a window needs it"),
     Option("chunking_strategy", _S, "the worker cuts at silence", ("auto",)),
     Option("chunking_strategy", _I, "the worker cuts at silence, by its own settings"),
     Option("include", _R, "probabilities of tokens are not known: words have confidences"),

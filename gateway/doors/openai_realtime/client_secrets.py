@@ -34,7 +34,7 @@ class ExpiresAfter(Struct):
 
 
 class SecretRequest(Struct):
-    """What a client asks for. Unknown fields are none of ours."""
+    """What a client asks for. Unknown fields are ignored."""
 
     expires_after: ExpiresAfter | None = None
     session: dict[str, Any] = {}

@@ -19,7 +19,7 @@ _TRANSCRIPTION: Final = "audio.input.transcription"
 _TURNS: Final = "audio.input.turn_detection"
 _NOISE: Final = "audio.input.noise_reduction"
 _DETECTOR: Final = "the workers' voice detector decides"
-_ANSWERS: Final = "nothing is answered, only transcribed"
+_ANSWERS: Final = "there are no responses, only transcripts"
 _NULL: Final = "null"
 
 DEFAULT_RATE: Final = 24_000
@@ -47,18 +47,18 @@ _CLEARED: Final[Mapping[str, str]] = {
 
 SESSION_OPTIONS: Final = (
     Option("type", _S, "the only kind of session", ("transcription",)),
-    Option("type", _R, "only transcription sessions: nothing is answered"),
+    Option("type", _R, "only transcription sessions are supported"),
     Option(f"{_FORMAT}.type", _S, "little-endian samples of 16 bits, or G.711", tuple(_ENCODINGS)),
     Option(f"{_FORMAT}.type", _R, "must be audio/pcm, audio/pcmu or audio/pcma"),
     Option(f"{_FORMAT}.rate", _S, "8000 to 192000, default 24000; 8000 for G.711"),
-    Option(f"{_TRANSCRIPTION}.model", _R, "speakers are not told apart", ("*diarize*",)),
+    Option(f"{_TRANSCRIPTION}.model", _R, "speakers are not distinguished", ("*diarize*",)),
     Option(f"{_TRANSCRIPTION}.model", _I, "the workers' model transcribes"),
     Option(f"{_TRANSCRIPTION}.language", _S, "ISO 639-1, BCP-47 or an English name; else decided on the first seconds"),
     Option(f"{_TRANSCRIPTION}.languages", _S, "the languages to decide among, at most 10"),
     Option(f"{_TRANSCRIPTION}.prompt", _S, f"text before the sound; its last {MAX_PROMPT} characters count"),
     Option(f"{_TRANSCRIPTION}.keywords", _S, f"hot words, at most {MAX_HOTWORDS} of {MAX_HOTWORD} characters"),
     Option(f"{_TRANSCRIPTION}.delay", _I, "text comes as soon as it is certain"),
-    Option(_TRANSCRIPTION, _R, "without transcription there is nothing to say", (_NULL,)),
+    Option(_TRANSCRIPTION, _R, "without transcription there would be no results", (_NULL,)),
     Option(_TURNS, _S, "off: only `input_audio_buffer.commit` ends an item", (_NULL,)),
     Option(f"{_TURNS}.type", _S, "items end where speech ends", ("server_vad",)),
     Option(f"{_TURNS}.type", _I, "counts as `server_vad`", ("semantic_vad",)),
@@ -70,9 +70,9 @@ SESSION_OPTIONS: Final = (
     Option(f"{_TURNS}.create_response", _I, _ANSWERS),
     Option(f"{_TURNS}.interrupt_response", _I, _ANSWERS),
     Option(f"{_TURNS}.idle_timeout_ms", _I, _ANSWERS),
-    Option(_NOISE, _S, "off, as here", (_NULL,)),
-    Option(f"{_NOISE}.type", _I, "the model hears the sound as it is"),
-    Option(f"{_NOISE}.strength", _I, "the model hears the sound as it is"),
+    Option(_NOISE, _S, "always off here", (_NULL,)),
+    Option(f"{_NOISE}.type", _I, "the model gets the sound as it is"),
+    Option(f"{_NOISE}.strength", _I, "the model gets the sound as it is"),
     Option("include", _I, "probabilities of tokens are not known"),
 )  # fmt: skip
 """The options of `session.update`, by their path; the beta's flat names are the same options."""
@@ -168,7 +168,7 @@ class Configuration:
             raise RefusedError(problem)
         return changed
 
-    def told(self, session_id: str) -> dict[str, Any]:
+    def as_session(self, session_id: str) -> dict[str, Any]:
         """The configuration as GA shows it."""
         sound = {"type": self.mime} | ({"rate": self.rate} if self.mime == "audio/pcm" else {})
         heard = {"format": sound, "transcription": self._transcription, "noise_reduction": None}
@@ -181,7 +181,7 @@ class Configuration:
             "talkup_ignored_options": self._ignored,
         }
 
-    def told_as_beta(self, session_id: str) -> dict[str, Any]:
+    def as_beta_session(self, session_id: str) -> dict[str, Any]:
         """The configuration as the beta shows it."""
         return {
             "id": f"sess_{session_id}",

@@ -86,7 +86,7 @@ class RealtimeConversation:
         return []
 
     def opening(self) -> list[Step]:
-        """What the client is told first."""
+        """The first event for the client."""
         name = "transcription_session.created" if self._is_beta else "session.created"
         return [self._told_session(name, as_beta=self._is_beta)]
 
@@ -187,7 +187,7 @@ class RealtimeConversation:
 
     # --- from the session
 
-    def told(self, message: ServerMessage, now: float) -> Iterable[Step]:
+    def on_message(self, message: ServerMessage, now: float) -> Iterable[Step]:
         """See Conversation."""
         match message:
             case TranscriptUpdate(data=data) if (stream := self._streams.get(data.stream_id)) is not None:
@@ -254,11 +254,11 @@ class RealtimeConversation:
         return int(self._heard_ms + self._stream_ms)
 
     def _told_session(self, name: str, *, as_beta: bool) -> Step:
-        shown = self._configuration.told_as_beta if as_beta else self._configuration.told
+        shown = self._configuration.as_beta_session if as_beta else self._configuration.as_session
         return ToClient(encode(ToldSession(name, self._numbers.event_id(), shown(self._session_id))))
 
     def _misunderstood(self, text: str, *, is_typed: bool) -> Step:
-        """The error for an event that is none of those of transcription sessions."""
+        """The error for an event that transcription sessions do not have."""
         try:
             event = msgspec.json.decode(text, type=OtherEvent)
         except (msgspec.DecodeError, UnicodeError, RecursionError):

@@ -43,7 +43,7 @@ MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
 _SUBPROTOCOL: Final = "realtime"
 _KEY: Final = "openai-insecure-api-key."
 _BETA: Final = "openai-beta.realtime-v1"
-_ONLY: Final = "only transcription sessions: nothing is answered"
+_ONLY: Final = "only transcription sessions are supported"
 
 QUERY_OPTIONS: Final = (
     Option("intent", Treatment.SUPPORTED, "the only kind of session", ("transcription",)),
@@ -138,9 +138,9 @@ class RealtimeDoor:
         self._entrance.served(self.name)
         if is_beta:
             secret = {"value": value, "expires_at": minted.expires_at}
-            return _json({**configuration.told_as_beta(session_id), "client_secret": secret})
-        told = configuration.told(session_id)
-        return _json({"value": value, "expires_at": minted.expires_at, "session": told})
+            return _json({**configuration.as_beta_session(session_id), "client_secret": secret})
+        session = configuration.as_session(session_id)
+        return _json({"value": value, "expires_at": minted.expires_at, "session": session})
 
     def _refusal(self, problem: Problem) -> web.Response:
         self._entrance.refused(self.name, problem)

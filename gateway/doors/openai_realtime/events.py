@@ -26,11 +26,11 @@ class Append(_FromClient, tag=APPEND):
 
 
 class Commit(_FromClient, tag="input_audio_buffer.commit"):
-    """The sound since the last commit is an item."""
+    """The sound since the last commit becomes an item."""
 
 
 class Clear(_FromClient, tag="input_audio_buffer.clear"):
-    """The sound since the last commit is none."""
+    """Drop the sound since the last commit: it becomes no item."""
 
 
 class Update(_FromClient, tag="session.update"):

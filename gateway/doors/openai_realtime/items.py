@@ -38,7 +38,7 @@ _ANY_WORDS_S: Final = 5.0
 
 
 class Numbers:
-    """What the events of a session count: themselves, and the order of items. `is_beta`: how items are told."""
+    """Counters of a session's events: their ids, and the order of items. `is_beta`: the form of the events."""
 
     def __init__(self, *, is_beta: bool = False) -> None:
         self.is_beta = is_beta
@@ -55,7 +55,7 @@ class _Item:
     id: str = field(default_factory=lambda: f"item_{secrets.token_hex(8)}")
     start_ms: int = 0
     end_ms: int = 0
-    is_told: bool = False
+    is_announced: bool = False
     is_dropped: bool = False
     is_committed: bool = False
     flush_id: int | None = None
@@ -63,7 +63,7 @@ class _Item:
     finals: list[tuple[str, str]] = field(default_factory=list)
     deltas: Deltas = field(default_factory=Deltas)
     segment_id: int = -1
-    told: str = ""
+    sent: str = ""
     """What the deltas have said of the segment that is not final."""
     has_interim: bool = False
 
@@ -101,8 +101,8 @@ class StreamItems:
             return  # of a commit, all speech is one item
         if self._is_speaking:
             item = self._open(at)
-            if not (was_speaking or item.is_told):
-                item.is_told, item.start_ms = True, at
+            if not (was_speaking or item.is_announced):
+                item.is_announced, item.start_ms = True, at
                 yield SpeechStarted(self._numbers.event_id(), item.id, at)
         elif (ended := self._current) is not None:
             self._current = None
@@ -122,7 +122,7 @@ class StreamItems:
             return
         yield from self._more(item, data, data.text.strip())
         item.finals.append((data.text, data.language))
-        item.segment_id, item.told, item.has_interim = -1, "", False
+        item.segment_id, item.sent, item.has_interim = -1, "", False
         if item.due is not None:
             self._waiting.remove(item)
             yield from self._complete(item)
@@ -132,12 +132,12 @@ class StreamItems:
             yield from self._complete(item)
 
     def commit(self, flush_id: int, end_ms: int) -> Iterator[Struct]:
-        """What was received so far is an item; `flushed` follows. `end_ms`: all sound of the session."""
+        """What was received so far becomes an item; `flushed` follows. `end_ms`: all sound of the session."""
         item = self._take(flush_id, end_ms)
         yield from self._commit(item)
 
     def clear(self, flush_id: int, end_ms: int) -> None:
-        """What was received so far is none; `flushed` follows."""
+        """What was received so far becomes no item; `flushed` follows."""
         self._take(flush_id, end_ms).is_dropped = True
 
     def flushed(self, flush_id: int) -> Iterator[Struct]:
@@ -147,7 +147,7 @@ class StreamItems:
 
     def ended(self, problem: Problem | None = None) -> Iterator[Struct]:
         """The stream is over, perhaps because of a problem."""
-        if self._current is not None and (self._current.finals or self._current.is_told):
+        if self._current is not None and (self._current.finals or self._current.is_announced):
             self._waiting.append(self._current)
         self._current = None
         while self._waiting:
@@ -187,13 +187,13 @@ class StreamItems:
         if item.is_dropped:
             return
         if item.segment_id != data.segment_id:
-            item.segment_id, item.told = data.segment_id, ""
-        if len(certain) <= len(item.told) or not certain.startswith(item.told):
+            item.segment_id, item.sent = data.segment_id, ""
+        if len(certain) <= len(item.sent) or not certain.startswith(item.sent):
             return
-        more = certain[len(item.told) :]
-        if not item.told:
+        more = certain[len(item.sent) :]
+        if not item.sent:
             more = item.deltas.add(certain, data.language)
-        item.told = certain
+        item.sent = certain
         yield Delta(self._numbers.event_id(), item.id, more)
 
     def _commit(self, item: _Item) -> Iterator[Struct]:

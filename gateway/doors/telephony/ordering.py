@@ -25,7 +25,7 @@ class Ordering(Generic[T]):
         self.repeated = 0
 
     def offer(self, number: int, message: T, now: float) -> list[T]:
-        """Take a message in; returns those whose turn it is."""
+        """Add a message; returns those that are now in order."""
         if number < self._next or number in self._held:
             self.repeated += 1
             return []
@@ -41,7 +41,7 @@ class Ordering(Generic[T]):
         return self._since + WAIT_S if self._held else None
 
     def poll(self, now: float) -> list[T]:
-        """Go on without the messages that did not come in time."""
+        """Continue without the messages that did not come in time."""
         deadline = self.deadline()
         return self._give_up(now) if deadline is not None and now >= deadline else []
 

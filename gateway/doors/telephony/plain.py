@@ -1,4 +1,4 @@
-"""A call as a socket of raw samples, without input and output: Vonage, Asterisk, jambonz and whoever sends the like.
+"""A call as a socket of raw samples, without input and output: Vonage, Asterisk, jambonz and similar services.
 
 Samples come as binary messages. Their format is in the query, or in the first text message: the JSON of Vonage and
 jambonz, or the `MEDIA_START` of Asterisk. `audio/l16` is little-endian here, as all of them send it.
@@ -38,7 +38,7 @@ PLAIN_OPTIONS: Final = (
     Option("format", _S, "`audio/l16;rate=8000` and the like, `audio/pcmu`, `audio/pcma`; else the first message says"),
     Option("multichannel", _S, "each channel is a stream of its own, instead of one mix"),
     Option("language", _S, "BCP-47, default `auto`: decided on the first seconds"),
-    Option("hotwords", _S, "words to expect, with commas between"),
+    Option("hotwords", _S, "words to expect, comma-separated"),
     Option("endpointing_ms", _S, "silence that ends a segment, 100 to 10000"),
     Option("events", _S, "`true`: our own `transcript_update`, `speech_event` and `error` messages come back as text"),
 )
@@ -149,7 +149,7 @@ class PlainCall:
         """See Conversation."""
         return [closing(problem)]
 
-    def told(self, message: ServerMessage, now: float) -> Iterable[Step]:
+    def on_message(self, message: ServerMessage, now: float) -> Iterable[Step]:
         """See Conversation."""
         steps: list[Step] = []
         if self._sends_events and isinstance(message, TranscriptUpdate | SpeechEvent | ErrorMessage):

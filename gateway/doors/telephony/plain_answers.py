@@ -1,4 +1,4 @@
-"""How the doors of telephony refuse a request: they have no words of their own for it, so it is the gateway's JSON."""
+"""How the doors of telephony refuse a request: with the gateway's JSON, since they define no errors of their own."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _S: Final = Treatment.SUPPORTED
 PARAMETERS: Final = (
     Option("token", _S, "a session token or an API key; needed unless the path or a header has it"),
     Option("language", _S, "BCP-47, default `auto`: decided on the first seconds of each track"),
-    Option("hotwords", _S, "words to expect, with commas between"),
+    Option("hotwords", _S, "words to expect, comma-separated"),
     Option("endpointing_ms", _S, "silence that ends a segment, 100 to 10000"),
 )
 """The custom parameters that the gateway reads; all others belong to the application."""
@@ -78,7 +78,7 @@ _decoder: Final = msgspec.json.Decoder(Event, strict=False)  # Twilio writes num
 
 
 def read(text: str) -> Event | None:
-    """A message; None if it is none of Twilio's."""
+    """A message; None if it is not one of Twilio's."""
     try:
         return _decoder.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -124,7 +124,7 @@ class TwilioCall:
         """See Conversation."""
         return [closing(problem)]
 
-    def told(self, message: ServerMessage, now: float) -> Iterable[Step]:
+    def on_message(self, message: ServerMessage, now: float) -> Iterable[Step]:
         """See Conversation."""
         match message:
             case ErrorMessage(data=error) if not goes_on(problem := problem_of(error)):
@@ -168,7 +168,7 @@ class TwilioCall:
 
 
 def closing(problem: Problem) -> Close:
-    """A problem as the close of a socket: Twilio has no other way to be told."""
+    """A problem as the close of a socket, the only way to report one to Twilio."""
     return Close(_CLOSES.get(problem.code, CloseCode.POLICY), f"{problem.code}: {problem.message}"[:120])
 
 

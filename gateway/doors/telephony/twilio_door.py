@@ -64,7 +64,7 @@ class TwilioDoor:
         if opening is None or opening.start is None:
             if principal is None:
                 access.count_absent(request)
-            await socket.close(code=CloseCode.POLICY, message=b"no start message came, in time or before too much else")
+            await socket.close(code=CloseCode.POLICY, message=b"no start message in time, or too many others first")
             return socket
         try:
             call = TwilioCall(opening)

@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 NAME: Final = "wyoming"
 _FAIR_SHARE: Final = 8
-# A client that still sends when it is told of an error has this time to read it, before the connection is gone.
+# A client that is still sending when it gets an error has this time to read it before the connection closes.
 _LINGER_S: Final = 5.0
 _DISCARDED: Final = 64 * 1024
 _AUDIO: Final = "audio-chunk"
@@ -193,7 +193,7 @@ class WyomingConnection:
                     self._door.outbox.close(code, reason)
 
     def _tell(self, message: ServerMessage) -> None:
-        self._perform_now(self._conversation.told(message))
+        self._perform_now(self._conversation.on_message(message))
         if not self._conversation.is_answering:
             self._answered.set()
 

@@ -2,7 +2,7 @@
 
 A request is `transcribe` (may be left out), `audio-start`, any number of `audio-chunk`, `audio-stop`. Its answer is
 `transcript-start`, a `transcript-chunk` for each final as it comes, `transcript` with the whole text, and
-`transcript-stop`. An `error` ends the connection, since clients that wait for a transcript pass over errors.
+`transcript-stop`. An `error` ends the connection, since clients that wait for a transcript ignore errors.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class WyomingConversation:
         body: dict[str, Any] = {"text": problem.message, "code": str(problem.code)}
         return [ToClient(write_event("error", body)), Close(CloseCode.NORMAL)]
 
-    def told(self, message: ServerMessage) -> Iterable[Step]:
+    def on_message(self, message: ServerMessage) -> Iterable[Step]:
         """The session sent a message."""
         request = self._request
         match message:
@@ -124,7 +124,7 @@ class WyomingConversation:
                 self._given = wishes(event.data)
             case "audio-start":
                 if self._request is not None:
-                    raise RefusedError(Problem(Code.BAD_MESSAGE, "audio-start: the request before has no audio-stop"))
+                    raise RefusedError(Problem(Code.BAD_MESSAGE, "audio-start: the previous request has no audio-stop"))
                 return self._begin(audio_format(event.data))
             case "audio-chunk":
                 return self._chunk(event)

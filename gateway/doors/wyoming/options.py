@@ -24,7 +24,7 @@ OPTIONS: Final = (
     Option("transcript_names", _S, "hot words; with `transcript_terms` at most 100 of 64 characters"),
     Option("transcript_terms", _S, "hot words, after the names"),
     Option("name", _I, "the workers' model transcribes; `info` names it"),
-    Option("context", _I, "each request stands alone"),
+    Option("context", _I, "requests are independent of each other"),
     Option("vad_sensitivity", _I, "`audio-stop` ends a request"),
 )
 """What `transcribe` can say; others are ignored. The log only counts ignored ones, since clients choose their names."""

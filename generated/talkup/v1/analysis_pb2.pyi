@@ -223,16 +223,34 @@ class VisionOptions(_message.Message):
     def __init__(self, signals: _Optional[_Iterable[str]] = ..., expression: _Optional[bool] = ..., max_fps: _Optional[int] = ..., every_frame: _Optional[bool] = ...) -> None: ...
 
 class Delivery(_message.Message):
-    __slots__ = ("origin_unix_ms", "frame", "window", "summary")
+    __slots__ = ("origin_unix_ms", "frame", "window", "summary", "speech")
     ORIGIN_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    SPEECH_FIELD_NUMBER: _ClassVar[int]
     origin_unix_ms: int
     frame: DeliveryFrame
     window: DeliveryWindow
     summary: DeliverySummary
-    def __init__(self, origin_unix_ms: _Optional[int] = ..., frame: _Optional[_Union[DeliveryFrame, _Mapping]] = ..., window: _Optional[_Union[DeliveryWindow, _Mapping]] = ..., summary: _Optional[_Union[DeliverySummary, _Mapping]] = ...) -> None: ...
+    speech: DeliverySpeech
+    def __init__(self, origin_unix_ms: _Optional[int] = ..., frame: _Optional[_Union[DeliveryFrame, _Mapping]] = ..., window: _Optional[_Union[DeliveryWindow, _Mapping]] = ..., summary: _Optional[_Union[DeliverySummary, _Mapping]] = ..., speech: _Optional[_Union[DeliverySpeech, _Mapping]] = ...) -> None: ...
+
+class DeliverySpeech(_message.Message):
+    __slots__ = ("stretches", "settled_ms")
+    STRETCHES_FIELD_NUMBER: _ClassVar[int]
+    SETTLED_MS_FIELD_NUMBER: _ClassVar[int]
+    stretches: _containers.RepeatedCompositeFieldContainer[SpeechStretch]
+    settled_ms: int
+    def __init__(self, stretches: _Optional[_Iterable[_Union[SpeechStretch, _Mapping]]] = ..., settled_ms: _Optional[int] = ...) -> None: ...
+
+class SpeechStretch(_message.Message):
+    __slots__ = ("t0_ms", "t1_ms")
+    T0_MS_FIELD_NUMBER: _ClassVar[int]
+    T1_MS_FIELD_NUMBER: _ClassVar[int]
+    t0_ms: int
+    t1_ms: int
+    def __init__(self, t0_ms: _Optional[int] = ..., t1_ms: _Optional[int] = ...) -> None: ...
 
 class DeliveryFrame(_message.Message):
     __slots__ = ("t0_ms", "t1_ms", "speech_ratio", "loudness_lufs", "pitch_hz", "words_per_minute", "pause_ms")

@@ -17,6 +17,7 @@ test("figures are rounded and have their units", () => {
 test("what cannot be measured is no zero, and what is unsure is called so", () => {
   const figures = { words_per_minute: measure(90, 0.3), pause_ms: 0, loudness_lufs: null, pitch_hz: null };
   assert.deepEqual(describe(figures), { pace: "about 90 words a minute", pause: "none", level: "–", pitch: "–" });
+  assert.equal(describe({ ...figures, pause_ms: null }).pause, "–");
 });
 
 test("the pitch line has a gap where there is no voice, and where a second is missing", () => {

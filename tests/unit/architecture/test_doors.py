@@ -147,7 +147,7 @@ def test_who_may_import_whom(package: str, forbidden: str) -> None:
 
 
 @pytest.mark.parametrize("library", sorted(DOORS))
-def test_a_library_stands_behind_its_door(library: str) -> None:
+def test_a_library_is_imported_by_its_door_only(library: str) -> None:
     broken = [
         name
         for name, module in MODULES.items()

@@ -127,7 +127,7 @@ def test_a_folder_is_imported_by_those_who_may(imported_folder: str) -> None:
 
 
 @pytest.mark.parametrize("importing_folder", sorted(SHARED))
-def test_a_folder_imports_little_of_what_stands_beside_it(importing_folder: str) -> None:
+def test_a_folder_imports_few_modules_next_to_it(importing_folder: str) -> None:
     package = importing_folder.partition(".")[0]
     broken = [
         f"{name} imports {imported}"

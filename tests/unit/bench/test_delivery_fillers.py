@@ -85,9 +85,9 @@ def test_wilsons_interval() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
 
 
-def test_a_filled_pause_is_written_down_if_one_stands_near_it() -> None:
+def test_a_filled_pause_is_written_down_if_one_is_near_it() -> None:
     labelled = Labelled(clip(), (Spot("um", True, "words", 16_000, 24_000), Spot("um", True, "words", 80_000, 88_000)))
     plain = heard((" I", 0.2, 0.5), (" mean", 2.0, 2.5))
     words = heard((" I", 0.2, 0.5), (" um,", 1.0, 1.4), (" means", 2.0, 2.5))
-    told = hidden.count([(labelled, words, plain)])
-    assert (told.sounds, told.written, told.changed, told.invented) == (2, 1, 1, 0)
+    found = hidden.count([(labelled, words, plain)])
+    assert (found.sounds, found.written, found.changed, found.invented) == (2, 1, 1, 0)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from bench.corpus import OWN_CLIPS, SAMPLE_RATE, Clip, read_audio
-from bench.delivery.truth_material import in_noise, levels, paused, shifted, speech_span, sung
+from bench.delivery.truth_material import in_noise, levels, paused, shifted, speech_of, speech_span, sung
 
 
 def clip(name: str) -> Clip:
@@ -29,6 +30,27 @@ def test_a_click_is_not_where_speech_begins() -> None:
     audio[1000:1100] = 0.5
     audio[SAMPLE_RATE : SAMPLE_RATE + 8000] = np.sin(np.arange(8000) / 5).astype(np.float32)
     assert speech_span(audio) == (SAMPLE_RATE, SAMPLE_RATE + 8000)
+
+
+def test_puffs_at_both_ends_are_not_where_speech_begins_and_ends() -> None:
+    rng = np.random.default_rng(0)
+    puff = rng.normal(0, 0.1, SAMPLE_RATE // 5).astype(np.float32)
+    silence = np.zeros(SAMPLE_RATE // 2, np.float32)
+    vowel = np.sign(np.sin(2 * np.pi * 120 * np.arange(SAMPLE_RATE) / SAMPLE_RATE)).astype(np.float32) * np.float32(0.1)
+    begin, end = speech_of(np.concatenate([puff, silence, vowel, silence, puff, silence, puff]))
+    assert (round(begin, 1), round(end, 1)) == (0.7, 1.7)
+    assert speech_of(np.concatenate([vowel, silence, vowel])) == (0.0, 2.5)
+
+
+def test_a_pause_behind_a_puff_begins_where_the_speech_ends() -> None:
+    spoken = clip("a_1.flac")
+    puff = np.random.default_rng(0).normal(0, 0.05, 3200).astype(np.float32)
+    puffed = Clip("a_2.flac", "speech", "en", np.concatenate([spoken.audio, np.zeros(4800, np.float32), puff]), "")
+    [alone] = paused([spoken, spoken], np.random.default_rng(0))
+    [made] = paused([puffed, spoken], np.random.default_rng(0))
+    assert made.inserted[0][0] == pytest.approx(alone.inserted[0][0], abs=0.05)
+    assert made.inserted[0][1] > alone.inserted[0][1] + 0.3
+    assert np.abs(made.audio).max() <= 0.5
 
 
 def test_noise_and_shifts_are_as_large_as_asked() -> None:

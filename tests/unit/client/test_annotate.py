@@ -30,8 +30,8 @@ def frame(**parts: object) -> dict[str, object]:
 
 
 def result(media_ms: int, signals: dict[str, object] | None, *events: tuple[str, int, int | None]) -> AnalysisResult:
-    told = [{"type": name, "t0_ms": start, "t1_ms": end, "confidence": 0.5} for name, start, end in events]
-    return AnalysisResult("s", media_ms, {"frame": signals, "events": told})
+    listed = [{"type": name, "t0_ms": start, "t1_ms": end, "confidence": 0.5} for name, start, end in events]
+    return AnalysisResult("s", media_ms, {"frame": signals, "events": listed})
 
 
 def final(text: str, start_ms: int, end_ms: int) -> TranscriptUpdate:

@@ -85,7 +85,7 @@ async def test_a_torn_connection_loses_and_doubles_nothing(drops: tuple[int, ...
     assert gateway.connections == len(drops) + 1
 
 
-async def test_resumption_goes_on_trying_while_the_gateway_restarts() -> None:
+async def test_resumption_keeps_trying_while_the_gateway_restarts() -> None:
     async with FakeGateway(drop_after_chunks=(5,)).serving() as gateway:
         client = client_for(gateway)
         async with client, client.stream(format="audio/flac") as stream:

@@ -89,7 +89,7 @@ async def test_sound_that_begins_late_keeps_its_times(tmp_path: Path) -> None:
     assert np.abs(samples[32 * RATE // 10 :]).max() > 5_000
 
 
-async def test_damage_is_told_and_the_rest_is_heard(tmp_path: Path) -> None:
+async def test_damage_is_reported_and_the_rest_is_transcribed(tmp_path: Path) -> None:
     path = recorded(tmp_path / "a.ts", "mpegts", "ac3")
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 4_000] = bytes(4_000)

@@ -29,7 +29,7 @@ def test_gateway_and_workers_read_the_same_table() -> None:
         assert status_of(code).value[0] == spec.status
 
 
-def test_a_status_that_grpc_clients_retry_stands_beside_retryable_only() -> None:
+def test_a_status_that_grpc_clients_retry_is_retryable() -> None:
     tried_again = {8, 10, 14}
     assert {code for code, spec in ERRORS.items() if spec.status in tried_again and not spec.retryable} == set()
 

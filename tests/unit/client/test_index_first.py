@@ -1,4 +1,4 @@
-"""MP4 files whose index stands at the end are sent with their index first, and nothing else of them changes."""
+"""MP4 files whose index is at the end are sent with their index first, and nothing else changes."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def test_every_kind_of_loss_is_a_line() -> None:
     assert losses(notices * 2, totals) == [
         "media without its header",
         "2 chunks were lost on the way",
-        "70 bytes of the recording are damaged: words or pictures may be missing there",
+        "70 bytes of the recording are damaged or missing: words or pictures may be missing there",
         "3 pictures were damaged or refused",
         "5 pictures were skipped: the worker could not keep up",
     ]

@@ -35,7 +35,7 @@ def speech(tmp_path: Path) -> Path:
 
 
 async def hear(microphone: Microphone, size: int) -> list[bytes]:
-    """Slices up to so many bytes."""
+    """Slices of up to `size` bytes in all."""
     slices: list[bytes] = []
     async with asyncio.timeout(10):
         async for chunk in microphone.chunks():

@@ -76,7 +76,7 @@ def test_a_place_that_cannot_be_written_is_named_before_the_work(tmp_path: Path)
     assert not (tmp_path / "new.txt").exists()
 
 
-def test_a_full_disk_is_told_with_the_name_of_the_file() -> None:
+def test_a_full_disk_is_reported_with_the_name_of_the_file() -> None:
     output = Output("txt", Path("/dev/full"), [Path("a.wav")], Screen().write)
     with pytest.raises(UnwritableFileError, match="/dev/full cannot be written: No space left"):
         transcribed(output, "a.wav")

@@ -19,7 +19,7 @@ from talkup_client.errors import (
     UnwritableFileError,
 )
 from talkup_client.http_api import HttpApi
-from talkup_client.report import check, fetch, run_report
+from talkup_client.report import add_page_arguments, check, check_page, fetch, run_report
 from talkup_client.terminal import Terminal
 
 PAGE = "<!doctype html><p>Größe</p>"
@@ -111,3 +111,14 @@ def test_a_place_where_no_report_can_go_is_named_before_the_work(tmp_path: Path)
         assert raised.value.field == "--report"
     with pytest.raises(UnwritableFileError, match="cannot be written"):
         check(Path("/proc/report.html"), "--report")
+
+
+def test_the_language_of_a_report_goes_with_a_report(tmp_path: Path) -> None:
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    add_page_arguments(parser, "a talk")
+    with pytest.raises(SettingError) as raised:
+        check_page(parser.parse_args(["--report-lang", "fr"]))
+    assert raised.value.field == "--report-lang"
+    check_page(parser.parse_args(["--report", str(tmp_path / "talk.html"), "--report-lang", "fr"]))
+    with pytest.raises(argparse.ArgumentError, match="invalid choice: 'xx'"):
+        parser.parse_args(["--report-lang", "xx"])

@@ -1,4 +1,4 @@
-"""What `talkup analyze` takes: pictures and videos, told apart by their first bytes."""
+"""What `talkup analyze` accepts: pictures and videos, recognised by their first bytes."""
 
 from __future__ import annotations
 

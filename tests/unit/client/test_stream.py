@@ -33,7 +33,7 @@ def error(**more: Any) -> ErrorReceived:
     return ErrorReceived("s", {"stream_id": "s", "code": "media_error", "message": "cut short", **more})
 
 
-async def test_a_refused_picture_is_a_notice_and_the_stream_goes_on() -> None:
+async def test_a_refused_picture_is_a_notice_and_the_stream_continues() -> None:
     stream = opened()
     stream.receive_error(error(reason="truncated"))
     assert await anext(stream) == Notice("s", "media_error", "cut short")

@@ -35,16 +35,16 @@ UNKNOWN = {"error": {"code": "session_expired", "message": "unknown or expired s
 
 
 class Lines:
-    """Captions that keep what they are told."""
+    """Captions that keep what they print."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.printed: list[str] = []
 
     def interim(self, text: str) -> None:
         raise AssertionError
 
     def final(self, start_ms: int, text: str) -> None:
-        self.told.append(text)
+        self.printed.append(text)
 
 
 class Server:
@@ -95,7 +95,7 @@ async def test_a_server_without_tags_is_asked_again_and_every_final_told_once() 
     )
     async with server.serving() as api:
         await follow(api, lines, changes)
-    assert (lines.told, changes) == (["one", "two", "other"], [])
+    assert (lines.printed, changes) == (["one", "two", "other"], [])
 
 
 async def test_a_stream_that_begins_after_all_had_ended_is_followed() -> None:
@@ -108,7 +108,7 @@ async def test_a_stream_that_begins_after_all_had_ended_is_followed() -> None:
     )
     async with server.serving() as api:
         await follow(api, lines, [])
-    assert lines.told == ["one", "two"]
+    assert lines.printed == ["one", "two"]
 
 
 async def test_a_scheme_in_capitals_is_no_way_around_tls() -> None:
@@ -125,12 +125,12 @@ async def test_a_scheme_in_capitals_is_no_way_around_tls() -> None:
         assert await first == b"\x16"  # a TLS handshake (RFC 8446 5.1)
 
 
-async def test_a_connection_that_breaks_is_told_and_taken_up() -> None:
+async def test_a_connection_that_breaks_is_reported_and_restored() -> None:
     lines, changes = Lines(), list[Change]()
     server = Server(transcript((False, ["one"])), None, 502, transcript((True, ["one", "two"])))
     async with server.serving() as api:
         await follow(api, lines, changes)
-    assert lines.told == ["one", "two"]
+    assert lines.printed == ["one", "two"]
     assert [type(change) for change in changes] == [ConnectionBroken, ConnectionRestored]
 
 
@@ -153,7 +153,7 @@ async def test_a_lost_session_ends_the_watching() -> None:
             await follow(api, Lines(), [], retry_s=0.0)
 
 
-def test_a_later_stream_is_told_beside_the_first() -> None:
+def test_a_later_stream_is_printed_together_with_the_first() -> None:
     followed = Followed()
     assert list(followed.new_finals(transcript((False, [" a "])))) == [(1000, "a")]
     assert list(followed.new_finals(transcript((True, ["a", "b"]), (False, ["c"])))) == [(2000, "b"), (1000, "c")]
@@ -190,7 +190,7 @@ async def test_a_speaker_who_has_not_connected_is_waited_for_and_not_for_ever() 
     server = Server(UNKNOWN, UNKNOWN, transcript((True, ["one"])))
     async with server.serving() as api:
         await follow(api, lines, changes)
-    assert (lines.told, changes) == (["one"], [SpeakerAwaited(30.0)])
+    assert (lines.printed, changes) == (["one"], [SpeakerAwaited(30.0)])
     async with Server(UNKNOWN).serving() as api:
         with pytest.raises(SessionLostError):
             await follow(api, lines, changes, retry_s=0.0)

@@ -139,7 +139,7 @@ def handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> str:
 
 
 @pytest.mark.parametrize("damage", ["expired", "names", "key", "ca"])
-def test_certificates_that_do_not_serve_are_made_anew(tmp_path: Path, damage: str) -> None:
+def test_unusable_certificates_are_replaced(tmp_path: Path, damage: str) -> None:
     first = certs.ensure(tmp_path, {"localhost": ["localhost"]}, NOW)["localhost"]
     before = first.certificate.read_bytes()
     names, now = ["localhost"], NOW

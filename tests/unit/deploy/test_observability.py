@@ -93,7 +93,7 @@ def test_a_rate_is_taken_of_counters_only() -> None:
 
 
 def test_the_dashboard_covers_every_subject() -> None:
-    """What an operator asks about; each word stands in the name of a metric on the dashboard."""
+    """What an operator asks about; each word is in the name of a metric on the dashboard."""
     used = " ".join(metrics_used())
     for subject in (
         "gateway_sessions", "gateway_streams", "worker_slots_used", "queue_jobs", "step_seconds", "behind_seconds",

@@ -54,6 +54,23 @@ def test_containers_are_read_only_and_can_gain_no_rights(name: str) -> None:
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
 
 
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("stt-worker-1", "STT_CPUS"),
+        ("stt-worker-2", "STT_CPUS"),
+        ("stt-worker-cuda", "STT_CPUS"),
+        ("vision-worker", "VISION_CPUS"),
+    ],
+)
+def test_the_cores_of_a_worker_are_limited_by_a_documented_variable_and_not_without_it(
+    name: str, variable: str
+) -> None:
+    assert compose()[name]["cpus"] == f"${{{variable}:-0}}"  # 0: no limit (compose specification, `cpus`)
+    table = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| .*`{variable}`.* \| 0 \(no limit\) \|", table, re.MULTILINE)
+
+
 def test_workers_of_the_compose_file_accept_the_gateway_alone() -> None:
     for name, service in compose().items():
         if name.endswith(("-worker", "-worker-cuda")):

@@ -1,4 +1,4 @@
-"""Who gives way when too many connections wait: the oldest of the address that has the most."""
+"""Which connection closes when too many wait: the oldest of the address that has the most."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.metrics import Metrics
 
 
 class Gate:
-    """An admission whose connections close when they are told to."""
+    """An admission whose connections close when asked to."""
 
     def __init__(self, places: Places, *, proxy: str = "") -> None:
         self.now = 0.0
@@ -35,13 +35,13 @@ class Gate:
         self.admission.serve(visitor)
 
 
-def test_the_oldest_of_an_address_gives_way() -> None:
+def test_the_oldest_of_an_address_is_closed() -> None:
     gate = Gate(Places(10, 10, 2))
     assert [gate.enter(), gate.enter("10.0.0.2"), gate.enter(), gate.enter()] == [1, 2, 3, 4]
     assert gate.ended == [1]
 
 
-def test_in_all_the_address_with_the_most_gives_way() -> None:
+def test_at_the_total_the_address_with_the_most_loses_a_connection() -> None:
     gate = Gate(Places(10, 4, 4))
     for address in ("10.0.0.2", "10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.3"):
         gate.enter(address)
@@ -59,7 +59,7 @@ def test_addresses_of_one_ipv6_customer_count_as_one_and_proxies_do_not_count() 
     assert gate.ended == []
 
 
-def test_a_connection_that_is_served_gives_way_to_nobody() -> None:
+def test_a_connection_that_is_served_is_not_closed_to_make_room() -> None:
     gate = Gate(Places(2, 2, 2))
     gate.serve(gate.enter())
     gate.serve(gate.enter())

@@ -30,7 +30,7 @@ async def found(**values: str) -> list[str]:
 
 
 def certificate(folder: Path, *, days: int, name: str = "gateway") -> tuple[str, str]:
-    """A certificate that is valid until so many days from now, and its key."""
+    """A certificate that is valid for `days` from now, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
@@ -115,7 +115,9 @@ async def test_stores_that_cannot_be_opened(tmp_path: Path) -> None:
 async def test_an_existing_store_is_only_looked_at(tmp_path: Path) -> None:
     path = tmp_path / "gateway.db"
     with sqlite3.connect(path) as db:
-        db.execute("PRAGMA journal_mode = WAL")  # as the gateway does; readers of such a file make two more beside it
+        db.execute(
+            "PRAGMA journal_mode = WAL"
+        )  # as the gateway does; readers of such a file make two more files next to it
         db.execute("CREATE TABLE sessions (session_id TEXT PRIMARY KEY)")
     for in_use in (True, False):
         if not in_use:

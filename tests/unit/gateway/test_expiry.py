@@ -14,14 +14,14 @@ class Desk:
     def __init__(self) -> None:
         self.now = 1000.0
         self.valid = True
-        self.told: list[tuple[int, int]] = []
+        self.notices: list[tuple[int, int]] = []
         self.over = 0
         self.watch = CredentialWatch(
             lambda: self.now,
             lambda _principal: self.valid,
             notice_s=60.0,
             grace_s=10.0,
-            on_notice=lambda *times: self.told.append(times),
+            on_notice=lambda *times: self.notices.append(times),
             on_over=self.count_over,
         )
 
@@ -31,7 +31,7 @@ class Desk:
     def at(self, now: float) -> tuple[list[tuple[int, int]], int]:
         self.now = now
         self.watch.check()
-        return self.told, self.over
+        return self.notices, self.over
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ async def test_one_notice_then_the_grace_then_the_end(desk: Desk) -> None:
     desk.watch.stop()
 
 
-async def test_a_renewal_begins_anew(desk: Desk) -> None:
+async def test_a_renewal_starts_again(desk: Desk) -> None:
     desk.watch.watch(Principal("abc", expires_at=1100))
     desk.at(1105.0)
     desk.watch.watch(Principal("abc", expires_at=2000))

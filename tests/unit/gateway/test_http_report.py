@@ -17,7 +17,7 @@ CALLERS = 5
 
 
 class Anybody:
-    """Access for everybody; `all_came`: so many callers as there will be have it."""
+    """Access for everybody; `all_came`: all expected callers have it."""
 
     def __init__(self) -> None:
         self.came = 0

@@ -1,4 +1,4 @@
-"""What clients have sent and nobody has read: bounded in total, and the largest holder gives way."""
+"""What clients have sent and nobody has read: bounded in total; above the bound, the largest holder is closed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_frames_without_content_count_too() -> None:
     assert socket.is_closed
 
 
-def test_a_socket_is_paused_by_whole_messages_and_goes_on_when_few_are_left() -> None:
+def test_a_socket_is_paused_by_whole_messages_and_continues_when_few_are_left() -> None:
     unread = Socket(Inbound(10**9), ReadAhead(messages=(3, 1), bytes=(10_000, 2000))).unread
     for _ in range(10):
         unread.add_frame(10, is_last=False)

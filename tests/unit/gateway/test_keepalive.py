@@ -46,7 +46,7 @@ class SilentSocket:
 async def test_a_client_is_dropped_for_its_own_silence_only(
     busy_pings: int, is_paused_before: bool, reads: bool
 ) -> None:
-    """While the first pings wait, the reader is held up by the workers, and goes on just before time is up."""
+    """While the first pings wait, the reader is held up by the workers, and continues just before time is up."""
     socket = SilentSocket(busy_pings, is_paused_before=is_paused_before, reads=reads)
     stand_in: Any = socket
     keepalive = Keepalive(stand_in, 0.01, 0.01, lambda: socket.reading)

@@ -94,7 +94,7 @@ async def test_only_peers_that_may_connect_without_tls_are_accepted() -> None:
         await until(lambda: len(at.accepted) == 1)
 
 
-async def test_without_descriptors_accepting_pauses_and_goes_on_later(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_descriptors_accepting_pauses_and_continues_later(monkeypatch: pytest.MonkeyPatch) -> None:
     attempts = 0
     is_exhausted = True
     plain_accept = socket.socket.accept

@@ -1,4 +1,4 @@
-"""Refused clients: counted per network, told when to come back, logged once per minute."""
+"""Refused clients: counted per network, given a time to retry, logged once per minute."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_trusted_proxy_names_its_client(clock: Clock) -> None:
     assert failures.client_of("192.0.2.1", ["198.51.100.7"]) == "192.0.2.1"  # anybody may send this header
 
 
-async def test_refusals_of_a_flood_come_late_but_only_so_many_wait() -> None:
+async def test_refusals_of_a_flood_are_delayed_up_to_a_bound() -> None:
     late = LateAnswers(delay_s=3600.0, bound=2)
     waiting = [asyncio.create_task(late.wait()) for _ in range(2)]
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""The secret that signs tokens: kept beside the store, for this user alone, and never half a file."""
+"""The secret that signs tokens: kept next to the store, for this user alone, and never half a file."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ async def test_the_store_is_read_again_if_it_lags_behind_memory(monkeypatch: pyt
     assert found.body == "after"
 
 
-async def test_a_session_has_so_many_long_polls_and_others_have_theirs() -> None:
+async def test_long_polls_of_a_session_are_bounded_and_others_have_theirs() -> None:
     directory: Any = SimpleNamespace(draining=False, get=lambda _: None)
     metrics = Metrics()
     polls = LongPolls(directory, metrics)

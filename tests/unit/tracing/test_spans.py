@@ -70,7 +70,7 @@ INVALID = ("", "nonsense", f"ff-{TRACE}-00f067aa0ba902b7-01", f"00-{'0' * 32}-{'
 
 
 @pytest.mark.parametrize("parent", [None, *INVALID])
-def test_a_context_that_is_none_begins_a_trace_of_its_own(parent: str | None) -> None:
+def test_an_invalid_context_begins_a_new_trace(parent: str | None) -> None:
     found, exporter = tracer()
     span = found.begin("stream", parent)
     span.end()
@@ -100,7 +100,7 @@ def test_a_context_is_continued_and_passed_on() -> None:
     assert [event.name for event in outer.events] == ["failover"]
 
 
-def test_a_trace_that_its_caller_does_not_sample_is_not_recorded_but_its_context_goes_on() -> None:
+def test_a_trace_that_its_caller_does_not_sample_is_not_recorded_but_its_context_continues() -> None:
     found, exporter = tracer()
     span = found.begin("stream", NOT_SAMPLED)
     child = span.child("call")

@@ -43,7 +43,7 @@ def test_slots_always_add_up(steps: list[tuple[str, int, int]], total: int) -> N
         assert 0 <= slots.free <= total
 
 
-def test_the_older_attempt_is_told_once_and_its_release_changes_nothing() -> None:
+def test_the_older_attempt_is_notified_once_and_its_release_changes_nothing() -> None:
     admission = Admission(1, retry_after_ms=5)
     calls: list[str] = []
     old = admission.admit(StreamKey("s", "a"), 1, lambda: calls.append("old"))

@@ -33,7 +33,7 @@ def test_lines_of_libraries_look_like_our_own(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
-def test_an_error_is_told_by_class_and_place_never_by_its_text(
+def test_an_error_is_logged_by_class_and_place_never_by_its_text(
     capsys: pytest.CaptureFixture[str], log_format: str
 ) -> None:
     logs.configure("info", log_format)

@@ -1,4 +1,4 @@
-"""Resolving weights: small made-up carriers stand in for the packages, as files on disk."""
+"""Resolving weights: small made-up carriers replace the packages, as files on disk."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_a_missing_carrier_is_named(packages: Path, tmp_path: Path) -> None:
         resolve("absent", tmp_path / "cache")
 
 
-def test_a_hub_out_of_reach_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_out_of_reach_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match="cannot be downloaded: the hub is out of reach") as refused:
         resolve("no-such-model", tmp_path / "cache")
@@ -161,7 +161,7 @@ def test_a_hub_out_of_reach_is_told_in_one_line(tmp_path: Path, monkeypatch: pyt
     assert "Error" not in str(refused.value)
 
 
-def test_a_name_that_no_hub_takes_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+def test_an_unknown_name_is_reported_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"the hub has no .*; there are tiny\.en, base, and"):
         resolve("no such model!", tmp_path / "cache")
 

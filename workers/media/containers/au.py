@@ -33,6 +33,6 @@ class AuDemuxer(HeadedPcmDemuxer):
         if magic != b".snd" or start < _HEAD_BYTES:
             raise DamagedError("it does not begin with .snd")
         if code not in _ENCODINGS:
-            raise MediaError("the sound in this AU file is not PCM, which alone is read there: send PCM or mu-law")
+            raise MediaError("the sound in this AU file is not supported: send PCM, A-law or mu-law")
         self._begin(_ENCODINGS[code], rate, channels, 0)
         return check_skip(start)

@@ -1,4 +1,4 @@
-"""Native FLAC (RFC 9639): STREAMINFO, other metadata passed over, then frames.
+"""Native FLAC (RFC 9639): STREAMINFO, other metadata (skipped), then frames.
 
 A frame has no length: it ends where a header stands that passes its CRC-8 and carries the number that must come next.
 If that header is damaged, two later ones whose numbers follow each other show it: the frame in front is lost with it.

@@ -11,7 +11,7 @@ import struct
 from abc import abstractmethod
 
 from workers.media.containers.packet import DamagedError, Demuxer, Incomplete, Packet, PcmEncoding
-from workers.media.containers.raw import TRACK, PcmDemuxer
+from workers.media.containers.raw import PLACEHOLDERS, TRACK, PcmDemuxer
 from workers.media.errors import MediaError
 
 _PREFIX = struct.Struct("<4s8sIIq")
@@ -60,8 +60,12 @@ class HeadedPcmDemuxer(PcmDemuxer):
         """Samples follow: `length` bytes of them, 0 or less an unknown number."""
         self._set_format(encoding, rate, channels)
         self._encoding = encoding
-        self._left = length if 0 < length < _MAX_LENGTH else None
+        self._left = length if 0 < length < _MAX_LENGTH and length not in PLACEHOLDERS else None
         self._in_samples = True
+
+    def _broken_off(self) -> int:
+        """The samples that the header promises."""
+        return max(0, (self._left or 0) - len(self._buffer)) if self._in_samples and not self._ended else 0
 
     def _forget(self) -> None:
         self._left = None

@@ -7,7 +7,7 @@ file may hold one fragment only.
 
 In one piece: the moov box says where every sample lies (`mp4_index.py`), so the boxes around them do not matter. Every
 sample is a restart point; the prefix is what is left of the index, in a box of our own. Where chunks are lost nobody
-knows how many bytes they had, so such a file cannot be read on.
+knows how many bytes they had, so the rest of such a file cannot be read.
 """
 
 from __future__ import annotations
@@ -95,8 +95,16 @@ class Mp4Demuxer(Demuxer):
     def resynchronise(self) -> None:
         """See `Demuxer`. Raises MediaError for a recording in one piece."""
         if self._in_index:
-            raise MediaError("a part of this MP4 is lost, and without fragments it cannot be read on")
+            raise MediaError("a part of this MP4 is lost, and without fragments the rest cannot be read")
         super().resynchronise()
+
+    def _broken_off(self) -> int:
+        """The samples that the index or a fragment promises, or a fragment whose own index is not here whole."""
+        if self._index is not None and self._in_index:
+            return self._index.left_bytes()
+        if self._sample is not None:
+            return self._sample.size + sum(sample.size for sample in self._samples)
+        return len(self._buffer) if self._buffer[4:8] == b"moof" else 0
 
     def _forget(self) -> None:
         self._samples, self._sample = iter(()), None
@@ -148,7 +156,7 @@ class Mp4Demuxer(Demuxer):
             return len(self._buffer)
         gap = sample.offset - self._shift - self.position
         if gap < 0:
-            raise MediaError("the index of this MP4 names bytes that stand before it: send the index first")
+            raise MediaError("the index of this MP4 names bytes that come before it: send the index first")
         if gap:
             return gap
         if len(self._buffer) < sample.size:
@@ -166,7 +174,7 @@ class Mp4Demuxer(Demuxer):
             self._shift = (sample.offset if sample else 0) - self.position - len(box)
         elif kind == b"moof":
             if not self.tracks:
-                raise DamagedError("a fragment stands before the moov box")
+                raise DamagedError("a fragment comes before the moov box")
             self._samples = self._fragment(box, head)
             if self.origin is None:  # a fragment holds its tracks one after the other
                 samples = list(self._samples)

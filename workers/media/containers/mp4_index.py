@@ -27,6 +27,7 @@ MAX_INDEX_BYTES = 768 << 10
 _BLOCK_SAMPLES = 4_096
 _MAX_OFFSET = 1 << 52
 _COLUMNS = (("track", "<u4"), ("gap", "<i8"), ("size", "<u4"), ("step", "<i8"), ("key", "u1"))
+_SIZES = 2
 _SAMPLE_BYTES = sum(np.dtype(kind).itemsize for _, kind in _COLUMNS)
 _PCM_UNITS_A_SECOND = 10
 
@@ -92,6 +93,11 @@ class SampleIndex:
         """The list from a sample on, for `restore`."""
         block, first = divmod(number, _BLOCK_SAMPLES)
         return msgspec.msgpack.encode(_Carried(self._all_tracks, self._blocks[block:], first))
+
+    def left_bytes(self) -> int:
+        """The bytes of the next sample and of all behind it."""
+        blocks = self._blocks[self._block + 1 :]
+        return sum(sample.size for sample in self._waiting) + sum(sum(_columns(block)[_SIZES]) for block in blocks)
 
     def _drop(self, samples: int) -> None:
         del self._waiting[len(self._waiting) - samples :]
@@ -190,7 +196,7 @@ def _planes(column: NDArray[np.generic], kind: str) -> bytes:
     return values.view(np.uint8).reshape(len(values), -1).T.tobytes()
 
 
-def _unpacked(block: _Block, clocks: dict[int, tuple[int, int]], number: int) -> list[IndexedSample]:
+def _columns(block: _Block) -> list[list[int]]:
     if not 0 < block.count <= _BLOCK_SAMPLES:
         raise DamagedError("the index is out of range")
     try:
@@ -205,9 +211,13 @@ def _unpacked(block: _Block, clocks: dict[int, tuple[int, int]], number: int) ->
         plane = np.frombuffer(planes, np.uint8, block.count * width, at).reshape(width, block.count)
         columns.append(np.ascontiguousarray(plane.T).view(kind).reshape(-1).tolist())
         at += block.count * width
+    return columns
+
+
+def _unpacked(block: _Block, clocks: dict[int, tuple[int, int]], number: int) -> list[IndexedSample]:
     samples: list[IndexedSample] = []
     offset, ticks = block.offset, dict(block.ticks)
-    for track, gap, size, step, key in zip(*columns, strict=True):
+    for track, gap, size, step, key in zip(*_columns(block), strict=True):
         offset += gap
         ticks[track] = ticks.get(track, 0) + step
         timescale, shifted = clocks[track]

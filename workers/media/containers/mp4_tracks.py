@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from workers.media.containers.opus import RATE, pre_skip
 from workers.media.containers.packet import Codec, DamagedError, PcmEncoding, Track
-from workers.media.containers.turn import UPRIGHT, turn_of_matrix
+from workers.media.containers.turn import UPRIGHT, turn_of_headers
 from workers.media.errors import MediaError
 
 _CODECS = {
@@ -101,12 +101,11 @@ def parse_movie(moov: bytes) -> Movie:
     """The content of a moov box. Raises DamagedError."""
     tracks: list[MovieTrack] = []
     defaults: list[tuple[int, int, int, int]] = []
-    timescale = 1
+    mvhd = dict(boxes(moov)).get(b"mvhd", b"")
+    timescale = field(mvhd, 12, 20) or 1 if mvhd else 1
     for kind, content in boxes(moov):
-        if kind == b"mvhd":
-            timescale = field(content, 12, 20) or 1
-        elif kind == b"trak" and len(tracks) < _MAX_TRACKS:
-            tracks += _parse_track(content)
+        if kind == b"trak" and len(tracks) < _MAX_TRACKS:
+            tracks += _parse_track(content, mvhd)
         elif kind == b"mvex":
             for inner, trex in boxes(content):
                 if inner == b"trex":
@@ -125,7 +124,7 @@ def _from_its_start(each: MovieTrack) -> MovieTrack:
     return replace(each, track=replace(each.track, delay=max(each.track.delay, started)))
 
 
-def _parse_track(trak: bytes) -> list[MovieTrack]:
+def _parse_track(trak: bytes, mvhd: bytes) -> list[MovieTrack]:
     """A track of sound or pictures; none for one of text or times."""
     parts = dict(boxes(trak))
     number = field(parts[b"tkhd"], 12, 20)
@@ -146,7 +145,7 @@ def _parse_track(trak: bytes) -> list[MovieTrack]:
     edit = _edit(parts.get(b"edts", b""))
     started = edit.start * track.rate // timescale
     delay = max(track.delay, started) if started <= track.rate else track.delay
-    turn = turn_of_matrix(parts[b"tkhd"]) if track.codec.is_video else UPRIGHT
+    turn = turn_of_headers(parts[b"tkhd"], mvhd) if track.codec.is_video else UPRIGHT
     return [MovieTrack(replace(track, delay=delay, turn=turn), timescale, edit, tables)]
 
 

@@ -56,7 +56,7 @@ def _is_whole(page: bytes) -> bool:
 
 
 class OggDemuxer(Demuxer):
-    """Bytes of an Ogg recording to the packets of its sound; other streams multiplexed into it are passed over."""
+    """Bytes of an Ogg recording to the packets of its sound; other streams multiplexed into it are skipped."""
 
     def __init__(self, *, resumed: bool = False) -> None:
         """`resumed`: the prefix is followed by the middle of a link, or by the next one."""
@@ -83,12 +83,16 @@ class OggDemuxer(Demuxer):
         """
         back = self._link - anchor
         if not 0 <= back < len(self._links):
-            raise MediaError("the recording has too many links to go on in this one")
+            raise MediaError("the recording has too many links to resume in this one")
         link = self._links[-1 - back]
         packets = link.mapping.headers()
         lacing = b"".join(b"\xff" * (len(packet) // 255) + bytes([len(packet) % 255]) for packet in packets)
         page = struct.pack("<4sBBqIIIB", b"OggS", 0, _BEGINS, 0, link.serial, 0, 0, len(lacing))
         return page + lacing + b"".join(packets)
+
+    def _broken_off(self) -> int:
+        """A page whose end is missing, and the packet that it would have completed."""
+        return len(self._buffer) + self._part_bytes
 
     def _forget(self) -> None:
         self._parts.clear()
@@ -170,7 +174,7 @@ class OggDemuxer(Demuxer):
     def _keep(self, part: bytes, offset: int) -> None:
         self._part_bytes += len(part)
         if self._part_bytes > MAX_ELEMENT_BYTES:
-            if self._parts[0].startswith(COMMENTS):  # with a large picture: what follows of it is passed over
+            if self._parts[0].startswith(COMMENTS):  # with a large picture: the rest of it is skipped
                 self._forget()
                 return
             raise DamagedError("a packet is too large")

@@ -20,7 +20,7 @@ MAX_ELEMENT_BYTES = 4 << 20
 """The largest element, box, page or frame that is buffered; a 1080p key frame is well below."""
 
 MAX_SKIP_BYTES = 64 << 20
-"""The largest element that is passed over unread, such as a cover picture."""
+"""The largest element that is skipped unread, such as a cover picture."""
 
 MAX_LOST_BYTES = 8 << 20
 """How much is searched for the next restart point before the recording is given up."""
@@ -162,10 +162,10 @@ class Packet:
 
 
 class Demuxer(ABC):
-    """The push loop. A subclass parses what stands at the start of `_buffer`, and finds its feet again after a loss."""
+    """The push loop. A subclass parses the start of `_buffer`, and finds the next restart point after a loss."""
 
     has_pts = True
-    """Whether the container says where a packet stands in time."""
+    """Whether the container gives packets a time."""
 
     tail_counts = True
     """Whether bytes without sense at the end of a recording are damage; else they may be tags."""
@@ -185,7 +185,11 @@ class Demuxer(ABC):
 
     @property
     def damaged(self) -> int:
-        """Bytes skipped so far because they are invalid; those after a declared gap do not count."""
+        """Bytes skipped so far because they are invalid; those after a declared gap do not count.
+
+        Behind the end also what the recording broke off within: the bytes of an element that is not here whole, or
+        those that a header promises and that never came.
+        """
         return self._damaged + (self._open_damage if self.tail_counts else 0)
 
     @property
@@ -241,9 +245,22 @@ class Demuxer(ABC):
             self._effort = 0
         return False
 
+    def end(self) -> list[Packet]:
+        """No more bytes: the packets that only the end completes. To be called once."""
+        if self.tracks and self._lost < 0:
+            try:
+                self._damaged += self._broken_off()
+            except (DamagedError, struct.error, LookupError, ValueError):
+                self._damaged += len(self._buffer)
+        return self.finish()
+
     def finish(self) -> list[Packet]:
-        """No more bytes: the packets that only the end completes."""
+        """As `end`, without a look at what the recording broke off within."""
         return []
+
+    def _broken_off(self) -> int:
+        """Bytes of sound or pictures that are missing at the end, or of which too few came to be read; 0: none."""
+        return 0
 
     def resynchronise(self) -> None:
         """Bytes are missing before the next chunk: forget what is incomplete and look for the next restart point.
@@ -274,7 +291,7 @@ class Demuxer(ABC):
     def _seek(self) -> int:
         """Return how many bytes to drop for the buffer to begin with a restart point; 0: it does.
 
-        May return fewer, after `MAX_CANDIDATES` places that are none; each adds to `_effort`. Must not depend on how
+        May return fewer, after `MAX_CANDIDATES` false candidates; each adds to `_effort`. Must not depend on how
         the bytes were cut. Raises Incomplete when nothing can be dropped yet.
         """
 
@@ -335,7 +352,7 @@ def check_size(size: int) -> None:
 
 
 def check_skip(size: int) -> int:
-    """Return `size`; raise DamagedError for an element that is larger than what is passed over."""
+    """Return `size`; raise DamagedError for an element that is too large to skip."""
     if size > MAX_SKIP_BYTES:
         raise DamagedError("an element is too large")
     return size

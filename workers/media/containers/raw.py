@@ -10,6 +10,9 @@ from workers.media.containers.packet import Codec, DamagedError, Demuxer, Incomp
 TRACK = 1
 MAX_CHANNELS = 8
 RATES = range(4_000, 192_001)
+PLACEHOLDERS = range(0x7FFF_0000, 0x8001_0000)
+"""Lengths in a header that stand for an unknown one, as sox, arecord and eSpeak write into a pipe."""
+
 _BLOCKS_A_SECOND = 100
 
 

@@ -1,4 +1,4 @@
-"""Files that people bring and that are not read: told by their first bytes, so that the error can name them."""
+"""Files that people bring and that are not read: recognised by their first bytes, so that the error can name them."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 LOOK_AHEAD = 12
-"""Bytes from which a chunk is told: its name, its size, and the first word of its content."""
+"""Bytes by which a chunk is recognised: its name, its size, and the first word of its content."""
 
 ID3V1_BYTES = 128
 

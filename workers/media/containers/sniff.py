@@ -81,7 +81,7 @@ def recognise(fmt: media_pb2.MediaFormat, start: bytes) -> media_pb2.Container |
     """The container of a recording that begins with `start`; None: more bytes are needed.
 
     Magic wins over the declared container; without magic the declared one holds, and for a declared Opus codec without
-    a container bare packets do. Raises MediaError for what is none of these.
+    a container bare packets do. Raises MediaError for anything else.
     """
     if fmt.container in _HEADERLESS:
         return fmt.container

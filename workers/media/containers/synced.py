@@ -41,11 +41,11 @@ class FrameHeader:
 
 
 Parser = Callable[[_Bytes, int], FrameHeader | None]
-"""Reads the header at a place where at least its bytes stand; None when there is none."""
+"""Reads the header at a place that has at least its bytes; None if there is no header."""
 
 
 def are_frames(data: _Bytes, parse: Parser, head_bytes: int, sync: bytes = b"\xff") -> bool:
-    """Whether three frames in a row stand anywhere in these bytes."""
+    """Whether these bytes contain three frames in a row."""
     at = data.find(sync)
     while 0 <= at <= len(data) - head_bytes:
         frames, end = 0, at

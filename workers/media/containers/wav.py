@@ -22,7 +22,7 @@ from workers.media.containers.packet import (
     Track,
     check_skip,
 )
-from workers.media.containers.raw import RATES, TRACK, PcmDemuxer
+from workers.media.containers.raw import PLACEHOLDERS, RATES, TRACK, PcmDemuxer
 from workers.media.errors import MediaError
 
 _UNKNOWN = 0xFFFF_FFFF
@@ -67,7 +67,7 @@ _WHOLE_BYTES = (8, 16, 32, 64)
 def _sample_bytes(kind: int, channels: int, align: int, bits: int) -> int:
     """The bytes of one sample; 0: the header contradicts itself.
 
-    PCM and float: `bits` decides, since writers get `align` wrong more often. But 12, 20 or 24 bits may stand in a
+    PCM and float: `bits` decides, since writers get `align` wrong more often. But 12, 20 or 24 bits may be in a
     larger container, and only `align` tells which.
     """
     if kind in _LINEAR and bits in _WHOLE_BYTES:
@@ -125,6 +125,10 @@ class WavDemuxer(PcmDemuxer):
         if chunk or size - left == 1:  # a byte that makes an odd size even
             size = left
         return self._rest(size)
+
+    def _broken_off(self) -> int:
+        """The samples that the header promises."""
+        return max(0, (self._left or 0) - len(self._buffer)) if self._part is _Part.DATA else 0
 
     def _forget(self) -> None:
         """After a loss the size of the data chunk is no guide."""
@@ -205,7 +209,7 @@ class WavDemuxer(PcmDemuxer):
             raise DamagedError("the data come before their format")
         if size >= _LARGEST:
             size = self._long_data or 0
-        self._left = size if 0 < size < _MAX_LONG else None
+        self._left = size if 0 < size < _MAX_LONG and size not in PLACEHOLDERS else None
         self._behind = max(0, self._riff_end - self.position - 8 - size)
         self._part = _Part.DATA
 

@@ -11,6 +11,7 @@ import re
 import struct
 from itertools import islice
 
+from workers.media.containers.ebml import children_of, element_id, floating, unsigned, vint
 from workers.media.containers.opus import default_head, pre_skip
 from workers.media.containers.packet import (
     MAX_CANDIDATES,
@@ -55,7 +56,6 @@ _CLUSTER_BYTES = _CLUSTER.to_bytes(4, "big")
 _CANDIDATE = re.compile(rb"\x1f\x43\xb6\x75|\xa3")
 _MAX_CANDIDATE_BYTES = 8 << 10
 _MAX_STEP_MS = 60_000
-_MAX_CHILDREN = 4_096
 
 _CODECS = {
     b"A_OPUS": Codec.OPUS,
@@ -98,80 +98,20 @@ _NAMES = {
 _HEADER_STRIPPING = 3
 _MAX_STRIPPED_BYTES = 64
 
-_Bytes = bytes | bytearray
-
-
-def _element_id(data: _Bytes, at: int) -> tuple[int, int]:
-    """The element ID at `at`, marker bits included, and its length in bytes."""
-    if at >= len(data):
-        raise Incomplete
-    length = 9 - data[at].bit_length()
-    if length > 4:
-        raise DamagedError("not an element ID")
-    if at + length > len(data):
-        raise Incomplete
-    return int.from_bytes(data[at : at + length], "big"), length
-
-
-def _vint(data: _Bytes, at: int) -> tuple[int | None, int]:
-    """The variable-size integer at `at` (None: all ones, the unknown size), and its length in bytes."""
-    if at >= len(data):
-        raise Incomplete
-    length = 9 - data[at].bit_length()
-    if length > 8:
-        raise DamagedError("not an element size")
-    if at + length > len(data):
-        raise Incomplete
-    ones = (1 << (7 * length)) - 1
-    value = int.from_bytes(data[at : at + length], "big") & ones
-    return (None if value == ones else value), length
-
-
-def _children(data: bytes) -> list[tuple[int, bytes]]:
-    """The child elements of a master element that is here whole."""
-    found: list[tuple[int, bytes]] = []
-    at = 0
-    while at < len(data):
-        if len(found) == _MAX_CHILDREN:
-            raise DamagedError("an element has too many children")
-        try:
-            element, id_length = _element_id(data, at)
-            size, size_length = _vint(data, at + id_length)
-        except Incomplete as error:
-            raise DamagedError("an element ends before its children do") from error
-        at += id_length + size_length
-        if size is None or at + size > len(data):
-            raise DamagedError("a child is larger than its parent")
-        found.append((element, data[at : at + size]))
-        at += size
-    return found
-
-
-def _unsigned(data: bytes) -> int:
-    return int.from_bytes(data[:8], "big")
-
-
-def _float(data: bytes, default: float) -> float:
-    if len(data) == 4:
-        return float(struct.unpack(">f", data)[0])
-    if len(data) == 8:
-        return float(struct.unpack(">d", data)[0])
-    return default
-
 
 def _track(entry: bytes) -> tuple[Track, bytes]:
     """A track, and the bytes that were stripped from the front of each of its frames."""
-    fields = dict(_children(entry))
-    audio = dict(_children(fields.get(0xE1, b"")))
+    fields = dict(children_of(entry))
+    audio = dict(children_of(fields.get(0xE1, b"")))
     name = fields.get(0x86, b"").rstrip(b"\0")
-    number, kind = _unsigned(fields[0xD7]), _KINDS.get(_unsigned(fields.get(0x83, b"")), "")
+    number, kind = unsigned(fields[0xD7]), _KINDS.get(unsigned(fields.get(0x83, b"")), "")
     codec = _CODECS.get(name, Codec.UNKNOWN)
-    rate = _float(audio.get(0xB5, b""), 8000.0)
-    channels = _unsigned(audio.get(0x9F, b"\x01"))
+    rate = floating(audio.get(0xB5, b""), 8000.0)
+    channels = unsigned(audio.get(0x9F, b"\x01"))
     private = fields.get(0x63A2, b"")
     if not 0 <= rate <= 768_000:  # NaN fails this too
         raise DamagedError("a sample rate is out of range")
-    delay = min(_unsigned(fields.get(0x56AA, b"")) * int(rate) // 10**9, int(rate))  # CodecDelay, nanoseconds
+    delay = min(unsigned(fields.get(0x56AA, b"")) * int(rate) // 10**9, int(rate))  # CodecDelay, nanoseconds
     delay = 0 if codec is Codec.VORBIS else delay  # its decoder keeps back its first packet
     if codec is Codec.OPUS:
         rate = 48000.0
@@ -181,7 +121,7 @@ def _track(entry: bytes) -> tuple[Track, bytes]:
         private = private[8:42] if private[:4] == b"fLaC" else private
     if codec is Codec.ALAC:
         private = struct.pack(">I4s4x", 12 + len(private), b"alac") + private
-    pcm = _PCM.get((name, _unsigned(audio.get(0x6264, b""))))
+    pcm = _PCM.get((name, unsigned(audio.get(0x6264, b""))))
     stripped = _stripped(fields.get(0x6D80, b""))
     if stripped is None or (codec is Codec.PCM and pcm is None):
         codec = Codec.UNKNOWN
@@ -195,20 +135,20 @@ def _track(entry: bytes) -> tuple[Track, bytes]:
 def _turn(video: bytes) -> Turn:
     """How the pictures of a track are to be turned, where it has any."""
     try:
-        projection = dict(_children(dict(_children(video)).get(_PROJECTION, b"")))
+        projection = dict(children_of(dict(children_of(video)).get(_PROJECTION, b"")))
     except DamagedError:  # what is seen does not depend on it
         return UPRIGHT
-    yaw, pitch, roll = (_float(projection.get(element, b""), 0.0) for element in (0x7673, 0x7674, 0x7675))
-    return UPRIGHT if _unsigned(projection.get(0x7671, b"")) else turn_of_projection(yaw, pitch, roll)
+    yaw, pitch, roll = (floating(projection.get(element, b""), 0.0) for element in (0x7673, 0x7674, 0x7675))
+    return UPRIGHT if unsigned(projection.get(0x7671, b"")) else turn_of_projection(yaw, pitch, roll)
 
 
 def _stripped(encodings: bytes) -> bytes | None:
     """What header stripping (RFC 9559, 5.1.4.1.31) took from the frames; None: they are packed in another way."""
     stripped = b""
-    for _, encoding in _children(encodings):
-        fields = dict(_children(encoding))
-        compression = dict(_children(fields.get(0x5034, b"")))
-        if 0x5035 in fields or _unsigned(compression.get(0x4254, b"\0")) != _HEADER_STRIPPING:
+    for _, encoding in children_of(encodings):
+        fields = dict(children_of(encoding))
+        compression = dict(children_of(fields.get(0x5034, b"")))
+        if 0x5035 in fields or unsigned(compression.get(0x4254, b"\0")) != _HEADER_STRIPPING:
             return None
         stripped = compression.get(0x4255, b"") + stripped
     return stripped if len(stripped) <= _MAX_STRIPPED_BYTES else None
@@ -232,7 +172,7 @@ def _frames(data: bytes, lacing: int) -> list[bytes]:
                 size, at = size + 255, at + 1
             size, at = size + data[at], at + 1
         else:
-            value, length = _vint(data, at)
+            value, length = vint(data, at)
             middle = (1 << (7 * length - 1)) - 1  # differences are written around it
             size, at = (value or 0) + (sizes[-1] - middle if sizes else 0), at + length
         sizes.append(size)
@@ -267,10 +207,10 @@ class WebmDemuxer(Demuxer):
 
     def _step(self, packets: list[Packet]) -> int:
         buffer = self._buffer
-        element, id_length = _element_id(buffer, 0)
+        element, id_length = element_id(buffer, 0)
         if not self._header and element != _EBML:
             raise DamagedError("it does not begin with EBML")
-        size, size_length = _vint(buffer, id_length)
+        size, size_length = vint(buffer, id_length)
         head = id_length + size_length
         if self._in_clusters and self._is_strange(element, head):
             return self._past_strange(head, size)
@@ -292,18 +232,27 @@ class WebmDemuxer(Demuxer):
             self._header_child(element, data)
         return head + size
 
+    def _broken_off(self) -> int:
+        """A block whose end is missing. A piece of its head is none: Chrome 57 ends slices with one."""
+        try:
+            element, length = element_id(self._buffer, 0)
+            vint(self._buffer, length)
+        except (Incomplete, DamagedError):
+            return 0
+        return len(self._buffer) if element in (_SIMPLE_BLOCK, _BLOCK_GROUP) else 0
+
     def _is_strange(self, element: int, head: int) -> bool:
         """Whether an element does not belong among clusters, or is a block of a track that is not there."""
         if element not in _AMONG_CLUSTERS:
             return True
-        return element == _SIMPLE_BLOCK and _vint(self._buffer, head)[0] not in self.tracks
+        return element == _SIMPLE_BLOCK and vint(self._buffer, head)[0] not in self.tracks
 
     def _past_strange(self, head: int, size: int | None) -> int:
         """The size of an element of an unknown kind (RFC 8794, 6.2), where something known follows it; else damage."""
         if size is not None and size <= _MAX_STRANGE_BYTES:
             if len(self._buffer) < head + size + 4:
                 raise Incomplete
-            if _element_id(self._buffer, head + size)[0] in _AMONG_CLUSTERS:
+            if element_id(self._buffer, head + size)[0] in _AMONG_CLUSTERS:
                 return head + size
         raise DamagedError("not an element of a cluster")
 
@@ -322,26 +271,26 @@ class WebmDemuxer(Demuxer):
 
     def _header_child(self, element: int, data: bytes) -> None:
         if element == _INFO:
-            self._scale = (_unsigned(dict(_children(data)).get(_TIMESTAMP_SCALE, b"")) or 1_000_000) / 1e6
+            self._scale = (unsigned(dict(children_of(data)).get(_TIMESTAMP_SCALE, b"")) or 1_000_000) / 1e6
         elif element == _TRACKS:
-            tracks = [_track(entry) for number, entry in _children(data) if number == _TRACK_ENTRY]
+            tracks = [_track(entry) for number, entry in children_of(data) if number == _TRACK_ENTRY]
             self.tracks = {track.number: track for track, _ in tracks}
             self._stripped = {track.number: stripped for track, stripped in tracks if stripped}
 
     def _cluster_child(self, element: int, data: bytes, packets: list[Packet]) -> None:
         if element == _TIMESTAMP:
-            self._timestamp = _unsigned(data)
+            self._timestamp = unsigned(data)
         elif element == _SIMPLE_BLOCK:
-            packets += self._block(data, key=bool(data[2 + _vint(data, 0)[1]] & 0x80))
+            packets += self._block(data, key=bool(data[2 + vint(data, 0)[1]] & 0x80))
         else:
-            children = _children(data)
+            children = children_of(data)
             self._effort = len(children)
             group = dict(children)
             packets += self._block(group[_BLOCK], key=_REFERENCE_BLOCK not in group)
 
     def _block(self, data: bytes, *, key: bool) -> list[Packet]:
         """The frames of a block; only the first of several has a time of its own."""
-        track, length = _vint(data, 0)
+        track, length = vint(data, 0)
         relative, flags = struct.unpack_from(">hB", data, length)
         stripped = self._stripped.get(track or 0, b"")
         frames = [stripped + frame for frame in _frames(data[length + 3 :], flags & _LACING)]
@@ -378,17 +327,17 @@ class WebmDemuxer(Demuxer):
         raise Incomplete
 
     def _is_cluster(self, at: int) -> bool:
-        _, length = _vint(self._buffer, at + 4)
-        element, _ = _element_id(self._buffer, at + 4 + length)
+        _, length = vint(self._buffer, at + 4)
+        element, _ = element_id(self._buffer, at + 4 + length)
         return element in (_TIMESTAMP, 0xBF)
 
     def _is_block(self, at: int) -> bool:
         buffer = self._buffer
-        size, length = _vint(buffer, at + 1)
+        size, length = vint(buffer, at + 1)
         body = at + 1 + length
         if size is None or not 4 < size <= _MAX_CANDIDATE_BYTES:
             return False
-        number, number_length = _vint(buffer, body)
+        number, number_length = vint(buffer, body)
         if number not in self.tracks or self.tracks[number].codec.is_video:
             return False
         if len(buffer) < body + number_length + 3:
@@ -397,4 +346,4 @@ class WebmDemuxer(Demuxer):
         pts = (self._timestamp + relative) * self._scale
         if flags & 0x7E or not self._last_pts < pts <= self._last_pts + _MAX_STEP_MS:
             return False
-        return _element_id(buffer, body + size)[0] in _IN_CLUSTER
+        return element_id(buffer, body + size)[0] in _IN_CLUSTER

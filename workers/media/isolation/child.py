@@ -1,10 +1,10 @@
 """The decoder child: a process that serves the decoders of many streams over one socket, locked in.
 
-`process.py` beside it starts `python -m workers.media.isolation.child` with its socket as descriptor 0. It imports
-and warms up the decoder, locks itself in, says `Ready` and then answers requests in the order of their arrival. Each
-stream has at most one pending, and none takes much longer than a slice of CPU time (`ipc.SLICE_SECONDS`), so this
-order is fair. It ends with its socket. Descriptor 2 leads nowhere once
-media may arrive: facts travel as messages, and nothing that a codec prints leaves the process.
+`process.py` starts `python -m workers.media.isolation.child` with its socket as descriptor 0. The child imports and
+warms up the decoder, locks itself in, says `Ready` and then answers requests in the order of their arrival. Each stream
+has at most one pending, and none takes much longer than a slice of CPU time (`ipc.SLICE_SECONDS`), so this order is
+fair. The child ends with its socket. Before media can arrive, descriptor 2 is pointed at nothing: facts travel as
+messages, and nothing that a codec prints leaves the process.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ServiceLimits:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """A chunk in work, and the bytes that were damaged before it."""
+    """A chunk in progress, and the bytes that were damaged before it."""
 
     parts: Parts[AnyOutput]
     damaged_before: int
@@ -126,7 +126,7 @@ class DecoderService:
     def _slice(self, stream: int, work: _Work | None) -> ipc.Working | ipc.Samples | ipc.Frames:
         """Work at a chunk until it is done or the slice is used up."""
         if work is None:
-            raise MediaError("the stream has no chunk in work")
+            raise MediaError("the stream has no chunk in progress")
         began = self._clock()
         try:
             while (spent := self._clock() - began) < ipc.SLICE_SECONDS:

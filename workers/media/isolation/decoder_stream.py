@@ -106,7 +106,7 @@ class ChildSource(Protocol):
 class DecoderStream(Generic[T]):
     """One stream of media, decoded in order; calls of one stream wait for each other.
 
-    A cancelled call has not happened: it may be made again.
+    A cancelled call has no effect and may be repeated.
     """
 
     def __init__(
@@ -231,7 +231,7 @@ class DecoderStream(Generic[T]):
                 self._caught_up_in = None
                 kills += self._judge(gone.death, sequence)
                 if kills > _MAX_KILLS_PER_CALL:
-                    raise MediaError("the decoder was ended again and again") from gone
+                    raise MediaError("the decoder was killed repeatedly") from gone
             except asyncio.CancelledError:
                 self._caught_up_in = None  # its decoder may have had the request: make a new one
                 raise

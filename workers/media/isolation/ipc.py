@@ -178,7 +178,7 @@ class FrameReader:
     def push_bytes(self, data: bytes) -> Iterator[memoryview]:
         """Every body that `data` completes; a body is valid until the next one is asked for.
 
-        Raises FrameError as soon as a length over the bound stands in the stream.
+        Raises FrameError as soon as the stream has a length over the bound.
         """
         self._buffer += data
         start = 0

@@ -25,7 +25,7 @@ _LOST = FrameRecord(0, 0, 0, 0, FrameFlag.CORRUPT)
 
 
 class StillStream:
-    """One stream's pictures; calls wait for each other. A cancelled call has not happened."""
+    """One stream's pictures; calls wait for each other. A cancelled call has no effect."""
 
     def __init__(self, stream_id: int, fmt: media_pb2.MediaFormat, source: ChildSource) -> None:
         self._id = stream_id
@@ -52,7 +52,7 @@ class StillStream:
                     if gone.death.suspect == self._id and gone.death.self_inflicted:
                         self._strikes += 1
                         return _LOST
-            raise MediaError("the decoder was ended again and again")
+            raise MediaError("the decoder was killed repeatedly")
 
     async def close(self) -> None:
         """Free the decoder; may be called at any time, and twice."""

@@ -14,7 +14,7 @@ IDLE_S = 30.0
 
 
 class Desk:
-    """Shares on a clock of its own, beside a service whose slots it counts."""
+    """Shares on a clock of its own, for a service whose slots it counts."""
 
     def __init__(self, total: int = 10, owners: int = 2) -> None:
         self.now = 1_000_000.0
@@ -145,7 +145,7 @@ def test_an_owner_with_its_share_takes_no_slot_from_others(desk: Desk) -> None:
     assert desk.asked == []
 
 
-def test_a_stream_that_does_not_agree_is_passed_over() -> None:
+def test_a_stream_that_does_not_agree_is_skipped() -> None:
     desk = Desk(owners=1, total=2)
     assert desk.begins(A, agrees=lambda _: False)
     assert desk.begins(A)

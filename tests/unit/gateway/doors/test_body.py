@@ -23,7 +23,7 @@ class Clock:
 
 
 async def wait(patience: Patience, clock: Clock, seconds: float, size: int) -> None:
-    """Bytes arrive after so many seconds of waiting."""
+    """Bytes arrive after a wait."""
     async with patience.waiting():
         clock.now += seconds
     patience.received(size)
@@ -58,7 +58,7 @@ async def test_only_waiting_counts() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 9), st.integers(0, 70_000)), max_size=50))
 async def test_all_waiting_together_is_bounded_by_the_bytes(arrivals: list[tuple[float, int]]) -> None:
-    """However a client spreads its bytes: it gets the longest pause, and a second for so many bytes."""
+    """However a client spreads its bytes, it gets the longest pause, and a second for every `RATE` bytes."""
     clock = Clock()
     patience = Patience(PAUSE_S, RATE, clock)
     waited, received = 0.0, 0

@@ -84,7 +84,7 @@ async def test_messages_and_texts_keep_their_order() -> None:
         assert await reader.until(5) == ["hello", "a-1", "a-2", "b-1", "b-2"]
 
 
-async def test_an_interim_that_waits_gives_way_to_a_newer_one() -> None:
+async def test_a_waiting_interim_is_replaced_by_a_newer_one() -> None:
     async with line() as (outbox, _, reader):
         reader.reads.clear()
         outbox.put(transcript("first", final=True))

@@ -136,7 +136,7 @@ async def test_who_has_lost_its_connections_gets_the_next_ones() -> None:
         assert [await (await at.connect()).server() for _ in range(4)] == [first.name] * 4
 
 
-async def test_a_process_that_takes_nothing_is_passed_over() -> None:
+async def test_a_process_that_takes_nothing_is_skipped() -> None:
     async with house() as at:
         stuck, well = await at.add(serves=False), await at.add()
         waiting = await at.connect()  # goes to the first, which does not take it

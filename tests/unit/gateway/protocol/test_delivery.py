@@ -128,6 +128,58 @@ def test_what_is_no_number_is_null(value: float) -> None:
     assert data["delivery"]["frame"]["pitch_hz"] is None
 
 
+def test_a_window_gives_the_stretches_of_speech_since_the_last_one() -> None:
+    """Frames tell the gateway; the client gets them with the window and the summary, and so does the store."""
+
+    def heard(second: int, *stretches: tuple[int, int]) -> analysis_pb2.Analysis:
+        message = frame(second)
+        message.delivery.speech.settled_ms = 1000 * (second + 1)
+        for t0, t1 in stretches:
+            message.delivery.speech.stretches.add(t0_ms=t0, t1_ms=t1)
+        return message
+
+    session = begin()
+    messages = [heard(8, (200, 900), (7000, 8100)), heard(9, (8600, 9200)), window(0), heard(10, (9800, 10_400))]
+    actions = session.receive_result(key("a"), covering(*messages), T0)
+    parts = [data["delivery"] for data in results(actions)]
+    assert ["speech" in part for part in parts] == [False, False, True, False]
+    assert [tuple(each.values()) for each in parts[2]["speech"]] == [(200, 900), (7000, 8100), (8600, 9200)]
+    snapshots = [each.snapshot for each in actions if isinstance(each, StoreSnapshot)]
+    assert snapshots[-1].delivery is not None
+    assert snapshots[-1].delivery.speech == ((9800, 10_400),)
+    last = said(11_000, summary=analysis_pb2.DeliverySummary())
+    last.delivery.speech.stretches.add(t0_ms=10_700, t1_ms=11_000)
+    [summary] = results(session.receive_result(key("a"), covering(last), T0))
+    assert [tuple(each.values()) for each in summary["delivery"]["speech"]] == [(9800, 10_400), (10_700, 11_000)]
+
+
+def test_sound_without_words_is_not_kept_beyond_its_window() -> None:
+    session = begin(("delivery",))
+    for number in range(30):
+        message = frame(number)
+        message.delivery.speech.settled_ms = 1000 * (number + 1)
+        message.delivery.speech.stretches.add(t0_ms=1000 * number, t1_ms=1000 * number + 400)
+        each = covering(message, *([window(number // 10)] if number % 10 == 9 else []))
+        [*_, last] = results(session.receive_result(key("a", DELIVERY), each, T0))
+    assert len(last["delivery"]["speech"]) == 10
+    delivery = session.streams["a"].delivery
+    assert delivery is not None
+    assert delivery._spoken._stretches == []
+
+
+def test_counts_that_were_not_measured_are_null() -> None:
+    session = begin()
+    alone = analysis_pb2.DeliveryWindow(t0_ms=0, t1_ms=10_000)
+    counted = analysis_pb2.DeliveryWindow(t0_ms=10_000, t1_ms=20_000, words=0, syllables=0, pauses=0)
+    silent = analysis_pb2.DeliveryFrame(t0_ms=0, t1_ms=1000)
+    messages = covering(said(10_000, window=alone), said(20_000, window=counted), said(1000, frame=silent))
+    first, second, third = results(session.receive_result(key("a"), messages, T0))
+    names = ("words", "syllables", "pauses", "pauses_within_sentences")
+    assert [first["delivery"]["window"][name] for name in names] == [None] * 4
+    assert [second["delivery"]["window"][name] for name in names] == [0, 0, 0, None]
+    assert third["delivery"]["frame"]["pause_ms"] is None
+
+
 def test_delivery_follows_its_final_in_one_write_with_the_state() -> None:
     session = begin()
     actions = session.receive_result(
@@ -260,7 +312,7 @@ class Kept:
         return session, self.record(session.restore([left], ["a"], T0))
 
 
-def test_another_gateway_goes_on_counting_and_has_what_lasts() -> None:
+def test_another_gateway_continues_counting_and_has_what_is_kept() -> None:
     kept = Kept()
     session = begin(started_at=77)
     windows = [window(0), said(10_000, event("speaking_fast", 0), **{"window": window(1).delivery.window})]

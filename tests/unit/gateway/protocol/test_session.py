@@ -756,7 +756,7 @@ def test_after_a_failed_implicit_stream_a_header_begins_another() -> None:
         ("stream_id", "a\nb", "stream_id: must be text without control characters"),
     ],
 )
-def test_a_text_of_the_wrong_form_is_told_the_right_one(field: str, value: object, form: str) -> None:
+def test_the_error_for_a_text_of_the_wrong_form_names_the_right_one(field: str, value: object, form: str) -> None:
     (message,) = sent(text(open_session(), T0, type="stream_start", format=PCM, **{field: value}), "error")
     assert (message["data"]["code"], message["data"]["message"]) == ("bad_message", form)
 

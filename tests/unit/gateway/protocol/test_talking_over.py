@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from talkup.v1 import analysis_pb2, task_pb2, transcript_pb2
 
 from gateway.analyses import StoredAnalysis
-from gateway.protocol.actions import Action, StoreSegment, StoreSnapshot
+from gateway.protocol.actions import Action, CountForgotten, StoreSegment, StoreSnapshot
 from gateway.protocol.session import Session
 from gateway.protocol.snapshot import RestoredStream, decode_snapshot
 from gateway.protocol.talking_over import TalkingOver
@@ -33,13 +33,26 @@ class Call:
             start = {"format": "audio/pcm", "sample_rate": 16_000, "services": ["stt", "delivery"]}
             self.record(text(self.session, T0, type="stream_start", stream_id=stream_id, **start))
 
-    def say(self, stream_id: str, *words: tuple[int, int], until: int) -> list[dict[str, Any]]:
-        """A final of these words (ms of its media), and that everything before `until` is final."""
+    def say(self, stream_id: str, *words: tuple[int, int], until: int, sound: bool = False) -> list[dict[str, Any]]:
+        """A final of these words (ms of its media), and that everything before `until` is final.
+
+        `sound`: the stream's sound is measured, and comes by itself.
+        """
         transcript = transcript_pb2.Transcript(segment_id=next(self.segments), is_final=True, text="word")
         transcript.words.extend(transcript_pb2.Word(text="word", start_ms=t0, end_ms=t1) for t0, t1 in words)
         delivery = analysis_pb2.Analysis(delivery=analysis_pb2.Delivery(origin_unix_ms=ORIGINS[stream_id]))
         progress = task_pb2.Progress(committed_media_ms=until)
-        result = task_pb2.TaskResult(transcript=transcript, progress=progress, delivery=[delivery])
+        result = task_pb2.TaskResult(transcript=transcript, progress=progress, delivery=[] if sound else [delivery])
+        return self.events(self.session.receive_result(key(stream_id), result, T0))
+
+    def hear(self, stream_id: str, *stretches: tuple[int, int], settled: int) -> list[dict[str, Any]]:
+        """A frame of delivery with these stretches of sound; later ones begin at `settled`."""
+        speech = analysis_pb2.DeliverySpeech(settled_ms=settled)
+        speech.stretches.extend(analysis_pb2.SpeechStretch(t0_ms=t0, t1_ms=t1) for t0, t1 in stretches)
+        delivery = analysis_pb2.Delivery(origin_unix_ms=ORIGINS[stream_id], speech=speech)
+        delivery.frame.t1_ms = settled
+        progress = task_pb2.Progress(committed_media_ms=settled)
+        result = task_pb2.TaskResult(progress=progress, delivery=[analysis_pb2.Analysis(delivery=delivery)])
         return self.events(self.session.receive_result(key(stream_id), result, T0))
 
     def end(self, stream_id: str) -> list[dict[str, Any]]:
@@ -95,7 +108,7 @@ def test_the_order_in_which_words_become_final_does_not_matter() -> None:
     assert call.say("a", (5700, 6000), until=7000) == [talking_over("b", 1000, 2000, 1.0)]
 
 
-def test_a_short_overlap_is_none() -> None:
+def test_a_short_overlap_does_not_count() -> None:
     call = Call("a", "b")
     call.say("a", (4000, 6000), until=7000)
     assert call.say("b", (2000 - MIN_OVERLAP_MS + 1, 3000), until=3500) == []
@@ -154,6 +167,68 @@ def test_another_gateway_reports_it_whichever_stream_it_reads_first() -> None:
     call.kept["b"] = RestoredStream(*before)
     _, events = call.successor()
     assert events == [talking_over("b", 1000, 2000, 1.0)]
+
+
+def test_the_edges_of_an_overlap_are_those_of_the_sound() -> None:
+    """The last word of `a` ends 500 ms before its sound, the first one of `b` begins 200 ms after it."""
+    call = Call("a", "b")
+    call.hear("a", settled=4000)
+    call.hear("b", settled=900)
+    assert call.say("a", (4000, 5500), until=7000, sound=True) == []
+    assert call.say("b", (1200, 3000), until=4000, sound=True) == []
+    assert call.hear("a", (4000, 6000), settled=7000) == []
+    assert call.hear("b", (1000, 2900), settled=4000) == [talking_over("b", 1000, 2000, 1.0)]
+
+
+def test_sound_that_comes_with_the_end_counts() -> None:
+    call = Call("a", "b")
+    call.hear("a", settled=4000)
+    call.hear("b", settled=900)
+    call.say("a", (4000, 5500), until=7000, sound=True)
+    call.hear("a", (4000, 6000), settled=7000)
+    call.say("b", (1200, 3000), until=4000, sound=True)
+    text(call.session, T0, type="stream_end", stream_id="b")
+    last = ended()
+    speech = analysis_pb2.DeliverySpeech(stretches=[analysis_pb2.SpeechStretch(t0_ms=1000, t1_ms=2900)])
+    summary = analysis_pb2.DeliverySummary()
+    last.delivery.append(analysis_pb2.Analysis(delivery=analysis_pb2.Delivery(summary=summary, speech=speech)))
+    events = call.events(call.session.receive_result(key("b"), last, T0))
+    assert events == [talking_over("b", 1000, 2000, 1.0)]
+
+
+def test_another_gateway_knows_the_sound_that_no_window_holds_yet() -> None:
+    call = Call("a", "b")
+    call.hear("a", settled=4000)
+    call.hear("b", settled=900)
+    call.say("a", (4000, 5500), until=7000, sound=True)
+    call.hear("a", (4000, 6000), settled=7000)
+    call.say("b", (1200, 3000), until=4000, sound=True)
+    second, events = call.successor()
+    assert events == []
+    assert second.hear("b", (1000, 2900), settled=4000) == [talking_over("b", 1000, 2000, 1.0)]
+    third, events = second.successor()
+    assert events == []
+    assert third.end("b") == []
+
+
+def test_speech_that_waits_too_long_for_a_silent_stream_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.protocol.talking_over.MAX_STRETCHES", 2)
+    call = Call("a", "b")
+    actions: list[Action] = []
+    perform = call.record
+    monkeypatch.setattr(call, "record", lambda more: actions.extend(more) or perform(more))
+    call.say("a", (0, 100), (1000, 1100), (2000, 2100), (3000, 3100), until=9000)
+    assert [each for each in actions if isinstance(each, CountForgotten)] == [CountForgotten("stretches", 2)]
+
+
+def test_words_that_wait_too_long_for_their_clock_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.protocol.delivery.MAX_WORDS", 1)
+    call = Call("a")
+    actions: list[Action] = []
+    perform = call.record
+    monkeypatch.setattr(call, "record", lambda more: actions.extend(more) or perform(more))
+    call.say("a", (0, 100), (1000, 1100), (2000, 2100), until=9000, sound=True)
+    assert [each for each in actions if isinstance(each, CountForgotten)] == [CountForgotten("words", 2)]
 
 
 def test_streams_without_delivery_have_no_clock() -> None:

@@ -34,7 +34,7 @@ def test_a_conversation_in_turn() -> None:
     assert taking.interruptions == []
 
 
-def test_an_interruption_is_one_whose_speaker_goes_on() -> None:
+def test_an_overlap_is_an_interruption_if_its_speaker_continues() -> None:
     taking = turns(("a", 0, 3000), ("b", 2300, 5000))
     assert taking.overlaps == [Overlap("a", "b", 2300, 3000)]
     assert taking.interruptions == [Interruption("b", "a", 2300, 700)]

@@ -232,6 +232,25 @@ def test_pauses_that_nobody_asked_for_are_not_measured() -> None:
     assert speaker.measures["pauses"] == Measure(0, "count", pytest.approx(0.9))
 
 
+def test_from_version_2_on_a_count_of_zero_was_counted() -> None:
+    silent = window(0, 10_000, words=0, syllables=0, speech_ratio=measured(0.0), pauses=0, pauses_within_sentences=0)
+    segments = (said(1, 0, ["so"]),)
+    (speaker,) = one_stream(delivery("delivery/window/0", part=silent, version=2), segments=segments).speakers
+    assert speaker.measures["pauses"] == Measure(0, "count", pytest.approx(0.9))
+    unasked = msgspec.structs.replace(silent, pauses=None, pauses_within_sentences=None, syllables=None)
+    (speaker,) = one_stream(delivery("delivery/window/0", part=unasked, version=2), segments=segments).speakers
+    assert [speaker.measures[name] for name in ("pauses", "pauses_within_sentences", "syllables")] == [None] * 3
+
+
+def test_one_window_without_a_rule_for_syllables_leaves_their_sum_unknown() -> None:
+    known = window(0, 10_000, words=20, syllables=30)
+    windows = (known, window(10_000, 20_000, words=20, syllables=None))
+    results = [delivery(f"delivery/window/{each.t0_ms}", part=each, version=2) for each in windows]
+    (speaker,) = one_stream(*results, segments=(said(1, 0, ["so"]),), ended=False).speakers
+    assert speaker.measures["words"] == Measure(40, "count", 0.9)
+    assert speaker.measures["syllables"] is None
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_what_is_stored_twice_counts_once_in_either_order(turned: bool) -> None:
     """As it is after the key of encryption has changed."""

@@ -1,4 +1,4 @@
-"""A session beside an earlier one of the same people."""
+"""A session compared with an earlier one of the same people."""
 
 from __future__ import annotations
 

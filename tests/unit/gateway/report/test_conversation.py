@@ -13,7 +13,7 @@ from tests.fakes.interview import STARTED_AT, delivery, interview, said, window
 
 ORIGIN_MS = round(STARTED_AT * 1000)
 LATER_MS = 3_000
-"""How much later the second stream began: its media clock is behind by so much."""
+"""How much later the second stream began, so how far its media clock is behind."""
 
 
 def conversation(anna: list[tuple[int, int]], ben: list[tuple[int, int]]) -> Report:
@@ -63,6 +63,22 @@ def test_response_times_overlaps_and_interruptions_are_as_constructed() -> None:
         SpeakerTurns(0, Measure(2, "count", sure), Measure(1_000, "ms", sure), Measure(0, "count", sure)),
         SpeakerTurns(1, Measure(1, "count", sure), Measure(800, "ms", sure), Measure(1, "count", sure)),
     )
+
+
+def test_edges_are_those_of_the_sound_where_it_was_measured() -> None:
+    """Each word is 400 ms long; the sound of the first speaker goes on for 300 ms, the second one's begins earlier."""
+    streams = (
+        StreamTranscript("anna", STARTED_AT, ended=True, segments=(said(1, 1_000, ["so", "then"]),)),
+        StreamTranscript("ben", STARTED_AT, ended=True, segments=(said(1, 2_000, ["no", "wait"]),)),
+    )
+    parts = [
+        delivery("delivery/window/0", origin=ORIGIN_MS, part=window(0, 10_000), speech=speech, version=2)
+        for speech in ([(950, 2_100), (5_000, 5_300)], [(1_700, 2_900)])
+    ]
+    report = build(Transcript("s-2", STARTED_AT, streams), [[part] for part in parts])
+    assert [speaker.speech for speaker in report.speakers] == [(Span(950, 2_100),), (Span(1_700, 2_900),)]
+    assert report.turns is not None
+    assert report.turns.overlaps == (Overlap(1_700, 2_100, 0, 1),)
 
 
 def test_somebody_who_never_answers_has_no_response_time() -> None:

@@ -26,7 +26,7 @@ def holds(field: str) -> str:
     return next(text for names, text in ROWS if f"`{field}`" in names)
 
 
-def test_every_field_of_a_report_is_told() -> None:
+def test_every_field_of_a_report_is_documented() -> None:
     assert {name for names, _ in ROWS for name in re.findall(r"`(\w+)`", names)} == fields(Report)
     for field, struct in (("streams", ReportStream), ("speakers", Speaker), ("faces", Face), ("turns", Turns)):
         assert fields(struct) - {"stream"} <= set(re.findall(r"`(\w+)`", holds(field)))
@@ -41,6 +41,6 @@ def test_the_commands_are_commands() -> None:
         assert cli.parser().parse_args(command).command == command[0]
 
 
-def test_the_languages_are_told() -> None:
+def test_the_languages_are_documented() -> None:
     assert LANGUAGES == ("en", "fr")
     assert "Texts are in English and French" in TEXT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.outbox import Closing
-from gateway.protocol.actions import ResumeSession
+from gateway.protocol.actions import CountForgotten, ResumeSession
 from gateway.sessions.directory import SessionDirectory
 from tests.unit.gateway.sessions.rig import Socket, begin, finals
 
@@ -58,3 +58,11 @@ async def test_credentials_in_messages_go_to_the_socket(directory: SessionDirect
     assert socket.asked[0] == "t"
     assert isinstance(socket.asked[1], ResumeSession)
     assert directory.get(runner.session_id) is None
+
+
+async def test_forgotten_speech_is_counted_by_kind(directory: SessionDirectory) -> None:
+    runner = await directory.open("s1")
+    runner.perform([CountForgotten("stretches", 2), CountForgotten("words", 5), CountForgotten("words", 1)])
+    counted = directory._context.metrics.render()
+    assert b'gateway_speech_forgotten_total{kind="stretches"} 2.0' in counted
+    assert b'gateway_speech_forgotten_total{kind="words"} 6.0' in counted

@@ -31,7 +31,7 @@ async def analyses_in(store: Store, session_id: str = "s1") -> list[StoredAnalys
     return in_order(each for stream in found.streams for each in stream.analyses)
 
 
-async def test_analyses_are_kept_beside_finals_and_a_later_one_replaces_its_like(store: Store) -> None:
+async def test_analyses_are_kept_with_finals_and_a_later_one_replaces_the_same_key(store: Store) -> None:
     first, other = analysis("delivery/window/0", b"1"), analysis("vision/event/smile/5", b"2")
     fill(store, "s1", "k1")
     store.add_segment("s1", "k1", segment(1), b"one", [first])

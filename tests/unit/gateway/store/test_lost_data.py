@@ -121,6 +121,24 @@ async def test_a_stream_that_ended_stays_ended(client: redis.asyncio.Redis, gate
     assert gateway.losses() == [("s1", 3)]
 
 
+async def test_a_stream_whose_end_a_failover_lost_is_ended_again(
+    client: redis.asyncio.Redis, gateway: Gateway, other: Gateway
+) -> None:
+    gateway.store.begin_session("s1")
+    gateway.begin_stream("k1")
+    await done(gateway.say("k1", 1, b"k1 at 1"))
+    keys = [key async for key in client.scan_iter("*{s1}*")]
+    replica = {key: await client.dump(key) for key in keys}
+    gateway.store.end_stream("s1", "k1", b"k1 at its end")
+    await done(gateway.begin_stream("k2"))
+    await client.flushall()
+    for key, held in replica.items():
+        await client.restore(key, 0, held)
+    await forgotten(gateway.say("k2", 1, b"k2 at 1"))
+    await done(gateway.store.begin_session("s1"))
+    assert states(await other.left()) == [("k1", True, b"k1 at its end", 1), ("k2", False, b"k2 at 1", 1)]
+
+
 async def test_a_claimed_session_is_entered_again_as_it_was_claimed(
     client: redis.asyncio.Redis, gateway: Gateway, other: Gateway
 ) -> None:

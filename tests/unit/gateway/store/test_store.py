@@ -571,7 +571,7 @@ async def test_a_file_keeps_finals_and_deletions_over_a_restart(tmp_path: Path) 
 
 
 async def limit_pages(store: SqliteStore, pages: int) -> None:
-    """Let the file grow to so many pages, like a full disk; 0 for the pages that it has."""
+    """Let the file grow to this many pages, like a full disk; 0 for the pages that it has."""
     await store._queue.ask(lambda: store._db.execute(f"PRAGMA max_page_count = {pages or 1}").fetchone())
 
 

@@ -1,4 +1,4 @@
-"""One call's time to finish: it begins with the end, and anew with whatever becomes final after it."""
+"""One call's time to finish: it begins with the end, and again with whatever becomes final after it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Call:
     async def done_writing(self) -> None: ...
 
 
-async def test_a_worker_that_makes_progress_after_the_end_has_its_time_anew() -> None:
+async def test_a_worker_that_makes_progress_after_the_end_gets_its_time_again() -> None:
     now = [100.0]
     lease = SimpleNamespace(endpoint=SimpleNamespace(state=SimpleNamespace(silent_for=lambda _: 0.0)))
     attempt = Attempt(1, cast("Any", lease), cast("Any", Call()), task_pb2.TaskResult(), lambda: now[0])

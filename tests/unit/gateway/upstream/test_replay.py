@@ -1,4 +1,4 @@
-"""The replay buffer: nothing handed out twice in an attempt, nothing out of order, nothing lost without being told."""
+"""The replay buffer: nothing handed out twice in an attempt, nothing out of order, nothing lost without a report."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ class AnyInterleaving(RuleBasedStateMachine):
                 continue
             expected = self.handed_out[-1] + 1 if self.handed_out else self.replay_from
             sequence = request.chunk.sequence
-            assert sequence == expected + request.chunk.missing_before, "in order, once, and a jump is told"
+            assert sequence == expected + request.chunk.missing_before, "in order, once, and a jump is reported"
             skipped = set(range(max(expected, self.committed + 1), sequence))
             assert skipped <= self.declared, "a jump over uncommitted chunks is declared"
             self.handed_out.append(sequence)

@@ -17,7 +17,7 @@ def test_a_block_gives_five_hops() -> None:
     assert len(state) == len(AT_REST)
 
 
-def test_one_who_goes_on_from_the_state_finds_the_same_bits() -> None:
+def test_one_who_continues_from_the_state_finds_the_same_bits() -> None:
     sound = np.concatenate([np.zeros(CONTEXT, np.float32), voice(contour(120, 2)) + noise(2, 0.001)])
     states, blocks = [AT_REST], []
     for begin in range(0, len(sound) - CONTEXT, BLOCK):

@@ -28,6 +28,7 @@ from workers.delivery.analyzer import DeliveryAnalyzer
 from workers.delivery.pace import EDGE_MS
 from workers.delivery.state import DeliveryState
 from workers.delivery.windows import Wanted
+from workers.delivery.words import SpokenWord
 
 SENTENCE = "seven people were walking to a better garden today."  # 9 words, 15 syllables
 
@@ -173,7 +174,7 @@ def test_repeats_are_counted_where_their_sentence_ends() -> None:
     assert (window.repeated_words.value, window.restarts.value) == (1, 1)
 
 
-def test_the_longest_pause_stands_with_the_words_around_it() -> None:
+def test_the_longest_pause_comes_with_the_words_around_it() -> None:
     words = evenly("a b c d e f", 0, 3_000) + evenly("g h i j k l", 4_500, 8_000)
     heard = itertools.chain(speech(3_000), silence(1_500), speech(3_500), silence(2_500))
     moments = messages_of(heard, words)[-1].delivery.summary.moments
@@ -203,8 +204,52 @@ def test_without_words_only_the_sound_is_measured() -> None:
         assert window.HasField(name)
 
 
+def test_counts_that_nobody_asked_for_are_absent() -> None:
+    words = evenly(SENTENCE, 0, 9_000)
+    pitch = Wanted(frozenset({"pitch"}))
+    messages = messages_of(speech(10_200), words, wanted=pitch)
+    (window,) = windows_of(messages)
+    assert (window.words, window.HasField("pauses"), window.HasField("pauses_within_sentences")) == (9, False, False)
+    assert not any(frame.HasField("pause_ms") for frame in frames_of(messages))
+    (window,) = windows_of(messages_of(speech(10_200), wanted=Wanted(ALL.signals, words=False)))
+    names = ("words", "syllables", "pauses", "pauses_within_sentences")
+    assert [window.HasField(name) for name in names] == [False, False, True, False]
+
+
+def test_each_stretch_of_speech_is_given_once_and_none_begins_before_what_was_settled() -> None:
+    """With the frames, and the last one with the summary. Its level is smoothed: it reaches 20 ms farther."""
+    blocks = itertools.chain(speech(1_500), silence(600), speech(2_500), silence(2_000), speech(700))
+    messages = messages_of(blocks)
+    given, settled = [], 0
+    for message in messages:
+        speeches = message.delivery.speech
+        assert message.delivery.HasField("speech") != message.delivery.HasField("window")
+        assert all(each.t0_ms >= settled for each in speeches.stretches)
+        assert speeches.settled_ms >= settled
+        settled = speeches.settled_ms
+        given.append([(each.t0_ms, each.t1_ms) for each in speeches.stretches])
+    assert given == [[], [(0, 1_520)], [], [], [(2_080, 4_620)], [], [], [(6_580, 7_300)]]
+
+
+def test_words_whose_times_do_not_follow_the_text_stay_in_its_order_and_are_none_twice() -> None:
+    """An aligner may put a word before the one it follows; the later one waits for it."""
+    words = evenly(SENTENCE, 0, 9_000)
+    moved = [*words]
+    moved[4] = SpokenWord(words[4].text, 6_100, 6_500)  # behind the sixth, in another second
+    messages = messages_of(speech(10_200), moved)
+    (window,) = windows_of(messages)
+    assert (window.words, window.syllables) == (9, 15)
+    assert messages[-1].delivery.summary.whole.words == 9
+    analyzer = DeliveryAnalyzer(ALL)
+    analyzer.say([SpokenWord("a", 1_500, 1_600), SpokenWord("b", 900, 1_000)], "en")
+    for each in speech(1_100):
+        list(analyzer.hear(each))
+    assert [word.text for word in analyzer.state.waiting] == ["a", "b"]
+
+
 def test_a_language_without_a_rule_has_words_but_no_syllables() -> None:
     (window,) = windows_of(messages_of(speech(10_200), evenly(SENTENCE, 0, 9_000), language="xx"))
+    assert not window.HasField("syllables")
     assert window.HasField("words_per_minute")
     assert not window.HasField("syllables_per_minute")
 
@@ -227,7 +272,7 @@ def test_an_hour_leaves_a_state_of_a_few_kilobytes() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_another_worker_goes_on_from_any_block(seed: int) -> None:
+def test_another_worker_continues_from_any_block(seed: int) -> None:
     rng = random.Random(seed)
     stretches = [
         (*speech(100 * rng.randrange(5, 60), 10 ** rng.uniform(-4, -2)), *silence(100 * rng.randrange(2, 130)))

@@ -57,7 +57,7 @@ def blocks(*pieces: Audio) -> list[Block]:
 def found(
     heard: Sequence[Block], words: Sequence[SpokenWord] = (), language: str = "en", every: int = 10
 ) -> list[FilledPause]:
-    """What a finder says that decides every so many blocks."""
+    """The findings of a finder that decides every `every` blocks."""
     finder, waiting, result = FilledPauseFinder(), list(words), []
     for number, block in enumerate(heard, 1):
         finder.push(*block)
@@ -92,11 +92,11 @@ def test_a_vowel_that_ends_in_a_murmur_is_one_filled_pause() -> None:
         ("mains hum", 0.1 * np.sin(2 * np.pi * 50 * np.arange(SAMPLE_RATE) / SAMPLE_RATE)),
     ],
 )
-def test_what_is_not_held_like_a_filled_pause_is_none(name: str, sound: Audio) -> None:
+def test_a_sound_that_is_not_held_is_no_filled_pause(name: str, sound: Audio) -> None:
     assert not found(blocks(silence(500), sound, silence(500))), name
 
 
-def test_what_is_far_softer_than_the_speech_before_it_is_none() -> None:
+def test_sound_far_softer_than_the_speech_before_it_is_not_speech() -> None:
     assert found(blocks(babble(700), silence(300), 0.1 * vowel(400), silence(500)))
     assert not found(blocks(babble(700), silence(300), 0.01 * vowel(400), silence(500)))
 
@@ -140,7 +140,7 @@ def test_it_does_not_matter_how_often_it_decides(every: int) -> None:
 
 
 @pytest.mark.parametrize("cut", range(1, len(HEARD)))
-def test_another_finder_goes_on_from_the_memory(cut: int) -> None:
+def test_another_finder_continues_from_the_memory(cut: int) -> None:
     finder, waiting, result = FilledPauseFinder(), list(WORDS), []
     for number, block in enumerate(HEARD, 1):
         finder.push(*block)

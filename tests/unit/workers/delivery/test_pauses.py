@@ -106,6 +106,50 @@ def test_a_loud_noise_without_a_voice_is_a_pause() -> None:
     assert found[0].ms == pytest.approx(2000, abs=250)
 
 
+@pytest.mark.parametrize(
+    ("late", "begins_ms"),
+    [
+        pytest.param(15, 2480, id="speech whose first 300 ms the detector misses"),
+        pytest.param(30, 3000, id="600 ms are something else"),
+    ],
+)
+def test_sound_that_runs_into_a_voice_belongs_to_it(late: int, begins_ms: int) -> None:
+    """After a silence the detector wakes late, while the sound is as loud as speech. One soft hop is a closure."""
+    powers = np.concatenate([np.full(50, LOUD), np.full(75, QUIET), np.full(75, LOUD)])
+    powers[130] = QUIET
+    voices = [0.95] * 50 + [0.02] * (75 + late) + [0.95] * (75 - late)
+    finder, heard = PauseFinder(), []
+    for at in range(0, 200, HOPS):
+        heard.append(finder.push(powers[at : at + HOPS], voices[at : at + HOPS]))
+    heard.append(finder.finish())
+    assert pauses(heard) == [Stretch(1020, begins_ms)]
+    assert stretches(heard)[-1].t0_ms == pauses(heard)[0].t1_ms
+
+
+def test_a_knock_before_a_voice_is_no_part_of_it() -> None:
+    """100 ms of silence lie between."""
+    powers = np.concatenate(
+        [np.full(50, LOUD), np.full(50, QUIET), np.full(5, LOUD), np.full(5, QUIET), np.full(50, LOUD)]
+    )
+    voices = [0.95] * 50 + [0.02] * 60 + [0.95] * 50
+    finder, heard = PauseFinder(), []
+    for at in range(0, 160, HOPS):
+        heard.append(finder.push(powers[at : at + HOPS], voices[at : at + HOPS]))
+    assert pauses(heard) == [Stretch(1020, 2180)]
+
+
+def test_a_pause_that_was_a_late_detector_is_none() -> None:
+    """200 ms of silence, and 200 ms of sound that the detector misses."""
+    powers = np.concatenate([np.full(50, LOUD), np.full(12, QUIET), np.full(58, LOUD)])
+    voices = [0.95] * 50 + [0.02] * 22 + [0.95] * 48
+    finder, heard = PauseFinder(), []
+    for at in range(0, 120, HOPS):
+        heard.append(finder.push(powers[at : at + HOPS], voices[at : at + HOPS]))
+    heard.append(finder.finish())
+    assert pauses(heard) == []
+    assert stretches(heard) == [Stretch(0, 1020), Stretch(1220, 2400)]
+
+
 def test_every_hop_is_decided_once() -> None:
     speech = [number % 37 < 20 for number in range(300)]
     heard, _ = listen(speech)
@@ -130,7 +174,7 @@ def test_stretches_and_pauses_take_turns(lengths: list[int]) -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 40))
-def test_one_who_goes_on_from_the_memory_hears_the_same(seed: int, cut: int) -> None:
+def test_one_who_continues_from_the_memory_hears_the_same(seed: int, cut: int) -> None:
     rng = np.random.default_rng(seed)
     runs = rng.integers(1, 30, 40)
     levels = np.repeat(rng.uniform(-90, 0, 40), runs)[:200] + rng.normal(0, 3, 200)
@@ -140,7 +184,7 @@ def test_one_who_goes_on_from_the_memory_hears_the_same(seed: int, cut: int) -> 
     for number, (level, voices) in enumerate(blocks):
         if number == cut:
             state = msgspec.msgpack.encode(second.memory)
-            assert len(state) < 400
+            assert len(state) < 550
             second = PauseFinder(msgspec.msgpack.decode(state, type=PauseMemory))
         powers = 10 ** (level / 10)
         assert first.push(powers, voices.tolist()) == second.push(powers, voices.tolist())

@@ -19,7 +19,7 @@ PCM = media_pb2.MediaFormat(
 
 
 class Crashed(BaseException):
-    """Stands in for the end of the process."""
+    """Raised instead of ending the process."""
 
 
 def crash() -> None:
@@ -63,7 +63,7 @@ async def test_poison_kills_whoever_takes_it() -> None:
         await accept_all(session, b"xxPOISONxx")
 
 
-async def test_a_hanging_stream_stands_still() -> None:
+async def test_a_hanging_stream_makes_no_progress() -> None:
     session = opened(FakeScript(hang_after=1))
     await accept_all(session, b"1")
     hanging = asyncio.ensure_future(accept_all(session, b"2"))

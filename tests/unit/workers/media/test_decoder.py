@@ -88,7 +88,7 @@ def two_recordings(first: str, second: str):
 @pytest.mark.parametrize(
     ("first", "second"), [("webm", "webm"), ("webm", "ogg"), ("flac-44k", "mp3"), ("mp3", "mp4-opus")]
 )
-def test_a_new_recording_goes_on_on_the_same_clock(first: str, second: str) -> None:
+def test_a_new_recording_continues_on_the_same_clock(first: str, second: str) -> None:
     fmt, chunks, start = two_recordings(first, second)
     decoder = AudioDecoder(fmt)
     parts = [decoder.decode(Chunk(n, chunk, new_recording=n == start)) for n, chunk in enumerate(chunks)] + [
@@ -162,7 +162,7 @@ def test_a_restart_behind_a_gap_is_exact() -> None:
         assert_same(again, whole[sample:], aac=False)
 
 
-def test_a_replay_whose_first_chunk_is_lost_goes_on_behind_it() -> None:
+def test_a_replay_whose_first_chunk_is_lost_continues_behind_it() -> None:
     recording = recordings()["webm"]
     chunks = cut(recording.data, [250])
     decoder = AudioDecoder(recording.fmt)
@@ -259,7 +259,7 @@ def test_a_checkpoint_needs_audio_that_was_handed_out() -> None:
         decoder.checkpoint(1601)
 
 
-def test_after_a_failure_only_a_new_recording_goes_on() -> None:
+def test_after_a_failure_only_a_new_recording_continues() -> None:
     good = recordings()["webm"]
     decoder = AudioDecoder(good.fmt)
     with pytest.raises(MediaError):

@@ -17,7 +17,7 @@ SECONDS = 2
 
 
 def recording(codec: str, container: str, late_ms: int, b_frames: int) -> bytes:
-    """Dark and silent, then bright and loud after 1.2 s; the pictures, or below 0 the sound, are late by so much."""
+    """Dark and silent, then bright and loud after 1.2 s; the pictures, or below 0 the sound, are late by this much."""
     bright = round((FLASH_MS - max(0, late_ms)) * FPS / 1000)
     pictures = [np.full((96, 128, 3), 230 if i >= bright else 20, np.uint8) for i in range(SECONDS * FPS)]
     sound = 0.5 * np.sin(np.arange(SECONDS * 48_000) * 0.1).astype(np.float32)

@@ -37,6 +37,6 @@ def test_the_cost_of_a_storm_grows_with_its_size_and_no_faster(name: str) -> Non
 
 
 def test_every_picture_is_a_part() -> None:
-    """Changing sizes cost most: each has the codec begin anew."""
+    """Changing sizes cost most: each makes the codec start again."""
     recording = film([(16 + 64 * at, 1024) for at in range(12)])
     assert sum(1 for _ in VideoDecoder(VP8).decode_in_parts(Chunk(0, recording))) >= 12

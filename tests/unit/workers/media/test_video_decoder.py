@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -14,7 +15,15 @@ from hypothesis import strategies as st
 from talkup.v1 import media_pb2
 
 from tests.unit.workers.media.material import INDEX_FIRST, mux
-from tests.unit.workers.media.turned import MATRICES, QUARTERS, quarters_of, with_matrix, with_projection
+from tests.unit.workers.media.turned import (
+    MATRICES,
+    QUARTERS,
+    quarters_of,
+    with_matrix,
+    with_movie_matrix,
+    with_orientation,
+    with_projection,
+)
 from tests.unit.workers.media.video_material import filmed, recording, timeslices
 from workers.chunk import Chunk
 from workers.media import frames
@@ -48,7 +57,7 @@ def test_every_frame_comes_out_at_its_time(codec: str, container: str) -> None:
 
 
 @pytest.mark.parametrize(("codec", "container"), KINDS)
-def test_another_decoder_goes_on_at_every_key_frame(codec: str, container: str) -> None:
+def test_another_decoder_continues_at_every_key_frame(codec: str, container: str) -> None:
     check_restarts(declared(container), timeslices(recording(codec, container), 17))
 
 
@@ -58,7 +67,7 @@ def picture_of(record: FrameRecord) -> np.ndarray:
 
 
 def check_turned(fmt: media_pb2.MediaFormat, data: bytes, corners: str) -> None:
-    """Every frame is upright, also with a decoder that goes on behind a restart point."""
+    """Every frame is upright, also with a decoder that continues after a restart point."""
     chunks = timeslices(data, 5)
     found = decoded(VideoDecoder(fmt), chunks)
     assert {quarters_of(picture_of(record)) for record in found} == {corners}
@@ -71,6 +80,54 @@ def check_turned(fmt: media_pb2.MediaFormat, data: bytes, corners: str) -> None:
 def test_an_mp4_is_turned_by_the_matrix_of_its_track(matrix: tuple[int, int, int, int], corners: str) -> None:
     data = filmed([QUARTERS] * 5, fps=2, codec="libx264", container="mp4")
     check_turned(declared("mp4"), with_matrix(data, *matrix), corners)
+
+
+@pytest.mark.parametrize(("matrix", "corners"), MATRICES)
+def test_an_mp4_is_turned_by_the_matrix_of_its_movie(matrix: tuple[int, int, int, int], corners: str) -> None:
+    data = filmed([QUARTERS] * 5, fps=2, codec="libx264", container="mp4")
+    check_turned(declared("mp4"), with_movie_matrix(data, *matrix), corners)
+
+
+def test_the_matrix_of_the_movie_comes_after_that_of_the_track() -> None:
+    """A quarter clockwise, then mirrored; the other way round it would be WGBR."""
+    data = with_matrix(filmed([QUARTERS] * 5, fps=2, codec="libx264", container="mp4"), 0, 1, -1, 0)
+    check_turned(declared("mp4"), with_movie_matrix(data, -1, 0, 0, 1), "RBGW")
+
+
+def test_a_matrix_of_zeros_turns_nothing() -> None:
+    data = with_matrix(filmed([QUARTERS] * 5, fps=2, codec="libx264", container="mp4"), 0, 1, -1, 0)
+    check_turned(declared("mp4"), with_movie_matrix(data, 0, 0, 0, 0), "BRWG")
+
+
+@pytest.mark.parametrize(
+    ("asked", "corners"),
+    [
+        ({"quarters": 1}, "GWRB"),
+        ({"quarters": 2}, "WBGR"),
+        ({"quarters": 3}, "BRWG"),
+        ({"mirrored": True}, "GRWB"),
+        ({"flipped": True}, "BWRG"),
+        ({"quarters": 1, "mirrored": True}, "RBGW"),
+        ({"quarters": 0.5}, "RGBW"),
+    ],
+)
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_h264_is_turned_by_its_own_message(asked: dict[str, Any], corners: str, b_frames: int) -> None:
+    film = filmed([QUARTERS] * 30, codec="libx264", container="mp4", b_frames=b_frames)
+    check_turned(declared("mp4"), with_orientation(film, **asked), corners)
+
+
+def test_a_message_of_h264_holds_until_the_next_key_frame() -> None:
+    """`display_orientation_repetition_period` 1: until a new coded video sequence begins."""
+    film = with_orientation(filmed([QUARTERS] * 30, codec="libx264", container="mp4"), quarters=2, times=1)
+    found = decoded(VideoDecoder(declared("mp4")), [film])
+    assert [quarters_of(picture_of(record)) for record in found] == ["WBGR"] * 12 + ["RGBW"] * 18
+
+
+def test_the_container_knows_better_than_the_message() -> None:
+    """Whoever writes both means one turn; players follow the container."""
+    data = with_orientation(filmed([QUARTERS] * 5, fps=2, codec="libx264", container="mp4"), quarters=2)
+    check_turned(declared("mp4"), with_matrix(data, 0, 1, -1, 0), "BRWG")
 
 
 def test_an_mp4_in_one_piece_is_turned_as_well(tmp_path: Path) -> None:
@@ -146,7 +203,7 @@ def test_frames_out_of_order_are_put_in_order(container: str) -> None:
 
 
 @pytest.mark.parametrize("container", ["mp4", "matroska"])
-def test_another_decoder_goes_on_among_frames_out_of_order(container: str) -> None:
+def test_another_decoder_continues_among_frames_out_of_order(container: str) -> None:
     fmt, chunks = declared(container), timeslices(recording("libx264", container, b_frames=3), 17)
     check_restarts(fmt, chunks)
 
@@ -189,7 +246,7 @@ def test_after_a_gap_frames_up_to_the_next_key_are_reported_corrupt() -> None:
     assert found[after].flags & FrameFlag.KEY
 
 
-def test_a_second_recording_goes_on_in_time() -> None:
+def test_a_second_recording_continues_in_time() -> None:
     data = recording("libvpx", "webm")
     decoder = VideoDecoder(declared("webm"))
     first = decoder.decode(Chunk(0, data))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import struct
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,6 +48,41 @@ def with_matrix(mp4: bytes, a: int, b: int, c: int, d: int) -> bytes:
         struct.pack_into(">9i", data, at + _MATRIX_AT, a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
         at = mp4.find(b"tkhd", at + 4)
     return bytes(data)
+
+
+def with_movie_matrix(mp4: bytes, a: int, b: int, c: int, d: int) -> bytes:
+    """An MP4 with this matrix in its movie header."""
+    data = bytearray(mp4)
+    struct.pack_into(">9i", data, mp4.index(b"mvhd") + 40, a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    return bytes(data)
+
+
+def with_orientation(
+    mp4: bytes, *, quarters: float = 0, mirrored: bool = False, flipped: bool = False, times: int = 1_000
+) -> bytes:
+    """The packets of an MP4 in fragments, its first `times` key frames with a display orientation message.
+
+    H.264, D.1.27: the picture is mirrored or flipped first, then turned counter-clockwise.
+    """
+    bits = f"0{mirrored:b}{flipped:b}{round(quarters * 0x4000):016b}" + "010" + "0"  # until the next sequence
+    payload = int(bits.ljust(24, "0"), 2).to_bytes(3, "big")
+    message = bytes([6, 47, len(payload)]) + payload.replace(bytes(3), b"\0\0\3\0") + b"\x80"
+    out = io.BytesIO()
+    options = {"movflags": "frag_keyframe+delay_moov+default_base_moof"}
+    with av.open(io.BytesIO(mp4)) as read, av.open(out, "w", format="mp4", options=options) as written:
+        stream = read.streams.video[0]
+        copy = written.add_stream_from_template(stream)
+        for packet in read.demux(stream):
+            if packet.dts is None:
+                continue
+            is_asking = packet.is_keyframe and times > 0
+            times -= is_asking
+            unit = len(message).to_bytes(4, "big") + message if is_asking else b""
+            ready = av.Packet(unit + bytes(packet))
+            ready.pts, ready.dts, ready.duration = packet.pts, packet.dts, packet.duration
+            ready.time_base, ready.is_keyframe, ready.stream = packet.time_base, packet.is_keyframe, copy
+            written.mux(ready)
+    return out.getvalue()
 
 
 def with_projection(

@@ -75,7 +75,7 @@ def said(results: Sequence[task_pb2.TaskResult]) -> list[tuple[int, str, int, in
     return [(final.segment_id, final.text, final.start_ms, final.end_ms) for final in finals(results)]
 
 
-async def test_every_word_stands_in_one_final_in_order_at_its_time(toy: ToyEngine) -> None:
+async def test_every_word_is_in_one_final_in_order_at_its_time(toy: ToyEngine) -> None:
     results = await run_stream(open_file(toy), chunks(speak(*LONG), 8_000))
     assert transcript(results) == text_of(SPOKEN)
     assert all(final.is_final for final in finals(results))
@@ -110,7 +110,7 @@ async def test_windows_are_long_and_leave_long_pauses_out() -> None:
     assert 57 <= sum(lengths) <= 61  # 56 s of speech, 1.6 s of short pauses, 0.8 s at each side of the long one
 
 
-async def test_a_recording_cut_at_any_report_goes_on_word_for_word(toy: ToyEngine) -> None:
+async def test_a_recording_cut_at_any_report_continues_word_for_word(toy: ToyEngine) -> None:
     pieces = chunks(speak(*LONG * 2), 8_000)
     whole = await run_stream(open_file(toy), pieces)
     reports = [at for at, result in enumerate(whole) if result.progress.resume_state]
@@ -215,7 +215,7 @@ async def test_what_the_model_doubts_is_tried_without_its_hints_and_the_better_t
     assert transcript(results) == text_of([1, 2, 3])
 
 
-async def test_a_text_that_ends_before_the_voice_goes_on_behind_its_last_word() -> None:
+async def test_a_text_that_ends_before_the_voice_continues_behind_its_last_word() -> None:
     def early(request: DecodeRequest) -> Hypothesis:
         heard = transcribe(request)
         return replace(heard, words=heard.words[:10])
@@ -239,7 +239,7 @@ async def test_the_language_of_the_first_speech_is_kept_before_others_are_asked(
     assert {final.language for final in finals(results)} == {"fr"}
 
 
-async def test_with_languages_to_expect_each_segment_is_decided_anew_after_the_one_before() -> None:
+async def test_with_languages_to_expect_each_segment_is_decided_separately() -> None:
     asked: list[LanguageQuestion] = []
 
     def guessing(request: DecodeRequest) -> Hypothesis:

@@ -1,4 +1,4 @@
-"""The language of a stream's segments: decided anew among those expected, kept where little was said."""
+"""The language of a stream's segments: decided for each among those expected, kept where little was said."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def bilingual(sureness: float) -> object:
     return run
 
 
-def told(
+def recognise(
     audio: Floats, options: StreamOptions, sureness: float = 0.9, saved: RecognizerState | None = None
 ) -> list[events.Event]:
     heard = Recognizer(hear_voice, Tuning(), options, saved)
@@ -79,31 +79,31 @@ INTERVIEW = speak(*range(1, 9), *SILENCE, *range(101, 109), *SILENCE, *range(11,
 
 
 def test_each_segment_has_its_own_language_where_several_are_expected() -> None:
-    assert languages(told(INTERVIEW, BOTH)) == ["en"] * 8 + ["fr"] * 8 + ["en"] * 8
+    assert languages(recognise(INTERVIEW, BOTH)) == ["en"] * 8 + ["fr"] * 8 + ["en"] * 8
 
 
 def test_without_a_list_the_first_language_stays() -> None:
-    assert set(languages(told(INTERVIEW, StreamOptions(interims=False)))) == {"en"}
+    assert set(languages(recognise(INTERVIEW, StreamOptions(interims=False)))) == {"en"}
 
 
 @pytest.mark.parametrize(("sureness", "answer"), [(0.95, "en"), (0.995, "fr")])
 def test_a_one_word_answer_keeps_the_language_unless_the_evidence_is_strong(sureness: float, answer: str) -> None:
     audio = speak(*range(1, 9), *SILENCE, 101, *SILENCE, *range(11, 19), *SILENCE)
-    assert languages(told(audio, BOTH, sureness)) == ["en"] * 8 + [answer] + ["en"] * 8
+    assert languages(recognise(audio, BOTH, sureness)) == ["en"] * 8 + [answer] + ["en"] * 8
 
 
 def test_a_segment_keeps_its_language_to_its_end() -> None:
     """No silence parts the two speakers: the second one is heard in the language of the first."""
-    said = languages(told(speak(*range(1, 9), *range(101, 109), *SILENCE), BOTH))
+    said = languages(recognise(speak(*range(1, 9), *range(101, 109), *SILENCE), BOTH))
     assert set(said) == {"en"}
 
 
 def test_a_stream_moved_at_any_report_has_the_same_languages() -> None:
-    whole = told(INTERVIEW, BOTH)
+    whole = recognise(INTERVIEW, BOTH)
     for index, event in enumerate(whole):
         if isinstance(event, events.Committed):
             saved = msgspec.msgpack.decode(msgspec.msgpack.encode(event.state), type=RecognizerState)
-            rest = told(INTERVIEW, BOTH, saved=saved)
+            rest = recognise(INTERVIEW, BOTH, saved=saved)
             assert finals(whole[: index + 1]) + finals(rest) == finals(whole)
 
 

@@ -110,7 +110,7 @@ async def test_word_times_agree_with_the_pause(whole: list[task_pb2.TaskResult])
     assert abs(words[after].start_ms - pause_end_ms) < 300
 
 
-async def test_a_stream_cut_at_any_report_goes_on_word_for_word(
+async def test_a_stream_cut_at_any_report_continues_word_for_word(
     engine: SttEngine, whole: list[task_pb2.TaskResult]
 ) -> None:
     pieces = chunks(interview(), 4_000)
@@ -200,7 +200,7 @@ async def test_a_recording_is_transcribed_like_a_live_stream_or_better(engine: S
     assert all(0 < word.confidence <= 1 for word in words)
 
 
-async def test_a_state_of_one_mode_is_none_of_the_other(engine: SttEngine) -> None:
+async def test_a_state_of_one_mode_is_refused_by_the_other(engine: SttEngine) -> None:
     audio = chunks(interview()[: 4 * 16_000], 16_000)
     for mode, other in ((0, FILE), (FILE, 0)):
         results = await run_stream(opened(engine, mode=mode), audio)

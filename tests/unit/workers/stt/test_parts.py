@@ -258,7 +258,7 @@ def test_options_out_of_range_are_named(fields: dict[str, object], field: str) -
     assert caught.value.field == field
 
 
-def test_a_language_called_by_its_name_is_told_what_to_send() -> None:
+def test_the_error_for_the_name_of_a_language_says_what_to_send() -> None:
     with pytest.raises(EngineError, match="name it by its code, such as en"):
         options_of(language="English")
 

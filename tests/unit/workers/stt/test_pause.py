@@ -36,8 +36,8 @@ EFFORT = Effort(1.5, 5, extra_interims=False)
 SAID = [1, 2, 3, 4, 5, 6, 7, 8]
 
 
-def told(audio: Floats, pause_at: int | None, saved: RecognizerState | None = None) -> list[events.Event]:
-    """What a stream says that comes to a stop at a sample, and goes on."""
+def recognise(audio: Floats, pause_at: int | None, saved: RecognizerState | None = None) -> list[events.Event]:
+    """The events of a stream that pauses at a sample and then continues."""
     heard = Recognizer(hear_voice, Tuning(), StreamOptions("en", interims=False), saved)
     begin = saved.replay_from if saved else 0
     said: list[events.Event] = []
@@ -63,7 +63,7 @@ def texts(said: Sequence[events.Event]) -> list[str]:
 
 
 def test_at_a_pause_everything_is_final_and_speech_has_ended() -> None:
-    said = told(speak(*SAID, 0, 0, 0), 4 * WORD)
+    said = recognise(speak(*SAID, 0, 0, 0), 4 * WORD)
     at = next(index for index, event in enumerate(said) if isinstance(event, events.Paused))
     assert " ".join(texts(said[:at])) == text_of(SAID[:4])
     assert sum(isinstance(event, events.SpeechEnded) for event in said[:at]) == 1
@@ -76,7 +76,7 @@ def test_at_a_pause_everything_is_final_and_speech_has_ended() -> None:
 
 @pytest.mark.parametrize("pause_at", range(WORD // 2, len(SAID) * WORD, 1_000))
 def test_a_stall_costs_at_most_the_word_that_it_cuts(pause_at: int) -> None:
-    heard = " ".join(texts(told(speak(*SAID, 0, 0, 0), pause_at))).split()
+    heard = " ".join(texts(recognise(speak(*SAID, 0, 0, 0), pause_at))).split()
     cut = word(1 + pause_at // WORD)
     assert len(heard) in (len(SAID), len(SAID) - 1)
     assert [spoken for spoken in heard if spoken.startswith("w") and spoken != cut] == [
@@ -84,14 +84,14 @@ def test_a_stall_costs_at_most_the_word_that_it_cuts(pause_at: int) -> None:
     ]
 
 
-def test_a_stream_moved_after_a_pause_goes_on_word_for_word() -> None:
+def test_a_stream_moved_after_a_pause_continues_word_for_word() -> None:
     audio, pause_at = speak(*SAID, 0, 0, 0, 9, 10, 0, 0, 0), 4 * WORD + 3_000
-    whole = told(audio, pause_at)
+    whole = recognise(audio, pause_at)
     paused = next(index for index, event in enumerate(whole) if isinstance(event, events.Paused))
     for index, event in enumerate(whole):
         if isinstance(event, events.Committed):
             saved = msgspec.msgpack.decode(msgspec.msgpack.encode(event.state), type=RecognizerState)
-            rest = told(audio, None if index > paused or whole[index + 1] == whole[paused] else pause_at, saved)
+            rest = recognise(audio, None if index > paused or whole[index + 1] == whole[paused] else pause_at, saved)
             assert texts(whole[: index + 1]) + texts(rest) == texts(whole)
     positions = [event.position for event in whole if isinstance(event, events.Committed)]
     assert positions == sorted(positions)
@@ -99,7 +99,7 @@ def test_a_stream_moved_after_a_pause_goes_on_word_for_word() -> None:
 
 def test_a_pause_in_silence_changes_nothing() -> None:
     audio = speak(1, 2, 3, 0, 0, 0, 0, 4, 5, 0, 0, 0)
-    assert texts(told(audio, 6 * WORD)) == texts(told(audio, None))
+    assert texts(recognise(audio, 6 * WORD)) == texts(recognise(audio, None))
 
 
 async def test_a_session_that_gets_no_chunk_for_a_while_pauses() -> None:

@@ -68,7 +68,7 @@ numbers = st.lists(
 
 @settings(max_examples=20, deadline=None)
 @given(stretches=numbers, flush_at=st.integers(0, 40 * WORD))
-def test_a_stream_cut_at_any_report_goes_on_word_for_word(stretches: list[tuple[int, int]], flush_at: int) -> None:
+def test_a_stream_cut_at_any_report_continues_word_for_word(stretches: list[tuple[int, int]], flush_at: int) -> None:
     said: list[int] = []
     for spoken, silent in stretches:
         said += [*range(len(said) + 1, len(said) + spoken + 1), *[0] * silent]

@@ -118,7 +118,7 @@ def test_nonsense_sizes_are_refused(recorder: Recorder) -> None:
         Scheduler(recorder.run, len, threads=0, batch=1)
 
 
-def test_load_is_the_share_of_threads_lately_at_work() -> None:
+def test_load_is_the_share_of_threads_that_worked_lately() -> None:
     meter = LoadMeter(2, now=0.0)
     assert meter.at(10.0) == 0.0
     meter.change(1, now=10.0)
@@ -214,7 +214,7 @@ async def test_recordings_leave_room_for_optional_jobs(recorder: Recorder) -> No
     made.close()
 
 
-async def test_where_live_streams_have_little_room_a_recording_goes_on_every_ten_seconds(recorder: Recorder) -> None:
+async def test_where_live_streams_have_little_room_a_recording_continues_every_ten_seconds(recorder: Recorder) -> None:
     now = [0.0]
     made = scheduler(recorder, now)
 
@@ -275,7 +275,7 @@ async def test_beside_live_streams_recordings_rest_for_as_long_as_they_work(reco
 
 
 class Observed(NoObserver):
-    """Remembers what it is told."""
+    """Remembers what it receives."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[str, float]] = []

@@ -36,7 +36,7 @@ LONG = [*range(1, 60), 0, 0, 0, 0, *range(60, 90), *[0] * 12, *range(90, 120)]
 SAID = [number for number in LONG if number]
 
 
-async def test_every_word_stands_in_one_final_in_order() -> None:
+async def test_every_word_is_in_one_final_in_order() -> None:
     with ToyEngine() as engine:
         results = await run_stream(engine.open(), chunks(speak(*LONG), 1_920))
     assert transcript(results) == text_of(SAID)
@@ -89,7 +89,7 @@ async def test_silence_commits_and_says_nothing() -> None:
     assert max(later - earlier for earlier, later in pairwise(media)) <= 1_100
 
 
-async def test_a_stream_cut_at_any_report_goes_on_word_for_word() -> None:
+async def test_a_stream_cut_at_any_report_continues_word_for_word() -> None:
     pieces = chunks(speak(*LONG), 2_500)
     with ToyEngine() as engine:
         whole = await run_stream(engine.open(), pieces)
@@ -166,11 +166,11 @@ async def test_flush_in_silence_is_answered() -> None:
 async def test_speech_events_frame_the_words() -> None:
     with ToyEngine() as engine:
         results = await run_stream(engine.open(), chunks(speak(0, 1, 2, 0, 0, 0, 3, 0), 1_600))
-    told = [(r.speech_event.type, r.speech_event.media_time_ms) for r in results if r.HasField("speech_event")]
+    reported = [(r.speech_event.type, r.speech_event.media_time_ms) for r in results if r.HasField("speech_event")]
     started, ended = transcript_pb2.SPEECH_EVENT_TYPE_SPEECH_STARTED, transcript_pb2.SPEECH_EVENT_TYPE_SPEECH_ENDED
-    assert [kind for kind, _ in told] == [started, ended, started, ended]
-    for (_, told_ms), true_ms in zip(told, (400, 1200, 2400, 2800), strict=True):
-        assert abs(told_ms - true_ms) <= 32
+    assert [kind for kind, _ in reported] == [started, ended, started, ended]
+    for (_, reported_ms), true_ms in zip(reported, (400, 1200, 2400, 2800), strict=True):
+        assert abs(reported_ms - true_ms) <= 32
 
 
 async def test_interims_show_what_comes_and_rise() -> None:

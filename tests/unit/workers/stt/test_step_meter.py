@@ -1,4 +1,4 @@
-"""What a step costs, whatever its size: the time of a batch beside what the benchmark says of it."""
+"""What a step costs, whatever its size: the time of a batch against the benchmark's estimate."""
 
 from __future__ import annotations
 

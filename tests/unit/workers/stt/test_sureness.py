@@ -15,7 +15,7 @@ END = 10 * SAMPLE_RATE
 
 
 def is_sure(probability: float, behind: float, *, silence: bool = False, known_language: bool = True) -> bool:
-    """Of a word with so many seconds of audio behind it."""
+    """Of a word followed by this many seconds of audio."""
     request = DecodeRequest(np.zeros(END, np.float32), 1_200, 5, "en")
     job = DecodeJob(Purpose.STEP, 0, END, request, 0, ends_in_silence=silence)
     end = END - samples(behind)

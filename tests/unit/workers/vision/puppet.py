@@ -34,7 +34,7 @@ def mesh() -> Points:
 
 @cache
 def turned(yaw: int, pitch: int = 0) -> Picture:
-    """The head turned by so many degrees: yaw towards image right, pitch upwards."""
+    """The head turned by these degrees: yaw towards image right, pitch upwards."""
     points = mesh()
     middle = points.mean(axis=0) + np.array([0, 0, 40])  # the neck, behind the face
     a, b = math.radians(yaw), math.radians(pitch)

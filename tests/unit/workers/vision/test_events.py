@@ -30,7 +30,7 @@ def events_of(frames: list[analysis_pb2.FrameSignals], *, finish: bool = False) 
     return [(e.type, e.t0_ms, e.t1_ms if e.HasField("t1_ms") else None) for e in events]
 
 
-def test_a_lost_face_is_told_when_it_lasts_and_dated_back() -> None:
+def test_a_lost_face_is_reported_when_it_lasts_and_dated_back() -> None:
     frames = [faces(1)] * 10 + [faces(0)] * 10 + [faces(1)] * 10
     assert events_of(frames) == [("face_lost", 1_000, None), ("face_lost", 1_000, 2_000), ("face_back", 2_000, 2_000)]
 
@@ -57,7 +57,7 @@ def test_what_cannot_be_measured_changes_nothing_at_first() -> None:
 
 
 def counted(counts: list[int], every: int, step_ms: int = STEP) -> list[tuple[int, int | None]]:
-    """The events of several faces where they are counted on every so many frames, and carried on between."""
+    """The events of several faces that are counted on every n-th frame, and assumed unchanged between."""
     finder, known, events = EventFinder(), 0, []
     for i, count in enumerate(counts):
         looked = i % every == 0

@@ -105,7 +105,7 @@ def test_of_a_small_face_the_detector_alone_decides() -> None:
 
 
 @pytest.mark.parametrize("reduce", [1, 2])
-def test_a_picture_stands_upright_by_its_exif(reduce: int) -> None:
+def test_a_picture_is_turned_upright_by_its_exif(reduce: int) -> None:
     """Taken with the camera on its side, as telephones write it (orientation 6: turn clockwise)."""
     lying = faces.jpeg(np.asarray(cv2.rotate(faces.portrait(), cv2.ROTATE_90_COUNTERCLOCKWISE)))
     tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
@@ -265,7 +265,7 @@ def mesh_of(picture: Picture) -> Mesh:
     return face.mesh
 
 
-def test_eyes_are_read_by_turns_and_both_where_one_seems_to_close() -> None:
+def test_eyes_alternate_and_both_are_read_where_one_seems_to_close() -> None:
     reader, picture, mesh = faces.nets().eyes, faces.portrait(), mesh_of(faces.portrait())
     both = reader.read(picture, mesh, 0)
     left = reader.read(picture, mesh, 100, both)
@@ -331,7 +331,7 @@ def test_another_face_has_its_own_eyes_at_once() -> None:
     assert (face.eyes.left_ms, face.eyes.right_ms) == (900, 900)
 
 
-def test_closed_is_told_by_the_eyes_that_were_read_last() -> None:
+def test_closed_is_decided_by_the_eyes_that_were_read_last() -> None:
     rest = Raw(0.0, 0.0, 0.0, 0.0, 0.4, 0.3, 0.0)
     face = read(faces.portrait()).face
     assert face is not None

@@ -38,7 +38,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 def analyse(meter: FrameMeter, machine: Machine, seconds: float, frames: int) -> None:
-    """So many frames each second, and a review."""
+    """This many frames each second, and a review."""
     for _ in range(int(seconds)):
         until = machine.now + 1.0
         for _ in range(frames):

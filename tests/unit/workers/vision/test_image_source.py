@@ -22,7 +22,7 @@ CORRUPT, OVERLOAD = task_pb2.DROP_REASON_CORRUPT, task_pb2.DROP_REASON_OVERLOAD
 
 
 class Shop:
-    """Stands in for the decoder children: takes no time, and notes what came where."""
+    """Replaces the decoder children: takes no time, and notes what came where."""
 
     def __init__(self) -> None:
         self.came: list[str] = []

@@ -82,7 +82,7 @@ def test_the_signals_of_a_face_are_the_same_by_each_reader(name: str) -> None:
         assert b == pytest.approx(a, abs=0.01)
 
 
-async def test_a_reader_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reader_that_is_not_installed_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     monkeypatch.delitem(sys.modules, READERS["litert"], raising=False)

@@ -99,7 +99,7 @@ class HeldAnalyzer(Analyzer):
 
 
 class SlowAnalyzer(Analyzer):
-    """Takes so many seconds more for a frame, on a clock that is injected."""
+    """Takes `seconds` more for a frame, on an injected clock."""
 
     def __init__(self, now: list[float], seconds: float) -> None:
         super().__init__()
@@ -259,7 +259,7 @@ async def test_where_every_frame_is_wanted_the_sender_waits_and_none_is_dropped(
     assert not check_counts(results).dropped
 
 
-async def test_a_sender_that_waits_goes_on_when_its_stream_is_closed(engine: VisionEngine) -> None:
+async def test_a_sender_that_waits_continues_when_its_stream_is_closed(engine: VisionEngine) -> None:
     session = engine.open(image_start(every_frame=True), CONTEXT)
     chunks = [chunk_of(chunk) for chunk in pictures(MAX_WAITING + 1)]
     for chunk in chunks[:-1]:
@@ -326,7 +326,7 @@ def test_threads_of_analysis_give_way_and_no_others() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there sessions have a nice")
 @pytest.mark.parametrize(("own", "written"), [(True, "10"), (False, "0")])
-def test_a_session_of_its_own_gives_way_and_no_other(tmp_path: Path, own: bool, written: str) -> None:
+def test_a_session_of_the_same_owner_ends_and_no_other(tmp_path: Path, own: bool, written: str) -> None:
     file = tmp_path / "autogroup"
     file.write_text("0")
     code = "import sys; from pathlib import Path; from workers.vision.runner import session_gives_way as give\n"
@@ -355,7 +355,7 @@ async def test_the_rate_asked_for_is_kept(engine: VisionEngine) -> None:
     assert check_counts(results).frames_received == 10
 
 
-async def test_hostile_frames_are_dropped_and_the_stream_goes_on(engine: VisionEngine) -> None:
+async def test_hostile_frames_are_dropped_and_the_stream_continues(engine: VisionEngine) -> None:
     truncated = faces.jpeg(faces.portrait())[:400]
     payloads = [*HOSTILE.values(), truncated, faces.jpeg(faces.portrait()[..., 0]), faces.webp(faces.portrait())]
     chunks = [media_pb2.Chunk(sequence=i, payload=data) for i, data in enumerate(payloads)]
@@ -370,7 +370,7 @@ async def test_hostile_frames_are_dropped_and_the_stream_goes_on(engine: VisionE
     assert len(analyses(other)) == 5
 
 
-async def test_each_reason_is_told_once_and_not_again_by_another_worker(engine: VisionEngine) -> None:
+async def test_each_reason_is_reported_once_and_not_again_by_another_worker(engine: VisionEngine) -> None:
     gif, png = encoded(faces.portrait(), "gif"), encoded(faces.portrait(), "png")
     payloads = [gif, encoded(faces.portrait(), "bmp"), png[:-20], png, gif, png[:-20]]
     chunks = [media_pb2.Chunk(sequence=i, payload=data) for i, data in enumerate(payloads)]
@@ -380,7 +380,7 @@ async def test_each_reason_is_told_once_and_not_again_by_another_worker(engine: 
         (error_pb2.ERROR_CODE_UNSUPPORTED_FORMAT, "unsupported_format", False),
         (error_pb2.ERROR_CODE_MEDIA_ERROR, "truncated", False),
     ]
-    assert errors[0].message == "a picture is left out: a GIF is not read as a picture; send JPEG, PNG or WebP"
+    assert errors[0].message == "a picture was skipped: a GIF is not read as a picture; send JPEG, PNG or WebP"
     assert check_counts(whole).frames_analyzed == 1
     start = image_start()
     start.resume_state = next(r.progress for r in whole if r.progress.committed_sequence == 3).resume_state
@@ -406,7 +406,7 @@ async def test_a_photo_under_way_holds_up_no_camera(engine: VisionEngine) -> Non
     await photographer.close()
 
 
-async def test_another_worker_goes_on_from_every_progress(engine: VisionEngine) -> None:
+async def test_another_worker_continues_from_every_progress(engine: VisionEngine) -> None:
     chunks = pictures(8)
     chunks[3].payload = b"no picture"
     whole = await run(engine.open(image_start(), CONTEXT), chunks, wait=True)
@@ -442,7 +442,7 @@ async def test_windows_are_those_of_their_frames_over_a_failover_too(engine: Vis
         check_window(sent, window)
 
 
-async def test_a_video_gives_its_frames_and_another_worker_goes_on(engine: VisionEngine) -> None:
+async def test_a_video_gives_its_frames_and_another_worker_continues(engine: VisionEngine) -> None:
     data = recording("libvpx", "webm", frames=24, key_every=8)
     chunks = [media_pb2.Chunk(sequence=i, payload=piece) for i, piece in enumerate(timeslices(data, 12))]
     whole = await run(engine.open(video_start(), CONTEXT), chunks, wait=True)
@@ -564,7 +564,7 @@ def test_a_sender_that_keeps_to_the_suggestion_is_left_alone() -> None:
     assert sent == 8
 
 
-async def test_a_stream_timed_otherwise_goes_on_from_where_it_is(engine: VisionEngine) -> None:
+async def test_a_stream_timed_otherwise_continues_from_where_it_is(engine: VisionEngine) -> None:
     """A state of a stream whose pictures had no times, then the gateway's clock, then the sender's, one hour behind."""
     chunks = pictures(30)
     for chunk in chunks:

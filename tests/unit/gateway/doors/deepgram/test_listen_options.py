@@ -56,7 +56,7 @@ def test_words_to_expect_come_from_keyterm_and_keywords() -> None:
     wishes = live([*RAW, ("keyterm", "tretinoin"), *(("keywords", word) for word in words)])
     assert wishes.starts[0].hotwords == ["tretinoin", "Deepgram", "snuffle", "C:drive"]
     assert wishes.warnings == [
-        ("keywords", "a word of negative weight is not held back"),
+        ("keywords", "a word of negative weight is not suppressed"),
         ("keywords", "weights are ignored"),
     ]
 

@@ -31,7 +31,7 @@ class Talk:
         return _seen(self.conversation.receive_bytes(message, now))
 
     def session(self, message: m.ServerMessage, now: float = NOW) -> list[Any]:
-        return _seen(self.conversation.told(message, now))
+        return _seen(self.conversation.on_message(message, now))
 
     def time(self, now: float) -> list[Any]:
         return _seen(self.conversation.tick(now))
@@ -173,7 +173,7 @@ def test_an_utterance_ends_once_nobody_has_spoken_for_a_while() -> None:
     assert talk.conversation.deadline() is None
 
 
-def test_speech_that_goes_on_ends_no_utterance() -> None:
+def test_speech_that_continues_ends_no_utterance() -> None:
     talk = Talk(("utterance_end_ms", "1500"))
     talk.spoke("speech_ended")
     talk.said("one")
@@ -257,7 +257,7 @@ def test_keep_alive_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"type":1}', '{"type":"Nonsense"}', "[" * 100_000, "x" * 20_000])
-def test_nonsense_gets_an_error_and_the_stream_goes_on(text: str) -> None:
+def test_nonsense_gets_an_error_and_the_stream_continues(text: str) -> None:
     talk = Talk()
     [error] = talk.client(text)
     assert (error["type"], error["variant"]) == ("Error", "SchemaError")
@@ -310,7 +310,7 @@ def test_a_gateway_that_restarts_sends_what_it_has() -> None:
     assert close == ("close", 1012, "the gateway is restarting")
 
 
-def test_a_client_that_breaks_the_rules_is_told_and_closed() -> None:
+def test_a_client_that_breaks_the_rules_gets_an_error_and_is_closed() -> None:
     error, close = _seen(Talk().conversation.refused(Problem(Code.RATE_LIMITED, "too many messages")))
     assert error["variant"] == "TOO_MANY_REQUESTS"
     assert close == ("close", 1008, "RATE_LIMITED")

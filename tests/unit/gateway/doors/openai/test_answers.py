@@ -39,27 +39,27 @@ def heard(*finals: m.TranscriptData) -> Heard:
 TALK = heard(final(1, "Hello", 0), final(2, "World.", 200), final(3, "Bye --> now.", 1000))
 
 
-def told(response_format: str, *more: tuple[str, str]) -> Any:
+def answer_of(response_format: str, *more: tuple[str, str]) -> Any:
     content_type, body = answer(recorded([("response_format", response_format), *more]), TALK)
     return json.loads(body) if content_type == "application/json" else (content_type, body.decode())
 
 
 def test_plain_formats() -> None:
     usage = {"type": "duration", "seconds": 2.5}
-    assert told("json") == {"text": "Hello World. Bye --> now.", "usage": usage}
-    assert told("text") == ("text/plain", "Hello World. Bye --> now.\n")
+    assert answer_of("json") == {"text": "Hello World. Bye --> now.", "usage": usage}
+    assert answer_of("text") == ("text/plain", "Hello World. Bye --> now.\n")
 
 
 def test_captions() -> None:
-    assert told("srt") == (
+    assert answer_of("srt") == (
         "application/x-subrip",
         "1\n00:00:00,000 --> 00:00:00,290\nHello World.\n\n2\n00:00:01,000 --> 00:00:01,290\nBye -> now.\n",
     )
-    assert told("vtt")[1].startswith("WEBVTT\n\n00:00:00.000 --> 00:00:00.290\nHello World.\n")
+    assert answer_of("vtt")[1].startswith("WEBVTT\n\n00:00:00.000 --> 00:00:00.290\nHello World.\n")
 
 
 def test_segments_are_sentences_and_words_have_times() -> None:
-    body = told("verbose_json", ("timestamp_granularities[]", "word"), ("timestamp_granularities[]", "segment"))
+    body = answer_of("verbose_json", ("timestamp_granularities[]", "word"), ("timestamp_granularities[]", "segment"))
     assert (body["task"], body["language"], body["duration"]) == ("transcribe", "english", 2.5)
     first, second = body["segments"]
     assert (first["text"], first["start"], first["end"]) == ("Hello World.", 0.0, 0.29)
@@ -70,8 +70,8 @@ def test_segments_are_sentences_and_words_have_times() -> None:
 
 
 def test_only_what_was_asked_for_is_there() -> None:
-    assert "words" not in told("verbose_json")
-    assert "segments" not in told("verbose_json", ("timestamp_granularities[]", "word"))
+    assert "words" not in answer_of("verbose_json")
+    assert "segments" not in answer_of("verbose_json", ("timestamp_granularities[]", "word"))
 
 
 @given(st.lists(st.tuples(st.text(" ab。"), st.sampled_from(["en", "ja", ""]))))

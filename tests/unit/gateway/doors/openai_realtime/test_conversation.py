@@ -41,7 +41,7 @@ class Talk:
         return self.client({"type": "input_audio_buffer.append", "audio": base64.b64encode(audio).decode()})
 
     def session(self, message: m.ServerMessage, now: float = NOW) -> list[Any]:
-        return self._note(_seen(self.conversation.told(message, now)))
+        return self._note(_seen(self.conversation.on_message(message, now)))
 
     def time(self, now: float) -> list[Any]:
         return _seen(self.conversation.tick(now))
@@ -105,7 +105,7 @@ def kinds(seen: list[Any]) -> list[str]:
     return [each["type"].removeprefix("conversation.item.").removeprefix("input_audio_") for each in seen]
 
 
-def test_the_session_is_told_first_and_when_it_changes() -> None:
+def test_the_session_is_sent_first_and_when_it_changes() -> None:
     talk = Talk()
     assert talk.created["type"] == "session.created"
     assert talk.created["session"]["type"] == "transcription"
@@ -356,7 +356,7 @@ def test_updates_that_cannot_be_followed_change_nothing(session: Any, param: str
         ('{"type":"session.update","session":{"x":"' + "x" * MAX_TEXT + '"}}', "payload_too_large"),
     ],
 )
-def test_nonsense_gets_an_error_and_the_session_goes_on(text: str, code: str) -> None:
+def test_nonsense_gets_an_error_and_the_session_continues(text: str, code: str) -> None:
     talk = Talk()
     [error] = talk.client(text)
     assert (error["type"], error["error"]["type"], error["error"]["code"]) == ("error", "invalid_request_error", code)
@@ -394,8 +394,8 @@ def test_a_gateway_that_restarts_sends_what_it_has() -> None:
     talk.acknowledged()
     talk.spoke("speech_started", 0)
     talk.said("Hello", 0)
-    *told, close = talk.ended()
-    assert told[-1]["transcript"] == "Hello"
+    *events, close = talk.ended()
+    assert events[-1]["transcript"] == "Hello"
     assert close == ("close", 1012, "the gateway is restarting")
 
 
@@ -414,7 +414,7 @@ def test_sound_that_came_too_late_for_a_restart_is_no_item_without_words() -> No
     assert close == ("close", 1012, "the gateway is restarting")
 
 
-def test_a_client_that_breaks_the_rules_is_told_and_closed() -> None:
+def test_a_client_that_breaks_the_rules_gets_an_error_and_is_closed() -> None:
     error, close = _seen(Talk().conversation.refused(Problem(Code.RATE_LIMITED, "too many messages")))
     assert error["error"]["code"] == "rate_limit_exceeded"
     assert close == ("close", 1008, "rate_limited")
@@ -443,9 +443,9 @@ def test_null_and_nothing_are_the_defaults_again() -> None:
 
 def test_a_session_may_be_sent_back_as_it_was_told() -> None:
     talk = Talk()
-    told = {name: value for name, value in talk.created["session"].items() if name not in ("id", "object")}
-    del told["talkup_ignored_options"]
-    [updated] = talk.client({"type": "session.update", "session": told})
+    settings = {name: value for name, value in talk.created["session"].items() if name not in ("id", "object")}
+    del settings["talkup_ignored_options"]
+    [updated] = talk.client({"type": "session.update", "session": settings})
     assert updated["type"] == "session.updated"
     assert updated["session"] == talk.created["session"]
 

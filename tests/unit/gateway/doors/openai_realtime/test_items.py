@@ -17,11 +17,11 @@ MOVES = st.lists(
 
 
 class Stream:
-    """A worker that hears what it is told to hear, in order, and a client that sends as fast as it likes."""
+    """A worker that hears what the test says, in order, and a client that sends as fast as it likes."""
 
     def __init__(self, *, has_turns: bool) -> None:
         self.items = StreamItems(Numbers(), has_turns=has_turns)
-        self.told: list[Any] = []
+        self.received: list[Any] = []
         self.words: list[str] = []
         self.now, self.at, self.flushes, self.answered = 0.0, 0, 0, 0
 
@@ -31,19 +31,19 @@ class Stream:
         match kind:
             case "speech_started" | "speech_ended":
                 event = SpeechEventData(stream_id="s", event=kind, media_time_ms=self.at)  # type: ignore[arg-type]
-                self.told += self.items.spoke(event, self.now)
+                self.received += self.items.spoke(event, self.now)
             case "final" | "interim":
                 self.hear(is_final=kind == "final")
             case "commit":
                 self.flushes += 1
-                self.told += self.items.commit(self.flushes, self.at + 500)
+                self.received += self.items.commit(self.flushes, self.at + 500)
             case "answer" if self.answered < self.flushes:
                 self.answered += 1
-                self.told += self.items.flushed(self.answered)
+                self.received += self.items.flushed(self.answered)
             case "time":
                 self.now += 2.0
                 if (due := self.items.deadline()) is not None and due <= self.now:
-                    self.told += self.items.tick(self.now)
+                    self.received += self.items.tick(self.now)
 
     def hear(self, *, is_final: bool) -> None:
         word = f"w{len(self.words)}"
@@ -51,20 +51,20 @@ class Stream:
             stream_id="s", segment_id=len(self.words), revision=0, is_final=is_final, text=word,
             stable_chars=len(word), confidence=1.0, language="en", start_ms=self.at - 80, end_ms=self.at, words=[],
         )  # fmt: skip
-        self.told += self.items.heard(data)
+        self.received += self.items.heard(data)
         if is_final:
             self.words.append(word)
 
     def of(self, kind: type) -> list[Any]:
-        return [event for event in self.told if isinstance(event, kind)]
+        return [event for event in self.received if isinstance(event, kind)]
 
 
 @given(moves=MOVES, has_turns=st.booleans())
-def test_every_final_is_told_once_and_in_order(moves: list[str], has_turns: bool) -> None:
+def test_every_final_is_sent_once_and_in_order(moves: list[str], has_turns: bool) -> None:
     stream = Stream(has_turns=has_turns)
     for move in moves:
         stream.move(move)
-    stream.told += stream.items.ended()
+    stream.received += stream.items.ended()
     completed = stream.of(Completed)
     assert [word for event in completed for word in event.transcript.split()] == stream.words
     # Every item is committed once, before its text, and completed once, in the same order.

@@ -75,7 +75,7 @@ def test_text_comes_back_only_if_it_is_wanted(query: dict[str, str], count: int)
         stream_id=stream_id, segment_id=1, revision=1, is_final=True, text="x", stable_chars=1, confidence=1,
         language="en", start_ms=0, end_ms=1, words=[],
     )  # fmt: skip
-    steps = list(talk.told(m.TranscriptUpdate(stream_id=stream_id, text="x", confidence=1, data=data), NOW))
+    steps = list(talk.on_message(m.TranscriptUpdate(stream_id=stream_id, text="x", confidence=1, data=data), NOW))
     assert len(steps) == count
     assert all(isinstance(step, ToClient) and b'"transcript_update"' in step.payload for step in steps)
 
@@ -90,7 +90,7 @@ def test_stop_ends_the_call_after_the_last_words() -> None:
         damaged_bytes=0, speech_without_words_ms=0, duplicate_chunks=0, orphan_chunks=0, dropped=m.DroppedData(),
         failovers=0, text="", text_id="",
     )  # fmt: skip
-    assert list(talk.told(m.StreamEnded(stream_id=stream_id, data=data), NOW)) == [Close(1000)]
+    assert list(talk.on_message(m.StreamEnded(stream_id=stream_id, data=data), NOW)) == [Close(1000)]
 
 
 def test_keys_that_were_pressed_say_nothing() -> None:

@@ -102,8 +102,8 @@ def test_a_stop_ends_both_tracks_and_the_socket_closes_after_the_last_words() ->
         m.StreamEnd(stream_id=f"outbound-{SID}"),
     ]
     assert said(talk.receive_text(media(3, b"x"), NOW)) == []
-    assert said(talk.told(ended("inbound"), NOW)) == []
-    assert said(talk.told(ended("outbound"), NOW)) == [Close(1000)]
+    assert said(talk.on_message(ended("inbound"), NOW)) == []
+    assert said(talk.on_message(ended("outbound"), NOW)) == [Close(1000)]
 
 
 def test_nothing_is_ever_sent_to_twilio() -> None:
@@ -112,23 +112,26 @@ def test_nothing_is_ever_sent_to_twilio() -> None:
         stream_id=f"inbound-{SID}", segment_id=1, revision=1, is_final=True, text="x", stable_chars=1, confidence=1,
         language="en", start_ms=0, end_ms=1, words=[],
     )  # fmt: skip
-    assert said(talk.told(m.TranscriptUpdate(stream_id=data.stream_id, text="x", confidence=1, data=data), NOW)) == []
+    assert (
+        said(talk.on_message(m.TranscriptUpdate(stream_id=data.stream_id, text="x", confidence=1, data=data), NOW))
+        == []
+    )
     assert said(talk.receive_text("nonsense", NOW)) == said(talk.receive_bytes(b"x", NOW)) == []
 
 
 def test_a_stream_without_a_slot_closes_the_call_as_busy() -> None:
     talk = call(tracks=["inbound"])
     error = m.ErrorData(code=str(Code.BUSY), message="every worker slot is taken", retryable=True, stream_id="x")
-    talk.told(m.ErrorMessage(data=error), NOW)
-    [close] = said(talk.told(ended("inbound"), NOW))
+    talk.on_message(m.ErrorMessage(data=error), NOW)
+    [close] = said(talk.on_message(ended("inbound"), NOW))
     assert (close.code, close.reason) == (1013, "busy: every worker slot is taken")
 
 
 @pytest.mark.parametrize("code", [Code.WORKER_FAILED, Code.DEADLINE_EXCEEDED, Code.INTERNAL])
 def test_a_failure_closes_the_call_as_one(code: Code) -> None:
     talk = call(tracks=["inbound"])
-    talk.told(m.ErrorMessage(data=m.ErrorData(code=str(code), message="no", retryable=True, stream_id="x")), NOW)
-    [close] = said(talk.told(ended("inbound"), NOW))
+    talk.on_message(m.ErrorMessage(data=m.ErrorData(code=str(code), message="no", retryable=True, stream_id="x")), NOW)
+    [close] = said(talk.on_message(ended("inbound"), NOW))
     assert close.code == 1011
 
 

@@ -35,7 +35,7 @@ class Talk:
             confidence=0.7, language=language, start_ms=100, end_ms=200, words=[],
         )  # fmt: skip
         message = m.TranscriptUpdate(stream_id=name, text=text, confidence=0.7, data=data)
-        return self._seen(self.conversation.told(message))
+        return self._seen(self.conversation.on_message(message))
 
     def ended(self, text: str) -> list[Any]:
         name = str(self.starts[-1].stream_id)
@@ -44,12 +44,12 @@ class Talk:
             damaged_bytes=0, speech_without_words_ms=0, duplicate_chunks=0, orphan_chunks=0, dropped=m.DroppedData(),
             failovers=0, text=text, text_id="",
         )  # fmt: skip
-        return self._seen(self.conversation.told(m.StreamEnded(stream_id=name, data=data)))
+        return self._seen(self.conversation.on_message(m.StreamEnded(stream_id=name, data=data)))
 
     def failed(self, code: Code, stream_id: str | None = None, **more: Any) -> list[Any]:
         more = more if stream_id is None else {**more, "stream_id": stream_id}
         data = m.ErrorData(code=code, message="why", retryable=False, **more)
-        return self._seen(self.conversation.told(m.ErrorMessage(data=data)))
+        return self._seen(self.conversation.on_message(m.ErrorMessage(data=data)))
 
     def _seen(self, steps: Iterable[Any]) -> list[Any]:
         found: list[Any] = []
@@ -174,7 +174,7 @@ def test_too_many_hot_words_are_refused(asked: dict[str, Any]) -> None:
     assert talk.say("audio-start", SOUND)[-1] == "close"
 
 
-def test_unknown_events_are_passed_over_and_pings_answered() -> None:
+def test_unknown_events_are_skipped_and_pings_answered() -> None:
     talk = Talk()
     assert talk.say("select-program", {"name": "talkup"}) == []
     assert talk.say("ping", {"text": 5}) == [("pong", {"text": None})]

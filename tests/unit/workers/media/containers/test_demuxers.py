@@ -91,7 +91,7 @@ def test_bytes_of_nothing_are_refused() -> None:
         recognise(declared("audio/webm;codecs=opus"), b"hello, world")
 
 
-def test_the_declared_container_gives_way_to_magic() -> None:
+def test_magic_overrides_the_declared_container() -> None:
     assert recognise(declared("audio/webm", media_pb2.CONTAINER_WEBM), b"OggS") == media_pb2.CONTAINER_OGG
     assert recognise(declared("audio/mpeg", media_pb2.CONTAINER_MP3), b"\0" * 12) == media_pb2.CONTAINER_MP3
 
@@ -302,7 +302,7 @@ def test_laced_blocks_of_matroska_are_read(lacing: int, body: bytes) -> None:
 
 
 @pytest.mark.parametrize("strange", [element(b"\x4d\xff", b"abcde"), element(b"\xa3", b"\x89\x00\x00\x80xyz")])
-def test_elements_that_nobody_knows_and_blocks_of_no_track_are_passed_over(strange: bytes) -> None:
+def test_elements_that_nobody_knows_and_blocks_of_no_track_are_skipped(strange: bytes) -> None:
     data = recordings()["webm"].data
     cluster = data.rindex(b"\x1f\x43\xb6\x75")
     at = data.index(b"\xa3", cluster)

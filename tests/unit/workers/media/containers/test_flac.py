@@ -41,7 +41,7 @@ def test_what_is_behind_damaged_frames_is_heard(share: float) -> None:
     assert lost_again == lost
 
 
-def test_a_restart_beside_the_damage_changes_nothing() -> None:
+def test_a_restart_near_the_damage_changes_nothing() -> None:
     chunks = cut(damaged(0.5, 6_000), [3_000])
     for kills in ([len(chunks) // 2 - 1], [len(chunks) // 2 + 1, len(chunks) - 2]):
         assert_same(decode_killed(AUDIO, chunks, kills, 1_601), decode(AUDIO, chunks), aac=False)

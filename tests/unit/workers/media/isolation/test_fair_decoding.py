@@ -55,7 +55,7 @@ def test_a_chunk_in_work_ends_with_its_decoder(monkeypatch: pytest.MonkeyPatch, 
     service.answer(ipc.Open(1, b"", None))
     assert isinstance(service.answer(ipc.Decode(1, Chunk(0, b"!slow 9"))), ipc.Working)
     service.answer(end)
-    assert service.answer(ipc.Continue(1)) == ipc.Failed(1, "the stream has no chunk in work")
+    assert service.answer(ipc.Continue(1)) == ipc.Failed(1, "the stream has no chunk in progress")
 
 
 class Metered(InProcessChild):

@@ -1,4 +1,4 @@
-"""Pictures in real child processes: one that ends its child is lost alone, and nobody beside it loses anything."""
+"""Pictures in real child processes: one that ends its child is lost alone, and no other stream loses anything."""
 
 from __future__ import annotations
 
