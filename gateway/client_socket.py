@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.datastructures import Headers
-from websockets.frames import DATA_OPCODES, Frame
-from websockets.http11 import Request
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import Event, State
 from websockets.server import ServerProtocol
 
@@ -24,14 +24,14 @@ from gateway.metrics import Metrics
 from gateway.protocol.codec import encode
 from gateway.protocol.errors import CloseCode, Code, Problem
 from gateway.protocol.translate import error_message
+from gateway.reader import FAIR_SHARE, SocketReader
 
 # With 6 bytes a frame, the smallest of a client, parsing a slice takes 20 ms.
 SLICE_BYTES: Final = 16 * 1024
 FRAMES_PER_S: Final = 5_000
 FRAMES_BURST: Final = 10_000
 _FORWARDED: Final = "X-Forwarded-For"
-# Stands for the request of a handshake that has been read.
-_READ: Final = Request("", Headers())
+_NO_HEADERS: Final = Headers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,11 @@ class ClientSocket(ServerConnection):
         "_frames_at",
         "_ignores_input",
         "_is_held",
+        "_is_lost",
         "_is_reading",
         "_next_slice",
+        "_reader",
+        "_share",
         "_unread",
         "_visitor",
     )
@@ -72,30 +75,43 @@ class ClientSocket(ServerConnection):
         # The next slice is due then; without one, the socket may be read.
         self._next_slice: asyncio.Handle | None = None
         self._is_held = False
+        self._is_lost = False
         self._is_reading = True
         self._ignores_input = False
         self._frames = float(bounds.frames_burst)
         self._frames_at = self.loop.time()
         self._visitor: Visitor | None = None
+        self._reader: SocketReader | None = None
+        # How many messages of the bytes at hand may still be passed on at once.
+        self._share = 0
 
     # --- for the connection
 
     def hold(self) -> None:
-        """Read nothing more until `release`."""
+        """Read nothing more until `begin`."""
         self._is_held = True
         self._adjust_reading()
 
-    def release(self) -> None:
-        """Read on."""
+    def begin(self, reader: SocketReader) -> None:
+        """Read on, and pass on to `reader` what has arrived and what comes."""
+        self._reader = reader
+        if self._unread.has_message:
+            reader.wake()
+        if self._is_lost:
+            reader.lost()
         self._is_held = False
         self._adjust_reading()
 
     def forget_handshake(self) -> None:
-        """Forget 2 KB that nobody reads any more; of the request, only the address of the client is needed later."""
+        """Forget 2 KB that nobody reads any more; of the request, only the address of the client is needed later.
+
+        The request itself stays: the parser of websockets holds it as long as the connection lives.
+        """
         assert self.request is not None
         forwarded = self.request.headers.get_all(_FORWARDED)
-        kept = Request("", Headers([(_FORWARDED, value) for value in forwarded])) if forwarded else _READ
-        self.request, self.response = kept, None
+        self.request.path = ""
+        self.request.headers = Headers([(_FORWARDED, value) for value in forwarded]) if forwarded else _NO_HEADERS
+        self.response = None
 
     def authenticated(self) -> None:
         """The client has shown a valid credential: it may send large messages, and is not closed to make room."""
@@ -103,12 +119,22 @@ class ClientSocket(ServerConnection):
         if self._visitor is not None:
             self._bounds.admission.serve(self._visitor)
 
-    def message_taken(self) -> None:
-        """The session has read a message."""
+    @property
+    def has_message(self) -> bool:
+        """Whether a whole message waits to be read."""
+        return self._unread.has_message
+
+    async def take_message(self) -> str | bytes | None:
+        """Read the message that has waited longest; None if the socket is closed, be it because of this message."""
+        try:
+            message = await self.recv()
+        except ConnectionClosed:
+            return None
         self._unread.take_message()
         self._unread.count(self._buffered())
         if not self._is_reading:
             self._adjust_reading()
+        return message
 
     # --- for asyncio
 
@@ -141,15 +167,41 @@ class ClientSocket(ServerConnection):
         if self.request is None:
             self._bounds.metrics.connections_refused.labels("websocket", Refused.NO_REQUEST).inc()
         super().connection_lost(exc)
+        self._is_lost = True
+        if self._reader is not None:
+            self._reader.lost()
 
     def process_event(self, event: Event) -> None:
-        if isinstance(event, Frame):
-            self._frames -= 1
-            if event.opcode in DATA_OPCODES:
-                self._unread.add_frame(len(event.data), is_last=event.fin)
-        super().process_event(event)
+        if not isinstance(event, Frame):
+            super().process_event(event)
+            return
+        self._frames -= 1
+        if event.opcode not in DATA_OPCODES:
+            super().process_event(event)
+        elif not self._is_passed_on(event):
+            self._unread.add_frame(len(event.data), is_last=event.fin)
+            super().process_event(event)
+            if event.fin and self._reader is not None:
+                self._reader.wake()
 
     # --- inside
+
+    def _is_passed_on(self, frame: Frame) -> bool:
+        """Pass on a message of one frame, unless others wait before it or have their turn.
+
+        websockets assembles all other messages, and closes the socket over one that is not UTF-8.
+        """
+        reader = self._reader
+        is_whole = frame.fin and frame.opcode is not Opcode.CONT
+        if reader is None or not is_whole or not self._share or not reader.is_free or not self._unread.is_empty:
+            return False
+        try:
+            message = str(frame.data, "utf-8") if frame.opcode is Opcode.TEXT else bytes(frame.data)
+        except UnicodeDecodeError:
+            return False
+        self._share -= 1
+        reader.pass_on(message)
+        return True
 
     def _may_parse(self) -> bool:
         return not (self._is_held or self._next_slice is not None or self._unread.is_full)
@@ -180,6 +232,7 @@ class ClientSocket(ServerConnection):
         self._parse(part)
 
     def _parse(self, part: bytes) -> None:
+        self._share = FAIR_SHARE
         super().data_received(part)
         self._unread.count(self._buffered())
         if self.transport.get_write_buffer_size() > self._bounds.unsent_bytes:

@@ -112,6 +112,10 @@ class GatewayConfig(Settings):
     worker_proxy: Annotated[
         bool, Setting("reach workers beyond loopback through the proxy that https_proxy or http_proxy names")
     ] = False
+    worker_links: Annotated[
+        Literal["auto", "always", "never"],
+        Setting("when all streams of a worker share one RPC (auto: where each address leads to one worker)"),
+    ] = "auto"
     worker_connect_s: Annotated[float, Setting("time for one worker's first response", 0.1, 600)] = 3.0
     worker_admit_s: Annotated[float, Setting("time to find a worker for a new stream", 0.1, 600)] = 8.0
     worker_recover_s: Annotated[float, Setting("time to find another worker for a running stream", 0.1, 3600)] = 60.0

@@ -7,14 +7,12 @@ followed by close code 4401.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import cached_property, partial
 
 import structlog
 from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosed
 
 from gateway.access.terms import Door
 from gateway.auth import AuthError, Principal
@@ -29,6 +27,7 @@ from gateway.protocol.json_text import utf8_bytes
 from gateway.protocol.messages import Authenticated, AuthenticatedData, AuthExpiring, AuthExpiringData
 from gateway.protocol.replies import refusal
 from gateway.protocol.states import SessionPhase
+from gateway.reader import SocketReader, Work
 from gateway.refusal_pace import RefusalPace
 from gateway.refusals import CredentialFailures
 from gateway.sender import SocketSender
@@ -42,8 +41,6 @@ log = structlog.get_logger()
 
 # How often `flow` reports to a client whose socket is paused how far behind its streams are.
 _CONGESTION_REPORT_S = 2.0
-# After so many messages that had arrived already, others have their turn: asyncio itself would read them all first.
-_FAIR_SHARE = 8
 # Close codes (RFC 6455 7.4) with which a client says that it is done; so do 3000 to 4999, which applications define.
 _DONE_CODES = frozenset({1000, 1001, 1005})
 
@@ -73,7 +70,7 @@ class Connection:
         # Whether the client owes a credential: it opened the socket without one and has not sent one since.
         self._owes_credential = False
         # Work that a message requested and that has to wait: done before the next message is read.
-        self._deferred: Callable[[], Awaitable[None]] | None = None
+        self._deferred: Work | None = None
         self._refusals = RefusalPace()
 
     async def run(self, credential: Credential) -> None:
@@ -85,13 +82,15 @@ class Connection:
             await self._authenticate_handshake(credential)
             config = self._context.config
             sender = SocketSender(self._socket, self.outbox, config.close_timeout_s, metrics.overflows.inc)
+            reader = SocketReader(self._socket, self._receive, sender.end)
             self.outbox.attach(sender)
-            self._socket.release()
+            self._socket.begin(reader)
             keepalive = Keepalive(self._socket, config.ping_interval_s, config.ping_timeout_s, self._reading)
             try:
-                await _run_until_first_done(self._read(), sender.over)
+                await sender.over
             finally:
                 keepalive.stop()
+                await reader.stop()
                 await sender.stop()
         finally:
             ignore_keys()
@@ -295,31 +294,39 @@ class Connection:
             return False
         return frame.code in _DONE_CODES or 3000 <= frame.code < 5000
 
-    # --- the socket's tasks
+    # --- messages
 
-    async def _read(self) -> None:
+    def _receive(self, message: str | bytes) -> Work | None:
+        """Handle a message; returns what has to be done before the next one is read."""
+        self._received += 1
         metrics = self._context.metrics
-        text_frames, binary_frames = metrics.frames.labels("text"), metrics.frames.labels("binary")
-        with suppress(ConnectionClosed):
-            async for message in self._socket:
-                self._socket.message_taken()
-                self._received += 1
-                if self._received % _FAIR_SHARE == 0:
-                    await asyncio.sleep(0)
-                (text_frames if isinstance(message, str) else binary_frames).inc()
-                metrics.frame_bytes.inc(utf8_bytes(message) if isinstance(message, str) else len(message))
-                runner = self._runner
-                if runner is None or runner.peer is not self or self._directory.draining or self.outbox.closing:
-                    continue
-                if runner.receive(message) and (pause_s := self._refusals.pause_s(self._context.clock())):
-                    metrics.refusal_pauses.inc()
-                    await asyncio.sleep(pause_s)
-                if self._deferred is not None:
-                    deferred, self._deferred = self._deferred, None
-                    await deferred()
-                    continue  # even if the session is behind: its client may have come back to discard a stream
-                await self._pause_while_congested()
-        await self._socket.wait_closed()
+        if isinstance(message, str):
+            metrics.text_received(utf8_bytes(message))
+        else:
+            metrics.binary_received(len(message))
+        runner = self._runner
+        if runner is None or runner.peer is not self or self._directory.draining or self.outbox.closing:
+            return None
+        is_refused = runner.receive(message)
+        if is_refused and (pause_s := self._refusals.pause_s(self._context.clock())):
+            return partial(self._pause, pause_s)
+        return self._next_work()
+
+    def _next_work(self) -> Work | None:
+        """What the message that was just handled makes necessary before the next one."""
+        if self._deferred is not None:
+            deferred, self._deferred = self._deferred, None
+            return deferred  # even if the session is behind: its client may have come back to discard a stream
+        if self._runner is not None and self._runner.congested_stream() is not None:
+            return self._pause_while_congested
+        return None
+
+    async def _pause(self, pause_s: float) -> None:
+        """Read on later: many messages of this client were refused."""
+        self._context.metrics.refusal_pauses.inc()
+        await asyncio.sleep(pause_s)
+        if (work := self._next_work()) is not None:
+            await work()
 
     async def _pause_while_congested(self) -> None:
         """Stop reading while a worker stream of the session is too far behind: TCP then slows the client down."""
@@ -354,17 +361,3 @@ def client_of(failures: CredentialFailures, socket: ServerConnection, headers: H
     address = socket.remote_address
     peer = str(address[0]) if isinstance(address, tuple) and address else "unknown"
     return failures.client_of(peer, headers.get_all("X-Forwarded-For"))
-
-
-async def _run_until_first_done(*awaitables: Awaitable[None]) -> None:
-    """Run all; when the first one is done, cancel the others and wait for them. Raises the error of any of them."""
-    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-    for result in results:
-        if isinstance(result, Exception):
-            raise result

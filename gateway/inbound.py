@@ -62,8 +62,21 @@ class Unread:
         self.overflow = overflow
 
     @property
+    def has_message(self) -> bool:
+        """Whether the socket holds a whole message."""
+        return bool(self._whole)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the socket holds no message, nor a part of one that came in frames."""
+        return not self._whole and not self._unfinished
+
+    @property
     def is_full(self) -> bool:
         """Whether the socket must not be read for now."""
+        if not self._whole:
+            self._is_full = False
+            return False
         bound = 1 if self._is_full else 0
         ahead = self._ahead
         self._is_full = len(self._whole) > ahead.messages[bound] or self._whole_bytes > ahead.bytes[bound]
@@ -90,8 +103,6 @@ class Unread:
             self._whole_bytes -= self._whole.pop(0)
 
     def close(self) -> None:
-        """The socket has closed, or drops what it holds."""
+        """The socket has closed, or is about to: what it holds counts no more. Whole messages may still be read."""
         self._is_closed = True
-        self._whole.clear()
-        self._whole_bytes = self._unfinished = 0
         self._inbound.update(self, 0)

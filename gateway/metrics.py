@@ -11,7 +11,8 @@ from talkup.v1 import task_pb2
 from gateway.access.terms import Door
 from gateway.metrics_process import ProcessSeries
 from gateway.metrics_store import StoreSeries
-from gateway.metrics_upstream import SERVICES, UpstreamCollector, UpstreamSeries, service_label
+from gateway.metrics_traffic import Traffic
+from gateway.metrics_upstream import UpstreamCollector, UpstreamSeries
 from gateway.protocol.errors import CloseCode, Code
 from gateway.upstream.pool import Upstream
 from settings.version import VERSION
@@ -43,10 +44,7 @@ class Metrics(UpstreamSeries):
         self.connections = Gauge("gateway_connections", "Open WebSocket connections", registry=registry)
         self.sessions = Gauge("gateway_sessions", "Sessions held, connected or in their grace time", registry=registry)
         self.closes = Counter("gateway_closes", "WebSocket connections closed", ["code"], registry=registry)
-        self.frames = Counter("gateway_frames", "WebSocket messages received", ["kind"], registry=registry)
-        self.frame_bytes = Counter("gateway_frame_bytes", "Bytes of WebSocket messages received", registry=registry)
-        self.chunks = Counter("gateway_chunks", "Media chunks forwarded to workers", ["service"], registry=registry)
-        self._chunks_of: dict[task_pb2.ServiceType, Counter] = {}
+        self._traffic = Traffic(registry)
         self.video_frames = Counter(
             "gateway_video_frames", "Video frames, analysed or dropped, by outcome", ["outcome"], registry=registry
         )
@@ -112,8 +110,6 @@ class Metrics(UpstreamSeries):
             (self.errors, Code),
             (self.auth_failures, (*Door, "absent")),
             (self.share_refusals, ("rate", "service", "streams", "media", "slots")),
-            (self.chunks, SERVICES),
-            (self.frames, ("text", "binary")),
             (self.video_frames, ("analyzed", "overload", "stale", "corrupt", "other")),
         ):
             for word in words:  # a series that begins above zero has neither rate nor increase
@@ -149,9 +145,16 @@ class Metrics(UpstreamSeries):
         """Look at the workers and the open streams at every scrape."""
         self.registry.register(UpstreamCollector(upstream))
 
+    def text_received(self, size: int) -> None:
+        """A text message of `size` bytes was received."""
+        self._traffic.texts += 1
+        self._traffic.bytes += size
+
+    def binary_received(self, size: int) -> None:
+        """A binary message of `size` bytes was received."""
+        self._traffic.binaries += 1
+        self._traffic.bytes += size
+
     def chunk_forwarded(self, service: task_pb2.ServiceType) -> None:
         """A media chunk was forwarded to a worker stream."""
-        counter = self._chunks_of.get(service)
-        if counter is None:
-            counter = self._chunks_of[service] = self.chunks.labels(service_label(service))
-        counter.inc()
+        self._traffic.chunk_forwarded(service)

@@ -13,7 +13,7 @@ from gateway.access.provider_fetch import fetch
 from gateway.access.provider_rules import Rules
 from gateway.config import GatewayConfig
 from gateway.protocol.limits import Limits
-from gateway.upstream.config import BufferBounds, Deadlines, Probing, RetryPolicy, TlsSettings, UpstreamConfig
+from gateway.upstream.config import BufferBounds, Deadlines, Links, Probing, RetryPolicy, TlsSettings, UpstreamConfig
 
 
 def upstream_config(config: GatewayConfig) -> UpstreamConfig:
@@ -31,6 +31,7 @@ def upstream_config(config: GatewayConfig) -> UpstreamConfig:
         tls=TlsSettings(config.worker_ca, config.worker_cert, config.worker_key, config.worker_plaintext),
         worker_token=config.worker_token or None,
         use_proxy=config.worker_proxy,
+        links=Links(config.worker_links),
         deadlines=Deadlines(
             connect=config.worker_connect_s,
             admit=config.worker_admit_s,

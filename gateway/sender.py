@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from websockets.asyncio.connection import broadcast
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
@@ -33,7 +32,8 @@ class SocketSender(SenderTasks):
         transport = self._socket.transport
         if self._socket.state is not State.OPEN or transport.get_write_buffer_size():
             return False
-        broadcast((self._socket,), payload, text=True)
+        self._socket.protocol.send_text(payload)
+        self._socket.send_data()
         return not transport.is_closing()
 
     async def _write(self) -> None:
@@ -41,7 +41,7 @@ class SocketSender(SenderTasks):
             while (entry := self._outbox.next_entry()) is not None:
                 if isinstance(entry, Closing):
                     await self._socket.close(entry.code, entry.reason)
-                    self._finish()
+                    self.end()
                     return
                 if entry.after is not None and not entry.after.done():
                     # The session counts a failed write; the client still gets its text.
@@ -49,7 +49,7 @@ class SocketSender(SenderTasks):
                         await asyncio.shield(asyncio.wrap_future(entry.after))
                 await self._socket.send(entry.payload, text=True)
         except ConnectionClosed:
-            self._finish()
+            self.end()
         finally:
             self._writer = None
 
@@ -60,4 +60,4 @@ class SocketSender(SenderTasks):
         else:
             await asyncio.sleep(self._close_timeout_s)
         await self._socket.close(closing.code, closing.reason)
-        self._finish()
+        self.end()

@@ -28,9 +28,18 @@ class SenderTasks(ABC):
         if self._outbox.closing is not None and self._closer is None and not self.over.done():
             self._closer = self._run(self._enforce_close(self._outbox.closing))
 
+    def end(self, error: Exception | None = None) -> None:
+        """The connection is closed, or cannot be served any more because of an error; only the first call counts."""
+        if self.over.done():
+            return
+        if error is None:
+            self.over.set_result(None)
+        else:
+            self.over.set_exception(error)
+
     async def stop(self) -> None:
         """End all tasks: the connection is closed."""
-        self._finish()
+        self.end()
         tasks = [task for task in (self._writer, self._closer) if task is not None]
         for task in tasks:
             task.cancel()
@@ -38,7 +47,7 @@ class SenderTasks(ABC):
 
     @abstractmethod
     async def _write(self) -> None:
-        """Write until nothing waits; at the end, set `_writer` to None. Call `_finish` when the connection is lost."""
+        """Write until nothing waits; at the end, set `_writer` to None. Call `end` when the connection is lost."""
 
     @abstractmethod
     async def _enforce_close(self, closing: Closing) -> None:
@@ -52,7 +61,3 @@ class SenderTasks(ABC):
     def _pass_on_error(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None and not self.over.done():
             self.over.set_exception(error)
-
-    def _finish(self) -> None:
-        if not self.over.done():
-            self.over.set_result(None)

@@ -75,6 +75,8 @@ class WorkerServer:
             slots=config.slots,
             write_seconds=config.write_seconds,
             stream_seconds=config.stream_seconds,
+            linked_calls=config.max_calls,
+            message_bytes=config.max_message_bytes,
         )
         name = task_pb2.ServiceType.Name(engine.service_type).removeprefix("SERVICE_TYPE_").lower()
         self._tracer = open_tracer(f"talkup-{name}-worker", VERSION, config.otlp_endpoint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -10,13 +11,15 @@ from typing import Final, Never
 
 import grpc
 import structlog
-from talkup.v1 import error_pb2, media_pb2, task_pb2, worker_service_pb2, worker_service_pb2_grpc
+from talkup.v1 import error_pb2, link_pb2, media_pb2, task_pb2, worker_service_pb2, worker_service_pb2_grpc
 
 from settings.version import VERSION
 from tracing.spans import NO_TRACER, TRACEPARENT, Tracer, current, current_span, exemplar
 from workers.admission import Admission
+from workers.call import Call
 from workers.engine import Engine, EngineError, EngineSession, StreamContext
 from workers.errors import RefusedError, details, status_of, trailing_metadata
+from workers.link import Link, LinkPlaces
 from workers.metrics import WorkerMetrics
 from workers.requests import PROTOCOL_VERSIONS, Task, check_start
 from workers.stream import Outcome, Stream, StreamLimits, place_of
@@ -34,16 +37,40 @@ _CLOSE_SECONDS: Final = 2.0
 # Streams move when another worker has room, however long that takes: 49 days, the most that the field holds.
 _NO_DEADLINE_MS: Final = 2**32 - 1
 _Context = grpc.aio.ServicerContext[task_pb2.TaskRequest, task_pb2.TaskResult]
+_LinkContext = grpc.aio.ServicerContext[link_pb2.TaskBatch, link_pb2.TaskResultBatch]
+# In the metadata of calls that came through a proxy which may spread them over several workers.
+_PROXY_MARKS: Final = ("via", "forwarded", "x-forwarded-", "x-request-id", "x-envoy-", "l5d-")
 
 
 @dataclass(frozen=True, slots=True)
 class ServicerLimits:
-    """Bounds of one worker. `slots` 0 takes the engine's own number."""
+    """Bounds of one worker. `slots` 0 takes the engine's own number. `linked_calls`: open calls of all links."""
 
     slots: int = 0
     write_seconds: float = 30.0
     stream_seconds: float = 14_400.0
     busy_retry_after_ms: int = 1_000
+    linked_calls: int = 1_000
+    message_bytes: int = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _RpcCall:
+    """A call that came as an RPC of its own."""
+
+    requests: AsyncIterator[task_pb2.TaskRequest]
+    context: _Context
+
+    @property
+    def traceparent(self) -> str | None:
+        parent = dict(self.context.invocation_metadata() or ()).get(TRACEPARENT)
+        return parent if isinstance(parent, str) else None
+
+    def time_remaining(self) -> float | None:
+        return self.context.time_remaining()
+
+    async def write(self, result: task_pb2.TaskResult) -> None:
+        await self.context.write(result)
 
 
 def _ignore() -> None:
@@ -69,6 +96,8 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         self._metrics = metrics
         self._admission = Admission(0, retry_after_ms=limits.busy_retry_after_ms)
         self._streams: set[Stream] = set()
+        self._id = str(uuid.uuid4())
+        self._linked = LinkPlaces(limits.linked_calls)
         self._loaded = False
         self._draining = False
         self._stopping = False
@@ -124,6 +153,10 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         description.slots.CopyFrom(self._admission.slots())
         del description.protocol_versions[:]
         description.protocol_versions.extend(PROTOCOL_VERSIONS)
+        if not _came_through_a_proxy(context):
+            description.link.worker_id = self._id
+            description.link.max_calls = self._limits.linked_calls
+            description.link.max_batch_bytes = self._limits.message_bytes
         return description
 
     async def SetDraining(  # noqa: N802 (the contract's name)
@@ -149,18 +182,46 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
     ) -> None:
         """One media stream. Refusals end the call with a status; failures of the stream travel in band."""
         try:
-            self._check_open()
-            # The guard has read the first message already, so this does not wait.
-            task = check_start(await anext(request_iterator), self._engine.service_type)
-            with self._traced(task, context):
-                await self._serve(task, request_iterator, context)
+            await self._serve_call(_RpcCall(request_iterator, context))
         except EngineError as error:
             await self._refuse(context, error)
-        except Exception as error:  # noqa: BLE001 (the edge of the call: gRPC would log and send the text)
-            _log.error("call failed unexpectedly", error=type(error).__name__, where=place_of(error))
-            await self._refuse(context, RefusedError(error_pb2.ERROR_CODE_INTERNAL, "the worker failed"))
 
-    async def _refuse(self, context: _Context, error: EngineError) -> Never:
+    async def StreamTasks(  # noqa: N802 (the contract's name)
+        self, request_iterator: AsyncIterator[link_pb2.TaskBatch], context: _LinkContext
+    ) -> None:
+        """Many media streams, each as StreamTask would serve it. A breach of the link's rules ends all of them."""
+        link = Link(self._serve_linked, self._linked, self._limits.message_bytes, context.write)
+        try:
+            await link.run(request_iterator)
+        except RefusedError as breach:
+            _log.warning("a caller broke the rules of its link", problem=details(breach))
+            await self._refuse(context, breach)
+
+    async def _serve_linked(self, call: Call) -> None:
+        try:
+            if self._linked.overdrawn:
+                raise RefusedError(error_pb2.ERROR_CODE_BUSY, "too many calls", retryable=True)
+            await self._serve_call(call)
+        except EngineError as error:
+            self._metrics.refused(error_pb2.ErrorCode.Name(error.code))
+            raise
+
+    async def _serve_call(self, call: Call) -> None:
+        """Serve a call to its end. Raises EngineError if it is refused."""
+        try:
+            self._check_open()
+            requests = call.requests
+            # The first message is there already, so this does not wait.
+            task = check_start(await anext(requests), self._engine.service_type)
+            with self._traced(task, call):
+                await self._serve(task, requests, call)
+        except EngineError:
+            raise
+        except Exception as error:  # noqa: BLE001 (the edge of the call: its text must not travel)
+            _log.error("call failed unexpectedly", error=type(error).__name__, where=place_of(error))
+            raise RefusedError(error_pb2.ERROR_CODE_INTERNAL, "the worker failed") from None
+
+    async def _refuse(self, context: _Context | _LinkContext, error: EngineError) -> Never:
         self._metrics.refused(error_pb2.ErrorCode.Name(error.code))
         await context.abort(status_of(error.code), details(error), trailing_metadata(error))
         raise AssertionError("abort returned")
@@ -171,20 +232,20 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         if not self._loaded:
             raise RefusedError(error_pb2.ERROR_CODE_NO_WORKER, "the model is not loaded yet", retryable=True)
 
-    async def _serve(self, task: Task, requests: AsyncIterator[task_pb2.TaskRequest], context: _Context) -> None:
+    async def _serve(self, task: Task, requests: AsyncIterator[task_pb2.TaskRequest], call: Call) -> None:
         superseded = asyncio.Event()
         lease = self._admission.admit(task.key, task.attempt, superseded.set)
         try:
-            now, left, bound = asyncio.get_running_loop().time(), context.time_remaining(), self._limits.stream_seconds
+            now, left, bound = asyncio.get_running_loop().time(), call.time_remaining(), self._limits.stream_seconds
             deadline = now + (bound if left is None else min(left, bound))
             session = self._engine.open(
                 task.start,
                 StreamContext(task.key.session_id, task.key.stream_id, task.attempt, deadline, task.service_type),
             )
             try:
-                # The caller's own deadline is gRPC's to enforce: it cancels the call on both sides.
+                # The caller's own deadline is enforced where the call comes from, by cancelling this.
                 limits = StreamLimits(now + bound, self._limits.write_seconds)
-                stream = Stream(task, session, requests, context.write, limits=limits, superseded=superseded)
+                stream = Stream(task, session, requests, call.write, limits=limits, superseded=superseded)
                 with self._running(stream, task):
                     await stream.run(self._started(task))
             finally:
@@ -205,13 +266,9 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         )
 
     @contextmanager
-    def _traced(self, task: Task, context: _Context) -> Iterator[None]:
+    def _traced(self, task: Task, call: Call) -> Iterator[None]:
         """Record a call in the trace of its caller; what is done for it finds its span with `current_span`."""
-        metadata = dict(context.invocation_metadata() or ())
-        parent = metadata.get(TRACEPARENT)
-        span = self._tracer.begin(
-            "worker.stream", parent if isinstance(parent, str) else None, attempt=task.attempt, resumed=_resumed(task)
-        )
+        span = self._tracer.begin("worker.stream", call.traceparent, attempt=task.attempt, resumed=_resumed(task))
         failure: str | None = "cancelled"
         try:
             with current(span):
@@ -264,6 +321,13 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
                 committed_sequence=numbers.committed_sequence,
                 seconds=round(seconds, 3),
             )
+
+
+def _came_through_a_proxy(
+    context: grpc.aio.ServicerContext[worker_service_pb2.DescribeRequest, worker_service_pb2.DescribeResponse],
+) -> bool:
+    names = [name for name, _ in context.invocation_metadata() or ()]
+    return any(name.startswith(_PROXY_MARKS) for name in names)
 
 
 def _resumed(task: Task) -> bool:

@@ -16,10 +16,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from bench import machine
-from bench.gateway import doors
+from bench.gateway import doors, pairs
 from bench.gateway.failures import cuts, envoy, gateways, kill, outage, rolling, stop
 from bench.gateway.figures import Figures
-from bench.gateway.hostile import hostile
+from bench.gateway.hostile import hostile, nonsense
 from bench.gateway.hostile_media import hostile_media
 from bench.gateway.load import restart, soak, storm
 from bench.gateway.overhead import drill as overhead
@@ -46,6 +46,7 @@ SCENARIOS: dict[str, Callable[[argparse.Namespace], Awaitable[Figures]]] = {
     "storm": storm,
     "restart": restart,
     "hostile": hostile,
+    "nonsense": nonsense,
     "hostile_media": hostile_media,
     "real": real,
     "soak": soak,
@@ -65,11 +66,12 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--outage-seconds", type=float, default=20.0)
     parser.add_argument("--envoy-kills", type=int, default=5)
-    parser.add_argument("--pressure-seconds", type=float, default=12.0, help="length of a phase")
+    parser.add_argument("--pressure-seconds", type=float, default=5.0, help="length of a phase")
+    parser.add_argument("--pressure-blocks", type=int, default=10, help="blocks of two quiet and two disturbed phases")
     parser.add_argument("--reconnects", type=int, default=1000)
     parser.add_argument("--soak-minutes", type=float, default=3.0)
     parser.add_argument("--rolling-rounds", type=int, default=1)
-    parser.add_argument("--hostile-messages", type=int, default=20_000)
+    parser.add_argument("--hostile-messages", type=int, default=20_000, help="fewer of them fail the scenario")
     parser.add_argument("--gateway-kills", type=int, default=10)
     parser.add_argument("--talkup-cuts", type=int, default=50)
     parser.add_argument(
@@ -85,13 +87,18 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--hostile-inputs", type=int, default=10_000, help="mutated recordings in the scenario hostile_media"
     )
-    parser.add_argument(
-        "--hostile-seconds", type=float, default=1800.0, help="no more of them are sent after this time"
-    )
+    parser.add_argument("--hostile-seconds", type=float, default=900.0, help="no more of them are sent after this time")
     parser.add_argument("--corpus", type=Path, help="a folder with manifest.jsonl, for `real`")
     overhead.add_arguments(parser)
     doors.add_arguments(parser)
     return parser.parse_args()
+
+
+def _is_broken(figures: Figures) -> bool:
+    """Whether a bound is broken for certain, or an attack was smaller than asked for."""
+    return pairs.BROKEN in figures.values() or False in (
+        value for name, value in figures.items() if name.startswith("enough_")
+    )
 
 
 def main() -> int:
@@ -106,6 +113,7 @@ def main() -> int:
             except* AssertionError as group:
                 failed = True
                 figures = {"failed": str(group.exceptions[0])[:400]}
+        failed |= _is_broken(figures)
         figures |= {"machine": machine.describe(), "surroundings": around}
         kept[name] = {**figures, "seconds": round(time.monotonic() - began, 1)}
         print(f"\n{name}: {(SCENARIOS[name].__doc__ or '').strip()}")

@@ -1,9 +1,11 @@
 """Clients that disturb others, in a separate process, so that only the gateway is affected.
 
 The process reads commands from stdin and answers each with a line on stdout: `go` starts the clients, `stop` ends all
-their sessions at once, `end` prints the figures as JSON. Kinds: `slow` (streams that their worker cannot keep up with),
-`deaf` (clients that read nothing), `knock` (clients that find every slot taken and retry when `retry_after_ms` allows),
-`flood` (clients of one API key that open sockets and streams far above its rate).
+their sessions at once, `tell` prints the figures so far as JSON. Kinds: `slow` (streams that their worker cannot keep
+up with), `deaf` (clients that read nothing), `knock` (clients that find every slot taken and retry when
+`retry_after_ms` allows), `flood` (clients of one API key that open sockets and streams far above its rate), `hostile`
+(mutated, oversized and senseless messages, as fast as the gateway reads them), `nonsense` (the same without those that
+open streams), `media` (mutated recordings and storms of headers).
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from talkup_client.errors import TalkupError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from bench.harness.hostile import Tally, flood
+from bench.harness.hostile_inputs import Attackers
 from bench.harness.speaker import REAL_TIME, Speaker
 from bench.harness.stack import KEY
 
@@ -156,6 +160,7 @@ class Flood:
         self._headers = {"Authorization": f"Bearer {key}"}
         self._interval_s = clients / per_second
         self._answers: dict[str, int] = {}
+        self._begun = 0
         self._seconds = 0.0
 
     async def run(self) -> None:
@@ -174,6 +179,7 @@ class Flood:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 
     async def _attempt(self) -> str:
+        self._begun += 1
         try:
             async with _connected(self._port, additional_headers=self._headers, proxy=None) as connection:
                 data = {"stream_id": "flood", "format": "audio/pcm;rate=16000"}
@@ -190,11 +196,50 @@ class Flood:
         """Their sockets are closed with `run`."""
 
     def figures(self) -> dict[str, Any]:
-        attempts = sum(self._answers.values())
         return {
             "flood_answers": self._answers,
-            "flood_attempts_per_second": round(attempts / self._seconds, 1) if self._seconds else 0.0,
+            "flood_attempts_per_second": round(self._begun / self._seconds, 1) if self._seconds else 0.0,
         }
+
+
+class Hostile:
+    """Clients that send hostile messages without end; each start sends others than the one before."""
+
+    def __init__(self, port: int, clients: int, *, opening: bool) -> None:
+        self._opening = opening
+        self._url = f"ws://127.0.0.1:{port}/ws"
+        self._clients = clients
+        self._starts = 0
+        self._tally = Tally()
+
+    async def run(self) -> None:
+        self._starts += 1
+        seed = 1000 * self._starts
+        await flood(self._url, None, seed=seed, clients=self._clients, opening=self._opening, tally=self._tally)
+
+    async def calm(self) -> None:
+        """Their sockets are closed with `run`."""
+
+    def figures(self) -> dict[str, Any]:
+        told = self._tally
+        return {"hostile_messages": told.messages, "hostile_sockets": told.sockets, "sockets_closed": told.closed}
+
+
+class Media:
+    """Clients that send mutated recordings and storms of headers."""
+
+    def __init__(self, port: int, clients: int) -> None:
+        self._attackers = Attackers(f"ws://127.0.0.1:{port}/ws", clients)
+
+    async def run(self) -> None:
+        await self._attackers.run()
+
+    async def calm(self) -> None:
+        """Their sockets are closed with `run`."""
+
+    def figures(self) -> dict[str, Any]:
+        told = self._attackers
+        return {"outcomes": dict(told.outcomes), "busy": told.busy, "cut_off": told.cut_off}
 
 
 @asynccontextmanager
@@ -219,39 +264,43 @@ def _small_socket(port: int) -> socket.socket:
 
 async def _run_commands(disturbance: Disturbance) -> None:
     running: asyncio.Task[None] | None = None
-    while (line := (await asyncio.to_thread(sys.stdin.readline)).strip()) in ("go", "stop"):
+    while (line := (await asyncio.to_thread(sys.stdin.readline)).strip()) in ("go", "stop", "tell"):
         if line == "go":
             running = asyncio.create_task(disturbance.run())
-        elif running is not None:
+        elif line == "stop" and running is not None:
             await disturbance.calm()
             running.cancel()
             with suppress(asyncio.CancelledError):
                 await running
-        print("done", flush=True)
-    print(json.dumps(disturbance.figures()), flush=True)
+        print(json.dumps(disturbance.figures()) if line == "tell" else "done", flush=True)
+
+
+def _made(given: argparse.Namespace) -> Disturbance:
+    port, clients = given.ws_port, given.clients
+    match given.kind:
+        case "slow":
+            return Slow(f"ws://127.0.0.1:{port}/ws", f"http://127.0.0.1:{given.http_port}", clients)
+        case "deaf":
+            return Deaf(port, clients)
+        case "flood":
+            return Flood(port, clients, given.key, given.per_second)
+        case "hostile" | "nonsense":
+            return Hostile(port, clients, opening=given.kind == "hostile")
+        case "media":
+            return Media(port, clients)
+        case _:
+            return Knock(port, clients)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.gateway.disturber", description=__doc__)
-    parser.add_argument("kind", choices=("slow", "deaf", "knock", "flood"))
+    parser.add_argument("kind", choices=("slow", "deaf", "knock", "flood", "hostile", "nonsense", "media"))
     parser.add_argument("--ws-port", type=int, required=True)
     parser.add_argument("--http-port", type=int, required=True)
     parser.add_argument("--clients", type=int, required=True)
     parser.add_argument("--key", default=KEY)
     parser.add_argument("--per-second", type=float, default=100.0)
-    given = parser.parse_args()
-    port, clients = given.ws_port, given.clients
-    match given.kind:
-        case "slow":
-            asyncio.run(
-                _run_commands(Slow(f"ws://127.0.0.1:{port}/ws", f"http://127.0.0.1:{given.http_port}", clients))
-            )
-        case "deaf":
-            asyncio.run(_run_commands(Deaf(port, clients)))
-        case "flood":
-            asyncio.run(_run_commands(Flood(port, clients, given.key, given.per_second)))
-        case _:
-            asyncio.run(_run_commands(Knock(port, clients)))
+    asyncio.run(_run_commands(_made(parser.parse_args())))
 
 
 if __name__ == "__main__":

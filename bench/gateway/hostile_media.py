@@ -1,55 +1,50 @@
-"""Mutated media at a running gateway with a real speech worker, beside one honest stream in real time."""
+"""Mutated media at a running gateway with a real speech worker, beside honest streams in real time."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
-import json
+import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
-from itertools import count, islice, takewhile
-from random import Random
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from talkup_client import Client
 from talkup_client.events import StreamEnded, TranscriptUpdate
-from websockets.asyncio.client import ClientConnection, connect
 
 from bench.corpus import OWN_CLIPS, SAMPLE_RATE, Clip, load
-from bench.fuzz.mutation import mutated
 from bench.gateway.figures import Figures, Memory, rounded
-from bench.harness.actions import percentile
+from bench.gateway.phases import Phases, Plan, alternate, disturber
+from bench.harness.cores import Cores, all_cores
+from bench.harness.hostile_inputs import NO_ANSWER, Attackers
 from bench.harness.stack import KEY, Stack, running_stack
 from bench.scoring import word_errors
-from workers.media.isolation.warmup import audio_clips
 
-_CHUNK_S = 0.1
-_ANSWER_S = 120.0
-_INPUTS_A_SOCKET = 100
-"""A session has at most 1,000 streams, so each socket sends a part of the inputs."""
-
-_STORMS = (
-    ("audio/mpeg", b"", b"\xff\xfb\x90\x00"),
-    ("audio/aac", b"", b"\xff\xf1\x50\x80\x20\x1f\xfc"),
-    # After a sound header: without one, the gateway drops what follows.
-    ("audio/ogg", (OWN_CLIPS / "interview.ogg").read_bytes()[: 4 << 10], b"OggS\1"),
-)
-_STORM_BYTES = 1 << 20
-_NO_ANSWER = "no answer"
+_CHUNK_S: Final = 0.1
+_CLIENTS: Final = 6
+_HONEST: Final = 2
+_PHASE_S: Final = 20.0
+_BOUNDS: Final = {"final": 1.3}
+_ENDING: Final = re.compile(r"decoder child replaced.*?\bending=(\w+)")
 
 
 @dataclass
 class Honest:
-    """One speaker, who reads a recording again and again until `enough`."""
+    """One speaker, who reads a recording again and again."""
 
     stack: Stack
     clip: Clip
     texts: list[str] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
+
+    async def read_on(self) -> None:
+        """Read until cancelled."""
+        while True:
+            await self.read()
 
     async def read(self) -> None:
         """One pass. Latency is from the moment at which a final's last word was sent."""
@@ -61,11 +56,14 @@ class Honest:
         ):
             began = time.monotonic()
             listener = asyncio.create_task(self._listen(stream, began))
-            for number, at in enumerate(range(0, len(audio), size)):
-                await stream.send(audio[at : at + size])
-                await asyncio.sleep(max(0.0, began + (number + 1) * _CHUNK_S - time.monotonic()))
-            await stream.end()
-            self.texts.append(await listener)
+            try:
+                for number, at in enumerate(range(0, len(audio), size)):
+                    await stream.send(audio[at : at + size])
+                    await asyncio.sleep(max(0.0, began + (number + 1) * _CHUNK_S - time.monotonic()))
+                await stream.end()
+                self.texts.append(await listener)
+            finally:
+                listener.cancel()
 
     async def _listen(self, stream: Any, began: float) -> str:
         text = ""
@@ -78,143 +76,106 @@ class Honest:
         return text
 
 
-class Attacker:
-    """Sends mutated recordings, one stream each, over one socket after another; counts how the streams end."""
-
-    def __init__(self, stack: Stack, seed: int) -> None:
-        self.outcomes: Counter[str] = Counter()
-        self.busy = 0
-        self._stack = stack
-        self._rng = Random(seed)
-        self._recordings = list(recordings())
-
-    async def send(self, inputs: Iterator[int]) -> None:
-        """Send inputs until there are no more."""
-        headers = {"Authorization": f"Bearer {KEY}"}
-        sent = _INPUTS_A_SOCKET
-        while sent == _INPUTS_A_SOCKET:
-            sent = 0
-            async with connect(
-                self._stack.ws_url, additional_headers=headers, max_size=None, ping_interval=None
-            ) as socket:
-                for number in islice(inputs, _INPUTS_A_SOCKET):
-                    self.outcomes[await self._outcome(socket, number)] += 1
-                    sent += 1
-
-    async def _outcome(self, socket: ClientConnection, number: int) -> str:
-        """How the stream of an input ends. One that finds no slot begins again, under another name."""
-        mime, data = self._input(number)
-        for attempt in count():
-            try:
-                async with asyncio.timeout(_ANSWER_S):
-                    outcome = await self._one(socket, f"m-{number}-{attempt}", mime, data)
-            except TimeoutError:
-                return _NO_ANSWER
-            if outcome != "busy":
-                return outcome
-            self.busy += 1
-            await asyncio.sleep(_CHUNK_S)
-        raise AssertionError("an endless loop has ended")
-
-    async def _one(self, socket: ClientConnection, stream_id: str, mime: str, data: bytes) -> str:
-        start = {"stream_id": stream_id, "format": mime, "services": ["stt"]}
-        await socket.send(json.dumps({"type": "stream_start", "data": start}))
-        cut = self._rng.randint(1, len(data)) if data else 0
-        for sequence, part in enumerate((data[:cut], data[cut:])):
-            chunk = {"stream_id": stream_id, "sequence": sequence, "payload": base64.b64encode(part).decode()}
-            await socket.send(json.dumps({"type": "stream_chunk", "data": chunk}))
-        await socket.send(json.dumps({"type": "stream_end", "data": {"stream_id": stream_id}}))
-        return await _end_of(socket, stream_id)
-
-    def _input(self, number: int) -> tuple[str, bytes]:
-        """Every 200th is a storm of headers, the others are mutated recordings."""
-        if number % 200 == 0:
-            mime, head, pattern = self._rng.choice(_STORMS)
-            return mime, head + pattern * (_STORM_BYTES // len(pattern))
-        mime, data = self._rng.choice(self._recordings)
-        return mime, mutated(data, [other for _, other in self._recordings], self._rng)
-
-
-async def _end_of(socket: ClientConnection, stream_id: str) -> str:
-    """How a stream ended: `ended`, `dropped` if nothing of it reached the worker, or the code of its error."""
-    while True:
-        message = json.loads(await socket.recv())
-        told = message.get("data") or {}
-        if told.get("stream_id") != stream_id:
-            continue
-        if message["type"] == "stream_ended":
-            return "dropped" if 0 < told["chunks"] == told["orphan_chunks"] else "ended"
-        if message["type"] == "error" and (told.get("fatal") or told.get("code") in _ENDING):
-            return str(told["code"])
-
-
-_ENDING = (
-    *("media_error", "unsupported_format", "busy", "bad_message", "no_worker", "too_many_streams"),
-    *("rate_limited", "deadline_exceeded", "internal"),
-)
-
-
-def recordings() -> Iterator[tuple[str, bytes]]:
-    """The seeds: a small recording in every container, and the speech of the test suite."""
-    for clip in audio_clips():
-        if clip.format.mime_type != "audio/pcm":
-            yield clip.format.mime_type, b"".join(clip.chunks) * 3
-    yield "audio/ogg", (OWN_CLIPS / "interview.ogg").read_bytes()[: 8 << 10]
-
-
-def _until(end: float, inputs: int) -> Iterator[int]:
-    """The numbers of the inputs, as long as there is time."""
-    return takewhile(lambda _: time.monotonic() < end, range(inputs))
-
-
-async def attack(
-    stack: Stack, inputs: int, attackers: int, *, seconds: float | None = None, limit_s: float = float("inf")
-) -> Figures:
-    """Read a clip (or its first `seconds`) in peace, then beside `inputs` mutated inputs, then in peace again.
-
-    After `limit_s` seconds no further inputs are sent.
-    """
+def _clip(seconds: float | None = None) -> Clip:
+    """The recording of the honest clients, or its first seconds."""
     [clip, *_] = load(OWN_CLIPS, "speech", "en")
-    if seconds is not None:
-        clip = replace(clip, audio=clip.audio[: int(seconds * SAMPLE_RATE)])
-    calm = Honest(stack, clip)
+    return clip if seconds is None else replace(clip, audio=clip.audio[: int(seconds * SAMPLE_RATE)])
+
+
+async def attack(stack: Stack, inputs: int, attackers: int, *, seconds: float) -> Figures:
+    """Read the first seconds of a recording in peace, then beside `inputs` mutated inputs."""
+    calm, beside = Honest(stack, _clip(seconds)), Honest(stack, _clip(seconds))
     await calm.read()
-    began = time.monotonic()
-    beside, numbers = Honest(stack, clip), _until(began + limit_s, inputs)
-    attacking = [Attacker(stack, seed) for seed in range(attackers)]
+    hostile = Attackers(stack.ws_url, attackers)
     async with Memory(stack.gateway) as gateway, Memory(stack.workers[0]) as worker, asyncio.TaskGroup() as group:
-        tasks = [group.create_task(attacker.send(numbers)) for attacker in attacking]
-        while not beside.texts or not all(task.done() for task in tasks):
+        attacking = group.create_task(hostile.run(inputs))
+        while not beside.texts or not attacking.done():
             await beside.read()
-        await asyncio.gather(*tasks)
-    took_s = time.monotonic() - began
-    await calm.read()
-    for program in (stack.gateway, *stack.workers):
-        program.check_alive()
-    outcomes = sum((attacker.outcomes for attacker in attacking), Counter[str]())
-    p95_calm, p95 = percentile(calm.latencies, 0.95), percentile(beside.latencies, 0.95)
     return {
-        "inputs": outcomes.total(),
-        "inputs_asked_for": inputs,
-        "inputs_without_an_answer": outcomes[_NO_ANSWER],
-        "inputs_per_s": rounded(outcomes.total() / took_s),
-        "busy_and_sent_again": sum(attacker.busy for attacker in attacking),
-        "outcomes": dict(outcomes.most_common()),
-        "deaths_of_main_processes": 0,
-        "decoder_children_replaced": stack.workers[0].log_text().count("decoder child replaced"),
-        "gateway_growth_mib": gateway.growth_mib,
-        "worker_growth_mib": worker.growth_mib,
-        "honest_passes": len(beside.texts),
-        "honest_words": len(calm.texts[0].split()),
-        "honest_words_that_differ": max(word_errors(calm.texts[0], text, "en").errors for text in beside.texts),
-        "honest_p95_s_calm": rounded(p95_calm),
-        "honest_p95_s_beside": rounded(p95),
-        "honest_p95_ratio": rounded(p95 / p95_calm),
+        **_outcomes(hostile.outcomes),
+        **_survivors(stack, gateway, worker),
+        **_words(calm.texts[0], beside.texts),
     }
 
 
 async def hostile_media(arguments: argparse.Namespace) -> Figures:
-    """m. Mutated media and storms of headers at the gateway, with the real model, beside an honest stream."""
+    """m. Mutated media and storms of headers at the gateway, with the real model, beside honest streams."""
     settings = {"WORKER_MODEL": "tiny.en", "WORKER_SLOTS": "16"}
     with running_stack(worker_arguments=("stt",), worker_settings=settings) as stack:
-        return await attack(stack, arguments.hostile_inputs, attackers=6, limit_s=arguments.hostile_seconds)
+        honest = [Honest(stack, _clip()) for _ in range(_HONEST)]
+        await honest[0].read()
+        began = time.monotonic()
+        async with AsyncExitStack() as exits:
+            gateway = await exits.enter_async_context(Memory(stack.gateway))
+            worker = await exits.enter_async_context(Memory(stack.workers[0]))
+            reading = asyncio.gather(*(each.read_on() for each in honest))
+            try:
+                phases, told = await _phases(stack, all_cores(), honest, arguments)
+            finally:
+                reading.cancel()
+                with suppress(asyncio.CancelledError):
+                    await reading
+        outcomes = Counter[str](told["outcomes"])
+        took_s = sum(phase.seconds for phase in phases.phases if phase.is_disturbed)
+        return {
+            **_outcomes(outcomes),
+            "inputs_asked_for": arguments.hostile_inputs,
+            "enough_inputs": outcomes.total() >= arguments.hostile_inputs,
+            "inputs_per_s_of_attack": rounded(outcomes.total() / took_s),
+            "inputs_cut_off": told["cut_off"],
+            "busy_and_sent_again": told["busy"],
+            "minutes": rounded((time.monotonic() - began) / 60),
+            **_survivors(stack, gateway, worker),
+            **_words(honest[0].texts[0], [text for each in honest for text in each.texts]),
+            **phases.figures(_BOUNDS),
+        }
+
+
+async def _phases(
+    stack: Stack, cores: Cores, honest: list[Honest], arguments: argparse.Namespace
+) -> tuple[Phases, dict[str, Any]]:
+    """Blocks of phases until all inputs are sent, or the time is up; and what the attackers tell of them."""
+    plan = Plan(1, _PHASE_S)
+    until = time.monotonic() + arguments.hostile_seconds
+    watched = {"final": [each.latencies for each in honest]}
+    phases = Phases(cores)
+    async with disturber("media", stack, cores, _CLIENTS) as other:
+        while True:
+            phases.phases += (await alternate(watched, other, stack, cores, plan)).phases
+            told = await other.figures()
+            is_enough = sum(told["outcomes"].values()) >= arguments.hostile_inputs
+            if len(phases.phases) >= 8 and (is_enough or time.monotonic() > until):
+                return phases, told
+
+
+def _outcomes(outcomes: Mapping[str, int]) -> Figures:
+    found = Counter(outcomes)
+    return {
+        "inputs": found.total(),
+        "inputs_without_an_answer": found[NO_ANSWER],
+        "outcomes": dict(found.most_common()),
+    }
+
+
+def _survivors(stack: Stack, gateway: Memory, worker: Memory) -> Figures:
+    """Raises StackError if a main process has ended."""
+    for program in (stack.gateway, *stack.workers):
+        program.check_alive()
+    endings = Counter(_ENDING.findall(stack.workers[0].log_text()))
+    return {
+        "deaths_of_main_processes": 0,
+        "decoder_children_replaced": endings.total(),
+        "decoder_children_ended": dict(endings),
+        "gateway_growth_mib": gateway.growth_mib,
+        "worker_growth_mib": worker.growth_mib,
+    }
+
+
+def _words(calm: str, texts: list[str]) -> Figures:
+    errors = [word_errors(calm, text, "en").errors for text in texts]
+    return {
+        "honest_passes": len(texts),
+        "honest_passes_that_differ": sum(error > 0 for error in errors),
+        "honest_words": len(calm.split()),
+        "honest_words_that_differ": max(errors),
+    }

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import json
 import random
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
+from websockets.frames import CloseCode
 
-from bench.harness.stack import KEY, ROOT, child_environment
+from bench.harness.stack import KEY
 
+_PER_SOCKET: Final = 100
 _PCM = "audio/pcm;rate=16000"
 _VALID: Sequence[dict[str, Any]] = (
     {"type": "auth", "data": {"token": "eyJhbGciOiJIUzI1NiJ9.e30.x"}},
@@ -39,24 +42,30 @@ _ODD: Sequence[Any] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tally:
-    """What a flood did: messages sent, sockets opened, sockets that the gateway closed."""
+    """What a flood has done so far: messages sent, sockets opened, sockets that the gateway closed."""
 
     messages: int = 0
     sockets: int = 0
     closed: int = 0
 
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(self.messages + other.messages, self.sockets + other.sockets, self.closed + other.closed)
+
+_OPENING: Final = ("stream_start", "audio", "image")
+"""Types of messages that open a stream, if they are valid."""
 
 
-def messages(seed: int) -> Iterator[str | bytes]:
-    """Endless hostile messages; the same ones for the same seed."""
+def messages(seed: int, *, opening: bool = True) -> Iterator[str | bytes]:
+    """Endless hostile messages; the same ones for the same seed.
+
+    A few of them are valid and make work for workers. Without `opening` none of them can open a stream.
+    """
     rng = random.Random(seed)
     kinds = (_replaced, _mutated, _mutated, _noise, _binary, _many_values, _nested, _long)
     while True:
-        yield rng.choice(kinds)(rng)
+        message = rng.choice(kinds)(rng)
+        if opening or isinstance(message, bytes) or not any(f'"{kind}"' in message for kind in _OPENING):
+            yield message
 
 
 def _replaced(rng: random.Random) -> str:
@@ -111,68 +120,70 @@ def _long(rng: random.Random) -> str:
     return json.dumps({"type": rng.choice(("ping", "stream_chunk", "audio", "nonsense")), "data": "QUFB" * (size // 4)})
 
 
-async def flood(url: str, count: int, *, seed: int, clients: int = 4, per_socket: int = 100) -> Tally:
-    """Send `count` messages from some clients at once; every second socket of a client has no credential."""
-    share = count // clients
-    tallies = await asyncio.gather(*(_attack(url, share, seed + number, per_socket) for number in range(clients)))
-    return sum(tallies, Tally())
+async def flood(
+    url: str,
+    count: int | None,
+    *,
+    seed: int,
+    clients: int = 4,
+    opening: bool = True,
+    tally: Tally | None = None,
+) -> Tally:
+    """Send `count` messages from some clients at once, or messages without end for None.
+
+    Every second socket of a client has no credential. `opening`: whether they may open streams. `tally` counts what was
+    done, also if the flood is cancelled.
+    """
+    tally = tally or Tally()
+    attackers = [_Attacker(url, messages(seed + number, opening=opening), tally) for number in range(clients)]
+    share = None if count is None else -(-count // clients)
+    await asyncio.gather(*(each.run(share) for each in attackers))
+    return tally
 
 
-async def _attack(url: str, count: int, seed: int, per_socket: int) -> Tally:
-    source = messages(seed)
-    total = Tally()
-    while total.messages < count:
-        headers = {"Authorization": f"Bearer {KEY}"} if total.sockets % 2 == 0 else {}
+class _Attacker:
+    """One client, with one socket after another."""
+
+    def __init__(self, url: str, source: Iterator[str | bytes], tally: Tally) -> None:
+        self._url = url
+        self._source = source
+        self._tally = tally
+        self._sent = 0
+
+    async def run(self, count: int | None) -> None:
+        """Send `count` messages, or messages without end."""
+        options: dict[str, Any] = {"proxy": None, "compression": None, "max_size": None}
+        for number in itertools.count():
+            if count is not None and self._sent >= count:
+                return
+            self._tally.sockets += 1
+            headers = {"Authorization": f"Bearer {KEY}"} if number % 2 == 0 else {}
+            try:
+                async with connect(self._url, additional_headers=headers, **options) as socket:
+                    await self._send(socket, _PER_SOCKET if count is None else min(_PER_SOCKET, count - self._sent))
+            except (OSError, InvalidHandshake):
+                self._tally.closed += 1
+                await asyncio.sleep(0.05)
+
+    async def _send(self, socket: ClientConnection, count: int) -> None:
+        """Send messages until the gateway closes the socket, and read what it answers."""
+        reader = asyncio.create_task(_read(socket))
         try:
-            async with connect(url, additional_headers=headers, proxy=None, compression=None, max_size=None) as socket:
-                total += await _send(socket, source, min(per_socket, count - total.messages))
-        except (OSError, InvalidHandshake):
-            total += Tally(sockets=1, closed=1)
-            await asyncio.sleep(0.05)
-    return total
-
-
-async def _send(socket: ClientConnection, source: Iterator[str | bytes], count: int) -> Tally:
-    """Send messages until the gateway closes the socket, and read what it answers."""
-    reader = asyncio.create_task(_read(socket))
-    sent = 0
-    try:
-        with suppress(WebSocketException):
-            while sent < count:
-                await socket.send(next(source))
-                sent += 1
-            return Tally(sent, sockets=1)
-        return Tally(sent + 1, sockets=1, closed=1)
-    finally:
-        await socket.close()  # while the answers are still read: the close frame comes after them
-        reader.cancel()
+            for message in islice(self._source, count):
+                self._sent += 1
+                self._tally.messages += 1
+                await socket.send(message)
+            await socket.close()  # while the answers are still read: the close frame comes after them
+            answer = socket.protocol.close_rcvd
+            self._tally.closed += answer is not None and answer.code != CloseCode.NORMAL_CLOSURE
+        except WebSocketException:
+            self._tally.closed += 1
+        finally:
+            reader.cancel()
+            socket.transport.abort()
 
 
 async def _read(socket: ClientConnection) -> None:
     with suppress(WebSocketException):
         async for _ in socket:
             pass
-
-
-async def flood_from_another_process(url: str, count: int, *, seed: int) -> Tally:
-    """The same, from a process of its own, so that only the gateway feels it."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.harness.hostile", url, str(count), str(seed)),
-        stdout=asyncio.subprocess.PIPE,
-        cwd=ROOT,
-        env=child_environment({}),
-    )
-    answer, _ = await process.communicate()
-    assert process.returncode == 0, "the hostile process failed"
-    return Tally(*json.loads(answer))
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Flood, then print the tally."""
-    url, count, seed = arguments
-    tally = asyncio.run(flood(url, int(count), seed=int(seed)))
-    sys.stdout.write(json.dumps([tally.messages, tally.sockets, tally.closed]))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

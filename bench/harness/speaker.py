@@ -17,6 +17,7 @@ from talkup_client import Client
 from talkup_client.errors import RefusedError, TalkupError
 from talkup_client.events import Flow, Notice, StreamEnded, StreamEvent, TranscriptUpdate
 
+from bench.harness.grid import moment
 from bench.harness.stack import KEY
 from workers.fake.engine import expected_words
 
@@ -25,10 +26,22 @@ FORMAT = "audio/pcm;rate=16000"
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The pace of a speaker: bytes per chunk, seconds between chunks."""
+    """The pace of a speaker: bytes per chunk, seconds between chunks.
+
+    With a `phase` of 0 to 1 the chunks are due at that part of each interval of the clock (`grid`). Without one, each
+    is due an interval after the one before it.
+    """
 
     chunk_bytes: int = 1600
     interval_s: float = 0.02
+    phase: float | None = None
+
+    async def wait(self) -> None:
+        """Until the next chunk is due."""
+        if self.phase is None:
+            await asyncio.sleep(self.interval_s)
+        else:
+            await moment(self.interval_s, self.phase)
 
 
 # 32,000 bytes per second: real time for 16 kHz, 16 bits.
@@ -50,6 +63,9 @@ class Heard:
     # Seconds from the chunk that completes a final's last word to that final.
     latencies: list[float] = field(default_factory=list)
     sent_at: list[tuple[int, float]] = field(default_factory=list)
+    # Seconds from a chunk to the first text, final or not, with a word that the chunk completes. One for each chunk.
+    text_latencies: list[float] = field(default_factory=list)
+    without_text: list[tuple[int, float]] = field(default_factory=list)
 
     @property
     def words(self) -> list[str]:
@@ -119,8 +135,9 @@ class Speaker:
                     self.heard.payload += payload
                     self.heard.chunks += 1
                     self.heard.sent_at.append((len(self.heard.payload), time.monotonic()))
+                    self.heard.without_text.append(self.heard.sent_at[-1])
                     await stream.send(payload)
-                    await asyncio.sleep(self._pace.interval_s)
+                    await self._pace.wait()
                 await stream.end()
                 await listener
             finally:
@@ -167,6 +184,8 @@ class Speaker:
             self._changed.set()
 
     def _record(self, event: StreamEvent, now: float) -> None:
+        if isinstance(event, TranscriptUpdate):
+            self._note_text(event, now)
         match event:
             case TranscriptUpdate(is_final=True):
                 self.heard.finals.append((now, event))
@@ -179,6 +198,14 @@ class Speaker:
                 self.heard.notices.append(event)
             case StreamEnded():
                 self.heard.ended = event
+
+    def _note_text(self, text: TranscriptUpdate, now: float) -> None:
+        waiting = self.heard.without_text
+        while waiting and waiting[0][0] < text.end_ms * 32:
+            waiting.pop(0)
+        # A later text may repeat words of a chunk that has been noted, which is no longer the first one here.
+        if waiting and waiting[0][0] - self._pace.chunk_bytes < text.end_ms * 32:
+            self.heard.text_latencies.append(now - waiting.pop(0)[1])
 
     def _note_latency(self, final: TranscriptUpdate, now: float) -> None:
         """The fake engine can make a final once the chunk with its last byte has been sent."""

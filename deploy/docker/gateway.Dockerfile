@@ -24,6 +24,7 @@ RUN pip install --require-hashes -r requirements.txt && install -d -o talkup -g 
 COPY generated/talkup ./talkup
 COPY settings ./settings
 COPY tracing ./tracing
+COPY multiplex ./multiplex
 COPY gateway ./gateway
 COPY deploy/docker/gateway_health.py ./gateway_health.py
 USER 10001

@@ -27,6 +27,7 @@ RUN install -d -o talkup -g talkup /models
 COPY generated/talkup ./talkup
 COPY settings ./settings
 COPY tracing ./tracing
+COPY multiplex ./multiplex
 COPY workers ./workers
 COPY deploy/docker/worker_health.py ./worker_health.py
 ENV WORKER_PORT=50051 WORKER_METRICS_PORT=9090 WORKER_MODEL_CACHE=/models

@@ -13,6 +13,7 @@ RUN pip install --require-hashes -r vision.txt \
 COPY generated/talkup ./talkup
 COPY settings ./settings
 COPY tracing ./tracing
+COPY multiplex ./multiplex
 COPY workers ./workers
 COPY deploy/docker/worker_health.py ./worker_health.py
 ENV WORKER_PORT=50052 WORKER_METRICS_PORT=9090 WORKER_MODEL_CACHE=/models

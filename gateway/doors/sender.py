@@ -87,7 +87,7 @@ class DoorSender(SenderTasks):
                         return
                     case Closing(code, reason):
                         await self._line.close(code, reason)
-                        self._finish()
+                        self.end()
                         return
                     case entry:
                         if entry.after is not None and not entry.after.done():
@@ -96,7 +96,7 @@ class DoorSender(SenderTasks):
                                 await asyncio.shield(asyncio.wrap_future(entry.after))
                         self._tell(entry.message)
         except _CLOSED:
-            self._finish()
+            self.end()
         finally:
             self._writer = None
 
@@ -105,4 +105,4 @@ class DoorSender(SenderTasks):
         if not (self._outbox.overflowed or self.overflowed):
             await asyncio.sleep(2 * self._config.close_timeout_s)
         self._line.abort()
-        self._finish()
+        self.end()

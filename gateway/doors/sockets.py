@@ -152,7 +152,6 @@ class DoorSocket:
 
     async def _read(self, socket: web.WebSocketResponse) -> None:
         metrics = self._context.metrics
-        text_frames, binary_frames = metrics.frames.labels("text"), metrics.frames.labels("binary")
         clock, conversation, door = self._context.clock, self._conversation, self._door
         while (kind := (message := await socket.receive()).type) not in _END:
             self._received += 1
@@ -160,16 +159,15 @@ class DoorSocket:
                 await asyncio.sleep(0)
             now, data = clock(), message.data
             if kind is WSMsgType.BINARY:
-                binary_frames.inc()
+                metrics.binary_received(len(data))
                 steps = list(conversation.receive_bytes(data, now))
             elif kind is WSMsgType.TEXT:
-                text_frames.inc()
+                metrics.text_received(len(data))
                 steps = list(conversation.receive_text(data, now))
             else:
                 if kind is WSMsgType.PING:
                     await socket.pong(data)
                 continue
-            metrics.frame_bytes.inc(len(data))
             # Sound costs nothing: backpressure slows it down.
             is_sound = steps and isinstance(first := steps[0], ToSession) and isinstance(first.message, StreamChunk)
             if not is_sound and self._rate.charge(now) is not None:

@@ -35,8 +35,12 @@ def with_writes(actions: Sequence[Action], stream_id: str, snapshot: StreamSnaps
 
 
 def _kept_of(actions: Iterable[Action]) -> tuple[StoredAnalysis, ...]:
-    messages = (action.message for action in actions if isinstance(action, SendMessage))
-    return tuple(part for each in messages if isinstance(each, m.AnalysisResult) for part in kept_parts(each))
+    results = [
+        action.message
+        for action in actions
+        if isinstance(action, SendMessage) and isinstance(action.message, m.AnalysisResult)
+    ]
+    return tuple(part for result in results for part in kept_parts(result)) if results else ()
 
 
 def kept_parts(message: m.AnalysisResult) -> Iterator[StoredAnalysis]:

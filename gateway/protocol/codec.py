@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -77,8 +76,10 @@ class _Raw:
 def decode_text(text: str, *, max_chunk_bytes: int, bounds: JsonBounds = _BOUNDS) -> messages.ClientMessage | Problem:
     """Decode a text frame; whatever it contains, the result is a message or a Problem."""
     if (plain := decode_plain(text)) is not None and len(plain.payload) <= max_chunk_bytes:
-        with suppress(_RefusedError):
+        try:
             return _normal_form(plain)
+        except _RefusedError:
+            plain = None  # what follows says more about the error
     top = read_object(text, bounds, _MEDIA)
     if isinstance(top, Problem):
         return top
@@ -123,7 +124,7 @@ def encode(message: messages.ServerMessage, now: float) -> bytes:
 
 
 def _normal_form(plain: PlainChunk | PlainPacket) -> messages.ClientMessage:
-    timestamp_ms = _capture_ms("timestamp", plain.timestamp)
+    timestamp_ms = None if plain.timestamp is None else _capture_ms("timestamp", plain.timestamp)
     match plain:
         case PlainChunk(payload=payload, stream_id=stream_id, sequence=sequence):
             return messages.StreamChunk(

@@ -47,7 +47,7 @@ class Session:
     """One session. Every `now` is UNIX seconds and never goes far back.
 
     `busy` returns None if a service may have room for another stream, else the milliseconds after which to retry;
-    `admit` as for StreamRegistry.
+    `admit` as for StreamRegistry; `gateway` gives the state of the gateway, for `status`.
     """
 
     def __init__(
@@ -57,13 +57,16 @@ class Session:
         limits: Limits | None = None,
         busy: Callable[[task_pb2.ServiceType], int | None] = lambda _: None,
         admit: Admit = lambda _spec, _can_wait: None,
+        gateway: Callable[[float], GatewaySnapshot] = lambda _now: GatewaySnapshot(),
     ) -> None:
         self.session_id = session_id
         self.phase = SessionPhase.NEW
         self._limits = limits or Limits()
         self._json_bounds = self._limits.json_bounds()
         self._streams = StreamRegistry(session_id, self._limits, busy, admit)
-        self._snapshot = GatewaySnapshot()
+        # The streams that are open, ending or recently ended, by id.
+        self.streams = self._streams.by_id
+        self._gateway = gateway
         self._packets = PacketStreams()
         self._voices = Voices()
         self._backlog = Backlog(self._limits.kept_messages)
@@ -75,11 +78,6 @@ class Session:
     def busy(self) -> bool:
         """Whether a stream has not ended yet."""
         return self._streams.unfinished > 0
-
-    @property
-    def streams(self) -> Mapping[str, Stream]:
-        """The streams that are open, ending or recently ended, by id."""
-        return self._streams.by_id
 
     # --- between gateways ---
 
@@ -216,10 +214,6 @@ class Session:
         """End one open stream, or all, like `stream_end`, and report why. Empty if there is none."""
         return self._deliver(end_with(self._streams, problem, now, stream_id))
 
-    def update_services(self, snapshot: GatewaySnapshot) -> None:
-        """Set what the next `status` reports about the gateway."""
-        self._snapshot = snapshot
-
     # --- time ---
 
     def tick(self, now: float) -> list[Action]:
@@ -236,8 +230,12 @@ class Session:
         """When `tick` is due, UNIX seconds; None: never."""
         if self.phase is SessionPhase.ENDED:
             return None
-        due = [deadline for stream in self.streams.values() if (deadline := stream.deadline()) is not None]
-        return min(due if self._auth_deadline is None else [self._auth_deadline, *due], default=None)
+        earliest = self._auth_deadline
+        for stream in self.streams.values():
+            due = stream.deadline()
+            if due is not None and (earliest is None or due < earliest):
+                earliest = due
+        return earliest
 
     # --- frames ---
 
@@ -304,8 +302,8 @@ class Session:
             case m.Ping():
                 return [SendMessage(pong(message, now))]
             case m.Status():
-                states = self._streams.states()
-                return [SendMessage(status_message(self._snapshot, self.session_id, states, self._limits, now=now))]
+                gateway, states = self._gateway(now), self._streams.states()
+                return [SendMessage(status_message(gateway, self.session_id, states, self._limits, now=now))]
             case m.Auth():
                 return [Authenticate(message.token)]
             case m.SessionResume():

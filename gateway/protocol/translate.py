@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 from msgspec import UNSET, UnsetType
-from talkup.v1 import error_pb2, media_pb2, task_pb2, transcript_pb2
+from talkup.v1 import error_pb2, task_pb2, transcript_pb2
 
 from gateway.protocol import messages as m
 from gateway.protocol.chunk import NumberedChunk
@@ -48,16 +48,17 @@ def chunk_request(
 
     Pictures carry the time of their arrival, and so does sound whose delivery is measured.
     """
-    is_timed = spec.kind == "image" or spec.measures_delivery(service)
-    chunk = media_pb2.Chunk(
-        sequence=numbered.worker_sequence,
-        payload=numbered.chunk.payload,
-        capture_time_unix_ms=numbered.chunk.capture_ms,
-        new_recording=numbered.new_recording,
-        missing_before=min(missing_before, _MAX_MISSING),
-        received_unix_ms=round(numbered.chunk.arrived * 1000) if is_timed else None,
-    )
-    return _request(session_id, spec.stream_id, service, chunk=chunk)
+    request = _request(session_id, spec.stream_id, service)
+    received, chunk = numbered.chunk, request.chunk  # filled in place: a message given to another one is copied
+    chunk.sequence = numbered.worker_sequence
+    chunk.payload = received.payload
+    chunk.new_recording = numbered.new_recording
+    chunk.missing_before = min(missing_before, _MAX_MISSING)
+    if received.capture_ms is not None:
+        chunk.capture_time_unix_ms = received.capture_ms
+    if spec.kind == "image" or spec.measures_delivery(service):
+        chunk.received_unix_ms = round(received.arrived * 1000)
+    return request
 
 
 def flush_request(
@@ -78,7 +79,6 @@ def _request(
     service: task_pb2.ServiceType,
     *,
     start: task_pb2.StreamStart | None = None,
-    chunk: media_pb2.Chunk | None = None,
     flush: task_pb2.StreamFlush | None = None,
     end: task_pb2.StreamEnd | None = None,
 ) -> task_pb2.TaskRequest:
@@ -89,7 +89,6 @@ def _request(
         protocol_version=PROTOCOL_VERSION,
         attempt=1,
         start=start,
-        chunk=chunk,
         flush=flush,
         end=end,
     )

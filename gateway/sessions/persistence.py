@@ -110,9 +110,9 @@ class SessionPersistence:
 
     def _within_bound(self, stream_id: str, analyses: Iterable[StoredAnalysis]) -> list[StoredAnalysis]:
         """Those that the store still takes of a stream; the others are counted."""
-        keys = self._analysis_keys.setdefault(stream_id, set())
         kept: list[StoredAnalysis] = []
         for each in analyses:
+            keys = self._analysis_keys.setdefault(stream_id, set())
             if each.key in keys or each.is_summary or len(keys) < MAX_PER_STREAM:
                 keys.add(each.key)
                 kept.append(each)

@@ -69,7 +69,8 @@ class SessionRunner:
     ) -> None:
         self.session_id = session_id
         self.terms = terms
-        self.session = Session(session_id, limits=context.limits, busy=context.upstream.busy, admit=self._admit)
+        busy, gateway = context.upstream.busy, context.status.current
+        self.session = Session(session_id, limits=context.limits, busy=busy, admit=self._admit, gateway=gateway)
         self.is_resumable = True  # by its client, here or at another gateway
         # Set while no result is due, see `prepare_drain`.
         self.no_results_due = Event()
@@ -207,7 +208,6 @@ class SessionRunner:
         self._audit.received(message)
         match message:
             case str():
-                self.session.update_services(self._context.status.current(now))
                 self.perform(self.session.receive_text(message, now))
             case bytes():
                 self.perform(self.session.receive_binary(message, now))
@@ -229,7 +229,11 @@ class SessionRunner:
     # --- output
 
     def perform(self, actions: Iterable[Action]) -> None:
-        """Perform what the core decided, in order."""
+        """Perform what the core decided, in order, and set the timer for what is due next."""
+        self._carry_out(actions)
+        self._schedule_tick()
+
+    def _carry_out(self, actions: Iterable[Action]) -> None:
         for action in actions:
             match action:
                 case SendMessage(message):
@@ -261,7 +265,6 @@ class SessionRunner:
                     self._peer.outbox.close(code, reason)
                 case FinishSession(release):
                     self._finish(release)
-        self._schedule_tick()
 
     def _send(self, message: ServerMessage) -> None:
         match message:
@@ -352,7 +355,8 @@ class SessionRunner:
             if item.WhichOneof("result") == "flow":
                 for outcome, count in self._frame_counter.increments(key.stream_id, item.flow).items():
                     self._context.metrics.video_frames.labels(outcome).inc(count)
-            self.perform(self.session.receive_result(key, item, self._context.clock()))
+            # Without setting the timer: a result makes nothing due earlier.
+            self._carry_out(self.session.receive_result(key, item, self._context.clock()))
             if item.HasField("progress"):
                 self._count_media(key.stream_id, item.progress.committed_media_ms)
         self._check_results_due()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from talkup.v1 import task_pb2
 
-from gateway.upstream.channel import TaskCall
+from gateway.upstream.call import WorkerCall
 from gateway.upstream.config import Deadlines
 from gateway.upstream.event import Event
 from gateway.upstream.failures import (
@@ -30,7 +30,7 @@ _CLOSE_TIMEOUT = 1.0
 _REPLAY_TIMEOUT = 1.0
 
 
-async def first_response(call: TaskCall, start: task_pb2.TaskRequest) -> task_pb2.TaskResult:
+async def first_response(call: WorkerCall, start: task_pb2.TaskRequest) -> task_pb2.TaskResult:
     """Send `start` and read the worker's first result. Raises UpstreamFailure."""
     with contextlib.suppress(CallOver):  # The read below reports the reason.
         await call.write(start)
@@ -50,7 +50,7 @@ class Attempt:
     """
 
     def __init__(
-        self, number: int, lease: Lease, call: TaskCall, first: task_pb2.TaskResult, clock: Callable[[], float]
+        self, number: int, lease: Lease, call: WorkerCall, first: task_pb2.TaskResult, clock: Callable[[], float]
     ) -> None:
         self.number = number
         self.lease = lease

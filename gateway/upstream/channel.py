@@ -16,11 +16,14 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from talkup.v1 import error_pb2, task_pb2, worker_service_pb2, worker_service_pb2_grpc
+from talkup.v1 import error_pb2, link_pb2, task_pb2, worker_service_pb2, worker_service_pb2_grpc
 
+from gateway.upstream.call import WorkerCall
 from gateway.upstream.causes import cause_of
-from gateway.upstream.config import TlsSettings
+from gateway.upstream.config import Links, TlsSettings
 from gateway.upstream.failures import CallFailed, CallOver
+from gateway.upstream.link import LinkCall, WorkerLink
+from gateway.upstream.link_offer import LinkOffers
 from settings.network import host_of, is_loopback
 from tracing.spans import TRACEPARENT
 
@@ -123,22 +126,63 @@ class TaskCall:
         self._call.cancel()
 
 
+class BatchCall:
+    """One StreamTasks RPC, which carries a link."""
+
+    def __init__(self, call: grpc.aio.StreamStreamCall[link_pb2.TaskBatch, link_pb2.TaskResultBatch]) -> None:
+        self._call = call
+
+    async def write(self, batch: link_pb2.TaskBatch) -> None:
+        """Send a batch; waits for HTTP/2 flow control. Raises CallOver when the RPC has ended."""
+        try:
+            await self._call.write(batch)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+            raise CallOver from error
+
+    async def read(self) -> link_pb2.TaskResultBatch | None:
+        """The next batch; None if the worker ended the RPC normally. Raises CallFailed."""
+        try:
+            batch = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise translate(error) from error
+        return batch if isinstance(batch, link_pb2.TaskResultBatch) else None
+
+    def cancel(self) -> None:
+        """Drop the RPC, in whatever state."""
+        self._call.cancel()
+
+
 class WorkerChannel:
-    """A channel to one endpoint and the three calls made on it. Create it inside a running event loop.
+    """A channel to one endpoint and the calls made on it. Create it inside a running event loop.
 
     Raises PlaintextError for a target beyond loopback without TLS, OSError for certificates that cannot be read.
     """
 
     def __init__(
-        self, address: EndpointAddress, tls: TlsSettings, token: str | None, *, use_proxy: bool = False
+        self,
+        address: EndpointAddress,
+        tls: TlsSettings,
+        token: str | None,
+        *,
+        use_proxy: bool = False,
+        links: Links = Links.NEVER,
     ) -> None:
         self._channel = _connect(address, tls, use_proxy=use_proxy)
         self._metadata = (("authorization", f"Bearer {token}"),) if token else None
         self._worker = worker_service_pb2_grpc.WorkerServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
         self._health = health_pb2_grpc.HealthStub(self._channel)
+        self._target = address.target
+        self._offers = LinkOffers(links)
+        self._links: list[WorkerLink] = []
 
-    def open_task(self, deadline: float, traceparent: str | None = None) -> TaskCall:
-        """Open a StreamTask call that gRPC ends after `deadline` seconds; it fails fast if nobody is listening."""
+    def open_task(self, deadline: float, traceparent: str | None = None) -> WorkerCall:
+        """Open a call that ends after `deadline` seconds: in the link, if there may be one, else an RPC of its own.
+
+        It fails fast if nobody is listening.
+        """
+        link = self._usable_link()
+        if link is not None:
+            return LinkCall(link, deadline, traceparent)
         metadata = self._metadata if traceparent is None else (*(self._metadata or ()), (TRACEPARENT, traceparent))
         return TaskCall(self._worker.StreamTask(timeout=deadline, metadata=metadata))
 
@@ -149,7 +193,9 @@ class WorkerChannel:
             response = await self._worker.Describe(request, timeout=deadline, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise translate(error) from error
-        return cast(worker_service_pb2.DescribeResponse, response)
+        description = cast(worker_service_pb2.DescribeResponse, response)
+        self._offers.described(description)
+        return description
 
     async def set_draining(self, draining: bool, deadline: float) -> int:
         """Take the worker out of rotation, or back; returns how many streams run there. Raises CallFailed."""
@@ -174,7 +220,27 @@ class WorkerChannel:
 
     async def close(self) -> None:
         """Close the channel and every call still on it."""
+        for link in self._links:
+            await link.close()
         await self._channel.close(None)
+
+    def _usable_link(self) -> WorkerLink | None:
+        """The link to the worker that answers now, new if there is none; None: each stream needs an RPC of its own."""
+        self._links = [link for link in self._links if not self._has_ended(link)]
+        offer = self._offers.usable
+        if offer is None:
+            return None
+        for link in self._links:
+            if link.offer.worker_id == offer.worker_id:
+                return link if link.room else None
+        link = WorkerLink(BatchCall(self._worker.StreamTasks(metadata=self._metadata)), offer, self._target)
+        self._links.append(link)
+        return link
+
+    def _has_ended(self, link: WorkerLink) -> bool:
+        if link.refused:
+            self._offers.refused(link.offer.worker_id)
+        return link.failure is not None
 
 
 def certificates_version(tls: TlsSettings) -> tuple[tuple[int, int], ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,16 @@ from pathlib import Path
 from talkup.v1 import task_pb2
 
 _MIB = 1024 * 1024
+
+
+class Links(enum.StrEnum):
+    """When the streams of a worker share one RPC, a link. Workers offer it; gRPC's own balancing excludes it."""
+
+    AUTO = "auto"
+    """Where the address leads to one worker, as several answers show."""
+    ALWAYS = "always"
+    """From a worker's first offer on: the operator says that each address leads to one worker."""
+    NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +114,8 @@ class UpstreamConfig:
     `endpoints` names each service's workers: `host:port`, `dns:///name:port` (every address is an endpoint, resolved
     again periodically) or `xds:///name` (balanced by gRPC itself). `names`: for which name the certificates of a
     service's workers must be issued, instead of the host in the endpoint. `worker_token` is sent as a bearer token.
-    `use_proxy`: reach workers beyond loopback through the proxy that the environment names.
+    `use_proxy`: reach workers beyond loopback through the proxy that the environment names. `links`: when streams share
+    one RPC.
     """
 
     endpoints: Mapping[task_pb2.ServiceType, tuple[str, ...]]
@@ -111,6 +123,7 @@ class UpstreamConfig:
     tls: TlsSettings = field(default_factory=TlsSettings)
     worker_token: str | None = field(default=None, repr=False)
     use_proxy: bool = False
+    links: Links = Links.AUTO
     deadlines: Deadlines = field(default_factory=Deadlines)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     buffer: BufferBounds = field(default_factory=BufferBounds)

@@ -12,7 +12,7 @@ from talkup.v1 import task_pb2
 from gateway.upstream.balancer import Refusal, choose
 from gateway.upstream.causes import Cause
 from gateway.upstream.channel import EndpointAddress, WorkerChannel, certificates_version
-from gateway.upstream.config import UpstreamConfig
+from gateway.upstream.config import Links, UpstreamConfig
 from gateway.upstream.diagnosis import Diagnosis
 from gateway.upstream.failures import Busy, CallFailed, NoWorker, UpstreamFailure
 from gateway.upstream.health import Endpoint, EndpointState, room_of
@@ -200,7 +200,13 @@ class ServicePlacement:
         fresh_for = probing.interval + probing.timeout
         if name := self._config.names.get(self._service):
             address = replace(address, authority=name)
-        channel = WorkerChannel(address, self._config.tls, self._config.worker_token, use_proxy=self._config.use_proxy)
+        channel = WorkerChannel(
+            address,
+            self._config.tls,
+            self._config.worker_token,
+            use_proxy=self._config.use_proxy,
+            links=Links.NEVER if balanced_by_grpc else self._config.links,
+        )
         state = EndpointState(address.target, self._config.retry, fresh_for, balanced_by_grpc=balanced_by_grpc)
         diagnosis = Diagnosis(address, self._service, self._config, self._examination, self._clock)
         return Endpoint(

@@ -43,3 +43,9 @@ def test_the_same_seed_gives_the_same_messages_of_every_kind() -> None:
     assert found == list(islice(messages(14), 300))
     assert {type(each) for each in found} == {str, bytes}
     assert max(len(each) for each in found) > 100_000
+
+
+def test_messages_that_open_streams_can_be_left_out() -> None:
+    found = [each for each in islice(messages(14, opening=False), 300) if isinstance(each, str)]
+    assert found
+    assert not [each for each in found if '"stream_start"' in each or '"audio"' in each or '"image"' in each]

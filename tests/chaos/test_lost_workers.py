@@ -12,10 +12,14 @@ from bench.harness.fault_proxy import fault_proxy
 from bench.harness.speaker import FORMAT, Speaker
 from bench.harness.stack import HOST, KEY, free_port, running_stack
 
+# With one RPC a stream, and with all streams of a worker in one.
+BOTH_WAYS = pytest.mark.parametrize("links", ["never", "always"])
 
+
+@BOTH_WAYS
 @pytest.mark.parametrize(("how", "rounds"), [("kill", 4), ("stop", 2)])
-async def test_the_serving_worker_is_lost_at_random_moments(how: str, rounds: int) -> None:
-    with running_stack(workers=2) as stack:
+async def test_the_serving_worker_is_lost_at_random_moments(how: str, rounds: int, links: str) -> None:
+    with running_stack(workers=2, gateway_settings={"GATEWAY_WORKER_LINKS": links}) as stack:
         speakers = [Speaker(stack.ws_url, seed) for seed in range(4)]
         async with speaking(speakers) as tasks:
             losses = await lose_workers(stack, speakers, how=how, rounds=rounds, seed=11)
@@ -48,9 +52,10 @@ async def test_with_every_worker_down_the_client_is_notified_and_nothing_is_lost
         assert len(heard.failovers) == 1
 
 
-async def test_workers_that_go_one_after_the_other_cost_no_stream() -> None:
+@BOTH_WAYS
+async def test_workers_that_go_one_after_the_other_cost_no_stream(links: str) -> None:
     """The second worker is killed as soon as it has streams of the first, before any of them makes progress."""
-    with running_stack(workers=2) as stack:
+    with running_stack(workers=2, gateway_settings={"GATEWAY_WORKER_LINKS": links}) as stack:
         speakers = [Speaker(stack.ws_url, seed) for seed in range(6)]
         async with asyncio.timeout(60), speaking(speakers) as tasks:
             for speaker in speakers:
@@ -68,9 +73,11 @@ async def test_workers_that_go_one_after_the_other_cost_no_stream() -> None:
             task.result().check()
 
 
-async def test_input_that_kills_workers_is_found_out_among_others() -> None:
+@BOTH_WAYS
+async def test_input_that_kills_workers_is_found_out_among_others(links: str) -> None:
     poison = "kills whoever reads it"
-    with running_stack(workers=3, worker_settings={"WORKER_POISON": poison}) as stack:
+    settings = {"GATEWAY_WORKER_LINKS": links}
+    with running_stack(workers=3, worker_settings={"WORKER_POISON": poison}, gateway_settings=settings) as stack:
         speakers = [Speaker(stack.ws_url, seed) for seed in range(9)]
         async with asyncio.timeout(60), speaking(speakers) as tasks:
             for speaker in speakers:
@@ -89,8 +96,11 @@ async def test_input_that_kills_workers_is_found_out_among_others() -> None:
             task.result().check()
 
 
-async def test_a_draining_worker_is_left_at_a_commit() -> None:
-    with running_stack(workers=2, worker_settings={"WORKER_DRAIN_SECONDS": "20"}) as stack:
+@BOTH_WAYS
+async def test_a_draining_worker_is_left_at_a_commit(links: str) -> None:
+    settings = {"GATEWAY_WORKER_LINKS": links}
+    worker_settings = {"WORKER_DRAIN_SECONDS": "20"}
+    with running_stack(workers=2, worker_settings=worker_settings, gateway_settings=settings) as stack:
         speakers = [Speaker(stack.ws_url, seed) for seed in range(6)]
         async with asyncio.timeout(60), speaking(speakers) as tasks:
             for speaker in speakers:

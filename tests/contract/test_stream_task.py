@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import random
+from functools import partial
 
 import grpc
 import pytest
 from talkup.v1 import error_pb2, media_pb2, task_pb2, worker_service_pb2
 
-from tests.contract.worker_harness import AUDIO, Call, Worker, final_words, running, transcribe
+from tests.contract import worker_harness
+from tests.contract.worker_harness import AUDIO, Call, Worker, final_words, transcribe
 from workers.chunk import Chunk
 from workers.engine import StreamContext
 from workers.errors import PUSHBACK_METADATA_KEY
 from workers.fake.engine import FakeEngine, FakeScript, expected_words
 
+running = worker_harness.running
 MEDIA = [random.Random(3).randbytes(700) for _ in range(40)]
+
+
+@pytest.fixture(params=[False, True], ids=["alone", "linked"], autouse=True)
+def linked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Every test runs with calls of their own, and with calls in one link."""
+    monkeypatch.setattr(f"{__name__}.running", partial(worker_harness.running, linked=request.param))
+    return request.param
 
 
 async def free_slots(worker: Worker) -> int:
@@ -243,16 +253,21 @@ async def test_an_engine_that_refuses_to_open_ends_the_call_with_a_status() -> N
 async def test_a_bad_start_is_refused_with_the_offending_field(fields: dict, field: str) -> None:
     async with running() as worker:
         call = worker.call()
-        await call.start(fields.pop("start", AUDIO), **fields)
+        await call.start(**{"start": AUDIO} | fields)
         code, error = await call.refusal()
         assert (code, error.field) == (grpc.StatusCode.INVALID_ARGUMENT, field)
 
 
 async def test_the_first_message_must_carry_start() -> None:
-    async with running(start_seconds=0.2) as worker:
-        chunk_first, silent, empty = (worker.call() for _ in range(3))
-        await chunk_first.chunk(b"x")
-        assert (await chunk_first.refusal())[1].field == "start"
+    async with running() as worker:
+        call = worker.call()
+        await call.chunk(b"x")
+        assert (await call.refusal())[1].field == "start"
+
+
+async def test_a_call_without_a_first_message_ends() -> None:
+    async with worker_harness.running(start_seconds=0.2) as worker:
+        silent, empty = (worker.call() for _ in range(2))
         await empty.rpc.done_writing()
         assert (await empty.refusal())[0] == grpc.StatusCode.INVALID_ARGUMENT
         assert (await silent.refusal())[0] == grpc.StatusCode.DEADLINE_EXCEEDED

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 from talkup.v1 import error_pb2, media_pb2, task_pb2, worker_service_pb2_grpc
 
+from tests.contract.link_caller import LinkCaller
 from workers.config import WorkerConfig
 from workers.engine import Engine
 from workers.errors import ERROR_METADATA_KEY
@@ -33,19 +34,28 @@ class Worker:
     server: WorkerServer
     port: int
     channel: grpc.aio.Channel
+    link: LinkCaller | None = None
 
     @property
     def stub(self) -> Any:
         return worker_service_pb2_grpc.WorkerServiceStub(self.channel)
 
     def call(self, **options: Any) -> Call:
+        if self.link is not None:
+            return Call(self.link.call(**options))
         return Call(self.stub.StreamTask(**options))
 
 
 @asynccontextmanager
 async def running(
-    engine: Engine | None = None, *, load: bool = True, metrics: WorkerMetrics | None = None, **settings: Any
+    engine: Engine | None = None,
+    *,
+    load: bool = True,
+    metrics: WorkerMetrics | None = None,
+    linked: bool = False,
+    **settings: Any,
 ) -> AsyncIterator[Worker]:
+    """`linked`: its calls are made in one link, else each as an RPC of its own."""
     settings.setdefault("drain_seconds", 5.0)
     config = WorkerConfig(port=0, **settings)
     server = WorkerServer(config, engine or FakeEngine(), metrics)
@@ -54,7 +64,10 @@ async def running(
         await server.load()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS) as channel:
-            yield Worker(server, port, channel)
+            worker = Worker(server, port, channel)
+            if linked:
+                worker.link = LinkCaller(worker.stub)
+            yield worker
     finally:
         await server.close()
 

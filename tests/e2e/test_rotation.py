@@ -100,6 +100,7 @@ async def test_the_last_worker_is_drained_only_by_force_and_keeps_its_streams() 
         client = await at.connect(key=KEY)
         await client.start()
         await speak(client, payload[:20_000])
+        await client.finals(1)  # the worker has admitted the stream
         status, body, _ = await at.request("POST", f"/v1/workers/{first.target}/drain")
         assert (status, body["error"]["code"]) == (409, "no_worker")
         assert (await at.request("POST", f"/v1/workers/{first.target}/drain?force=true"))[0] == 200

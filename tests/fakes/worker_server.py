@@ -8,6 +8,7 @@ it commits the chunk, so a test can add up the words over any number of workers 
 from __future__ import annotations
 
 import asyncio
+import uuid
 import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from talkup.v1 import (
     worker_service_pb2,
     worker_service_pb2_grpc,
 )
+
+from tests.fakes.link_server import LinkedContext, LinkServer
 
 SERVICE = "talkup.v1.WorkerService"
 
@@ -85,6 +88,11 @@ class WorkerServer(worker_service_pb2_grpc.WorkerServiceServicer):
         self.hung = asyncio.Event()
         self.metadata: list[dict[str, str]] = []
         self.port = 0
+        self.links = 0
+        self.linked_calls = 0
+        self.offer: worker_service_pb2.LinkOffer | None = worker_service_pb2.LinkOffer(
+            worker_id=str(uuid.uuid4()), max_calls=1000, max_batch_bytes=4 << 20
+        )
         self._server: grpc.aio.Server | None = None
         self._health = health.aio.HealthServicer()
 
@@ -132,9 +140,16 @@ class WorkerServer(worker_service_pb2_grpc.WorkerServiceServicer):
             formats=["audio/pcm"],
             slots=task_pb2.Slots(total=self.script.slots, free=max(0, self.script.slots - self.active)),
             draining=self.draining,
+            link=self.offer,
         )
 
+    async def StreamTasks(self, request_iterator, context) -> None:
+        self.links += 1
+        link = LinkServer(self.StreamTask, context.write, context.invocation_metadata())
+        await link.run(request_iterator)
+
     async def StreamTask(self, request_iterator, context) -> AsyncIterator[task_pb2.TaskResult]:
+        self.linked_calls += isinstance(context, LinkedContext)
         self.metadata.append({key: str(value) for key, value in context.invocation_metadata()})
         if self.script.refuse is not None:
             beside = self.script.refuse_with

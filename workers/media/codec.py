@@ -15,7 +15,10 @@ from typing import Any, Protocol
 
 import av
 import numpy as np
+from av.audio.frame import format_dtypes
+from av.audio.plane import AudioPlane
 from av.error import FFmpegError
+from numpy.typing import NDArray
 
 from workers.media.containers.opus import packet_samples, without_pre_skip
 from workers.media.containers.packet import Codec, PcmEncoding, Track, unread_track
@@ -166,12 +169,23 @@ class _AvDecoder:
         if frame.sample_rate not in _RATES or frame.samples > _MAX_FRAME:
             raise MediaError("the audio has a sample rate or frame size out of range")
         self.rate = frame.sample_rate
-        values = frame.to_ndarray()
-        if not frame.format.is_planar:
-            values = values.reshape(-1, frame.layout.nb_channels).T
+        values = _values(frame)
         if values.dtype.kind == "i":
             return one_or_two(values / (1 << (8 * values.dtype.itemsize - 1)))
         return one_or_two(values)
+
+
+def _values(frame: av.AudioFrame) -> NDArray[Any]:
+    """The values of a frame, one row a channel.
+
+    Without `frame.planes`, which `frame.to_ndarray` reads too: PyAV 18.1 looks for a null pointer behind those of the
+    channels, and behind the eighth there is none.
+    """
+    channels, dtype = frame.layout.nb_channels, np.dtype(format_dtypes[frame.format.name])
+    if frame.format.is_planar:
+        planes = (AudioPlane(frame, channel) for channel in range(channels))
+        return np.stack([np.frombuffer(memoryview(plane), dtype, frame.samples) for plane in planes])
+    return np.frombuffer(memoryview(AudioPlane(frame, 0)), dtype, frame.samples * channels).reshape(-1, channels).T
 
 
 class Resampler:

@@ -28,6 +28,8 @@ LOADS = {
     )
 }
 _SETTLE_S = 0.5
+# Until a gateway has seen that its worker's address leads to one worker, so that streams may share an RPC.
+_EVIDENCE_S = 5.0
 # Memory: connections without and with a stream. Chunks are small, and all are committed by the 20th: no replay buffer.
 _IDLE, _OPEN, _COMMITTED_CHUNKS = 1000, 600, 20
 
@@ -49,6 +51,7 @@ async def overhead(arguments: argparse.Namespace) -> Figures:
     loads = arguments.overhead_loads.split(",")
     figures: Figures = {**machine(), "load_average_before": os.getloadavg()[0]}
     with running_subjects(arguments.other_checkout) as everyone:
+        await asyncio.sleep(_EVIDENCE_S)
         subjects = [each for each in everyone if not words or any(word in each.name for word in words)]
         if "memory" in loads:
             figures["memory_kib"] = await memory(subjects)

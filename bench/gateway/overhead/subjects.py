@@ -83,13 +83,22 @@ def running_subjects(other_checkout: Path | None = None) -> Iterator[list[Subjec
         ]
         certificate = ensure(folder / "tls", {"gateway": [HOST]}, dt.datetime.now(dt.UTC))["gateway"]
         subjects += _gateway(exits, "ours", ROOT, worker, folder, certificate)
+        # With one RPC a stream instead of one for all streams of the worker.
+        subjects += _gateway(exits, "unlinked", ROOT, worker, folder, certificate, links="never")[:1]
         if other_checkout is not None:
             subjects += _gateway(exits, "other", other_checkout, worker, folder, certificate)
         yield subjects
 
 
 def _gateway(
-    exits: ExitStack, name: str, checkout: Path, worker: int, folder: Path, certificate: Identity
+    exits: ExitStack,
+    name: str,
+    checkout: Path,
+    worker: int,
+    folder: Path,
+    certificate: Identity,
+    *,
+    links: str | None = None,
 ) -> list[Subject]:
     """A gateway, reached in four ways."""
     http_port, ws_port, wss_port = free_port(), free_port(), free_port()
@@ -106,6 +115,8 @@ def _gateway(
         "GATEWAY_STT_WORKERS": f"{HOST}:{worker}",
         "GATEWAY_LOG_LEVEL": "warning",
     }
+    if links is not None:
+        settings["GATEWAY_WORKER_LINKS"] = links
     program = _start_gateway(name, checkout, settings, folder)
     exits.callback(program.stop)
     wait_until_ready(program, http_port)

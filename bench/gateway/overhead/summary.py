@@ -53,7 +53,7 @@ def ratios(servers: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     return {
         f"{name} / {floor}": round(value / base, 3)
         for name, value in cost.items()
-        if name.startswith(("ours", "other", *_BRIDGES))
+        if name.startswith(("ours", "unlinked", "other", *_BRIDGES))
         for floor, base in sorted(floors.items())
         if floor != name
     }

@@ -22,24 +22,27 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from talkup.v1 import link_pb2 as talkup_dot_v1_dot_link__pb2
 from talkup.v1 import task_pb2 as talkup_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etalkup/v1/worker_service.proto\x12\ttalkup.v1\x1a\x14talkup/v1/task.proto\"&\n\x12SetDrainingRequest\x12\x10\n\x08\x64raining\x18\x01 \x01(\x08\"&\n\x13SetDrainingResponse\x12\x0f\n\x07streams\x18\x01 \x01(\r\"\x11\n\x0f\x44\x65scribeRequest\"\xf0\x01\n\x10\x44\x65scribeResponse\x12,\n\x0cservice_type\x18\x01 \x01(\x0e\x32\x16.talkup.v1.ServiceType\x12\x16\n\x0eworker_version\x18\x02 \x01(\t\x12\x19\n\x11protocol_versions\x18\x03 \x03(\t\x12$\n\x06models\x18\x04 \x03(\x0b\x32\x14.talkup.v1.ModelInfo\x12\x11\n\tlanguages\x18\x05 \x03(\t\x12\x0f\n\x07\x66ormats\x18\x06 \x03(\t\x12\x1f\n\x05slots\x18\x07 \x01(\x0b\x32\x10.talkup.v1.Slots\x12\x10\n\x08\x64raining\x18\x08 \x01(\x08\x32\xe3\x01\n\rWorkerService\x12?\n\nStreamTask\x12\x16.talkup.v1.TaskRequest\x1a\x15.talkup.v1.TaskResult(\x01\x30\x01\x12\x43\n\x08\x44\x65scribe\x12\x1a.talkup.v1.DescribeRequest\x1a\x1b.talkup.v1.DescribeResponse\x12L\n\x0bSetDraining\x12\x1d.talkup.v1.SetDrainingRequest\x1a\x1e.talkup.v1.SetDrainingResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etalkup/v1/worker_service.proto\x12\ttalkup.v1\x1a\x14talkup/v1/link.proto\x1a\x14talkup/v1/task.proto\"&\n\x12SetDrainingRequest\x12\x10\n\x08\x64raining\x18\x01 \x01(\x08\"&\n\x13SetDrainingResponse\x12\x0f\n\x07streams\x18\x01 \x01(\r\"\x11\n\x0f\x44\x65scribeRequest\"\x94\x02\n\x10\x44\x65scribeResponse\x12,\n\x0cservice_type\x18\x01 \x01(\x0e\x32\x16.talkup.v1.ServiceType\x12\x16\n\x0eworker_version\x18\x02 \x01(\t\x12\x19\n\x11protocol_versions\x18\x03 \x03(\t\x12$\n\x06models\x18\x04 \x03(\x0b\x32\x14.talkup.v1.ModelInfo\x12\x11\n\tlanguages\x18\x05 \x03(\t\x12\x0f\n\x07\x66ormats\x18\x06 \x03(\t\x12\x1f\n\x05slots\x18\x07 \x01(\x0b\x32\x10.talkup.v1.Slots\x12\x10\n\x08\x64raining\x18\x08 \x01(\x08\x12\"\n\x04link\x18\t \x01(\x0b\x32\x14.talkup.v1.LinkOffer\"J\n\tLinkOffer\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x11\n\tmax_calls\x18\x02 \x01(\r\x12\x17\n\x0fmax_batch_bytes\x18\x03 \x01(\r2\xa8\x02\n\rWorkerService\x12?\n\nStreamTask\x12\x16.talkup.v1.TaskRequest\x1a\x15.talkup.v1.TaskResult(\x01\x30\x01\x12\x43\n\x0bStreamTasks\x12\x14.talkup.v1.TaskBatch\x1a\x1a.talkup.v1.TaskResultBatch(\x01\x30\x01\x12\x43\n\x08\x44\x65scribe\x12\x1a.talkup.v1.DescribeRequest\x1a\x1b.talkup.v1.DescribeResponse\x12L\n\x0bSetDraining\x12\x1d.talkup.v1.SetDrainingRequest\x1a\x1e.talkup.v1.SetDrainingResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'talkup.v1.worker_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SETDRAININGREQUEST']._serialized_start=67
-  _globals['_SETDRAININGREQUEST']._serialized_end=105
-  _globals['_SETDRAININGRESPONSE']._serialized_start=107
-  _globals['_SETDRAININGRESPONSE']._serialized_end=145
-  _globals['_DESCRIBEREQUEST']._serialized_start=147
-  _globals['_DESCRIBEREQUEST']._serialized_end=164
-  _globals['_DESCRIBERESPONSE']._serialized_start=167
-  _globals['_DESCRIBERESPONSE']._serialized_end=407
-  _globals['_WORKERSERVICE']._serialized_start=410
-  _globals['_WORKERSERVICE']._serialized_end=637
+  _globals['_SETDRAININGREQUEST']._serialized_start=89
+  _globals['_SETDRAININGREQUEST']._serialized_end=127
+  _globals['_SETDRAININGRESPONSE']._serialized_start=129
+  _globals['_SETDRAININGRESPONSE']._serialized_end=167
+  _globals['_DESCRIBEREQUEST']._serialized_start=169
+  _globals['_DESCRIBEREQUEST']._serialized_end=186
+  _globals['_DESCRIBERESPONSE']._serialized_start=189
+  _globals['_DESCRIBERESPONSE']._serialized_end=465
+  _globals['_LINKOFFER']._serialized_start=467
+  _globals['_LINKOFFER']._serialized_end=541
+  _globals['_WORKERSERVICE']._serialized_start=544
+  _globals['_WORKERSERVICE']._serialized_end=840
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from talkup.v1 import link_pb2 as talkup_dot_v1_dot_link__pb2
 from talkup.v1 import task_pb2 as talkup_dot_v1_dot_task__pb2
 from talkup.v1 import worker_service_pb2 as talkup_dot_v1_dot_worker__service__pb2
 
@@ -41,6 +42,11 @@ class WorkerServiceStub:
                 request_serializer=talkup_dot_v1_dot_task__pb2.TaskRequest.SerializeToString,
                 response_deserializer=talkup_dot_v1_dot_task__pb2.TaskResult.FromString,
                 _registered_method=True)
+        self.StreamTasks = channel.stream_stream(
+                '/talkup.v1.WorkerService/StreamTasks',
+                request_serializer=talkup_dot_v1_dot_link__pb2.TaskBatch.SerializeToString,
+                response_deserializer=talkup_dot_v1_dot_link__pb2.TaskResultBatch.FromString,
+                _registered_method=True)
         self.Describe = channel.unary_unary(
                 '/talkup.v1.WorkerService/Describe',
                 request_serializer=talkup_dot_v1_dot_worker__service__pb2.DescribeRequest.SerializeToString,
@@ -59,6 +65,13 @@ class WorkerServiceServicer:
 
     def StreamTask(self, request_iterator, context):
         """One call a media stream: `start`, chunks, `end` up; results down.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamTasks(self, request_iterator, context):
+        """Many media streams in one call, for a gateway. Offered where `Describe` answers with `link`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -86,6 +99,11 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     servicer.StreamTask,
                     request_deserializer=talkup_dot_v1_dot_task__pb2.TaskRequest.FromString,
                     response_serializer=talkup_dot_v1_dot_task__pb2.TaskResult.SerializeToString,
+            ),
+            'StreamTasks': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamTasks,
+                    request_deserializer=talkup_dot_v1_dot_link__pb2.TaskBatch.FromString,
+                    response_serializer=talkup_dot_v1_dot_link__pb2.TaskResultBatch.SerializeToString,
             ),
             'Describe': grpc.unary_unary_rpc_method_handler(
                     servicer.Describe,
@@ -126,6 +144,33 @@ class WorkerService:
             '/talkup.v1.WorkerService/StreamTask',
             talkup_dot_v1_dot_task__pb2.TaskRequest.SerializeToString,
             talkup_dot_v1_dot_task__pb2.TaskResult.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamTasks(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/talkup.v1.WorkerService/StreamTasks',
+            talkup_dot_v1_dot_link__pb2.TaskBatch.SerializeToString,
+            talkup_dot_v1_dot_link__pb2.TaskResultBatch.FromString,
             options,
             channel_credentials,
             insecure,

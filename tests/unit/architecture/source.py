@@ -14,6 +14,7 @@ PACKAGES = {
     "workers": ROOT,
     "settings": ROOT,
     "tracing": ROOT,
+    "multiplex": ROOT,
     "talkup_client": ROOT / "clients" / "python",
 }
 # Folders that are not part of the product, read for one rule only.

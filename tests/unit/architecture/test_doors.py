@@ -56,6 +56,11 @@ FORBIDDEN = [
     ("tracing", "gateway"),
     ("tracing", "workers"),
     ("tracing", "talkup_client"),
+    ("multiplex", "gateway"),
+    ("multiplex", "workers"),
+    ("multiplex", "settings"),
+    ("multiplex", "talkup"),
+    ("multiplex", "grpc"),
     ("talkup_client", "tracing"),
     ("talkup_client", "settings"),
     ("workers.config", "workers.fake"),
@@ -130,6 +135,7 @@ def test_the_packages_are_there() -> None:
         "workers",
         "settings",
         "tracing",
+        "multiplex",
         "talkup_client",
     }
 

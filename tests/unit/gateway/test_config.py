@@ -9,7 +9,7 @@ from gateway.__main__ import main
 from gateway.config import GatewayConfig, load
 from gateway.parts import upstream_config
 from gateway.store_url import sqlite_path
-from gateway.upstream.config import UpstreamConfig
+from gateway.upstream.config import Links, UpstreamConfig
 from settings.declaration import env_of, from_values, settings_of
 from settings.errors import ConfigError, SettingError, flag_of
 
@@ -156,11 +156,13 @@ def test_the_upstream_configuration_follows_the_settings() -> None:
         "worker_behind_ms": "2000",
         "replay_bytes": "1000000",
         "replay_s": "30",
+        "worker_links": "never",
     }
     upstream = upstream_config(from_values(GatewayConfig, values))
     assert upstream.deadlines.hung == 5
     assert (upstream.retry.attempts, upstream.retry.strikes, upstream.retry.eject_last) == (3, 4, 9)
     assert upstream.probing.resolve == 7
+    assert upstream.links is Links.NEVER
     assert (upstream.buffer.replay_bytes, upstream.buffer.replay_seconds) == (1_000_000, 30)
     assert (upstream.buffer.high_ms, upstream.buffer.low_ms) == (2000, 500)
     assert upstream_config(GatewayConfig()) == UpstreamConfig(

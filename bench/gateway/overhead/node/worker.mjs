@@ -50,17 +50,62 @@ function streamTask(call) {
   call.on("error", () => {});
 }
 
+const CREDIT_BACK = 32768;
+const { requestDeserialize, responseSerialize } = WorkerService.service.StreamTask;
+
+/** Many calls in one: what gathers in one turn of the event loop goes back in one batch. */
+function streamTasks(link) {
+  const calls = new Map();
+  let entries = [];
+  const put = (entry) => {
+    entries.push(entry);
+    if (entries.length > 1) return;
+    setImmediate(() => {
+      link.write({ entries });
+      entries = [];
+    });
+  };
+  const feed = (number, call, bytes) => {
+    call.consumed += bytes.length;
+    if (call.consumed >= CREDIT_BACK) {
+      put({ call: number, credit: call.consumed });
+      call.consumed = 0;
+    }
+    call.listeners.data(requestDeserialize(bytes));
+  };
+  link.on("data", (batch) => {
+    for (const entry of batch.entries) {
+      let call = calls.get(entry.call);
+      if (entry.open) {
+        call = { consumed: 0, listeners: {} };
+        calls.set(entry.call, call);
+        streamTask({
+          on: (name, listener) => (call.listeners[name] = listener),
+          write: (result) => put({ call: entry.call, result: responseSerialize(result) }),
+          end: () => put({ call: entry.call, closed: {} }),
+        });
+        feed(entry.call, call, entry.open.request);
+      } else if (entry.request?.length) feed(entry.call, call, entry.request);
+      else if (entry.half_close) call.listeners.end();
+      else if (entry.cancel) calls.delete(entry.call);
+    }
+  });
+  link.on("end", () => link.end());
+  link.on("error", () => {});
+}
+
 function describe(_call, callback) {
   callback(null, {
     service_type: STT,
     worker_version: "bench",
     protocol_versions: [PROTOCOL_VERSION],
     slots: SLOTS,
+    link: { worker_id: "bench", max_calls: 10000, max_batch_bytes: 1 << 22 },
   });
 }
 
 const server = new grpc.Server();
-server.addService(WorkerService.service, { StreamTask: streamTask, Describe: describe });
+server.addService(WorkerService.service, { StreamTask: streamTask, StreamTasks: streamTasks, Describe: describe });
 new HealthImplementation({ "": "SERVING", "talkup.v1.WorkerService": "SERVING" }).addToServer(server);
 server.bindAsync(`127.0.0.1:${process.argv[2]}`, grpc.ServerCredentials.createInsecure(), (error) => {
   if (error) throw error;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 from talkup.v1 import error_pb2, task_pb2, transcript_pb2
@@ -13,6 +14,7 @@ from gateway.protocol.actions import Action, ForwardTask, OpenTask, SendMessage,
 from gateway.protocol.codec import encode
 from gateway.protocol.limits import Limits
 from gateway.protocol.session import Session
+from gateway.protocol.status import GatewaySnapshot
 
 STT = task_pb2.SERVICE_TYPE_STT
 VISION = task_pb2.SERVICE_TYPE_VISION
@@ -21,8 +23,10 @@ EBML = b"\x1a\x45\xdf\xa3" + bytes(range(60))
 BODY = bytes(range(100, 164))
 
 
-def open_session(limits: Limits | None = None) -> Session:
-    session = Session("s-1", limits=limits)
+def open_session(
+    limits: Limits | None = None, gateway: Callable[[float], GatewaySnapshot] = lambda _now: GatewaySnapshot()
+) -> Session:
+    session = Session("s-1", limits=limits, gateway=gateway)
     session.connected(T0, resume_token="resume-me", expires_at=int(T0) + 600)
     return session
 

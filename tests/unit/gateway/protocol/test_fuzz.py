@@ -170,7 +170,10 @@ def test_any_life_of_a_session(seed: int) -> None:
                 due = session.next_deadline()
                 assert due is None or due > now
             case 7 | 8 | 9:
+                before = session.next_deadline()
                 check(session.receive_result(key, rng.choice(RESULTS), now))
+                due = session.next_deadline()
+                assert due is None or (before is not None and due >= before), "a result makes nothing due earlier"
             case 10:
                 check(session.task_failover(key, rng.choice((0, 5, 2**63))))
             case _:

@@ -130,11 +130,11 @@ def test_ping_echoes_talkups_payload_and_other_data() -> None:
 
 
 def test_status_reports_services_session_and_limits() -> None:
-    session = open_session()
-    started(session)
     service = m.ServiceStatus(service="stt", workers_total=2, workers_serving=1, free_slots=3, models=["base"])
-    session.update_services(GatewaySnapshot(version="9", started_at=T0 - 10, services=(service,)))
+    session = open_session(gateway=lambda now: GatewaySnapshot("9", started_at=now - 10, services=(service,)))
+    started(session)
     (status,) = sent(text(session, T0, type="status"))
+    assert sent(session.receive_binary(b'{"type": "status"}', T0)) == [status]
     data = status["data"]
     assert (data["state"], data["version"], data["uptime_seconds"]) == ("serving", "9", 10)
     assert data["protocol_versions"] == ["1.0"]

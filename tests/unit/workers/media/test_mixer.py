@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from talkup.v1 import media_pb2
 
 from tests.unit.workers.media.chunks import assert_same, cut, decode, decode_killed
-from tests.unit.workers.media.material import declared, mux, recordings, tone
+from tests.unit.workers.media.material import FRAGMENTED, declared, mux, recordings, tone
 from workers.chunk import Chunk
 from workers.media.decoder import AudioDecoder
 from workers.media.mixer import StereoMixer
@@ -184,3 +184,17 @@ def test_one_of_many_channels_upside_down_hides_nothing(channels: int) -> None:
     )
     heard = decode(fmt, cut((samples * 32767).round().astype("<i2").tobytes(), [2 * channels * 777]))
     assert np.abs(heard - VOICE).max() < 2 / 32767
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "mime", "options"),
+    [("mp4", "aac", "audio/mp4", FRAGMENTED), ("flac", "flac", "audio/flac", {})],
+)
+def test_eight_channels_are_heard_like_six(container: str, codec: str, mime: str, options: dict[str, str]) -> None:
+    """PyAV takes the memory behind the pointers of eight planar channels for a ninth one, and crashes."""
+    six, eight = (
+        mux(container, codec, 1.0, layout=layout, bit_rate=512_000, options=options) for layout in ("5.1", "7.1")
+    )
+    six_heard, eight_heard = (decode(declared(mime), cut(data, [4000])) for data in (six, eight))
+    assert level(eight_heard) > 0.1 * level(VOICE)
+    assert level(eight_heard) == pytest.approx(level(six_heard), rel=0.05)

@@ -1,0 +1,270 @@
+"""A link: many calls to one worker, carried by one RPC. One task writes its batches, another one reads them.
+
+When the RPC ends, all calls of the link have failed, as if each had been an RPC of its own on a connection that broke.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import structlog
+from google.protobuf.message import DecodeError
+from talkup.v1 import error_pb2, link_pb2, task_pb2, worker_service_pb2
+
+from gateway.upstream.failures import CallFailed, CallOver
+from gateway.upstream.link_calls import CallState, LinkBreachError, LinkCalls
+from multiplex.outbox import ENTRY_OVERHEAD
+from multiplex.writer import BatchWriter
+
+log = structlog.get_logger()
+
+# With these, the RPC of a link says what each of its calls would have met alone. Any other status concerns the link and
+# not the streams in it: for them the connection broke.
+_STATUS_OF_CALLS = frozenset({"UNAVAILABLE", "ABORTED", "RESOURCE_EXHAUSTED", "UNAUTHENTICATED", "PERMISSION_DENIED"})
+# With these, another link may well come about.
+_PASSING = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED"})
+_STATUS_NAMES = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+]
+"""The names of gRPC's statuses, by number (google.rpc.Code)."""
+
+
+class BatchRpc(Protocol):
+    """The RPC that carries a link."""
+
+    async def write(self, batch: link_pb2.TaskBatch) -> None:
+        """Send a batch; waits for HTTP/2 flow control. Raises CallOver."""
+        ...
+
+    async def read(self) -> link_pb2.TaskResultBatch | None:
+        """The next batch; None if the worker ended the link normally. Raises CallFailed."""
+        ...
+
+    def cancel(self) -> None:
+        """Drop the RPC, in whatever state."""
+        ...
+
+
+class WorkerLink:
+    """A link to the worker that made `offer`. Create it inside a running event loop.
+
+    `failure`: why it ended. `refused`: the RPC itself was refused, by the worker or by something on the way to it.
+    """
+
+    def __init__(self, rpc: BatchRpc, offer: worker_service_pb2.LinkOffer, target: str) -> None:
+        self.offer = offer
+        self.failure: CallFailed | None = None
+        self.refused = False
+        self.calls = LinkCalls(offer.max_batch_bytes)
+        self.writer = BatchWriter(self.calls.outbox, self._write_batch)
+        self._rpc = rpc
+        self._answered = False
+        self._log = log.bind(target=target)
+        self._writing = asyncio.create_task(self._write())
+        self._reading = asyncio.create_task(self._read())
+        self._log.info("link to a worker opened")
+
+    @property
+    def room(self) -> bool:
+        """Whether another call may be opened."""
+        return self.failure is None and len(self.calls) < self.offer.max_calls
+
+    def broken(self) -> CallFailed:
+        """The failure of the link, as each of its calls reports it."""
+        failure = self.failure or CallFailed("CANCELLED")
+        return CallFailed(failure.status, transport_reset=failure.transport_reset, cause=failure.cause)
+
+    async def close(self) -> None:
+        """Drop the link and every call that is still in it."""
+        self._fail(CallFailed("CANCELLED"))
+        await asyncio.gather(self._writing, self._reading, return_exceptions=True)
+
+    async def _write_batch(self, entries: list[link_pb2.TaskEntry]) -> None:
+        await self._rpc.write(link_pb2.TaskBatch(entries=entries))
+
+    async def _write(self) -> None:
+        try:
+            await self.writer.run()
+        except CallOver:
+            return  # The reader reports the reason.
+        except Exception:  # noqa: BLE001 (the edge of the link's task: a bug ends this link, and no other)
+            self._log.exception("link to a worker failed")
+            self._fail(CallFailed("INTERNAL", transport_reset=True))
+
+    async def _read(self) -> None:
+        try:
+            while (batch := await self._rpc.read()) is not None:
+                self._answered = True
+                for entry in batch.entries:
+                    self.calls.receive(entry)
+        except CallFailed as failure:
+            self._fail(failure)
+        except LinkBreachError as breach:
+            self._log.warning("a worker broke the rules of its link", problem=str(breach))
+            self._fail(CallFailed("INTERNAL", transport_reset=True))
+        except Exception:  # noqa: BLE001 (the edge of the link's task)
+            self._log.exception("link to a worker failed")
+            self._fail(CallFailed("INTERNAL", transport_reset=True))
+        finally:  # also when the RPC was cancelled: no call may be left waiting
+            self._fail(CallFailed("UNAVAILABLE"))
+
+    def _fail(self, failure: CallFailed) -> None:
+        if self.failure is not None:
+            return
+        self.refused = not self._answered and failure.status not in _PASSING
+        if failure.status not in _STATUS_OF_CALLS:
+            failure = CallFailed("INTERNAL", transport_reset=True, cause=failure.cause)
+        self.failure = failure
+        self._log.info("link to a worker ended", reason=failure.reason, calls=len(self.calls))
+        self._rpc.cancel()
+        current = asyncio.current_task()
+        for task in (self._writing, self._reading):
+            if task is not current:
+                task.cancel()
+        self.writer.unblock()
+        for state in self.calls.states():
+            state.wake_reader()
+            state.wake_writer()
+
+
+class LinkCall:
+    """One call of a link. Used like a TaskCall: one task writes to it, another one reads from it."""
+
+    __slots__ = (
+        "_deadline",
+        "_expiry",
+        "_failure",
+        "_link",
+        "_readable",
+        "_state",
+        "_traceparent",
+        "_writable",
+        "_writing_done",
+    )
+
+    def __init__(self, link: WorkerLink, deadline: float, traceparent: str | None) -> None:
+        """The call fails `deadline` seconds after its first request."""
+        self._link = link
+        self._deadline = deadline
+        self._traceparent = traceparent
+        self._state: CallState | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._failure: CallFailed | None = None
+        self._writing_done = False
+        self._readable: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+
+    async def write(self, request: task_pb2.TaskRequest) -> None:
+        """Send one request; waits for credit and for the link. Raises CallOver when the call has ended."""
+        data = request.SerializeToString()
+        link = self._link
+        if len(data) + ENTRY_OVERHEAD > link.offer.max_batch_bytes:
+            self._fail("RESOURCE_EXHAUSTED")
+        self._check_open()
+        while self._state is not None and not self._state.sent.open:
+            self._writable = asyncio.get_running_loop().create_future()
+            await self._writable
+            self._check_open()
+        while link.calls.outbox.full:
+            await link.writer.when_writable()
+            self._check_open()
+        if self._state is None:
+            self._open(data)
+        else:
+            link.calls.request(self._state, data)
+        link.writer.wake()
+
+    async def done_writing(self) -> None:
+        """Half-close the call: no further request follows. Raises CallOver when the call has ended."""
+        self._check_open()
+        self._writing_done = True
+        if self._state is not None:
+            self._link.calls.half_close(self._state)
+            self._link.writer.wake()
+
+    async def read(self) -> task_pb2.TaskResult | None:
+        """The next result; None if the worker closed the call normally. Raises CallFailed."""
+        while True:
+            state = self._state
+            if state is not None and (result := self._link.calls.take_result(state)) is not None:
+                self._link.writer.wake()
+                return self._parsed(result)
+            if self._failure is not None:
+                raise self._failure
+            if state is not None and state.closed is not None:
+                self._check_status(state.closed)
+                return None
+            if self._link.failure is not None:
+                raise self._link.broken()
+            self._readable = asyncio.get_running_loop().create_future()
+            await self._readable
+
+    def cancel(self) -> None:
+        """Drop the call, in whatever state."""
+        self._fail("CANCELLED")
+
+    def _open(self, data: bytes) -> None:
+        opening = link_pb2.CallOpen(
+            request=data, timeout_ms=max(1, round(1000 * self._deadline)), traceparent=self._traceparent or ""
+        )
+        self._state = self._link.calls.open(opening, wake_reader=self._wake_reader, wake_writer=self._wake_writer)
+        self._expiry = asyncio.get_running_loop().call_later(self._deadline, self._fail, "DEADLINE_EXCEEDED")
+
+    def _check_open(self) -> None:
+        is_closed = self._state is not None and self._state.closed is not None
+        if is_closed or self._writing_done or self._failure is not None or self._link.failure is not None:
+            raise CallOver
+
+    def _fail(self, status: str) -> None:
+        """End the call from this side, if it is not over."""
+        if self._failure is not None:
+            return
+        self._failure = CallFailed(status)
+        if self._expiry is not None:
+            self._expiry.cancel()
+        if self._state is not None:
+            self._link.calls.cancel(self._state)
+            self._link.writer.wake()
+        self._wake_reader()
+        self._wake_writer()
+
+    def _parsed(self, result: bytes) -> task_pb2.TaskResult:
+        try:
+            return task_pb2.TaskResult.FromString(result)
+        except DecodeError:
+            self._fail("INTERNAL")
+            raise CallFailed("INTERNAL") from None
+
+    def _check_status(self, closed: link_pb2.CallClosed) -> None:
+        """Raise CallFailed unless the call was closed normally."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        if closed.status_code:
+            known = 0 <= closed.status_code < len(_STATUS_NAMES)
+            error: error_pb2.Error | None = closed.error if closed.HasField("error") else None
+            raise CallFailed(_STATUS_NAMES[closed.status_code] if known else "UNKNOWN", error=error)
+
+    def _wake_reader(self) -> None:
+        if self._readable is not None and not self._readable.done():
+            self._readable.set_result(None)
+
+    def _wake_writer(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)

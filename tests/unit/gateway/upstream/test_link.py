@@ -1,0 +1,271 @@
+"""Links against workers on loopback: streams share an RPC and nothing else; what breaks it costs no chunk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import grpc
+import pytest
+from talkup.v1 import link_pb2, task_pb2
+
+from gateway.upstream.channel import EndpointAddress, WorkerChannel
+from gateway.upstream.config import Links, TlsSettings
+from gateway.upstream.failures import CallFailed, CallOver
+from gateway.upstream.task_stream import TaskStream
+from tests.fakes.link_server import LinkServer
+from tests.fakes.worker_server import Script, WorkerServer, word
+from tests.unit.gateway.upstream import test_task_stream as streams
+from tests.unit.gateway.upstream.listening import ListeningUpstream
+from tests.unit.gateway.upstream.test_task_stream import CHUNKS, STT, chunk, collect, end, expected, until, words
+
+FAST = replace(streams.FAST, links=Links.ALWAYS)
+
+
+def named(stream_id: str) -> task_pb2.TaskRequest:
+    request = streams.start()
+    request.stream_id = stream_id
+    return request
+
+
+@asynccontextmanager
+async def upstream(*servers: WorkerServer, links: Links = Links.ALWAYS) -> AsyncIterator[ListeningUpstream]:
+    """The upstream side with these workers, all of them serving."""
+    for server in servers:
+        await server.start()
+    config = replace(FAST, links=links)
+    async with streams.upstream(*(server.target for server in servers), config=config) as pool:
+        await streams.until_serving(pool, len(servers))
+        yield pool
+    for server in servers:
+        await server.kill()
+
+
+def feed(stream: TaskStream) -> None:
+    for sequence in range(CHUNKS):
+        stream.offer(chunk(sequence))
+    stream.offer(end())
+
+
+class StuckWorker(WorkerServer):
+    """Takes no chunk of the stream `stuck`."""
+
+    async def _answer(self, seen, requests, context) -> AsyncIterator[task_pb2.TaskResult]:
+        if seen.start.stream_id == "stuck":
+            yield task_pb2.TaskResult(started=task_pb2.Started())
+            await asyncio.Event().wait()
+        async for result in super()._answer(seen, requests, context):
+            yield result
+
+
+class RefusingWorker(WorkerServer):
+    """Offers links and refuses them, as something between gateway and worker might."""
+
+    status = grpc.StatusCode.UNIMPLEMENTED
+
+    async def StreamTasks(self, request_iterator, context) -> None:
+        self.links += 1
+        await context.abort(self.status)
+
+
+class BreachingWorker(WorkerServer):
+    """Breaks the rules of its link after the first results."""
+
+    breach = link_pb2.TaskResultEntry(call=99, result=b"")
+
+    async def StreamTasks(self, request_iterator, context) -> None:
+        async def write(batch: link_pb2.TaskResultBatch) -> None:
+            await context.write(batch)
+            if any(entry.HasField("result") for entry in batch.entries):
+                await context.write(link_pb2.TaskResultBatch(entries=[self.breach]))
+
+        self.links += 1
+        await LinkServer(self.StreamTask, write, context.invocation_metadata()).run(request_iterator)
+
+
+async def test_all_streams_of_a_worker_share_one_rpc() -> None:
+    server = WorkerServer()
+    async with upstream(server) as pool:
+        opened = [pool.open(STT, named(str(number))) for number in range(4)]
+        for stream in opened:
+            feed(stream)
+        found = [words(await collect(stream)) for stream in opened]
+    assert found == [expected()] * 4
+    assert server.links == 1
+
+
+@pytest.mark.parametrize("links", [Links.NEVER, Links.AUTO])
+async def test_without_an_offer_or_with_links_off_each_stream_has_its_rpc(links: Links) -> None:
+    server = WorkerServer()
+    if links is Links.AUTO:
+        server.offer = None
+    async with upstream(server, links=links) as pool:
+        await until(lambda: server.described > 5)
+        stream = pool.open(STT, named("a"))
+        feed(stream)
+        assert words(await collect(stream)) == expected()
+    assert server.links == 0
+
+
+async def test_streams_share_a_link_once_an_address_has_shown_one_worker() -> None:
+    server = WorkerServer()
+    async with upstream(server, links=Links.AUTO) as pool:
+        await until(lambda: server.described > 5)
+        stream = pool.open(STT, named("a"))
+        feed(stream)
+        assert words(await collect(stream)) == expected()
+    assert server.links == 1
+
+
+async def test_a_stream_that_a_worker_does_not_take_holds_up_no_other_one() -> None:
+    server = StuckWorker()
+    async with upstream(server) as pool:
+        stuck = pool.open(STT, named("stuck"))
+        await until(lambda: bool(server.seen))
+        for sequence in range(8):
+            stuck.offer(chunk(sequence, size=40_000))
+        for number in range(5):
+            stream = pool.open(STT, named(str(number)))
+            feed(stream)
+            assert words(await collect(stream)) == expected()
+        # Two messages use up the credit; the others wait in the replay buffer, where the session sees them.
+        await until(lambda: stuck._replay.behind_bytes < 6 * 41_000)
+        assert stuck._replay.behind_bytes > 4 * 40_000
+        assert server.links == 1
+        stuck.cancel()
+
+
+async def test_the_loss_of_a_link_moves_all_its_streams_and_no_word_is_lost() -> None:
+    servers = [WorkerServer(Script(slots=8)), WorkerServer(Script(slots=8))]
+    async with upstream(*servers) as pool:
+        opened = [pool.open(STT, named(str(number))) for number in range(6)]
+        for stream in opened:
+            for sequence in range(CHUNKS // 2):
+                stream.offer(chunk(sequence))
+        await until(lambda: sum(server.active for server in servers) == 6)
+        lost = max(servers, key=lambda server: server.active)
+        await lost.kill()
+        for stream in opened:
+            for sequence in range(CHUNKS // 2, CHUNKS):
+                stream.offer(chunk(sequence))
+            stream.offer(end())
+        found = [words(await collect(stream)) for stream in opened]
+    assert found == [expected()] * 6
+
+
+@pytest.mark.parametrize(
+    "breach",
+    [
+        link_pb2.TaskResultEntry(call=99, result=b""),
+        link_pb2.TaskResultEntry(call=1, credit=2**30),
+        link_pb2.TaskResultEntry(call=1),
+    ],
+)
+async def test_a_worker_that_breaks_the_rules_loses_its_streams_to_another(breach: link_pb2.TaskResultEntry) -> None:
+    breaching, other = BreachingWorker(Script(slots=9)), WorkerServer(Script(slots=1))
+    breaching.breach = breach
+    async with upstream(breaching, other) as pool:
+        stream = pool.open(STT, named("a"))
+        feed(stream)
+        assert words(await collect(stream)) == expected()
+    assert breaching.links >= 1
+
+
+@pytest.mark.parametrize("status", [grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INTERNAL])
+async def test_a_refused_link_is_not_tried_again(status: grpc.StatusCode) -> None:
+    server = RefusingWorker()
+    server.status = status
+    async with upstream(server) as pool:
+        for number in range(3):
+            stream = pool.open(STT, named(str(number)))
+            feed(stream)
+            assert words(await collect(stream)) == expected()
+    assert server.links == 1
+
+
+async def test_cancelling_a_stream_reaches_the_worker() -> None:
+    server = WorkerServer()
+    async with upstream(server) as pool:
+        stream, other = pool.open(STT, named("a")), pool.open(STT, named("b"))
+        stream.offer(chunk(0))
+        await until(lambda: server.active == 2)
+        stream.cancel()
+        await until(lambda: server.active == 1)
+        feed(other)
+        assert words(await collect(other)) == expected()
+
+
+@asynccontextmanager
+async def channel(server: WorkerServer) -> AsyncIterator[WorkerChannel]:
+    await server.start()
+    found = WorkerChannel(EndpointAddress(server.target), TlsSettings(), None, links=Links.ALWAYS)
+    await found.describe(5)
+    try:
+        yield found
+    finally:
+        await found.close()
+        await server.kill()
+
+
+async def test_a_deadline_ends_one_call_at_both_ends() -> None:
+    server = WorkerServer()
+    async with channel(server) as calls:
+        brief, lasting = calls.open_task(0.3), calls.open_task(30)
+        for call in (brief, lasting):
+            await call.write(named("a"))
+            assert await call.read() is not None
+        with pytest.raises(CallFailed) as failed:
+            await brief.read()
+        assert failed.value.status == "DEADLINE_EXCEEDED"
+        with pytest.raises(CallOver):
+            await brief.write(chunk(0))
+        await until(lambda: server.active == 1)
+        await lasting.write(chunk(0))
+        result = await lasting.read()
+        assert result is not None
+        assert result.transcript.text == word(chunk(0).chunk)
+
+
+async def test_the_calls_of_a_link_that_was_cancelled_fail() -> None:
+    async with channel(WorkerServer()) as calls:
+        call = calls.open_task(30)
+        await call.write(named("a"))
+        assert await call.read() is not None
+        (link,) = calls._links
+        link._rpc.cancel()
+        async with asyncio.timeout(5):
+            with pytest.raises(CallFailed) as failed:
+                await call.read()
+        assert failed.value.transport_reset or failed.value.status == "UNAVAILABLE"
+
+
+async def test_a_request_too_large_for_the_worker_ends_its_call_alone() -> None:
+    server = WorkerServer()
+    assert server.offer is not None
+    server.offer.max_batch_bytes = 100_000
+    async with channel(server) as calls:
+        large, small = calls.open_task(30), calls.open_task(30)
+        for call in (large, small):
+            await call.write(named("a"))
+            assert await call.read() is not None
+        with pytest.raises(CallOver):
+            await large.write(chunk(0, size=100_000))
+        with pytest.raises(CallFailed) as failed:
+            await large.read()
+        assert failed.value.status == "RESOURCE_EXHAUSTED"
+        await small.write(chunk(0, size=90_000))
+        assert await small.read() is not None
+
+
+async def test_calls_beyond_what_a_worker_offers_are_rpcs_of_their_own() -> None:
+    server = WorkerServer()
+    assert server.offer is not None
+    server.offer.max_calls = 1
+    async with channel(server) as calls:
+        for number in range(3):
+            call = calls.open_task(30)
+            await call.write(named(str(number)))
+            assert await call.read() is not None
+        assert (server.links, server.linked_calls, server.active) == (1, 1, 3)
