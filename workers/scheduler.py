@@ -7,8 +7,10 @@ beside it), a recording one per thread, so the queue is bounded by the number of
 
 Jobs of recordings are long: seconds, where a live step takes a tenth. They wait until no live job is queued. While live
 streams are at work, and for some seconds after, one thread takes none of them, and the others take one at a time. So a
-live job finds a thread at once, or waits for one such batch at most. Where live streams need half of the threads or
-more, one job of a recording begins every ten seconds: live streams keep the machine, and recordings do not stand still.
+live job finds a thread at once, or waits for one such batch at most. After each, recordings rest for as long as it
+took: otherwise two live jobs at the same time would always wait for each other. Where live streams need half of the
+threads or more, one job of a recording begins every ten seconds: live streams keep the machine, and recordings do not
+stand still.
 """
 
 from __future__ import annotations
@@ -44,6 +46,8 @@ _LIVE_MEMORY = 30.0
 
 _FILE_INTERVAL = 10.0
 """Seconds between two batches of recordings while live streams have little room."""
+_FILE_REST = 1.0
+"""How long recordings rest after a batch while live streams are at work, as a multiple of what it took."""
 _LOOK_AGAIN = 1.0
 """Seconds after which a thread that waits to run a recording looks at the load again."""
 
@@ -109,6 +113,7 @@ class _Entry(Generic[J, R]):
     submitted: float
     span: Span
     future: Future[R] = field(default_factory=Future)
+    asked: asyncio.Future[R] | None = None
 
     @property
     def is_file(self) -> bool:
@@ -144,6 +149,7 @@ class Scheduler(Generic[J, R]):
         self._free = 0
         self._file_batches = 0
         self._file_at = -math.inf
+        self._files_rest_until = -math.inf
         self._live_at = -math.inf
         self._submitted = 0
         self._open = False
@@ -198,9 +204,21 @@ class Scheduler(Generic[J, R]):
             span = current_span().step("worker.step", rank=rank.name.lower())
             entry: _Entry[J, R] = _Entry(job, key, order, expires, now, span)
             entry.future.add_done_callback(lambda _: span.end())
+            entry.asked = asked = asyncio.wrap_future(entry.future)
             self._queue.append(entry)
             self._changed.notify()
-        return asyncio.wrap_future(entry.future)
+        return asked
+
+    def withdraw(self, asked: asyncio.Future[R]) -> bool:
+        """Drop the job of this future if it has not begun; its future is then cancelled. False: it has begun."""
+        with self._changed:
+            for entry in self._queue:
+                if entry.asked is asked:
+                    self._queue.remove(entry)
+                    self.stats.cancelled += 1
+                    entry.future.cancel()
+                    return True
+        return False
 
     def close(self) -> None:
         """Cancel the queued jobs, let the running ones finish, and stop the threads."""
@@ -244,7 +262,9 @@ class Scheduler(Generic[J, R]):
                     if not self._queue:
                         self._changed.wait()
                     elif self._only_files_wait():
-                        self._changed.wait(min(_LOOK_AGAIN, self._until_quiet()))
+                        rest = self._files_rest_until - self._clock()
+                        look = min(_LOOK_AGAIN, rest) if rest > 0 else _LOOK_AGAIN
+                        self._changed.wait(min(look, self._until_quiet()))
             finally:
                 self._free -= 1
 
@@ -266,6 +286,8 @@ class Scheduler(Generic[J, R]):
         now = self._clock()
         if self._until_quiet() <= 0:
             return len(self._threads)
+        if now < self._files_rest_until:
+            return 0
         if self._load.at(now) >= _ROOMY_LOAD and now - self._file_at < _FILE_INTERVAL:
             return 0
         return max(1, len(self._threads) - 1)
@@ -314,6 +336,7 @@ class Scheduler(Generic[J, R]):
             now = self._clock()
             if batch[0].is_file:
                 self._file_batches -= 1
+                self._files_rest_until = now + _FILE_REST * (now - began)
                 self._changed.notify()  # another thread may have waited for this one's place
             else:
                 self._load.change(-1, now)

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from bench.stt import accuracy as stt_accuracy
 from bench.stt import cost as stt_cost
+from bench.stt import crowd as stt_crowd
 from bench.stt import delivery as stt_delivery
 from bench.stt import exact as stt_exact
 from bench.stt import files as stt_files
+from bench.stt import finish as stt_finish
 from bench.stt import languages as stt_languages
 from bench.stt import live as stt_live
 from bench.stt import naive as stt_naive
@@ -27,6 +29,7 @@ STT = Suite(
     minutes=25.0,
     parts={
         "capacity": stt_live.capacity,
+        "finish": stt_finish.finish,
         "accuracy": stt_accuracy.english,
         "french": stt_accuracy.french,
         "languages": stt_languages.languages,
@@ -40,8 +43,9 @@ STT = Suite(
         "perturbed": stt_perturbed.perturbed,
         "file": stt_files.recordings,
         "slots": stt_slots.slots,
+        "crowd": stt_crowd.crowd,
     },
-    on_request=frozenset({"slots"}),
+    on_request=frozenset({"slots", "crowd"}),
 )
 
 if __name__ == "__main__":

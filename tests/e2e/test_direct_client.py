@@ -48,4 +48,5 @@ def test_reflection_lists_the_service(tmp_path: Path) -> None:
         database = ProtoReflectionDescriptorDatabase(channel)
         assert "talkup.v1.WorkerService" in database.get_services()
         service = DescriptorPool(database).FindServiceByName("talkup.v1.WorkerService")
-        assert [method.name for method in service.methods] == ["StreamTask", "Describe", "SetDraining"]
+        names = [method.name for method in service.methods]
+        assert names == ["StreamTask", "StreamTasks", "Describe", "SetDraining"]

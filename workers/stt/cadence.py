@@ -28,23 +28,26 @@ class Cadence:
     def due(self, start: int, end: int, effort: Effort, *, interims: bool, silence: int = 0) -> Purpose | None:
         """What is due at `end` in a window that begins at `start`; what is returned will not be due again.
 
-        `interims`: whether interims may be asked for. `silence`: samples of it before `end`.
+        `interims`: whether interims may be asked for; none is due if no voice was heard since the last one. `silence`:
+        samples of it before `end`.
         """
         since_step = end - max(self.last_step, start)
         step = samples(effort.step)
-        if since_step >= step or self._pause_due(since_step, step, silence):
+        if since_step >= step or self._pause_due(since_step, effort, silence):
             self.restart(end)
             return Purpose.STEP
-        if interims and self._interim_due(start, end, step - since_step):
+        if interims and silence < end - self._last_shown and self._interim_due(start, end, step - since_step):
             self._last_shown = end
             return Purpose.INTERIM
         return None
 
-    def _pause_due(self, since_step: int, step: int, silence: int) -> bool:
+    def _pause_due(self, since_step: int, effort: Effort, silence: int) -> bool:
         """Whether the voice pauses and no step has heard that: its hypothesis may be the segment's last one."""
-        pause = samples(self._tuning.closing_silence)
+        tuning = self._tuning
+        pause = samples(tuning.closing_silence)
+        share = tuning.pause_share + effort.strain * (tuning.stretched_pause_share - tuning.pause_share)
         unheard = silence >= pause and since_step > silence - pause
-        return unheard and since_step >= self._tuning.pause_share * step
+        return unheard and since_step >= samples(share * effort.step)
 
     def _interim_due(self, start: int, end: int, until_step: int) -> bool:
         if until_step < samples(0.2):

@@ -25,11 +25,15 @@ class StreamOptions:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much work the machine has room for: seconds between steps, beam, and whether extra interims are allowed."""
+    """How much work the machine has room for: seconds between steps, beam, and whether extra interims are allowed.
+
+    `strain`: of the machine, 0 to 1; under strain, fewer pauses bring a step forward.
+    """
 
     step: float
     beam: int
     extra_interims: bool
+    strain: float = 0.0
 
 
 class Purpose(enum.Enum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import dataclass
 
@@ -9,12 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.stt.language import ANY_LANGUAGE, LanguageQuestion
+from workers.stt.tuning import SAMPLE_RATE
 from workers.stt.words import Word
 
 _SHORTEST_TEXT = 40
 _LOOP_RATIO = 2.4
 _TOKENS_PER_SECOND = 10
 _TOKENS_FREE = 12
+_LIMIT_PER_SECOND = 8
+_LIMIT_FREE = 24
+_SHORTEST_LIMIT_SECONDS = 8
+"""Of audio: with less, windows of live streams have the same encoder input, and so share batches."""
+_LONG_SECONDS, _LONGEST_SECONDS = 20, 30
+"""More than the former is a window of a recording; all of these share batches."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,9 +44,20 @@ class DecodeRequest:
     question: LanguageQuestion = ANY_LANGUAGE
 
     @property
-    def batch_key(self) -> tuple[int, int, int]:
-        """Requests with the same key can share a batch with bit-identical results."""
-        return self.encoder_frames, self.beam, len(self.prompt)
+    def longest_text(self) -> int:
+        """Tokens after which the decoder stops: more than anyone says in this time."""
+        seconds = math.ceil(len(self.audio) / SAMPLE_RATE)
+        seconds = max(_SHORTEST_LIMIT_SECONDS, seconds if seconds <= _LONG_SECONDS else _LONGEST_SECONDS)
+        return seconds * _LIMIT_PER_SECOND + _LIMIT_FREE
+
+    @property
+    def batch_key(self) -> tuple[int, int, int, int]:
+        """Requests with the same key can share a batch with bit-identical results.
+
+        A batch stops at one length of text. Were that the longest of its requests', a text that loops would depend on
+        the company it is in.
+        """
+        return self.encoder_frames, self.beam, len(self.prompt), self.longest_text
 
 
 @dataclass(frozen=True, slots=True)

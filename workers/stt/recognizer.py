@@ -25,7 +25,8 @@ from workers.stt.cadence import Cadence
 from workers.stt.closing import Closing
 from workers.stt.decode_job import Counters, DecodeJob, Effort, Purpose, StreamOptions
 from workers.stt.hearing import HeardFrame, Hearing
-from workers.stt.hypothesis import DecodeRequest, Hypothesis
+from workers.stt.hypothesis import Hypothesis
+from workers.stt.jobs import JobMaker
 from workers.stt.language import LanguageChoice
 from workers.stt.screening import Screening
 from workers.stt.segmenter import Edge
@@ -35,7 +36,7 @@ from workers.stt.sureness import Sureness
 from workers.stt.trim import trim_place
 from workers.stt.tuning import FRAME, Tuning, samples
 from workers.stt.vad import VoiceDetector
-from workers.stt.window import Samples, encoder_frames
+from workers.stt.window import Samples
 from workers.stt.word_times import WordTimes
 from workers.stt.words import Word
 
@@ -59,15 +60,14 @@ class Recognizer:
         self._hearing = Hearing(detect_voice, tuning, options, state, listener)
         committed, tail = ([Word(*word) for word in words] for words in (state.committed, state.tail))
         self._stable = LocalAgreement(committed, tail, cut_off=state.cut_off)
-        self._open = state.window_open
-        self._start = state.window_start
+        self._open, self._start = state.window_open, state.window_start
         self._cadence = Cadence(tuning, state.last_step)
         self._reported = state.frame * FRAME
         self._first_window = state.first_window
         self._heard_all = bool(state.heard_all_language)
         self._heard_language = state.heard_all_language
-        language = state.language or options.language
-        self._languages = LanguageChoice(options.languages, language, state.previous_language)
+        self._languages = LanguageChoice(options.languages, state.language or options.language, state.previous_language)
+        self._jobs = JobMaker(self._hearing, self._languages, tuning, options)
         self._word_times = WordTimes(tuning.voice_off, state.word_floor)
         self._marks: deque[tuple[int, _Mark]] = deque()
         self._waiting: DecodeJob | None = None
@@ -120,6 +120,11 @@ class Recognizer:
         """The first sample that another worker needs to continue from `snapshot`."""
         start = self._start if self._open else self._idle_start()
         return max(self._hearing.audio.start, min(start, self._hearing.saved_vad()[0] * FRAME))
+
+    @property
+    def until_mark(self) -> int | None:
+        """Samples from the position to the next flush, pause or end; None if there is none."""
+        return max(0, self._marks[0][0] - self.position) if self._marks else None
 
     def append_samples(self, audio: Samples) -> None:
         """Append the next samples."""
@@ -176,6 +181,12 @@ class Recognizer:
             job = self._on_frame(frame, effort)
             if job is not None:
                 return job if job.purpose is Purpose.INTERIM else self._wait_for(job)
+
+    def withdraw(self, job: DecodeJob) -> None:
+        """Go on without the hypothesis of a step: one with more audio follows."""
+        if job is not self._waiting or job.closing:
+            raise ValueError("only a step that is waited for can be withdrawn")
+        self._waiting = None
 
     def apply(self, job: DecodeJob, hypothesis: Hypothesis) -> None:
         """Apply the hypothesis of a job; a late interim is ignored."""
@@ -259,8 +270,7 @@ class Recognizer:
             self.counters.cuts += 1
             return self._closing_job(Purpose.CUT, cut, effort)
         welcome = effort.extra_interims and self._options.interims and not self._heard_all
-        silence = self._hearing.silence
-        purpose = self._cadence.due(self._start, end, effort, interims=welcome, silence=silence)
+        purpose = self._cadence.due(self._start, end, effort, interims=welcome, silence=self._hearing.silence)
         self.counters.steps += purpose is Purpose.STEP
         self.counters.interims += purpose is Purpose.INTERIM
         return self._job(purpose, end, effort) if purpose is not None else None
@@ -279,19 +289,7 @@ class Recognizer:
         return self._job(purpose, end, effort)
 
     def _job(self, purpose: Purpose, end: int, effort: Effort) -> DecodeJob:
-        options = self._options
-        request = DecodeRequest(
-            audio=self._hearing.audio.slice(self._start, end),
-            encoder_frames=encoder_frames(end - self._start, self._tuning),
-            beam=effort.beam if purpose is not Purpose.INTERIM else min(effort.beam, self._tuning.interim_beam),
-            language=self._languages.current,
-            question=self._languages.question(self._hearing.segmenter.spoken),
-            prompt=options.hotwords + (options.initial_prompt if self._first_window else ()),
-            align=purpose is not Purpose.INTERIM,
-        )
-        quiet = self._hearing.silence >= samples(self._tuning.closing_silence)
-        ends_in_silence = quiet and purpose is Purpose.STEP
-        return DecodeJob(purpose, self._start, end, request, self._epoch, ends_in_silence=ends_in_silence)
+        return self._jobs.job(purpose, (self._start, end), effort, self._epoch, first_window=self._first_window)
 
     def _wait_for(self, job: DecodeJob) -> DecodeJob:
         self._waiting = job

@@ -31,7 +31,7 @@ from workers.stt.media_input import MediaInput, chunk_after_end
 from workers.stt.pace import Pace
 from workers.stt.recognizer import Recognizer
 from workers.stt.results import deadline_passed, model_failed, speech_result
-from workers.stt.tuning import SAMPLE_RATE, milliseconds
+from workers.stt.tuning import SAMPLE_RATE, milliseconds, samples
 
 _SLICE = SAMPLE_RATE // 2
 _INTERIM_LIFE = 0.4
@@ -79,6 +79,8 @@ class SttSession:
         self._input = asyncio.Event()
         self._room = asyncio.Event()
         self._interim: tuple[DecodeJob, asyncio.Future[Hypothesis]] | None = None
+        self._step: tuple[DecodeJob, float, asyncio.Future[Hypothesis]] | None = None
+        self._hurries = False
         self._closed = False
         self._flow_at = 0.0
         self._fed_at = parts.clock()
@@ -116,6 +118,7 @@ class SttSession:
         if not self._media.ending and self._media.failure is None:
             self._recognizer.flush(flush_id)
             self._input.set()
+            self._hurry()
 
     async def end(self) -> None:
         """See `workers.engine.EngineSession.end`."""
@@ -189,6 +192,7 @@ class SttSession:
         """No more audio comes: make what was heard final."""
         self._recognizer.end()
         self._input.set()
+        self._hurry()
 
     async def _wait_for_input(self) -> None:
         """Wait for audio, an interim or the end; words do not wait for audio that does not come."""
@@ -207,8 +211,21 @@ class SttSession:
     def _effort(self) -> Effort:
         """An interim on its way is awaited: where each took longer than the time between two, none would be shown."""
         awaited = self._interim is not None and not self._interim[1].done()
-        roomy = self._parts.scheduler.roomy and not awaited
-        return self._parts.pace.effort(backlog=self._backlog(), roomy=roomy)
+        scheduler, pace = self._parts.scheduler, self._parts.pace
+        effort = pace.effort(backlog=self._backlog(), roomy=scheduler.roomy and not awaited, load=scheduler.load)
+        return pace.hurried(effort, until_close=self._recognizer.until_mark, withdrawn=self._hurries)
+
+    def _hurry(self) -> None:
+        """A window is about to close: give up a step of it that is due and has not begun, since the closing hears more.
+
+        Only under load does a step that is due wait. Of audio sent faster than real time, a step is due later.
+        """
+        if self._step is None or not self._parts.pace.flexible:
+            return
+        job, due, future = self._step
+        near = self._recognizer.received - job.end <= samples(self._parts.pace.tuning.stretched_step)
+        if job.purpose is Purpose.STEP and near and due <= self._parts.clock():
+            self._hurries |= self._parts.scheduler.withdraw(future)
 
     async def _answer(self, job: DecodeJob) -> None:
         """Get the hypothesis of a job and apply it. Raises EngineError when the deadline passed or the model failed."""
@@ -217,14 +234,29 @@ class SttSession:
         rank = Rank.CLOSING if job.closing else Rank.STEP
         try:
             future = self._parts.scheduler.submit(job.request, rank=rank, due=due, expires=self._parts.deadline)
-            hypothesis = await future
+            self._step = job, due, future
+            hypothesis = await self._heard(future)
         except ExpiredError as error:
             raise deadline_passed() from error
         except (RuntimeError, ValueError, MemoryError, SchedulerClosedError) as error:
             raise model_failed() from error
+        finally:
+            self._step = None
+        if hypothesis is None:
+            self._recognizer.withdraw(job)
+            return
+        self._hurries = False
         self._parts.pace.done(due, self._parts.clock())
         self._parts.late(self._parts.pace.lag)
         self._recognizer.apply(job, hypothesis)
+
+    async def _heard(self, future: asyncio.Future[Hypothesis]) -> Hypothesis | None:
+        """The hypothesis; None: its job was withdrawn."""
+        try:
+            await asyncio.wait({future})
+        finally:
+            future.cancel()  # of a session that is cancelled; of one that is done, this changes nothing
+        return None if self._hurries and future.cancelled() else future.result()
 
     def _arrived(self, position: int) -> float:
         """When the sample before `position` arrived."""

@@ -27,8 +27,6 @@ from workers.stt.window import encoder_frames
 from workers.stt.words import UNSPACED_LANGUAGES, TokenGroup, Word, merge_groups
 
 _WHISPER_MAX_TOKENS = 448
-_TOKENS_PER_SECOND = 8
-_TOKENS_FREE = 24
 _SHORTEST_AUDIO = 400
 _MAX_HINT_TOKENS = 64
 DRILL_TOKENS = 24
@@ -187,8 +185,7 @@ class Transcriber:
         work = list(zip(requests, languages, strict=True))
         for batch in _batches(work, self._decode_batch):
             prompts = [self._prompt(request, language) for request, language in batch]
-            seconds = max(len(request.audio) for request, _ in batch) / SAMPLE_RATE
-            fresh = int(seconds * _TOKENS_PER_SECOND) + _TOKENS_FREE
+            fresh = batch[0][0].longest_text
             first = len(results)
             view = ctranslate2.StorageView.from_array(np.ascontiguousarray(encoded[first : first + len(batch)]))
             results += self._model.generate(

@@ -9,14 +9,15 @@ from workers.stt.decode_job import Effort, Purpose
 from workers.stt.tuning import FRAME, SAMPLE_RATE, Tuning
 
 
-def steps(voice: list[tuple[float, float]], seconds: float, step: float = 1.5) -> list[float]:
+def steps(voice: list[tuple[float, float]], seconds: float, step: float = 1.5, strain: float = 0.0) -> list[float]:
     """Seconds at which steps are due in a window with a voice between these times."""
     cadence = Cadence(Tuning(), 0)
     found, silence = [], 0
     for end in range(FRAME, int(seconds * SAMPLE_RATE), FRAME):
         at = end / SAMPLE_RATE
         silence = 0 if any(start <= at < stop for start, stop in voice) else silence + FRAME
-        if cadence.due(0, end, Effort(step, 5, extra_interims=False), interims=False, silence=silence) is Purpose.STEP:
+        effort = Effort(step, 5, extra_interims=False, strain=strain)
+        if cadence.due(0, end, effort, interims=False, silence=silence) is Purpose.STEP:
             found.append(at)
     return found
 
@@ -52,3 +53,10 @@ def test_a_step_falls_into_every_silence_that_ends_a_segment() -> None:
 def test_under_load_pauses_bring_steps_forward_less() -> None:
     assert steps([(0, 0.6), (1.0, 9)], 3.5, step=3.0) == pytest.approx([3.0], abs=0.05)
     assert steps([(0, 1.0)], 2.5, step=3.0) == pytest.approx([1.25], abs=0.05)
+
+
+def test_under_strain_a_pause_soon_after_a_step_waits_for_the_next_one() -> None:
+    pauses = [(0, 1.5), (2.0, 9)]
+    assert steps(pauses, 3.5) == pytest.approx([1.5, 3.0], abs=0.05)
+    assert steps([(0, 1.2), (1.6, 9)], 3.5, step=3.0) == pytest.approx([1.45], abs=0.05)
+    assert steps([(0, 1.2), (1.6, 9)], 3.5, step=3.0, strain=1.0) == pytest.approx([3.0], abs=0.05)

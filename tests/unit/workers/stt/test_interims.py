@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.unit.workers.stt.toys import hear_voice
+from tests.unit.workers.stt.toys import Floats, hear_voice
 from workers.stt.decode_job import Effort, Purpose, StreamOptions
 from workers.stt.hypothesis import Hypothesis
 from workers.stt.recognizer import Recognizer
-from workers.stt.tuning import Tuning
+from workers.stt.tuning import FRAME, Tuning
+from workers.stt.vad import VadState
 from workers.stt.words import Word
 
 SOMETHING = Hypothesis((Word(" yes", 0, 8_000, 0.9),), -0.1, 0.0, False, "en")
 NOTHING = Hypothesis((), -0.1, 0.0, False, "en")
+
+
+def hear_faintly(audio: Floats, memory: VadState) -> tuple[Floats, VadState]:
+    """A voice as in the toy world; what is softer than 0.3 may be one."""
+    voices, memory = hear_voice(audio, memory)
+    loudest = np.abs(audio.reshape(-1, FRAME)).max(axis=1)
+    return np.where(loudest < 0.3, 0.4 * voices, voices).astype(np.float32), memory
 
 
 def asked_at(answers: list[Hypothesis], options: StreamOptions) -> list[float]:
@@ -38,12 +46,23 @@ def test_it_is_asked_again_sooner_while_nothing_was_understood() -> None:
     assert len(times) > 4
 
 
+def test_none_is_asked_for_where_no_voice_was_heard_since_the_last() -> None:
+    heard = Recognizer(hear_voice, Tuning(), StreamOptions("en", endpointing=5 * 16_000))
+    heard.append_samples(np.concatenate([np.full(FRAME * 31, 0.5, np.float32), np.zeros(4 * 16_000, np.float32)]))
+    times = []
+    while (job := heard.advance(Effort(100.0, 5, extra_interims=True))) is not None:
+        times.append(job.end / 16_000)
+        heard.apply(job, SOMETHING)
+    assert times
+    assert max(times) < 31 * FRAME / 16_000 + Tuning().interim_every + 0.1
+
+
 def test_a_stream_that_wants_no_interims_asks_for_none() -> None:
     assert asked_at([SOMETHING], StreamOptions("en", interims=False)) == []
 
 
 def test_an_interim_of_a_window_that_closed_unheard_is_not_shown_in_the_next() -> None:
-    heard = Recognizer(hear_voice, Tuning(), StreamOptions("en", endpointing=2 * 16_000))
+    heard = Recognizer(hear_faintly, Tuning(), StreamOptions("en", endpointing=2 * 16_000))
     effort = Effort(10.0, 5, extra_interims=True)
     heard.append_samples(np.full(8_192, 0.5, np.float32))
     heard.flush(1)
@@ -51,7 +70,7 @@ def test_an_interim_of_a_window_that_closed_unheard_is_not_shown_in_the_next() -
     assert job is not None
     assert job.closing
     heard.apply(job, SOMETHING)
-    heard.append_samples(np.zeros(3 * 16_000, np.float32))
+    heard.append_samples(np.concatenate([np.full(16_384, 0.2, np.float32), np.zeros(3 * 16_000, np.float32)]))
     late = heard.advance(effort)
     assert late is not None
     assert late.purpose is Purpose.INTERIM

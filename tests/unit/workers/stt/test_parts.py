@@ -154,10 +154,10 @@ def test_a_late_stream_does_less() -> None:
     assert not pace.effort(backlog=samples(1), roomy=True).extra_interims
     pace.done(pace.due(samples(1.5), 10.0), 11.0)
     late = pace.effort(backlog=0, roomy=True)
-    assert (late.step, late.beam, late.extra_interims) == (pytest.approx(2.1), 5, False)
+    assert (late.step, late.beam, late.extra_interims) == (pytest.approx(2.5), 5, False)
     pace.done(10.0, 20.0)
     very_late = pace.effort(backlog=0, roomy=True)
-    assert (very_late.step, very_late.beam) == (3.0, 1)
+    assert (very_late.step, very_late.beam) == (4.0, 1)
 
 
 def test_the_step_is_as_long_as_may_be_before_the_beam_shrinks() -> None:
@@ -171,6 +171,42 @@ def test_the_step_is_as_long_as_may_be_before_the_beam_shrinks() -> None:
     assert [effort.step for effort in efforts] == sorted(effort.step for effort in efforts)
     first_stretched = next(late for late, effort in enumerate(efforts) if effort.step == Tuning().stretched_step)
     assert first_stretched <= 15, "the whole stretch before a final may be two seconds late"
+
+
+def live(pace: Pace) -> Pace:
+    """The pace of a stream whose audio comes as it is spoken, after its first step."""
+    pace.begin(0, 10.0)
+    pace.done(pace.due(samples(1.5), 11.5), 11.6)
+    return pace
+
+
+def test_steps_grow_with_the_load_before_anything_is_late() -> None:
+    pace = live(Pace(Tuning()))
+    efforts = [pace.effort(backlog=0, roomy=False, load=load / 20) for load in range(21)]
+    assert {effort.step for effort in efforts[:15]} == {Tuning().step}
+    assert [effort.step for effort in efforts] == sorted(effort.step for effort in efforts)
+    assert (efforts[-1].step, efforts[-1].strain) == (Tuning().stretched_step, 1.0)
+    assert {effort.beam for effort in efforts} == {Tuning().beam}
+
+
+def test_the_load_does_not_change_the_steps_of_audio_that_comes_faster_than_it_is_spoken() -> None:
+    pace = Pace(Tuning())
+    for tenths in range(15):
+        pace.begin(samples(tenths / 10), 10.0)
+    assert pace.effort(backlog=samples(1.5), roomy=False, load=1.0).step == Tuning().step, "the first one"
+    pace.done(pace.due(samples(1.5), 10.1), 10.3)
+    assert pace.effort(backlog=samples(8), roomy=False, load=1.0).step == Tuning().step
+
+
+def test_a_late_stream_makes_no_step_before_its_end() -> None:
+    pace = live(Pace(Tuning()))
+    effort = pace.effort(backlog=0, roomy=False)
+    assert pace.hurried(effort, until_close=samples(1), withdrawn=False) == effort, "it is on time"
+    assert pace.hurried(effort, until_close=samples(1), withdrawn=True).step > Tuning().stretched_step
+    pace.done(13.0, 13.5)
+    assert pace.hurried(effort, until_close=samples(1), withdrawn=False).step > Tuning().stretched_step
+    assert pace.hurried(effort, until_close=samples(10), withdrawn=False) == effort, "the end is far away"
+    assert pace.hurried(effort, until_close=None, withdrawn=False) == effort
 
 
 def test_a_file_sent_at_once_is_not_late_while_its_first_step_is_made() -> None:

@@ -248,6 +248,32 @@ async def test_where_live_streams_have_little_room_a_recording_continues_every_t
     made.close()
 
 
+async def test_beside_live_streams_recordings_rest_for_as_long_as_they_work(recorder: Recorder) -> None:
+    now = [100.0]
+    made = scheduler(recorder, now, threads=2)
+    recorder.gate.set()
+    await made.submit("a", rank=Rank.STEP, due=0)
+    now[0] = 110.0  # the live stream is still at work, and needs little
+    recorder.gate.clear()
+    recorder.entered.clear()
+    first = made.submit("f1", rank=Rank.FILE, due=0)
+    await asyncio.to_thread(recorder.entered.wait)
+    now[0] = 113.0
+    recorder.gate.set()
+    await first
+    second = made.submit("f2", rank=Rank.FILE, due=0)
+    done, _ = await asyncio.wait({second}, timeout=0.05)
+    assert not done
+    now[0] = 115.5
+    live = made.submit("b", rank=Rank.STEP, due=0)
+    assert await live == "B"
+    done, _ = await asyncio.wait({second}, timeout=0.05)
+    assert not done
+    now[0] = 116.5
+    assert await second == "F2"
+    made.close()
+
+
 class Observed(NoObserver):
     """Remembers what it receives."""
 
@@ -282,3 +308,20 @@ async def test_an_observer_sees_the_queue_and_every_step_with_its_jobs(recorder:
     assert seen.queue() == 0
     assert seen.steps == [("step", 2.0), ("closing", 0.0), ("closing", 0.0)]
     assert seen.waits == [("step", 0.0), *[("closing", 2.0)] * 3]
+
+
+async def test_a_job_that_has_not_begun_can_be_withdrawn(recorder: Recorder) -> None:
+    made = scheduler(recorder)
+    first = await occupy(made, recorder)
+    waiting = made.submit("a", rank=Rank.STEP, due=0)
+    kept = made.submit("b", rank=Rank.STEP, due=0)
+    assert made.withdraw(waiting)
+    assert not made.withdraw(waiting)
+    assert not made.withdraw(first), "it has begun"
+    recorder.gate.set()
+    assert (await first, await kept) == ("Z", "B")
+    await asyncio.wait({waiting})
+    assert waiting.cancelled()
+    made.close()
+    assert recorder.batches == [["z"], ["b"]]
+    assert made.stats.cancelled == 1

@@ -7,6 +7,7 @@ a word hears another word there, as a real model would. Everything here obeys th
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -159,6 +160,7 @@ class ToyEngine:
         backlog: int = 160_000,
         deadline: float | None = None,
         pause: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> SttSession:
         saved = state.unpack(resume) if resume is not None else None
         options = options or StreamOptions(language="en", interims=False)
@@ -175,6 +177,7 @@ class ToyEngine:
                 max_backlog=backlog,
                 deadline=deadline,
                 pause=pause,
+                clock=clock,
             )
         )
 
