@@ -51,6 +51,7 @@ function streamTask(call) {
 }
 
 const CREDIT_BACK = 32768;
+const MESSAGE_COST = 64;
 const { requestDeserialize, responseSerialize } = WorkerService.service.StreamTask;
 
 /** Many calls in one: what gathers in one turn of the event loop goes back in one batch. */
@@ -66,7 +67,7 @@ function streamTasks(link) {
     });
   };
   const feed = (number, call, bytes) => {
-    call.consumed += bytes.length;
+    call.consumed += bytes.length + MESSAGE_COST;
     if (call.consumed >= CREDIT_BACK) {
       put({ call: number, credit: call.consumed });
       call.consumed = 0;
