@@ -131,10 +131,10 @@ class WorkerLink:
         if self.failure is not None:
             return
         self.refused = not self._answered and failure.status not in _PASSING
+        self._log.info("link to a worker ended", reason=failure.reason, calls=len(self.calls))
         if failure.status not in _STATUS_OF_CALLS:
             failure = CallFailed("INTERNAL", transport_reset=True, cause=failure.cause)
         self.failure = failure
-        self._log.info("link to a worker ended", reason=failure.reason, calls=len(self.calls))
         self._rpc.cancel()
         current = asyncio.current_task()
         for task in (self._writing, self._reading):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 from talkup.v1 import link_pb2, task_pb2
 
 from gateway.upstream.channel import EndpointAddress, WorkerChannel
@@ -243,6 +244,18 @@ async def test_the_calls_of_a_link_that_was_cancelled_fail() -> None:
             with pytest.raises(CallFailed) as failed:
                 await call.read()
         assert failed.value.transport_reset or failed.value.status == "UNAVAILABLE"
+
+
+@pytest.mark.parametrize(("by_gateway", "reason"), [(True, "cancelled"), (False, "unimplemented")])
+async def test_the_log_says_why_a_link_ended(by_gateway: bool, reason: str) -> None:
+    server = WorkerServer() if by_gateway else RefusingWorker()
+    with capture_logs() as lines:
+        async with channel(server) as calls:
+            call = calls.open_task(30)
+            await call.write(named("a"))
+            with nullcontext() if by_gateway else pytest.raises(CallFailed):
+                assert await call.read() is not None
+    assert [line["reason"] for line in lines if line["event"] == "link to a worker ended"] == [reason]
 
 
 async def test_a_request_too_large_for_the_worker_ends_its_call_alone() -> None:
