@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import grpc
 import grpc.aio
+import structlog
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from talkup.v1 import error_pb2, link_pb2, task_pb2, worker_service_pb2, worker_service_pb2_grpc
@@ -26,6 +27,8 @@ from gateway.upstream.link import LinkCall, WorkerLink
 from gateway.upstream.link_offer import LinkOffers
 from settings.network import host_of, is_loopback
 from tracing.spans import TRACEPARENT
+
+log = structlog.get_logger()
 
 HEALTH_SERVICE = "talkup.v1.WorkerService"
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -195,6 +198,7 @@ class WorkerChannel:
             raise translate(error) from error
         description = cast(worker_service_pb2.DescribeResponse, response)
         self._offers.described(description)
+        self._forget_links()
         return description
 
     async def set_draining(self, draining: bool, deadline: float) -> int:
@@ -226,7 +230,7 @@ class WorkerChannel:
 
     def _usable_link(self) -> WorkerLink | None:
         """The link to the worker that answers now, new if there is none; None: each stream needs an RPC of its own."""
-        self._links = [link for link in self._links if not self._has_ended(link)]
+        self._forget_links()
         offer = self._offers.usable
         if offer is None:
             return None
@@ -237,10 +241,19 @@ class WorkerChannel:
         self._links.append(link)
         return link
 
+    def _forget_links(self) -> None:
+        """Forget links that have ended; end empty ones that were opened on the offer of another process."""
+        for link in self._links:
+            if not len(link.calls) and self._offers.is_outdated(link.offer):
+                link.drop()
+        self._links = [link for link in self._links if not self._has_ended(link)]
+
     def _has_ended(self, link: WorkerLink) -> bool:
-        if link.refused:
-            self._offers.refused(link.offer.worker_id)
-        return link.failure is not None
+        if link.end is None:
+            return False
+        if self._offers.ended(link.offer.worker_id, link.end):
+            log.warning("a worker gets no more links: each stream has its own RPC", target=self._target)
+        return True
 
 
 def certificates_version(tls: TlsSettings) -> tuple[tuple[int, int], ...]:

@@ -14,13 +14,14 @@ from talkup.v1 import error_pb2, link_pb2, task_pb2, worker_service_pb2
 
 from gateway.upstream.failures import CallFailed, CallOver
 from gateway.upstream.link_calls import CallState, LinkBreachError, LinkCalls
+from gateway.upstream.link_offer import LinkEnd
 from multiplex.outbox import ENTRY_OVERHEAD, MAX_ENTRIES
 from multiplex.writer import BatchWriter
 
 log = structlog.get_logger()
 
-# With these, the RPC of a link says what each of its calls would have met alone. Any other status concerns the link and
-# not the streams in it: for them the connection broke.
+# With these, the RPC of a link says what each of its calls would have met alone. Any other status, and the refusal of a
+# link, concerns the link and not the streams in it: for them the connection broke.
 _STATUS_OF_CALLS = frozenset({"UNAVAILABLE", "ABORTED", "RESOURCE_EXHAUSTED", "UNAUTHENTICATED", "PERMISSION_DENIED"})
 # With these, another link may well come about.
 _PASSING = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED"})
@@ -65,21 +66,26 @@ class BatchRpc(Protocol):
 class WorkerLink:
     """A link to the worker that made `offer`. Create it inside a running event loop.
 
-    `failure`: why it ended. `refused`: the RPC itself was refused, by the worker or by something on the way to it.
+    `failure`: why it ended, as its calls report it.
     """
 
     def __init__(self, rpc: BatchRpc, offer: worker_service_pb2.LinkOffer, target: str) -> None:
         self.offer = offer
         self.failure: CallFailed | None = None
-        self.refused = False
         self.calls = LinkCalls(offer.max_batch_bytes)
         self.writer = BatchWriter(self.calls.outbox, self._write_batch)
-        self._rpc = rpc
+        self._end = LinkEnd.SERVED
         self._answered = False
+        self._rpc = rpc
         self._log = log.bind(target=target)
         self._writing = asyncio.create_task(self._write())
         self._reading = asyncio.create_task(self._read())
         self._log.info("link to a worker opened")
+
+    @property
+    def end(self) -> LinkEnd | None:
+        """How the link ended; None: it has not."""
+        return None if self.failure is None else self._end
 
     @property
     def room(self) -> bool:
@@ -91,9 +97,14 @@ class WorkerLink:
         failure = self.failure or CallFailed("CANCELLED")
         return CallFailed(failure.status, transport_reset=failure.transport_reset, cause=failure.cause)
 
-    async def close(self) -> None:
-        """Drop the link and every call that is still in it."""
+    def drop(self) -> None:
+        """End the link and every call that is still in it."""
+        self._answered = True  # nothing was refused
         self._fail(CallFailed("CANCELLED"))
+
+    async def close(self) -> None:
+        """The same, and wait until its tasks are over."""
+        self.drop()
         await asyncio.gather(self._writing, self._reading, return_exceptions=True)
 
     async def _write_batch(self, entries: list[link_pb2.TaskEntry]) -> None:
@@ -127,12 +138,19 @@ class WorkerLink:
         finally:  # also when the RPC was cancelled: no call may be left waiting
             self._fail(CallFailed("UNAVAILABLE"))
 
+    def _how_it_ends(self, failure: CallFailed) -> LinkEnd:
+        if self._answered:
+            return LinkEnd.SERVED
+        if failure.status in _PASSING:
+            return LinkEnd.UNREACHED
+        return LinkEnd.BROKE if failure.transport_reset else LinkEnd.REFUSED
+
     def _fail(self, failure: CallFailed) -> None:
         if self.failure is not None:
             return
-        self.refused = not self._answered and failure.status not in _PASSING
+        self._end = self._how_it_ends(failure)
         self._log.info("link to a worker ended", reason=failure.reason, calls=len(self.calls))
-        if failure.status not in _STATUS_OF_CALLS:
+        if self._end is LinkEnd.REFUSED or failure.status not in _STATUS_OF_CALLS:
             failure = CallFailed("INTERNAL", transport_reset=True, cause=failure.cause)
         self.failure = failure
         self._rpc.cancel()

@@ -8,6 +8,7 @@ another one has answered proves that there are several. (A worker that sees a pr
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import Final
 
 from talkup.v1 import worker_service_pb2
@@ -15,7 +16,22 @@ from talkup.v1 import worker_service_pb2
 from gateway.upstream.config import Links
 
 _EVIDENCE: Final = 3
+# When this many links in a row break before the worker's first batch, something refuses links.
+_STILLBORN: Final = 3
 _MAX_IDS: Final = 64
+
+
+class LinkEnd(Enum):
+    """How a link ended."""
+
+    SERVED = auto()
+    """After the worker's first batch, or by the gateway itself."""
+    REFUSED = auto()
+    """The RPC itself was refused, by the worker or by something on the way to it."""
+    BROKE = auto()
+    """The RPC was reset before the worker's first batch."""
+    UNREACHED = auto()
+    """The worker could not be reached, or was too busy; another link may well come about."""
 
 
 class LinkOffers:
@@ -28,6 +44,7 @@ class LinkOffers:
         self._earlier: list[str] = []
         self._several = False
         self._refused_by: str | None = None
+        self._stillborn = 0
 
     @property
     def usable(self) -> worker_service_pb2.LinkOffer | None:
@@ -49,10 +66,18 @@ class LinkOffers:
         if self._offer is None or offer.worker_id != self._offer.worker_id:
             self._several = self._several or offer.worker_id in self._earlier
             self._earlier = [*self._earlier[-_MAX_IDS:], offer.worker_id]
-            self._answers = 0
+            self._answers = self._stillborn = 0
         self._offer = offer
         self._answers += 1
 
-    def refused(self, worker_id: str) -> None:
-        """A link to this worker was refused: it gets no other one."""
-        self._refused_by = worker_id
+    def is_outdated(self, offer: worker_service_pb2.LinkOffer) -> bool:
+        """Whether another process has answered since this offer."""
+        return self._offer is not None and self._offer.worker_id != offer.worker_id
+
+    def ended(self, worker_id: str, end: LinkEnd) -> bool:
+        """A link to this worker has ended; returns whether that shows for the first time that it gets no other one."""
+        self._stillborn = 0 if end is LinkEnd.SERVED else self._stillborn + (end is LinkEnd.BROKE)
+        if end is not LinkEnd.REFUSED and self._stillborn < _STILLBORN:
+            return False
+        is_new, self._refused_by = worker_id != self._refused_by, worker_id
+        return is_new

@@ -70,7 +70,7 @@ async def test_churn_leaves_nothing_behind() -> None:
             for lap in itertools.takewhile(lambda n: n < LEAST_LAPS or time.monotonic() < until, itertools.count()):
                 if lap <= LEAST_LAPS // 2 or time.monotonic() < until - CHURN_S / 2:
                     half_way = footprint(stack.gateway)
-                speakers = [Speaker(url, 100 * lap + seed) for seed in range(8)]
+                speakers = [Speaker(url, 1000 + 100 * lap + seed) for seed in range(8)]
                 async with asyncio.timeout(60), speaking(speakers) as tasks:
                     await asyncio.sleep(rng.uniform(0.2, 0.6))
                     proxy.reset()

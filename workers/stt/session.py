@@ -80,7 +80,7 @@ class SttSession:
         self._room = asyncio.Event()
         self._interim: tuple[DecodeJob, asyncio.Future[Hypothesis]] | None = None
         self._step: tuple[DecodeJob, float, asyncio.Future[Hypothesis]] | None = None
-        self._hurries = False
+        self._withdrawn: asyncio.Future[Hypothesis] | None = None
         self._closed = False
         self._flow_at = 0.0
         self._fed_at = parts.clock()
@@ -213,7 +213,7 @@ class SttSession:
         awaited = self._interim is not None and not self._interim[1].done()
         scheduler, pace = self._parts.scheduler, self._parts.pace
         effort = pace.effort(backlog=self._backlog(), roomy=scheduler.roomy and not awaited, load=scheduler.load)
-        return pace.hurried(effort, until_close=self._recognizer.until_mark, withdrawn=self._hurries)
+        return pace.hurried(effort, until_close=self._recognizer.until_mark, withdrawn=self._withdrawn is not None)
 
     def _hurry(self) -> None:
         """A window is about to close: give up a step of it that is due and has not begun, since the closing hears more.
@@ -225,7 +225,7 @@ class SttSession:
         job, due, future = self._step
         near = self._recognizer.received - job.end <= samples(self._parts.pace.tuning.stretched_step)
         if job.purpose is Purpose.STEP and near and due <= self._parts.clock():
-            self._hurries |= self._parts.scheduler.withdraw(future)
+            self._withdrawn = future if self._parts.scheduler.withdraw(future) else self._withdrawn
 
     async def _answer(self, job: DecodeJob) -> None:
         """Get the hypothesis of a job and apply it. Raises EngineError when the deadline passed or the model failed."""
@@ -245,7 +245,7 @@ class SttSession:
         if hypothesis is None:
             self._recognizer.withdraw(job)
             return
-        self._hurries = False
+        self._withdrawn = None
         self._parts.pace.done(due, self._parts.clock())
         self._parts.late(self._parts.pace.lag)
         self._recognizer.apply(job, hypothesis)
@@ -256,7 +256,7 @@ class SttSession:
             await asyncio.wait({future})
         finally:
             future.cancel()  # of a session that is cancelled; of one that is done, this changes nothing
-        return None if self._hurries and future.cancelled() else future.result()
+        return None if future is self._withdrawn and future.cancelled() else future.result()
 
     def _arrived(self, position: int) -> float:
         """When the sample before `position` arrived."""

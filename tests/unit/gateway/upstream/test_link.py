@@ -65,10 +65,11 @@ class RefusingWorker(WorkerServer):
     """Offers links and refuses them, as something between gateway and worker might."""
 
     status = grpc.StatusCode.UNIMPLEMENTED
+    details = ""
 
     async def StreamTasks(self, request_iterator, context) -> None:
         self.links += 1
-        await context.abort(self.status)
+        await context.abort(self.status, self.details)
 
 
 class BreachingWorker(WorkerServer):
@@ -178,7 +179,10 @@ async def test_a_worker_that_breaks_the_rules_loses_its_streams_to_another(
     assert other.seen
 
 
-@pytest.mark.parametrize("status", [grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INTERNAL])
+@pytest.mark.parametrize(
+    "status",
+    [grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INTERNAL, grpc.StatusCode.PERMISSION_DENIED],
+)
 async def test_a_refused_link_is_not_tried_again(status: grpc.StatusCode) -> None:
     server = RefusingWorker()
     server.status = status
@@ -188,6 +192,19 @@ async def test_a_refused_link_is_not_tried_again(status: grpc.StatusCode) -> Non
             feed(stream)
             assert words(await collect(stream)) == expected()
     assert server.links == 1
+
+
+async def test_a_link_that_breaks_at_once_is_tried_again_but_not_for_ever() -> None:
+    server = RefusingWorker()
+    server.status, server.details = grpc.StatusCode.INTERNAL, "Received RST_STREAM"
+    with capture_logs() as lines:
+        async with upstream(server) as pool:
+            for number in range(5):
+                stream = pool.open(STT, named(str(number)))
+                feed(stream)
+                assert words(await collect(stream)) == expected()
+    assert server.links == 3
+    assert [line["target"] for line in lines if "gets no more links" in line["event"]] == [server.target]
 
 
 async def test_cancelling_a_stream_reaches_the_worker() -> None:
@@ -244,6 +261,25 @@ async def test_the_calls_of_a_link_that_was_cancelled_fail() -> None:
             with pytest.raises(CallFailed) as failed:
                 await call.read()
         assert failed.value.transport_reset or failed.value.status == "UNAVAILABLE"
+
+
+async def test_an_empty_link_of_an_earlier_process_is_ended() -> None:
+    server = WorkerServer()
+    assert server.offer is not None
+    async with channel(server) as calls:
+        call = calls.open_task(30)
+        await call.write(named("a"))
+        assert await call.read() is not None
+        (link,) = calls._links
+        server.offer.worker_id = "another process"
+        await calls.describe(5)
+        assert link.failure is None  # its stream goes on
+        call.cancel()
+        await until(lambda: not len(link.calls))
+        await calls.describe(5)
+        assert link.failure is not None
+        await until(lambda: server.active == 0)
+        assert calls._links == []
 
 
 @pytest.mark.parametrize(("by_gateway", "reason"), [(True, "cancelled"), (False, "unimplemented")])

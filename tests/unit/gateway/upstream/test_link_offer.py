@@ -6,7 +6,7 @@ import pytest
 from talkup.v1 import worker_service_pb2
 
 from gateway.upstream.config import Links
-from gateway.upstream.link_offer import LinkOffers
+from gateway.upstream.link_offer import LinkEnd, LinkOffers
 
 
 def answer(worker: str | None) -> worker_service_pb2.DescribeResponse:
@@ -63,7 +63,7 @@ def test_a_worker_that_refused_a_link_gets_no_other(links: Links) -> None:
     offers = LinkOffers(links)
     for _ in range(3):
         offers.described(answer("a"))
-    offers.refused("a")
+    assert offers.ended("a", LinkEnd.REFUSED)
     offers.described(answer("a"))
     assert offers.usable is None
     for _ in range(3):
