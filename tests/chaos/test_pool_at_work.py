@@ -63,7 +63,10 @@ async def test_churn_leaves_nothing_behind() -> None:
         rng = random.Random(8)
         async with fault_proxy(stack.ws_port) as proxy:
             url = f"ws://{HOST}:{proxy.port}/ws"
-            await asyncio.gather(*(Speaker(url, seed).speak(20) for seed in range(8)))
+            for lap in itertools.count():  # until both workers' streams share their link, which has tasks of its own
+                await asyncio.gather(*(Speaker(url, 8 * lap + seed).speak(20) for seed in range(8)))
+                if stack.gateway.log_text().count("link to a worker opened") == 2:
+                    break
             warm, at_work = footprint(stack.gateway), await metric(stack, "gateway_event_loop_tasks")
             until = time.monotonic() + CHURN_S
             half_way = warm
