@@ -25,6 +25,6 @@ class WorkerCall(Protocol):
         """
         ...
 
-    def cancel(self) -> None:
-        """Drop the call, in whatever state."""
+    def cancel(self, *, unanswered: bool = False) -> None:
+        """Drop the call, in whatever state. `unanswered`: the worker let the deadline for its first result pass."""
         ...

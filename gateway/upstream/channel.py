@@ -124,7 +124,7 @@ class TaskCall:
             raise translate(error) from error
         return result if isinstance(result, task_pb2.TaskResult) else None
 
-    def cancel(self) -> None:
+    def cancel(self, *, unanswered: bool = False) -> None:
         """Drop the call, in whatever state."""
         self._call.cancel()
 

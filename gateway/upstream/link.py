@@ -76,6 +76,7 @@ class WorkerLink:
         self.writer = BatchWriter(self.calls.outbox, self._write_batch)
         self._end = LinkEnd.SERVED
         self._answered = False
+        self._batches = 0
         self._rpc = rpc
         self._log = log.bind(target=target)
         self._writing = asyncio.create_task(self._write())
@@ -102,6 +103,19 @@ class WorkerLink:
         self._answered = True  # nothing was refused
         self._fail(CallFailed("CANCELLED"))
 
+    @property
+    def batches(self) -> int:
+        """How many batches came from the worker."""
+        return self._batches
+
+    def unanswered(self, batches: int) -> None:
+        """A call got no answer in time. If the link has brought nothing since its first `batches` batches, it hangs.
+
+        Then its calls move as if the connection had broken: a worker that answers nobody would hold them for ever.
+        """
+        if self._batches == batches:
+            self._fail(CallFailed("DEADLINE_EXCEEDED"))
+
     async def close(self) -> None:
         """The same, and wait until its tasks are over."""
         self.drop()
@@ -123,6 +137,7 @@ class WorkerLink:
         try:
             while (batch := await self._rpc.read()) is not None:
                 self._answered = True
+                self._batches += 1
                 if len(batch.entries) > MAX_ENTRIES:
                     raise LinkBreachError(f"a batch has more than {MAX_ENTRIES} entries")
                 for entry in batch.entries:
@@ -168,6 +183,7 @@ class LinkCall:
     """One call of a link. Used like a TaskCall: one task writes to it, another one reads from it."""
 
     __slots__ = (
+        "_batches",
         "_deadline",
         "_expiry",
         "_failure",
@@ -185,6 +201,7 @@ class LinkCall:
         self._deadline = deadline
         self._traceparent = traceparent
         self._state: CallState | None = None
+        self._batches = link.batches
         self._expiry: asyncio.TimerHandle | None = None
         self._failure: CallFailed | None = None
         self._writing_done = False
@@ -236,9 +253,11 @@ class LinkCall:
             self._readable = asyncio.get_running_loop().create_future()
             await self._readable
 
-    def cancel(self) -> None:
-        """Drop the call, in whatever state."""
+    def cancel(self, *, unanswered: bool = False) -> None:
+        """Drop the call, in whatever state. `unanswered`: the worker let the deadline for its first result pass."""
         self._fail("CANCELLED")
+        if unanswered:
+            self._link.unanswered(self._batches)
 
     def _open(self, data: bytes) -> None:
         opening = link_pb2.CallOpen(

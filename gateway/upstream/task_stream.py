@@ -295,7 +295,7 @@ class TaskStream:
             raise
         finally:
             if first is None:
-                call.cancel()
+                call.cancel(unanswered=isinstance(failure, ConnectDeadline))
                 lease.release(failure)
                 if failure is not None:
                     self._metrics.attempt_failed(self._service, failure.reason)

@@ -109,5 +109,9 @@ class LinkServer:
             yield task_pb2.TaskRequest.FromString(data)
 
     async def _send(self, entry: link_pb2.TaskResultEntry) -> None:
+        # A write that is cancelled halfway makes the next one fail, and with it the RPC of all calls.
+        await asyncio.shield(self._write_alone(link_pb2.TaskResultBatch(entries=[entry])))
+
+    async def _write_alone(self, batch: link_pb2.TaskResultBatch) -> None:
         async with self._writing:
-            await self._write(link_pb2.TaskResultBatch(entries=[entry]))
+            await self._write(batch)

@@ -32,11 +32,13 @@ def named(stream_id: str) -> task_pb2.TaskRequest:
 
 
 @asynccontextmanager
-async def upstream(*servers: WorkerServer, links: Links = Links.ALWAYS) -> AsyncIterator[ListeningUpstream]:
+async def upstream(
+    *servers: WorkerServer, links: Links = Links.ALWAYS, connect: float = FAST.deadlines.connect
+) -> AsyncIterator[ListeningUpstream]:
     """The upstream side with these workers, all of them serving."""
     for server in servers:
         await server.start()
-    config = replace(FAST, links=links)
+    config = replace(FAST, links=links, deadlines=replace(FAST.deadlines, connect=connect))
     async with streams.upstream(*(server.target for server in servers), config=config) as pool:
         await streams.until_serving(pool, len(servers))
         yield pool
@@ -70,6 +72,29 @@ class RefusingWorker(WorkerServer):
     async def StreamTasks(self, request_iterator, context) -> None:
         self.links += 1
         await context.abort(self.status, self.details)
+
+
+class HangingWorker(WorkerServer):
+    """Answers nothing in its links, but for the first stream of the first `patience` ones."""
+
+    patience = 1
+
+    async def StreamTasks(self, request_iterator, context) -> None:
+        self.links += 1
+        if self.patience:
+            self.patience -= 1
+            served = LinkServer(self.StreamTask, context.write, context.invocation_metadata())
+            await served.run(_until_opened(request_iterator, 2))
+        async for _ in request_iterator:
+            pass
+
+
+async def _until_opened(batches: AsyncIterator[link_pb2.TaskBatch], calls: int) -> AsyncIterator[link_pb2.TaskBatch]:
+    async for batch in batches:
+        calls -= sum(entry.HasField("open") for entry in batch.entries)
+        if not calls:
+            return
+        yield batch
 
 
 class BreachingWorker(WorkerServer):
@@ -205,6 +230,18 @@ async def test_a_link_that_breaks_at_once_is_tried_again_but_not_for_ever() -> N
                 assert words(await collect(stream)) == expected()
     assert server.links == 3
     assert [line["target"] for line in lines if "gets no more links" in line["event"]] == [server.target]
+
+
+@pytest.mark.parametrize("patience", [0, 1])
+async def test_a_link_that_answers_nobody_holds_no_stream(patience: int) -> None:
+    server = HangingWorker()
+    server.patience = patience
+    async with upstream(server, connect=0.4) as pool:
+        for number in range(5):
+            stream = pool.open(STT, named(str(number)))
+            feed(stream)
+            assert words(await collect(stream)) == expected()
+    assert server.links == 1 + patience
 
 
 async def test_cancelling_a_stream_reaches_the_worker() -> None:
