@@ -66,7 +66,7 @@ class BatchRpc(Protocol):
 class WorkerLink:
     """A link to the worker that made `offer`. Create it inside a running event loop.
 
-    `failure`: why it ended, as its calls report it.
+    `failure`: why it ended, as its calls report it. `batches`: how many came from the worker.
     """
 
     def __init__(self, rpc: BatchRpc, offer: worker_service_pb2.LinkOffer, target: str) -> None:
@@ -74,9 +74,8 @@ class WorkerLink:
         self.failure: CallFailed | None = None
         self.calls = LinkCalls(offer.max_batch_bytes)
         self.writer = BatchWriter(self.calls.outbox, self._write_batch)
+        self.batches = 0
         self._end = LinkEnd.SERVED
-        self._answered = False
-        self._batches = 0
         self._rpc = rpc
         self._log = log.bind(target=target)
         self._writing = asyncio.create_task(self._write())
@@ -100,20 +99,14 @@ class WorkerLink:
 
     def drop(self) -> None:
         """End the link and every call that is still in it."""
-        self._answered = True  # nothing was refused
-        self._fail(CallFailed("CANCELLED"))
-
-    @property
-    def batches(self) -> int:
-        """How many batches came from the worker."""
-        return self._batches
+        self._fail(CallFailed("CANCELLED"), LinkEnd.SERVED)
 
     def unanswered(self, batches: int) -> None:
         """A call got no answer in time. If the link has brought nothing since its first `batches` batches, it hangs.
 
         Then its calls move as if the connection had broken: a worker that answers nobody would hold them for ever.
         """
-        if self._batches == batches:
+        if self.batches == batches:
             self._fail(CallFailed("DEADLINE_EXCEEDED"))
 
     async def close(self) -> None:
@@ -136,8 +129,7 @@ class WorkerLink:
     async def _read(self) -> None:
         try:
             while (batch := await self._rpc.read()) is not None:
-                self._answered = True
-                self._batches += 1
+                self.batches += 1
                 if len(batch.entries) > MAX_ENTRIES:
                     raise LinkBreachError(f"a batch has more than {MAX_ENTRIES} entries")
                 for entry in batch.entries:
@@ -154,16 +146,16 @@ class WorkerLink:
             self._fail(CallFailed("UNAVAILABLE"))
 
     def _how_it_ends(self, failure: CallFailed) -> LinkEnd:
-        if self._answered:
+        if self.batches:
             return LinkEnd.SERVED
         if failure.status in _PASSING:
             return LinkEnd.UNREACHED
         return LinkEnd.BROKE if failure.transport_reset else LinkEnd.REFUSED
 
-    def _fail(self, failure: CallFailed) -> None:
+    def _fail(self, failure: CallFailed, end: LinkEnd | None = None) -> None:
         if self.failure is not None:
             return
-        self._end = self._how_it_ends(failure)
+        self._end = end or self._how_it_ends(failure)
         self._log.info("link to a worker ended", reason=failure.reason, calls=len(self.calls))
         if self._end is LinkEnd.REFUSED or failure.status not in _STATUS_OF_CALLS:
             failure = CallFailed("INTERNAL", transport_reset=True, cause=failure.cause)

@@ -224,8 +224,9 @@ class SttSession:
             return
         job, due, future = self._step
         near = self._recognizer.received - job.end <= samples(self._parts.pace.tuning.stretched_step)
-        if job.purpose is Purpose.STEP and near and due <= self._parts.clock():
-            self._withdrawn = future if self._parts.scheduler.withdraw(future) else self._withdrawn
+        is_due = job.purpose is Purpose.STEP and near and due <= self._parts.clock()
+        if is_due and self._parts.scheduler.withdraw(future):
+            self._withdrawn = future
 
     async def _answer(self, job: DecodeJob) -> None:
         """Get the hypothesis of a job and apply it. Raises EngineError when the deadline passed or the model failed."""
