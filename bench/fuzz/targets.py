@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 from talkup.v1 import analysis_pb2, media_pb2, transcript_pb2
 
+from bench.fuzz.links import link_targets
 from bench.fuzz.loop import Target
 from gateway.access.key_ring import KeyRing
 from gateway.access.terms import Door
@@ -247,6 +248,7 @@ def targets() -> tuple[Target, ...]:
         Target(
             "token", _run_token, [_TOKEN.encode(), b"a.b.c", b"key"], (AuthError,), ("gateway.auth", Tokens.__module__)
         ),
+        *link_targets(),
     )
 
 
