@@ -23,7 +23,7 @@ from gateway.protocol.delivery import MAX_WORDS
 from gateway.protocol.errors import Code
 from gateway.protocol.limits import Limits
 from gateway.protocol.talking_over import MAX_STRETCHES
-from gateway.refusal_pace import REFUSED_BURST, REFUSED_PER_S
+from gateway.refusal_pace import LONGEST_WAIT_S, MISTAKES, REFUSED_BURST, REFUSED_PER_S
 from gateway.refusals import BURST, REFILL_S
 
 _CORE: Final = Limits()
@@ -108,6 +108,10 @@ LIMITS: Final = (
     _message("levels of lists and objects in a message", Code.BAD_MESSAGE, fixed=str(_CORE.max_json_depth)),
     Limit("refused messages of a socket", "read later", "gateway_refusal_pauses_total",
           fixed=f"{REFUSED_PER_S:g} per second, {REFUSED_BURST} at once"),
+    Limit("refused messages of a key, or of an address without one", f"read later, by at most {LONGEST_WAIT_S:g} s",
+          "gateway_refusal_pauses_total", counted=Counted.EACH,
+          fixed=f"{REFUSED_PER_S:g} per second, {REFUSED_BURST} at once; {MISTAKES} of each socket are free, "
+          "and one more for each accepted message"),
     Limit("frames", "read later", "gateway_frame_pauses_total",
           fixed=f"{FRAMES_PER_S} per second, {FRAMES_BURST} at once"),
     _message("messages that are not chunks", Code.RATE_LIMITED,

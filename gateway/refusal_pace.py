@@ -1,16 +1,25 @@
-"""How fast the gateway reads a socket whose messages it refuses: a client that sends nonsense gets little time."""
+"""How fast the gateway reads sockets whose messages it refuses: clients that send nonsense get little time.
+
+Each socket has a pace of its own, and all sockets of an owner share one more, so that a new socket is no new burst. An
+owner is an API key's, or an address for clients without a key. The shared pace is for sockets with several refused
+messages and few others: one that makes a mistake now and then never waits for what other sockets do.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-# How many messages of a socket may be refused at once, and how many a second after that.
+# How many messages of a socket may be refused at once, and how many a second after that; of an owner alike.
 REFUSED_BURST: Final = 20
 REFUSED_PER_S: Final = 50.0
+# So many refused messages of a socket count for the socket alone, and then one more for each accepted message.
+MISTAKES: Final = 3
+# The longest that a socket waits because of other sockets.
+LONGEST_WAIT_S: Final = 2.0
 
 
-class RefusalPace:
-    """The pace of one socket. Every `now` is in seconds."""
+class Pace:
+    """The pace of one socket, or of all sockets of an owner. Every `now` is in seconds."""
 
     __slots__ = ("_at", "_left")
 
@@ -19,7 +28,60 @@ class RefusalPace:
         self._at = 0.0
 
     def pause_s(self, now: float) -> float:
-        """A message was refused: seconds to wait before the next one is read."""
-        earned = max(0.0, now - self._at) * REFUSED_PER_S
-        self._left, self._at = min(float(REFUSED_BURST), self._left + earned) - 1.0, now
+        """A message was refused: seconds to wait before the next one is read, at most `LONGEST_WAIT_S`."""
+        self._left = max(self._left_at(now) - 1.0, -LONGEST_WAIT_S * REFUSED_PER_S)
+        self._at = now
         return max(0.0, -self._left / REFUSED_PER_S)
+
+    def is_full(self, now: float) -> bool:
+        """Whether a whole burst may be refused: nothing is left of what was."""
+        return self._left_at(now) >= REFUSED_BURST
+
+    def _left_at(self, now: float) -> float:
+        earned = max(0.0, now - self._at) * REFUSED_PER_S
+        return min(float(REFUSED_BURST), self._left + earned)
+
+
+class OwnerPaces:
+    """The paces that sockets share, by owner. One that is full is forgotten.
+
+    So it holds only owners with refused messages in the last seconds: a burst and the longest wait.
+    """
+
+    def __init__(self) -> None:
+        self._paces: dict[str, Pace] = {}  # in the order of their latest refusals
+
+    def __len__(self) -> int:
+        return len(self._paces)
+
+    def pause_s(self, owner: str, now: float) -> float:
+        """A message of an owner's socket was refused: seconds to wait before that socket's next one is read."""
+        while self._paces and self._paces[oldest := next(iter(self._paces))].is_full(now):
+            del self._paces[oldest]
+        pace = self._paces[owner] = self._paces.pop(owner, None) or Pace()
+        return pace.pause_s(now)
+
+
+class SocketPace:
+    """The pace of one socket of some owner."""
+
+    __slots__ = ("_accepted", "_mistakes", "_own", "_owners", "_refused")
+
+    def __init__(self, owners: OwnerPaces) -> None:
+        self._owners = owners
+        self._own = Pace()
+        self._mistakes = MISTAKES
+        self._refused = 0
+        self._accepted = 0
+
+    def pause_s(self, owner: str, received: int, now: float) -> float:
+        """A message was refused, the latest of `received`: seconds to wait before the next one is read."""
+        self._refused += 1
+        accepted = received - self._refused
+        self._mistakes = min(MISTAKES, self._mistakes + accepted - self._accepted)
+        self._accepted = accepted
+        pause_s = self._own.pause_s(now)
+        if self._mistakes > 0:
+            self._mistakes -= 1
+            return pause_s
+        return max(pause_s, self._owners.pause_s(owner, now))

@@ -38,6 +38,7 @@ from gateway.origins import Origins
 from gateway.parts import identity_provider, protocol_limits, upstream_config
 from gateway.places import descriptors, places
 from gateway.protocol.errors import CloseCode
+from gateway.refusal_pace import OwnerPaces
 from gateway.refusals import CredentialFailures
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import SessionDirectory
@@ -108,6 +109,7 @@ class Gateway:
         self._http_admission = Admission("http", http, metrics, time.monotonic, proxies)
         self._ws_admission = Admission("websocket", ws, metrics, time.monotonic, proxies)
         self._inbound = Inbound(config.max_inbound_bytes)
+        self._paces = OwnerPaces()
         self._context = GatewayContext(
             config=config,
             limits=protocol_limits(config),
@@ -329,7 +331,7 @@ class Gateway:
         self._sockets += 1
         self._no_sockets.clear()
         try:
-            connection = Connection(socket, self._context, self._directory, self._failures)
+            connection = Connection(socket, self._context, self._directory, self._failures, self._paces)
             credential = credential_of(socket.request)
             socket.forget_handshake()
             await connection.run(credential)
@@ -344,13 +346,15 @@ class Gateway:
 
 
 @asynccontextmanager
-async def running(config: GatewayConfig, doors: Doors | None = None) -> AsyncIterator[Gateway]:
+async def running(
+    config: GatewayConfig, doors: Doors | None = None, clock: Callable[[], float] = time.time
+) -> AsyncIterator[Gateway]:
     """Run a gateway inside the block; it is drained and closed at the end. `doors` None: it has its own ports.
 
     Raises OSError if a port or the secret cannot be opened, StoreError if the store cannot, ssl.SSLError for a bad
     certificate.
     """
-    gateway = Gateway(config, open_store(config), token_secret(config), doors or OwnPorts())
+    gateway = Gateway(config, open_store(config), token_secret(config), doors or OwnPorts(), clock)
     async with AsyncExitStack() as stack:
         await gateway.start(stack)
         try:

@@ -6,8 +6,8 @@ import argparse
 from typing import Final
 
 from bench.gateway.figures import Figures, Memory, words
-from bench.gateway.phases import alternate, disturber, in_real_time, texts
-from bench.gateway.pressure import MEASURED, plan_of
+from bench.gateway.phases import Plan, alternate, disturber, in_real_time, texts
+from bench.gateway.pressure import MEASURED
 from bench.harness.actions import metric, speaking
 from bench.harness.cores import cores_apart
 from bench.harness.stack import running_stack
@@ -16,6 +16,11 @@ _CLIENTS: Final = 4
 _WORDS_PER_FINAL: Final = 100
 """Three seconds of sound, as of a real model: the hostile messages hold sound too, and its results are work as well."""
 _BOUNDS: Final = {"text": 1.3}
+
+
+def _long_plan_of(arguments: argparse.Namespace) -> Plan:
+    """Twice as many phases, and a fifth longer: the gateway reads some hundred hostile messages a second."""
+    return Plan(2 * arguments.pressure_blocks, 1.2 * arguments.pressure_seconds)
 
 
 async def hostile(arguments: argparse.Namespace) -> Figures:
@@ -34,7 +39,7 @@ async def _disturbed_by(kind: str, arguments: argparse.Namespace) -> Figures:
         measured = in_real_time(stack, MEASURED)
         async with speaking(measured) as tasks, disturber(kind, stack, cores, _CLIENTS) as other:
             async with Memory(stack.gateway) as memory:
-                phases = await alternate({"text": texts(measured)}, other, stack, cores, plan_of(arguments))
+                phases = await alternate({"text": texts(measured)}, other, stack, cores, _long_plan_of(arguments))
             results = await other.figures()
             sessions = await metric(stack, "gateway_sessions")
             opened = await metric(stack, "gateway_admission_seconds_count") - MEASURED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -156,13 +157,17 @@ class Client:
 
 @asynccontextmanager
 async def rig(
-    script: Script | None = None, *, more_workers: list[WorkerServer] | None = None, **values: str
+    script: Script | None = None,
+    *,
+    more_workers: list[WorkerServer] | None = None,
+    clock: Callable[[], float] = time.time,
+    **values: str,
 ) -> AsyncIterator[Rig]:
     """A gateway with its own worker (and others), ready to use."""
     worker = await WorkerServer(script).start()
     try:
         async with (
-            running(settings([worker, *(more_workers or [])], **values)) as gateway,
+            running(settings([worker, *(more_workers or [])], **values), clock=clock) as gateway,
             aiohttp.ClientSession() as http,
         ):
             found = Rig(gateway, worker, http)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
+import time
 
+from gateway.refusal_pace import MISTAKES, REFUSED_BURST
 from tests.e2e.gateway_rig import KEY, Rig, rig
 from tests.fakes.raw_websocket import BINARY, CONTINUATION, PING, TEXT, RawWebSocket, frame
 
@@ -99,3 +101,49 @@ async def test_all_of_many_messages_that_arrive_at_once_are_answered() -> None:
         await socket.send(b"".join(frame(TEXT, text.encode()) for text in texts))
         answers = [(await socket.until("pong"))["data"]["payload"] for _ in texts]
         assert answers == list(range(150))
+
+
+async def test_new_sockets_of_a_key_bring_no_new_burst_of_refusals_and_clients_with_a_mistake_each_do_not_wait() -> None:
+    """The gateway's clock stands still, so no pace earns anything."""
+    now = time.time()
+    async with rig(clock=lambda: now, ping_interval_s="3600") as at:
+
+        async def send_nonsense(count: int) -> None:
+            client = await at.connect(key=KEY)
+            for _ in range(count):
+                await client.socket.send("nonsense")
+                await client.get("error", code="bad_json")
+            await client.send("ping")
+            await client.get("pong")
+            await client.socket.close()
+
+        for _ in range(5):
+            await send_nonsense(MISTAKES)
+        await at.until_metric("gateway_refusal_pauses_total 0.0")
+        await send_nonsense(MISTAKES + REFUSED_BURST)
+        alone = REFUSED_BURST + MISTAKES - REFUSED_BURST
+        await at.until_metric(f"gateway_refusal_pauses_total {alone:.1f}")
+        for _ in range(5):
+            await send_nonsense(MISTAKES)
+        await at.until_metric(f"gateway_refusal_pauses_total {alone:.1f}")
+        await send_nonsense(MISTAKES + 2)
+        await at.until_metric(f"gateway_refusal_pauses_total {alone + 2:.1f}")
+
+
+async def test_an_address_without_a_key_has_a_pace_of_its_own() -> None:
+    now = time.time()
+    async with rig(clock=lambda: now, ping_interval_s="3600") as at:
+        for number in range(3):
+            stranger = await at.connect()
+            for _ in range(REFUSED_BURST):
+                await stranger.socket.send("nonsense")
+                await stranger.get("error", code="bad_json")
+            await stranger.socket.close()
+            paused = max(0, (number + 1) * (REFUSED_BURST - MISTAKES) - REFUSED_BURST)
+            await at.until_metric(f"gateway_refusal_pauses_total {paused:.1f}")
+        client = await at.connect(key=KEY)
+        for _ in range(REFUSED_BURST):
+            await client.socket.send("nonsense")
+            await client.get("error", code="bad_json")
+        await client.socket.close()
+        await at.until_metric(f"gateway_refusal_pauses_total {paused:.1f}")
