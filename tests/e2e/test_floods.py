@@ -133,7 +133,7 @@ async def test_new_sockets_of_a_key_bring_no_new_burst_of_refusals_and_clients_w
 async def test_an_address_without_a_key_has_a_pace_of_its_own() -> None:
     now = time.time()
     async with rig(clock=lambda: now, ping_interval_s="3600") as at:
-        for number in range(3):
+        for number in range(2):
             stranger = await at.connect()
             for _ in range(REFUSED_BURST):
                 await stranger.socket.send("nonsense")
