@@ -111,7 +111,7 @@ LIMITS: Final = (
     Limit("refused messages of a key, or of an address without one", f"read later, by at most {LONGEST_WAIT_S:g} s",
           "gateway_refusal_pauses_total", counted=Counted.EACH,
           fixed=f"{REFUSED_PER_S:g} per second, {REFUSED_BURST} at once; {MISTAKES} of each socket are free, "
-          "and one more for each accepted message"),
+          f"and one more for each accepted message, up to {REFUSED_BURST}"),
     Limit("frames", "read later", "gateway_frame_pauses_total",
           fixed=f"{FRAMES_PER_S} per second, {FRAMES_BURST} at once"),
     _message("messages that are not chunks", Code.RATE_LIMITED,

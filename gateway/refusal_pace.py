@@ -1,8 +1,8 @@
 """How fast the gateway reads sockets whose messages it refuses: clients that send nonsense get little time.
 
 Each socket has a pace of its own, and all sockets of an owner share one more, so that a new socket is no new burst. An
-owner is an API key's, or an address for clients without a key. The shared pace is for sockets with several refused
-messages and few others: one that makes a mistake now and then never waits for what other sockets do.
+owner is that of an API key, or an address for clients without a key. The shared pace is for sockets with several
+refused messages and few others: one that makes a mistake now and then never waits for what other sockets do.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Final
 # How many messages of a socket may be refused at once, and how many a second after that; of an owner alike.
 REFUSED_BURST: Final = 20
 REFUSED_PER_S: Final = 50.0
-# So many refused messages of a socket count for the socket alone, and then one more for each accepted message.
+# So many refused messages of a new socket count for the socket alone, and one more for each accepted message, up to a
+# burst: a stream that ends early leaves the chunks behind that were under way.
 MISTAKES: Final = 3
 # The longest that a socket waits because of other sockets.
 LONGEST_WAIT_S: Final = 2.0
@@ -78,7 +79,7 @@ class SocketPace:
         """A message was refused, the latest of `received`: seconds to wait before the next one is read."""
         self._refused += 1
         accepted = received - self._refused
-        self._mistakes = min(MISTAKES, self._mistakes + accepted - self._accepted)
+        self._mistakes = min(REFUSED_BURST, self._mistakes + accepted - self._accepted)
         self._accepted = accepted
         pause_s = self._own.pause_s(now)
         if self._mistakes > 0:
