@@ -116,7 +116,7 @@ def _live_rows(found: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
                 shown = (f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in cells)
                 rows.append((peer, size.removeprefix("streams_"), *shown))
         if problem := figures.get("not_measured"):
-            rows.append((peer, problem, *("" for _ in _LIVE_COLUMNS)))
+            rows.append((peer, problem.partition("\n")[0], *("" for _ in _LIVE_COLUMNS)))
     return rows
 
 
