@@ -148,13 +148,14 @@ class UpstreamCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Called by the library for every reading."""
-        serving, ejected, total, used, streams = workers = _worker_gauges()
+        serving, ejected, total, used, streams, links = workers = _worker_gauges()
         for service, views in self._upstream.workers().items():
             for view in views:
                 labels = [service_label(service), view.address]
                 serving.add_metric(labels, float(view.serving))
                 ejected.add_metric(labels, float(view.ejected))
                 streams.add_metric(labels, view.streams)
+                links.add_metric(labels, view.links)
                 if view.slots is not None:
                     total.add_metric(labels, view.slots[0])
                     used.add_metric(labels, view.slots[0] - view.slots[1])
@@ -175,6 +176,7 @@ def _worker_gauges() -> tuple[GaugeMetricFamily, ...]:
         "gateway_worker_slots": "Slots of the worker, as it says; absent while it does not answer",
         "gateway_worker_slots_used": "Slots taken at the worker, by the streams of all gateways",
         "gateway_worker_streams": "Streams of this gateway at the worker",
+        "gateway_worker_links": "Open links to the worker; at 0, each stream has an RPC of its own",
     }
     return tuple(GaugeMetricFamily(name, text, labels=["service", "worker"]) for name, text in texts.items())
 

@@ -25,6 +25,7 @@ from talkup.v1 import error_pb2, worker_service_pb2
 
 from workers.auth import AccessRules
 from workers.errors import RefusedError, details, status_of, trailing_metadata
+from workers.link_calls import parse_batch
 from workers.places import FairPlaces
 
 _log = structlog.get_logger()
@@ -38,6 +39,7 @@ SERVICE_NAME: Final[str] = worker_service_pb2.DESCRIPTOR.services_by_name["Worke
 CHECK: Final = f"/{health.SERVICE_NAME}/Check"
 WATCH: Final = f"/{health.SERVICE_NAME}/Watch"
 STREAM_TASK: Final = f"/{SERVICE_NAME}/StreamTask"
+STREAM_TASKS: Final = f"/{SERVICE_NAME}/StreamTasks"
 _RETRY_AFTER_MS: Final = 1_000
 _ENDING_SHARE: Final = 3
 
@@ -99,7 +101,8 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  #
             if handler.response_streaming
             else grpc.stream_unary_rpc_method_handler
         )
-        return make(serve, handler.request_deserializer, handler.response_serializer)
+        parse = parse_batch if method == STREAM_TASKS else handler.request_deserializer
+        return make(serve, parse, handler.response_serializer)
 
     async def _first(self, requests: AsyncIterator[object], peer: str, method: str) -> object:
         """The first message. Raises RefusedError if it does not come in time, or if too many calls wait for theirs."""

@@ -11,9 +11,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from google.protobuf.message import DecodeError
 from talkup.v1 import error_pb2, link_pb2
 
 from multiplex.credit import CreditBreachError, ReceiveCredit, SendCredit
+from multiplex.fields import has_too_many_fields
 from multiplex.outbox import MAX_ENTRIES, Outbox
 from workers.engine import EngineError
 from workers.errors import RefusedError, status_of, to_message
@@ -22,6 +24,16 @@ from workers.errors import RefusedError, status_of, to_message
 _CANCELLED: Final = 1
 # Nine times what W3C's format takes. A longer context, which gRPC's metadata would refuse, counts as none.
 _MAX_TRACEPARENT: Final = 512
+
+
+def parse_batch(data: bytes) -> link_pb2.TaskBatch:
+    """A batch as it came. Raises RefusedError for one that cannot be parsed, or is not worth it."""
+    if has_too_many_fields(data):
+        raise _too_many_entries()
+    try:
+        return link_pb2.TaskBatch.FromString(data)
+    except DecodeError:
+        raise _breach("", "not a TaskBatch") from None
 
 
 def _nobody() -> None:
@@ -81,7 +93,7 @@ class LinkCalls:
         Raises RefusedError for a breach of the rules.
         """
         if len(batch.entries) > MAX_ENTRIES:
-            raise _breach("entries", f"at most {MAX_ENTRIES}")
+            raise _too_many_entries()
         opened: list[CallState] = []
         for entry in batch.entries:
             if entry.WhichOneof("entry") == "open":
@@ -117,7 +129,7 @@ class LinkCalls:
         elif refusal is not None:
             closed.status_code = status_of(refusal.code).value[0]
             closed.error.CopyFrom(to_message(refusal, fatal=True))
-        self.outbox.put(link_pb2.TaskResultEntry(call=state.number, closed=closed))
+        self.outbox.put(link_pb2.TaskResultEntry(call=state.number, closed=closed), closed.ByteSize())
 
     def _opened(self, entry: link_pb2.TaskEntry) -> CallState:
         if entry.call <= self._last:
@@ -147,6 +159,10 @@ class LinkCalls:
         except CreditBreachError:
             raise _breach("entries", "a call breaks the rules of credit") from None
         state.changed()
+
+
+def _too_many_entries() -> RefusedError:
+    return _breach("entries", f"at most {MAX_ENTRIES}")
 
 
 def _breach(field: str, message: str) -> RefusedError:

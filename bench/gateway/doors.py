@@ -10,17 +10,19 @@ import random
 import statistics
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import grpc.aio
 import psutil
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 
+from bench.gateway.door_uploads import uploads
 from bench.gateway.figures import Figures, rounded
 from bench.harness.actions import describe, metric, settled_loads
-from bench.harness.dialects import FRAME, SPEAKERS, DialectSpeaker, Exchange
+from bench.harness.dialects import FRAME, SPEAKERS, DialectSpeaker, Exchange, read_wyoming, wyoming_event
 from bench.harness.stack import KEY, Stack, running_stack
 
 _POLL_S = 0.05
@@ -28,6 +30,9 @@ _PATIENCE_S = 45.0
 _STREAMS = 20
 _RATE = 50
 _CHUNK_BYTES = 640
+_DELIVERED = 0.97
+"""Share of the chunks that must have reached the worker, or a row says nothing."""
+
 _FAILOVERS = "gateway_failovers_total"
 
 
@@ -40,6 +45,7 @@ async def doors(arguments: argparse.Namespace) -> Figures:
     with running_stack() as stack:
         figures["calls"] = await calls(stack, arguments.door_calls, arguments.door_seconds)
         figures["cpu"] = await overhead(stack, arguments.door_seconds, arguments.door_rounds)
+    figures["uploads"] = await uploads(arguments.door_rounds)
     return figures
 
 
@@ -133,14 +139,14 @@ async def overhead(stack: Stack, seconds: float, rounds: int) -> Figures:
 
 @dataclass(frozen=True, slots=True)
 class _Dialect:
-    """How a client of a dialect opens its stream and writes a chunk; `number` rises by one.
+    """How a client of a dialect opens its stream and writes a chunk; `number` rises by one. No path: Wyoming's port.
 
     `reference`: the form of our own protocol that gives its client the same text.
     """
 
     path: str
     scheme: str = "Bearer"
-    opening: str = ""
+    opening: str | bytes = ""
     reference: str = "own"
     chunk: Callable[[bytes, int], str | bytes] = lambda payload, _number: payload
 
@@ -155,6 +161,7 @@ def _realtime_chunk(payload: bytes, _number: int) -> str:
 
 
 _START = {"format": "audio/pcm;rate=16000", "services": ["stt"], "interim_results": False}
+_SOUND = {"rate": 16_000, "width": 2, "channels": 1}
 _CALL = {"streamSid": "MZ", "tracks": ["inbound"]}
 _DIALECTS = {
     "own": _Dialect("/ws", opening=json.dumps({"type": "stream_start", "data": _START}), reference=""),
@@ -169,6 +176,11 @@ _DIALECTS = {
         opening=json.dumps({"event": "start", "sequenceNumber": "1", "start": _CALL}),
         chunk=_twilio_chunk,
     ),
+    "wyoming": _Dialect(
+        "",
+        opening=wyoming_event("audio-start", _SOUND),
+        chunk=lambda payload, _number: wyoming_event("audio-chunk", _SOUND, payload),
+    ),
 }
 
 
@@ -182,6 +194,7 @@ async def _cpu_per_chunk(stack: Stack, name: str, seconds: float) -> float:
             for socket in sockets:
                 await socket.send(dialect.opening)
         await asyncio.sleep(0.5)
+        forwarded = await metric(stack, "gateway_chunks_total")
         before, turns = process.cpu_times(), int(seconds * _RATE)
         began = time.monotonic()
         for turn in range(turns):
@@ -190,19 +203,54 @@ async def _cpu_per_chunk(stack: Stack, name: str, seconds: float) -> float:
                 await socket.send(chunk)
             await asyncio.sleep(max(0.0, began + (turn + 1) / _RATE - time.monotonic()))
         after = process.cpu_times()
+        forwarded = await metric(stack, "gateway_chunks_total") - forwarded
+        assert forwarded >= _DELIVERED * turns * _STREAMS, f"{name}: only {forwarded:.0f} chunks reached the worker"
         for reader in readers:
             reader.cancel()
     used = after.user + after.system - before.user - before.system
     return 1e6 * used / (turns * _STREAMS)
 
 
-def _open(stack: Stack, dialect: _Dialect) -> connect:
+class _Line(Protocol):
+    """A client's connection."""
+
+    async def send(self, message: str | bytes) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[object]: ...
+
+
+class _WyomingLine:
+    """A connection to Wyoming's port."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def send(self, message: str | bytes) -> None:
+        assert isinstance(message, bytes)
+        self._writer.write(message)
+        await self._writer.drain()
+
+    async def __aiter__(self) -> AsyncIterator[object]:
+        while (event := await read_wyoming(self._reader)) is not None:
+            yield event
+
+
+@asynccontextmanager
+async def _open(stack: Stack, dialect: _Dialect) -> AsyncIterator[_Line]:
+    if not dialect.path:
+        reader, writer = await asyncio.open_connection("127.0.0.1", stack.wyoming_port)
+        yield _WyomingLine(reader, writer)
+        writer.close()
+        return
     base = stack.ws_url.removesuffix("/ws") if dialect.path == "/ws" else stack.http_url.replace("http", "ws")
     headers = {"Authorization": f"{dialect.scheme} {KEY}"}
-    return connect(base + dialect.path, additional_headers=headers, proxy=None, compression=None)
+    url = base + dialect.path
+    async with connect(url, additional_headers=headers, proxy=None, compression=None) as socket:
+        yield socket
 
 
-async def _drain(socket: ClientConnection) -> None:
+async def _drain(socket: _Line) -> None:
     async for _ in socket:
         pass
 

@@ -1,7 +1,8 @@
 """`make bench-peers`: plays the same speech in real time to comparable servers and to ours, with the same weights.
 
 Each server runs alone, in its own environment, and the bench behaves like that server's own client. Prints a table per
-part and writes bench/results/peers.json, which also records what a server cannot do. There are no bounds.
+part and writes bench/results/peers.json, which also records what a server cannot do. One bound, of live streams against
+the best other streaming server, is printed and does not change the exit status.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import checks, machine
-from bench.checks import Findings
+from bench.checks import Check, Findings
 from bench.corpus import OWN_CLIPS
 from bench.peers import faults as peers_faults
 from bench.peers import live as peers_live
@@ -67,22 +68,25 @@ def main(argv: Sequence[str]) -> int:
         "model": f"{ENGLISH}, int8, CPU",
         "stream_seconds": long.line(0).seconds,
     }
-    live: Part = partial(peers_live.live, sizes=arguments.streams, say=_say)
+    kept: list[Check] = []
+    peers = {name: TalkUp(arguments.slots) if name == "talkup" else PEERS[name]() for name in arguments.peers}
+    figures["versions"] = {name: peer.version for name, peer in peers.items()}
     for name in arguments.only:
         print(name, flush=True)
-        part = PARTS[name] or live
         with machine.surroundings() as around:
-            found = {
-                peer: _measured(part, PEERS[peer](), model, long if name == "live" else short)
-                for peer in arguments.peers
-            }
+            found = {}
+            for peer in peers.values():
+                sizes = arguments.own_streams if peer.name == "talkup" else arguments.streams
+                part = PARTS[name] or partial(peers_live.live, sizes=sizes, say=_say)
+                found[peer.name] = _measured(part, peer, model, long if name == "live" else short)
         print(_table(name, found), flush=True)
         figures[name] = {**found, "surroundings": around}
         if name == "live":
-            figures[name]["ratios"] = peers_live.ratios(found)
-        checks.write(arguments.out, figures, [])
-    figures["versions"] = {peer: PEERS[peer]().version for peer in arguments.peers}
-    checks.write(arguments.out, figures, [])
+            figures[name]["ratios"] = peers_live.ratios(found, {each.name for each in peers.values() if each.streaming})
+            kept += peers_live.bounds(figures[name]["ratios"])
+        checks.write(arguments.out, figures, kept)
+    if kept:
+        print(checks.table([("figure", "value", "bound", ""), *(check.row() for check in kept)]))
     others = [figures[name][peer] for name in arguments.only for peer in arguments.peers if peer != "talkup"]
     return int(bool(others) and all("not_measured" in found for found in others))
 
@@ -112,7 +116,7 @@ def _live_rows(found: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
                 shown = (f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in cells)
                 rows.append((peer, size.removeprefix("streams_"), *shown))
         if problem := figures.get("not_measured"):
-            rows.append((peer, problem, *("" for _ in _LIVE_COLUMNS)))
+            rows.append((peer, problem.partition("\n")[0], *("" for _ in _LIVE_COLUMNS)))
     return rows
 
 
@@ -126,10 +130,13 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", default=",".join(PARTS), help="parts, comma-separated: " + ", ".join(PARTS))
     parser.add_argument("--peers", default=",".join(PEERS), help="servers, comma-separated: " + ", ".join(PEERS))
     parser.add_argument("--streams", default="1,2,4,8,16", help="numbers of parallel streams to try, in order")
+    parser.add_argument("--own-streams", help="the same for ours, if it differs")
+    parser.add_argument("--slots", type=int, help="streams that our worker admits, instead of its own measurement")
     parser.add_argument("--seconds", type=float, default=40.0, help="minimum audio of a live stream")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the figures are written")
     arguments = parser.parse_args(argv)
-    arguments.streams = [int(size) for size in arguments.streams.split(",")]
+    arguments.own_streams = _sizes(arguments.own_streams or arguments.streams)
+    arguments.streams = _sizes(arguments.streams)
     for option, known in (("only", PARTS), ("peers", PEERS)):
         chosen = getattr(arguments, option).split(",")
         for name in chosen:
@@ -137,6 +144,10 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
                 parser.error(f"--{option}: no {name}")
         setattr(arguments, option, chosen)
     return arguments
+
+
+def _sizes(listed: str) -> list[int]:
+    return [int(size) for size in listed.split(",")]
 
 
 if __name__ == "__main__":

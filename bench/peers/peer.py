@@ -105,12 +105,16 @@ def _tree(root: psutil.Process) -> list[psutil.Process]:
 
 
 class Peer(Protocol):
-    """A product. `endings`: the ways to end a stream, its own client's last. `spares`: whether it can fail over."""
+    """A product. `endings`: the ways to end a stream, its own client's last. `spares`: whether it can fail over.
+
+    `streaming`: whether it shows text while somebody speaks.
+    """
 
     name: str
     version: str
     endings: tuple[str, ...]
     spares: bool
+    streaming: bool
 
     def start(self, model: Path, media: Media, processes: int = 1) -> AbstractContextManager[Serving]:
         """A server with CTranslate2 weights at `model`, stopped at the end of the block. Raises PeerError."""

@@ -23,19 +23,23 @@ _ANSWER_S = 60.0
 
 
 class TalkUp:
-    """The processes of `make run` with their default settings; the worker measures its slots at start-up."""
+    """The processes of `make run`, with default settings; without `slots` the worker measures its own."""
 
     name = "talkup"
     version = "this repository"
     endings: tuple[str, ...] = ("stream_end",)
     spares = True
+    streaming = True
+
+    def __init__(self, slots: int | None = None) -> None:
+        self._arguments = ("stt",) if slots is None else ("stt", "--slots", str(slots))
 
     @contextmanager
     def start(self, model: Path, media: Media, processes: int = 1) -> Iterator[Serving]:
         """A gateway with this many speech workers."""
         settings = {"WORKER_MODEL": str(model)}
         try:
-            with running_stack(workers=processes, worker_arguments=("stt",), worker_settings=settings) as stack:
+            with running_stack(workers=processes, worker_arguments=self._arguments, worker_settings=settings) as stack:
                 pids = [stack.gateway.pid, *(worker.pid for worker in stack.workers)]
                 yield Serving(stack.ws_port, [psutil.Process(pid) for pid in pids], lambda: _kill_serving(stack))
         except StackError as error:

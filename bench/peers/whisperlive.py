@@ -42,6 +42,7 @@ class WhisperLive:
     version = "WhisperLive 0.10.0"
     endings: tuple[str, ...] = (AT_ONCE, PATIENT)
     spares = False
+    streaming = True
 
     @contextmanager
     def start(self, model: Path, media: Media, processes: int = 1) -> Iterator[Serving]:

@@ -33,6 +33,7 @@ class WhisperLiveKit:
     version = "WhisperLiveKit 0.2.26"
     endings: tuple[str, ...] = ("empty message",)
     spares = False
+    streaming = True
 
     @contextmanager
     def start(self, model: Path, media: Media, processes: int = 1) -> Iterator[Serving]:

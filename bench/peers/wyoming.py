@@ -25,6 +25,7 @@ class Wyoming:
     version = "wyoming-faster-whisper 3.8.1"
     endings: tuple[str, ...] = ("audio-stop",)
     spares = False
+    streaming = False
 
     @contextmanager
     def start(self, model: Path, media: Media, processes: int = 1) -> Iterator[Serving]:

@@ -147,6 +147,8 @@ class StreamDelivery:
             self._speech += self._hear_sound(stretches, delivery.speech.settled_ms)
         elif self._settled_ms == -math.inf and not delivery.HasField("window"):
             self._hear_sound((), math.inf)  # a worker that gives no stretches
+        elif delivery.HasField("frame"):
+            self._hear_sound((), delivery.frame.t1_ms)  # such a worker goes on with the stream of one that does
 
     def _hear_sound(self, stretches: Iterable[Span], settled_ms: float) -> list[Span]:
         self._settled_ms = max(self._settled_ms, settled_ms)

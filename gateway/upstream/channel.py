@@ -24,6 +24,7 @@ from gateway.upstream.causes import cause_of
 from gateway.upstream.config import Links, TlsSettings
 from gateway.upstream.failures import CallFailed, CallOver
 from gateway.upstream.link import LinkCall, WorkerLink
+from gateway.upstream.link_calls import parse_batch
 from gateway.upstream.link_offer import LinkOffers
 from settings.network import host_of, is_loopback
 from tracing.spans import TRACEPARENT
@@ -132,7 +133,7 @@ class TaskCall:
 class BatchCall:
     """One StreamTasks RPC, which carries a link."""
 
-    def __init__(self, call: grpc.aio.StreamStreamCall[link_pb2.TaskBatch, link_pb2.TaskResultBatch]) -> None:
+    def __init__(self, call: grpc.aio.StreamStreamCall[link_pb2.TaskBatch, bytes]) -> None:
         self._call = call
 
     async def write(self, batch: link_pb2.TaskBatch) -> None:
@@ -143,12 +144,12 @@ class BatchCall:
             raise CallOver from error
 
     async def read(self) -> link_pb2.TaskResultBatch | None:
-        """The next batch; None if the worker ended the RPC normally. Raises CallFailed."""
+        """The next batch; None if the worker ended the RPC normally. Raises CallFailed and LinkBreachError."""
         try:
             batch = await self._call.read()
         except grpc.aio.AioRpcError as error:
             raise translate(error) from error
-        return batch if isinstance(batch, link_pb2.TaskResultBatch) else None
+        return parse_batch(batch) if isinstance(batch, bytes) else None
 
     def cancel(self) -> None:
         """Drop the RPC, in whatever state."""
@@ -173,10 +174,21 @@ class WorkerChannel:
         self._channel = _connect(address, tls, use_proxy=use_proxy)
         self._metadata = (("authorization", f"Bearer {token}"),) if token else None
         self._worker = worker_service_pb2_grpc.WorkerServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        # Answers come unparsed: gRPC would take one that cannot be parsed for the end of the RPC.
+        self._open_batches = self._channel.stream_stream(
+            f"/{HEALTH_SERVICE}/StreamTasks",
+            request_serializer=link_pb2.TaskBatch.SerializeToString,
+            response_deserializer=None,
+        )
         self._health = health_pb2_grpc.HealthStub(self._channel)
         self._target = address.target
         self._offers = LinkOffers(links)
         self._links: list[WorkerLink] = []
+
+    @property
+    def links(self) -> int:
+        """How many links are open."""
+        return sum(link.end is None for link in self._links)
 
     def open_task(self, deadline: float, traceparent: str | None = None) -> WorkerCall:
         """Open a call that ends after `deadline` seconds: in the link, if there may be one, else an RPC of its own.
@@ -237,7 +249,7 @@ class WorkerChannel:
         for link in self._links:
             if link.offer.worker_id == offer.worker_id:
                 return link if link.room else None
-        link = WorkerLink(BatchCall(self._worker.StreamTasks(metadata=self._metadata)), offer, self._target)
+        link = WorkerLink(BatchCall(self._open_batches(None, metadata=self._metadata)), offer, self._target)
         self._links.append(link)
         return link
 

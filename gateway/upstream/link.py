@@ -55,7 +55,7 @@ class BatchRpc(Protocol):
         ...
 
     async def read(self) -> link_pb2.TaskResultBatch | None:
-        """The next batch; None if the worker ended the link normally. Raises CallFailed."""
+        """The next batch; None if the worker ended the link normally. Raises CallFailed and LinkBreachError."""
         ...
 
     def cancel(self) -> None:

@@ -9,14 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from google.protobuf.message import DecodeError
 from talkup.v1 import link_pb2
 
 from multiplex.credit import CreditBreachError, ReceiveCredit, SendCredit
+from multiplex.fields import has_too_many_fields
 from multiplex.outbox import Outbox
 
 
 class LinkBreachError(Exception):
     """The worker breaks the rules of the link."""
+
+
+def parse_batch(data: bytes) -> link_pb2.TaskResultBatch:
+    """A batch as it came. Raises LinkBreachError for one that cannot be parsed, or is not worth it."""
+    if has_too_many_fields(data):
+        raise LinkBreachError("a batch has too many entries")
+    try:
+        return link_pb2.TaskResultBatch.FromString(data)
+    except DecodeError:
+        raise LinkBreachError("a batch cannot be parsed") from None
 
 
 class CallState:

@@ -41,7 +41,7 @@ class WorkerView:
     """One worker address at one moment.
 
     `slots`: all and free ones, as it reported last; None while it is away or still loading, and for a name that gRPC
-    balances itself. `draining`: it is out of rotation, or it stops. `streams`: those of this gateway.
+    balances itself. `draining`: it is out of rotation, or it stops. `streams`, `links`: those of this gateway.
     """
 
     address: str
@@ -50,6 +50,7 @@ class WorkerView:
     ejected: bool
     slots: tuple[int, int] | None
     streams: int
+    links: int
 
 
 @dataclass(slots=True)
@@ -258,7 +259,13 @@ def _seen(endpoint: Endpoint, now: float) -> WorkerView:
     else:
         known = slots.total, slots.free
     return WorkerView(
-        state.key, state.available(now), state.draining, state.ejected_for(now) > 0, known, endpoint.streams
+        address=state.key,
+        serving=state.available(now),
+        draining=state.draining,
+        ejected=state.ejected_for(now) > 0,
+        slots=known,
+        streams=endpoint.streams,
+        links=endpoint.channel.links,
     )
 
 

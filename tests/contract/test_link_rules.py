@@ -274,6 +274,26 @@ def test_a_breach_of_the_worker_is_recognised(entries: list[link_pb2.TaskResultE
         calls.receive(entries[-1])
 
 
+@pytest.mark.parametrize("data", [b"\x0a\x02\x08\x01" * 20_000, b"\x0a\x02\x08", b"\xff" * 70_000])
+def test_neither_end_takes_a_batch_that_is_none(data: bytes) -> None:
+    with pytest.raises(gateway_side.LinkBreachError):
+        gateway_side.parse_batch(data)
+    with pytest.raises(RefusedError):
+        worker_side.parse_batch(data)
+
+
+def test_the_error_of_a_closed_call_counts_in_the_size_of_a_batch() -> None:
+    calls = worker_side.LinkCalls(MAX_BATCH)
+    states = calls.receive(link_pb2.TaskBatch(entries=[opening(number) for number in range(1, 101)]))
+    for state in states:
+        calls.close(state, RefusedError(error_pb2.ERROR_CODE_BAD_MESSAGE, "m" * 1_000, field="f" * 100))
+    closed = 0
+    while entries := calls.outbox.take():
+        assert link_pb2.TaskResultBatch(entries=entries).ByteSize() <= MAX_BATCH
+        closed += len(entries)
+    assert closed == len(states)
+
+
 ANYTHING = st.lists(
     st.builds(
         lambda call, kind, number, data: link_pb2.TaskEntry(

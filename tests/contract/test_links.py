@@ -11,6 +11,7 @@ from talkup.v1 import error_pb2, link_pb2, task_pb2, worker_service_pb2
 from tests.contract.worker_harness import AUDIO, Worker, final_words, running, transcribe
 from workers.errors import ERROR_METADATA_KEY
 from workers.fake.engine import FakeEngine, FakeScript, expected_words
+from workers.guard import SERVICE_NAME
 from workers.metrics import WorkerMetrics
 
 MEDIA = [bytes([65 + n]) * 700 for n in range(20)]
@@ -178,6 +179,26 @@ async def test_a_breach_ends_the_link_with_a_typed_error_and_is_counted(
         async with asyncio.timeout(10):
             while (await describe(worker)).slots.free != 4:
                 await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("batch", "field"),
+    [(b"\x0a\x02\x08\x01" * 1_000_000, "entries"), (b"\x0a\x02\x08", ""), (b"\xff" * 100_000, "")],
+    ids=["a million entries", "cut", "no batch"],
+)
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_batch_that_is_none_ends_the_link(batch: bytes, field: str, is_first: bool) -> None:
+    metrics = WorkerMetrics()
+    async with running(slots=4, metrics=metrics) as worker, asyncio.timeout(20):
+        link = worker.channel.stream_stream(f"/{SERVICE_NAME}/StreamTasks")(None)
+        if not is_first:
+            await link.write(link_pb2.TaskBatch(entries=[opening(1)]).SerializeToString())
+            assert await link.read()
+        await link.write(batch)
+        assert await link.code() == grpc.StatusCode.INVALID_ARGUMENT
+        error = error_pb2.Error.FromString(dict(await link.trailing_metadata())[ERROR_METADATA_KEY])
+        assert (error.code, error.field) == (error_pb2.ERROR_CODE_BAD_MESSAGE, field)
+        assert refusals(metrics, "BAD_MESSAGE") == 1
 
 
 async def test_a_message_that_cannot_be_parsed_ends_its_own_call() -> None:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from bench.peers.live import keeps_up
+from bench.peers.live import BEST, bounds, keeps_up, ratios
 from bench.peers.peer import Screen, Shown
 from bench.peers.words import Damage, Spoken, damage, delays, last_words, spoken
 from bench.stt.offline import TimedWord
@@ -106,3 +106,28 @@ def test_keeping_up_is_being_on_time_with_the_words_of_one_stream(
 ) -> None:
     figures = {"end_to_last_text_p95_s": late, "word_error_percent": errors, "streams_failed": failed}
     assert keeps_up(figures, alone=10.0) is good
+
+
+def _live(largest: int, on_time: int) -> dict[str, object]:
+    return {"largest_that_keeps_up": largest, "largest_on_time": on_time}
+
+
+@pytest.mark.parametrize(
+    ("others", "best", "against"),
+    [
+        ({"fast": _live(2, 4), "faster": _live(1, 6), "offline": _live(30, 30)}, 6, "faster"),
+        ({"fast": _live(0, 0)}, 1, "fast"),
+        ({"fast": {"not_measured": "does not start"}, "faster": _live(3, 3)}, 3, "faster"),
+    ],
+)
+def test_streams_on_time_are_compared_with_the_best_that_shows_words_live(
+    others: dict[str, dict[str, object]], best: int, against: str
+) -> None:
+    made = ratios({"talkup": _live(20, 24), **others}, streaming={"talkup", "fast", "faster"})
+    assert made[BEST]["ratio"] == 24 / best
+    assert made[BEST]["against"].startswith(against)
+    assert [check.verdict for check in bounds(made)] == ["FAIL" if best == 6 else "pass"]
+
+
+def test_without_another_streaming_server_there_is_nothing_to_compare() -> None:
+    assert bounds(ratios({"talkup": _live(20, 24), "offline": _live(4, 4)}, streaming={"talkup", "fast"})) == []

@@ -50,7 +50,8 @@ function streamTask(call) {
   call.on("error", () => {});
 }
 
-const CREDIT_BACK = 32768;
+const INITIAL_CREDIT = 65536;
+const CREDIT_BACK = INITIAL_CREDIT / 2;
 const MESSAGE_COST = 64;
 const { requestDeserialize, responseSerialize } = WorkerService.service.StreamTask;
 
@@ -66,6 +67,18 @@ function streamTasks(link) {
       entries = [];
     });
   };
+  /** What the caller's credit allows now: the results that wait, and behind them the end. */
+  const send = (number, call) => {
+    while (call.credit > 0 && call.waiting.length) {
+      const result = call.waiting.shift();
+      call.credit -= result.length + MESSAGE_COST;
+      put({ call: number, result });
+    }
+    if (call.over && !call.waiting.length) {
+      put({ call: number, closed: {} });
+      calls.delete(number);
+    }
+  };
   const feed = (number, call, bytes) => {
     call.consumed += bytes.length + MESSAGE_COST;
     if (call.consumed >= CREDIT_BACK) {
@@ -78,17 +91,28 @@ function streamTasks(link) {
     for (const entry of batch.entries) {
       let call = calls.get(entry.call);
       if (entry.open) {
-        call = { consumed: 0, listeners: {} };
+        call = { consumed: 0, credit: INITIAL_CREDIT, waiting: [], over: false, listeners: {} };
         calls.set(entry.call, call);
         streamTask({
           on: (name, listener) => (call.listeners[name] = listener),
-          write: (result) => put({ call: entry.call, result: responseSerialize(result) }),
-          end: () => put({ call: entry.call, closed: {} }),
+          write: (result) => {
+            call.waiting.push(responseSerialize(result));
+            send(entry.call, call);
+          },
+          end: () => {
+            call.over = true;
+            send(entry.call, call);
+          },
         });
         feed(entry.call, call, entry.open.request);
-      } else if (entry.request?.length) feed(entry.call, call, entry.request);
+      } else if (!call) continue;
+      else if (entry.request?.length) feed(entry.call, call, entry.request);
       else if (entry.half_close) call.listeners.end();
       else if (entry.cancel) calls.delete(entry.call);
+      else if (entry.credit) {
+        call.credit += entry.credit;
+        send(entry.call, call);
+      }
     }
   });
   link.on("end", () => link.end());

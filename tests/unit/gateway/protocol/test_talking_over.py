@@ -55,6 +55,14 @@ class Call:
         result = task_pb2.TaskResult(progress=progress, delivery=[analysis_pb2.Analysis(delivery=delivery)])
         return self.events(self.session.receive_result(key(stream_id), result, T0))
 
+    def frame(self, stream_id: str, second: int) -> list[dict[str, Any]]:
+        """A frame that ends with this second, of a worker that says nothing of stretches of sound."""
+        delivery = analysis_pb2.Delivery(origin_unix_ms=ORIGINS[stream_id])
+        delivery.frame.t1_ms = 1000 * second
+        progress = task_pb2.Progress(committed_media_ms=1000 * second)
+        result = task_pb2.TaskResult(progress=progress, delivery=[analysis_pb2.Analysis(delivery=delivery)])
+        return self.events(self.session.receive_result(key(stream_id), result, T0))
+
     def end(self, stream_id: str) -> list[dict[str, Any]]:
         text(self.session, T0, type="stream_end", stream_id=stream_id)
         return self.events(self.session.receive_result(key(stream_id), ended(), T0))
@@ -177,6 +185,28 @@ def test_the_edges_of_an_overlap_are_those_of_the_sound() -> None:
     assert call.say("a", (4000, 5500), until=7000, sound=True) == []
     assert call.say("b", (1200, 3000), until=4000, sound=True) == []
     assert call.hear("a", (4000, 6000), settled=7000) == []
+    assert call.hear("b", (1000, 2900), settled=4000) == [talking_over("b", 1000, 2000, 1.0)]
+
+
+def test_where_a_worker_that_measures_no_sound_goes_on_words_keep_their_own_times() -> None:
+    call = Call("a", "b")
+    call.hear("a", settled=2000)
+    call.hear("b", (100, 300), settled=900)
+    call.say("b", (1000, 3000), until=3500, sound=True)
+    call.say("a", (4000, 6000), until=7000, sound=True)
+    assert call.frame("b", 4) == []
+    assert call.frame("a", 7) == [talking_over("b", 1000, 2000, 1.0)]
+
+
+def test_where_sound_is_measured_again_its_edges_count_again() -> None:
+    call = Call("a", "b")
+    call.hear("a", settled=2000)
+    call.frame("a", 3)
+    call.hear("a", settled=4000)
+    call.hear("b", settled=900)
+    call.say("a", (4000, 5800), until=7000, sound=True)
+    call.say("b", (1200, 3000), until=3500, sound=True)
+    call.hear("a", (4000, 6000), settled=7000)
     assert call.hear("b", (1000, 2900), settled=4000) == [talking_over("b", 1000, 2000, 1.0)]
 
 
