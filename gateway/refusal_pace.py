@@ -59,7 +59,7 @@ class OwnerPaces:
         """A message of an owner's socket was refused: seconds to wait before that socket's next one is read."""
         while self._paces and self._paces[oldest := next(iter(self._paces))].is_full(now):
             del self._paces[oldest]
-        pace = self._paces[owner] = self._paces.pop(owner, None) or Pace()
+        pace = self._paces[owner] = self._paces.pop(owner) if owner in self._paces else Pace()
         return pace.pause_s(now)
 
 
