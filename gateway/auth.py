@@ -109,6 +109,15 @@ class Authenticator:
             return terms
         return self.keys.terms_of(owner)
 
+    @property
+    def may_need_keys(self) -> bool:
+        """Whether `prepare` ever waits."""
+        return self._provider is not None
+
+    def can_check(self, credential: str | None) -> bool:
+        """Whether a credential can be checked without `prepare`."""
+        return not credential or self._provider is None or self._provider.can_check(credential)
+
     async def prepare(self, credential: str | None) -> None:
         """Wait until a credential can be checked: for the key of a provider's token, if it is not known yet."""
         if credential and self._provider is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import Event, State
 from websockets.server import ServerProtocol
 
-from gateway.admission import Admission, Refused, Visitor
+from gateway.admission import Admission, Visitor
 from gateway.inbound import Inbound, Unread
 from gateway.metrics import Metrics
 from gateway.protocol.codec import encode
@@ -48,7 +49,7 @@ class SocketBounds:
 
 
 class ClientSocket(ServerConnection):
-    """One socket, from the accept to the close."""
+    """One socket, from the request of its handshake to the close."""
 
     # With more than 30 attributes in all, each object would have a dictionary of 1.5 KB of its own (CPython 3.11).
     __slots__ = (
@@ -136,6 +137,18 @@ class ClientSocket(ServerConnection):
             self._adjust_reading()
         return message
 
+    # --- for the opening handshake
+
+    def take_over(self, transport: asyncio.Transport, events: Sequence[Event], rest: bytes) -> None:
+        """Become the protocol of a connection whose request has been let in. `events`: it, and frames behind it."""
+        transport.set_protocol(self)
+        self.connection_made(transport)
+        for event in events:
+            self.process_event(event)
+        self._unread.count(self._buffered())
+        if rest:
+            self.data_received(rest)
+
     # --- for asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -164,8 +177,6 @@ class ClientSocket(ServerConnection):
         self._ignores_input = True
         self._arrived.clear()
         self._unread.close()
-        if self.request is None:
-            self._bounds.metrics.connections_refused.labels("websocket", Refused.NO_REQUEST).inc()
         super().connection_lost(exc)
         self._is_lost = True
         if self._reader is not None:

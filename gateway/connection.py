@@ -11,7 +11,6 @@ from contextlib import suppress
 from functools import cached_property, partial
 
 import structlog
-from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
 
 from gateway.access.terms import Door
@@ -19,6 +18,7 @@ from gateway.auth import AuthError, Principal
 from gateway.client_socket import ClientSocket
 from gateway.credentials import Credential
 from gateway.expiry import CredentialWatch
+from gateway.handshakes import client_of
 from gateway.keepalive import Keepalive, Reading
 from gateway.outbox import Outbox
 from gateway.protocol.actions import CloseSocket, ResumeSession, SendMessage
@@ -108,7 +108,7 @@ class Connection:
     def _address(self) -> str:
         """The client's address, for counting failures."""
         request = self._socket.request
-        return client_of(self._failures, self._socket, Headers() if request is None else request.headers)
+        return client_of(self._failures, self._socket.remote_address, Headers() if request is None else request.headers)
 
     @cached_property
     def _credential(self) -> CredentialWatch:
@@ -363,10 +363,3 @@ _EXPIRED = (Code.SESSION_EXPIRED, "the session is unknown or has expired")
 def _full(error: DirectoryFullError) -> tuple[Code, str]:
     """What a client hears when there is no room for its session."""
     return _QUOTA if isinstance(error, QuotaError) else _FULL
-
-
-def client_of(failures: CredentialFailures, socket: ServerConnection, headers: Headers) -> str:
-    """The address of a client that sent these headers, for counting failures."""
-    address = socket.remote_address
-    peer = str(address[0]) if isinstance(address, tuple) and address else "unknown"
-    return failures.client_of(peer, headers.get_all("X-Forwarded-For"))

@@ -2,19 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from gateway.access.terms import Door
+from gateway.auth import AuthError
 from gateway.client_socket import ClientSocket
 from gateway.credentials import SUBPROTOCOL, Credential, of_handshake
+from gateway.http import HEALTHZ, READYZ
+from gateway.origins import Origins
+from gateway.refusals import CredentialFailures
+from gateway.sessions.context import GatewayContext
 
-_HSTS: Final = "max-age=31536000"  # RFC 6797
+WS_PATH: Final = "/ws"
+HSTS: Final = "max-age=31536000"  # RFC 6797
+_FORWARDED: Final = "X-Forwarded-For"
+_HEALTH_PATHS: Final = frozenset({HEALTHZ, READYZ})
+# What a client is asked to wait for while the gateway restarts.
+_RESTART_S: Final = 5
+
+
+class HandshakePolicy:
+    """Which handshakes are refused. Most invalid credentials are not: the connection reports them, see `check`."""
+
+    def __init__(
+        self,
+        context: GatewayContext,
+        failures: CredentialFailures,
+        origins: Origins,
+        is_draining: Callable[[], bool],
+    ) -> None:
+        self._context = context
+        self._failures = failures
+        self._origins = origins
+        self._is_draining = is_draining
+
+    def can_check(self, request: Request) -> bool:
+        """Whether `check` can be called at once, without `prepare`."""
+        authenticator = self._context.authenticator
+        return not authenticator.may_need_keys or authenticator.can_check(credential_of(request).text)
+
+    async def prepare(self, request: Request) -> None:
+        """Wait until the credential of a request can be checked."""
+        await self._context.authenticator.prepare(credential_of(request).text)
+
+    def check(self, request: Request, peername: Any) -> Response | None:  # noqa: ANN401 - what asyncio knows of a peer
+        """The refusal of a request that cannot become a connection; None: it may."""
+        path = urlsplit(request.path).path
+        if path in _HEALTH_PATHS:
+            return self._health(path, request.method)
+        if path != WS_PATH:
+            return plain(HTTPStatus.NOT_FOUND, "WebSockets are served at /ws")
+        host = "".join(request.headers.get_all("Host")[:1])
+        if not all(self._origins.allows(origin, host) for origin in request.headers.get_all("Origin")):
+            return plain(HTTPStatus.FORBIDDEN, "pages of this origin may not connect; see allowed_origins")
+        if self._is_draining():
+            return plain(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is restarting", _RESTART_S)
+        credential = credential_of(request)
+        return None if credential.text is None else self._check_owner(credential, credential.text, request, peername)
+
+    def _check_owner(self, credential: Credential, text: str, request: Request, peername: Any) -> Response | None:  # noqa: ANN401
+        """Refuse an owner above its rate, and an invalid credential from a client that has failed too often.
+
+        A credential that comes as a message is heard in any case: `max_unauthenticated` bounds who waits for it.
+        """
+        try:
+            found = self._context.authenticator.check(text, Door.HANDSHAKE, keys_allowed=credential.may_be_key)
+        except AuthError as error:
+            address = client_of(self._failures, peername, request.headers)
+            retry_after_s = self._failures.retry_after_s(address, text)
+            if retry_after_s is None:
+                return None  # the connection reports it: browsers do not see the answer to a handshake
+            self._failures.record(Door.HANDSHAKE, address, text, error)
+            return plain(HTTPStatus.TOO_MANY_REQUESTS, "too many invalid credentials", retry_after_s)
+        over = self._context.shares.charge(found.terms)
+        if over is None:
+            return None
+        self._context.metrics.share_refusals.labels(over.reason).inc()
+        return plain(HTTPStatus.TOO_MANY_REQUESTS, over.text, math.ceil(over.wait_s or 1))
+
+    def _health(self, path: str, method: str) -> Response:
+        """Health, for load balancers that probe the port which they send connections to."""
+        serving = path == HEALTHZ or (self._context.upstream.ready() and not self._is_draining())
+        status = HTTPStatus.OK if serving else HTTPStatus.SERVICE_UNAVAILABLE
+        response = plain(status, "ok" if serving else "not ready")
+        if method == "HEAD":
+            response.body = b""
+        return response
 
 
 def credential_of(request: Request) -> Credential:
@@ -24,6 +106,12 @@ def credential_of(request: Request) -> Credential:
     ]
     authorization = request.headers.get_all("Authorization")
     return of_handshake(request.path, authorization[0] if authorization else None, offered)
+
+
+def client_of(failures: CredentialFailures, peername: Any, headers: Headers) -> str:  # noqa: ANN401 - what asyncio knows of a peer
+    """The address of a client that sent these headers, for counting failures."""
+    peer = str(peername[0]) if isinstance(peername, tuple) and peername else "unknown"
+    return failures.client_of(peer, headers.get_all(_FORWARDED))
 
 
 def choose_subprotocol(_socket: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
@@ -56,4 +144,4 @@ def answer(socket: ServerConnection, _request: Request, response: Response) -> N
 def answer_tls(socket: ServerConnection, request: Request, response: Response) -> None:
     """The same over TLS."""
     answer(socket, request, response)
-    response.headers["Strict-Transport-Security"] = _HSTS
+    response.headers["Strict-Transport-Security"] = HSTS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -105,24 +106,36 @@ class _Logged:
 class LateAnswers:
     """Answers 429 only after a while, so that a client that tries again at once cannot try often.
 
-    Refusing costs the gateway a millisecond, and a flood of refusals would slow everybody else down. At most `bound`
-    answers wait; further ones do not.
+    At most `bound` answers wait; further ones do not. Of those that are due, the event loop gives one in each of its
+    turns, so that no other client waits for several.
     """
 
     def __init__(self, delay_s: float = LATE_S, bound: int = LATE_BOUND) -> None:
         self._delay_s = delay_s
         self._bound = bound
-        self._waiting = 0
+        self._waiting: deque[tuple[float, Callable[[], None]]] = deque()
+
+    def call(self, answer: Callable[[], None]) -> None:
+        """Call `answer` when it may be given."""
+        if len(self._waiting) >= self._bound:
+            answer()
+            return
+        loop = asyncio.get_running_loop()
+        self._waiting.append((loop.time() + self._delay_s, answer))
+        if len(self._waiting) == 1:
+            loop.call_at(self._waiting[0][0], self._answer_next)
 
     async def wait(self) -> None:
         """Wait until the answer may be given."""
-        if self._waiting >= self._bound:
-            return
-        self._waiting += 1
-        try:
-            await asyncio.sleep(self._delay_s)
-        finally:
-            self._waiting -= 1
+        may_answer = asyncio.get_running_loop().create_future()
+        self.call(lambda: None if may_answer.done() else may_answer.set_result(None))
+        await may_answer
+
+    def _answer_next(self) -> None:
+        _, answer = self._waiting.popleft()
+        if self._waiting:
+            asyncio.get_running_loop().call_at(self._waiting[0][0], self._answer_next)
+        answer()
 
 
 class CredentialFailures:

@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from http import HTTPStatus
 from typing import Final, cast
-from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.http11 import Request, Response
 
 from gateway.access.key_ring import KeyRing
 from gateway.access.shares import Shares
-from gateway.access.terms import Door
 from gateway.access.tokens import Tokens
 from gateway.admission import Admission
-from gateway.auth import Authenticator, AuthError
+from gateway.auth import Authenticator
 from gateway.client_socket import ClientSocket, SocketBounds
 from gateway.config import GatewayConfig
-from gateway.connection import Connection, client_of
-from gateway.credentials import Credential
+from gateway.connection import Connection
 from gateway.doors.wyoming.listener import WyomingListener
-from gateway.handshakes import answer, answer_tls, choose_subprotocol, credential_of, plain
-from gateway.http import HEALTHZ, READYZ, Api
+from gateway.handshakes import WS_PATH, HandshakePolicy, answer, answer_tls, choose_subprotocol, credential_of
+from gateway.http import Api
 from gateway.inbound import Inbound
 from gateway.listening import BACKLOG, Doors, OwnPorts
 from gateway.metrics import Metrics
+from gateway.opening import OpeningHandshake, Openings
 from gateway.origins import Origins
 from gateway.parts import identity_provider, protocol_limits, upstream_config
 from gateway.places import descriptors, places
@@ -56,8 +51,6 @@ from tracing.setup import open_tracer
 
 log = structlog.get_logger()
 
-WS_PATH: Final = "/ws"
-_HEALTH_PATHS: Final = frozenset({HEALTHZ, READYZ})
 _CERTIFICATE_CHECK_S: Final = 2.0
 _SECRET_CHECK_S: Final = 2.0
 # Messages up to this multiple of the limit are read and refused with an error; larger ones only close the socket.
@@ -72,8 +65,6 @@ _SPARE_DESCRIPTORS: Final = 256
 # What remains of the ten seconds of a shutdown after the streams' share.
 _CLOSE_SOCKETS_S: Final = 1.5
 _UPSTREAM_GRACE_S: Final = 0.2
-# What a client is asked to wait for while the gateway restarts.
-_RESTART_S: Final = 5
 
 
 class Gateway:
@@ -122,7 +113,8 @@ class Gateway:
             shares=Shares(lambda: authenticator.owners, clock, config.idle_stream_s),
             tracer=open_tracer("talkup-gateway", VERSION, config.otlp_endpoint),
         )
-        self._directory = SessionDirectory(self._context)
+        self._directory = directory = SessionDirectory(self._context)
+        self._policy = HandshakePolicy(self._context, self._failures, self._origins, lambda: directory.draining)
         metrics.watch_outboxes(self._directory.waiting_messages)
         metrics.watch_tasks(lambda: len(asyncio.all_tasks()))
         metrics.watch_upstream(self._upstream)
@@ -236,6 +228,8 @@ class Gateway:
             admission=self._ws_admission,
             metrics=self._context.metrics,
         )
+        openings = Openings(self._policy, self._failures.late_answers, bounds, config.handshake_s)
+        stack.callback(openings.close)
         ports: list[int] = []
         name, allows = ("ws", self._allows_plain) if tls is None else ("wss", _anyone)
         for listener in await self._doors.open(name, (host, port), self._ws_admission, allows):
@@ -243,8 +237,7 @@ class Gateway:
                 self._serve_socket,
                 sock=listener,
                 ssl=tls,
-                create_connection=cast(type[ServerConnection], partial(ClientSocket, bounds=bounds)),
-                process_request=self._admit,
+                create_connection=cast(type[ServerConnection], partial(OpeningHandshake, openings=openings)),
                 process_response=answer_tls if tls is not None else answer,
                 select_subprotocol=choose_subprotocol,
                 # Encoded audio does not compress further; a compression context per connection would cost memory.
@@ -261,55 +254,6 @@ class Gateway:
             stack.push_async_callback(_close_server, server)
             ports.append(server.sockets[0].getsockname()[1])
         return ports[0]
-
-    async def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
-        """Refuse requests that cannot become connections; credentials are checked later (see gateway.connection)."""
-        path = urlsplit(request.path).path
-        if path in _HEALTH_PATHS:
-            return self._health(path, request.method)
-        if path != WS_PATH:
-            return plain(HTTPStatus.NOT_FOUND, "WebSockets are served at /ws")
-        host = "".join(request.headers.get_all("Host")[:1])
-        if not all(self._origins.allows(origin, host) for origin in request.headers.get_all("Origin")):
-            return plain(HTTPStatus.FORBIDDEN, "pages of this origin may not connect; see allowed_origins")
-        if self._directory.draining:
-            return plain(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is restarting", _RESTART_S)
-        await self._context.authenticator.prepare(credential_of(request).text)
-        refusal = self._refuse_client(client_of(self._failures, socket, request.headers), credential_of(request))
-        if refusal is not None:
-            await self._failures.late_answers.wait()
-        return refusal
-
-    def _refuse_client(self, address: str, credential: Credential) -> Response | None:
-        """Refuse an owner above its rate, and an invalid credential from a client that has failed too often.
-
-        A credential that comes as a message is heard in any case: `max_unauthenticated` bounds who waits for it.
-        """
-        if credential.text is None:
-            return None
-        retry_after_s = self._failures.retry_after_s(address, credential.text)
-        check = self._context.authenticator.check
-        try:
-            terms = check(credential.text, Door.HANDSHAKE, keys_allowed=credential.may_be_key).terms
-            over = self._context.shares.charge(terms)
-            if over is not None:
-                self._context.metrics.share_refusals.labels(over.reason).inc()
-                return plain(HTTPStatus.TOO_MANY_REQUESTS, over.text, math.ceil(over.wait_s or 1))
-        except AuthError as error:
-            if retry_after_s is None:
-                return None  # the connection reports it: browsers do not see the answer to a handshake
-            self._failures.record(Door.HANDSHAKE, address, credential.text, error)
-            return plain(HTTPStatus.TOO_MANY_REQUESTS, "too many invalid credentials", retry_after_s)
-        return None
-
-    def _health(self, path: str, method: str) -> Response:
-        """Health, for load balancers that probe the port which they send connections to."""
-        serving = path == HEALTHZ or (self._upstream.ready() and not self._directory.draining)
-        status = HTTPStatus.OK if serving else HTTPStatus.SERVICE_UNAVAILABLE
-        response = plain(status, "ok" if serving else "not ready")
-        if method == "HEAD":
-            response.body = b""
-        return response
 
     async def _renew_secrets(self) -> None:
         """Whenever the file of secrets next to the store changes, sign with its newest one."""

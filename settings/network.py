@@ -5,9 +5,13 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 from urllib.parse import urlsplit
 
 MAX_PORT = 65535
+# Addresses whose parsed form is kept: those that connect again and again.
+_ADDRESSES: Final = 4096
 LOOPBACK = ("127.0.0.0/8", "::1")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -79,6 +83,7 @@ class OriginPattern:
         return not self.suffix or (scheme == self.scheme and name.endswith(self.suffix) and name != self.suffix)
 
 
+@lru_cache(maxsize=_ADDRESSES)
 def client_network(host: str) -> str:
     """The address that a client counts under: an IPv4 address, or the /64 that one IPv6 customer has (RFC 6177)."""
     try:
@@ -101,9 +106,15 @@ class Networks:
 
     def holds(self, host: str) -> bool:
         """Whether an address is one of these or in one of these networks; False for anything but an address."""
-        try:
-            address = ipaddress.ip_address(host.partition("%")[0])
-        except ValueError:
-            return False
-        address = getattr(address, "ipv4_mapped", None) or address
-        return any(address in network for network in self._networks)
+        address = _address(host)
+        return address is not None and any(address in network for network in self._networks)
+
+
+@lru_cache(maxsize=_ADDRESSES)
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a peer has, as IPv4 if it is one mapped into IPv6 (RFC 4291 2.5.5.2); None if it is none."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -93,9 +92,15 @@ class IdentityProvider:
 
     async def prepare(self, credential: str) -> None:
         """Read the keys again if a token names one that is not known. All callers that wait share one fetch."""
-        with suppress(TokenError):
-            if self.issues(credential) and issued_tokens.key_of(credential, self._keys) is None:
-                await self._renew()
+        if not self.can_check(credential):
+            await self._renew()
+
+    def can_check(self, credential: str) -> bool:
+        """Whether a credential can be checked without `prepare`: it is no token, or its key is known."""
+        try:
+            return not self.issues(credential) or issued_tokens.key_of(credential, self._keys) is not None
+        except TokenError:
+            return True
 
     async def watch(self) -> None:
         """Read the keys now and from time to time, for ever; more often while that fails."""

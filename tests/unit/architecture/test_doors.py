@@ -108,6 +108,7 @@ DOORS = {
     "websockets": [
         "gateway.server",
         "gateway.handshakes",
+        "gateway.opening",
         "gateway.connection",
         "gateway.keepalive",
         "gateway.sender",

@@ -1,0 +1,148 @@
+"""The opening handshake of a WebSocket (RFC 6455 4.2): from the accept until the request is refused or let in.
+
+A client that floods the gateway is mostly refused. So neither a task nor a connection of websockets exists before a
+request is let in: the parser of websockets reads the request, and a refused client gets an answer and nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+from websockets.asyncio.server import Server
+from websockets.http11 import Request, Response
+from websockets.protocol import Event
+from websockets.server import ServerProtocol
+
+from gateway.admission import Refused
+from gateway.client_socket import SLICE_BYTES, ClientSocket, SocketBounds
+from gateway.handshakes import HSTS, HandshakePolicy
+from gateway.refusals import LateAnswers
+
+_NOTHING: Final = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Openings:
+    """The handshakes of a port that are not over. `request_s`: the time for a request to arrive, and to be read."""
+
+    policy: HandshakePolicy
+    late_answers: LateAnswers
+    bounds: SocketBounds
+    request_s: float
+    pending: set[OpeningHandshake] = field(default_factory=set)
+
+    def close(self) -> None:
+        """End those that are not over."""
+        for each in list(self.pending):
+            each.transport.abort()
+
+
+class OpeningHandshake(asyncio.Protocol):
+    """One handshake. websockets creates it for an accepted connection, with what its own `ServerConnection` gets."""
+
+    __slots__ = (
+        "_deadline",
+        "_has_more",
+        "_openings",
+        "_options",
+        "_preparing",
+        "_request",
+        "_server",
+        "protocol",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, protocol: ServerProtocol, server: Server, *, openings: Openings, **options: Any) -> None:  # noqa: ANN401 - what websockets passes
+        self.protocol = protocol
+        self._server = server
+        self._openings = openings
+        self._options = options
+        self._request: Request | None = None
+        self._preparing: asyncio.Task[None] | None = None
+        # Whether the client has sent more than a request.
+        self._has_more = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self._deadline = asyncio.get_running_loop().call_later(self._openings.request_s, self.transport.abort)
+        self._openings.pending.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._request is not None:
+            self._has_more = True
+            return
+        for start in range(0, len(data), SLICE_BYTES):
+            end = start + SLICE_BYTES
+            self.protocol.receive_data(data[start:end])
+            events = self.protocol.events_received()
+            if events:
+                self._request = cast(Request, events[0])
+                self._begin(self._request, events, data[end:])
+                return
+            self._send()  # what the parser answers to something that is no request
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._deadline.cancel()
+        self._openings.pending.discard(self)
+        if self._request is None:
+            self._openings.bounds.metrics.connections_refused.labels("websocket", Refused.NO_REQUEST).inc()
+
+    def _begin(self, request: Request, events: Sequence[Event], rest: bytes) -> None:
+        """A request has come. `events`: it, and frames behind it; `rest`: bytes behind them."""
+        if self._openings.policy.can_check(request):
+            self._answer(request, events, rest)
+        else:
+            self.transport.pause_reading()
+            self._preparing = asyncio.create_task(self._answer_later(request, events, rest))
+
+    def _answer(self, request: Request, events: Sequence[Event], rest: bytes) -> None:
+        """Let the client in, or refuse it."""
+        response = self._openings.policy.check(request, self.transport.get_extra_info("peername"))
+        if response is None:
+            self._let_in(events, rest)
+            return
+        self._has_more = bool(rest or len(events) > 1 or self.protocol.reader.buffer)
+        if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+            self._openings.late_answers.call(lambda: self._refuse(response))
+        else:
+            self._refuse(response)
+
+    async def _answer_later(self, request: Request, events: Sequence[Event], rest: bytes) -> None:
+        await self._openings.policy.prepare(request)
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+            self._answer(request, events, rest)
+
+    def _let_in(self, events: Sequence[Event], rest: bytes) -> None:
+        self._deadline.cancel()
+        self._openings.pending.discard(self)
+        socket = ClientSocket(self.protocol, self._server, bounds=self._openings.bounds, **self._options)
+        socket.take_over(self.transport, events, rest)
+
+    def _refuse(self, response: Response) -> None:
+        if self.transport.is_closing():
+            return
+        if self.transport.get_extra_info("sslcontext") is not None:
+            response.headers["Strict-Transport-Security"] = HSTS
+        self.protocol.send_response(response)
+        self._send()
+
+    def _send(self) -> None:
+        """Send what the parser has for the client, and close.
+
+        Data that nobody has read would make the kernel send RST, which may overtake the answer (RFC 9112 9.6). A client
+        that has sent more than its request may be sending still: its end is waited for, and what it sends is dropped.
+        """
+        for data in self.protocol.data_to_send():
+            if data != _NOTHING:
+                self.transport.write(data)
+            elif self._has_more and self.transport.can_write_eof():
+                self.transport.write_eof()
+            else:
+                self.transport.close()
