@@ -119,3 +119,23 @@ def test_what_counts_as_one_address(clock: Clock, first: str, second: str, is_sh
     for _ in range(BURST):
         failures.record("http", first)
     assert (failures.retry_after_s(second) is not None) is is_shared
+
+
+async def test_a_turn_of_the_event_loop_gives_one_answer() -> None:
+    """Those who are served meanwhile wait for one refusal at most."""
+    late = LateAnswers(delay_s=0.0, bound=3)
+    loop, turn, given = asyncio.get_running_loop(), 0, list[int]()
+
+    def count() -> None:
+        nonlocal turn
+        turn += 1
+        if len(given) < 3:
+            loop.call_soon(count)
+
+    count()
+    for _ in range(3):
+        late.call(lambda: given.append(turn))
+    async with asyncio.timeout(60):
+        while len(given) < 3:
+            await asyncio.sleep(0)
+    assert len(set(given)) == 3
