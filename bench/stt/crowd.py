@@ -36,7 +36,7 @@ from workers.stt.tuning import Tuning, samples
 from workers.stt.vad import VoiceDetector
 from workers.stt.words import Word
 
-_SIZES = (16, 20, 24, 28, 32)
+_SIZES = (16, 20, 24, 28, 32, 40, 52, 68)
 _SECONDS = 40.0
 """In which streams begin; all play to their ends."""
 _STAGGER = 4.0

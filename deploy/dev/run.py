@@ -118,12 +118,11 @@ class Stack:
 
     async def run(self, environment: dict[str, str]) -> None:
         """Serve until interrupted. Raises StackError when it does not start, or when a process keeps ending."""
-        identity = certs.ensure(self._run_dir / "tls", {"localhost": certs.LOOPBACK_NAMES}, dt.datetime.now(dt.UTC))[
-            "localhost"
-        ]
         try:
             for program in plan.workers(self._settings, has_vision=self._has_vision):
                 self._workers.append(await self._start(program, environment))
+            names = {"localhost": certs.LOOPBACK_NAMES}
+            identity = certs.ensure(self._run_dir / "tls", names, dt.datetime.now(dt.UTC))["localhost"]
             secret = certs.token_secret(self._run_dir / "tls")
             gateway = plan.gateway(self._settings, identity, self._run_dir, secret, has_vision=self._has_vision)
             self._gateway = await self._start(gateway, environment)

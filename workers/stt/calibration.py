@@ -15,8 +15,11 @@ from workers.stt.step_cost import StepCosts
 from workers.stt.transcriber import DRILL_TOKENS, Transcriber
 
 _ROUNDS = 3
-_ROUNDS_SECONDS = 1.5
-"""Seconds after which no new round starts: a slow machine is measured fewer times, not longer."""
+_ROUNDS_SECONDS = 0.5
+"""Seconds after which no new round starts: a slow machine is measured once, since streams wait for the worker.
+
+An idle worker measures itself again (`step_meter`).
+"""
 _WORTH_IT = 0.9
 _GPU_SIZES = (1, 4, 8, 16, 32)
 _ENCODE_SIZES = {"cpu": (1,)}

@@ -85,16 +85,25 @@ class Pace:
         `load`: of the model's threads, 0 to 1; it stretches the step of a stream whose audio comes in real time.
         """
         tuning = self.tuning
+        load = load if not self._ahead else 0.0
         room = tuning.stretched_step - tuning.step
         late = _STRETCH_SLOPE * max(0.0, self.lag - _STRETCH_FROM)
-        crowded = (load - _CROWDED_FROM) / (_CROWDED_TO - _CROWDED_FROM) if not self._ahead else 0.0
+        crowded = (load - _CROWDED_FROM) / (_CROWDED_TO - _CROWDED_FROM)
         stretch = min(room, max(late, crowded * room))
         return Effort(
-            step=tuning.step + stretch,
+            step=tuning.step + stretch + self._overrun(late - room, load),
             beam=1 if self.lag > _GREEDY_FROM else tuning.beam,
             extra_interims=roomy and self.lag < _FLUENT_LAG and backlog < _FLUENT_BACKLOG,
             strain=stretch / room if room else 0.0,
         )
+
+    def _overrun(self, late: float, load: float) -> float:
+        """Seconds beyond the stretched step: where all of the threads' time is used, or words are late all the same."""
+        if not self.flexible:
+            return 0.0
+        room = self.tuning.overrun_step - self.tuning.stretched_step
+        full = (load - _CROWDED_TO) / (1 - _CROWDED_TO)
+        return min(room, max(0.0, late, full * room))
 
     def hurried(self, effort: Effort, *, until_close: int | None, withdrawn: bool) -> Effort:
         """The same effort without a further step before a window closes, if the stream is late.

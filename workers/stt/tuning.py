@@ -65,6 +65,9 @@ class Tuning:
     stretched_step: float = 4.0
     """Between two hypotheses that commit, under load (712 words: 4.0 errs in 63, 3.0 in 62, 1.5 in 59)."""
 
+    overrun_step: float = 6.0
+    """The same where no time of the threads is left (2,999 words: 6.0 errs in 220, 4.0 in 226)."""
+
     stretched_pause_share: float = 0.75
     """`pause_share` under load: fewer pauses bring a step forward; some segments need a hypothesis at their end."""
 

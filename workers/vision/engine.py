@@ -110,11 +110,11 @@ class VisionEngine:
         return self._config.models
 
     async def load(self) -> None:
-        """Start the decoder children, load and check the networks, measure a frame. Raises ModelError."""
+        """Start the decoder children while the networks load and a frame is measured. Raises ModelError."""
         if self._runner is None:
-            await self._pool.start()
-            await self._slow_pool.start()
-            nets, frame_cost = await asyncio.to_thread(self._load)
+            _, _, (nets, frame_cost) = await asyncio.gather(
+                self._pool.start(), self._slow_pool.start(), asyncio.to_thread(self._load)
+            )
             cores = self._config.usable_cores
             self._meter = FrameMeter(frame_cost, len(nets), cores, ASSUMED_FPS)
             session_gives_way(self._config.nice)

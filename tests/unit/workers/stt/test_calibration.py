@@ -19,6 +19,7 @@ class Machine:
         self.costs = {"encode": encode, "decode": decode}
         self.batches = (0, 0)
         self.frames = 800
+        self.decoded: list[int] = []
 
     def benchmark(self, tuning: object) -> Machine:
         return self
@@ -30,6 +31,7 @@ class Machine:
         self.now += self.costs["encode"][count]
 
     def decode(self, count: int) -> None:
+        self.decoded.append(count)
         self.now += self.costs["decode"][count]
 
     def align(self, count: int) -> None:
@@ -43,6 +45,7 @@ class Machine:
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine({1: 0.05}, {1: 0.04, 2: 0.06, 4: 0.09})
     monkeypatch.setattr(calibration.time, "process_time", lambda: made.now)
+    monkeypatch.setattr(calibration.time, "monotonic", lambda: made.now)
     return made
 
 
@@ -76,6 +79,17 @@ def test_streams_grow_with_the_machine() -> None:
 def test_a_slow_machine_serves_one_stream(machine: Machine) -> None:
     machine.costs["encode"] = {1: 100.0}
     assert calibrate(machine, config(threads=1)).slots == 1
+
+
+def test_a_fast_machine_is_measured_in_several_rounds(machine: Machine) -> None:
+    calibrate(machine, config())
+    assert machine.decoded == [1, 2, 4] * 3
+
+
+def test_a_slow_machine_is_measured_once(machine: Machine) -> None:
+    machine.costs["decode"] = {1: 0.2, 2: 0.3, 4: 0.4}
+    calibrate(machine, config())
+    assert machine.decoded == [1, 2, 4]
 
 
 def test_a_quota_of_cores_bounds_the_streams() -> None:
