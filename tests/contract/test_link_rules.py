@@ -168,7 +168,7 @@ class Links(RuleBasedStateMachine):
         for pair in self.pairs.values():
             if not pair.over:
                 assert pair.far is not None
-                assert pair.near.sent.open
+                assert pair.near.sent.open or pair.half_closed
                 assert pair.far.sent.open
                 assert pair.requests_taken == pair.requests
             if not pair.dropped:
