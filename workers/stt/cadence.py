@@ -51,7 +51,7 @@ class Cadence:
         return None
 
     def _step(self, effort: Effort, waiting: int | None) -> int:
-        """Samples between the last step and the next; fewer where a word waits although the last step heard enough of it."""
+        """Samples between the last step and the next; fewer where a word waits with audio enough behind it."""
         tuning = self._tuning
         if waiting is None or self.last_step - waiting < samples(tuning.likely_age):
             return samples(effort.step)

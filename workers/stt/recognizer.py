@@ -6,9 +6,9 @@ committed is therefore a function of the audio and the options alone, however th
 model took, as long as `Effort` stays at its defaults. Extra interims are for the eye only: they touch nothing that a
 commit depends on.
 
-The life of a window: speech begins -> the window begins `preroll` before -> every `step`, and sooner at a pause or
-while an old word is undecided, a hypothesis of the whole window, LocalAgreement commits -> past `window` it is trimmed at a quiet place between committed
-words -> silence of `endpointing` -> one last hypothesis, whose uncommitted words are final -> no window until speech
+The life of a window: speech begins -> the window begins `preroll` before -> every `step`, and sooner at a pause or for
+an undecided word, a hypothesis of the whole window, LocalAgreement commits -> past `window` it is trimmed at a quiet
+place between committed words -> silence of `endpointing` -> one last hypothesis, whose uncommitted words are final -> no window until speech
 begins again. The last step's hypothesis is the last one if it fell into the silence and no voice was heard since.
 
 Only `pause` does not come from the media. Its words travel with the report from which another worker goes on behind it.
