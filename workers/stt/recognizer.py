@@ -8,8 +8,8 @@ commit depends on.
 
 The life of a window: speech begins -> the window begins `preroll` before -> every `step`, and sooner at a pause or for
 an undecided word, a hypothesis of the whole window, LocalAgreement commits -> past `window` it is trimmed at a quiet
-place between committed words -> silence of `endpointing` -> one last hypothesis, whose uncommitted words are final -> no window until speech
-begins again. The last step's hypothesis is the last one if it fell into the silence and no voice was heard since.
+place between committed words -> silence of `endpointing` -> one last hypothesis, whose uncommitted words are final ->
+no window until speech begins. The last step's hypothesis is the last one if no voice was heard since, only silence.
 
 Only `pause` does not come from the media. Its words travel with the report from which another worker goes on behind it.
 """
