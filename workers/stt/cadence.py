@@ -25,14 +25,23 @@ class Cadence:
         """Record that an interim was sent; `words`: whether it has any."""
         self._visible = self._visible or words
 
-    def due(self, start: int, end: int, effort: Effort, *, interims: bool, silence: int = 0) -> Purpose | None:
+    def due(
+        self,
+        start: int,
+        end: int,
+        effort: Effort,
+        *,
+        interims: bool,
+        silence: int = 0,
+        waiting: int | None = None,
+    ) -> Purpose | None:
         """What is due at `end` in a window that begins at `start`; what is returned will not be due again.
 
         `interims`: whether interims may be asked for; none is due if no voice was heard since the last one. `silence`:
-        samples of it before `end`.
+        samples of it before `end`. `waiting`: end of the first word that is not final.
         """
         since_step = end - max(self.last_step, start)
-        step = samples(effort.step)
+        step = self._step(effort, waiting)
         if since_step >= step or self._pause_due(since_step, effort, silence):
             self.restart(end)
             return Purpose.STEP
@@ -40,6 +49,13 @@ class Cadence:
             self._last_shown = end
             return Purpose.INTERIM
         return None
+
+    def _step(self, effort: Effort, waiting: int | None) -> int:
+        """Samples between the last step and the next; fewer where a word waits with audio enough behind it."""
+        tuning = self._tuning
+        if waiting is None or self.last_step - waiting < samples(tuning.likely_age):
+            return samples(effort.step)
+        return samples(effort.step * (tuning.held_share + effort.strain * (1 - tuning.held_share)))
 
     def _pause_due(self, since_step: int, effort: Effort, silence: int) -> bool:
         """Whether the voice pauses and no step has heard that: its hypothesis may be the segment's last one."""

@@ -6,10 +6,10 @@ committed is therefore a function of the audio and the options alone, however th
 model took, as long as `Effort` stays at its defaults. Extra interims are for the eye only: they touch nothing that a
 commit depends on.
 
-The life of a window: speech begins -> the window begins `preroll` before -> every `step`, and sooner at a pause, a
-hypothesis of the whole window, LocalAgreement commits -> past `window` it is trimmed at a quiet place between committed
-words -> silence of `endpointing` -> one last hypothesis, whose uncommitted words are final -> no window until speech
-begins again. The last step's hypothesis is the last one if it fell into the silence and no voice was heard since.
+The life of a window: speech begins -> the window begins `preroll` before -> every `step`, and sooner at a pause or for
+an undecided word, a hypothesis of the whole window, LocalAgreement commits -> past `window` it is trimmed at a quiet
+place between committed words -> silence of `endpointing` -> one last hypothesis, whose uncommitted words are final ->
+no window until speech begins. The last step's hypothesis is the last one if no voice was heard since, only silence.
 
 Only `pause` does not come from the media. Its words travel with the report from which another worker goes on behind it.
 """
@@ -270,7 +270,8 @@ class Recognizer:
             self.counters.cuts += 1
             return self._closing_job(Purpose.CUT, cut, effort)
         welcome = effort.extra_interims and self._options.interims and not self._heard_all
-        purpose = self._cadence.due(self._start, end, effort, interims=welcome, silence=self._hearing.silence)
+        silence, waiting = self._hearing.silence, self._stable.waiting
+        purpose = self._cadence.due(self._start, end, effort, interims=welcome, silence=silence, waiting=waiting)
         self.counters.steps += purpose is Purpose.STEP
         self.counters.interims += purpose is Purpose.INTERIM
         return self._job(purpose, end, effort) if purpose is not None else None

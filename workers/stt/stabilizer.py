@@ -56,6 +56,11 @@ class LocalAgreement:
         return self._tail
 
     @property
+    def waiting(self) -> int | None:
+        """End of the first word of the last hypothesis that is not final, samples; None: all are."""
+        return self._tail[0].end if self._tail else None
+
+    @property
     def cut_off(self) -> bool:
         """Whether the first committed word was cut off."""
         return self._cut_off

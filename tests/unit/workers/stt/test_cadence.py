@@ -6,18 +6,28 @@ import pytest
 
 from workers.stt.cadence import Cadence
 from workers.stt.decode_job import Effort, Purpose
-from workers.stt.tuning import FRAME, SAMPLE_RATE, Tuning
+from workers.stt.tuning import FRAME, SAMPLE_RATE, Tuning, samples
 
 
-def steps(voice: list[tuple[float, float]], seconds: float, step: float = 1.5, strain: float = 0.0) -> list[float]:
-    """Seconds at which steps are due in a window with a voice between these times."""
+def steps(
+    voice: list[tuple[float, float]],
+    seconds: float,
+    step: float = 1.5,
+    strain: float = 0.0,
+    waiting: float | None = None,
+) -> list[float]:
+    """Seconds at which steps are due in a window with a voice between these times.
+
+    `waiting`: the end of a word that no step makes final, seconds.
+    """
     cadence = Cadence(Tuning(), 0)
     found, silence = [], 0
     for end in range(FRAME, int(seconds * SAMPLE_RATE), FRAME):
         at = end / SAMPLE_RATE
         silence = 0 if any(start <= at < stop for start, stop in voice) else silence + FRAME
         effort = Effort(step, 5, extra_interims=False, strain=strain)
-        if cadence.due(0, end, effort, interims=False, silence=silence) is Purpose.STEP:
+        held = None if waiting is None else samples(waiting)
+        if cadence.due(0, end, effort, interims=False, silence=silence, waiting=held) is Purpose.STEP:
             found.append(at)
     return found
 
@@ -60,3 +70,15 @@ def test_under_strain_a_pause_soon_after_a_step_waits_for_the_next_one() -> None
     assert steps(pauses, 3.5) == pytest.approx([1.5, 3.0], abs=0.05)
     assert steps([(0, 1.2), (1.6, 9)], 3.5, step=3.0) == pytest.approx([1.45], abs=0.05)
     assert steps([(0, 1.2), (1.6, 9)], 3.5, step=3.0, strain=1.0) == pytest.approx([3.0], abs=0.05)
+
+
+def test_a_word_left_undecided_with_audio_enough_behind_it_is_heard_again_sooner() -> None:
+    assert steps([(0, 9)], 4.0, waiting=0.6) == pytest.approx([1.5, 2.55, 3.6], abs=0.05)
+
+
+def test_a_word_at_the_end_of_a_step_waits_for_the_whole_next_one() -> None:
+    assert steps([(0, 9)], 4.5, waiting=0.8) == pytest.approx([1.5, 3.0, 4.05], abs=0.05)
+
+
+def test_under_strain_an_undecided_word_brings_no_step_forward() -> None:
+    assert steps([(0, 9)], 4.8, waiting=0.6, strain=1.0) == pytest.approx([1.5, 3.0, 4.5], abs=0.1)

@@ -111,7 +111,7 @@ def final_words(recognizer: Recognizer) -> list[Word]:
 
 
 def test_the_hypotheses_after_a_loop_are_believed_and_nothing_is_lost_or_doubled() -> None:
-    heard = Recognizer(hear_voice, Tuning(sure=2.0), StreamOptions("en", interims=False))
+    heard = Recognizer(hear_voice, Tuning(sure=2.0, held_share=1.0), StreamOptions("en", interims=False))
     voice = np.full(samples(EACH * len(PHRASE)), 0.5, np.float32)
     heard.append_samples(np.concatenate([voice, np.zeros(samples(1.2), np.float32)]))
     heard.end()
