@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+import msgspec
 from talkup.v1 import task_pb2
 
 from gateway.analyses import StoredAnalysis
@@ -21,8 +22,7 @@ class TaskKey(NamedTuple):
     service_type: task_pb2.ServiceType
 
 
-@dataclass(frozen=True, slots=True)
-class SendMessage:
+class SendMessage(msgspec.Struct, frozen=True):
     """Put a message into the outbox."""
 
     message: ServerMessage
@@ -37,8 +37,7 @@ class OpenTask:
     resumed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ForwardTask:
+class ForwardTask(msgspec.Struct, frozen=True):
     """Forward a chunk, flush or end to an open call."""
 
     key: TaskKey

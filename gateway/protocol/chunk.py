@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(msgspec.Struct, frozen=True):
     """A chunk as received.
 
     `sequence` is the client's number. `capture_ms` is the client's clock, UNIX milliseconds; None: not given. `arrived`
@@ -16,11 +15,10 @@ class Chunk:
     sequence: int
     payload: bytes
     capture_ms: int | None = None
-    arrived: float = field(default=0.0, compare=False)
+    arrived: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class NumberedChunk:
+class NumberedChunk(msgspec.Struct, frozen=True):
     """A chunk with its place in the stream.
 
     `worker_sequence` continues over all recordings and skips one number per lost chunk. `new_recording`: the chunk

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from talkup.v1 import media_pb2
 
 from gateway.protocol.chunk import Chunk
@@ -24,8 +25,7 @@ _WITH_HEADER: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """A chunk that belongs to a recording, or is empty; `new_recording`: it begins one with its own header."""
 
     chunk: Chunk

@@ -21,11 +21,16 @@ from gateway.upstream.failures import (
     WorkerStalled,
 )
 from gateway.upstream.placement import Lease
+from gateway.upstream.replay import ReplayBuffer
 from gateway.upstream.stall import StallClock
 from gateway.upstream.turns import Turns
 
 # How long a worker may take to close a call after `ended`, seconds.
 _CLOSE_TIMEOUT = 1.0
+# Results that end, move and answer nothing.
+_ORDINARY = frozenset({"transcript", "analysis", "speech_event", "flow"})
+# How often a stream's deadlines are checked at least, seconds.
+_CHECK_INTERVAL = 0.5
 # How long a turn waits for the replay to be written, seconds.
 _REPLAY_TIMEOUT = 1.0
 
@@ -104,6 +109,25 @@ class Attempt:
             self._end_sent_at = self._clock()
             await self.call.done_writing()
 
+    def write_next(self, replay: ReplayBuffer) -> bool:
+        """Write the only chunk that waits in the replay buffer; False: it has to wait for something."""
+        if replay.has_gaps or not self.call.is_writable:
+            return False
+        chunk = replay.next_request(self.number)
+        assert chunk is not None
+        self.exposed = True
+        now = self._clock()
+        self.stall.write_started(now)
+        with contextlib.suppress(CallOver):  # the reader reports the reason
+            self.call.write_now(chunk)
+        self.stall.write_finished(now, answer_owed=False)
+        return True
+
+    def only_passes(self, result: task_pb2.TaskResult) -> bool:
+        """Whether a result of this attempt has only to be passed on: it ends, moves and answers nothing."""
+        is_ordinary = result.WhichOneof("result") in _ORDINARY and result.attempt == self.number
+        return is_ordinary and self.leave_by is None
+
     def committed(self) -> None:
         """More of the stream is final: this worker makes progress, so its time to finish starts again."""
         self.progressed.set()
@@ -123,13 +147,14 @@ class Attempt:
         if stalled or (silent and (waiting_for_turn or self.stall.unanswered_for(now) >= deadlines.hung)):
             raise WorkerStalled
 
-    def watch(self, deadlines: Deadlines, interval: float) -> asyncio.Future[None]:
-        """Check the deadlines every `interval` seconds until the future is cancelled or fails with what is due.
+    def watch(self, deadlines: Deadlines) -> asyncio.Future[None]:
+        """Check the deadlines regularly until the future is cancelled or fails with what is due.
 
         A timer and not a task: every stream is watched, and waking a task each time would cost more.
         """
         loop = asyncio.get_running_loop()
         failure: asyncio.Future[None] = loop.create_future()
+        interval = min(_CHECK_INTERVAL, deadlines.stall / 4, deadlines.hung / 4, deadlines.finish / 4)
 
         def check() -> None:
             if failure.done():

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
 from talkup.v1 import task_pb2
+
+# Takes a result without waiting; False: it is left for the reader.
+Take: TypeAlias = Callable[[task_pb2.TaskResult], bool]
 
 
 class WorkerCall(Protocol):
@@ -12,6 +16,15 @@ class WorkerCall(Protocol):
 
     async def write(self, request: task_pb2.TaskRequest) -> None:
         """Send one request; waits for flow control. Raises CallOver when the call has ended."""
+        ...
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether a request can be sent without waiting: with `write_now`."""
+        ...
+
+    def write_now(self, request: task_pb2.TaskRequest) -> None:
+        """Send one request of a call that `is_writable`. Raises CallOver if it is too large, which ends the call."""
         ...
 
     async def done_writing(self) -> None:
@@ -23,6 +36,10 @@ class WorkerCall(Protocol):
 
         Cancelling this method may cancel the entire call.
         """
+        ...
+
+    def pass_to(self, take: Take | None) -> None:
+        """While the reader waits, a call may offer each result to `take` first, which spares waking the reader."""
         ...
 
     def cancel(self, *, unanswered: bool = False) -> None:

@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from talkup.v1 import error_pb2, link_pb2, task_pb2, worker_service_pb2, worker_service_pb2_grpc
 
-from gateway.upstream.call import WorkerCall
+from gateway.upstream.call import Take, WorkerCall
 from gateway.upstream.causes import cause_of
 from gateway.upstream.config import Links, TlsSettings
 from gateway.upstream.failures import CallFailed, CallOver
@@ -107,6 +107,15 @@ class TaskCall:
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
             raise CallOver from error
 
+    @property
+    def is_writable(self) -> bool:
+        """Never: gRPC's write has to be waited for."""
+        return False
+
+    def write_now(self, request: task_pb2.TaskRequest) -> None:
+        """Raises CallOver: such a call is never writable at once."""
+        raise CallOver
+
     async def done_writing(self) -> None:
         """Half-close the call: no further request follows."""
         try:
@@ -124,6 +133,9 @@ class TaskCall:
         except grpc.aio.AioRpcError as error:
             raise translate(error) from error
         return result if isinstance(result, task_pb2.TaskResult) else None
+
+    def pass_to(self, take: Take | None) -> None:
+        """Nothing: gRPC wakes the reader in any case."""
 
     def cancel(self, *, unanswered: bool = False) -> None:
         """Drop the call, in whatever state."""

@@ -25,6 +25,7 @@ class AwakeClock:
     def __call__(self) -> float:
         """Seconds since the clock was created, without suspensions."""
         now = self._clock()
-        self._elapsed += min(max(0.0, now - self._read_at), MAX_STEP)
-        self._read_at = now
+        step, self._read_at = now - self._read_at, now
+        if step > 0.0:
+            self._elapsed += step if step < MAX_STEP else MAX_STEP
         return self._elapsed

@@ -12,6 +12,7 @@ import structlog
 from google.protobuf.message import DecodeError
 from talkup.v1 import error_pb2, link_pb2, task_pb2, worker_service_pb2
 
+from gateway.upstream.call import Take
 from gateway.upstream.failures import CallFailed, CallOver
 from gateway.upstream.link_calls import CallState, LinkBreachError, LinkCalls
 from gateway.upstream.link_offer import LinkEnd
@@ -180,8 +181,10 @@ class LinkCall:
         "_expiry",
         "_failure",
         "_link",
+        "_next",
         "_readable",
         "_state",
+        "_take",
         "_traceparent",
         "_writable",
         "_writing_done",
@@ -197,15 +200,16 @@ class LinkCall:
         self._expiry: asyncio.TimerHandle | None = None
         self._failure: CallFailed | None = None
         self._writing_done = False
+        self._take: Take | None = None
+        # A result that `_take` has left for the reader.
+        self._next: task_pb2.TaskResult | None = None
         self._readable: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
 
     async def write(self, request: task_pb2.TaskRequest) -> None:
         """Send one request; waits for credit and for the link. Raises CallOver when the call has ended."""
-        data = request.SerializeToString()
+        data = self._serialised(request)
         link = self._link
-        if len(data) + ENTRY_OVERHEAD > link.offer.max_batch_bytes:
-            self._fail("RESOURCE_EXHAUSTED")
         self._check_open()
         while self._state is not None and not self._state.sent.open:
             self._writable = asyncio.get_running_loop().create_future()
@@ -220,6 +224,22 @@ class LinkCall:
             link.calls.request(self._state, data)
         link.writer.wake()
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether a request can be sent without waiting: with `write_now`."""
+        state = self._state
+        if state is None or not state.sent.open or self._link.calls.outbox.full:
+            return False
+        return not self._is_over
+
+    def write_now(self, request: task_pb2.TaskRequest) -> None:
+        """Send one request of a call that `is_writable`. Raises CallOver if it is too large, which ends the call."""
+        data, state = self._serialised(request), self._state
+        self._check_open()
+        assert state is not None
+        self._link.calls.request(state, data)
+        self._link.writer.wake()
+
     async def done_writing(self) -> None:
         """Half-close the call: no further request follows. Raises CallOver when the call has ended."""
         self._check_open()
@@ -231,6 +251,9 @@ class LinkCall:
     async def read(self) -> task_pb2.TaskResult | None:
         """The next result; None if the worker closed the call normally. Raises CallFailed."""
         while True:
+            if self._next is not None:
+                left, self._next = self._next, None
+                return left
             state = self._state
             if state is not None and (result := self._link.calls.take_result(state)) is not None:
                 self._link.writer.wake()
@@ -245,6 +268,10 @@ class LinkCall:
             self._readable = asyncio.get_running_loop().create_future()
             await self._readable
 
+    def pass_to(self, take: Take | None) -> None:
+        """While the reader waits, offer each result to `take` first."""
+        self._take = take
+
     def cancel(self, *, unanswered: bool = False) -> None:
         """Drop the call, in whatever state. `unanswered`: the worker let the deadline for its first result pass."""
         self._fail("CANCELLED")
@@ -258,9 +285,19 @@ class LinkCall:
         self._state = self._link.calls.open(opening, wake_reader=self._wake_reader, wake_writer=self._wake_writer)
         self._expiry = asyncio.get_running_loop().call_later(self._deadline, self._fail, "DEADLINE_EXCEEDED")
 
-    def _check_open(self) -> None:
+    def _serialised(self, request: task_pb2.TaskRequest) -> bytes:
+        data = request.SerializeToString()
+        if len(data) + ENTRY_OVERHEAD > self._link.offer.max_batch_bytes:
+            self._fail("RESOURCE_EXHAUSTED")
+        return data
+
+    @property
+    def _is_over(self) -> bool:
         is_closed = self._state is not None and self._state.closed is not None
-        if is_closed or self._writing_done or self._failure is not None or self._link.failure is not None:
+        return is_closed or self._writing_done or self._failure is not None or self._link.failure is not None
+
+    def _check_open(self) -> None:
+        if self._is_over:
             raise CallOver
 
     def _fail(self, status: str) -> None:
@@ -268,6 +305,7 @@ class LinkCall:
         if self._failure is not None:
             return
         self._failure = CallFailed(status)
+        self._take = None
         if self._expiry is not None:
             self._expiry.cancel()
         if self._state is not None:
@@ -293,8 +331,31 @@ class LinkCall:
             raise CallFailed(_STATUS_NAMES[closed.status_code] if known else "UNKNOWN", error=error)
 
     def _wake_reader(self) -> None:
-        if self._readable is not None and not self._readable.done():
-            self._readable.set_result(None)
+        reader = self._readable
+        if reader is None or reader.done():
+            return
+        try:
+            is_needed = not self._pass_on(reader)
+        except Exception as error:  # noqa: BLE001 (a bug in handling a result ends its stream, and not the link)
+            reader.set_exception(error)
+        else:
+            if is_needed and not reader.done():
+                reader.set_result(None)
+
+    def _pass_on(self, reader: asyncio.Future[None]) -> bool:
+        """Offer what came to `_take`; returns whether nothing is left for the reader, who waits."""
+        state, has_passed = self._state, False
+        while state is not None and self._take is not None and not reader.done():
+            data = self._link.calls.take_result(state)
+            if data is None:
+                self._link.writer.wake()
+                return has_passed and state.closed is None
+            result = self._parsed(data)
+            if not self._take(result):
+                self._next = result
+                break
+            has_passed = True
+        return False
 
     def _wake_writer(self) -> None:
         if self._writable is not None and not self._writable.done():

@@ -147,6 +147,11 @@ class ReplayBuffer:
         request.attempt = attempt
         return request
 
+    @property
+    def has_gaps(self) -> bool:
+        """Whether losses are certain and not yet declared."""
+        return bool(self._lost)
+
     def take_gaps(self) -> list[Gap]:
         """The losses that are certain and not yet declared. Each is returned once.
 

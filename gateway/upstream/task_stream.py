@@ -43,9 +43,6 @@ from gateway.upstream.retry import Strikes, admit
 
 log = structlog.get_logger()
 
-# How often a stream's deadlines are checked, seconds.
-_CHECK_INTERVAL = 0.5
-
 # Gets what comes back from a stream, in order, and None once the stream is over. It is called from the event loop,
 # never within a call of the stream's methods, and must not raise.
 Receiver = Callable[[StreamItem | None], None]
@@ -97,6 +94,7 @@ class TaskStream:
         self._is_congested = False
         self._unsent = Event()
         self._writable = Event()
+        self._caught_up: Attempt | None = None  # it has written everything, and its writer waits for more
         self._receive: Receiver | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -113,9 +111,12 @@ class TaskStream:
         """
         if self._over or self._end_offered:
             return
-        self._end_offered = request.WhichOneof("payload") == "end"
+        kind = request.WhichOneof("payload")
+        self._end_offered = kind == "end"
         self._replay.offer(request)
-        self._unsent.set()
+        idle = self._caught_up if kind == "chunk" and not self._unsent.is_set() else None
+        if idle is None or not idle.write_next(self._replay):
+            self._unsent.set()
 
     @property
     def behind_ms(self) -> int:
@@ -214,6 +215,7 @@ class TaskStream:
                 self._metrics.attempt_failed(self._service, failure.reason)
                 self._log.warning("worker lost", target=attempt.lease.endpoint.address.target, reason=failure.reason)
             finally:
+                self._caught_up = None
                 attempt.call.cancel()
                 attempt.lease.release(failure)
             if failure is not None:
@@ -303,7 +305,7 @@ class TaskStream:
     async def _run_attempt(self, attempt: Attempt) -> str:
         """Write, read and check deadlines until the stream is over. Raises UpstreamFailure or MoveRequested."""
         reader = asyncio.create_task(self._read(attempt))
-        others: list[asyncio.Future[None]] = [asyncio.create_task(self._write(attempt)), self._watch(attempt)]
+        others = [asyncio.create_task(self._write(attempt)), attempt.watch(self._config.deadlines)]
         if self._strikes.has_strikes:
             others.append(asyncio.create_task(attempt.take_turn(self._placement.turns)))
         else:
@@ -328,7 +330,9 @@ class TaskStream:
             if request is None:
                 attempt.caught_up.set()
                 self._unsent.clear()
+                self._caught_up = attempt
                 await self._unsent.wait()
+                self._caught_up = None
                 continue
             if request.WhichOneof("payload") == "chunk":
                 self._declare_gaps()
@@ -340,17 +344,17 @@ class TaskStream:
                 self._writable.set()
 
     async def _read(self, attempt: Attempt) -> str:
+        attempt.call.pass_to(lambda each: attempt.only_passes(each) and self._handle_result(attempt, each) is None)
         result: task_pb2.TaskResult | None = attempt.first
         while result is not None:
-            if result.attempt == attempt.number:
-                outcome = await self._handle_result(attempt, result)
-                if outcome is not None:
-                    await attempt.wait_for_close()
-                    return outcome
+            if result.attempt == attempt.number and (outcome := self._handle_result(attempt, result)) is not None:
+                attempt.call.pass_to(None)
+                await attempt.wait_for_close()
+                return outcome
             result = await attempt.call.read()
         raise CallFailed("OK")
 
-    async def _handle_result(self, attempt: Attempt, result: task_pb2.TaskResult) -> str | None:
+    def _handle_result(self, attempt: Attempt, result: task_pb2.TaskResult) -> str | None:
         """Handle one result; returns the stream's outcome if it is the last one."""
         kind = result.WhichOneof("result")
         attempt.stall.result_received(self._clock(), answered=kind == "flushed")
@@ -381,10 +385,6 @@ class TaskStream:
         if is_leaving and self._placement.has_other(attempt.worker):
             raise MoveRequested
         return None
-
-    def _watch(self, attempt: Attempt) -> asyncio.Future[None]:
-        due = self._config.deadlines
-        return attempt.watch(due, min(_CHECK_INTERVAL, due.stall / 4, due.hung / 4, due.finish / 4))
 
     def _declare_gaps(self) -> None:
         for gap in self._replay.take_gaps():

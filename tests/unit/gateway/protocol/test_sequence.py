@@ -116,7 +116,7 @@ def test_a_hole_is_given_up_after_its_time_and_reported_once() -> None:
     assert offer(order, 3, body(3), 1.0) == []
     assert order.deadline() == 3.0
     assert order.poll(2.9) == []
-    assert order.poll(3.0) == [Gap(1, 2), Chunk(3, body(3))]
+    assert order.poll(3.0) == [Gap(1, 2), Chunk(3, body(3), arrived=1.0)]
     assert offer(order, 1, body(1), 3.1) == [Duplicate(1)]
     assert order.next_sequence == 4
 
@@ -140,7 +140,7 @@ def test_a_stream_may_begin_at_any_number() -> None:
     order = sequencer(headers=False)
     assert offer(order, 12, body(12), 0.0) == []
     assert offer(order, 13, body(13), 0.1) == []
-    assert order.poll(2.0) == [Chunk(12, body(12)), Chunk(13, body(13))]
+    assert order.poll(2.0) == [Chunk(12, body(12)), Chunk(13, body(13), arrived=0.1)]
 
 
 def test_a_header_fixes_the_first_number_at_once() -> None:
@@ -187,7 +187,7 @@ def test_a_late_blob_with_the_new_number_0_passes_and_number_1_follows() -> None
 def test_a_queued_chunk_that_arrives_first_is_stale() -> None:
     order = sequencer(packets=True)
     assert offer(order, 37, body(37), 0.0) == []
-    assert offer(order, 0, EBML, 0.5) == [Stale(37), Chunk(0, EBML)]
+    assert offer(order, 0, EBML, 0.5) == [Stale(37), Chunk(0, EBML, arrived=0.5)]
     assert pieces(offer(order, 1, body(1), 0.6)) == [(1, body(1))]
 
 

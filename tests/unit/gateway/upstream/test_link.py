@@ -349,6 +349,104 @@ async def test_a_request_too_large_for_the_worker_ends_its_call_alone() -> None:
         assert await small.read() is not None
 
 
+async def test_a_call_is_writable_at_once_while_it_has_credit() -> None:
+    async with channel(WorkerServer()) as calls:
+        call = calls.open_task(30)
+        assert not call.is_writable
+        await call.write(named("a"))
+        assert await call.read() is not None
+        written = 0
+        while call.is_writable:
+            call.write_now(chunk(written, size=10_000))
+            written += 1
+        assert written == 7  # of INITIAL_CREDIT, 65,536 bytes, the last message overdraws it
+        await call.write(chunk(written))
+        texts = [result.transcript.text for _ in range(written + 1) if (result := await call.read()) is not None]
+        assert texts == [word(chunk(number, size=10_000).chunk) for number in range(written)] + [
+            word(chunk(written).chunk)
+        ]
+
+
+async def test_a_request_written_at_once_may_be_too_large() -> None:
+    server = WorkerServer()
+    assert server.offer is not None
+    server.offer.max_batch_bytes = 100_000
+    async with channel(server) as calls:
+        call = calls.open_task(30)
+        await call.write(named("a"))
+        assert await call.read() is not None
+        with pytest.raises(CallOver):
+            call.write_now(chunk(0, size=100_000))
+        assert not call.is_writable
+        with pytest.raises(CallFailed) as failed:
+            await call.read()
+        assert failed.value.status == "RESOURCE_EXHAUSTED"
+
+
+@pytest.mark.parametrize(("links", "waits"), [(Links.ALWAYS, False), (Links.NEVER, True)])
+async def test_a_chunk_waits_for_no_task_if_the_link_takes_it(links: Links, waits: bool) -> None:
+    async with upstream(WorkerServer(), links=links) as pool:
+        stream = pool.open(STT, named("a"))
+        stream.offer(chunk(0))
+        await until(lambda: stream._caught_up is not None)
+        assert stream._replay.behind_bytes == 0
+        stream.offer(chunk(1))
+        assert (stream._replay.behind_bytes > 0) is waits
+        for sequence in range(2, CHUNKS):
+            stream.offer(chunk(sequence))
+        stream.offer(end())
+        assert words(await collect(stream)) == expected()
+
+
+async def test_results_are_offered_first_and_read_if_they_are_left() -> None:
+    async with channel(WorkerServer()) as calls:
+        call = calls.open_task(30)
+        await call.write(named("a"))
+        assert await call.read() is not None
+        taken: list[str] = []
+
+        def take(result: task_pb2.TaskResult) -> bool:
+            if len(taken) == 3:
+                return False
+            taken.append(result.transcript.text)
+            return True
+
+        call.pass_to(take)
+        reading = asyncio.create_task(call.read())
+        await asyncio.sleep(0)
+        for sequence in range(5):
+            await call.write(chunk(sequence))
+        fourth = await reading
+        call.pass_to(None)
+        fifth = await call.read()
+        assert fourth is not None
+        assert fifth is not None
+        texts = [*taken, fourth.transcript.text, fifth.transcript.text]
+        assert texts == [word(chunk(sequence).chunk) for sequence in range(5)]
+
+
+async def test_what_taking_a_result_raises_ends_its_reader_and_no_other() -> None:
+    async with channel(WorkerServer()) as calls:
+        faulty, sound = calls.open_task(30), calls.open_task(30)
+        for call in (faulty, sound):
+            await call.write(named("a"))
+            assert await call.read() is not None
+
+        def take(result: task_pb2.TaskResult) -> bool:
+            raise ZeroDivisionError
+
+        faulty.pass_to(take)
+        reading = asyncio.create_task(faulty.read())
+        await asyncio.sleep(0)
+        await faulty.write(chunk(0))
+        with pytest.raises(ZeroDivisionError):
+            await reading
+        await sound.write(chunk(0))
+        result = await sound.read()
+        assert result is not None
+        assert result.transcript.text == word(chunk(0).chunk)
+
+
 async def test_calls_beyond_what_a_worker_offers_are_rpcs_of_their_own() -> None:
     server = WorkerServer()
     assert server.offer is not None
