@@ -163,6 +163,8 @@ def observed(folder: Path) -> Iterator[Observed]:
             "GATEWAY_VISION_WORKERS": vision.target,
             "GATEWAY_REPLAY_BYTES": str(REPLAY_BYTES),
             "GATEWAY_WORKER_BEHIND_MS": "300",
+            # By default a link comes only after several answers that say that the address leads to one worker.
+            "GATEWAY_WORKER_LINKS": "always",
             "GATEWAY_DRAIN_S": "1",
         }
         gateway = start("gateway", ("-m", "gateway"), settings, folder)
