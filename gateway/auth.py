@@ -109,11 +109,6 @@ class Authenticator:
             return terms
         return self.keys.terms_of(owner)
 
-    @property
-    def may_need_keys(self) -> bool:
-        """Whether `prepare` ever waits."""
-        return self._provider is not None
-
     def can_check(self, credential: str | None) -> bool:
         """Whether a credential can be checked without `prepare`."""
         return not credential or self._provider is None or self._provider.can_check(credential)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from gateway.access.shares import Refused
 from gateway.access.terms import Door
 from gateway.auth import AuthError
 from gateway.client_socket import ClientSocket
@@ -31,7 +33,7 @@ _RESTART_S: Final = 5
 
 
 class HandshakePolicy:
-    """Which handshakes are refused. Most invalid credentials are not: the connection reports them, see `check`."""
+    """Which handshakes are refused. A few invalid credentials are not: the connection reports them."""
 
     def __init__(
         self,
@@ -47,8 +49,7 @@ class HandshakePolicy:
 
     def can_check(self, request: Request) -> bool:
         """Whether `check` can be called at once, without `prepare`."""
-        authenticator = self._context.authenticator
-        return not authenticator.may_need_keys or authenticator.can_check(credential_of(request).text)
+        return self._context.authenticator.can_check(credential_of(request).text)
 
     async def prepare(self, request: Request) -> None:
         """Wait until the credential of a request can be checked."""
@@ -69,6 +70,26 @@ class HandshakePolicy:
         credential = credential_of(request)
         return None if credential.text is None else self._check_owner(credential, credential.text, request, peername)
 
+    def rate_refusal(self, request: Request) -> bytes | None:
+        """The refusal, as it is written, of a request that `check` refuses for its owner's rate and nothing else."""
+        credential = credential_of(request)
+        if (
+            credential.text is None
+            or urlsplit(request.path).path != WS_PATH
+            or "Origin" in request.headers
+            or self._is_draining()
+            or not self._context.authenticator.can_check(credential.text)
+        ):
+            return None
+        try:
+            found = self._context.authenticator.check(
+                credential.text, Door.HANDSHAKE, keys_allowed=credential.may_be_key
+            )
+        except AuthError:
+            return None
+        over = self._context.shares.over_rate(found.terms)
+        return None if over is None else _written(*self._over(over))
+
     def _check_owner(self, credential: Credential, text: str, request: Request, peername: Any) -> Response | None:  # noqa: ANN401
         """Refuse an owner above its rate, and an invalid credential from a client that has failed too often.
 
@@ -84,10 +105,11 @@ class HandshakePolicy:
             self._failures.record(Door.HANDSHAKE, address, text, error)
             return plain(HTTPStatus.TOO_MANY_REQUESTS, "too many invalid credentials", retry_after_s)
         over = self._context.shares.charge(found.terms)
-        if over is None:
-            return None
+        return None if over is None else plain(*self._over(over))
+
+    def _over(self, over: Refused) -> tuple[HTTPStatus, str, int]:
         self._context.metrics.share_refusals.labels(over.reason).inc()
-        return plain(HTTPStatus.TOO_MANY_REQUESTS, over.text, math.ceil(over.wait_s or 1))
+        return HTTPStatus.TOO_MANY_REQUESTS, over.text, math.ceil(over.wait_s or 1)
 
     def _health(self, path: str, method: str) -> Response:
         """Health, for load balancers that probe the port which they send connections to."""
@@ -133,6 +155,11 @@ def plain(status: HTTPStatus, text: str, retry_after_s: int | None = None) -> Re
     if retry_after_s is not None:
         headers["Retry-After"] = str(retry_after_s)
     return Response(status, status.phrase, headers, body)
+
+
+@lru_cache(maxsize=64)
+def _written(status: HTTPStatus, text: str, retry_after_s: int) -> bytes:
+    return plain(status, text, retry_after_s).serialize()
 
 
 def answer(socket: ServerConnection, _request: Request, response: Response) -> None:

@@ -11,6 +11,7 @@ import errno
 import socket
 from collections.abc import Callable, Hashable
 from contextlib import suppress
+from functools import cached_property
 from typing import Any, Final, Protocol, TypeVar
 
 from gateway.admission import Admission, Refused
@@ -43,10 +44,14 @@ class _Accepted(socket.socket):
 
 
 class ListeningSocket(socket.socket):
-    """A socket that asyncio accepts from. `allows`: whether a peer's address may connect at all."""
+    """A socket that asyncio accepts from. `allows`: whether a peer's address may connect at all.
+
+    `takes`: whether a connection is dealt with elsewhere, so that asyncio gets none.
+    """
 
     admission: Admission
     allows: Callable[[str], bool]
+    takes: Callable[[socket.socket], bool] = staticmethod(lambda _: False)
     _is_exhausted = False
 
     def accept(self) -> tuple[socket.socket, Any]:
@@ -66,16 +71,31 @@ class ListeningSocket(socket.socket):
                 self._is_exhausted = True
                 self.admission.refused("", Refused.DESCRIPTORS)
             raise
-        connection = _Accepted(self.family, self.type, self.proto, fileno=plain.detach())
+        # Reading `family` and `type` makes an enum's member of each, at every call.
+        family, kind, number = self._numbers
+        connection = _Accepted(family, kind, number, fileno=plain.detach())
         host = str(address[0])
         if not self.allows(host):
             self.admission.refused(host, Refused.PLAINTEXT)
         elif self.admission.enter(address, host, connection.end):
             connection.on_close = lambda: self._leave(address)
+            if self._is_taken(connection):
+                raise ConnectionAbortedError
             return connection, address
         connection.close()
         self._left()
         raise ConnectionAbortedError
+
+    def _is_taken(self, connection: socket.socket) -> bool:
+        try:
+            return self.takes(connection)
+        except BaseException:
+            connection.close()
+            raise
+
+    @cached_property
+    def _numbers(self) -> tuple[int, int, int]:
+        return int(self.family), int(self.type), self.proto
 
     def _next(self) -> tuple[socket.socket, Any]:
         return super().accept()
@@ -150,3 +170,12 @@ async def bind(host: str, port: int, kind: type[S]) -> list[S]:
             listener.close()
         raise OSError(error.errno, f"cannot listen on {host} port {port}: {error.strerror or error}") from None
     return bound
+
+
+def defer_accept(listener: socket.socket) -> None:
+    """Accept connections only when their client has sent something, or has not for a second (tcp(7)).
+
+    So the request of a handshake is there when the connection is. Where the system cannot do it, nothing changes.
+    """
+    if hasattr(socket, "TCP_DEFER_ACCEPT") and listener.family in (socket.AF_INET, socket.AF_INET6):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 1)

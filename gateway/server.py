@@ -23,10 +23,11 @@ from gateway.client_socket import ClientSocket, SocketBounds
 from gateway.config import GatewayConfig
 from gateway.connection import Connection
 from gateway.doors.wyoming.listener import WyomingListener
+from gateway.early_refusals import EarlyRefusals
 from gateway.handshakes import WS_PATH, HandshakePolicy, answer, answer_tls, choose_subprotocol, credential_of
 from gateway.http import Api
 from gateway.inbound import Inbound
-from gateway.listening import BACKLOG, Doors, OwnPorts
+from gateway.listening import BACKLOG, Doors, OwnPorts, defer_accept
 from gateway.metrics import Metrics
 from gateway.opening import OpeningHandshake, Openings
 from gateway.origins import Origins
@@ -230,9 +231,16 @@ class Gateway:
         )
         openings = Openings(self._policy, self._failures.late_answers, bounds, config.handshake_s)
         stack.callback(openings.close)
+        early = EarlyRefusals(
+            lambda: self._context.shares.is_flooded, self._policy.rate_refusal, self._failures.late_answers
+        )
+        stack.callback(early.close)
         ports: list[int] = []
         name, allows = ("ws", self._allows_plain) if tls is None else ("wss", _anyone)
         for listener in await self._doors.open(name, (host, port), self._ws_admission, allows):
+            defer_accept(listener)
+            if tls is None:
+                listener.takes = early.takes
             server = await serve(
                 self._serve_socket,
                 sock=listener,

@@ -20,7 +20,6 @@ from gateway.access.terms import Terms
 log = structlog.get_logger()
 
 CHECK_S: Final = 1.0
-_NO_DIGEST: Final = bytes(32)
 # What the version of a file consists of: another inode, size or time means that it has changed.
 _Version = tuple[int, int, int]
 
@@ -42,6 +41,9 @@ class BadKey:
     key_id: str | None = None
 
 
+_NO_KEY: Final[tuple[bytes, ApiKey | None]] = (bytes(32), None)
+
+
 class KeyRing:
     """The valid keys. `clock`: UNIX seconds. Every key of the setting is an owner of its own."""
 
@@ -52,6 +54,7 @@ class KeyRing:
         self._path = path
         self._clock = clock
         self._records: Mapping[str, KeyRecord] = {}
+        self._keys: Mapping[str, tuple[bytes, ApiKey | None]] = {}  # by id: the digest, and what it is for
         self._by_name: Mapping[str, list[KeyRecord]] = {}  # the newest first
         self._version: _Version | None = None
         self._reported: _Version | None = None
@@ -78,13 +81,12 @@ class KeyRing:
                 found = key
         if found is not None:
             return found
-        record = self._records.get(id_of(credential) or "")
-        expected = _NO_DIGEST if record is None else bytes.fromhex(record.sha256)
-        if not hmac.compare_digest(expected, digest) or record is None:
+        expected, filed = self._keys.get(id_of(credential) or "", _NO_KEY)
+        if not hmac.compare_digest(expected, digest) or filed is None:
             return BadKey("unknown")
-        if not record.is_valid(self._clock()):
-            return BadKey("expired", record.id)
-        return ApiKey(record.id, record.terms, record.expires_at)
+        if filed.expires_at is not None and self._clock() >= filed.expires_at:
+            return BadKey("expired", filed.id)
+        return filed
 
     def terms_of(self, owner: str) -> Terms | None:
         """The terms of the newest valid key of an owner; None: it has no valid key any more."""
@@ -119,6 +121,9 @@ class KeyRing:
         for record in sorted(records, key=lambda each: each.created_at, reverse=True):
             by_name.setdefault(record.name, []).append(record)
         self._records, self._by_name = {record.id: record for record in records}, by_name
+        self._keys = {
+            each.id: (bytes.fromhex(each.sha256), ApiKey(each.id, each.terms, each.expires_at)) for each in records
+        }
 
     async def watch(self) -> None:
         """Read the file again whenever it changes, for ever. While it cannot be read, the keys stay as they are."""

@@ -17,6 +17,8 @@ from gateway.access.terms import Terms
 
 _BURST_S: Final = 2.0
 _DAY_S: Final = 86_400
+# How long after a refusal for its rate an owner may be expected to send more.
+_FLOOD_S: Final = 10.0
 _RESERVE: Final = 8  # one slot in eight, rounded up
 _RESERVE_FROM: Final = 4  # with fewer slots none is kept free
 # When a refused owner should ask again: after an idle stream was asked for its slot, and else.
@@ -79,21 +81,34 @@ class Shares:
         self._owners = owners
         self._clock = clock
         self._idle_s = idle_s
+        self._flooded_at = -math.inf
         self._uses: dict[str, _Use] = {}
         self._slots: dict[Slot, None] = {}  # in the order in which they were taken
 
+    @property
+    def is_flooded(self) -> bool:
+        """Whether an owner was above its rate a moment ago."""
+        return self._clock() - self._flooded_at < _FLOOD_S
+
     def charge(self, terms: Terms) -> Refused | None:
         """Count something that an owner begins against its rate."""
+        refused = self.over_rate(terms)
+        if refused is None and terms.rate is not None:
+            self._uses[terms.owner].tokens -= 1.0
+        return refused
+
+    def over_rate(self, terms: Terms) -> Refused | None:
+        """Whether an owner may begin nothing at the moment; nothing is counted."""
         if terms.rate is None:
             return None
         use, now = self._use(terms), self._clock()
         burst = max(1.0, terms.rate * _BURST_S)
         elapsed = max(0.0, now - use.filled_at)
         use.tokens, use.filled_at = min(burst, use.tokens + elapsed * terms.rate), now
-        if use.tokens < 1.0:
-            return Refused("rate", "this key is over its rate", (1.0 - use.tokens) / terms.rate)
-        use.tokens -= 1.0
-        return None
+        if use.tokens >= 1.0:
+            return None
+        self._flooded_at = now
+        return Refused("rate", "this key is over its rate", (1.0 - use.tokens) / terms.rate)
 
     def check_stream(self, terms: Terms, services: Collection[str], calls: int | None = None) -> Refused | None:
         """Whether an owner may begin a stream on these services, as far as its own terms go.

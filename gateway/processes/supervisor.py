@@ -18,7 +18,7 @@ from typing import Final
 import structlog
 
 from gateway.config import GatewayConfig
-from gateway.listening import bind
+from gateway.listening import bind, defer_accept
 from gateway.processes.control import Gathered
 from gateway.processes.dispatcher import Dispatcher
 from gateway.processes.member import Member
@@ -80,7 +80,11 @@ class Supervisor:
         if config.wyoming_port:
             wanted.append(("wyoming", config.wyoming_host, config.wyoming_port))
         for name, host, port in wanted:
-            self._doors.append(Dispatcher(name, await bind(host, port, socket.socket)))
+            listeners = await bind(host, port, socket.socket)
+            if name in ("ws", "wss"):
+                for listener in listeners:
+                    defer_accept(listener)
+            self._doors.append(Dispatcher(name, listeners))
 
     async def _open(self) -> None:
         """Accept connections once every process serves."""

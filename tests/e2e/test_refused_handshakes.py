@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 import ssl
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from gateway.opening import OpeningHandshake
 from tests.e2e.gateway_rig import Rig
 from tests.e2e.test_gateway_doors import certificate
 from tests.e2e.test_shares import two_keys
@@ -15,6 +19,7 @@ from tests.fakes.raw_websocket import BINARY, RawWebSocket, frame
 
 CLIENTS = 200
 EACH = 25
+FEW = 40
 PATIENCE_S = 120.0
 REFUSED = 'gateway_share_refusals_total{reason="rate"}'
 
@@ -48,6 +53,10 @@ def is_refusal(answer: bytes) -> bool:
 
 def open_files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def count_of(at: Rig) -> float:
+    return at.gateway.metrics.registry.get_sample_value("gateway_share_refusals_total", {"reason": "rate"}) or 0.0
 
 
 async def use_up_the_rate(at: Rig, key: str) -> None:
@@ -115,3 +124,19 @@ async def test_a_client_over_tls_reads_the_same_refusal(tmp_path: Path) -> None:
             assert is_refusal(answer)
             assert b"Strict-Transport-Security: " in answer
         await at.until_metric(f"{REFUSED} 10.0")
+
+
+async def test_most_of_a_flood_gets_no_connection_of_asyncio(tmp_path: Path) -> None:
+    """Their requests are there when their sockets are accepted, where the kernel can wait for them (tcp(7))."""
+    async with two_keys(tmp_path, "--rate", "0.001") as (at, first, _), AsyncExitStack() as clients:
+        await use_up_the_rate(at, first)
+        assert is_refusal(await answer_to(at, request_of(first)))
+        before = count_of(at)
+        for _ in range(FEW):
+            client = clients.enter_context(socket.create_connection(("127.0.0.1", at.gateway.ws_port)))
+            client.sendall(request_of(first))
+        async with asyncio.timeout(PATIENCE_S):
+            while count_of(at) < before + FEW:
+                await asyncio.sleep(0)
+        made = sum(type(each) is OpeningHandshake for each in gc.get_objects())
+        assert made < FEW / 2

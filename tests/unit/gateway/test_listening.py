@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.admission import Admission, Places
-from gateway.listening import BACKLOG, listening
+from gateway.listening import BACKLOG, defer_accept, listening
 from gateway.metrics import Metrics
 from tests.fakes.raw_websocket import RawWebSocket
 
@@ -48,9 +48,19 @@ class Port:
 
 
 @asynccontextmanager
-async def port(places: Places, allows: Callable[[str], bool] = lambda _: True) -> AsyncIterator[Port]:
+async def port(
+    places: Places,
+    allows: Callable[[str], bool] = lambda _: True,
+    *,
+    is_deferred: bool = False,
+    takes: Callable[[socket.socket], bool] | None = None,
+) -> AsyncIterator[Port]:
     at = Port(places)
     (listener,) = await listening("127.0.0.1", 0, at.admission, allows)
+    if is_deferred:
+        defer_accept(listener)
+    if takes is not None:
+        listener.takes = takes
     async with await asyncio.start_server(at.keep, sock=listener, backlog=BACKLOG):
         at.number = listener.getsockname()[1]
         yield at
@@ -85,6 +95,30 @@ async def test_a_full_port_closes_connections_at_once_and_recovers() -> None:
         await until(lambda: len(at.admission) == 1)
         await at.connect()
         await until(lambda: len(at.accepted) == 3)
+
+
+async def test_a_silent_client_of_a_deferred_port_is_accepted_as_well() -> None:
+    async with port(Places(9, 9, 9), is_deferred=True) as at:
+        await at.connect()
+        speaking = await at.connect()
+        await speaking.send(b"GET")
+        await until(lambda: len(at.accepted) == 2)
+        first, second = (writer.get_extra_info("peername") for writer in at.accepted)
+        assert first != second
+
+
+async def test_an_error_at_the_accept_gives_the_place_back() -> None:
+    reports: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reports.append(context["exception"]))
+    error = ValueError("of this test")
+
+    def fails(_connection: socket.socket) -> bool:
+        raise error
+
+    async with port(Places(9, 9, 9), takes=fails) as at:
+        assert await (await at.connect()).at_eof()
+        assert reports == [error]
+        assert len(at.admission) == 0
 
 
 async def test_only_peers_that_may_connect_without_tls_are_accepted() -> None:

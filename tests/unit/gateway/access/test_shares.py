@@ -67,6 +67,24 @@ def test_a_flood_is_refused_above_its_rate_and_touches_no_other_owner(desk: Desk
     assert sum(desk.shares.charge(limited) is None for _ in range(100)) == 10
 
 
+def test_to_ask_whether_an_owner_is_above_its_rate_costs_it_nothing(desk: Desk) -> None:
+    limited = Terms(owner="a", rate=0.5)
+    assert desk.shares.over_rate(limited) is None
+    assert not desk.shares.is_flooded
+    assert desk.shares.charge(limited) is None
+    refused = desk.shares.over_rate(limited)
+    assert refused is not None
+    assert refused.reason == "rate"
+    assert desk.shares.is_flooded
+    desk.now += 2.0  # the time for one more
+    assert desk.shares.is_flooded
+    assert desk.shares.over_rate(limited) is None
+    assert desk.shares.charge(limited) is None
+    assert desk.shares.charge(limited) is not None
+    desk.now += 60.0
+    assert not desk.shares.is_flooded
+
+
 def test_one_owner_alone_leaves_a_reserve_and_the_other_gets_it(desk: Desk) -> None:
     assert sum(desk.begins(A) for _ in range(50)) == 8
     assert desk.begins(B)
