@@ -9,7 +9,7 @@ WORKDIR /app
 
 # Runs once: writes the private CA and the certificates for mutual TLS between gateway and workers.
 FROM base AS certs
-ARG PIP_INDEX_URL=https://pypi.org/simple
+ARG PIP_INDEX_URL
 COPY deploy/requirements/tls.txt ./requirements.txt
 RUN pip install --require-hashes -r requirements.txt && install -d -o talkup -g talkup /tls
 COPY gateway/__init__.py gateway/__init__.py
@@ -20,7 +20,7 @@ VOLUME /tls
 ENTRYPOINT ["python", "certs.py", "/tls"]
 
 FROM base AS gateway
-ARG PIP_INDEX_URL=https://pypi.org/simple
+ARG PIP_INDEX_URL
 COPY deploy/requirements/gateway.txt ./requirements.txt
 RUN pip install --require-hashes -r requirements.txt && install -d -o talkup -g talkup /data
 COPY generated/talkup ./talkup

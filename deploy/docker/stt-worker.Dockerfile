@@ -11,10 +11,12 @@ WORKDIR /app
 # The packages, without what no worker loads: CTranslate2's symbols (67 MB), ONNX Runtime's library for C (35 MB) and its
 # tools, and tests. Nothing else of this stage stays, so any release of binutils will do.
 FROM base AS packages
-ARG DEBIAN_MIRROR=http://deb.debian.org
-ARG PIP_INDEX_URL=https://pypi.org/simple
+ARG DEBIAN_MIRROR
+ARG PIP_INDEX_URL
 # hadolint ignore=DL3008
-RUN find /etc/apt -name "*.sources" -exec sed -i "s|http://deb.debian.org|$DEBIAN_MIRROR|" {} + \
+RUN if [ -n "$DEBIAN_MIRROR" ]; then \
+        find /etc/apt -name "*.sources" -exec sed -i "s|^URIs: https*://[^/]*|URIs: $DEBIAN_MIRROR|" {} +; \
+    fi \
     && apt-get update && apt-get install --yes --no-install-recommends binutils \
     && rm -rf /var/lib/apt/lists/*
 COPY deploy/requirements/stt.txt deploy/requirements/models.txt ./
@@ -41,7 +43,7 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=120s CMD ["python", "work
 STOPSIGNAL SIGTERM
 
 FROM worker AS cuda
-ARG PIP_INDEX_URL=https://pypi.org/simple
+ARG PIP_INDEX_URL
 # CTranslate2 loads cuBLAS at run time; its wheel is pinned by hash in cuda.txt.
 COPY deploy/requirements/cuda.txt ./
 RUN pip install --require-hashes --no-deps -r cuda.txt

@@ -43,12 +43,13 @@ def test_images_run_as_a_user_without_rights_and_install_by_hash(file: Path) -> 
 def test_whoever_builds_an_image_chooses_where_it_comes_from(file: Path) -> None:
     documented = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
     text = file.read_text(encoding="utf-8")
-    arguments = dict(re.findall(r"(?m)^ARG (\w+)=(\S+)$", text))
-    for name, default in arguments.items():
-        assert f"| `{name}` | `{default}` |" in documented
+    arguments = set(re.findall(r"(?m)^ARG (\w+)=?(\S*)$", text))
+    assert arguments
+    for name, default in arguments:
+        assert (f"| `{name}` | `{default}` |" if default else f"| `{name}` | ") in documented
     for stage in re.split(r"(?m)^FROM ", text)[1:]:
         for command, argument in (("pip install", "PIP_INDEX_URL"), ("apt-get install", "DEBIAN_MIRROR")):
-            assert command not in stage or f"ARG {argument}=" in stage[: stage.index(command)]
+            assert command not in stage or f"ARG {argument}\n" in stage[: stage.index(command)]
 
 
 def compose() -> dict[str, Any]:
