@@ -15,7 +15,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from gateway.access.shares import Refused
-from gateway.access.terms import Door
+from gateway.access.terms import Door, Terms
 from gateway.auth import AuthError
 from gateway.client_socket import ClientSocket
 from gateway.credentials import SUBPROTOCOL, Credential, of_handshake
@@ -82,12 +82,10 @@ class HandshakePolicy:
         ):
             return None
         try:
-            found = self._context.authenticator.check(
-                credential.text, Door.HANDSHAKE, keys_allowed=credential.may_be_key
-            )
+            terms = self._terms(credential)
         except AuthError:
             return None
-        over = self._context.shares.over_rate(found.terms)
+        over = self._context.shares.over_rate(terms)
         return None if over is None else _written(*self._over(over))
 
     def _check_owner(self, credential: Credential, text: str, request: Request, peername: Any) -> Response | None:  # noqa: ANN401
@@ -96,7 +94,7 @@ class HandshakePolicy:
         A credential that comes as a message is heard in any case: `max_unauthenticated` bounds who waits for it.
         """
         try:
-            found = self._context.authenticator.check(text, Door.HANDSHAKE, keys_allowed=credential.may_be_key)
+            terms = self._terms(credential)
         except AuthError as error:
             address = client_of(self._failures, peername, request.headers)
             retry_after_s = self._failures.retry_after_s(address, text)
@@ -104,8 +102,13 @@ class HandshakePolicy:
                 return None  # the connection reports it: browsers do not see the answer to a handshake
             self._failures.record(Door.HANDSHAKE, address, text, error)
             return plain(HTTPStatus.TOO_MANY_REQUESTS, "too many invalid credentials", retry_after_s)
-        over = self._context.shares.charge(found.terms)
+        over = self._context.shares.charge(terms)
         return None if over is None else plain(*self._over(over))
+
+    def _terms(self, credential: Credential) -> Terms:
+        """What its owner may do. Raises AuthError."""
+        check = self._context.authenticator.check
+        return check(credential.text, Door.HANDSHAKE, keys_allowed=credential.may_be_key).terms
 
     def _over(self, over: Refused) -> tuple[HTTPStatus, str, int]:
         self._context.metrics.share_refusals.labels(over.reason).inc()
