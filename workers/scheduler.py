@@ -11,6 +11,9 @@ live job finds a thread at once, or waits for one such batch at most. After each
 took: otherwise two live jobs at the same time would always wait for each other. Where live streams need half of the
 threads or more, one job of a recording begins every ten seconds: live streams keep the machine, and recordings do not
 stand still.
+
+Some live streams send their audio faster than it can be spoken. Until such a job is due, it yields: jobs that are due
+go first, it leaves them a thread, and it does not count as load. So nobody makes others wait by sending sooner.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import enum
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -58,7 +62,9 @@ class Rank(enum.IntEnum):
     CLOSING = 0
     STEP = 1
     INTERIM = 2
-    FILE = 3
+    AHEAD = 3
+    """Of a stream ahead of real time, until it is due: whoever speaks now goes first."""
+    FILE = 4
     """Of a recording: nobody waits for it."""
 
 
@@ -108,7 +114,10 @@ class LoadMeter:
 class _Entry(Generic[J, R]):
     job: J
     key: Hashable
-    order: tuple[int, float, int]
+    rank: Rank
+    due: float
+    ahead: bool
+    number: int
     expires: float | None
     submitted: float
     span: Span
@@ -117,7 +126,14 @@ class _Entry(Generic[J, R]):
 
     @property
     def is_file(self) -> bool:
-        return self.order[0] == Rank.FILE
+        return self.rank is Rank.FILE
+
+    def rank_at(self, now: float) -> Rank:
+        return Rank.AHEAD if self.ahead and now < self.due else self.rank
+
+
+def _yields(rank: Rank) -> bool:
+    return rank >= Rank.AHEAD
 
 
 class Scheduler(Generic[J, R]):
@@ -147,10 +163,11 @@ class Scheduler(Generic[J, R]):
         self._changed = threading.Condition()
         self._queue: list[_Entry[J, R]] = []
         self._free = 0
-        self._file_batches = 0
+        self._batches_of = Counter[Rank]()
         self._file_at = -math.inf
         self._files_rest_until = -math.inf
         self._live_at = -math.inf
+        self._spoken_at = -math.inf
         self._submitted = 0
         self._open = False
         self._load = LoadMeter(threads, clock())
@@ -169,8 +186,9 @@ class Scheduler(Generic[J, R]):
     def roomy(self) -> bool:
         """Whether an optional job may start: a thread is free, and live streams use at most one half of them lately."""
         with self._changed:
-            waiting = sum(not entry.is_file for entry in self._queue)
-            return self._free > waiting and self._load.at(self._clock()) < _ROOMY_LOAD
+            now = self._clock()
+            waiting = sum(not _yields(entry.rank_at(now)) for entry in self._queue)
+            return self._free > waiting and self._load.at(now) < _ROOMY_LOAD
 
     @property
     def load(self) -> float:
@@ -185,8 +203,10 @@ class Scheduler(Generic[J, R]):
             resting = self._open and self._free == len(self._threads)
             return resting and not self._queue and self._until_quiet() <= 0
 
-    def submit(self, job: J, *, rank: Rank, due: float, expires: float | None = None) -> asyncio.Future[R]:
-        """Queue a job from the event loop.
+    def submit(
+        self, job: J, *, rank: Rank, due: float, expires: float | None = None, ahead: bool = False
+    ) -> asyncio.Future[R]:
+        """Queue a job from the event loop; `ahead`: its stream is ahead of real time, and it yields until it is due.
 
         The future gets the result, what `run` raised, or ExpiredError; cancelling it drops a job that has not begun.
         Raises SchedulerClosedError before `start` and after `close`.
@@ -195,14 +215,13 @@ class Scheduler(Generic[J, R]):
             if not self._open:
                 raise SchedulerClosedError
             self._submitted += 1
-            order = (int(rank), due, self._submitted)
             now = self._clock()
             if rank is not Rank.FILE:
                 self._live_at = now
-            # A recording's jobs share no batch with live ones, which would wait for them.
-            key = rank is Rank.FILE, self._key(job)
+                if not ahead:
+                    self._spoken_at = now
             span = current_span().step("worker.step", rank=rank.name.lower())
-            entry: _Entry[J, R] = _Entry(job, key, order, expires, now, span)
+            entry: _Entry[J, R] = _Entry(job, self._key(job), rank, due, ahead, self._submitted, expires, now, span)
             entry.future.add_done_callback(lambda _: span.end())
             entry.asked = asked = asyncio.wrap_future(entry.future)
             self._queue.append(entry)
@@ -233,7 +252,8 @@ class Scheduler(Generic[J, R]):
                 thread.join()
 
     def _work(self) -> None:
-        while (batch := self._next_batch()) is not None:
+        while (taken := self._next_batch()) is not None:
+            rank, batch = taken
             began, failed = self._clock(), 0
             try:
                 results = self._run([entry.job for entry in batch])
@@ -244,10 +264,10 @@ class Scheduler(Generic[J, R]):
             else:
                 for entry, result in zip(batch, results, strict=True):
                     entry.future.set_result(result)
-            self._count(batch, began, failed)
+            self._count(rank, batch, began, failed)
 
-    def _next_batch(self) -> list[_Entry[J, R]] | None:
-        """The next batch, waiting for work; None when closed."""
+    def _next_batch(self) -> tuple[Rank, list[_Entry[J, R]]] | None:
+        """The next batch and the rank of its first job, waiting for work; None when closed."""
         with self._changed:
             self._free += 1
             try:
@@ -255,16 +275,12 @@ class Scheduler(Generic[J, R]):
                     if not self._open:
                         return None
                     self._drop_expired()
-                    batch = self._pick()
-                    if batch:
-                        self._begin(batch)
-                        return batch
-                    if not self._queue:
-                        self._changed.wait()
-                    elif self._only_files_wait():
-                        rest = self._files_rest_until - self._clock()
-                        look = min(_LOOK_AGAIN, rest) if rest > 0 else _LOOK_AGAIN
-                        self._changed.wait(min(look, self._until_quiet()))
+                    taken = self._pick()
+                    if taken is None:
+                        self._changed.wait(self._look_again() if self._queue else None)
+                    elif taken[1]:  # not all of them were cancelled meanwhile
+                        self._begin(*taken)
+                        return taken
             finally:
                 self._free -= 1
 
@@ -277,9 +293,17 @@ class Scheduler(Generic[J, R]):
                 self.stats.expired += 1
                 entry.future.set_exception(ExpiredError())
 
-    def _only_files_wait(self) -> bool:
-        """Whether all that is queued are jobs of recordings, and they have as many threads as they may."""
-        return self._file_batches >= self._file_threads() and all(entry.is_file for entry in self._queue)
+    def _may_run(self, rank: Rank) -> bool:
+        """Whether a free thread may take a job of this rank now: jobs that yield have only some of the threads."""
+        if not _yields(rank):
+            return True
+        limit = self._file_threads() if rank is Rank.FILE else self._ahead_threads()
+        return self._batches_of[Rank.AHEAD] + self._batches_of[Rank.FILE] < limit
+
+    def _ahead_threads(self) -> int:
+        """How many threads jobs that are not due yet may take now."""
+        is_alone = self._clock() >= self._spoken_at + _LIVE_MEMORY
+        return len(self._threads) if is_alone else max(1, len(self._threads) - 1)
 
     def _file_threads(self) -> int:
         """How many threads jobs of recordings may take now."""
@@ -292,17 +316,35 @@ class Scheduler(Generic[J, R]):
             return 0
         return max(1, len(self._threads) - 1)
 
+    def _look_again(self) -> float:
+        """Seconds after which a job that may not begin now may be allowed to."""
+        now = self._clock()
+        due = [entry.due - now for entry in self._queue if entry.rank_at(now) is Rank.AHEAD]
+        rest = self._files_rest_until - now
+        return max(0.0, min([_LOOK_AGAIN, self._until_quiet(), *due, *([rest] if rest > 0 else [])]))
+
     def _until_quiet(self) -> float:
         """Seconds until live streams count as away, if no further job of theirs comes."""
         return max(0.0, self._live_at + _LIVE_MEMORY - self._clock())
 
-    def _pick(self) -> list[_Entry[J, R]]:
-        """Take the first job and its share of those that can run with it; empty if there is none that may run."""
-        if not self._queue or self._only_files_wait():
-            return []
-        self._queue.sort(key=lambda entry: entry.order)
-        first = self._queue[0]
-        alike = [entry for entry in self._queue if entry.key == first.key]
+    def _pick(self) -> tuple[Rank, list[_Entry[J, R]]] | None:
+        """Take the first job that may run and its share of those that can run with it; None if there is none.
+
+        Jobs that yield share no batch with others, which would wait for them.
+        """
+        now = self._clock()
+        ranks = {entry.number: entry.rank_at(now) for entry in self._queue}
+        self._queue.sort(key=lambda entry: (ranks[entry.number], entry.due, entry.number))
+        first = next((entry for entry in self._queue if self._may_run(ranks[entry.number])), None)
+        if first is None:
+            return None
+        rank = ranks[first.number]
+        group = rank if _yields(rank) else None
+        alike = [
+            entry
+            for entry in self._queue
+            if entry.key == first.key and (ranks[entry.number] if _yields(ranks[entry.number]) else None) is group
+        ]
         share = min(self._batch, -(-len(alike) // self._free))
         if first.is_file and self._until_quiet() > 0:
             share = 1
@@ -314,35 +356,35 @@ class Scheduler(Generic[J, R]):
             else:
                 self.stats.cancelled += 1
         if batch:
-            now = self._clock()
             self.stats.batches += 1
             self.stats.batched += len(batch)
             self.stats.waited += sum(now - entry.submitted for entry in batch)
-        return batch
+        return rank, batch
 
-    def _begin(self, batch: Sequence[_Entry[J, R]]) -> None:
-        """Record that a thread begins a batch; recordings do not count as load, since they give way."""
-        if batch[0].is_file:
-            self._file_batches += 1
+    def _begin(self, rank: Rank, batch: Sequence[_Entry[J, R]]) -> None:
+        """Record that a thread begins a batch; one that yields does not count as load, since it gives way."""
+        self._batches_of[rank] += 1
+        if rank is Rank.FILE:
             self._file_at = self._clock()
-        else:
+        elif not _yields(rank):
             self._load.change(1, self._clock())
         for entry in batch:
             entry.span.event("begun", batch=len(batch))
 
-    def _count(self, batch: Sequence[_Entry[J, R]], began: float, failed: int) -> None:
+    def _count(self, rank: Rank, batch: Sequence[_Entry[J, R]], began: float, failed: int) -> None:
         """Record that a thread has finished the batch that it began at `began`."""
         with self._changed:
             now = self._clock()
-            if batch[0].is_file:
-                self._file_batches -= 1
+            self._batches_of[rank] -= 1
+            if rank is Rank.FILE:
                 self._files_rest_until = now + _FILE_REST * (now - began)
+            if _yields(rank):
                 self._changed.notify()  # another thread may have waited for this one's place
             else:
                 self._load.change(-1, now)
             self.stats.failed += failed
             self.stats.busy += now - began
-        kind = Rank(batch[0].order[0]).name.lower()
+        kind = rank.name.lower()
         self._observer.worked(kind, now - began)
         for entry in batch:
             self._observer.waited(kind, began - entry.submitted)

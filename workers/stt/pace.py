@@ -43,7 +43,8 @@ class Pace:
     resumed: bool = False
     lag: float = 0.0
     """How late, in seconds, the last hypothesis that commits was ready; negative: early."""
-    _ahead: bool = False
+    ahead: bool = False
+    """Whether the audio comes faster than it can be spoken."""
     _stepped: bool = False
     _position: int | None = None
     _due: float = 0.0
@@ -53,7 +54,7 @@ class Pace:
         if self._position is None:
             self._position, self._due = position, now
         elif not self._stepped:
-            self._ahead = self._due + (position - self._position) / SAMPLE_RATE - now > _AHEAD
+            self.ahead = self._due + (position - self._position) / SAMPLE_RATE - now > _AHEAD
 
     def due(self, position: int, arrived: float) -> float:
         """When work on the audio up to `position`, the last of which arrived at `arrived`, is due."""
@@ -65,7 +66,7 @@ class Pace:
         paced = self._due + media / (_CATCH_UP if self.resumed else 1.0)
         if arrived >= paced:
             self.resumed = False
-        self._stepped, self._ahead = True, paced - arrived > _AHEAD
+        self._stepped, self.ahead = True, paced - arrived > _AHEAD
         self._due = max(arrived, paced)
         return self._due
 
@@ -85,7 +86,7 @@ class Pace:
         `load`: of the model's threads, 0 to 1; it stretches the step of a stream whose audio comes in real time.
         """
         tuning = self.tuning
-        load = load if not self._ahead else 0.0
+        load = load if not self.ahead else 0.0
         room = tuning.stretched_step - tuning.step
         late = _STRETCH_SLOPE * max(0.0, self.lag - _STRETCH_FROM)
         crowded = (load - _CROWDED_FROM) / (_CROWDED_TO - _CROWDED_FROM)
@@ -112,7 +113,7 @@ class Pace:
         good, None if that is not known; `withdrawn`: whether a step was given up for it.
         """
         longest = samples(self.tuning.stretched_step)
-        late = withdrawn or (self.lag > _FLUENT_LAG and not self._ahead)
+        late = withdrawn or (self.lag > _FLUENT_LAG and not self.ahead)
         if not self.flexible or until_close is None or until_close > longest or not late:
             return effort
         return replace(effort, step=2 * self.tuning.stretched_step, strain=1.0)

@@ -234,7 +234,9 @@ class SttSession:
         due = self._parts.pace.due(job.end, self._arrived(job.end))
         rank = Rank.CLOSING if job.closing else Rank.STEP
         try:
-            future = self._parts.scheduler.submit(job.request, rank=rank, due=due, expires=self._parts.deadline)
+            future = self._parts.scheduler.submit(
+                job.request, rank=rank, due=due, expires=self._parts.deadline, ahead=self._parts.pace.ahead
+            )
             self._step = job, due, future
             hypothesis = await self._heard(future)
         except ExpiredError as error:

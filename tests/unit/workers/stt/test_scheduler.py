@@ -274,6 +274,90 @@ async def test_beside_live_streams_recordings_rest_for_as_long_as_they_work(reco
     made.close()
 
 
+async def test_a_stream_ahead_of_real_time_goes_behind_those_who_speak_until_its_job_is_due(recorder: Recorder) -> None:
+    now = [0.0]
+    made = scheduler(recorder, now)
+    first = await occupy(made, recorder)
+    futures = [
+        made.submit("a1", rank=Rank.CLOSING, due=30.0, ahead=True),
+        made.submit("a2", rank=Rank.STEP, due=20.0, ahead=True),
+        made.submit("a3", rank=Rank.STEP, due=5.0, ahead=True),
+        made.submit("a4", rank=Rank.STEP, due=9.0),
+        made.submit("i5", rank=Rank.INTERIM, due=9.0),
+        made.submit("f6", rank=Rank.FILE, due=0.0),
+    ]
+    now[0] = 6.0
+    recorder.gate.set()
+    await asyncio.gather(first, *futures)
+    made.close()
+    assert recorder.batches == [["z"], ["a3", "a4"], ["i5"], ["a2", "a1"], ["f6"]]
+
+
+async def test_jobs_that_are_not_due_leave_a_thread_to_those_who_speak(recorder: Recorder) -> None:
+    now = [100.0]
+    made = scheduler(recorder, now, threads=2)
+    recorder.gate.set()
+    await made.submit("a", rank=Rank.STEP, due=0)
+    recorder.gate.clear()
+    recorder.entered.clear()
+    ahead = [made.submit(name, rank=Rank.STEP, due=150, ahead=True) for name in ("b", "c")]
+    await asyncio.to_thread(recorder.entered.wait)
+    recorder.entered.clear()
+    live = made.submit("d", rank=Rank.STEP, due=0)
+    await asyncio.to_thread(recorder.entered.wait)
+    assert made.stats.batches == 3
+    recorder.gate.set()
+    await asyncio.gather(live, *ahead)
+    made.close()
+
+
+async def test_jobs_that_are_not_due_take_all_threads_where_nobody_speaks(recorder: Recorder) -> None:
+    made = scheduler(recorder, [100.0], threads=2)
+    jobs = [made.submit(name, rank=Rank.STEP, due=150, ahead=True) for name in ("b", "c")]
+    while made.stats.batches < 2:
+        await asyncio.sleep(0)
+    assert not any(job.done() for job in jobs)
+    recorder.gate.set()
+    assert await asyncio.gather(*jobs) == ["B", "C"]
+    made.close()
+
+
+async def test_a_job_that_becomes_due_takes_the_thread_that_was_kept(recorder: Recorder) -> None:
+    now = [100.0]
+    made = scheduler(recorder, now, threads=2)
+    recorder.gate.set()
+    await made.submit("a", rank=Rank.STEP, due=0)
+    recorder.gate.clear()
+    jobs = [made.submit(name, rank=Rank.STEP, due=110, ahead=True) for name in ("b", "c")]
+    while made.stats.batches < 2:
+        await asyncio.sleep(0)
+    now[0] = 110.0
+    while made.stats.batches < 3:
+        await asyncio.sleep(0)
+    assert not any(job.done() for job in jobs)
+    recorder.gate.set()
+    await asyncio.gather(*jobs)
+    made.close()
+
+
+async def test_jobs_that_are_not_due_are_no_load(recorder: Recorder) -> None:
+    now = [0.0]
+    made = scheduler(recorder, now, threads=2)
+    job = made.submit("a", rank=Rank.CLOSING, due=100, ahead=True)
+    await asyncio.to_thread(recorder.entered.wait)
+    now[0] = 20.0
+    assert made.load == 0
+    assert made.roomy
+    late = made.submit("b", rank=Rank.CLOSING, due=10, ahead=True)
+    while made.stats.batches < 2:
+        await asyncio.sleep(0)
+    now[0] = 40.0
+    assert made.load == pytest.approx(0.5, abs=0.01), "one that is due counts"
+    recorder.gate.set()
+    await asyncio.gather(job, late)
+    made.close()
+
+
 class Observed(NoObserver):
     """Remembers what it receives."""
 
