@@ -24,19 +24,18 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from tracing.spans import Span, current_span
+from workers.load_meter import LoadMeter
 from workers.observer import NO_OBSERVER, EngineObserver
 
 J = TypeVar("J")
 R = TypeVar("R")
 
-_LOAD_MEMORY = 4.0
-"""Seconds over which the load is averaged."""
 _ROOMY_LOAD = 0.5
 """Load, 0 to 1, above which optional jobs do not start.
 
@@ -89,27 +88,6 @@ class SchedulerStats:
     busy: float = 0.0
 
 
-class LoadMeter:
-    """The recent utilisation of `threads`: a mean with a time constant of 4 s."""
-
-    def __init__(self, threads: int, now: float) -> None:
-        self._threads = threads
-        self._working = 0
-        self._load = 0.0
-        self._at = now
-
-    def change(self, working: int, now: float) -> None:
-        """From `now` (seconds) on, `working` more threads are busy; negative: fewer."""
-        self._load = self.at(now)
-        self._at = now
-        self._working += working
-
-    def at(self, now: float) -> float:
-        """0 to 1."""
-        kept = math.exp(-max(0.0, now - self._at) / _LOAD_MEMORY)
-        return kept * self._load + (1 - kept) * self._working / self._threads
-
-
 @dataclass(slots=True, eq=False)
 class _Entry(Generic[J, R]):
     job: J
@@ -130,6 +108,10 @@ class _Entry(Generic[J, R]):
 
     def rank_at(self, now: float) -> Rank:
         return Rank.AHEAD if self.ahead and now < self.due else self.rank
+
+
+_NEEDED = (Rank.CLOSING, Rank.STEP)
+_LIVE = (*_NEEDED, Rank.INTERIM)
 
 
 def _yields(rank: Rank) -> bool:
@@ -170,7 +152,7 @@ class Scheduler(Generic[J, R]):
         self._spoken_at = -math.inf
         self._submitted = 0
         self._open = False
-        self._load = LoadMeter(threads, clock())
+        self._loads = {rank: LoadMeter(threads, clock()) for rank in Rank}
         self._threads = [threading.Thread(target=self._work, name=f"model-{n}", daemon=True) for n in range(threads)]
         self.stats = SchedulerStats()
         observer.watch_queue(lambda: len(self._queue))
@@ -188,13 +170,22 @@ class Scheduler(Generic[J, R]):
         with self._changed:
             now = self._clock()
             waiting = sum(not _yields(entry.rank_at(now)) for entry in self._queue)
-            return self._free > waiting and self._load.at(now) < _ROOMY_LOAD
+            return self._free > waiting and self._used_by(_LIVE) < _ROOMY_LOAD
 
     @property
     def load(self) -> float:
-        """Part of the threads' time that live streams used in the last seconds, 0 to 1."""
+        """Part of the threads' time that live streams needed in the last seconds, 0 to 1.
+
+        Optional jobs are left out: no word depends on them, so they must lengthen no step.
+        """
         with self._changed:
-            return self._load.at(self._clock())
+            return self._used_by(_NEEDED)
+
+    @property
+    def utilisation(self) -> float:
+        """Part of the threads' time that all but recordings used in the last seconds, 0 to 1."""
+        with self._changed:
+            return self._used_by((*_LIVE, Rank.AHEAD))
 
     @property
     def quiet(self) -> bool:
@@ -312,7 +303,7 @@ class Scheduler(Generic[J, R]):
             return len(self._threads)
         if now < self._files_rest_until:
             return 0
-        if self._load.at(now) >= _ROOMY_LOAD and now - self._file_at < _FILE_INTERVAL:
+        if self._used_by(_LIVE) >= _ROOMY_LOAD and now - self._file_at < _FILE_INTERVAL:
             return 0
         return max(1, len(self._threads) - 1)
 
@@ -322,6 +313,11 @@ class Scheduler(Generic[J, R]):
         due = [entry.due - now for entry in self._queue if entry.rank_at(now) is Rank.AHEAD]
         rest = self._files_rest_until - now
         return max(0.0, min([_LOOK_AGAIN, self._until_quiet(), *due, *([rest] if rest > 0 else [])]))
+
+    def _used_by(self, ranks: Iterable[Rank]) -> float:
+        """Part of the threads' time that batches of these ranks took in the last seconds, 0 to 1."""
+        now = self._clock()
+        return sum(self._loads[rank].at(now) for rank in ranks)
 
     def _until_quiet(self) -> float:
         """Seconds until live streams count as away, if no further job of theirs comes."""
@@ -362,12 +358,12 @@ class Scheduler(Generic[J, R]):
         return rank, batch
 
     def _begin(self, rank: Rank, batch: Sequence[_Entry[J, R]]) -> None:
-        """Record that a thread begins a batch; one that yields does not count as load, since it gives way."""
+        """Record that a thread begins a batch."""
+        now = self._clock()
         self._batches_of[rank] += 1
+        self._loads[rank].change(1, now)
         if rank is Rank.FILE:
-            self._file_at = self._clock()
-        elif not _yields(rank):
-            self._load.change(1, self._clock())
+            self._file_at = now
         for entry in batch:
             entry.span.event("begun", batch=len(batch))
 
@@ -376,12 +372,11 @@ class Scheduler(Generic[J, R]):
         with self._changed:
             now = self._clock()
             self._batches_of[rank] -= 1
+            self._loads[rank].change(-1, now)
             if rank is Rank.FILE:
                 self._files_rest_until = now + _FILE_REST * (now - began)
             if _yields(rank):
                 self._changed.notify()  # another thread may have waited for this one's place
-            else:
-                self._load.change(-1, now)
             self.stats.failed += failed
             self.stats.busy += now - began
         kind = rank.name.lower()

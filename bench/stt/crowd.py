@@ -23,7 +23,7 @@ from bench.corpus import SAMPLE_RATE
 from bench.scoring import percentiles
 from bench.stt.bench import ENGLISH, Bench, resolved
 from bench.stt.live import Track, tracks_of
-from workers.scheduler import LoadMeter
+from workers.load_meter import LoadMeter
 from workers.stt import events
 from workers.stt.calibration import calibrate
 from workers.stt.config import SttConfig

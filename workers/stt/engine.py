@@ -115,7 +115,7 @@ class SttEngine:
             found = await asyncio.to_thread(meter.measure)
             if scheduler.quiet:
                 meter.measured(*found)
-        return meter.review(scheduler.load)
+        return meter.review(scheduler.utilisation)
 
     def totals(self) -> Mapping[str, float]:
         """See `workers.engine.Engine.totals`: what streams asked for (`stream_*`), what the model did (`model_*`)."""

@@ -14,10 +14,13 @@ from tests.unit.workers.stt.toys import ToyEngine, chunks, finals, speak, text_o
 from workers.chunk import chunk_of
 from workers.scheduler import Rank
 from workers.stt.hypothesis import DecodeRequest, Hypothesis
+from workers.stt.session import SttSession
 from workers.stt.tuning import Tuning
 
 CHUNK = 1_600
 SPOKEN = (1, 2, 3, 4, 5)
+LONG = (1, 2, 3, 4, 5, 6, 7)
+HASTY = (8, 9, 10, 11)
 OTHER = DecodeRequest(np.zeros(1, np.float32), 1000, 5, "other stream")
 
 
@@ -89,3 +92,35 @@ async def test_where_steps_may_not_grow_every_step_is_made() -> None:
     steady = Tuning(stretched_step=Tuning().step)
     assert await speak_until_a_step_waits(model, seconds_a_chunk=0.1, tuning=steady) == text_of(SPOKEN)
     assert len(model.heard) == 2
+
+
+async def test_who_sends_sooner_than_anybody_speaks_waits_for_who_speaks() -> None:
+    model = BusyModel()
+    now = [0.0]
+    with ToyEngine(Tuning(step=2.0), run=model.run, clock=lambda: now[0], threads=1) as engine:
+        hasty, speaker = (engine.open(clock=lambda: now[0]) for _ in range(2))
+        other = engine.scheduler.submit(replace(OTHER), rank=Rank.CLOSING, due=0)
+        readers = [asyncio.ensure_future(read(session)) for session in (hasty, speaker)]
+        [whole] = chunks(speak(*HASTY), 10**6)
+        spoken = chunks(speak(*LONG), CHUNK)
+        for number, chunk in enumerate(spoken[:22]):
+            now[0] += 0.1
+            await speaker.accept(chunk_of(chunk))
+            if number == 11:
+                await hasty.accept(chunk_of(whole))
+                await hasty.end()
+        while speaker.counters.steps < 1:
+            await asyncio.sleep(0.001)
+        model.gate.set()
+        await other
+        for chunk in spoken[22:]:
+            await speaker.accept(chunk_of(chunk))
+        await speaker.end()
+        texts = [transcript(results) for results in await asyncio.gather(*readers)]
+        await asyncio.gather(hasty.close(), speaker.close())
+    assert texts == [text_of(HASTY), text_of(LONG)]
+    assert model.heard[:2] == [pytest.approx(2.0, abs=0.05), pytest.approx(1.6, abs=0.1)], "the speaker's step is first"
+
+
+async def read(session: SttSession) -> list[task_pb2.TaskResult]:
+    return [result async for result in session.results()]

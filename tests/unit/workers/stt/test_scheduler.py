@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from workers.load_meter import LoadMeter
 from workers.observer import NoObserver
-from workers.scheduler import ExpiredError, LoadMeter, Rank, Scheduler, SchedulerClosedError
+from workers.scheduler import ExpiredError, Rank, Scheduler, SchedulerClosedError
 
 
 class Recorder:
@@ -355,6 +356,25 @@ async def test_jobs_that_are_not_due_are_no_load(recorder: Recorder) -> None:
     assert made.load == pytest.approx(0.5, abs=0.01), "one that is due counts"
     recorder.gate.set()
     await asyncio.gather(job, late)
+    made.close()
+
+
+async def test_interims_take_room_but_are_no_load(recorder: Recorder) -> None:
+    now = [0.0]
+    made = scheduler(recorder, now, threads=2)
+    interim = made.submit("a", rank=Rank.INTERIM, due=0)
+    await asyncio.to_thread(recorder.entered.wait)
+    now[0] = 40.0
+    assert made.load == 0
+    assert made.utilisation == pytest.approx(0.5, abs=0.01)
+    step = made.submit("b", rank=Rank.STEP, due=0)
+    while made.stats.batches < 2:
+        await asyncio.sleep(0)
+    now[0] = 80.0
+    assert not made.roomy
+    assert made.load == pytest.approx(0.5, abs=0.01)
+    recorder.gate.set()
+    await asyncio.gather(interim, step)
     made.close()
 
 

@@ -139,10 +139,20 @@ class PcmDecoders:
 class ToyEngine:
     """Sessions over the toy world, on a real scheduler. Use as a context manager."""
 
-    def __init__(self, tuning: Tuning | None = None, run: Callable[[DecodeRequest], Hypothesis] = transcribe) -> None:
+    def __init__(
+        self,
+        tuning: Tuning | None = None,
+        run: Callable[[DecodeRequest], Hypothesis] = transcribe,
+        clock: Callable[[], float] = time.monotonic,
+        threads: int = 2,
+    ) -> None:
         self.tuning = tuning or Tuning()
         self.scheduler: Scheduler[DecodeRequest, Hypothesis] = Scheduler(
-            lambda batch: [run(request) for request in batch], lambda request: request.batch_key, threads=2, batch=4
+            lambda batch: [run(request) for request in batch],
+            lambda request: request.batch_key,
+            threads=threads,
+            batch=4,
+            clock=clock,
         )
 
     def __enter__(self) -> ToyEngine:
