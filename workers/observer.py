@@ -9,7 +9,7 @@ from typing import Final, Protocol
 class EngineObserver(Protocol):
     """Receives events about work, from any thread. Words among the arguments are from closed sets, fit for labels.
 
-    `kind`: `closing`, `step`, `interim` and `file` for speech, `frame` for pictures.
+    `kind`: `closing`, `step`, `interim`, `ahead` and `file` for speech, `frame` for pictures.
     """
 
     def waited(self, kind: str, seconds: float) -> None:
