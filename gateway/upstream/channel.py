@@ -26,6 +26,7 @@ from gateway.upstream.failures import CallFailed, CallOver
 from gateway.upstream.link import LinkCall, WorkerLink
 from gateway.upstream.link_calls import parse_batch
 from gateway.upstream.link_offer import LinkOffers
+from gateway.upstream.results import parse_result
 from settings.network import host_of, is_loopback
 from tracing.spans import TRACEPARENT
 
@@ -97,7 +98,7 @@ def _error_in_metadata(error: grpc.aio.AioRpcError) -> error_pb2.Error | None:
 class TaskCall:
     """One StreamTask RPC. One task writes to it and another one reads from it."""
 
-    def __init__(self, call: grpc.aio.StreamStreamCall[task_pb2.TaskRequest, task_pb2.TaskResult]) -> None:
+    def __init__(self, call: grpc.aio.StreamStreamCall[task_pb2.TaskRequest, bytes]) -> None:
         self._call = call
 
     async def write(self, request: task_pb2.TaskRequest) -> None:
@@ -132,7 +133,13 @@ class TaskCall:
             result = await self._call.read()
         except grpc.aio.AioRpcError as error:
             raise translate(error) from error
-        return result if isinstance(result, task_pb2.TaskResult) else None
+        if not isinstance(result, bytes):
+            return None
+        try:
+            return parse_result(result)
+        except CallFailed:
+            self._call.cancel()
+            raise
 
     def pass_to(self, take: Take | None) -> None:
         """Nothing: gRPC wakes the reader in any case."""
@@ -187,6 +194,11 @@ class WorkerChannel:
         self._metadata = (("authorization", f"Bearer {token}"),) if token else None
         self._worker = worker_service_pb2_grpc.WorkerServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
         # Answers come unparsed: gRPC would take one that cannot be parsed for the end of the RPC.
+        self._open_task = self._channel.stream_stream(
+            f"/{HEALTH_SERVICE}/StreamTask",
+            request_serializer=task_pb2.TaskRequest.SerializeToString,
+            response_deserializer=None,
+        )
         self._open_batches = self._channel.stream_stream(
             f"/{HEALTH_SERVICE}/StreamTasks",
             request_serializer=link_pb2.TaskBatch.SerializeToString,
@@ -211,7 +223,7 @@ class WorkerChannel:
         if link is not None:
             return LinkCall(link, deadline, traceparent)
         metadata = self._metadata if traceparent is None else (*(self._metadata or ()), (TRACEPARENT, traceparent))
-        return TaskCall(self._worker.StreamTask(timeout=deadline, metadata=metadata))
+        return TaskCall(self._open_task(None, timeout=deadline, metadata=metadata))
 
     async def describe(self, deadline: float) -> worker_service_pb2.DescribeResponse:
         """Ask the worker what it is and how many slots are free. Raises CallFailed."""

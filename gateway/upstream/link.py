@@ -9,13 +9,13 @@ import asyncio
 from typing import Protocol
 
 import structlog
-from google.protobuf.message import DecodeError
 from talkup.v1 import error_pb2, link_pb2, task_pb2, worker_service_pb2
 
 from gateway.upstream.call import Take
 from gateway.upstream.failures import CallFailed, CallOver
 from gateway.upstream.link_calls import CallState, LinkBreachError, LinkCalls
 from gateway.upstream.link_offer import LinkEnd
+from gateway.upstream.results import parse_result
 from multiplex.outbox import ENTRY_OVERHEAD, MAX_ENTRIES
 from multiplex.writer import BatchWriter
 
@@ -316,10 +316,10 @@ class LinkCall:
 
     def _parsed(self, result: bytes) -> task_pb2.TaskResult:
         try:
-            return task_pb2.TaskResult.FromString(result)
-        except DecodeError:
-            self._fail("INTERNAL")
-            raise CallFailed("INTERNAL") from None
+            return parse_result(result)
+        except CallFailed as failure:
+            self._fail(failure.status)
+            raise
 
     def _check_status(self, closed: link_pb2.CallClosed) -> None:
         """Raise CallFailed unless the call was closed normally."""
@@ -337,7 +337,8 @@ class LinkCall:
         try:
             is_needed = not self._pass_on(reader)
         except Exception as error:  # noqa: BLE001 (a bug in handling a result ends its stream, and not the link)
-            reader.set_exception(error)
+            if not reader.done():  # who ended the call has woken it
+                reader.set_exception(error)
         else:
             if is_needed and not reader.done():
                 reader.set_result(None)

@@ -8,13 +8,16 @@ an entry for any other number breaks the rules.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from google.protobuf.message import DecodeError
 from talkup.v1 import link_pb2
 
 from multiplex.credit import CreditBreachError, ReceiveCredit, SendCredit
-from multiplex.fields import has_too_many_fields
+from multiplex.fields import BATCH_LEVELS, MAX_BATCH_FIELDS, FieldBound
 from multiplex.outbox import Outbox
+
+_BATCH_FIELDS: Final = FieldBound(link_pb2.TaskResultBatch, MAX_BATCH_FIELDS, BATCH_LEVELS)
 
 
 class LinkBreachError(Exception):
@@ -23,7 +26,7 @@ class LinkBreachError(Exception):
 
 def parse_batch(data: bytes) -> link_pb2.TaskResultBatch:
     """A batch as it came. Raises LinkBreachError for one that cannot be parsed, or is not worth it."""
-    if has_too_many_fields(data):
+    if _BATCH_FIELDS.is_exceeded(data):
         raise LinkBreachError("a batch has too many entries")
     try:
         return link_pb2.TaskResultBatch.FromString(data)

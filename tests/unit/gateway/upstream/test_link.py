@@ -10,7 +10,7 @@ from dataclasses import replace
 import grpc
 import pytest
 from structlog.testing import capture_logs
-from talkup.v1 import link_pb2, task_pb2
+from talkup.v1 import analysis_pb2, error_pb2, link_pb2, task_pb2
 
 from gateway.upstream.channel import EndpointAddress, WorkerChannel
 from gateway.upstream.config import Links, TlsSettings
@@ -58,6 +58,22 @@ class StuckWorker(WorkerServer):
     async def _answer(self, seen, requests, context) -> AsyncIterator[task_pb2.TaskResult]:
         if seen.start.stream_id == "stuck":
             yield task_pb2.TaskResult(started=task_pb2.Started())
+            await asyncio.Event().wait()
+        async for result in super()._answer(seen, requests, context):
+            yield result
+
+
+class FloodingWorker(WorkerServer):
+    """Answers the stream `flood` with a result of 200,002 bytes and 100,001 fields, at once or to its first chunk."""
+
+    is_first = False
+
+    async def _answer(self, seen, requests, context) -> AsyncIterator[task_pb2.TaskResult]:
+        if seen.start.stream_id == "flood":
+            if not self.is_first:
+                yield task_pb2.TaskResult(started=task_pb2.Started())
+                await anext(requests)
+            yield task_pb2.TaskResult(flow=task_pb2.Flow(), delivery=[analysis_pb2.Analysis()] * 100_000)
             await asyncio.Event().wait()
         async for result in super()._answer(seen, requests, context):
             yield result
@@ -162,6 +178,27 @@ async def test_a_stream_that_a_worker_does_not_take_holds_up_no_other_one() -> N
         assert stuck._replay.behind_bytes > 4 * 40_000
         assert server.links == 1
         stuck.cancel()
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("links", [Links.ALWAYS, Links.NEVER])
+async def test_a_result_of_very_many_fields_ends_its_stream_alone(links: Links, is_first: bool) -> None:
+    server = FloodingWorker()
+    server.is_first = is_first
+    with capture_logs() as lines:
+        async with upstream(server, links=links) as pool:
+            flooded, other = pool.open(STT, named("flood")), pool.open(STT, named("other"))
+            other.offer(chunk(0))
+            flooded.offer(chunk(0))
+            (error,) = streams.errors(await collect(flooded))
+            assert (error.code, error.fatal) == (error_pb2.ERROR_CODE_WORKER_FAILED, True)
+            await until(lambda: server.active == 1)  # the worker learns of it
+            for sequence in range(1, CHUNKS):
+                other.offer(chunk(sequence))
+            other.offer(end())
+            assert words(await collect(other)) == expected()
+    assert [line["problem"] for line in lines if line["event"] == "a worker's result is refused"] == ["too many fields"]
+    assert server.links == (links is Links.ALWAYS)
 
 
 async def test_the_loss_of_a_link_moves_all_its_streams_and_no_word_is_lost() -> None:
