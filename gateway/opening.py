@@ -74,6 +74,12 @@ class OpeningHandshake(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         self._deadline = asyncio.get_running_loop().call_later(self._openings.request_s, self.transport.abort)
         self._openings.pending.add(self)
+        visitor = self._openings.bounds.admission.find(transport.get_extra_info("peername"))
+        if visitor is not None:
+            # A shutdown goes unnoticed while nothing is read.
+            visitor.end = visitor.drop = self.transport.abort
+            if not visitor.is_waiting:  # it has had to make room since it was accepted
+                self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._request is not None:
