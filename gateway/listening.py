@@ -76,9 +76,7 @@ class ListeningSocket(socket.socket):
                 self._is_exhausted = True
                 self.admission.refused("", Refused.DESCRIPTORS)
             raise
-        # Reading `family` and `type` makes an enum's member of each, at every call.
-        family, kind, number = self._numbers
-        connection = _Accepted(family, kind, number, fileno=plain.detach())
+        connection = _Accepted(*self._numbers_of(plain), fileno=plain.detach())
         host = str(address[0])
         if not self.allows(host):
             self.admission.refused(host, Refused.PLAINTEXT)
@@ -100,8 +98,13 @@ class ListeningSocket(socket.socket):
         connection.has_reader = not is_taken
         return is_taken
 
+    def _numbers_of(self, _plain: socket.socket) -> tuple[int, int, int]:
+        """Family, type and protocol of a connection: those of this socket."""
+        return self._numbers
+
     @cached_property
     def _numbers(self) -> tuple[int, int, int]:
+        # Reading `family` and `type` makes an enum's member of each, at every call.
         return int(self.family), int(self.type), self.proto
 
     def _next(self) -> tuple[socket.socket, Any]:
