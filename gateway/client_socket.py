@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from websockets.asyncio.server import Server, ServerConnection
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import DATA_OPCODES, Frame, Opcode
+from websockets.http11 import Request
 from websockets.protocol import Event, State
 from websockets.server import ServerProtocol
 
@@ -139,13 +139,11 @@ class ClientSocket(ServerConnection):
 
     # --- for the opening handshake
 
-    def take_over(self, transport: asyncio.Transport, events: Sequence[Event], rest: bytes) -> None:
-        """Become the protocol of a connection whose request has been let in. `events`: it, and frames behind it."""
+    def take_over(self, transport: asyncio.Transport, request: Request, rest: bytes) -> None:
+        """Become the protocol of a connection whose request has been let in; `rest`: bytes behind it."""
         transport.set_protocol(self)
         self.connection_made(transport)
-        for event in events:
-            self.process_event(event)
-        self._unread.count(self._buffered())
+        self.process_event(request)
         if rest:
             self.data_received(rest)
 
@@ -169,7 +167,8 @@ class ClientSocket(ServerConnection):
     def eof_received(self) -> None:
         if not self._ignores_input:
             self._ignores_input = True
-            super().data_received(bytes(self._arrived))
+            if self.state is not State.CONNECTING:
+                super().data_received(bytes(self._arrived))
             self._arrived.clear()
         super().eof_received()
 
@@ -215,7 +214,10 @@ class ClientSocket(ServerConnection):
         return True
 
     def _may_parse(self) -> bool:
-        return not (self._is_held or self._next_slice is not None or self._unread.is_full)
+        if self._is_held or self._next_slice is not None or self._unread.is_full:
+            return False
+        # websockets would write what it answers to a frame before the answer to the handshake.
+        return self.protocol.state is not State.CONNECTING
 
     def _adjust_reading(self) -> None:
         """Parse on, read on, or do neither."""

@@ -57,7 +57,7 @@ class HandshakePolicy:
 
     def check(self, request: Request, peername: Any) -> Response | None:  # noqa: ANN401 - what asyncio knows of a peer
         """The refusal of a request that cannot become a connection; None: it may."""
-        path = urlsplit(request.path).path
+        path = _path_of(request)
         if path in _HEALTH_PATHS:
             return self._health(path, request.method)
         if path != WS_PATH:
@@ -74,7 +74,7 @@ class HandshakePolicy:
         credential = credential_of(request)
         if (
             credential.text is None
-            or urlsplit(request.path).path != WS_PATH
+            or _path_of(request) != WS_PATH
             or not _all_origins(request, self._origins.includes)
             or self._is_draining()
             or not self._context.authenticator.can_check(credential.text)
@@ -127,6 +127,14 @@ def _all_origins(request: Request, is_allowed: Callable[[str, str], bool]) -> bo
     """Whether every origin that a request names is allowed at the host that it names."""
     host = "".join(request.headers.get_all("Host")[:1])
     return all(is_allowed(origin, host) for origin in request.headers.get_all("Origin"))
+
+
+def _path_of(request: Request) -> str:
+    """The path of a request; empty if its target is no URL."""
+    try:
+        return urlsplit(request.path).path
+    except ValueError:
+        return ""
 
 
 def credential_of(request: Request) -> Credential:

@@ -30,6 +30,7 @@ class _Accepted(socket.socket):
     """A connection that reports when it is closed."""
 
     on_close: Callable[[], None] | None = None
+    has_reader = True
 
     def close(self) -> None:
         super().close()
@@ -38,7 +39,10 @@ class _Accepted(socket.socket):
             on_close()
 
     def end(self) -> None:
-        """Make both sides see the end of the connection; its owner then closes it."""
+        """Make both sides see the end of the connection; its owner then closes it, if one reads it."""
+        if not self.has_reader:
+            self.close()
+            return
         with suppress(OSError):
             self.shutdown(socket.SHUT_RDWR)
 
@@ -46,7 +50,8 @@ class _Accepted(socket.socket):
 class ListeningSocket(socket.socket):
     """A socket that asyncio accepts from. `allows`: whether a peer's address may connect at all.
 
-    `takes`: whether a connection is dealt with elsewhere, so that asyncio gets none.
+    `takes`: whether a connection is dealt with elsewhere, so that asyncio gets none. Nobody reads it then, and it may
+    be closed at any time.
     """
 
     admission: Admission
@@ -71,9 +76,7 @@ class ListeningSocket(socket.socket):
                 self._is_exhausted = True
                 self.admission.refused("", Refused.DESCRIPTORS)
             raise
-        # Reading `family` and `type` makes an enum's member of each, at every call.
-        family, kind, number = self._numbers
-        connection = _Accepted(family, kind, number, fileno=plain.detach())
+        connection = _Accepted(*self._numbers_of(plain), fileno=plain.detach())
         host = str(address[0])
         if not self.allows(host):
             self.admission.refused(host, Refused.PLAINTEXT)
@@ -86,15 +89,22 @@ class ListeningSocket(socket.socket):
         self._left()
         raise ConnectionAbortedError
 
-    def _is_taken(self, connection: socket.socket) -> bool:
+    def _is_taken(self, connection: _Accepted) -> bool:
         try:
-            return self.takes(connection)
+            is_taken = self.takes(connection)
         except BaseException:
             connection.close()
             raise
+        connection.has_reader = not is_taken
+        return is_taken
+
+    def _numbers_of(self, _plain: socket.socket) -> tuple[int, int, int]:
+        """Family, type and protocol of a connection: those of this socket."""
+        return self._numbers
 
     @cached_property
     def _numbers(self) -> tuple[int, int, int]:
+        # Reading `family` and `type` makes an enum's member of each, at every call.
         return int(self.family), int(self.type), self.proto
 
     def _next(self) -> tuple[socket.socket, Any]:

@@ -7,22 +7,21 @@ request is let in: the parser of websockets reads the request, and a refused cli
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, cast
 
 from websockets.asyncio.server import Server
 from websockets.http11 import Request, Response
-from websockets.protocol import Event
 from websockets.server import ServerProtocol
 
 from gateway.admission import Refused
-from gateway.client_socket import SLICE_BYTES, ClientSocket, SocketBounds
+from gateway.client_socket import ClientSocket, SocketBounds
 from gateway.handshakes import HSTS, HandshakePolicy
 from gateway.refusals import LateAnswers
 
 _NOTHING: Final = b""
+_END: Final = b"\r\n\r\n"  # of a request (RFC 9112 2.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,7 @@ class OpeningHandshake(asyncio.Protocol):
         "_preparing",
         "_request",
         "_server",
+        "_tail",
         "protocol",
         "transport",
     )
@@ -64,6 +64,8 @@ class OpeningHandshake(asyncio.Protocol):
         self._openings = openings
         self._options = options
         self._request: Request | None = None
+        # The last bytes that were parsed: the end of the request may begin in them.
+        self._tail = b""
         self._preparing: asyncio.Task[None] | None = None
         # Whether the client has sent more than a request.
         self._has_more = True
@@ -72,20 +74,35 @@ class OpeningHandshake(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         self._deadline = asyncio.get_running_loop().call_later(self._openings.request_s, self.transport.abort)
         self._openings.pending.add(self)
+        visitor = self._openings.bounds.admission.find(transport.get_extra_info("peername"))
+        if visitor is not None:
+            # A shutdown goes unnoticed while nothing is read.
+            visitor.end = visitor.drop = self.transport.abort
+            if not visitor.is_waiting:  # it has had to make room since it was accepted
+                self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._request is not None:
             self._has_more = True
             return
-        for start in range(0, len(data), SLICE_BYTES):
-            end = start + SLICE_BYTES
-            self.protocol.receive_data(data[start:end])
-            events = self.protocol.events_received()
-            if events:
-                self._request = cast(Request, events[0])
-                self._begin(self._request, events, data[end:])
-                return
+        end = self._end_of_request(data)
+        self.protocol.receive_data(data[:end])
+        events = self.protocol.events_received()
+        if events:
+            self._request = cast(Request, events[0])
+            self._begin(self._request, data[end:])
+        else:
             self._send()  # what the parser answers to something that is no request
+
+    def _end_of_request(self, data: bytes) -> int:
+        """Where the request ends in `data`. What comes behind must not be parsed before it is let in.
+
+        The parser would answer a ping before the request, and end the connection over a frame that is none.
+        """
+        found = (self._tail + data).find(_END)
+        end = len(data) if found < 0 else found + len(_END) - len(self._tail)
+        self._tail = (self._tail + data)[1 - len(_END) :]
+        return end
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._deadline.cancel()
@@ -93,37 +110,37 @@ class OpeningHandshake(asyncio.Protocol):
         if self._request is None:
             self._openings.bounds.metrics.connections_refused.labels("websocket", Refused.NO_REQUEST).inc()
 
-    def _begin(self, request: Request, events: Sequence[Event], rest: bytes) -> None:
-        """A request has come. `events`: it, and frames behind it; `rest`: bytes behind them."""
+    def _begin(self, request: Request, rest: bytes) -> None:
+        """A request has come; `rest`: bytes behind it."""
         if self._openings.policy.can_check(request):
-            self._answer(request, events, rest)
+            self._answer(request, rest)
         else:
             self.transport.pause_reading()
-            self._preparing = asyncio.create_task(self._answer_later(request, events, rest))
+            self._preparing = asyncio.create_task(self._answer_later(request, rest))
 
-    def _answer(self, request: Request, events: Sequence[Event], rest: bytes) -> None:
+    def _answer(self, request: Request, rest: bytes) -> None:
         """Let the client in, or refuse it."""
         response = self._openings.policy.check(request, self.transport.get_extra_info("peername"))
         if response is None:
-            self._let_in(events, rest)
+            self._let_in(request, rest)
             return
-        self._has_more = bool(rest or len(events) > 1 or self.protocol.reader.buffer)
+        self._has_more = bool(rest)
         if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
             self._openings.late_answers.call(lambda: self._refuse(response))
         else:
             self._refuse(response)
 
-    async def _answer_later(self, request: Request, events: Sequence[Event], rest: bytes) -> None:
+    async def _answer_later(self, request: Request, rest: bytes) -> None:
         await self._openings.policy.prepare(request)
         if not self.transport.is_closing():
             self.transport.resume_reading()
-            self._answer(request, events, rest)
+            self._answer(request, rest)
 
-    def _let_in(self, events: Sequence[Event], rest: bytes) -> None:
+    def _let_in(self, request: Request, rest: bytes) -> None:
         self._deadline.cancel()
         self._openings.pending.discard(self)
         socket = ClientSocket(self.protocol, self._server, bounds=self._openings.bounds, **self._options)
-        socket.take_over(self.transport, events, rest)
+        socket.take_over(self.transport, request, rest)
 
     def _refuse(self, response: Response) -> None:
         if self.transport.is_closing():

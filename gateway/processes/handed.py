@@ -49,6 +49,10 @@ class HandedSocket(ListeningSocket):
             self._left()
             raise ConnectionAbortedError from None
 
+    def _numbers_of(self, plain: socket.socket) -> tuple[int, int, int]:
+        """Those of the connection itself: asyncio sets TCP_NODELAY only on what it takes for TCP."""
+        return int(plain.family), int(plain.type), plain.proto
+
     def _left(self) -> None:
         self.closed += 1
         self.changed()

@@ -18,8 +18,12 @@ import pytest
 import structlog
 
 from tests.e2e.gateway_rig import KEY, Client, Rig, eventually, rig
+from tests.e2e.test_refused_handshakes import open_files, request_of
 from tests.fakes.doc_tables import documented, rows
 from tests.fakes.identity_provider import Provider, Signer, provider
+
+PLACES, BEYOND = 4, 8
+OTHERS = 4  # connections to the provider
 
 Make = Callable[[Provider], str]
 
@@ -226,3 +230,26 @@ async def test_a_provider_that_hangs_or_floods_takes_only_its_own_users_time(tmp
         assert await outcome(at, KEY) == "session"
         for task in waiting:
             assert await task == REFUSED
+
+
+async def test_sockets_that_wait_for_a_slow_provider_make_room_and_are_closed(tmp_path: Path) -> None:
+    """Nothing is read from them meanwhile, so that a shutdown alone would go unnoticed."""
+    async with gateway(tmp_path, max_unauthenticated=f"{PLACES}", handshake_s="600") as (at, remote):
+        request = request_of(Signer("unknown").sign(remote.claims()))
+        remote.is_slow = True
+        reading, before = remote.readings, open_files()
+        async with asyncio.timeout(60):
+            while remote.readings == reading:
+                await asyncio.sleep(0.01)
+            clients = [await asyncio.open_connection("127.0.0.1", at.gateway.ws_port) for _ in range(PLACES + BEYOND)]
+            for _, writer in clients:
+                writer.write(request)
+            # Of a socket here, both ends are open in this process; of one that was refused, the client's alone.
+            most = before + 2 * PLACES + BEYOND + OTHERS
+            answers = [asyncio.create_task(reader.read(1)) for reader, _ in clients]
+            while sum(answer.done() for answer in answers) < BEYOND or open_files() > most:
+                await asyncio.sleep(0.01)
+        assert sum(answer.done() for answer in answers) == BEYOND  # the others still wait for the provider
+        for _, writer in clients:
+            writer.transport.abort()
+        await asyncio.gather(*answers, return_exceptions=True)

@@ -121,6 +121,23 @@ async def test_an_error_at_the_accept_gives_the_place_back() -> None:
         assert len(at.admission) == 0
 
 
+async def test_a_connection_that_nobody_reads_gives_its_place_back_when_it_has_to_make_room() -> None:
+    taken: list[socket.socket] = []
+
+    def takes(connection: socket.socket) -> bool:
+        taken.append(connection)
+        return True
+
+    async with port(Places(2, 2, 2), takes=takes) as at:
+        clients = [await at.connect() for _ in range(4)]
+        await until(lambda: len(taken) == len(clients))
+        assert [connection.fileno() >= 0 for connection in taken] == [False, False, True, True]
+        assert len(at.admission) == 2
+        assert await clients[0].at_eof()
+        for connection in taken:
+            connection.close()
+
+
 async def test_only_peers_that_may_connect_without_tls_are_accepted() -> None:
     async with port(Places(9, 9, 9), lambda host: host == "127.0.0.2") as at:
         assert await (await at.connect()).at_eof()

@@ -39,10 +39,13 @@ class Process:
         self.door.allows = lambda _: True
         self.door.changed = lambda: self.seat.update(self.door.taken, self.door.closed)
         self.peers: list[tuple[str, int]] = []
+        self.sends_at_once: list[bool] = []
         self.server: asyncio.Server | None = None
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.peers.append(writer.get_extra_info("peername"))
+        connection = writer.get_extra_info("socket")
+        self.sends_at_once.append(bool(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
         while await reader.readline():
             writer.write(f"{self.name}\n".encode())
         writer.close()
@@ -154,6 +157,14 @@ async def test_a_connection_waits_while_there_is_no_process() -> None:
         clients = [await at.connect() for _ in range(3)]
         process = await at.add()
         assert [await client.server() for client in clients] == [process.name] * 3
+
+
+async def test_small_messages_are_sent_at_once_in_a_connection_that_was_handed_over() -> None:
+    """Not only when the client has acknowledged the one before (TCP_NODELAY)."""
+    async with house() as at:
+        process = await at.add()
+        assert await (await at.connect()).server() == process.name
+        assert process.sends_at_once == [True]
 
 
 async def test_a_process_that_is_gone_gets_nothing() -> None:
