@@ -13,7 +13,8 @@ threads or more, one job of a recording begins every ten seconds: live streams k
 stand still.
 
 Some live streams send their audio faster than it can be spoken. Until such a job is due, it yields: jobs that are due
-go first, it leaves them a thread, and it does not count as load. So nobody makes others wait by sending sooner.
+go first, it leaves them a thread, and it does not count as load. So nobody makes others wait by sending sooner. Nor do
+recordings wait for ever: a job of theirs that has waited ten seconds goes before those that are not due.
 """
 
 from __future__ import annotations
@@ -284,11 +285,21 @@ class Scheduler(Generic[J, R]):
                 self.stats.expired += 1
                 entry.future.set_exception(ExpiredError())
 
-    def _may_run(self, rank: Rank) -> bool:
-        """Whether a free thread may take a job of this rank now: jobs that yield have only some of the threads."""
-        if not _yields(rank):
+    def _is_overlooked(self, entry: _Entry[J, R], now: float) -> bool:
+        """Whether a job of a recording has waited so long that it goes before jobs that are not due yet."""
+        since = max(entry.submitted, self._file_at)
+        return entry.is_file and now - since >= _FILE_INTERVAL and now >= self._files_rest_until
+
+    def _place(self, entry: _Entry[J, R], now: float) -> tuple[Rank, int, float, int]:
+        rank, last = (Rank.AHEAD, 0) if self._is_overlooked(entry, now) else (entry.rank_at(now), 1)
+        return rank, last, entry.due, entry.number
+
+    def _may_run(self, entry: _Entry[J, R], now: float) -> bool:
+        """Whether a free thread may take a job now: jobs that yield have only some of the threads."""
+        if not _yields(entry.rank_at(now)):
             return True
-        limit = self._file_threads() if rank is Rank.FILE else self._ahead_threads()
+        is_last = entry.is_file and not self._is_overlooked(entry, now)
+        limit = self._file_threads() if is_last else self._ahead_threads()
         return self._batches_of[Rank.AHEAD] + self._batches_of[Rank.FILE] < limit
 
     def _ahead_threads(self) -> int:
@@ -330,8 +341,8 @@ class Scheduler(Generic[J, R]):
         """
         now = self._clock()
         ranks = {entry.number: entry.rank_at(now) for entry in self._queue}
-        self._queue.sort(key=lambda entry: (ranks[entry.number], entry.due, entry.number))
-        first = next((entry for entry in self._queue if self._may_run(ranks[entry.number])), None)
+        self._queue.sort(key=lambda entry: self._place(entry, now))
+        first = next((entry for entry in self._queue if self._may_run(entry, now)), None)
         if first is None:
             return None
         rank = ranks[first.number]

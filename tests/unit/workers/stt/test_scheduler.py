@@ -294,6 +294,52 @@ async def test_a_stream_ahead_of_real_time_goes_behind_those_who_speak_until_its
     assert recorder.batches == [["z"], ["a3", "a4"], ["i5"], ["a2", "a1"], ["f6"]]
 
 
+@pytest.mark.parametrize(("waited", "order"), [(9.0, "z s i a f"), (11.0, "z s i f a")])
+async def test_jobs_that_are_not_due_do_not_hold_up_a_recording_for_ever(
+    recorder: Recorder, waited: float, order: str
+) -> None:
+    now = [0.0]
+    made = scheduler(recorder, now)
+    first = await occupy(made, recorder)
+    file = made.submit("f", rank=Rank.FILE, due=0.0)
+    now[0] = waited
+    others = [
+        made.submit("a", rank=Rank.STEP, due=30.0, ahead=True),
+        made.submit("i", rank=Rank.INTERIM, due=20.0),
+        made.submit("s", rank=Rank.STEP, due=0.0),
+    ]
+    recorder.gate.set()
+    await asyncio.gather(first, file, *others)
+    made.close()
+    assert recorder.batches == [[job] for job in order.split()]
+
+
+async def test_recordings_get_their_turn_where_jobs_that_are_not_due_use_all_threads() -> None:
+    now, begun = [0.0], list[str]()
+    gates = {name: threading.Event() for name in "abcf"}
+
+    def run(jobs: Sequence[str]) -> Sequence[str]:
+        begun.extend(jobs)
+        gates[jobs[0]].wait()
+        return jobs
+
+    made: Scheduler[str, str] = Scheduler(run, lambda job: job, threads=2, batch=1, clock=lambda: now[0])
+    made.start()
+    jobs = [made.submit(name, rank=Rank.STEP, due=100.0, ahead=True) for name in "ab"]
+    while len(begun) < 2:
+        await asyncio.sleep(0)
+    jobs += [made.submit("f", rank=Rank.FILE, due=0.0), made.submit("c", rank=Rank.STEP, due=100.0, ahead=True)]
+    now[0] = 11.0
+    gates["a"].set()
+    while len(begun) < 3:
+        await asyncio.sleep(0)
+    assert begun[2] == "f"
+    for gate in gates.values():
+        gate.set()
+    await asyncio.gather(*jobs)
+    made.close()
+
+
 async def test_jobs_that_are_not_due_leave_a_thread_to_those_who_speak(recorder: Recorder) -> None:
     now = [100.0]
     made = scheduler(recorder, now, threads=2)
