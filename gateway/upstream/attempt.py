@@ -21,7 +21,7 @@ from gateway.upstream.failures import (
     WorkerStalled,
 )
 from gateway.upstream.placement import Lease
-from gateway.upstream.replay import ReplayBuffer
+from gateway.upstream.replay import ReplayBuffer, WireRequest
 from gateway.upstream.stall import StallClock
 from gateway.upstream.turns import Turns
 
@@ -38,7 +38,7 @@ _REPLAY_TIMEOUT = 1.0
 async def first_response(call: WorkerCall, start: task_pb2.TaskRequest) -> task_pb2.TaskResult:
     """Send `start` and read the worker's first result. Raises UpstreamFailure."""
     with contextlib.suppress(CallOver):  # The read below reports the reason.
-        await call.write(start)
+        await call.write(start.SerializeToString())
     first = await call.read()
     if first is None:
         raise CallFailed("OK")
@@ -97,14 +97,13 @@ class Attempt:
                     await self.progressed.wait()
         self.survived = True
 
-    async def write(self, request: task_pb2.TaskRequest) -> None:
+    async def write(self, request: WireRequest) -> None:
         """Write one request. Raises CallOver when the call is over."""
-        payload = request.WhichOneof("payload")
         self.exposed = True
         self.stall.write_started(self._clock())
-        await self.call.write(request)
-        self.stall.write_finished(self._clock(), answer_owed=payload != "chunk")
-        if payload == "end":
+        await self.call.write(request.data)
+        self.stall.write_finished(self._clock(), answer_owed=request.kind != "chunk")
+        if request.kind == "end":
             self.ending = True
             self._end_sent_at = self._clock()
             await self.call.done_writing()
@@ -118,8 +117,10 @@ class Attempt:
         self.exposed = True
         now = self._clock()
         self.stall.write_started(now)
-        with contextlib.suppress(CallOver):  # the reader reports the reason
-            self.call.write_now(chunk)
+        try:  # noqa: SIM105 (contextlib.suppress costs 0.3 µs)
+            self.call.write_now(chunk.data)
+        except CallOver:
+            pass  # the reader reports the reason
         self.stall.write_finished(now, answer_owed=False)
         return True
 

@@ -105,15 +105,11 @@ class TaskStream:
         task.add_done_callback(lambda _: self._finish())
 
     def offer(self, request: task_pb2.TaskRequest) -> None:
-        """Append a chunk, flush or end. The stream owns and modifies the request from now on.
-
-        Requests after the end, or to a stream that is over, are ignored.
-        """
+        """Append a chunk, flush or end. Requests after the end, or to a stream that is over, are ignored."""
         if self._over or self._end_offered:
             return
-        kind = request.WhichOneof("payload")
+        kind = self._replay.offer(request)
         self._end_offered = kind == "end"
-        self._replay.offer(request)
         idle = self._caught_up if kind == "chunk" and not self._unsent.is_set() else None
         if idle is None or not idle.write_next(self._replay):
             self._unsent.set()
@@ -334,7 +330,7 @@ class TaskStream:
                 await self._unsent.wait()
                 self._caught_up = None
                 continue
-            if request.WhichOneof("payload") == "chunk":
+            if request.kind == "chunk":
                 self._declare_gaps()
             try:
                 await attempt.write(request)

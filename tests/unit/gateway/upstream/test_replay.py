@@ -35,11 +35,20 @@ def progress(committed: int | None, replay_from: int, state: bytes = b"s") -> ta
     return task_pb2.Progress(committed_sequence=committed, replay_from_sequence=replay_from, resume_state=state)
 
 
+def next_of(buffer: ReplayBuffer, attempt: int = 1) -> task_pb2.TaskRequest | None:
+    """The next request as its worker reads it."""
+    request = buffer.next_request(attempt)
+    if request is None:
+        return None
+    parsed = task_pb2.TaskRequest.FromString(request.data)
+    assert (parsed.WhichOneof("payload"), parsed.attempt) == (request.kind, attempt)
+    return parsed
+
+
 def drain(buffer: ReplayBuffer, attempt: int = 1) -> list[tuple[str | int, int]]:
     """Everything waiting, as (sequence or name, missing_before)."""
     out: list[tuple[str | int, int]] = []
-    while (request := buffer.next_request(attempt)) is not None:
-        assert request.attempt == attempt
+    while (request := next_of(buffer, attempt)) is not None:
         if request.HasField("chunk"):
             out.append((request.chunk.sequence, request.chunk.missing_before))
         else:
@@ -244,7 +253,7 @@ class AnyInterleaving(RuleBasedStateMachine):
     @rule(count=st.integers(1, 12))
     def write(self, count: int) -> None:
         for _ in range(count):
-            request = self.buffer.next_request(self.attempt)
+            request = next_of(self.buffer, self.attempt)
             if request is None:
                 return
             for gap in self.buffer.take_gaps():
