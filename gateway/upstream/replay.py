@@ -48,7 +48,7 @@ class WireRequest(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Entry(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """A request as it was offered, without an attempt.
+    """A request as it was offered, without the fields that all requests of a stream share.
 
     `missing_before` and `worker_sequence` are those of a chunk; `worker_sequence` is None for a flush or the end.
     """
@@ -74,23 +74,24 @@ class ReplayBuffer:
         max_seconds: float,
         clock: Callable[[], float] = time.monotonic,
         *,
-        resume_state: bytes = b"",
+        start: task_pb2.TaskRequest | None = None,
     ) -> None:
-        """`resume_state` is the state of a stream that ran before; the first chunk offered continues from it."""
+        """`start` begins the stream. The first chunk offered continues from its `resume_state`, if it has one."""
+        start = start or task_pb2.TaskRequest()
         self._max_bytes = max_bytes
         self._max_seconds = max_seconds
         self._clock = clock
         # A list and not two deques, which take 1.5 KB while they are empty.
         self._entries: list[_Entry] = []
         self._handed_out = 0
-        # The attempt of the latest request handed out, and its bytes at the end of a request.
-        self._attempt = 0
-        self._attempt_field = b""
+        # What follows the payload of every request of one attempt, serialised.
+        self._head = _head_of(start)
+        self._tail = b""
         self._bytes = 0
         self._unsent_bytes = 0
         self._committed: int | None = None
         self._replay_from: int | None = None
-        self._resume_state = resume_state
+        self._resume_state = start.start.resume_state
         self._next_expected: int | None = None
         self._at_risk: list[Gap] = []
         self._lost: list[Gap] = []
@@ -142,7 +143,7 @@ class ReplayBuffer:
         return entry.kind
 
     def next_request(self, attempt: int) -> WireRequest | None:
-        """The next request for the present worker, with `attempt` and `missing_before` set; None if none is waiting."""
+        """The next request for the present worker, with head, `attempt` and `missing_before`; None: none is waiting."""
         if self._handed_out == len(self._entries):
             return None
         entry = self._entries[self._handed_out]
@@ -154,10 +155,11 @@ class ReplayBuffer:
             if missing > entry.missing_before:
                 data = _with_missing(data, missing)
             self._next_expected = sequence + 1
-        if attempt != self._attempt:
-            self._attempt, self._attempt_field = attempt, task_pb2.TaskRequest(attempt=attempt).SerializeToString()
+        if attempt != self._head.attempt:
+            self._head.attempt = attempt
+            self._tail = self._head.SerializeToString()
         # Serialised messages that are joined are one message with the fields of both (protobuf's encoding).
-        return WireRequest(entry.kind, data + self._attempt_field)
+        return WireRequest(entry.kind, data + self._tail)
 
     @property
     def has_gaps(self) -> bool:
@@ -268,6 +270,16 @@ class ReplayBuffer:
             count += 1
         self._entries[:count] = kept
         self._handed_out += len(kept) - count
+
+
+def _head_of(start: task_pb2.TaskRequest) -> task_pb2.TaskRequest:
+    """The fields that all requests of a stream share, without an attempt."""
+    return task_pb2.TaskRequest(
+        session_id=start.session_id,
+        stream_id=start.stream_id,
+        service_type=start.service_type,
+        protocol_version=start.protocol_version,
+    )
 
 
 def _with_missing(data: bytes, missing: int) -> bytes:

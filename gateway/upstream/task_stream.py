@@ -78,9 +78,7 @@ class TaskStream:
         self._config = config
         self._metrics = metrics
         self._clock = clock
-        self._replay = ReplayBuffer(
-            config.buffer.replay_bytes, config.buffer.replay_seconds, clock, resume_state=start.start.resume_state
-        )
+        self._replay = ReplayBuffer(config.buffer.replay_bytes, config.buffer.replay_seconds, clock, start=start)
         self._meter = CommitMeter(start, self._replay, metrics, clock)
         self._resumed = resumed
         self._strikes = Strikes(config.retry.strikes, config.retry.advance_ms, config.retry.recover_attempts)
@@ -105,7 +103,10 @@ class TaskStream:
         task.add_done_callback(lambda _: self._finish())
 
     def offer(self, request: task_pb2.TaskRequest) -> None:
-        """Append a chunk, flush or end. Requests after the end, or to a stream that is over, are ignored."""
+        """Append a chunk, flush or end; the stream adds the fields that its requests share with `start`.
+
+        Requests after the end, or to a stream that is over, are ignored.
+        """
         if self._over or self._end_offered:
             return
         kind = self._replay.offer(request)

@@ -67,6 +67,21 @@ def test_a_new_attempt_begins_at_replay_from() -> None:
     assert drain(buffer, 2) == [(2, 0), (3, 0), (4, 0)]
 
 
+def test_every_request_has_the_fields_of_start_and_the_number_of_its_attempt() -> None:
+    head = {"session_id": "s", "stream_id": "a", "service_type": task_pb2.SERVICE_TYPE_STT, "protocol_version": "1.0"}
+    start = task_pb2.TaskRequest(**head, attempt=7, start=task_pb2.StreamStart(resume_state=b"here"))
+    buffer = ReplayBuffer(10_000, 60, start=start)
+    assert buffer.resume_state == b"here"
+    for offered in (chunk(3, missing=1, size=10), flush(1), END):
+        buffer.offer(offered)
+    for attempt in (8, 9):
+        for offered in (chunk(3, missing=1, size=10), flush(1), END):
+            expected = task_pb2.TaskRequest(**head, attempt=attempt)
+            expected.MergeFrom(offered)
+            assert next_of(buffer, attempt) == expected
+        buffer.begin_attempt()
+
+
 def test_without_progress_everything_is_read_again_without_a_state() -> None:
     buffer = ReplayBuffer(10_000, 60)
     buffer.offer(chunk(0))
