@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from gateway.protocol.chunk import Chunk, NumberedChunk
 from gateway.protocol.errors import Code, Problem
@@ -54,7 +56,7 @@ def problem_of(loss: Hole | Dropped) -> Problem:
             return Problem(Code.ORPHAN_CHUNK, text)
 
 
-class _Uncommitted(NamedTuple):
+class _Uncommitted(msgspec.Struct, frozen=True, gc=False):
     """What is kept of a forwarded chunk until its commit; `size` in bytes."""
 
     worker_sequence: int

@@ -95,7 +95,7 @@ def transcript_message(
         language=transcript.language,
         start_ms=transcript.start_ms,
         end_ms=transcript.end_ms,
-        words=[_word(word) for word in transcript.words] if words else [],
+        words=[_word(word) for word in transcript.words] if words and transcript.words else [],
     )
     return m.TranscriptUpdate(stream_id=stream_id, text=transcript.text, confidence=confidence, data=data)
 

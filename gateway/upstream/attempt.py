@@ -124,10 +124,9 @@ class Attempt:
         self.stall.write_finished(now, answer_owed=False)
         return True
 
-    def only_passes(self, result: task_pb2.TaskResult) -> bool:
+    def only_passes(self, result: task_pb2.TaskResult, kind: str | None) -> bool:
         """Whether a result of this attempt has only to be passed on: it ends, moves and answers nothing."""
-        is_ordinary = result.WhichOneof("result") in _ORDINARY and result.attempt == self.number
-        return is_ordinary and self.leave_by is None
+        return kind in _ORDINARY and result.attempt == self.number and self.leave_by is None
 
     def committed(self) -> None:
         """More of the stream is final: this worker makes progress, so its time to finish starts again."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -103,10 +104,7 @@ class TaskStream:
         task.add_done_callback(lambda _: self._finish())
 
     def offer(self, request: task_pb2.TaskRequest) -> None:
-        """Append a chunk, flush or end; the stream adds the fields that its requests share with `start`.
-
-        Requests after the end, or to a stream that is over, are ignored.
-        """
+        """Append a chunk, flush or end, with the fields of `start`; ignored after the end, or once the stream is over."""
         if self._over or self._end_offered:
             return
         kind = self._replay.offer(request)
@@ -341,19 +339,24 @@ class TaskStream:
                 self._writable.set()
 
     async def _read(self, attempt: Attempt) -> str:
-        attempt.call.pass_to(lambda each: attempt.only_passes(each) and self._handle_result(attempt, each) is None)
+        attempt.call.pass_to(partial(self._pass, attempt))
         result: task_pb2.TaskResult | None = attempt.first
         while result is not None:
-            if result.attempt == attempt.number and (outcome := self._handle_result(attempt, result)) is not None:
+            kind = result.WhichOneof("result")
+            if result.attempt == attempt.number and (outcome := self._handle_result(attempt, result, kind)) is not None:
                 attempt.call.pass_to(None)
                 await attempt.wait_for_close()
                 return outcome
             result = await attempt.call.read()
         raise CallFailed("OK")
 
-    def _handle_result(self, attempt: Attempt, result: task_pb2.TaskResult) -> str | None:
-        """Handle one result; returns the stream's outcome if it is the last one."""
+    def _pass(self, attempt: Attempt, result: task_pb2.TaskResult) -> bool:
+        """Handle a result without waking the reader; False: it is the reader's."""
         kind = result.WhichOneof("result")
+        return attempt.only_passes(result, kind) and self._handle_result(attempt, result, kind) is None
+
+    def _handle_result(self, attempt: Attempt, result: task_pb2.TaskResult, kind: str | None) -> str | None:
+        """Handle one result; returns the stream's outcome if it is the last one."""
         attempt.stall.result_received(self._clock(), answered=kind == "flushed")
         progressed = self._meter.enter(result)
         if progressed:

@@ -93,4 +93,4 @@ def test_a_result_that_ends_moves_or_answers_something_is_the_readers(
 ) -> None:
     attempt = Attempt(1, cast("Any", None), cast("Any", Call()), task_pb2.TaskResult(), lambda: 100.0)
     attempt.leave_by = 200.0 if is_leaving else None
-    assert attempt.only_passes(result) is only_passes
+    assert attempt.only_passes(result, result.WhichOneof("result")) is only_passes
