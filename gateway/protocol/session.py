@@ -379,7 +379,7 @@ class Session:
     def _deliver(self, actions: Iterable[Action]) -> list[Action]:
         """Pass actions on; without their messages while there is no socket."""
         if self.phase is SessionPhase.OPEN or self.phase is SessionPhase.WAITING:
-            return list(actions)
+            return actions if isinstance(actions, list) else list(actions)
         return self._backlog.withhold(actions, is_kept=self.phase is SessionPhase.DETACHED)
 
     def _move(self, move: SessionMove) -> bool:

@@ -33,7 +33,7 @@ from gateway.protocol.intake import Dropped, Hole, Intake, IntakeEvent, problem_
 from gateway.protocol.limits import Limits
 from gateway.protocol.negotiation import StreamSpec, service_name
 from gateway.protocol.segments import Segments
-from gateway.protocol.services import MAX_FLUSHES, Services
+from gateway.protocol.services import MAX_FLUSHES, ServiceProgress, Services
 from gateway.protocol.snapshot import RestoredStream, StreamSnapshot, spec_of
 from gateway.protocol.states import STREAM_TABLE, StreamMove, StreamPhase, advance
 from gateway.protocol.status import with_terms
@@ -190,9 +190,10 @@ class Stream:
 
     def result(self, service: task_pb2.ServiceType, result: task_pb2.TaskResult, now: float) -> list[Action]:
         """Handle a result of one of the services; results of a service that has ended are dropped."""
-        if self._services.get(service) is None:
+        part = self._services.get(service)
+        if part is None:
             return []
-        actions = self._handle(service, result, now)
+        actions = self._handle(service, part, result, now)
         if self.delivery is not None:
             actions += map(SendMessage, self.delivery.accept(result.delivery))
         if result.HasField("progress"):
@@ -200,7 +201,7 @@ class Stream:
             actions = [*with_writes(actions, self.stream_id, self.snapshot()), *advance]
         else:
             actions = with_writes(actions, self.stream_id, None)
-        if self._services.get(service) is not None:
+        if part.live:
             return actions
         return actions + self._answer_flushes(service, now) + self._finish_if_done()
 
@@ -290,9 +291,9 @@ class Stream:
 
     # --- results ---
 
-    def _handle(self, service: task_pb2.ServiceType, result: task_pb2.TaskResult, now: float) -> list[Action]:
-        progress = self._services.get(service)
-        assert progress is not None
+    def _handle(
+        self, service: task_pb2.ServiceType, part: ServiceProgress, result: task_pb2.TaskResult, now: float
+    ) -> list[Action]:
         match result.WhichOneof("result"):
             case "transcript":
                 return self._transcript(result)
@@ -302,7 +303,7 @@ class Stream:
                 message = translate.speech_event_message(self.stream_id, result.speech_event)
                 return [] if message is None else [SendMessage(message)]
             case "flow":
-                progress.dropped = tuple(result.flow.dropped) or progress.dropped
+                part.dropped = tuple(result.flow.dropped) or part.dropped
                 return [SendMessage(translate.flow_message(self.stream_id, service, result.flow))]
             case "flushed":
                 return self._answer_flushes(service, now, result.flushed.flush_id)
@@ -311,7 +312,7 @@ class Stream:
                 self._totals.note_ended(result.ended.damaged_bytes, result.ended.speech_without_words_ms)
                 return []
             case "error":
-                progress.live = not result.error.fatal
+                part.live = not result.error.fatal
                 return self._worker_error(service, result.error)
             case _:
                 return []

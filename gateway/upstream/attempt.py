@@ -60,7 +60,7 @@ class Attempt:
         self.number = number
         self.lease = lease
         self.call = call
-        self.first = first
+        self._first: task_pb2.TaskResult | None = first
         self.stall = StallClock()
         self.leave_by: float | None = None
         self.ending = False
@@ -76,6 +76,11 @@ class Attempt:
     def worker(self) -> str:
         """The key of the endpoint that holds the call."""
         return self.lease.endpoint.state.key
+
+    def take_first(self) -> task_pb2.TaskResult | None:
+        """The first result, once: a message that is kept takes more than a kilobyte."""
+        first, self._first = self._first, None
+        return first
 
     async def wait_for_turn(self) -> None:
         """Wait until requests may be written."""

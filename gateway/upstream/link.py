@@ -235,7 +235,8 @@ class LinkCall:
     def write_now(self, request: bytes) -> None:
         """Send one request of a call that `is_writable`. Raises CallOver if it is too large, which ends the call."""
         self._check_size(request)
-        self._check_open()
+        if self._failure is not None:
+            raise CallOver
         assert self._state is not None
         self._link.calls.request(self._state, request)
         self._link.writer.wake()

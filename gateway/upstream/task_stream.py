@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import structlog
@@ -104,7 +103,7 @@ class TaskStream:
         task.add_done_callback(lambda _: self._finish())
 
     def offer(self, request: task_pb2.TaskRequest) -> None:
-        """Append a chunk, flush or end, with the fields of `start`; ignored after the end, or once the stream is over."""
+        """Append a chunk, flush or end, with the fields of `start`; ignored after the end, or if the stream is over."""
         if self._over or self._end_offered:
             return
         kind = self._replay.offer(request)
@@ -339,14 +338,15 @@ class TaskStream:
                 self._writable.set()
 
     async def _read(self, attempt: Attempt) -> str:
-        attempt.call.pass_to(partial(self._pass, attempt))
-        result: task_pb2.TaskResult | None = attempt.first
+        attempt.call.pass_to(lambda each: self._pass(attempt, each))
+        result = attempt.take_first()
         while result is not None:
             kind = result.WhichOneof("result")
             if result.attempt == attempt.number and (outcome := self._handle_result(attempt, result, kind)) is not None:
                 attempt.call.pass_to(None)
                 await attempt.wait_for_close()
                 return outcome
+            del result  # it is not kept while the call waits
             result = await attempt.call.read()
         raise CallFailed("OK")
 
