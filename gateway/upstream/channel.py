@@ -98,11 +98,11 @@ def _error_in_metadata(error: grpc.aio.AioRpcError) -> error_pb2.Error | None:
 class TaskCall:
     """One StreamTask RPC. One task writes to it and another one reads from it."""
 
-    def __init__(self, call: grpc.aio.StreamStreamCall[task_pb2.TaskRequest, bytes]) -> None:
+    def __init__(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
         self._call = call
 
-    async def write(self, request: task_pb2.TaskRequest) -> None:
-        """Send one request; waits for HTTP/2 flow control. Raises CallOver when the call has ended."""
+    async def write(self, request: bytes) -> None:
+        """Send one serialised request; waits for HTTP/2 flow control. Raises CallOver when the call has ended."""
         try:
             await self._call.write(request)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
@@ -113,7 +113,7 @@ class TaskCall:
         """Never: gRPC's write has to be waited for."""
         return False
 
-    def write_now(self, request: task_pb2.TaskRequest) -> None:
+    def write_now(self, request: bytes) -> None:
         """Raises CallOver: such a call is never writable at once."""
         raise CallOver
 
@@ -152,11 +152,11 @@ class TaskCall:
 class BatchCall:
     """One StreamTasks RPC, which carries a link."""
 
-    def __init__(self, call: grpc.aio.StreamStreamCall[link_pb2.TaskBatch, bytes]) -> None:
+    def __init__(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
         self._call = call
 
-    async def write(self, batch: link_pb2.TaskBatch) -> None:
-        """Send a batch; waits for HTTP/2 flow control. Raises CallOver when the RPC has ended."""
+    async def write(self, batch: bytes) -> None:
+        """Send a serialised batch; waits for HTTP/2 flow control. Raises CallOver when the RPC has ended."""
         try:
             await self._call.write(batch)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
@@ -193,16 +193,13 @@ class WorkerChannel:
         self._channel = _connect(address, tls, use_proxy=use_proxy)
         self._metadata = (("authorization", f"Bearer {token}"),) if token else None
         self._worker = worker_service_pb2_grpc.WorkerServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        # Requests come serialised from the replay buffer, batches from their link.
         # Answers come unparsed: gRPC would take one that cannot be parsed for the end of the RPC.
         self._open_task = self._channel.stream_stream(
-            f"/{HEALTH_SERVICE}/StreamTask",
-            request_serializer=task_pb2.TaskRequest.SerializeToString,
-            response_deserializer=None,
+            f"/{HEALTH_SERVICE}/StreamTask", request_serializer=None, response_deserializer=None
         )
         self._open_batches = self._channel.stream_stream(
-            f"/{HEALTH_SERVICE}/StreamTasks",
-            request_serializer=link_pb2.TaskBatch.SerializeToString,
-            response_deserializer=None,
+            f"/{HEALTH_SERVICE}/StreamTasks", request_serializer=None, response_deserializer=None
         )
         self._health = health_pb2_grpc.HealthStub(self._channel)
         self._target = address.target

@@ -310,15 +310,15 @@ async def test_a_deadline_ends_one_call_at_both_ends() -> None:
     async with channel(server) as calls:
         brief, lasting = calls.open_task(0.3), calls.open_task(30)
         for call in (brief, lasting):
-            await call.write(named("a"))
+            await call.write(named("a").SerializeToString())
             assert await call.read() is not None
         with pytest.raises(CallFailed) as failed:
             await brief.read()
         assert failed.value.status == "DEADLINE_EXCEEDED"
         with pytest.raises(CallOver):
-            await brief.write(chunk(0))
+            await brief.write(chunk(0).SerializeToString())
         await until(lambda: server.active == 1)
-        await lasting.write(chunk(0))
+        await lasting.write(chunk(0).SerializeToString())
         result = await lasting.read()
         assert result is not None
         assert result.transcript.text == word(chunk(0).chunk)
@@ -327,7 +327,7 @@ async def test_a_deadline_ends_one_call_at_both_ends() -> None:
 async def test_the_calls_of_a_link_that_was_cancelled_fail() -> None:
     async with channel(WorkerServer()) as calls:
         call = calls.open_task(30)
-        await call.write(named("a"))
+        await call.write(named("a").SerializeToString())
         assert await call.read() is not None
         (link,) = calls._links
         link._rpc.cancel()
@@ -342,7 +342,7 @@ async def test_an_empty_link_of_an_earlier_process_is_ended() -> None:
     assert server.offer is not None
     async with channel(server) as calls:
         call = calls.open_task(30)
-        await call.write(named("a"))
+        await call.write(named("a").SerializeToString())
         assert await call.read() is not None
         (link,) = calls._links
         server.offer.worker_id = "another process"
@@ -362,7 +362,7 @@ async def test_the_log_says_why_a_link_ended(by_gateway: bool, reason: str) -> N
     with capture_logs() as lines:
         async with channel(server) as calls:
             call = calls.open_task(30)
-            await call.write(named("a"))
+            await call.write(named("a").SerializeToString())
             with nullcontext() if by_gateway else pytest.raises(CallFailed):
                 assert await call.read() is not None
     assert [line["reason"] for line in lines if line["event"] == "link to a worker ended"] == [reason]
@@ -375,14 +375,14 @@ async def test_a_request_too_large_for_the_worker_ends_its_call_alone() -> None:
     async with channel(server) as calls:
         large, small = calls.open_task(30), calls.open_task(30)
         for call in (large, small):
-            await call.write(named("a"))
+            await call.write(named("a").SerializeToString())
             assert await call.read() is not None
         with pytest.raises(CallOver):
-            await large.write(chunk(0, size=100_000))
+            await large.write(chunk(0, size=100_000).SerializeToString())
         with pytest.raises(CallFailed) as failed:
             await large.read()
         assert failed.value.status == "RESOURCE_EXHAUSTED"
-        await small.write(chunk(0, size=90_000))
+        await small.write(chunk(0, size=90_000).SerializeToString())
         assert await small.read() is not None
 
 
@@ -390,14 +390,14 @@ async def test_a_call_is_writable_at_once_while_it_has_credit() -> None:
     async with channel(WorkerServer()) as calls:
         call = calls.open_task(30)
         assert not call.is_writable
-        await call.write(named("a"))
+        await call.write(named("a").SerializeToString())
         assert await call.read() is not None
         written = 0
         while call.is_writable:
-            call.write_now(chunk(written, size=10_000))
+            call.write_now(chunk(written, size=10_000).SerializeToString())
             written += 1
         assert written == 7  # of INITIAL_CREDIT, 65,536 bytes, the last message overdraws it
-        await call.write(chunk(written))
+        await call.write(chunk(written).SerializeToString())
         texts = [result.transcript.text for _ in range(written + 1) if (result := await call.read()) is not None]
         assert texts == [word(chunk(number, size=10_000).chunk) for number in range(written)] + [
             word(chunk(written).chunk)
@@ -410,10 +410,10 @@ async def test_a_request_written_at_once_may_be_too_large() -> None:
     server.offer.max_batch_bytes = 100_000
     async with channel(server) as calls:
         call = calls.open_task(30)
-        await call.write(named("a"))
+        await call.write(named("a").SerializeToString())
         assert await call.read() is not None
         with pytest.raises(CallOver):
-            call.write_now(chunk(0, size=100_000))
+            call.write_now(chunk(0, size=100_000).SerializeToString())
         assert not call.is_writable
         with pytest.raises(CallFailed) as failed:
             await call.read()
@@ -438,7 +438,7 @@ async def test_a_chunk_waits_for_no_task_if_the_link_takes_it(links: Links, wait
 async def test_results_are_offered_first_and_read_if_they_are_left() -> None:
     async with channel(WorkerServer()) as calls:
         call = calls.open_task(30)
-        await call.write(named("a"))
+        await call.write(named("a").SerializeToString())
         assert await call.read() is not None
         taken: list[str] = []
 
@@ -452,7 +452,7 @@ async def test_results_are_offered_first_and_read_if_they_are_left() -> None:
         reading = asyncio.create_task(call.read())
         await asyncio.sleep(0)
         for sequence in range(5):
-            await call.write(chunk(sequence))
+            await call.write(chunk(sequence).SerializeToString())
         fourth = await reading
         call.pass_to(None)
         fifth = await call.read()
@@ -466,7 +466,7 @@ async def test_what_taking_a_result_raises_ends_its_reader_and_no_other() -> Non
     async with channel(WorkerServer()) as calls:
         faulty, sound = calls.open_task(30), calls.open_task(30)
         for call in (faulty, sound):
-            await call.write(named("a"))
+            await call.write(named("a").SerializeToString())
             assert await call.read() is not None
 
         def take(result: task_pb2.TaskResult) -> bool:
@@ -475,10 +475,10 @@ async def test_what_taking_a_result_raises_ends_its_reader_and_no_other() -> Non
         faulty.pass_to(take)
         reading = asyncio.create_task(faulty.read())
         await asyncio.sleep(0)
-        await faulty.write(chunk(0))
+        await faulty.write(chunk(0).SerializeToString())
         with pytest.raises(ZeroDivisionError):
             await reading
-        await sound.write(chunk(0))
+        await sound.write(chunk(0).SerializeToString())
         result = await sound.read()
         assert result is not None
         assert result.transcript.text == word(chunk(0).chunk)
@@ -491,6 +491,6 @@ async def test_calls_beyond_what_a_worker_offers_are_rpcs_of_their_own() -> None
     async with channel(server) as calls:
         for number in range(3):
             call = calls.open_task(30)
-            await call.write(named(str(number)))
+            await call.write(named(str(number)).SerializeToString())
             assert await call.read() is not None
         assert (server.links, server.linked_calls, server.active) == (1, 1, 3)
