@@ -26,7 +26,7 @@ from gateway.upstream.failures import CallFailed, CallOver
 from gateway.upstream.link import LinkCall, WorkerLink
 from gateway.upstream.link_calls import parse_batch
 from gateway.upstream.link_offer import LinkOffers
-from gateway.upstream.results import parse_result
+from gateway.upstream.results import parse_description, parse_result
 from settings.network import host_of, is_loopback
 from tracing.spans import TRACEPARENT
 
@@ -195,6 +195,11 @@ class WorkerChannel:
         self._worker = worker_service_pb2_grpc.WorkerServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
         # Requests come serialised from the replay buffer, batches from their link.
         # Answers come unparsed: gRPC would take one that cannot be parsed for the end of the RPC.
+        self._describe = self._channel.unary_unary(
+            f"/{HEALTH_SERVICE}/Describe",
+            request_serializer=worker_service_pb2.DescribeRequest.SerializeToString,
+            response_deserializer=None,
+        )
         self._open_task = self._channel.stream_stream(
             f"/{HEALTH_SERVICE}/StreamTask", request_serializer=None, response_deserializer=None
         )
@@ -226,10 +231,10 @@ class WorkerChannel:
         """Ask the worker what it is and how many slots are free. Raises CallFailed."""
         request = worker_service_pb2.DescribeRequest()
         try:
-            response = await self._worker.Describe(request, timeout=deadline, metadata=self._metadata)
+            response = await self._describe(request, timeout=deadline, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise translate(error) from error
-        description = cast(worker_service_pb2.DescribeResponse, response)
+        description = parse_description(cast(bytes, response))
         self._offers.described(description)
         self._forget_links()
         return description

@@ -197,7 +197,9 @@ async def test_a_result_of_very_many_fields_ends_its_stream_alone(links: Links, 
                 other.offer(chunk(sequence))
             other.offer(end())
             assert words(await collect(other)) == expected()
-    assert [line["problem"] for line in lines if line["event"] == "a worker's result is refused"] == ["too many fields"]
+    assert [line["problem"] for line in lines if line["event"] == "a worker's message is refused"] == [
+        "too many fields"
+    ]
     assert server.links == (links is Links.ALWAYS)
 
 
@@ -494,3 +496,28 @@ async def test_calls_beyond_what_a_worker_offers_are_rpcs_of_their_own() -> None
             await call.write(named(str(number)).SerializeToString())
             assert await call.read() is not None
         assert (server.links, server.linked_calls, server.active) == (1, 1, 3)
+
+
+class BoastfulWorker(WorkerServer):
+    """Describes itself in 200,000 fields while it is `boasting`."""
+
+    boasting = True
+
+    async def Describe(self, request, context):
+        described = await super().Describe(request, context)
+        if self.boasting:
+            described.models.extend([task_pb2.ModelInfo()] * 200_000)
+        return described
+
+
+async def test_a_description_of_very_many_fields_counts_as_none() -> None:
+    server = await BoastfulWorker().start()
+    calls = WorkerChannel(EndpointAddress(server.target), TlsSettings(), None, links=Links.ALWAYS)
+    with capture_logs() as lines, pytest.raises(CallFailed) as failed:
+        await calls.describe(5)
+    assert failed.value.status == "INTERNAL"
+    assert [(line["kind"], line["problem"]) for line in lines] == [("DescribeResponse", "too many fields")]
+    server.boasting = False
+    assert [model.name for model in (await calls.describe(5)).models] == ["words"]
+    await calls.close()
+    await server.kill()
