@@ -32,7 +32,7 @@ _Wanted = tuple[list[bytes], transcript_pb2.SpeechOptions]
 def parity(bench: Bench) -> Findings:
     """Eight streams with their own languages, hotwords and options: each alone, then together.
 
-    On the media clock all eight at once, in batches. In a real worker, as many at a time as `_at_a_time` says. A worker
+    On the media clock all eight at once, in batches. In a real worker, as many at a time as `at_a_time` says. A worker
     makes the steps of a late stream longer, and then its words may differ: that is no measurement of parity.
     """
     found = Findings()
@@ -45,18 +45,18 @@ def parity(bench: Bench) -> Findings:
     )
     with worker_process(MANY_LANGUAGES) as worker:
         slots = worker.own_slots
-    at_a_time = _at_a_time(slots, len(wanted))
+    group = at_a_time(slots, len(wanted))
     with worker_process(MANY_LANGUAGES, slots=16) as worker:
-        alone, together = asyncio.run(_alone_and_together(worker, wanted, at_a_time))
+        alone, together = asyncio.run(_alone_and_together(worker, wanted, group))
         late = worker.late_steps()
     differing = sum(map(ne, alone, together))
-    found.figures.update(slots=slots, at_a_time=at_a_time, differing_in_worker=differing, late_steps=late)
+    found.figures.update(slots=slots, at_a_time=group, differing_in_worker=differing, late_steps=late)
     measured = math.nan if differing and late else differing
     found.check("e. of eight streams in a worker, those that differ from running alone", measured, "==", 0)
     return found
 
 
-def _at_a_time(slots: int, streams: int) -> int:
+def at_a_time(slots: int, streams: int) -> int:
     """Half of the slots that the worker finds, since steps may grow where it is fuller; two at least."""
     return min(streams, max(2, slots // 2))
 
@@ -84,16 +84,14 @@ def _on_the_media_clock(bench: Bench, wanted: Sequence[_Wanted]) -> tuple[list[_
     return [_spoken(run) for run in alone], [_spoken(run) for run in together]
 
 
-async def _alone_and_together(
-    worker: Worker, wanted: Sequence[_Wanted], at_a_time: int
-) -> tuple[list[_Text], list[_Text]]:
-    """What each stream says alone, and in the company of others: `at_a_time` of them, neighbours in the list."""
+async def _alone_and_together(worker: Worker, wanted: Sequence[_Wanted], group: int) -> tuple[list[_Text], list[_Text]]:
+    """What each stream says alone, and in groups of neighbours; the last group begins again at the first."""
     together: list[Call] = []
     async with connected(worker) as stub:
         alone = [await _fast(stub, f"alone-{n}", *one) for n, one in enumerate(wanted)]
-        for first in range(0, len(wanted), at_a_time):
-            group = [(first + place) % len(wanted) for place in range(at_a_time)]
-            calls = (_fast(stub, f"together-{first}-{n}", *wanted[n]) for n in group)
+        for first in range(0, len(wanted), group):
+            places = [(first + place) % len(wanted) for place in range(group)]
+            calls = (_fast(stub, f"together-{first}-{n}", *wanted[n]) for n in places)
             together += await asyncio.gather(*calls)
     return [_said(made) for made in alone], [_said(made) for made in together[: len(wanted)]]
 

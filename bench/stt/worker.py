@@ -28,6 +28,7 @@ from workers.stt.pace import STRETCH_FROM
 CHUNK = SAMPLE_RATE // 10
 _START_SECONDS = 60.0
 _ANSWER_SECONDS = 60.0
+_BEHIND = "talkup_worker_behind_seconds"
 _PCM = media_pb2.MediaFormat(
     mime_type="audio/pcm",
     container=media_pb2.CONTAINER_PCM,
@@ -65,12 +66,9 @@ class Worker:
         return Usage(cpu, memory)
 
     def late_steps(self) -> int:
-        """Hypotheses so far that were so late that the next step grows."""
+        """See `late_steps`: of this worker so far."""
         with urllib.request.urlopen(self.metrics_url, timeout=10) as response:
-            families = text_string_to_metric_families(response.read().decode())
-            [behind] = [family for family in families if family.name == "talkup_worker_behind_seconds"]
-        known = {sample.labels.get("le"): sample.value for sample in behind.samples if sample.name.endswith("_bucket")}
-        return int(known["+Inf"] - known[str(STRETCH_FROM)])
+            return late_steps(response.read().decode())
 
 
 @dataclass(slots=True)
@@ -89,6 +87,13 @@ class Call:
         """Seconds from the end of the audio to `ended`; inf if that never arrived."""
         ended = [at for at, result in self.results if result.HasField("ended")]
         return ended[-1] - self.ended_at if ended else float("inf")
+
+
+def late_steps(metrics: str) -> int:
+    """Hypotheses that were so late that the next step grows, by the text of a worker's metrics."""
+    [behind] = (found for found in text_string_to_metric_families(metrics) if found.name == _BEHIND)
+    counts = {sample.labels.get("le"): sample.value for sample in behind.samples if sample.name == f"{_BEHIND}_bucket"}
+    return int(counts["+Inf"] - counts[str(STRETCH_FROM)])
 
 
 @contextmanager

@@ -21,14 +21,14 @@ _LATE_BONUS = 0.02
 def boundaries(committed: Sequence[Word], hypothesis: Sequence[Word]) -> list[int]:
     """Where each committed word ends and the next begins, as one hypothesis of the whole window hears it, in samples.
 
-    Times noted when each word was committed come from many hypotheses and need not fit together.
+    Times noted when each word was committed come from many hypotheses and need not fit together. 0 behind the last word
+    of the hypothesis: where it really ends is not known, since it may have been given speech that was not heard.
     """
     places = []
     for count in match_prefixes(committed, hypothesis)[1:]:
-        before, after = hypothesis[max(0, count - 1) :][:1], hypothesis[count:][:1]
-        ends = [word.end for word in before] if count else []
-        ends += [word.start for word in after]
-        places.append(sum(ends) // len(ends) if ends else 0)
+        before, after = hypothesis[max(0, count - 1) : count], hypothesis[count : count + 1]
+        ends = [*(word.end for word in before), *(word.start for word in after)]
+        places.append(sum(ends) // len(ends) if after else 0)
     return places
 
 
