@@ -66,7 +66,10 @@ class LocalAgreement:
         return self._cut_off
 
     def preview(self, hypothesis: Sequence[Word]) -> Sequence[Word]:
-        """The uncommitted words of a hypothesis; changes nothing."""
+        """The uncommitted words of a hypothesis; changes nothing.
+
+        Where the last committed word returns as the first part of a compound, the rest of it is uncommitted.
+        """
         count = match_committed(self._committed, hypothesis)
         if count == 0 and self._cut_off and len(self._committed) == 1:
             count = int(_begins_before_middle(hypothesis[:1], self._committed[0]))
