@@ -22,7 +22,7 @@ def boundaries(committed: Sequence[Word], hypothesis: Sequence[Word]) -> list[in
     """Where each committed word ends and the next begins, as one hypothesis of the whole window hears it, in samples.
 
     Times noted when each word was committed come from many hypotheses and need not fit together. 0 behind the last word
-    of the hypothesis: where it really ends is not known, since it may have been given speech that was not heard.
+    of the hypothesis: it may have been given speech that was not heard, and committed words may be missing after it.
     """
     places = []
     for count in match_prefixes(committed, hypothesis)[1:]:

@@ -125,4 +125,5 @@ def test_boundaries_follow_the_newest_hypothesis() -> None:
     hypothesis = [Word(" a", 100, 200), Word(" x", 200, 300), Word(" c", 320, 400)]
     assert boundaries(committed, [*hypothesis, Word(" d", 420, 500)]) == [200, 310, 410]
     assert boundaries(committed, hypothesis) == [200, 310, 0], "the last word may have been given what was not heard"
+    assert boundaries(committed, hypothesis[:1]) == [0, 0, 0], "words that it leaves out may not be cut off"
     assert boundaries(committed, []) == [0, 0, 0]
