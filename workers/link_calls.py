@@ -27,7 +27,7 @@ _MAX_TRACEPARENT: Final = 512
 
 
 def parse_batch(data: bytes) -> link_pb2.TaskBatch:
-    """A batch as it came. Raises RefusedError for one that cannot be parsed, or is not worth it."""
+    """A batch as it came. Raises RefusedError for one that cannot be parsed, or has too many fields."""
     if has_too_many_fields(data):
         raise _too_many_entries()
     try:

@@ -22,7 +22,7 @@ class LinkBreachError(Exception):
 
 
 def parse_batch(data: bytes) -> link_pb2.TaskResultBatch:
-    """A batch as it came. Raises LinkBreachError for one that cannot be parsed, or is not worth it."""
+    """A batch as it came. Raises LinkBreachError for one that cannot be parsed, or has too many fields."""
     if has_too_many_fields(data):
         raise LinkBreachError("a batch has too many entries")
     try:
