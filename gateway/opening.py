@@ -26,7 +26,7 @@ _END: Final = b"\r\n\r\n"  # of a request (RFC 9112 2.1)
 
 @dataclass(frozen=True, slots=True)
 class Openings:
-    """The handshakes of a port that are not over. `request_s`: the time for a request to arrive, and to be read."""
+    """The unfinished handshakes of a port. `request_s`: the time for a request to arrive, and to be read."""
 
     policy: HandshakePolicy
     late_answers: LateAnswers
@@ -35,7 +35,7 @@ class Openings:
     pending: set[OpeningHandshake] = field(default_factory=set)
 
     def close(self) -> None:
-        """End those that are not over."""
+        """End them."""
         for each in list(self.pending):
             each.transport.abort()
 

@@ -28,7 +28,7 @@ _MAX_TRACEPARENT: Final = 512
 
 
 def parse_batch(data: bytes) -> link_pb2.TaskBatch:
-    """A batch as it came. Raises RefusedError for one that cannot be parsed, or is not worth it."""
+    """A batch as it came. Raises RefusedError for one that cannot be parsed, or has too many fields."""
     if _BATCH_FIELDS.is_exceeded(data):
         raise _too_many_entries()
     try:

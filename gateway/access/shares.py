@@ -98,7 +98,7 @@ class Shares:
         return refused
 
     def over_rate(self, terms: Terms) -> Refused | None:
-        """Whether an owner may begin nothing at the moment; nothing is counted."""
+        """The refusal of an owner above its rate; None for one that is not. Counts nothing against the rate."""
         if terms.rate is None:
             return None
         use, now = self._use(terms), self._clock()

@@ -25,7 +25,7 @@ class LinkBreachError(Exception):
 
 
 def parse_batch(data: bytes) -> link_pb2.TaskResultBatch:
-    """A batch as it came. Raises LinkBreachError for one that cannot be parsed, or is not worth it."""
+    """A batch as it came. Raises LinkBreachError for one that cannot be parsed, or has too many fields."""
     if _BATCH_FIELDS.is_exceeded(data):
         raise LinkBreachError("a batch has too many entries")
     try:
