@@ -5,7 +5,8 @@ worker has to read (`replay_from_sequence`, at most one above). The buffer forge
 the rest in one list. Its first entries were handed out in the present attempt and are still needed; the others wait. A
 new attempt begins at the front, so the next worker reads those requests again, in order, before anything new.
 
-Requests are kept serialised: as a message, a chunk takes 1.4 KB more, whatever its size (measured, protobuf 6).
+Requests are kept serialised: as a message, a chunk of 160 bytes takes 1,370 bytes more, one of 3,200 bytes 620
+(measured, protobuf 7.36).
 
 Invariants, which tests/unit/gateway/upstream/test_replay.py checks with generated sequences of calls:
 
@@ -48,7 +49,7 @@ class WireRequest(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Entry(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """A request as it was offered, without the fields that all requests of a stream share.
+    """A request as it was offered.
 
     `missing_before` and `worker_sequence` are those of a chunk; `worker_sequence` is None for a flush or the end.
     """
