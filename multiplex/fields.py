@@ -42,47 +42,29 @@ def has_too_many_fields(batch: bytes) -> bool:
 
 def _has_more(batch: bytes, bound: int) -> bool:
     """One pass: into the messages of the batch's own fields, past those of their fields."""
-    at, count = 0, 0
+    at, entry_end, count = 0, 0, 0
     while at < len(batch):
         count += 1
-        begin, at = _field(batch, at)
-        if begin < at:
-            count += _fields(batch, begin, at, bound - count)
         if count > bound:
             return True
+        is_inner = at < entry_end
+        kind = batch[at] & 7
+        at = _after_varint(batch, at) if batch[at] & _MORE else at + 1
+        if kind == _LENGTH_PREFIXED:
+            size, at = _varint(batch, at) if batch[at] & _MORE else (batch[at], at + 1)
+            if is_inner:
+                at += size
+            else:
+                entry_end = at + size
+        elif kind == _VARINT:
+            at = _after_varint(batch, at) if batch[at] & _MORE else at + 1
+        else:
+            at += _FIXED_SIZES.get(kind, 0)
     return False
 
 
-def _fields(batch: bytes, at: int, end: int, bound: int) -> int:
-    """How many fields a message has, up to its first fault; counts no more than one beyond `bound`.
-
-    A field of the batch that no version knows may hold anything: nothing in it says where the next field is.
-    """
-    count = 0
-    try:
-        while at < end and count <= bound:
-            count += 1
-            at = _field(batch, at)[1]
-    except IndexError:
-        pass  # the parser refuses the batch, or skips the field
-    return count
-
-
-def _field(data: bytes, at: int) -> tuple[int, int]:
-    """Where the content of a length-prefixed field begins, and where the field ends; for others, its end twice.
-
-    Raises IndexError if it does not end.
-    """
-    tag = data[at]
-    kind = tag & 7
-    at = _varint(data, at)[1] if tag & _MORE else at + 1
-    if kind == _LENGTH_PREFIXED:
-        size, begin = _varint(data, at) if data[at] & _MORE else (data[at], at + 1)
-        return begin, begin + size
-    end = at + _FIXED_SIZES.get(kind, 0)
-    if kind == _VARINT:
-        end = _varint(data, at)[1] if data[at] & _MORE else at + 1
-    return end, end
+def _after_varint(data: bytes, at: int) -> int:
+    return _varint(data, at)[1]
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
