@@ -28,14 +28,13 @@ from gateway.protocol.messages import Authenticated, AuthenticatedData, AuthExpi
 from gateway.protocol.replies import refusal
 from gateway.protocol.states import SessionPhase
 from gateway.reader import SocketReader, Work
-from gateway.refusal_pace import OwnerPaces, SocketPace
+from gateway.refusal_pace import SocketPace, pace_owner
 from gateway.refusals import CredentialFailures
 from gateway.sender import SocketSender
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import DirectoryFullError, QuotaError, SessionDirectory, SessionOverError
 from gateway.sessions.runner import SessionRunner
 from gateway.store.base import StoreError
-from settings.network import client_network
 from tracing.spans import TRACEPARENT
 
 log = structlog.get_logger()
@@ -55,7 +54,6 @@ class Connection:
         context: GatewayContext,
         directory: SessionDirectory,
         failures: CredentialFailures,
-        paces: OwnerPaces,
     ) -> None:
         self.outbox = Outbox(context.config.outbox_messages, context.config.outbox_bytes, context.clock)
         self._socket = socket
@@ -73,7 +71,7 @@ class Connection:
         self._owes_credential = False
         # Work that a message requested and that has to wait: done before the next message is read.
         self._deferred: Work | None = None
-        self._refusals = SocketPace(paces)
+        self._refusals = SocketPace(context.paces)
 
     async def run(self, credential: Credential) -> None:
         """Serve the socket until it is closed by either side."""
@@ -318,8 +316,7 @@ class Connection:
     def _owner(self) -> str:
         """Whose pace of refused messages this socket shares."""
         principal = self._credential.principal
-        owner = "" if principal is None else principal.terms.owner
-        return f"key {owner}" if owner else f"address {client_network(self._address)}"
+        return pace_owner("" if principal is None else principal.terms.owner, self._address)
 
     def _next_work(self) -> Work | None:
         """What the message that was just handled makes necessary before the next one."""

@@ -62,8 +62,7 @@ class HandshakePolicy:
             return self._health(path, request.method)
         if path != WS_PATH:
             return plain(HTTPStatus.NOT_FOUND, "WebSockets are served at /ws")
-        host = "".join(request.headers.get_all("Host")[:1])
-        if not all(self._origins.allows(origin, host) for origin in request.headers.get_all("Origin")):
+        if not _all_origins(request, self._origins.allows):
             return plain(HTTPStatus.FORBIDDEN, "pages of this origin may not connect; see allowed_origins")
         if self._is_draining():
             return plain(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is restarting", _RESTART_S)
@@ -76,7 +75,7 @@ class HandshakePolicy:
         if (
             credential.text is None
             or _path_of(request) != WS_PATH
-            or "Origin" in request.headers
+            or not _all_origins(request, self._origins.includes)
             or self._is_draining()
             or not self._context.authenticator.can_check(credential.text)
         ):
@@ -122,6 +121,12 @@ class HandshakePolicy:
         if method == "HEAD":
             response.body = b""
         return response
+
+
+def _all_origins(request: Request, is_allowed: Callable[[str, str], bool]) -> bool:
+    """Whether every origin that a request names is allowed at the host that it names."""
+    host = "".join(request.headers.get_all("Host")[:1])
+    return all(is_allowed(origin, host) for origin in request.headers.get_all("Origin"))
 
 
 def _path_of(request: Request) -> str:

@@ -35,10 +35,14 @@ class Origins:
 
     def allows(self, origin: str, host: str = "") -> bool:
         """Whether a page of this origin may connect to `host`. A refusal is logged, at most once a minute."""
-        if self._is_open or self._is_configured(origin) or _host_of(origin) == _host_of(f"//{host}") != "":
+        if self.includes(origin, host):
             return True
         self._log(origin)
         return False
+
+    def includes(self, origin: str, host: str) -> bool:
+        """The same, without a log line."""
+        return self._is_open or self._is_configured(origin) or _host_of(origin) == _host_of(f"//{host}") != ""
 
     def _is_configured(self, origin: str) -> bool:
         return any(pattern.matches(origin) for pattern in self._allowed)

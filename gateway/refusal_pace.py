@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from settings.network import client_network
+
 # How many messages of a socket may be refused at once, and how many a second after that; of an owner alike.
 REFUSED_BURST: Final = 20
 REFUSED_PER_S: Final = 50.0
@@ -17,6 +19,11 @@ REFUSED_PER_S: Final = 50.0
 MISTAKES: Final = 3
 # The longest that a socket waits because of other sockets.
 LONGEST_WAIT_S: Final = 2.0
+
+
+def pace_owner(owner: str, address: str) -> str:
+    """Whose pace a client shares: that of its key's `owner`, or of its address if its key or the door names nobody."""
+    return f"key {owner}" if owner else f"address {client_network(address)}"
 
 
 class Pace:

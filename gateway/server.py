@@ -34,7 +34,6 @@ from gateway.origins import Origins
 from gateway.parts import identity_provider, protocol_limits, upstream_config
 from gateway.places import descriptors, places
 from gateway.protocol.errors import CloseCode
-from gateway.refusal_pace import OwnerPaces
 from gateway.refusals import CredentialFailures
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import SessionDirectory
@@ -101,7 +100,6 @@ class Gateway:
         self._http_admission = Admission("http", http, metrics, time.monotonic, proxies)
         self._ws_admission = Admission("websocket", ws, metrics, time.monotonic, proxies)
         self._inbound = Inbound(config.max_inbound_bytes)
-        self._paces = OwnerPaces()
         self._context = GatewayContext(
             config=config,
             limits=protocol_limits(config),
@@ -283,7 +281,7 @@ class Gateway:
         self._sockets += 1
         self._no_sockets.clear()
         try:
-            connection = Connection(socket, self._context, self._directory, self._failures, self._paces)
+            connection = Connection(socket, self._context, self._directory, self._failures)
             credential = credential_of(socket.request)
             socket.forget_handshake()
             await connection.run(credential)

@@ -32,8 +32,10 @@ class BatchWriter(Generic[Entry]):
 
     def wake(self) -> None:
         """Something may have been put into the outbox."""
-        if self._outbox and self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
+        if self._waiting is not None and self._outbox:
+            waiting, self._waiting = self._waiting, None
+            if not waiting.done():
+                waiting.set_result(None)
 
     def when_writable(self) -> asyncio.Future[None]:
         """Done when there may be room in the outbox again, or when the link has ended: look again."""

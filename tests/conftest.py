@@ -15,8 +15,10 @@ from bench.harness.stack import Program, Stack, running_stack
 from tests.canaries import leaks_in
 from workers.media.isolation.lockdown import leave_real_time
 
-hypothesis.settings.register_profile("unhurried", deadline=None)
-hypothesis.settings.load_profile("unhurried")
+# Property tests take the same examples in every run; `pytest --hypothesis-profile random` takes new ones.
+hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("random", deadline=None)
+hypothesis.settings.load_profile("repeatable")
 
 # Marks of tests that run only if `-m` names them.
 GROUNDS = ("browsers", "containers", "netns", "programs", "prometheus", "root")

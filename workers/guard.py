@@ -27,6 +27,7 @@ from workers.auth import AccessRules
 from workers.errors import RefusedError, details, status_of, trailing_metadata
 from workers.link_calls import parse_batch
 from workers.places import FairPlaces
+from workers.requests import parse_request
 
 _log = structlog.get_logger()
 
@@ -40,6 +41,8 @@ CHECK: Final = f"/{health.SERVICE_NAME}/Check"
 WATCH: Final = f"/{health.SERVICE_NAME}/Watch"
 STREAM_TASK: Final = f"/{SERVICE_NAME}/StreamTask"
 STREAM_TASKS: Final = f"/{SERVICE_NAME}/StreamTasks"
+_PARSERS: Final[dict[str, Callable[[bytes], object]]] = {STREAM_TASK: parse_request, STREAM_TASKS: parse_batch}
+"""Parsers that look first at what a message costs; those of other methods hold no repeated fields."""
 _RETRY_AFTER_MS: Final = 1_000
 _ENDING_SHARE: Final = 3
 
@@ -101,7 +104,7 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  #
             if handler.response_streaming
             else grpc.stream_unary_rpc_method_handler
         )
-        parse = parse_batch if method == STREAM_TASKS else handler.request_deserializer
+        parse = _PARSERS.get(method, handler.request_deserializer)
         return make(serve, parse, handler.response_serializer)
 
     async def _first(self, requests: AsyncIterator[object], peer: str, method: str) -> object:

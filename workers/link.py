@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from google.protobuf.message import DecodeError
 from talkup.v1 import error_pb2, link_pb2, task_pb2
 
 from multiplex.outbox import ENTRY_OVERHEAD
@@ -17,6 +16,7 @@ from multiplex.writer import BatchWriter
 from workers.engine import EngineError
 from workers.errors import RefusedError
 from workers.link_calls import CallState, LinkCalls
+from workers.requests import parse_request
 
 
 class LinkPlaces:
@@ -139,7 +139,7 @@ class LinkedCall:
 
     @property
     def requests(self) -> AsyncIterator[task_pb2.TaskRequest]:
-        """The caller's messages. Raises RefusedError for one that cannot be parsed."""
+        """The caller's messages. Raises RefusedError for one that cannot be parsed, or is not worth it."""
         return self._requests()
 
     def time_remaining(self) -> float | None:
@@ -172,7 +172,7 @@ class LinkedCall:
             request = self._calls.take_request(self._state)
             if request is not None:
                 self._writer.wake()
-                yield _parsed(request)
+                yield parse_request(request)
             elif self._state.half_closed:
                 return
             else:
@@ -186,10 +186,3 @@ Serve = Callable[[LinkedCall], Awaitable[None]]
 
 def _ignore() -> None:
     """Until the call is served."""
-
-
-def _parsed(request: bytes) -> task_pb2.TaskRequest:
-    try:
-        return task_pb2.TaskRequest.FromString(request)
-    except DecodeError:
-        raise RefusedError(error_pb2.ERROR_CODE_BAD_MESSAGE, "not a TaskRequest", field="request") from None

@@ -15,20 +15,21 @@ from google.protobuf.message import DecodeError
 from talkup.v1 import error_pb2, link_pb2
 
 from multiplex.credit import CreditBreachError, ReceiveCredit, SendCredit
-from multiplex.fields import has_too_many_fields
+from multiplex.fields import BATCH_LEVELS, MAX_BATCH_FIELDS, FieldBound
 from multiplex.outbox import MAX_ENTRIES, Outbox
 from workers.engine import EngineError
 from workers.errors import RefusedError, status_of, to_message
 
 # google.rpc.Code.CANCELLED: no error of ours stands behind it.
 _CANCELLED: Final = 1
+_BATCH_FIELDS: Final = FieldBound(link_pb2.TaskBatch, MAX_BATCH_FIELDS, BATCH_LEVELS)
 # Nine times what W3C's format takes. A longer context, which gRPC's metadata would refuse, counts as none.
 _MAX_TRACEPARENT: Final = 512
 
 
 def parse_batch(data: bytes) -> link_pb2.TaskBatch:
     """A batch as it came. Raises RefusedError for one that cannot be parsed, or has too many fields."""
-    if has_too_many_fields(data):
+    if _BATCH_FIELDS.is_exceeded(data):
         raise _too_many_entries()
     try:
         return link_pb2.TaskBatch.FromString(data)

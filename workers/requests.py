@@ -1,12 +1,14 @@
-"""Checks of task requests: what a first message must contain, and that the later ones fit it. Pure."""
+"""Checks of task requests: that one is worth parsing, what a first one must contain, that later ones fit it. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
+from google.protobuf.message import DecodeError
 from talkup.v1 import error_pb2, media_pb2, task_pb2
 
+from multiplex.fields import FieldBound
 from workers.admission import StreamKey
 from workers.errors import RefusedError
 
@@ -16,6 +18,8 @@ MAX_RESUME_STATE_BYTES: Final = 1 << 20
 MIN_SAMPLE_RATE: Final = 8_000
 MAX_SAMPLE_RATE: Final = 192_000
 MAX_CHANNELS: Final = 8
+_FIELDS: Final = FieldBound(task_pb2.TaskRequest, 4_096)
+"""Fields of a request: ten times what 100 hotwords and everything else take."""
 
 _KINDS: Final = {
     task_pb2.SERVICE_TYPE_STT: (media_pb2.MEDIA_KIND_AUDIO, media_pb2.MEDIA_KIND_VIDEO),
@@ -39,6 +43,16 @@ class Task:
     service_type: task_pb2.ServiceType
     attempt: int
     start: task_pb2.StreamStart
+
+
+def parse_request(data: bytes) -> task_pb2.TaskRequest:
+    """A request as it came. Raises RefusedError for one that cannot be parsed, or has too many fields."""
+    if _FIELDS.is_exceeded(data):
+        raise _bad("request", f"at most {_FIELDS.most} fields")
+    try:
+        return task_pb2.TaskRequest.FromString(data)
+    except DecodeError:
+        raise _bad("request", "not a TaskRequest") from None
 
 
 def check_start(request: task_pb2.TaskRequest, service_type: task_pb2.ServiceType) -> Task:

@@ -6,6 +6,7 @@ with running_stack() as stack:
 
 from __future__ import annotations
 
+import atexit
 import http.client
 import os
 import random
@@ -33,7 +34,8 @@ FIRST_PORT = 12000
 # Everything that this process has started, and what wants to see a program (and its log) when it has stopped.
 started: list[Program] = []
 observers: list[Callable[[Program], None]] = []
-_claims: deque[socket.socket] = deque(maxlen=100)
+_claims: deque[socket.socket] = deque()
+_MOST_CLAIMS = 100
 
 
 class StackError(AssertionError):
@@ -58,11 +60,20 @@ def free_port() -> int:
         except OSError:
             claim.close()
         else:
-            if len(_claims) == _claims.maxlen:
-                _claims.popleft().close()
             _claims.append(claim)
+            _release_claims(_MOST_CLAIMS)
             return port
     raise StackError(f"no free port from {FIRST_PORT} to {last}")
+
+
+def _release_claims(kept: int) -> None:
+    """Close the oldest claims on ports, all but so many."""
+    while len(_claims) > kept:
+        _claims.popleft().close()
+
+
+# Sockets that are still open when Python ends would bring a ResourceWarning.
+atexit.register(_release_claims, 0)
 
 
 def _first_system_port() -> int:

@@ -11,8 +11,9 @@ To add one:
    supported ones, raises RefusedError for the refused ones, and collects all others for one warning.
 2. For sockets, a class that implements `steps.Conversation`, without input and output. It names the streams to start
    (`starts`; ids from `session.new_stream_id`), and returns steps for what client and session say: `ToSession`,
-   `ToClient`, `Close`. Interims may be replaced before it sees them; finals, errors and ends never are. When the last
-   stream has ended without the client's wish, the gateway is restarting or an error came before.
+   `ToClient`, `Close`, and `CountRefusal` for a message that is refused or not understood. Interims may be replaced
+   before it sees them; finals, errors and ends never are. When the last stream has ended without the client's wish,
+   the gateway is restarting or an error came before.
 3. For uploads, `recordings.Upload`, inside `entrance.recordings.place()`: it feeds a body, or any pieces of it, to
    streams of mode `file` and collects their finals; `listen` gets each message as it comes, for answers in parts.
 4. Errors: a table from `Code` to the dialect's own status, body and close code. Every RefusedError becomes one of them.

@@ -80,15 +80,16 @@ class DoorAccess:
     def count_absent(self, request: web.Request) -> None:
         """A socket closed that has not sent a credential."""
         if not self._directory.draining:
-            self._failures.record("absent", self._address(request))
+            self._failures.record("absent", self.address(request))
 
-    def _address(self, request: web.Request) -> str:
+    def address(self, request: web.Request) -> str:
+        """The client's address, as far as it can be known behind proxies."""
         forwarded = request.headers.getall("X-Forwarded-For", [])
         return self._failures.client_of(request.remote or "unknown", forwarded)
 
     def _refusal(self, request: web.Request, error: AuthError, credential: Credential) -> RefusedError:
         """Count a refused credential, and say why it is refused, or only when to come back."""
-        address = self._address(request)
+        address = self.address(request)
         retry_after_s = self._failures.retry_after_s(address, credential.text)
         self._failures.record(Door.DIALECT, address, credential.text, error)
         if retry_after_s is not None:

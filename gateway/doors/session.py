@@ -76,14 +76,14 @@ class DoorSession:
             if isinstance(message, ErrorMessage):
                 raise RefusedError(problem_of(message.data))
 
-    def receive(self, message: ClientMessage) -> None:
-        """Handle what the client said, unless another socket has taken the session over.
+    def receive(self, message: ClientMessage) -> bool:
+        """Handle what the client said, unless another socket has taken the session over; returns whether it is refused.
 
         While the gateway drains, it ends the streams itself and accepts no more sound for them.
         """
         is_late = self._directory.draining and isinstance(message, StreamChunk)
-        if self._runner.peer is self and self.outbox.closing is None and not is_late:
-            self._runner.receive(message)
+        is_heard = self._runner.peer is self and self.outbox.closing is None and not is_late
+        return is_heard and self._runner.receive(message)
 
     def discard(self, stream_id: str) -> None:
         """End a stream at once, because nobody needs it any more."""

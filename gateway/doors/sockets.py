@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -11,13 +11,15 @@ import structlog
 from aiohttp import WSMsgType, web
 
 from gateway.auth import Principal
+from gateway.doors.entrance import Entrance
 from gateway.doors.sender import DoorSender
 from gateway.doors.session import DoorSession
-from gateway.doors.steps import Close, Conversation, Step, ToClient, ToSession
+from gateway.doors.steps import Close, Conversation, CountRefusal, Step, ToClient, ToSession
 from gateway.expiry import CredentialWatch
 from gateway.protocol.errors import CloseCode, Code, Problem
 from gateway.protocol.messages import ServerMessage, StreamChunk
 from gateway.protocol.rate_limit import RateLimit
+from gateway.refusal_pace import SocketPace, pace_owner
 from gateway.sessions.context import GatewayContext
 
 log = structlog.get_logger()
@@ -72,10 +74,9 @@ class SocketLine:
 class DoorSocket:
     """A socket from its upgrade to its close; its session is open and its streams have started."""
 
-    def __init__(
-        self, context: GatewayContext, door: DoorSession, conversation: Conversation, principal: Principal
-    ) -> None:
-        self._context = context
+    def __init__(self, entrance: Entrance, door: DoorSession, conversation: Conversation, principal: Principal) -> None:
+        self._context = context = entrance.context
+        self._access = entrance.access
         self._door = door
         self._conversation = conversation
         self._principal = principal
@@ -85,6 +86,8 @@ class DoorSocket:
         self._timer: asyncio.TimerHandle | None = None
         self._due: float | None = None
         self._received = 0
+        self._messages = 0
+        self._refusals = SocketPace(context.paces)
         self._is_paused = False
         self._pauses = 0
         config = context.config
@@ -122,7 +125,8 @@ class DoorSocket:
             self._perform(opening)
             for text in early:
                 self._perform(self._conversation.receive_text(text, now))
-            await _until_first_done(self._read(socket), sender.over)
+            owner = pace_owner(self._principal.terms.owner, self._access.address(request))
+            await _until_first_done(self._read(socket, owner), sender.over)
         except Exception:
             # The outermost edge of a socket: an unexpected error closes this one and no other.
             log.exception("connection failed")
@@ -150,7 +154,8 @@ class DoorSocket:
         if sender.overflowed or outbox.overflowed:
             metrics.overflows.inc()
 
-    async def _read(self, socket: web.WebSocketResponse) -> None:
+    async def _read(self, socket: web.WebSocketResponse, owner: str) -> None:
+        """Read messages until the socket is closed. `owner`: whose pace of refused messages it shares."""
         metrics = self._context.metrics
         clock, conversation, door = self._context.clock, self._conversation, self._door
         while (kind := (message := await socket.receive()).type) not in _END:
@@ -173,12 +178,19 @@ class DoorSocket:
             if not is_sound and self._rate.charge(now) is not None:
                 self._refuse(Problem(Code.RATE_LIMITED, "too many messages"))
                 continue
-            self._perform(steps)
+            self._messages += 1
+            if self._perform(steps) and (pause_s := self._refusals.pause_s(owner, self._messages, now)):
+                metrics.refusal_pauses.inc()
+                await self._pause(asyncio.sleep(pause_s))
             if door.is_congested:
-                self._is_paused = True
-                self._pauses += 1
-                await door.wait_until_writable()
-                self._is_paused = False
+                await self._pause(door.wait_until_writable())
+
+    async def _pause(self, waiting: Awaitable[None]) -> None:
+        """Wait before the next message is read. Meanwhile a pong may wait to be read, too."""
+        self._is_paused = True
+        self._pauses += 1
+        await waiting
+        self._is_paused = False
 
     def _tell(self, message: ServerMessage) -> None:
         self._perform(self._conversation.on_message(message, self._context.clock()))
@@ -188,19 +200,24 @@ class DoorSocket:
             self._context.metrics.errors.labels(problem.code).inc()
             self._perform(self._conversation.refused(problem))
 
-    def _perform(self, steps: Iterable[Step]) -> None:
+    def _perform(self, steps: Iterable[Step]) -> bool:
+        """Perform steps in order; returns whether they refuse the client's message."""
         assert self._sender is not None
+        is_refused = False
         for step in steps:
             match step:
                 case ToSession(message):
-                    self._door.receive(message)
+                    is_refused |= self._door.receive(message)
                 case ToClient(payload):
                     self._sender.say(payload)
                 case Close(code, reason):
                     self._door.outbox.close(code, reason)
+                case CountRefusal():
+                    is_refused = True
         deadline = self._conversation.deadline()
         if deadline != self._due:
             self._schedule(deadline)
+        return is_refused
 
     def _schedule(self, deadline: float | None) -> None:
         """Set the timer, which is due at `deadline`, UNIX seconds."""

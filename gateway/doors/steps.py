@@ -35,7 +35,12 @@ class Close:
     reason: str = ""
 
 
-Step = ToSession | ToClient | Close
+@dataclass(frozen=True, slots=True)
+class CountRefusal:
+    """The client's message is refused or not understood: a client that goes on like that is read more slowly."""
+
+
+Step = ToSession | ToClient | Close | CountRefusal
 
 
 class RefusedError(Exception):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from gateway.protocol.chunk import Chunk, NumberedChunk
 from gateway.protocol.errors import Code, Problem
@@ -54,7 +56,7 @@ def problem_of(loss: Hole | Dropped) -> Problem:
             return Problem(Code.ORPHAN_CHUNK, text)
 
 
-class _Uncommitted(NamedTuple):
+class _Uncommitted(msgspec.Struct, frozen=True, gc=False):
     """What is kept of a forwarded chunk until its commit; `size` in bytes."""
 
     worker_sequence: int
@@ -82,6 +84,8 @@ class Intake:
         self._totals = totals
         self._sequencer = Sequencer(limits, packets=spec.packets, headers=has_headers(spec.format))
         self._recordings = Recordings(spec.format)
+        # Whether chunks are media alone: without headers, and numbered in one way.
+        self._is_plain = not (spec.packets or has_headers(spec.format))
         self._numbering = _Numbering()
         self._uncommitted: list[_Uncommitted] = []
         self._uncommitted_bytes = 0
@@ -109,6 +113,10 @@ class Intake:
 
     def offer(self, chunk: Chunk) -> list[IntakeEvent]:
         """Process a chunk."""
+        if self._is_plain and self._to_resend is None and self._sequencer.follow(chunk):
+            self._totals.chunks += 1
+            self._totals.bytes += len(chunk.payload)
+            return [self._assign_number(chunk, new_recording=False)]
         return self._process_ordered(self._sequencer.offer(chunk))
 
     def poll(self, now: float) -> list[IntakeEvent]:
@@ -236,7 +244,8 @@ class Intake:
         worker_sequence = self.next_worker_sequence + missing
         self.next_worker_sequence = worker_sequence + 1
         self._drop_reported = self._drop_reported and not chunk.payload
-        if self._numbering.to_client(worker_sequence) != chunk.sequence:
+        numbering = self._numbering
+        if worker_sequence - numbering.first_worker_sequence != chunk.sequence - numbering.first_sequence:
             self._numbering = _Numbering(worker_sequence, chunk.sequence)
         self._uncommitted.append(_Uncommitted(worker_sequence, chunk.sequence, len(chunk.payload)))
         self._uncommitted_bytes += len(chunk.payload)

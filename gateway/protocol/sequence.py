@@ -86,10 +86,16 @@ class Sequencer:
         """Continue from another gateway, which received everything below `sequence`."""
         self._next = sequence
 
+    def follow(self, chunk: Chunk) -> bool:
+        """Accept a chunk if it is the expected one and none is held; only packets and headers need more than that."""
+        if chunk.sequence != self._next or self._held:
+            return False
+        self._next = chunk.sequence + 1
+        return True
+
     def offer(self, chunk: Chunk) -> list[SequenceEvent]:
         """Accept a chunk; it comes out now, with later ones, or not at all."""
-        if chunk.sequence == self._next and not self._held:
-            self._next += 1
+        if self.follow(chunk):
             self._note(chunk)
             return [chunk]
         if chunk.sequence in self._held:

@@ -91,9 +91,8 @@ class Services:
         In a restored stream a service may be ahead of, or behind, the chunk from which the client resends.
         """
         needing: list[tuple[task_pb2.ServiceType, int]] = []
-        for service in self.live:
-            progress = self._progress[service]
-            if worker_sequence >= progress.next_sequence:
+        for service, progress in self._progress.items():
+            if progress.live and worker_sequence >= progress.next_sequence:
                 needing.append((service, worker_sequence - progress.next_sequence))
                 progress.next_sequence = worker_sequence + 1
         return needing

@@ -40,6 +40,7 @@ from gateway.protocol.translate import error_message
 # What a message results in: actions, or the reason for refusing it.
 Outcome = list[Action] | Problem
 
+_CHUNKS = (m.StreamChunk, m.MediaPacket)
 _UNAUTHENTICATED = Problem(Code.UNAUTHENTICATED, "send a credential in an auth message first", field="type")
 
 
@@ -251,7 +252,7 @@ class Session:
         if not self._is_allowed(message):
             return self._answer(_UNAUTHENTICATED, now)
         # Accepted chunks cost nothing: backpressure slows them down.
-        is_free = isinstance(message, m.StreamChunk | m.MediaPacket)
+        is_free = isinstance(message, _CHUNKS)
         if not is_free and (limited := self._charge(now)) is not None:
             return limited
         return self._answer(self._dispatch(message, now), now, is_charged=not is_free)
@@ -378,7 +379,7 @@ class Session:
     def _deliver(self, actions: Iterable[Action]) -> list[Action]:
         """Pass actions on; without their messages while there is no socket."""
         if self.phase is SessionPhase.OPEN or self.phase is SessionPhase.WAITING:
-            return list(actions)
+            return actions if isinstance(actions, list) else list(actions)
         return self._backlog.withhold(actions, is_kept=self.phase is SessionPhase.DETACHED)
 
     def _move(self, move: SessionMove) -> bool:

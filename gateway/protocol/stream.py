@@ -33,7 +33,7 @@ from gateway.protocol.intake import Dropped, Hole, Intake, IntakeEvent, problem_
 from gateway.protocol.limits import Limits
 from gateway.protocol.negotiation import StreamSpec, service_name
 from gateway.protocol.segments import Segments
-from gateway.protocol.services import MAX_FLUSHES, Services
+from gateway.protocol.services import MAX_FLUSHES, ServiceProgress, Services
 from gateway.protocol.snapshot import RestoredStream, StreamSnapshot, spec_of
 from gateway.protocol.states import STREAM_TABLE, StreamMove, StreamPhase, advance
 from gateway.protocol.status import with_terms
@@ -56,6 +56,7 @@ class Stream:
         self.implicit = False
         self.segments = Segments(spec.stream_id, words=spec.speech.word_timestamps, kept=limits.kept_segments)
         self._session_id = session_id
+        self._keys = {service: TaskKey(spec.stream_id, service) for service in spec.services}
         self._limits = limits
         self._totals = Totals()
         self._intake = Intake(spec, limits, self._totals)
@@ -100,7 +101,7 @@ class Stream:
     def start(self, now: float) -> list[Action]:
         """Open a call per service and send the client the terms."""
         opened = [
-            OpenTask(self._key(service), translate.start_request(self._session_id, self.spec, service))
+            OpenTask(self._keys[service], translate.start_request(self._session_id, self.spec, service))
             for service in self.spec.services
         ]
         return [*opened, StoreSnapshot(self.snapshot()), self._acknowledge(now, accepted=True)]
@@ -116,12 +117,13 @@ class Stream:
             request.attempt = self._generation * _ATTEMPTS_PER_GENERATION
             if resume_state:
                 request.start.resume_state = resume_state
-            actions.append(OpenTask(self._key(service), request, resumed=True))
+            actions.append(OpenTask(self._keys[service], request, resumed=True))
         return actions + self._finish_if_done()
 
     def chunk(self, sequence: int | None, payload: bytes, capture_ms: int | None, now: float) -> list[Action]:
         """Accept a chunk; `sequence` None: the next one. Raises IllegalMoveError unless the stream is open."""
-        self.phase = advance(STREAM_TABLE, self.phase, StreamMove.CHUNK)
+        if self.phase is not StreamPhase.OPEN:  # an open stream stays open; to look that up costs 1 µs a chunk
+            self.phase = advance(STREAM_TABLE, self.phase, StreamMove.CHUNK)
         number = self._intake.next_unused if sequence is None else sequence
         actions = self._forward(self._intake.offer(Chunk(number, payload, capture_ms, now)))
         if self._totals.bytes > self._limits.max_stream_bytes:
@@ -150,16 +152,14 @@ class Stream:
             return None
         actions = self._forward(self._intake.release_headers())
         for service in flush.services:
-            request = translate.flush_request(self._session_id, self.stream_id, service, flush.number)
-            actions.append(ForwardTask(self._key(service), request))
+            actions.append(ForwardTask(self._keys[service], translate.flush_request(flush.number)))
         return actions
 
     def end(self, now: float) -> list[Action]:
         """End the stream; `stream_ended` follows the services' last results. Raises IllegalMoveError unless open."""
         self.phase = advance(STREAM_TABLE, self.phase, StreamMove.END)
         return self._forward(self._intake.drain()) + [
-            ForwardTask(self._key(service), translate.end_request(self._session_id, self.stream_id, service))
-            for service in self._services.live
+            ForwardTask(self._keys[service], translate.end_request()) for service in self._services.live
         ]
 
     def tick(self, now: float) -> list[Action]:
@@ -190,9 +190,10 @@ class Stream:
 
     def result(self, service: task_pb2.ServiceType, result: task_pb2.TaskResult, now: float) -> list[Action]:
         """Handle a result of one of the services; results of a service that has ended are dropped."""
-        if self._services.get(service) is None:
+        part = self._services.get(service)
+        if part is None:
             return []
-        actions = self._handle(service, result, now)
+        actions = self._handle(service, part, result, now)
         if self.delivery is not None:
             actions += map(SendMessage, self.delivery.accept(result.delivery))
         if result.HasField("progress"):
@@ -200,7 +201,7 @@ class Stream:
             actions = [*with_writes(actions, self.stream_id, self.snapshot()), *advance]
         else:
             actions = with_writes(actions, self.stream_id, None)
-        if self._services.get(service) is not None:
+        if part.live:
             return actions
         return actions + self._answer_flushes(service, now) + self._finish_if_done()
 
@@ -276,26 +277,23 @@ class Stream:
 
     # --- to the services ---
 
-    def _key(self, service: task_pb2.ServiceType) -> TaskKey:
-        return TaskKey(self.stream_id, service)
-
     def _forward(self, events: Iterable[IntakeEvent]) -> list[Action]:
         actions: list[Action] = []
         for event in events:
             match event:
                 case NumberedChunk():
                     for service, missing in self._services.forward(event.worker_sequence):
-                        request = translate.chunk_request(self._session_id, self.spec, service, event, missing)
-                        actions.append(ForwardTask(self._key(service), request))
+                        request = translate.chunk_request(self.spec, service, event, missing)
+                        actions.append(ForwardTask(self._keys[service], request))
                 case Hole() | Dropped():
                     actions.append(self._report(problem_of(event)))
         return actions
 
     # --- results ---
 
-    def _handle(self, service: task_pb2.ServiceType, result: task_pb2.TaskResult, now: float) -> list[Action]:
-        progress = self._services.get(service)
-        assert progress is not None
+    def _handle(
+        self, service: task_pb2.ServiceType, part: ServiceProgress, result: task_pb2.TaskResult, now: float
+    ) -> list[Action]:
         match result.WhichOneof("result"):
             case "transcript":
                 return self._transcript(result)
@@ -305,7 +303,7 @@ class Stream:
                 message = translate.speech_event_message(self.stream_id, result.speech_event)
                 return [] if message is None else [SendMessage(message)]
             case "flow":
-                progress.dropped = tuple(result.flow.dropped) or progress.dropped
+                part.dropped = tuple(result.flow.dropped) or part.dropped
                 return [SendMessage(translate.flow_message(self.stream_id, service, result.flow))]
             case "flushed":
                 return self._answer_flushes(service, now, result.flushed.flush_id)
@@ -314,7 +312,7 @@ class Stream:
                 self._totals.note_ended(result.ended.damaged_bytes, result.ended.speech_without_words_ms)
                 return []
             case "error":
-                progress.live = not result.error.fatal
+                part.live = not result.error.fatal
                 return self._worker_error(service, result.error)
             case _:
                 return []

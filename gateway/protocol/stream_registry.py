@@ -129,6 +129,10 @@ class StreamRegistry:
 
     def assign_binary(self, payload: bytes) -> BinaryChunk | Problem:
         """Find the stream of a binary frame: the one that its tag names, else the only open raw stream."""
+        if len(self._streams) == 1:
+            (only,) = self._streams.values()
+            if only.is_open and not only.spec.tagged:
+                return BinaryChunk(only, None, payload)
         open_streams = self.open
         tagged = {stream.handle: stream for stream in self._streams.values() if stream.spec.tagged}
         raw = [stream for stream in open_streams if not stream.spec.tagged]

@@ -34,26 +34,31 @@ def start_request(session_id: str, spec: StreamSpec, service: task_pb2.ServiceTy
         vision=spec.vision if service == task_pb2.SERVICE_TYPE_VISION else None,
         delivery=spec.delivery if spec.measures_delivery(service) else None,
     )
-    return _request(session_id, spec.stream_id, service, start=start)
+    return task_pb2.TaskRequest(
+        session_id=session_id,
+        stream_id=spec.stream_id,
+        service_type=service,
+        protocol_version=PROTOCOL_VERSION,
+        attempt=1,
+        start=start,
+    )
 
 
 def chunk_request(
-    session_id: str,
-    spec: StreamSpec,
-    service: task_pb2.ServiceType,
-    numbered: NumberedChunk,
-    missing_before: int,
+    spec: StreamSpec, service: task_pb2.ServiceType, numbered: NumberedChunk, missing_before: int
 ) -> task_pb2.TaskRequest:
-    """A chunk, with the number of chunks that this service misses directly before it.
+    """A chunk, with the number of chunks that this service misses directly before it; the call adds the other fields.
 
     Pictures carry the time of their arrival, and so does sound whose delivery is measured.
     """
-    request = _request(session_id, spec.stream_id, service)
+    request = task_pb2.TaskRequest()
     received, chunk = numbered.chunk, request.chunk  # filled in place: a message given to another one is copied
     chunk.sequence = numbered.worker_sequence
     chunk.payload = received.payload
-    chunk.new_recording = numbered.new_recording
-    chunk.missing_before = min(missing_before, _MAX_MISSING)
+    if numbered.new_recording:
+        chunk.new_recording = True
+    if missing_before:
+        chunk.missing_before = min(missing_before, _MAX_MISSING)
     if received.capture_ms is not None:
         chunk.capture_time_unix_ms = received.capture_ms
     if spec.kind == "image" or spec.measures_delivery(service):
@@ -61,37 +66,14 @@ def chunk_request(
     return request
 
 
-def flush_request(
-    session_id: str, stream_id: str, service: task_pb2.ServiceType, flush_id: int
-) -> task_pb2.TaskRequest:
-    """Make everything so far final."""
-    return _request(session_id, stream_id, service, flush=task_pb2.StreamFlush(flush_id=flush_id))
+def flush_request(flush_id: int) -> task_pb2.TaskRequest:
+    """Make everything so far final; the call adds the other fields."""
+    return task_pb2.TaskRequest(flush=task_pb2.StreamFlush(flush_id=flush_id))
 
 
-def end_request(session_id: str, stream_id: str, service: task_pb2.ServiceType) -> task_pb2.TaskRequest:
-    """No more chunks."""
-    return _request(session_id, stream_id, service, end=task_pb2.StreamEnd())
-
-
-def _request(
-    session_id: str,
-    stream_id: str,
-    service: task_pb2.ServiceType,
-    *,
-    start: task_pb2.StreamStart | None = None,
-    flush: task_pb2.StreamFlush | None = None,
-    end: task_pb2.StreamEnd | None = None,
-) -> task_pb2.TaskRequest:
-    return task_pb2.TaskRequest(
-        session_id=session_id,
-        stream_id=stream_id,
-        service_type=service,
-        protocol_version=PROTOCOL_VERSION,
-        attempt=1,
-        start=start,
-        flush=flush,
-        end=end,
-    )
+def end_request() -> task_pb2.TaskRequest:
+    """No more chunks; the call adds the other fields."""
+    return task_pb2.TaskRequest(end=task_pb2.StreamEnd())
 
 
 # --- to clients --------------------------------------------------------------------------------------------------
@@ -113,7 +95,7 @@ def transcript_message(
         language=transcript.language,
         start_ms=transcript.start_ms,
         end_ms=transcript.end_ms,
-        words=[_word(word) for word in transcript.words] if words else [],
+        words=[_word(word) for word in transcript.words] if words and transcript.words else [],
     )
     return m.TranscriptUpdate(stream_id=stream_id, text=transcript.text, confidence=confidence, data=data)
 

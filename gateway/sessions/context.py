@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.access.shares import Shares
 from gateway.auth import Authenticator
 from gateway.config import GatewayConfig
 from gateway.metrics import Metrics
 from gateway.protocol.limits import Limits
+from gateway.refusal_pace import OwnerPaces
 from gateway.status import StatusSource
 from gateway.store.base import Store
 from gateway.upstream.pool import Upstream
@@ -30,3 +31,4 @@ class GatewayContext:
     clock: Callable[[], float]
     shares: Shares
     tracer: Tracer = NO_TRACER
+    paces: OwnerPaces = field(default_factory=OwnerPaces)

@@ -352,7 +352,7 @@ class SessionRunner:
         if isinstance(item, FailoverNotice):
             self.perform(self.session.task_failover(key, item.replayed_from))
         else:
-            if item.WhichOneof("result") == "flow":
+            if item.HasField("flow"):
                 for outcome, count in self._frame_counter.increments(key.stream_id, item.flow).items():
                     self._context.metrics.video_frames.labels(outcome).inc(count)
             # Without setting the timer: a result makes nothing due earlier.

@@ -21,7 +21,7 @@ from gateway.upstream.failures import (
     WorkerStalled,
 )
 from gateway.upstream.placement import Lease
-from gateway.upstream.replay import ReplayBuffer
+from gateway.upstream.replay import ReplayBuffer, WireRequest
 from gateway.upstream.stall import StallClock
 from gateway.upstream.turns import Turns
 
@@ -38,7 +38,7 @@ _REPLAY_TIMEOUT = 1.0
 async def first_response(call: WorkerCall, start: task_pb2.TaskRequest) -> task_pb2.TaskResult:
     """Send `start` and read the worker's first result. Raises UpstreamFailure."""
     with contextlib.suppress(CallOver):  # The read below reports the reason.
-        await call.write(start)
+        await call.write(start.SerializeToString())
     first = await call.read()
     if first is None:
         raise CallFailed("OK")
@@ -60,7 +60,7 @@ class Attempt:
         self.number = number
         self.lease = lease
         self.call = call
-        self.first = first
+        self._first: task_pb2.TaskResult | None = first
         self.stall = StallClock()
         self.leave_by: float | None = None
         self.ending = False
@@ -76,6 +76,11 @@ class Attempt:
     def worker(self) -> str:
         """The key of the endpoint that holds the call."""
         return self.lease.endpoint.state.key
+
+    def take_first(self) -> task_pb2.TaskResult | None:
+        """The first result, once: a message that is kept takes more than a kilobyte."""
+        first, self._first = self._first, None
+        return first
 
     async def wait_for_turn(self) -> None:
         """Wait until requests may be written."""
@@ -97,14 +102,13 @@ class Attempt:
                     await self.progressed.wait()
         self.survived = True
 
-    async def write(self, request: task_pb2.TaskRequest) -> None:
+    async def write(self, request: WireRequest) -> None:
         """Write one request. Raises CallOver when the call is over."""
-        payload = request.WhichOneof("payload")
         self.exposed = True
         self.stall.write_started(self._clock())
-        await self.call.write(request)
-        self.stall.write_finished(self._clock(), answer_owed=payload != "chunk")
-        if payload == "end":
+        await self.call.write(request.data)
+        self.stall.write_finished(self._clock(), answer_owed=request.kind != "chunk")
+        if request.kind == "end":
             self.ending = True
             self._end_sent_at = self._clock()
             await self.call.done_writing()
@@ -118,15 +122,16 @@ class Attempt:
         self.exposed = True
         now = self._clock()
         self.stall.write_started(now)
-        with contextlib.suppress(CallOver):  # the reader reports the reason
-            self.call.write_now(chunk)
+        try:  # noqa: SIM105 (contextlib.suppress costs 0.3 µs)
+            self.call.write_now(chunk.data)
+        except CallOver:
+            pass  # the reader reports the reason
         self.stall.write_finished(now, answer_owed=False)
         return True
 
-    def only_passes(self, result: task_pb2.TaskResult) -> bool:
+    def only_passes(self, result: task_pb2.TaskResult, kind: str | None) -> bool:
         """Whether a result of this attempt has only to be passed on: it ends, moves and answers nothing."""
-        is_ordinary = result.WhichOneof("result") in _ORDINARY and result.attempt == self.number
-        return is_ordinary and self.leave_by is None
+        return kind in _ORDINARY and result.attempt == self.number and self.leave_by is None
 
     def committed(self) -> None:
         """More of the stream is final: this worker makes progress, so its time to finish starts again."""

@@ -14,8 +14,8 @@ Take: TypeAlias = Callable[[task_pb2.TaskResult], bool]
 class WorkerCall(Protocol):
     """One stream's call. One task writes to it and another one reads from it."""
 
-    async def write(self, request: task_pb2.TaskRequest) -> None:
-        """Send one request; waits for flow control. Raises CallOver when the call has ended."""
+    async def write(self, request: bytes) -> None:
+        """Send one serialised TaskRequest; waits for flow control. Raises CallOver when the call has ended."""
         ...
 
     @property
@@ -23,7 +23,7 @@ class WorkerCall(Protocol):
         """Whether a request can be sent without waiting: with `write_now`."""
         ...
 
-    def write_now(self, request: task_pb2.TaskRequest) -> None:
+    def write_now(self, request: bytes) -> None:
         """Send one request of a call that `is_writable`. Raises CallOver if it is too large, which ends the call."""
         ...
 

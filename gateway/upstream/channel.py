@@ -26,6 +26,7 @@ from gateway.upstream.failures import CallFailed, CallOver
 from gateway.upstream.link import LinkCall, WorkerLink
 from gateway.upstream.link_calls import parse_batch
 from gateway.upstream.link_offer import LinkOffers
+from gateway.upstream.results import parse_description, parse_result
 from settings.network import host_of, is_loopback
 from tracing.spans import TRACEPARENT
 
@@ -97,11 +98,11 @@ def _error_in_metadata(error: grpc.aio.AioRpcError) -> error_pb2.Error | None:
 class TaskCall:
     """One StreamTask RPC. One task writes to it and another one reads from it."""
 
-    def __init__(self, call: grpc.aio.StreamStreamCall[task_pb2.TaskRequest, task_pb2.TaskResult]) -> None:
+    def __init__(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
         self._call = call
 
-    async def write(self, request: task_pb2.TaskRequest) -> None:
-        """Send one request; waits for HTTP/2 flow control. Raises CallOver when the call has ended."""
+    async def write(self, request: bytes) -> None:
+        """Send one serialised request; waits for HTTP/2 flow control. Raises CallOver when the call has ended."""
         try:
             await self._call.write(request)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
@@ -112,7 +113,7 @@ class TaskCall:
         """Never: gRPC's write has to be waited for."""
         return False
 
-    def write_now(self, request: task_pb2.TaskRequest) -> None:
+    def write_now(self, request: bytes) -> None:
         """Raises CallOver: such a call is never writable at once."""
         raise CallOver
 
@@ -132,7 +133,13 @@ class TaskCall:
             result = await self._call.read()
         except grpc.aio.AioRpcError as error:
             raise translate(error) from error
-        return result if isinstance(result, task_pb2.TaskResult) else None
+        if not isinstance(result, bytes):
+            return None
+        try:
+            return parse_result(result)
+        except CallFailed:
+            self._call.cancel()
+            raise
 
     def pass_to(self, take: Take | None) -> None:
         """Nothing: gRPC wakes the reader in any case."""
@@ -145,11 +152,11 @@ class TaskCall:
 class BatchCall:
     """One StreamTasks RPC, which carries a link."""
 
-    def __init__(self, call: grpc.aio.StreamStreamCall[link_pb2.TaskBatch, bytes]) -> None:
+    def __init__(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
         self._call = call
 
-    async def write(self, batch: link_pb2.TaskBatch) -> None:
-        """Send a batch; waits for HTTP/2 flow control. Raises CallOver when the RPC has ended."""
+    async def write(self, batch: bytes) -> None:
+        """Send a serialised batch; waits for HTTP/2 flow control. Raises CallOver when the RPC has ended."""
         try:
             await self._call.write(batch)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
@@ -186,11 +193,18 @@ class WorkerChannel:
         self._channel = _connect(address, tls, use_proxy=use_proxy)
         self._metadata = (("authorization", f"Bearer {token}"),) if token else None
         self._worker = worker_service_pb2_grpc.WorkerServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        # Requests come serialised from the replay buffer, batches from their link.
         # Answers come unparsed: gRPC would take one that cannot be parsed for the end of the RPC.
-        self._open_batches = self._channel.stream_stream(
-            f"/{HEALTH_SERVICE}/StreamTasks",
-            request_serializer=link_pb2.TaskBatch.SerializeToString,
+        self._describe = self._channel.unary_unary(
+            f"/{HEALTH_SERVICE}/Describe",
+            request_serializer=worker_service_pb2.DescribeRequest.SerializeToString,
             response_deserializer=None,
+        )
+        self._open_task = self._channel.stream_stream(
+            f"/{HEALTH_SERVICE}/StreamTask", request_serializer=None, response_deserializer=None
+        )
+        self._open_batches = self._channel.stream_stream(
+            f"/{HEALTH_SERVICE}/StreamTasks", request_serializer=None, response_deserializer=None
         )
         self._health = health_pb2_grpc.HealthStub(self._channel)
         self._target = address.target
@@ -211,16 +225,16 @@ class WorkerChannel:
         if link is not None:
             return LinkCall(link, deadline, traceparent)
         metadata = self._metadata if traceparent is None else (*(self._metadata or ()), (TRACEPARENT, traceparent))
-        return TaskCall(self._worker.StreamTask(timeout=deadline, metadata=metadata))
+        return TaskCall(self._open_task(None, timeout=deadline, metadata=metadata))
 
     async def describe(self, deadline: float) -> worker_service_pb2.DescribeResponse:
         """Ask the worker what it is and how many slots are free. Raises CallFailed."""
         request = worker_service_pb2.DescribeRequest()
         try:
-            response = await self._worker.Describe(request, timeout=deadline, metadata=self._metadata)
+            response = await self._describe(request, timeout=deadline, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise translate(error) from error
-        description = cast(worker_service_pb2.DescribeResponse, response)
+        description = parse_description(cast(bytes, response))
         self._offers.described(description)
         self._forget_links()
         return description

@@ -34,7 +34,7 @@ class CommitMeter:
     def enter(self, result: task_pb2.TaskResult) -> bool:
         """Commit what a result covers; returns whether more is final than before."""
         progressed = result.HasField("progress") and self._commit(result.progress)
-        if result.transcript.is_final and not self._is_file and self._anchor is not None:
+        if self._anchor is not None and not self._is_file and result.transcript.is_final:
             media_ms, arrived_at = self._anchor
             since_end = self._clock() - arrived_at + (media_ms - result.transcript.end_ms) / 1000
             self._metrics.finalised(max(0.0, since_end))

@@ -9,13 +9,13 @@ import asyncio
 from typing import Protocol
 
 import structlog
-from google.protobuf.message import DecodeError
 from talkup.v1 import error_pb2, link_pb2, task_pb2, worker_service_pb2
 
 from gateway.upstream.call import Take
 from gateway.upstream.failures import CallFailed, CallOver
-from gateway.upstream.link_calls import CallState, LinkBreachError, LinkCalls
+from gateway.upstream.link_calls import CallState, LinkBreachError, LinkCalls, Outgoing, serialised_batch
 from gateway.upstream.link_offer import LinkEnd
+from gateway.upstream.results import parse_result
 from multiplex.outbox import ENTRY_OVERHEAD, MAX_ENTRIES
 from multiplex.writer import BatchWriter
 
@@ -51,8 +51,8 @@ _STATUS_NAMES = [
 class BatchRpc(Protocol):
     """The RPC that carries a link."""
 
-    async def write(self, batch: link_pb2.TaskBatch) -> None:
-        """Send a batch; waits for HTTP/2 flow control. Raises CallOver."""
+    async def write(self, batch: bytes) -> None:
+        """Send a serialised TaskBatch; waits for HTTP/2 flow control. Raises CallOver."""
         ...
 
     async def read(self) -> link_pb2.TaskResultBatch | None:
@@ -115,8 +115,8 @@ class WorkerLink:
         self.drop()
         await asyncio.gather(self._writing, self._reading, return_exceptions=True)
 
-    async def _write_batch(self, entries: list[link_pb2.TaskEntry]) -> None:
-        await self._rpc.write(link_pb2.TaskBatch(entries=entries))
+    async def _write_batch(self, entries: list[Outgoing]) -> None:
+        await self._rpc.write(serialised_batch(entries))
 
     async def _write(self) -> None:
         try:
@@ -206,10 +206,10 @@ class LinkCall:
         self._readable: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
 
-    async def write(self, request: task_pb2.TaskRequest) -> None:
+    async def write(self, request: bytes) -> None:
         """Send one request; waits for credit and for the link. Raises CallOver when the call has ended."""
-        data = self._serialised(request)
         link = self._link
+        self._check_size(request)
         self._check_open()
         while self._state is not None and not self._state.sent.open:
             self._writable = asyncio.get_running_loop().create_future()
@@ -219,9 +219,9 @@ class LinkCall:
             await link.writer.when_writable()
             self._check_open()
         if self._state is None:
-            self._open(data)
+            self._open(request)
         else:
-            link.calls.request(self._state, data)
+            link.calls.request(self._state, request)
         link.writer.wake()
 
     @property
@@ -232,12 +232,13 @@ class LinkCall:
             return False
         return not self._is_over
 
-    def write_now(self, request: task_pb2.TaskRequest) -> None:
+    def write_now(self, request: bytes) -> None:
         """Send one request of a call that `is_writable`. Raises CallOver if it is too large, which ends the call."""
-        data, state = self._serialised(request), self._state
-        self._check_open()
-        assert state is not None
-        self._link.calls.request(state, data)
+        self._check_size(request)
+        if self._failure is not None:
+            raise CallOver
+        assert self._state is not None
+        self._link.calls.request(self._state, request)
         self._link.writer.wake()
 
     async def done_writing(self) -> None:
@@ -278,18 +279,17 @@ class LinkCall:
         if unanswered:
             self._link.unanswered(self._batches)
 
-    def _open(self, data: bytes) -> None:
+    def _open(self, request: bytes) -> None:
         opening = link_pb2.CallOpen(
-            request=data, timeout_ms=max(1, round(1000 * self._deadline)), traceparent=self._traceparent or ""
+            request=request, timeout_ms=max(1, round(1000 * self._deadline)), traceparent=self._traceparent or ""
         )
         self._state = self._link.calls.open(opening, wake_reader=self._wake_reader, wake_writer=self._wake_writer)
         self._expiry = asyncio.get_running_loop().call_later(self._deadline, self._fail, "DEADLINE_EXCEEDED")
 
-    def _serialised(self, request: task_pb2.TaskRequest) -> bytes:
-        data = request.SerializeToString()
-        if len(data) + ENTRY_OVERHEAD > self._link.offer.max_batch_bytes:
+    def _check_size(self, request: bytes) -> None:
+        """End the call if the request fits in no batch."""
+        if len(request) + ENTRY_OVERHEAD > self._link.offer.max_batch_bytes:
             self._fail("RESOURCE_EXHAUSTED")
-        return data
 
     @property
     def _is_over(self) -> bool:
@@ -316,10 +316,10 @@ class LinkCall:
 
     def _parsed(self, result: bytes) -> task_pb2.TaskResult:
         try:
-            return task_pb2.TaskResult.FromString(result)
-        except DecodeError:
-            self._fail("INTERNAL")
-            raise CallFailed("INTERNAL") from None
+            return parse_result(result)
+        except CallFailed as failure:
+            self._fail(failure.status)
+            raise
 
     def _check_status(self, closed: link_pb2.CallClosed) -> None:
         """Raise CallFailed unless the call was closed normally."""
@@ -337,7 +337,8 @@ class LinkCall:
         try:
             is_needed = not self._pass_on(reader)
         except Exception as error:  # noqa: BLE001 (a bug in handling a result ends its stream, and not the link)
-            reader.set_exception(error)
+            if not reader.done():  # who ended the call has woken it
+                reader.set_exception(error)
         else:
             if is_needed and not reader.done():
                 reader.set_result(None)

@@ -7,14 +7,17 @@ an entry for any other number breaks the rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple, TypeAlias
 
 from google.protobuf.message import DecodeError
 from talkup.v1 import link_pb2
 
 from multiplex.credit import CreditBreachError, ReceiveCredit, SendCredit
-from multiplex.fields import has_too_many_fields
+from multiplex.fields import BATCH_LEVELS, MAX_BATCH_FIELDS, FieldBound
 from multiplex.outbox import Outbox
+
+_BATCH_FIELDS: Final = FieldBound(link_pb2.TaskResultBatch, MAX_BATCH_FIELDS, BATCH_LEVELS)
 
 
 class LinkBreachError(Exception):
@@ -23,12 +26,34 @@ class LinkBreachError(Exception):
 
 def parse_batch(data: bytes) -> link_pb2.TaskResultBatch:
     """A batch as it came. Raises LinkBreachError for one that cannot be parsed, or has too many fields."""
-    if has_too_many_fields(data):
+    if _BATCH_FIELDS.is_exceeded(data):
         raise LinkBreachError("a batch has too many entries")
     try:
         return link_pb2.TaskResultBatch.FromString(data)
     except DecodeError:
         raise LinkBreachError("a batch cannot be parsed") from None
+
+
+class Request(NamedTuple):
+    """A serialised TaskRequest of an open call. It becomes an entry only in its batch, which spares a copy."""
+
+    call: int
+    data: bytes
+
+
+Outgoing: TypeAlias = link_pb2.TaskEntry | Request
+
+
+def serialised_batch(entries: Iterable[Outgoing]) -> bytes:
+    """The TaskBatch of these entries."""
+    batch = link_pb2.TaskBatch()
+    for entry in entries:
+        if isinstance(entry, Request):
+            added = batch.entries.add()
+            added.call, added.request = entry
+        else:
+            batch.entries.append(entry)
+    return batch.SerializeToString()
 
 
 class CallState:
@@ -54,7 +79,7 @@ class LinkCalls:
     """The calls of one link."""
 
     def __init__(self, max_batch_bytes: int) -> None:
-        self.outbox: Outbox[link_pb2.TaskEntry] = Outbox(max_batch_bytes)
+        self.outbox: Outbox[Outgoing] = Outbox(max_batch_bytes)
         self._open: dict[int, CallState] = {}
         self._last = 0
 
@@ -83,7 +108,7 @@ class LinkCalls:
     def request(self, state: CallState, request: bytes) -> None:
         """Send a request of an open call. Raises ValueError without credit."""
         state.sent.spend(len(request))
-        self.outbox.put(link_pb2.TaskEntry(call=state.number, request=request), len(request))
+        self.outbox.put(Request(state.number, request), len(request))
 
     def half_close(self, state: CallState) -> None:
         """No further request of this open call follows."""

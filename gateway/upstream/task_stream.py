@@ -78,9 +78,7 @@ class TaskStream:
         self._config = config
         self._metrics = metrics
         self._clock = clock
-        self._replay = ReplayBuffer(
-            config.buffer.replay_bytes, config.buffer.replay_seconds, clock, resume_state=start.start.resume_state
-        )
+        self._replay = ReplayBuffer(config.buffer.replay_bytes, config.buffer.replay_seconds, clock, start=start)
         self._meter = CommitMeter(start, self._replay, metrics, clock)
         self._resumed = resumed
         self._strikes = Strikes(config.retry.strikes, config.retry.advance_ms, config.retry.recover_attempts)
@@ -105,15 +103,11 @@ class TaskStream:
         task.add_done_callback(lambda _: self._finish())
 
     def offer(self, request: task_pb2.TaskRequest) -> None:
-        """Append a chunk, flush or end. The stream owns and modifies the request from now on.
-
-        Requests after the end, or to a stream that is over, are ignored.
-        """
+        """Append a chunk, flush or end, with the fields of `start`; ignored after the end, or if the stream is over."""
         if self._over or self._end_offered:
             return
-        kind = request.WhichOneof("payload")
+        kind = self._replay.offer(request)
         self._end_offered = kind == "end"
-        self._replay.offer(request)
         idle = self._caught_up if kind == "chunk" and not self._unsent.is_set() else None
         if idle is None or not idle.write_next(self._replay):
             self._unsent.set()
@@ -334,7 +328,7 @@ class TaskStream:
                 await self._unsent.wait()
                 self._caught_up = None
                 continue
-            if request.WhichOneof("payload") == "chunk":
+            if request.kind == "chunk":
                 self._declare_gaps()
             try:
                 await attempt.write(request)
@@ -344,19 +338,25 @@ class TaskStream:
                 self._writable.set()
 
     async def _read(self, attempt: Attempt) -> str:
-        attempt.call.pass_to(lambda each: attempt.only_passes(each) and self._handle_result(attempt, each) is None)
-        result: task_pb2.TaskResult | None = attempt.first
+        attempt.call.pass_to(lambda each: self._pass(attempt, each))
+        result = attempt.take_first()
         while result is not None:
-            if result.attempt == attempt.number and (outcome := self._handle_result(attempt, result)) is not None:
+            kind = result.WhichOneof("result")
+            if result.attempt == attempt.number and (outcome := self._handle_result(attempt, result, kind)) is not None:
                 attempt.call.pass_to(None)
                 await attempt.wait_for_close()
                 return outcome
+            del result  # it is not kept while the call waits
             result = await attempt.call.read()
         raise CallFailed("OK")
 
-    def _handle_result(self, attempt: Attempt, result: task_pb2.TaskResult) -> str | None:
-        """Handle one result; returns the stream's outcome if it is the last one."""
+    def _pass(self, attempt: Attempt, result: task_pb2.TaskResult) -> bool:
+        """Handle a result without waking the reader; False: it is the reader's."""
         kind = result.WhichOneof("result")
+        return attempt.only_passes(result, kind) and self._handle_result(attempt, result, kind) is None
+
+    def _handle_result(self, attempt: Attempt, result: task_pb2.TaskResult, kind: str | None) -> str | None:
+        """Handle one result; returns the stream's outcome if it is the last one."""
         attempt.stall.result_received(self._clock(), answered=kind == "flushed")
         progressed = self._meter.enter(result)
         if progressed:

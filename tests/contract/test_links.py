@@ -6,7 +6,7 @@ import asyncio
 
 import grpc
 import pytest
-from talkup.v1 import error_pb2, link_pb2, task_pb2, worker_service_pb2
+from talkup.v1 import error_pb2, link_pb2, task_pb2, transcript_pb2, worker_service_pb2
 
 from tests.contract.worker_harness import AUDIO, Worker, final_words, running, transcribe
 from workers.errors import ERROR_METADATA_KEY
@@ -15,6 +15,10 @@ from workers.guard import SERVICE_NAME
 from workers.metrics import WorkerMetrics
 
 MEDIA = [bytes([65 + n]) * 700 for n in range(20)]
+# A valid request of 100,001 fields, nearly all of them empty hotwords.
+HOTWORDS = task_pb2.TaskRequest(
+    start=task_pb2.StreamStart(speech=transcript_pb2.SpeechOptions(hotwords=[""] * 100_000))
+).SerializeToString()
 
 
 class StuckEngine(FakeEngine):
@@ -218,6 +222,51 @@ async def test_a_message_that_cannot_be_parsed_ends_its_own_call() -> None:
         assert (started, set(closed)) == ({2}, {1})
         assert closed[1].error.code == error_pb2.ERROR_CODE_BAD_MESSAGE
         link.cancel()
+
+
+async def test_a_request_of_very_many_fields_ends_its_own_call() -> None:
+    metrics = WorkerMetrics()
+    async with running(slots=4, metrics=metrics) as worker, asyncio.timeout(20):
+        link = worker.stub.StreamTasks()
+        flood = link_pb2.TaskEntry(call=1, request=HOTWORDS)
+        await link.write(link_pb2.TaskBatch(entries=[opening(1), opening(2, "b"), flood]))
+        closed = None
+        while closed is None:
+            for entry in (await link.read()).entries:
+                closed = entry.closed if entry.HasField("closed") else None
+                assert closed is None or entry.call == 1
+        assert (closed.error.code, closed.error.field) == (error_pb2.ERROR_CODE_BAD_MESSAGE, "request")
+        assert refusals(metrics, "BAD_MESSAGE") == 1
+        half_close = link_pb2.TaskEntry(call=2, half_close=link_pb2.CallHalfClose())
+        await link.write(link_pb2.TaskBatch(entries=[half_close]))
+        last = None
+        while last is None or not last.HasField("closed"):
+            last = (await link.read()).entries[-1]
+        assert (last.call, last.closed.status_code) == (2, 0)
+        link.cancel()
+
+
+@pytest.mark.parametrize(
+    "request_bytes", [HOTWORDS, b"\x78\x00" * 100_000, b"\xff\xff"], ids=["hotwords", "unknown", "cut"]
+)
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_request_that_is_not_worth_parsing_ends_its_rpc_alone(request_bytes: bytes, is_first: bool) -> None:
+    metrics = WorkerMetrics()
+    async with running(slots=4, metrics=metrics) as worker, asyncio.timeout(20):
+        other = worker.call()
+        await other.start(stream_id="other")
+        await other.read_until("started")
+        call = worker.channel.stream_stream(f"/{SERVICE_NAME}/StreamTask")(None)
+        if not is_first:
+            await call.write(start_request("flood"))
+            assert await call.read()
+        await call.write(request_bytes)
+        assert await call.code() == grpc.StatusCode.INVALID_ARGUMENT
+        error = error_pb2.Error.FromString(dict(await call.trailing_metadata())[ERROR_METADATA_KEY])
+        assert (error.code, error.field) == (error_pb2.ERROR_CODE_BAD_MESSAGE, "request")
+        assert refusals(metrics, "BAD_MESSAGE") == 1
+        await other.end()
+        assert (await other.rest())[-1].WhichOneof("result") == "ended"
 
 
 async def test_calls_beyond_the_bound_are_refused_alone_and_counted() -> None:

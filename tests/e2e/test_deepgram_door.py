@@ -200,7 +200,7 @@ async def test_a_flood_of_control_messages_is_closed() -> None:
 async def test_hostile_messages_disturb_no_neighbour() -> None:
     source, sent, codes = hostile.messages(16), 0, set()
     async with rig(Script(slots=64)) as at, listening(at) as neighbour:
-        while sent < 2000:
+        while sent < 500:  # many are refused, so they are read at 50 a second
             async with listening(at, encoding=random.Random(sent).choice(["linear16", "mulaw"])) as client:
                 for _ in range(100):
                     message = next(source)

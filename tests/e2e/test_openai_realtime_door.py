@@ -235,7 +235,7 @@ async def test_a_flood_of_events_is_closed() -> None:
         for _ in range(400):
             if client.socket.closed:
                 break
-            await client.say(COMMIT)
+            await client.say("input_audio_buffer.clear")
         assert await client.closed() == 1008
         assert client.received[-1]["error"]["code"] == "rate_limit_exceeded"
 
@@ -244,7 +244,7 @@ async def test_hostile_events_disturb_no_neighbour() -> None:
     source, sent = hostile.messages(19), 0
     valid = ('{"type":"input_audio_buffer.append","audio":"AAAA"}', '{"type":"session.update","session":%s}')
     async with rig(Script(slots=64)) as at, speaking(at) as neighbour:
-        while sent < 2000:
+        while sent < 500:  # many are refused, so they are read at 50 a second
             async with speaking(at) as client:
                 for _ in range(100):
                     message = next(source)

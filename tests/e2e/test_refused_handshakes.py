@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.opening import OpeningHandshake
 from tests.e2e.gateway_rig import Rig
@@ -20,15 +21,17 @@ from tests.fakes.raw_websocket import BINARY, RawWebSocket, frame
 CLIENTS = 200
 EACH = 25
 FEW = 40
+ORIGIN = "https://app.example"
 PATIENCE_S = 120.0
 REFUSED = 'gateway_share_refusals_total{reason="rate"}'
 
 
-def request_of(key: str) -> bytes:
+def request_of(key: str, origin: str = "") -> bytes:
     return (
         b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
-        b"Authorization: Bearer " + key.encode() + b"\r\n\r\n"
+        + (f"Origin: {origin}\r\n".encode() if origin else b"")
+        + f"Authorization: Bearer {key}\r\n\r\n".encode()
     )
 
 
@@ -126,17 +129,31 @@ async def test_a_client_over_tls_reads_the_same_refusal(tmp_path: Path) -> None:
         await at.until_metric(f"{REFUSED} 10.0")
 
 
-async def test_most_of_a_flood_gets_no_connection_of_asyncio(tmp_path: Path) -> None:
+@pytest.mark.parametrize("origin", ["", ORIGIN], ids=["no page", "a page that may connect"])
+async def test_most_of_a_flood_gets_no_connection_of_asyncio(tmp_path: Path, origin: str) -> None:
     """Their requests are there when their sockets are accepted, where the kernel can wait for them (tcp(7))."""
-    async with two_keys(tmp_path, "--rate", "0.001") as (at, first, _), AsyncExitStack() as clients:
+    limited = two_keys(tmp_path, "--rate", "0.001", allowed_origins=ORIGIN)
+    async with limited as (at, first, _), AsyncExitStack() as clients:
         await use_up_the_rate(at, first)
-        assert is_refusal(await answer_to(at, request_of(first)))
+        request = request_of(first, origin)
+        assert is_refusal(await answer_to(at, request))
         before = count_of(at)
         for _ in range(FEW):
             client = clients.enter_context(socket.create_connection(("127.0.0.1", at.gateway.ws_port)))
-            client.sendall(request_of(first))
+            client.sendall(request)
         async with asyncio.timeout(PATIENCE_S):
             while count_of(at) < before + FEW:
                 await asyncio.sleep(0)
         made = sum(type(each) is OpeningHandshake for each in gc.get_objects())
         assert made < FEW / 2
+
+
+async def test_a_page_that_may_not_connect_learns_that_and_no_rate(tmp_path: Path) -> None:
+    async with two_keys(tmp_path, "--rate", "0.001", allowed_origins=ORIGIN) as (at, first, _):
+        await use_up_the_rate(at, first)
+        with capture_logs() as lines:
+            answer = await answer_to(at, request_of(first, "https://other.example"))
+        assert answer.startswith(b"HTTP/1.1 403 ")
+        assert count_of(at) == 0
+        (line,) = [line for line in lines if line["event"] == "origin refused"]
+        assert line["refused"] == 1

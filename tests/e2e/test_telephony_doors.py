@@ -187,7 +187,7 @@ async def test_hostile_messages_disturb_no_neighbour(path: str) -> None:
     source, sent, codes = hostile.messages(17), 0, set()
     async with rig(Script(slots=64)) as at, calling(at, sid="MZneighbour") as neighbour:
         await neighbour.begin(KEY)
-        while sent < 2000:
+        while sent < 500:  # many are refused, so they are read at 50 a second
             async with calling(at, path, headers=BEARER, sid=f"MZ{sent}") as call:
                 await call.begin(None)
                 for _ in range(100):

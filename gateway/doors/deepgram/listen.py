@@ -76,7 +76,7 @@ class ListenDoor:
         except BaseException:
             door.leave(is_clean=False)
             raise
-        return await DoorSocket(context, door, conversation, principal).serve(request, socket)
+        return await DoorSocket(self._entrance, door, conversation, principal).serve(request, socket)
 
     async def recorded(self, request: web.Request) -> web.StreamResponse:
         """An upload."""

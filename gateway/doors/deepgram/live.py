@@ -14,7 +14,7 @@ from gateway.doors.deepgram.errors import words_for
 from gateway.doors.deepgram.messages import ConfigureFailure, Error, Message, Metadata, encode, model_of, warned
 from gateway.doors.deepgram.options import Listen
 from gateway.doors.split import ChannelSplitter
-from gateway.doors.steps import Close, Step, ToClient, ToSession, goes_on, problem_of
+from gateway.doors.steps import Close, CountRefusal, Step, ToClient, ToSession, goes_on, problem_of
 from gateway.protocol.errors import CloseCode, Problem
 from gateway.protocol.messages import (
     Acknowledge,
@@ -95,11 +95,11 @@ class LiveConversation:
             case "Configure":
                 text = "options are given when the socket opens, and stay"
                 failure = ConfigureFailure(self._request_id, "CONFIGURE_KEYTERMS_NOT_SUPPORTED", text)
-                return [ToClient(encode(failure))]
+                return [ToClient(encode(failure)), CountRefusal()]
             case _:
                 why = "the message is not JSON with the type KeepAlive, Finalize or CloseStream"
                 # The message itself is not repeated: it may be large.
-                return [ToClient(encode(Error("SchemaError", why, "")))]
+                return [ToClient(encode(Error("SchemaError", why, ""))), CountRefusal()]
 
     def receive_bytes(self, payload: bytes, now: float) -> Iterable[Step]:
         """See Conversation."""

@@ -30,7 +30,7 @@ from gateway.doors.openai_realtime.events import (
     encode,
 )
 from gateway.doors.openai_realtime.items import Numbers, StreamItems
-from gateway.doors.steps import Close, RefusedError, Step, ToClient, ToSession, goes_on, problem_of
+from gateway.doors.steps import Close, CountRefusal, RefusedError, Step, ToClient, ToSession, goes_on, problem_of
 from gateway.protocol.errors import CloseCode, Code, Problem
 from gateway.protocol.json_text import type_of
 from gateway.protocol.messages import (
@@ -96,20 +96,20 @@ class RealtimeConversation:
         """See Conversation."""
         if len(text) > MAX_TEXT and type_of(text) != APPEND:
             problem = Problem(Code.PAYLOAD_TOO_LARGE, f"an event without sound has at most {MAX_TEXT} characters")
-            return [self._error(problem)]
+            return self._refusal(problem)
         try:
             event = decoder.decode(text)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            return [self._misunderstood(text, is_typed=isinstance(error, msgspec.ValidationError))]
+            return self._misunderstood(text, is_typed=isinstance(error, msgspec.ValidationError))
         return self._obey(event)
 
     def receive_bytes(self, payload: bytes, now: float) -> Iterable[Step]:
         """See Conversation."""
-        return [self._error(Problem(Code.BAD_MESSAGE, "events are text; sound goes into input_audio_buffer.append"))]
+        return self._refusal(Problem(Code.BAD_MESSAGE, "events are text; sound goes into input_audio_buffer.append"))
 
     def refused(self, problem: Problem) -> Iterable[Step]:
         """See Conversation."""
-        return [self._error(problem), Close(words_for(problem.code).close, problem.code)]
+        return [*self._refusal(problem), Close(words_for(problem.code).close, problem.code)]
 
     def _obey(self, event: FromClient) -> Iterable[Step]:
         match event:
@@ -143,10 +143,10 @@ class RealtimeConversation:
         stream = self._current
         if stream is None or not self._has_sound:
             text = "the input audio buffer is empty"
-            yield self._error(Problem(Code.BAD_MESSAGE, text), event_id, code="input_audio_buffer_commit_empty")
+            yield from self._refusal(Problem(Code.BAD_MESSAGE, text), event_id, code="input_audio_buffer_commit_empty")
             return
         if stream.items.unanswered >= _MAX_COMMITS:
-            yield self._error(Problem(Code.RATE_LIMITED, f"{_MAX_COMMITS} commits have no text yet"), event_id)
+            yield from self._refusal(Problem(Code.RATE_LIMITED, f"{_MAX_COMMITS} commits have no text yet"), event_id)
             return
         self._flushes += 1
         self._has_sound = False
@@ -173,7 +173,7 @@ class RealtimeConversation:
         try:
             changed = update(session)
         except RefusedError as error:
-            yield self._error(error.problem, event_id)
+            yield from self._refusal(error.problem, event_id)
             return
         needs_new_stream = self._configuration.needs_new_stream(changed)
         if needs_new_stream:
@@ -257,24 +257,26 @@ class RealtimeConversation:
         shown = self._configuration.as_beta_session if as_beta else self._configuration.as_session
         return ToClient(encode(ToldSession(name, self._numbers.event_id(), shown(self._session_id))))
 
-    def _misunderstood(self, text: str, *, is_typed: bool) -> Step:
+    def _misunderstood(self, text: str, *, is_typed: bool) -> list[Step]:
         """The error for an event that transcription sessions do not have."""
         try:
             event = msgspec.json.decode(text, type=OtherEvent)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             code = Code.BAD_MESSAGE if is_typed else Code.BAD_JSON
-            return self._error(Problem(code, "an event is a JSON object with a `type`"))
+            return self._refusal(Problem(code, "an event is a JSON object with a `type`"))
         known = ("input_audio_buffer.append", "input_audio_buffer.commit", "input_audio_buffer.clear")
         if event.type in (*known, "session.update", "transcription_session.update"):
             why = "audio must be Base64" if event.type == APPEND else "a field has the wrong type"
-            return self._error(Problem(Code.BAD_MESSAGE, why), event.event_id)
+            return self._refusal(Problem(Code.BAD_MESSAGE, why), event.event_id)
         # The event itself is not repeated: it may be anything.
-        return self._error(Problem(Code.UNKNOWN_TYPE, "transcription sessions do not have this event"), event.event_id)
+        return self._refusal(
+            Problem(Code.UNKNOWN_TYPE, "transcription sessions do not have this event"), event.event_id
+        )
 
-    def _error(self, problem: Problem, event_id: str | None = None, code: str | None = None) -> Step:
+    def _refusal(self, problem: Problem, event_id: str | None = None, code: str | None = None) -> list[Step]:
         details = details_of(problem, (event_id or "")[:_MAX_EVENT_ID] or None)
         details.code = code or details.code
-        return ToClient(encode(ErrorEvent(self._numbers.event_id(), details)))
+        return [ToClient(encode(ErrorEvent(self._numbers.event_id(), details))), CountRefusal()]
 
 
 def _said(events: Iterable[msgspec.Struct]) -> Iterator[Step]:

@@ -94,7 +94,7 @@ class RealtimeDoor:
         except BaseException:
             door.leave(is_clean=False)
             raise
-        served = DoorSocket(context, door, conversation, principal)
+        served = DoorSocket(self._entrance, door, conversation, principal)
         return await served.serve(request, socket, opening=conversation.opening())
 
     async def client_secret(self, request: web.Request) -> web.StreamResponse:

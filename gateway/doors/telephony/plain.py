@@ -16,7 +16,7 @@ from msgspec import Struct, field
 from gateway.doors.options import Given, Option, Treatment, refused, sort_options
 from gateway.doors.session import new_stream_id
 from gateway.doors.split import ChannelSplitter
-from gateway.doors.steps import Close, RefusedError, Step, ToClient, ToSession, goes_on, problem_of
+from gateway.doors.steps import Close, CountRefusal, RefusedError, Step, ToClient, ToSession, goes_on, problem_of
 from gateway.doors.telephony.twilio import closing
 from gateway.protocol.codec import encode
 from gateway.protocol.errors import CloseCode, Problem
@@ -128,7 +128,7 @@ class PlainCall:
         try:
             event = msgspec.json.decode(text, type=_Event).event
         except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return []
+            return [CountRefusal()]
         if event != "stop" or self._is_stopped:
             return []
         self._is_stopped = True

@@ -75,7 +75,7 @@ class PlainDoor:
                 door.leave(is_clean=False)
                 raise
         self._entrance.served(self.name)
-        return await DoorSocket(context, door, call, principal).serve(request, socket)
+        return await DoorSocket(self._entrance, door, call, principal).serve(request, socket)
 
     def _refusal(self, problem: Problem) -> web.Response:
         self._entrance.refused(self.name, problem)

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from gateway.doors.options import Option, Treatment, refused, sort_options
-from gateway.doors.steps import Close, RefusedError, Step, ToSession, goes_on, problem_of
+from gateway.doors.steps import Close, CountRefusal, RefusedError, Step, ToSession, goes_on, problem_of
 from gateway.doors.telephony.ordering import Ordering
 from gateway.protocol.errors import CloseCode, Code, Problem
 from gateway.protocol.messages import ErrorMessage, ServerMessage, StreamChunk, StreamEnd, StreamEnded, StreamStart
@@ -110,7 +110,9 @@ class TwilioCall:
     def receive_text(self, text: str, now: float) -> Iterable[Step]:
         """See Conversation."""
         event = read(text)
-        if event is None or self._is_stopped:
+        if event is None:
+            return [CountRefusal()]
+        if self._is_stopped:
             return []
         if event.sequence_number is None:
             return self._perform([event])
@@ -118,7 +120,7 @@ class TwilioCall:
 
     def receive_bytes(self, payload: bytes, now: float) -> Iterable[Step]:
         """See Conversation."""
-        return []
+        return [CountRefusal()]
 
     def refused(self, problem: Problem) -> Iterable[Step]:
         """See Conversation."""

@@ -79,7 +79,7 @@ class TwilioDoor:
             door.leave(is_clean=True)
             return await self._close(socket, error.problem)
         self._entrance.served(self.name)
-        await DoorSocket(context, door, call, caller).serve(request, socket, early)
+        await DoorSocket(self._entrance, door, call, caller).serve(request, socket, early)
         if call.missing:
             log.warning("messages of a call are missing", session_id=door.session_id, messages=call.missing)
         return socket

@@ -14,13 +14,14 @@ from gateway.access.terms import Door
 from gateway.auth import AuthError, Principal
 from gateway.doors.sender import DoorSender
 from gateway.doors.session import DoorSession
-from gateway.doors.steps import Close, RefusedError, Step, ToClient, ToSession
+from gateway.doors.steps import Close, CountRefusal, RefusedError, Step, ToClient, ToSession
 from gateway.doors.wyoming.conversation import Begin, WyomingConversation
 from gateway.doors.wyoming.framing import FramingError, read_event
 from gateway.expiry import CredentialWatch
 from gateway.protocol.errors import Code, Problem
 from gateway.protocol.messages import ServerMessage, StreamStart
 from gateway.protocol.rate_limit import RateLimit
+from gateway.refusal_pace import SocketPace, pace_owner
 from gateway.sessions.context import GatewayContext
 from gateway.sessions.directory import SessionDirectory
 
@@ -70,6 +71,8 @@ class WyomingConnection:
         self._directory = directory
         self._reader = reader
         self._line = WyomingLine(writer)
+        self._owner = pace_owner("", str((writer.get_extra_info("peername") or ("unknown",))[0]))
+        self._refusals = SocketPace(context.paces)
         self._on_first = on_first
         self._conversation = WyomingConversation(context.status.services)
         limits = context.limits
@@ -140,6 +143,7 @@ class WyomingConnection:
             try:
                 event = await read_event(self._reader, idle_s=idle_s, rest_s=config.http_request_s)
             except FramingError as error:
+                await self._slow_down(received + 1, ends=True)
                 await self._perform(self._refusal(error.problem))
                 return
             except TimeoutError:
@@ -156,14 +160,34 @@ class WyomingConnection:
                 await asyncio.sleep(0)
             # Sound costs nothing: backpressure slows it down.
             if event.type != _AUDIO and self._rate.charge(self._context.clock()) is not None:
+                await self._slow_down(received, ends=True)
                 await self._perform(self._refusal(Problem(Code.RATE_LIMITED, "too many events")))
                 return
             self._answered.clear()
-            await self._perform(conversation.receive(event))
+            steps = list(conversation.receive(event))
+            is_refused = bool(steps) and conversation.is_over
+            if is_refused or CountRefusal() in steps:
+                await self._slow_down(received, ends=is_refused)
+            await self._perform(steps)
             if conversation.is_answering:
                 await self._answered.wait()
             elif self._door is not None:
                 await self._door.wait_until_writable()
+
+    async def _slow_down(self, received: int, *, ends: bool) -> None:
+        """The latest of `received` events is refused: wait if too many were.
+
+        One that `ends` the connection counts for the client's address in any case, because it costs a client nothing
+        to connect again.
+        """
+        context, now = self._context, self._context.clock()
+        if ends:
+            pause_s = context.paces.pause_s(self._owner, now)
+        else:
+            pause_s = self._refusals.pause_s(self._owner, received, now)
+        if pause_s:
+            context.metrics.refusal_pauses.inc()
+            await asyncio.sleep(pause_s)
 
     async def _perform(self, steps: Iterable[Step | Begin]) -> None:
         for step in steps:

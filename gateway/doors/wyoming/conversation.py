@@ -14,7 +14,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from gateway.doors.options import Given
-from gateway.doors.steps import Close, RefusedError, Step, ToClient, ToSession, goes_on, problem_of
+from gateway.doors.steps import Close, CountRefusal, RefusedError, Step, ToClient, ToSession, goes_on, problem_of
 from gateway.doors.wyoming.framing import Event, write_event
 from gateway.doors.wyoming.info import info
 from gateway.doors.wyoming.options import AudioFormat, audio_format, stream_start, wishes
@@ -130,7 +130,7 @@ class WyomingConversation:
                 return self._chunk(event)
             case "audio-stop":
                 return self._stop()
-        return []
+        return [CountRefusal()]  # other parts of a voice assistant have more events: they are ignored
 
     def _begin(self, sound: AudioFormat) -> list[Step | Begin]:
         start = stream_start(self._given, sound)

@@ -32,3 +32,10 @@ def test_a_port_lies_outside_the_range_of_the_system_and_can_be_bound() -> None:
             server.bind((HOST, port))
             system.bind((HOST, 0))
             assert FIRST_PORT <= port < system.getsockname()[1]
+
+
+def test_no_socket_is_left_open_when_python_ends() -> None:
+    choose = "from bench.harness.stack import free_port\nfor _ in range(120): free_port()"
+    command = [sys.executable, "-W", "always::ResourceWarning", "-c", choose]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stderr == ""

@@ -52,7 +52,21 @@ def errors(actions: list[Action]) -> list[str]:
 
 
 def requests(actions: list[Action]) -> list[task_pb2.TaskRequest]:
-    return [action.request for action in actions if isinstance(action, OpenTask | ForwardTask)]
+    """The requests as workers get them: the call adds to each forwarded one what it shares with `start`."""
+    return [
+        action.request if isinstance(action, OpenTask) else _with_head(action)
+        for action in actions
+        if isinstance(action, OpenTask | ForwardTask)
+    ]
+
+
+def _with_head(forwarded: ForwardTask) -> task_pb2.TaskRequest:
+    key = forwarded.key
+    request = task_pb2.TaskRequest(
+        session_id="s-1", stream_id=key.stream_id, service_type=key.service_type, protocol_version="1.0", attempt=1
+    )
+    request.MergeFrom(forwarded.request)
+    return request
 
 
 def chunks(actions: list[Action]) -> list[tuple[int, bytes, bool, int]]:

@@ -11,13 +11,13 @@ from talkup.v1 import error_pb2, task_pb2, transcript_pb2
 from gateway.upstream.attempt import Attempt
 from gateway.upstream.config import Deadlines
 from gateway.upstream.failures import FinishDeadline
-from gateway.upstream.replay import ReplayBuffer
+from gateway.upstream.replay import ReplayBuffer, WireRequest
 
 
 class Call:
     """A call that takes every request."""
 
-    async def write(self, request: task_pb2.TaskRequest) -> None: ...
+    async def write(self, request: bytes) -> None: ...
 
     async def done_writing(self) -> None: ...
 
@@ -28,7 +28,8 @@ async def test_a_worker_that_makes_progress_after_the_end_gets_its_time_again() 
     attempt = Attempt(1, cast("Any", lease), cast("Any", Call()), task_pb2.TaskResult(), lambda: now[0])
     deadlines = Deadlines(finish=120.0, stall=1e6)
     attempt.committed()
-    await attempt.write(task_pb2.TaskRequest(end=task_pb2.StreamEnd()))
+    end = task_pb2.TaskRequest(end=task_pb2.StreamEnd())
+    await attempt.write(WireRequest("end", end.SerializeToString()))
     for _ in range(5):
         now[0] += 100
         attempt.check_deadlines(deadlines)
@@ -45,8 +46,8 @@ class Link(Call):
         self.is_writable = is_writable
         self.written: list[int] = []
 
-    def write_now(self, request: task_pb2.TaskRequest) -> None:
-        self.written.append(request.chunk.sequence)
+    def write_now(self, request: bytes) -> None:
+        self.written.append(task_pb2.TaskRequest.FromString(request).chunk.sequence)
 
 
 def chunk(sequence: int) -> task_pb2.TaskRequest:
@@ -92,4 +93,4 @@ def test_a_result_that_ends_moves_or_answers_something_is_the_readers(
 ) -> None:
     attempt = Attempt(1, cast("Any", None), cast("Any", Call()), task_pb2.TaskResult(), lambda: 100.0)
     attempt.leave_by = 200.0 if is_leaving else None
-    assert attempt.only_passes(result) is only_passes
+    assert attempt.only_passes(result, result.WhichOneof("result")) is only_passes

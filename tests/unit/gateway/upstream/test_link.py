@@ -10,7 +10,7 @@ from dataclasses import replace
 import grpc
 import pytest
 from structlog.testing import capture_logs
-from talkup.v1 import link_pb2, task_pb2
+from talkup.v1 import analysis_pb2, error_pb2, link_pb2, task_pb2
 
 from gateway.upstream.channel import EndpointAddress, WorkerChannel
 from gateway.upstream.config import Links, TlsSettings
@@ -58,6 +58,22 @@ class StuckWorker(WorkerServer):
     async def _answer(self, seen, requests, context) -> AsyncIterator[task_pb2.TaskResult]:
         if seen.start.stream_id == "stuck":
             yield task_pb2.TaskResult(started=task_pb2.Started())
+            await asyncio.Event().wait()
+        async for result in super()._answer(seen, requests, context):
+            yield result
+
+
+class FloodingWorker(WorkerServer):
+    """Answers the stream `flood` with a result of 200,002 bytes and 100,001 fields, at once or to its first chunk."""
+
+    is_first = False
+
+    async def _answer(self, seen, requests, context) -> AsyncIterator[task_pb2.TaskResult]:
+        if seen.start.stream_id == "flood":
+            if not self.is_first:
+                yield task_pb2.TaskResult(started=task_pb2.Started())
+                await anext(requests)
+            yield task_pb2.TaskResult(flow=task_pb2.Flow(), delivery=[analysis_pb2.Analysis()] * 100_000)
             await asyncio.Event().wait()
         async for result in super()._answer(seen, requests, context):
             yield result
@@ -162,6 +178,29 @@ async def test_a_stream_that_a_worker_does_not_take_holds_up_no_other_one() -> N
         assert stuck._replay.behind_bytes > 4 * 40_000
         assert server.links == 1
         stuck.cancel()
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("links", [Links.ALWAYS, Links.NEVER])
+async def test_a_result_of_very_many_fields_ends_its_stream_alone(links: Links, is_first: bool) -> None:
+    server = FloodingWorker()
+    server.is_first = is_first
+    with capture_logs() as lines:
+        async with upstream(server, links=links) as pool:
+            flooded, other = pool.open(STT, named("flood")), pool.open(STT, named("other"))
+            other.offer(chunk(0))
+            flooded.offer(chunk(0))
+            (error,) = streams.errors(await collect(flooded))
+            assert (error.code, error.fatal) == (error_pb2.ERROR_CODE_WORKER_FAILED, True)
+            await until(lambda: server.active == 1)  # the worker learns of it
+            for sequence in range(1, CHUNKS):
+                other.offer(chunk(sequence))
+            other.offer(end())
+            assert words(await collect(other)) == expected()
+    assert [line["problem"] for line in lines if line["event"] == "a worker's message is refused"] == [
+        "too many fields"
+    ]
+    assert server.links == (links is Links.ALWAYS)
 
 
 async def test_the_loss_of_a_link_moves_all_its_streams_and_no_word_is_lost() -> None:
@@ -273,15 +312,15 @@ async def test_a_deadline_ends_one_call_at_both_ends() -> None:
     async with channel(server) as calls:
         brief, lasting = calls.open_task(0.3), calls.open_task(30)
         for call in (brief, lasting):
-            await call.write(named("a"))
+            await call.write(named("a").SerializeToString())
             assert await call.read() is not None
         with pytest.raises(CallFailed) as failed:
             await brief.read()
         assert failed.value.status == "DEADLINE_EXCEEDED"
         with pytest.raises(CallOver):
-            await brief.write(chunk(0))
+            await brief.write(chunk(0).SerializeToString())
         await until(lambda: server.active == 1)
-        await lasting.write(chunk(0))
+        await lasting.write(chunk(0).SerializeToString())
         result = await lasting.read()
         assert result is not None
         assert result.transcript.text == word(chunk(0).chunk)
@@ -290,7 +329,7 @@ async def test_a_deadline_ends_one_call_at_both_ends() -> None:
 async def test_the_calls_of_a_link_that_was_cancelled_fail() -> None:
     async with channel(WorkerServer()) as calls:
         call = calls.open_task(30)
-        await call.write(named("a"))
+        await call.write(named("a").SerializeToString())
         assert await call.read() is not None
         (link,) = calls._links
         link._rpc.cancel()
@@ -305,7 +344,7 @@ async def test_an_empty_link_of_an_earlier_process_is_ended() -> None:
     assert server.offer is not None
     async with channel(server) as calls:
         call = calls.open_task(30)
-        await call.write(named("a"))
+        await call.write(named("a").SerializeToString())
         assert await call.read() is not None
         (link,) = calls._links
         server.offer.worker_id = "another process"
@@ -325,7 +364,7 @@ async def test_the_log_says_why_a_link_ended(by_gateway: bool, reason: str) -> N
     with capture_logs() as lines:
         async with channel(server) as calls:
             call = calls.open_task(30)
-            await call.write(named("a"))
+            await call.write(named("a").SerializeToString())
             with nullcontext() if by_gateway else pytest.raises(CallFailed):
                 assert await call.read() is not None
     assert [line["reason"] for line in lines if line["event"] == "link to a worker ended"] == [reason]
@@ -338,14 +377,14 @@ async def test_a_request_too_large_for_the_worker_ends_its_call_alone() -> None:
     async with channel(server) as calls:
         large, small = calls.open_task(30), calls.open_task(30)
         for call in (large, small):
-            await call.write(named("a"))
+            await call.write(named("a").SerializeToString())
             assert await call.read() is not None
         with pytest.raises(CallOver):
-            await large.write(chunk(0, size=100_000))
+            await large.write(chunk(0, size=100_000).SerializeToString())
         with pytest.raises(CallFailed) as failed:
             await large.read()
         assert failed.value.status == "RESOURCE_EXHAUSTED"
-        await small.write(chunk(0, size=90_000))
+        await small.write(chunk(0, size=90_000).SerializeToString())
         assert await small.read() is not None
 
 
@@ -353,14 +392,14 @@ async def test_a_call_is_writable_at_once_while_it_has_credit() -> None:
     async with channel(WorkerServer()) as calls:
         call = calls.open_task(30)
         assert not call.is_writable
-        await call.write(named("a"))
+        await call.write(named("a").SerializeToString())
         assert await call.read() is not None
         written = 0
         while call.is_writable:
-            call.write_now(chunk(written, size=10_000))
+            call.write_now(chunk(written, size=10_000).SerializeToString())
             written += 1
         assert written == 7  # of INITIAL_CREDIT, 65,536 bytes, the last message overdraws it
-        await call.write(chunk(written))
+        await call.write(chunk(written).SerializeToString())
         texts = [result.transcript.text for _ in range(written + 1) if (result := await call.read()) is not None]
         assert texts == [word(chunk(number, size=10_000).chunk) for number in range(written)] + [
             word(chunk(written).chunk)
@@ -373,10 +412,10 @@ async def test_a_request_written_at_once_may_be_too_large() -> None:
     server.offer.max_batch_bytes = 100_000
     async with channel(server) as calls:
         call = calls.open_task(30)
-        await call.write(named("a"))
+        await call.write(named("a").SerializeToString())
         assert await call.read() is not None
         with pytest.raises(CallOver):
-            call.write_now(chunk(0, size=100_000))
+            call.write_now(chunk(0, size=100_000).SerializeToString())
         assert not call.is_writable
         with pytest.raises(CallFailed) as failed:
             await call.read()
@@ -401,7 +440,7 @@ async def test_a_chunk_waits_for_no_task_if_the_link_takes_it(links: Links, wait
 async def test_results_are_offered_first_and_read_if_they_are_left() -> None:
     async with channel(WorkerServer()) as calls:
         call = calls.open_task(30)
-        await call.write(named("a"))
+        await call.write(named("a").SerializeToString())
         assert await call.read() is not None
         taken: list[str] = []
 
@@ -415,7 +454,7 @@ async def test_results_are_offered_first_and_read_if_they_are_left() -> None:
         reading = asyncio.create_task(call.read())
         await asyncio.sleep(0)
         for sequence in range(5):
-            await call.write(chunk(sequence))
+            await call.write(chunk(sequence).SerializeToString())
         fourth = await reading
         call.pass_to(None)
         fifth = await call.read()
@@ -429,7 +468,7 @@ async def test_what_taking_a_result_raises_ends_its_reader_and_no_other() -> Non
     async with channel(WorkerServer()) as calls:
         faulty, sound = calls.open_task(30), calls.open_task(30)
         for call in (faulty, sound):
-            await call.write(named("a"))
+            await call.write(named("a").SerializeToString())
             assert await call.read() is not None
 
         def take(result: task_pb2.TaskResult) -> bool:
@@ -438,10 +477,10 @@ async def test_what_taking_a_result_raises_ends_its_reader_and_no_other() -> Non
         faulty.pass_to(take)
         reading = asyncio.create_task(faulty.read())
         await asyncio.sleep(0)
-        await faulty.write(chunk(0))
+        await faulty.write(chunk(0).SerializeToString())
         with pytest.raises(ZeroDivisionError):
             await reading
-        await sound.write(chunk(0))
+        await sound.write(chunk(0).SerializeToString())
         result = await sound.read()
         assert result is not None
         assert result.transcript.text == word(chunk(0).chunk)
@@ -454,6 +493,31 @@ async def test_calls_beyond_what_a_worker_offers_are_rpcs_of_their_own() -> None
     async with channel(server) as calls:
         for number in range(3):
             call = calls.open_task(30)
-            await call.write(named(str(number)))
+            await call.write(named(str(number)).SerializeToString())
             assert await call.read() is not None
         assert (server.links, server.linked_calls, server.active) == (1, 1, 3)
+
+
+class BoastfulWorker(WorkerServer):
+    """Describes itself in 200,000 fields while it is `boasting`."""
+
+    boasting = True
+
+    async def Describe(self, request, context):
+        described = await super().Describe(request, context)
+        if self.boasting:
+            described.models.extend([task_pb2.ModelInfo()] * 200_000)
+        return described
+
+
+async def test_a_description_of_very_many_fields_counts_as_none() -> None:
+    server = await BoastfulWorker().start()
+    calls = WorkerChannel(EndpointAddress(server.target), TlsSettings(), None, links=Links.ALWAYS)
+    with capture_logs() as lines, pytest.raises(CallFailed) as failed:
+        await calls.describe(5)
+    assert failed.value.status == "INTERNAL"
+    assert [(line["kind"], line["problem"]) for line in lines] == [("DescribeResponse", "too many fields")]
+    server.boasting = False
+    assert [model.name for model in (await calls.describe(5)).models] == ["words"]
+    await calls.close()
+    await server.kill()

@@ -35,11 +35,20 @@ def progress(committed: int | None, replay_from: int, state: bytes = b"s") -> ta
     return task_pb2.Progress(committed_sequence=committed, replay_from_sequence=replay_from, resume_state=state)
 
 
+def next_of(buffer: ReplayBuffer, attempt: int = 1) -> task_pb2.TaskRequest | None:
+    """The next request as its worker reads it."""
+    request = buffer.next_request(attempt)
+    if request is None:
+        return None
+    parsed = task_pb2.TaskRequest.FromString(request.data)
+    assert (parsed.WhichOneof("payload"), parsed.attempt) == (request.kind, attempt)
+    return parsed
+
+
 def drain(buffer: ReplayBuffer, attempt: int = 1) -> list[tuple[str | int, int]]:
     """Everything waiting, as (sequence or name, missing_before)."""
     out: list[tuple[str | int, int]] = []
-    while (request := buffer.next_request(attempt)) is not None:
-        assert request.attempt == attempt
+    while (request := next_of(buffer, attempt)) is not None:
         if request.HasField("chunk"):
             out.append((request.chunk.sequence, request.chunk.missing_before))
         else:
@@ -56,6 +65,21 @@ def test_a_new_attempt_begins_at_replay_from() -> None:
     assert (buffer.committed, buffer.replay_from, buffer.resume_state) == (2, 2, b"here")
     buffer.begin_attempt()
     assert drain(buffer, 2) == [(2, 0), (3, 0), (4, 0)]
+
+
+def test_every_request_has_the_fields_of_start_and_the_number_of_its_attempt() -> None:
+    head = {"session_id": "s", "stream_id": "a", "service_type": task_pb2.SERVICE_TYPE_STT, "protocol_version": "1.0"}
+    start = task_pb2.TaskRequest(**head, attempt=7, start=task_pb2.StreamStart(resume_state=b"here"))
+    buffer = ReplayBuffer(10_000, 60, start=start)
+    assert buffer.resume_state == b"here"
+    for offered in (chunk(3, missing=1, size=10), flush(1), END):
+        buffer.offer(offered)
+    for attempt in (8, 9):
+        for offered in (chunk(3, missing=1, size=10), flush(1), END):
+            expected = task_pb2.TaskRequest(**head, attempt=attempt)
+            expected.MergeFrom(offered)
+            assert next_of(buffer, attempt) == expected
+        buffer.begin_attempt()
 
 
 def test_without_progress_everything_is_read_again_without_a_state() -> None:
@@ -244,7 +268,7 @@ class AnyInterleaving(RuleBasedStateMachine):
     @rule(count=st.integers(1, 12))
     def write(self, count: int) -> None:
         for _ in range(count):
-            request = self.buffer.next_request(self.attempt)
+            request = next_of(self.buffer, self.attempt)
             if request is None:
                 return
             for gap in self.buffer.take_gaps():

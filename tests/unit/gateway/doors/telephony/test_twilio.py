@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.doors.steps import Close, RefusedError, ToSession
+from gateway.doors.steps import Close, CountRefusal, RefusedError, ToSession
 from gateway.doors.telephony.ordering import WAIT_S
 from gateway.doors.telephony.twilio import TwilioCall, read
 from gateway.protocol import messages as m
@@ -116,7 +116,7 @@ def test_nothing_is_ever_sent_to_twilio() -> None:
         said(talk.on_message(m.TranscriptUpdate(stream_id=data.stream_id, text="x", confidence=1, data=data), NOW))
         == []
     )
-    assert said(talk.receive_text("nonsense", NOW)) == said(talk.receive_bytes(b"x", NOW)) == []
+    assert said(talk.receive_text("nonsense", NOW)) == said(talk.receive_bytes(b"x", NOW)) == [CountRefusal()]
 
 
 def test_a_stream_without_a_slot_closes_the_call_as_busy() -> None:
