@@ -119,15 +119,22 @@ class Player:
             self.played.finals.append(text)
 
 
-def replay(model: Model, clips: Sequence[Clip], options: StreamOptions, tuning: Tuning | None = None) -> list[Played]:
-    """Play clips to their ends; results are in the order of the clips. Raises what a thread raised."""
-    waiting = deque(sorted(enumerate(clips), key=lambda item: -len(item[1].audio)))
+def replay(
+    model: Model, clips: Sequence[Clip], options: StreamOptions | Sequence[StreamOptions], tuning: Tuning | None = None
+) -> list[Played]:
+    """Play clips to their ends, with the same options or with each its own; results are in the order of the clips.
+
+    Raises what a thread raised.
+    """
+    each = [options] * len(clips) if isinstance(options, StreamOptions) else options
+    streams = zip(range(len(clips)), clips, each, strict=True)
+    waiting = deque(sorted(streams, key=lambda item: -len(item[1].audio)))
     done: dict[int, Played] = {}
     failures: list[Exception] = []
 
     def work() -> None:
         try:
-            _drain(model, waiting, done, options, tuning or Tuning())
+            _drain(model, waiting, done, tuning or Tuning())
         except Exception as error:  # noqa: BLE001 - the edge of a thread: raised again below
             failures.append(error)
 
@@ -143,9 +150,8 @@ def replay(model: Model, clips: Sequence[Clip], options: StreamOptions, tuning: 
 
 def _drain(
     model: Model,
-    waiting: deque[tuple[int, Clip]],
+    waiting: deque[tuple[int, Clip, StreamOptions]],
     done: dict[int, Played],
-    options: StreamOptions,
     tuning: Tuning,
 ) -> None:
     """Play waiting clips, several in parallel, with requests in batches."""
@@ -153,7 +159,7 @@ def _drain(
     while True:
         while len(live) < _STREAMS_PER_THREAD:
             try:
-                index, clip = waiting.popleft()
+                index, clip, options = waiting.popleft()
             except IndexError:
                 break
             _go_on(index, Player(clip, model.vad, tuning, options), live, done)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -17,14 +18,17 @@ import grpc
 import numpy as np
 import psutil
 from numpy.typing import NDArray
+from prometheus_client.parser import text_string_to_metric_families
 from talkup.v1 import analysis_pb2, media_pb2, task_pb2, transcript_pb2, worker_service_pb2, worker_service_pb2_grpc
 
 from bench.corpus import SAMPLE_RATE
 from bench.harness.stack import free_port
+from workers.stt.pace import STRETCH_FROM
 
 CHUNK = SAMPLE_RATE // 10
 _START_SECONDS = 60.0
 _ANSWER_SECONDS = 60.0
+_BEHIND = "talkup_worker_behind_seconds"
 _PCM = media_pb2.MediaFormat(
     mime_type="audio/pcm",
     container=media_pb2.CONTAINER_PCM,
@@ -46,10 +50,11 @@ class Usage:
 
 @dataclass(slots=True)
 class Worker:
-    """A running worker: its address, its process, and the slots by its own measurement."""
+    """A running worker: its address, its process, where its metrics are, and the slots by its own measurement."""
 
     target: str
     process: psutil.Process
+    metrics_url: str
     own_slots: int = 0
 
     def usage(self) -> Usage:
@@ -59,6 +64,11 @@ class Worker:
             cpu += times.user + times.system
             memory += process.memory_info().rss
         return Usage(cpu, memory)
+
+    def late_steps(self) -> int:
+        """See `late_steps`: of this worker so far."""
+        with urllib.request.urlopen(self.metrics_url, timeout=10) as response:
+            return late_steps(response.read().decode())
 
 
 @dataclass(slots=True)
@@ -79,16 +89,23 @@ class Call:
         return ended[-1] - self.ended_at if ended else float("inf")
 
 
+def late_steps(metrics: str) -> int:
+    """Hypotheses that were so late that the next step grows, by the text of a worker's metrics."""
+    [behind] = (found for found in text_string_to_metric_families(metrics) if found.name == _BEHIND)
+    counts = {sample.labels.get("le"): sample.value for sample in behind.samples if sample.name == f"{_BEHIND}_bucket"}
+    return int(counts["+Inf"] - counts[str(STRETCH_FROM)])
+
+
 @contextmanager
 def worker_process(model: str, *, slots: int = 0) -> Iterator[Worker]:
     """Run `python -m workers stt` on a free port; with `slots` 0, the worker decides the number."""
     with tempfile.TemporaryFile("w+") as log:
-        port = free_port()
+        port, metrics_port = free_port(), free_port()
         command = [sys.executable, "-m", "workers", "stt", "--model", model, "--port", str(port)]
-        command += ["--slots", str(slots), "--drain-seconds", "1"]
+        command += ["--slots", str(slots), "--drain-seconds", "1", "--metrics-port", str(metrics_port)]
         child = subprocess.Popen(command, stdout=log, stderr=log, cwd=Path(__file__).parents[2], env=dict(os.environ))
         try:
-            worker = Worker(f"127.0.0.1:{port}", psutil.Process(child.pid))
+            worker = Worker(f"127.0.0.1:{port}", psutil.Process(child.pid), f"http://127.0.0.1:{metrics_port}/metrics")
             worker.own_slots = _wait_until_loaded(worker.target, child)
             yield worker
         finally:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from workers.stt.decode_job import Effort
 from workers.stt.tuning import SAMPLE_RATE, Tuning, samples
 
-_STRETCH_FROM = 0.8
+STRETCH_FROM = 0.8
 """Seconds late from which the step grows: more than a hypothesis takes on a machine that has room."""
 _STRETCH_SLOPE = 5.0
 _CROWDED_FROM, _CROWDED_TO = 0.7, 0.95
@@ -88,7 +88,7 @@ class Pace:
         tuning = self.tuning
         load = load if not self.ahead else 0.0
         room = tuning.stretched_step - tuning.step
-        late = _STRETCH_SLOPE * max(0.0, self.lag - _STRETCH_FROM)
+        late = _STRETCH_SLOPE * max(0.0, self.lag - STRETCH_FROM)
         crowded = (load - _CROWDED_FROM) / (_CROWDED_TO - _CROWDED_FROM)
         stretch = min(room, max(late, crowded * room))
         return Effort(
