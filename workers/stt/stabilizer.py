@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from rapidfuzz.distance import LCSseq, Levenshtein
 
-from workers.stt.words import Word, match_committed
+from workers.stt.words import Word, behind_first_part, match_committed
 
 _LONG_TAIL = 8
 _LEAST_KEPT = 0.5
@@ -66,11 +66,15 @@ class LocalAgreement:
         return self._cut_off
 
     def preview(self, hypothesis: Sequence[Word]) -> Sequence[Word]:
-        """The uncommitted words of a hypothesis; changes nothing."""
+        """The uncommitted words of a hypothesis; changes nothing.
+
+        Where the last committed word returns as the first part of a compound, the rest of it is uncommitted.
+        """
         count = match_committed(self._committed, hypothesis)
         if count == 0 and self._cut_off and len(self._committed) == 1:
             count = int(_begins_before_middle(hypothesis[:1], self._committed[0]))
-        return hypothesis[count:]
+        rest = behind_first_part(self._committed[-1], hypothesis[count - 1]) if self._committed and count else None
+        return hypothesis[count:] if rest is None else [rest, *hypothesis[count:]]
 
     def skips(self, hypothesis: Sequence[Word]) -> bool:
         """Whether a hypothesis leaves out much of what the one before it heard after the committed words.

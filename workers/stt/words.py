@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from workers.stt.tuning import samples
+
 UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 """Languages written without spaces, ISO 639-1 (`yue` as Whisper names it): their words join without a space."""
 
+_SHORTEST_PART = samples(0.1)
 _NOT_IN_KEY = re.compile(r"[^\w']+")
 
 
@@ -74,6 +77,18 @@ def join_words(words: Iterable[Word]) -> str:
 def join_finals(texts: Iterable[str], language: str) -> str:
     """The transcript: texts of finals joined by one space, or by nothing in a language without spaces."""
     return ("" if language in UNSPACED_LANGUAGES else " ").join(text for text in texts if text)
+
+
+def behind_first_part(known: Word, word: Word) -> Word | None:
+    """What a compound says behind its first part, if that part is a known word: " bud," of " bud-buriest".
+
+    None where the word is no such compound, where it ends with the known word, and where times are missing.
+    """
+    first, hyphen, rest = word.text.partition("-")
+    is_compound = bool(hyphen) and word_key(first) == known.key and bool(word_key(rest))
+    if not is_compound or not known.end or word.end - known.end < _SHORTEST_PART:
+        return None
+    return Word(f" {rest}", known.end, word.end, word.probability)
 
 
 def match_committed(committed: Sequence[Word], hypothesis: Sequence[Word]) -> int:

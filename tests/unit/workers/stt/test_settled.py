@@ -142,8 +142,8 @@ def early(request: DecodeRequest) -> Hypothesis:
     return replace(heard, words=tuple(replace(word, end=max(word.start, word.end - 4_800)) for word in heard.words))
 
 
-def test_the_rest_of_a_window_cut_behind_its_last_word_is_not_heard_again() -> None:
-    """All 33 words are final at the step in the silence; the window is cut 0.3 s before the end of the last word."""
+def test_the_rest_of_a_window_cut_at_its_last_step_is_not_heard_again() -> None:
+    """All 33 words are final at the step in the silence, which cuts the window before the last two of them."""
     heard, jobs, text = played(*range(1, 34), 0, 0, 0, 0, run=early)
     assert heard.counters.trims == 1
     assert {job.purpose for job in jobs} == {Purpose.STEP}

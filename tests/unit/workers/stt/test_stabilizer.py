@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.stt.stabilizer import LocalAgreement
+from workers.stt.tuning import samples
 from workers.stt.words import Word
 
 
@@ -74,6 +75,38 @@ def test_only_committed_words_can_be_trimmed() -> None:
     assert texts(list(stable.committed)) == "b"
     with pytest.raises(ValueError, match="committed"):
         stable.trim(2)
+
+
+def timed(*parts: tuple[str, float, float]) -> list[Word]:
+    return [Word(f" {text}", samples(start), samples(end), 0.9) for text, start, end in parts]
+
+
+BUD = timed(("own", 0.0, 0.4), ("bud,", 0.4, 0.9))
+
+
+def test_what_a_compound_says_behind_a_committed_word_is_not_lost() -> None:
+    stable = LocalAgreement(BUD)
+    heard = timed(("own", 0.0, 0.4), ("bud-buriest", 0.4, 1.4), ("thy", 1.4, 1.6))
+    fresh = list(stable.preview(heard))
+    assert texts(fresh) == "buriest thy"
+    assert (fresh[0].start, fresh[0].end) == (samples(0.9), samples(1.4))
+    stable.agree(heard)
+    assert texts(stable.agree(heard)) == "buriest thy"
+    assert list(stable.preview(heard)) == [], "both parts are committed now"
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        timed(("own", 0.0, 0.4), ("bud-bud", 0.4, 0.9)),
+        timed(("own-bud", 0.0, 0.9)),
+        timed(("own", 0.0, 0.4), ("rose-bud", 0.4, 0.9)),
+        timed(("own", 0.0, 0.4), ("bud-", 0.4, 1.2)),
+        words("own bud-buriest"),
+    ],
+)
+def test_a_compound_that_says_no_more_than_committed_words_adds_nothing(heard: list[Word]) -> None:
+    assert list(LocalAgreement(BUD).preview(heard)) == []
 
 
 hypotheses = st.lists(st.lists(st.sampled_from("abc"), max_size=8).map(" ".join), max_size=8)

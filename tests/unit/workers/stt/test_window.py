@@ -87,7 +87,7 @@ def test_a_window_is_cut_in_the_pause_between_committed_words() -> None:
     words = spoken(12, length)
     voices = [1.0] * (12 * length // FRAME)
     voices[8 * 20 - 1 : 8 * 20 + 2] = [0.05] * 3
-    trim = choose_trim(boundaries(words[:10], words), track(voices), 0, 0.35)
+    trim = choose_trim(boundaries(words[:10], words), track(voices), (0, 12 * length), 0.35)
     assert trim is not None
     count, cut = trim
     assert count == 8
@@ -96,17 +96,34 @@ def test_a_window_is_cut_in_the_pause_between_committed_words() -> None:
 
 def test_without_a_pause_a_window_is_cut_only_when_it_must_be() -> None:
     words = spoken(12, samples(0.64))
-    loud = track([1.0] * 240)
+    loud, whole = track([1.0] * 240), (0, 12 * samples(0.64))
     places = boundaries(words[:10], words)
-    assert choose_trim(places, loud, 0, 0.35) is None
-    trim = choose_trim(places, loud, 0, None)
+    assert choose_trim(places, loud, whole, 0.35) is None
+    trim = choose_trim(places, loud, whole, None)
     assert trim is not None
     assert 3 <= trim[0] <= 10
-    assert choose_trim(places[:1], loud, 0, None) is None
+    assert choose_trim(places[:1], loud, whole, None) is None
+
+
+def test_a_window_keeps_a_second_of_audio_before_its_end() -> None:
+    """The quietest place lies before the last word; one word before a pause would be alone in the new window."""
+    length = samples(0.64)
+    words = spoken(12, length)
+    voices = [1.0] * 240
+    voices[11 * 20 - 1 : 11 * 20 + 2] = [0.0] * 3
+    voices[9 * 20 - 1 : 9 * 20 + 2] = [0.2] * 3
+    trim = choose_trim(boundaries(words, words), track(voices), (0, 12 * length), 0.35)
+    assert trim is not None
+    assert trim[0] == 9
+    later = choose_trim(boundaries(words, words), track(voices), (0, 12 * length + samples(0.5)), 0.35)
+    assert later is not None
+    assert later[0] == 11
 
 
 def test_boundaries_follow_the_newest_hypothesis() -> None:
     committed = [Word(" a", 90, 190), Word(" b", 190, 305), Word(" c", 310, 390)]
     hypothesis = [Word(" a", 100, 200), Word(" x", 200, 300), Word(" c", 320, 400)]
-    assert boundaries(committed, hypothesis) == [200, 310, 400]
+    assert boundaries(committed, [*hypothesis, Word(" d", 420, 500)]) == [200, 310, 410]
+    assert boundaries(committed, hypothesis) == [200, 310, 0], "the last word may have been given what was not heard"
+    assert boundaries(committed, hypothesis[:1]) == [0, 0, 0], "words that it leaves out may not be cut off"
     assert boundaries(committed, []) == [0, 0, 0]
