@@ -127,7 +127,7 @@ class Links(RuleBasedStateMachine):
     @rule()
     def send_down(self) -> None:
         if self.near.outbox:
-            self.down.append(link_pb2.TaskBatch(entries=self.near.outbox.take()))
+            self.down.append(link_pb2.TaskBatch.FromString(gateway_side.serialised_batch(self.near.outbox.take())))
 
     @rule()
     def send_up(self) -> None:
