@@ -346,12 +346,8 @@ class Scheduler(Generic[J, R]):
         if first is None:
             return None
         rank = ranks[first.number]
-        group = rank if _yields(rank) else None
-        alike = [
-            entry
-            for entry in self._queue
-            if entry.key == first.key and (ranks[entry.number] if _yields(ranks[entry.number]) else None) is group
-        ]
+        fellows = {rank} if _yields(rank) else set(_LIVE)
+        alike = [entry for entry in self._queue if entry.key == first.key and ranks[entry.number] in fellows]
         share = min(self._batch, -(-len(alike) // self._free))
         if first.is_file and self._until_quiet() > 0:
             share = 1
