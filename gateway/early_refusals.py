@@ -1,7 +1,7 @@
 """Handshakes of owners above their rate, refused on the bare socket.
 
-A flood of refusals costs the gateway mostly what asyncio and websockets do for a connection that is never used. Here a
-refusal takes two turns of the event loop: one reads the request, the other answers. websockets parses and writes.
+A flood of refusals costs the gateway mostly what asyncio and websockets do for a connection that is never used, and
+turns of the event loop. Here no parser reads a request, and the turn that refuses it answers an earlier one.
 """
 
 from __future__ import annotations
@@ -12,11 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from websockets.exceptions import WebSocketException
-from websockets.http11 import Request
-from websockets.streams import StreamReader
-
 from gateway.refusals import LateAnswers
+from gateway.request_head import RequestHead, head_of
 
 _REQUEST_BYTES: Final = 8 * 1024
 _LINGER_S: Final = 2.0
@@ -32,7 +29,7 @@ class EarlyRefusals:
     def __init__(
         self,
         is_flooded: Callable[[], bool],
-        refusal: Callable[[Request], bytes | None],
+        refusal: Callable[[RequestHead], bytes | None],
         late_answers: LateAnswers,
     ) -> None:
         self._is_flooded = is_flooded
@@ -48,28 +45,30 @@ class EarlyRefusals:
             data = connection.recv(_REQUEST_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except OSError:
             return False
-        request = _parsed(data)
-        answer = None if request is None else self._refusal(request)
+        head = head_of(data)
+        answer = None if head is None else self._refusal(head)
         if answer is None:
             return False
-        connection.recv(len(data))
         self._held.add(connection)
-        self._late_answers.call(lambda: self._answer(connection, answer))
+        self._late_answers.call(lambda: self._answer(connection, answer, len(data)))
+        self._late_answers.give_due()
         return True
 
     def close(self) -> None:
         """Close the connections that have not been answered."""
-        for connection in self._held:
-            connection.close()
-        self._held.clear()
+        for connection in list(self._held):
+            with suppress(OSError):
+                connection.recv(_REQUEST_BYTES, socket.MSG_DONTWAIT)
+            self._close(connection)
 
-    def _answer(self, connection: socket.socket, answer: bytes) -> None:
+    def _answer(self, connection: socket.socket, answer: bytes, request_bytes: int) -> None:
         if connection not in self._held:
             return
         try:
             connection.send(answer, socket.MSG_DONTWAIT)
             # What nobody has read would make the kernel send RST, which may overtake the answer (RFC 9112 9.6).
-            if _has_more(connection):
+            read = connection.recv(_REQUEST_BYTES, socket.MSG_DONTWAIT)
+            if len(read) > request_bytes or len(read) == _REQUEST_BYTES:
                 connection.shutdown(socket.SHUT_WR)
                 asyncio.get_running_loop().call_later(_LINGER_S, self._close, connection)
                 return
@@ -80,24 +79,3 @@ class EarlyRefusals:
     def _close(self, connection: socket.socket) -> None:
         self._held.discard(connection)
         connection.close()
-
-
-def _parsed(data: bytes) -> Request | None:
-    """The request that a client has sent; None if it is no whole request, or more than one."""
-    reader = StreamReader()
-    reader.feed_data(data)
-    try:
-        next(Request.parse(reader.read_line))
-    except StopIteration as parsed:
-        request: Request = parsed.value
-        return None if reader.buffer else request
-    except (ValueError, NotImplementedError, WebSocketException):
-        pass  # whatever is wrong with it: `OpeningHandshake` finds that, too, and answers
-    return None
-
-
-def _has_more(connection: socket.socket) -> bool:
-    """Whether the client has sent more than its request."""
-    with suppress(BlockingIOError):
-        return bool(connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-    return False

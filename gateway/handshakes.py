@@ -22,6 +22,7 @@ from gateway.credentials import SUBPROTOCOL, Credential, of_handshake
 from gateway.http import HEALTHZ, READYZ
 from gateway.origins import Origins
 from gateway.refusals import CredentialFailures
+from gateway.request_head import RequestHead
 from gateway.sessions.context import GatewayContext
 
 WS_PATH: Final = "/ws"
@@ -69,7 +70,7 @@ class HandshakePolicy:
         credential = credential_of(request)
         return None if credential.text is None else self._check_owner(credential, credential.text, request, peername)
 
-    def rate_refusal(self, request: Request) -> bytes | None:
+    def rate_refusal(self, request: RequestHead) -> bytes | None:
         """The refusal, as it is written, of a request that `check` refuses for its owner's rate and nothing else."""
         credential = credential_of(request)
         if (
@@ -123,13 +124,14 @@ class HandshakePolicy:
         return response
 
 
-def _all_origins(request: Request, is_allowed: Callable[[str, str], bool]) -> bool:
+def _all_origins(request: Request | RequestHead, is_allowed: Callable[[str, str], bool]) -> bool:
     """Whether every origin that a request names is allowed at the host that it names."""
-    host = "".join(request.headers.get_all("Host")[:1])
-    return all(is_allowed(origin, host) for origin in request.headers.get_all("Origin"))
+    origins = request.headers.get_all("Origin")
+    host = "".join(request.headers.get_all("Host")[:1]) if origins else ""
+    return all(is_allowed(origin, host) for origin in origins)
 
 
-def _path_of(request: Request) -> str:
+def _path_of(request: Request | RequestHead) -> str:
     """The path of a request; empty if its target is no URL."""
     try:
         return urlsplit(request.path).path
@@ -137,7 +139,7 @@ def _path_of(request: Request) -> str:
         return ""
 
 
-def credential_of(request: Request) -> Credential:
+def credential_of(request: Request | RequestHead) -> Credential:
     """The credential of a handshake, wherever in it the client has put it."""
     offered = [
         name.strip() for header in request.headers.get_all("Sec-WebSocket-Protocol") for name in header.split(",")

@@ -26,7 +26,7 @@ _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EN
 S = TypeVar("S", bound=socket.socket)
 
 
-class _Accepted(socket.socket):
+class Accepted(socket.socket):
     """A connection that reports when it is closed."""
 
     on_close: Callable[[], None] | None = None
@@ -70,13 +70,12 @@ class ListeningSocket(socket.socket):
             self._is_exhausted = False
             raise BlockingIOError
         try:
-            plain, address = self._next()
+            connection, address = self._next()
         except OSError as error:
             if error.errno in _NO_ROOM:
                 self._is_exhausted = True
                 self.admission.refused("", Refused.DESCRIPTORS)
             raise
-        connection = _Accepted(*self._numbers_of(plain), fileno=plain.detach())
         host = str(address[0])
         if not self.allows(host):
             self.admission.refused(host, Refused.PLAINTEXT)
@@ -89,7 +88,7 @@ class ListeningSocket(socket.socket):
         self._left()
         raise ConnectionAbortedError
 
-    def _is_taken(self, connection: _Accepted) -> bool:
+    def _is_taken(self, connection: Accepted) -> bool:
         try:
             is_taken = self.takes(connection)
         except BaseException:
@@ -98,17 +97,14 @@ class ListeningSocket(socket.socket):
         connection.has_reader = not is_taken
         return is_taken
 
-    def _numbers_of(self, _plain: socket.socket) -> tuple[int, int, int]:
-        """Family, type and protocol of a connection: those of this socket."""
-        return self._numbers
+    def _next(self) -> tuple[Accepted, Any]:
+        plain, address = super().accept()
+        return Accepted(*self._numbers, fileno=plain.detach()), address
 
     @cached_property
     def _numbers(self) -> tuple[int, int, int]:
-        # Reading `family` and `type` makes an enum's member of each, at every call.
+        """Family, type and protocol. Reading `family` and `type` makes an enum's member of each, at every call."""
         return int(self.family), int(self.type), self.proto
-
-    def _next(self) -> tuple[socket.socket, Any]:
-        return super().accept()
 
     def _leave(self, address: Hashable) -> None:
         self.admission.leave(address)

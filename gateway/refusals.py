@@ -23,6 +23,8 @@ BURST: Final = 20
 REFILL_S: Final = 3.0
 LATE_S: Final = 0.25
 LATE_BOUND: Final = 200
+# How long an answer that is due waits for a refusal in whose turn it can be given.
+_SPARE_S: Final = 0.05
 _ADDRESSES: Final = 10_000
 _LOG_INTERVAL_S: Final = 60.0
 _LOG_KEYS: Final = 1_000
@@ -107,23 +109,27 @@ class LateAnswers:
     """Answers 429 only after a while, so that a client that tries again at once cannot try often.
 
     At most `bound` answers wait; further ones do not. Of those that are due, the event loop gives one in each of its
-    turns, so that no other client waits for several.
+    turns, so that no other client waits for several. In a flood, `give_due` spares most answers a turn of their own.
     """
 
     def __init__(self, delay_s: float = LATE_S, bound: int = LATE_BOUND) -> None:
         self._delay_s = delay_s
         self._bound = bound
         self._waiting: deque[tuple[float, Callable[[], None]]] = deque()
+        self._is_timed = False
 
     def call(self, answer: Callable[[], None]) -> None:
         """Call `answer` when it may be given."""
         if len(self._waiting) >= self._bound:
             answer()
             return
-        loop = asyncio.get_running_loop()
-        self._waiting.append((loop.time() + self._delay_s, answer))
-        if len(self._waiting) == 1:
-            loop.call_at(self._waiting[0][0], self._answer_next)
+        self._waiting.append((asyncio.get_running_loop().time() + self._delay_s, answer))
+        self._set_timer()
+
+    def give_due(self) -> None:
+        """Give the answer that has been due for longest, if one is: whoever is refused next can pay for its turn."""
+        if self._waiting and self._waiting[0][0] <= asyncio.get_running_loop().time():
+            self._waiting.popleft()[1]()
 
     async def wait(self) -> None:
         """Wait until the answer may be given."""
@@ -131,11 +137,18 @@ class LateAnswers:
         self.call(lambda: None if may_answer.done() else may_answer.set_result(None))
         await may_answer
 
-    def _answer_next(self) -> None:
-        _, answer = self._waiting.popleft()
-        if self._waiting:
-            asyncio.get_running_loop().call_at(self._waiting[0][0], self._answer_next)
-        answer()
+    def _set_timer(self) -> None:
+        if self._waiting and not self._is_timed:
+            self._is_timed = True
+            asyncio.get_running_loop().call_at(self._waiting[0][0] + _SPARE_S, self._give_overdue)
+
+    def _give_overdue(self) -> None:
+        self._is_timed = False
+        try:
+            if self._waiting and self._waiting[0][0] + _SPARE_S <= asyncio.get_running_loop().time():
+                self._waiting.popleft()[1]()
+        finally:
+            self._set_timer()
 
 
 class CredentialFailures:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.admission import Refused
-from gateway.listening import ListeningSocket
+from gateway.listening import Accepted, ListeningSocket
 
 
 class HandedSocket(ListeningSocket):
@@ -29,7 +29,7 @@ class HandedSocket(ListeningSocket):
         """The address that clients connect to."""
         return self.address
 
-    def _next(self) -> tuple[socket.socket, Any]:
+    def _next(self) -> tuple[Accepted, Any]:
         """The next connection. Raises ConnectionAbortedError for one that has ended or found no descriptor here."""
         data, descriptors, _, _ = socket.recv_fds(self, 1, 1)
         if not data:  # the supervisor is gone, which the control channel tells this process; stop asking
@@ -41,17 +41,14 @@ class HandedSocket(ListeningSocket):
             self._left()
             self.admission.refused("", Refused.DESCRIPTORS)
             raise ConnectionAbortedError
-        connection = socket.socket(fileno=descriptors[0])
+        # Its family is read from it: asyncio sets TCP_NODELAY only on what it takes for TCP.
+        connection = Accepted(fileno=descriptors[0])
         try:
             return connection, connection.getpeername()
         except OSError:
             connection.close()
             self._left()
             raise ConnectionAbortedError from None
-
-    def _numbers_of(self, plain: socket.socket) -> tuple[int, int, int]:
-        """Those of the connection itself: asyncio sets TCP_NODELAY only on what it takes for TCP."""
-        return int(plain.family), int(plain.type), plain.proto
 
     def _left(self) -> None:
         self.closed += 1

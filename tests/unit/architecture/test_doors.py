@@ -107,7 +107,6 @@ DOORS = {
     "sounddevice": ["talkup_client.microphone"],
     "websockets": [
         "gateway.server",
-        "gateway.early_refusals",
         "gateway.handshakes",
         "gateway.opening",
         "gateway.connection",

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from websockets.http11 import Request
 
 from gateway.early_refusals import EarlyRefusals
 from gateway.refusals import LateAnswers
+from gateway.request_head import RequestHead
 
 ANSWER = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\n\r\n"
 REQUEST = b"GET /ws HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer flood\r\n\r\n"
@@ -40,9 +40,9 @@ class Port:
         self._listener.close()
 
 
-def refusal(request: Request) -> bytes | None:
+def refusal(request: RequestHead) -> bytes | None:
     """Only the key `flood` is above its rate."""
-    return ANSWER if request.headers.get("Authorization") == "Bearer flood" else None
+    return ANSWER if request.headers.get_all("Authorization") == ["Bearer flood"] else None
 
 
 @pytest.fixture
