@@ -89,9 +89,8 @@ class ClientSocket(ServerConnection):
     # --- for the connection
 
     def hold(self) -> None:
-        """Read nothing more until `begin`."""
+        """Parse nothing until `begin`, and read nothing more once something has come: mostly, nothing does."""
         self._is_held = True
-        self._adjust_reading()
 
     def begin(self, reader: SocketReader) -> None:
         """Read on, and pass on to `reader` what has arrived and what comes."""
@@ -162,6 +161,7 @@ class ClientSocket(ServerConnection):
             self._parse(data)
             return
         self._arrived += data
+        self._unread.count(self._buffered())
         self._adjust_reading()
 
     def eof_received(self) -> None:

@@ -103,9 +103,13 @@ class Networks:
 
     def __init__(self, written: Iterable[str]) -> None:
         self._networks = [ipaddress.ip_network(each, strict=False) for each in written]
+        self._known = lru_cache(maxsize=_ADDRESSES)(self._look_up)
 
     def holds(self, host: str) -> bool:
         """Whether an address is one of these or in one of these networks; False for anything but an address."""
+        return self._known(host)
+
+    def _look_up(self, host: str) -> bool:
         address = _address(host)
         return address is not None and any(address in network for network in self._networks)
 

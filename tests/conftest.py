@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import gc
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -19,6 +23,21 @@ from workers.media.isolation.lockdown import leave_real_time
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("random", deadline=None)
 hypothesis.settings.load_profile("repeatable")
+
+if sys.version_info < (3, 11, 8):
+    # A garbage collection in the middle of it makes it fail with SystemError (python/cpython#106905).
+    _parse = ast.parse
+
+    def _parse_without_collection(*arguments: Any, **options: Any) -> ast.AST:
+        was_enabled = gc.isenabled()
+        gc.disable()
+        try:
+            return _parse(*arguments, **options)
+        finally:
+            if was_enabled:
+                gc.enable()
+
+    ast.parse = _parse_without_collection  # type: ignore[assignment]
 
 # Marks of tests that run only if `-m` names them.
 GROUNDS = ("browsers", "containers", "netns", "programs", "prometheus", "root")

@@ -25,7 +25,7 @@ from bench.gateway.load import restart, soak, storm
 from bench.gateway.overhead import drill as overhead
 from bench.gateway.pressure import admission, deaf, slow
 from bench.gateway.real import real
-from bench.gateway.shares import shares
+from bench.gateway.shares import real_shares, shares
 from bench.gateway.talkup import talkup
 
 RESULTS = Path(__file__).parents[1] / "results" / "gateway.json"
@@ -43,6 +43,7 @@ SCENARIOS: dict[str, Callable[[argparse.Namespace], Awaitable[Figures]]] = {
     "deaf": deaf,
     "admission": admission,
     "shares": shares,
+    "real_shares": real_shares,
     "storm": storm,
     "restart": restart,
     "hostile": hostile,

@@ -9,22 +9,16 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-import numpy as np
-from talkup_client import Client
-from talkup_client.events import StreamEnded, TranscriptUpdate
-
-from bench.corpus import OWN_CLIPS, SAMPLE_RATE, Clip, load
 from bench.gateway.figures import Figures, Memory, rounded
+from bench.gateway.honest import Honest, recording
 from bench.gateway.phases import Phases, Plan, alternate, disturber
 from bench.harness.cores import Cores, all_cores
 from bench.harness.hostile_inputs import NO_ANSWER, Attackers
-from bench.harness.stack import KEY, Stack, running_stack
+from bench.harness.stack import Stack, running_stack
 from bench.scoring import word_errors
 
-_CHUNK_S: Final = 0.1
 _CLIENTS: Final = 6
 _HONEST: Final = 2
 _PHASE_S: Final = 20.0
@@ -32,59 +26,9 @@ _BOUNDS: Final = {"final": 1.3}
 _ENDING: Final = re.compile(r"decoder child replaced.*?\bending=(\w+)")
 
 
-@dataclass
-class Honest:
-    """One speaker, who reads a recording again and again."""
-
-    stack: Stack
-    clip: Clip
-    texts: list[str] = field(default_factory=list)
-    latencies: list[float] = field(default_factory=list)
-
-    async def read_on(self) -> None:
-        """Read until cancelled."""
-        while True:
-            await self.read()
-
-    async def read(self) -> None:
-        """One pass. Latency is from the moment at which a final's last word was sent."""
-        audio = (np.clip(self.clip.audio, -1, 1) * 32767).astype("<i2").tobytes()
-        size = int(_CHUNK_S * SAMPLE_RATE) * 2
-        async with (
-            Client(self.stack.ws_url, key=KEY) as client,
-            client.stream(format=f"audio/pcm;rate={SAMPLE_RATE}", language=self.clip.language) as stream,
-        ):
-            began = time.monotonic()
-            listener = asyncio.create_task(self._listen(stream, began))
-            try:
-                for number, at in enumerate(range(0, len(audio), size)):
-                    await stream.send(audio[at : at + size])
-                    await asyncio.sleep(max(0.0, began + (number + 1) * _CHUNK_S - time.monotonic()))
-                await stream.end()
-                self.texts.append(await listener)
-            finally:
-                listener.cancel()
-
-    async def _listen(self, stream: Any, began: float) -> str:
-        text = ""
-        async for event in stream:
-            match event:
-                case TranscriptUpdate(is_final=True):
-                    self.latencies.append(time.monotonic() - began - event.end_ms / 1000)
-                case StreamEnded():
-                    text = event.text
-        return text
-
-
-def _clip(seconds: float | None = None) -> Clip:
-    """The recording of the honest clients, or its first seconds."""
-    [clip, *_] = load(OWN_CLIPS, "speech", "en")
-    return clip if seconds is None else replace(clip, audio=clip.audio[: int(seconds * SAMPLE_RATE)])
-
-
 async def attack(stack: Stack, inputs: int, attackers: int, *, seconds: float) -> Figures:
     """Read the first seconds of a recording in peace, then beside `inputs` mutated inputs."""
-    calm, beside = Honest(stack, _clip(seconds)), Honest(stack, _clip(seconds))
+    calm, beside = Honest(stack, recording(seconds)), Honest(stack, recording(seconds))
     await calm.read()
     hostile = Attackers(stack.ws_url, attackers)
     async with Memory(stack.gateway) as gateway, Memory(stack.workers[0]) as worker, asyncio.TaskGroup() as group:
@@ -102,7 +46,7 @@ async def hostile_media(arguments: argparse.Namespace) -> Figures:
     """m. Mutated media and storms of headers at the gateway, with the real model, beside honest streams."""
     settings = {"WORKER_MODEL": "tiny.en", "WORKER_SLOTS": "16"}
     with running_stack(worker_arguments=("stt",), worker_settings=settings) as stack:
-        honest = [Honest(stack, _clip()) for _ in range(_HONEST)]
+        honest = [Honest(stack, recording()) for _ in range(_HONEST)]
         await honest[0].read()
         began = time.monotonic()
         async with AsyncExitStack() as exits:
