@@ -24,6 +24,8 @@ _KINDS = (
     ("neon", {"asimd"}),
 )
 """Kinds of processors by what int8 arithmetic costs on them, the best first, with the flags that tell them."""
+LIMIT = "ONEDNN_MAX_CPU_ISA"
+"""Keeps oneDNN, which does the int8 arithmetic, to an instruction set: `AVX2` shows what a processor without VNNI does."""
 _SHOWN = 6
 _GPU_MODEL = ("name", "driver_version", "memory.total")
 _LEAST_SECONDS = 0.5
@@ -36,7 +38,7 @@ def describe() -> dict[str, Any]:
     fields = _fields(text)
     return {
         "processor": fields.get("model name") or platform.processor() or platform.machine(),
-        "kind": kind((fields.get("flags") or fields.get("features") or "").split()),
+        "kind": kind((fields.get("flags") or fields.get("features") or "").split(), os.environ.get(LIMIT)),
         "architecture": platform.machine(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "load_average": [round(value, 2) for value in os.getloadavg()],
@@ -54,9 +56,14 @@ def gpu(*fields: str) -> dict[str, str]:
     return dict(zip(asked, (value.strip() for value in values[0].split(",")), strict=False))
 
 
-def kind(flags: list[str]) -> str:
-    """The kind of processor that has these flags, as Linux names them; "other" if none of the known ones is there."""
+def kind(flags: list[str], limit: str | None = None) -> str:
+    """The kind of processor that has these flags, as Linux names them; "other" if none of the known ones is there.
+
+    `limit`: see LIMIT. A processor that is kept to a narrower set is a kind of its own.
+    """
     present = set(flags)
+    if limit is not None and limit.upper() == "AVX2" and "avx2" in present:
+        return "avx2-limited"
     return next((name for name, needed in _KINDS if needed <= present), "other")
 
 

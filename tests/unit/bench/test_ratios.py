@@ -102,6 +102,11 @@ def test_a_processor_is_of_the_kind_of_its_best_int8_arithmetic(flags: list[str]
     assert kind(flags) == expected
 
 
+def test_a_processor_that_is_kept_to_avx2_is_a_kind_of_its_own() -> None:
+    assert kind(["avx2", "avx512_vnni"], "AVX2") == "avx2-limited"
+    assert kind(["avx2", "avx512_vnni"], "DEFAULT") == "avx512-vnni"
+
+
 def test_the_machine_is_described_with_kind_cores_and_load() -> None:
     found = describe()
     assert found["cores"] >= 1
