@@ -25,7 +25,7 @@ _KINDS = (
 )
 """Kinds of processors by what int8 arithmetic costs on them, the best first, with the flags that tell them."""
 LIMIT = "ONEDNN_MAX_CPU_ISA"
-"""Keeps oneDNN, which does the int8 arithmetic, to an instruction set: `AVX2` shows what a processor without VNNI does."""
+"""Keeps oneDNN, which does the int8 arithmetic, to an instruction set: `AVX2` shows what processors without VNNI do."""
 _SHOWN = 6
 _GPU_MODEL = ("name", "driver_version", "memory.total")
 _LEAST_SECONDS = 0.5
