@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from typing import Final
 
 import structlog
@@ -48,7 +47,9 @@ class SessionDirectory:
 
     def __init__(self, context: GatewayContext) -> None:
         self._context = context
-        self._sessions: dict[str, SessionRunner] = {}  # in order of creation
+        self._sessions: dict[str, SessionRunner] = {}
+        # The same by owner, in order of creation.
+        self._owned: dict[str, dict[SessionRunner, None]] = {}
         self._unauthenticated: dict[SessionRunner, None] = {}
         self.draining = False
         context.store.watch(self.session_lost, self._count_forgotten)
@@ -224,37 +225,35 @@ class SessionDirectory:
         """
         if self.draining:
             raise DirectoryFullError
-        limit = self._context.config.max_sessions
-        owned = Counter(runner.terms.owner for runner in self._sessions.values()) if self._is_crowded(terms) else None
-        if owned is None:
-            return
-        if terms.sessions is not None and owned[terms.owner] >= terms.sessions:
+        limit, owned = self._context.config.max_sessions, len(self._owned.get(terms.owner, ()))
+        if terms.sessions is not None and owned >= terms.sessions:
             self._end_oldest_idle(terms.owner, QuotaError)
             return
-        reserve = limit // _RESERVE if self._context.authenticator.owners > 1 else 0
         if len(self._sessions) >= limit:
-            largest, most = owned.most_common(1)[0]
-            self._end_oldest_idle(terms.owner if owned[terms.owner] >= most else largest, DirectoryFullError)
-        elif owned[terms.owner] >= limit - reserve:
+            largest = max(self._owned, key=lambda owner: len(self._owned[owner]))
+            has_most = owned >= len(self._owned[largest])
+            self._end_oldest_idle(terms.owner if has_most else largest, DirectoryFullError)
+        elif owned >= limit - limit // _RESERVE and self._context.authenticator.owners > 1:
             self._end_oldest_idle(terms.owner, DirectoryFullError)
-
-    def _is_crowded(self, terms: Terms) -> bool:
-        """Whether one more session of this owner may be over a limit, so that it needs a closer look."""
-        return terms.sessions is not None or len(self._sessions) >= self._context.config.max_sessions * 3 // 4
 
     def _end_oldest_idle(self, owner: str, refusal: type[DirectoryFullError]) -> None:
         """End the oldest session of an owner that only waits for its client. Raises `refusal` if there is none."""
-        idle = next((each for each in self._sessions.values() if each.is_idle and each.terms.owner == owner), None)
+        idle = next((each for each in self._owned.get(owner, ()) if each.is_idle), None)
         if idle is None:
             raise refusal
         idle.end_grace()
 
     def _add(self, runner: SessionRunner) -> None:
         self._sessions[runner.session_id] = runner
+        self._owned.setdefault(runner.terms.owner, {})[runner] = None
         self._context.metrics.sessions.set(len(self._sessions))
 
     def _forget(self, runner: SessionRunner) -> None:
         self._unauthenticated.pop(runner, None)
         if self._sessions.get(runner.session_id) is runner:
             del self._sessions[runner.session_id]
+        if (owned := self._owned.get(runner.terms.owner)) is not None:
+            owned.pop(runner, None)
+            if not owned:
+                del self._owned[runner.terms.owner]
         self._context.metrics.sessions.set(len(self._sessions))
