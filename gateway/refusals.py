@@ -23,6 +23,7 @@ BURST: Final = 20
 REFILL_S: Final = 3.0
 LATE_S: Final = 0.25
 LATE_BOUND: Final = 200
+_AT_ONCE: Final = 2
 # How long an answer that is due waits for a refusal in whose turn it can be given.
 _SPARE_S: Final = 0.05
 _ADDRESSES: Final = 10_000
@@ -108,8 +109,8 @@ class _Logged:
 class LateAnswers:
     """Answers 429 only after a while, so that a client that tries again at once cannot try often.
 
-    At most `bound` answers wait; further ones do not. Of those that are due, the event loop gives one in each of its
-    turns, so that no other client waits for several. In a flood, `give_due` spares most answers a turn of their own.
+    At most `bound` answers wait; further ones do not. Of those that are due, the event loop gives one in a turn, so
+    that no other client waits for many. In a flood, `give_due` spares most answers a turn of their own.
     """
 
     def __init__(self, delay_s: float = LATE_S, bound: int = LATE_BOUND) -> None:
@@ -127,9 +128,14 @@ class LateAnswers:
         self._set_timer()
 
     def give_due(self) -> None:
-        """Give the answer that has been due for longest, if one is: whoever is refused next can pay for its turn."""
-        if self._waiting and self._waiting[0][0] <= asyncio.get_running_loop().time():
-            self._waiting.popleft()[1]()
+        """Give the two answers that have been due for longest, if any are: who is refused next pays for their turn.
+
+        With one, as many would fall due as are given, and half of them would wait for the timer.
+        """
+        now = asyncio.get_running_loop().time()
+        for _ in range(_AT_ONCE):
+            if self._waiting and self._waiting[0][0] <= now:
+                self._waiting.popleft()[1]()
 
     async def wait(self) -> None:
         """Wait until the answer may be given."""

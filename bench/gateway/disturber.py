@@ -152,13 +152,18 @@ class Knock:
 
 
 class Flood:
-    """Clients that open a socket and a stream, `per_second` in all, whatever the answers; counts the answers."""
+    """Clients that open a socket and a stream, `per_second` in all, whatever the answers; counts the answers.
+
+    Each comes a little sooner or later every time. Otherwise those that the start of this process has held up together
+    would come together ever after.
+    """
 
     def __init__(self, port: int, clients: int, key: str, per_second: float) -> None:
         self._port = port
         self._clients = clients
         self._headers = {"Authorization": f"Bearer {key}"}
         self._interval_s = clients / per_second
+        self._rng = random.Random(1)
         self._answers: dict[str, int] = {}
         self._begun = 0
         self._seconds = 0.0
@@ -173,7 +178,7 @@ class Flood:
     async def _open(self, phase: float) -> None:
         await asyncio.sleep(phase * self._interval_s)
         while True:
-            due = time.monotonic() + self._interval_s
+            due = time.monotonic() + self._interval_s * self._rng.uniform(0.75, 1.25)
             answer = await self._attempt()
             self._answers[answer] = self._answers.get(answer, 0) + 1
             await asyncio.sleep(max(0.0, due - time.monotonic()))
