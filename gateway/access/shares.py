@@ -8,6 +8,7 @@ nothing for longest gives its slot back, first those of owners with more than th
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ class Room:
 
 @dataclass(eq=False, slots=True)
 class Slot:
-    """A slot that a stream holds. `active_at`: when its client last sent something, in seconds.
+    """A slot that a stream holds. `active_at`: when its client last sent something, by the clock of the shares.
 
     `give_back` asks the stream to end. It gets whether the owner has more than its share, and returns whether the
     stream agrees.
@@ -74,12 +75,19 @@ class _Use:
 
 
 class Shares:
-    """The use of every owner. `clock`: UNIX seconds. `owners`: how many owners have a valid key."""
+    """The use of every owner. `clock`: seconds, without jumps. `owners`: how many owners have a valid key."""
 
-    def __init__(self, owners: Callable[[], int], clock: Callable[[], float], idle_s: float) -> None:
-        """`idle_s`: a stream that has sent nothing for this long may lose its slot."""
+    def __init__(
+        self,
+        owners: Callable[[], int],
+        clock: Callable[[], float],
+        idle_s: float,
+        unix_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`idle_s`: a stream that has sent nothing for this long may lose its slot. `unix_clock`: for days."""
         self._owners = owners
         self._clock = clock
+        self._unix_clock = unix_clock
         self._idle_s = idle_s
         self._flooded_at = -math.inf
         self._uses: dict[str, _Use] = {}
@@ -146,7 +154,7 @@ class Shares:
         """Whether an owner has media left for today."""
         if terms.media_minutes is None or self._media_today(terms) < terms.media_minutes * 60_000:
             return None
-        return Refused("media", "this key has used its media of today (UTC)", _DAY_S - self._clock() % _DAY_S)
+        return Refused("media", "this key has used its media of today (UTC)", _DAY_S - self._unix_clock() % _DAY_S)
 
     def add_media(self, terms: Terms, media_ms: int) -> None:
         """Count media that was worked on."""
@@ -174,7 +182,7 @@ class Shares:
         return use
 
     def _media_today(self, terms: Terms) -> int:
-        use, today = self._use(terms), int(self._clock() // _DAY_S)
+        use, today = self._use(terms), int(self._unix_clock() // _DAY_S)
         if use.day != today:
             use.day, use.media_ms = today, 0
         return use.media_ms

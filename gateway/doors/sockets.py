@@ -88,6 +88,7 @@ class DoorSocket:
         self._received = 0
         self._messages = 0
         self._refusals = SocketPace(context.paces)
+        self._now = context.steady_clock()
         self._is_paused = False
         self._pauses = 0
         config = context.config
@@ -121,7 +122,7 @@ class DoorSocket:
         self._door.outbox.attach(sender)
         pings = asyncio.create_task(self._ping(socket, line))
         try:
-            now = context.clock()
+            now = self._now()
             self._perform(opening)
             for text in early:
                 self._perform(self._conversation.receive_text(text, now))
@@ -157,12 +158,12 @@ class DoorSocket:
     async def _read(self, socket: web.WebSocketResponse, owner: str) -> None:
         """Read messages until the socket is closed. `owner`: whose pace of refused messages it shares."""
         metrics = self._context.metrics
-        clock, conversation, door = self._context.clock, self._conversation, self._door
+        monotonic, conversation, door = self._context.monotonic, self._conversation, self._door
         while (kind := (message := await socket.receive()).type) not in _END:
             self._received += 1
             if self._received % _FAIR_SHARE == 0:
                 await asyncio.sleep(0)
-            now, data = clock(), message.data
+            now, data = self._now(), message.data
             if kind is WSMsgType.BINARY:
                 metrics.binary_received(len(data))
                 steps = list(conversation.receive_bytes(data, now))
@@ -179,7 +180,7 @@ class DoorSocket:
                 self._refuse(Problem(Code.RATE_LIMITED, "too many messages"))
                 continue
             self._messages += 1
-            if self._perform(steps) and (pause_s := self._refusals.pause_s(owner, self._messages, now)):
+            if self._perform(steps) and (pause_s := self._refusals.pause_s(owner, self._messages, monotonic())):
                 metrics.refusal_pauses.inc()
                 await self._pause(asyncio.sleep(pause_s))
             if door.is_congested:
@@ -193,7 +194,7 @@ class DoorSocket:
         self._is_paused = False
 
     def _tell(self, message: ServerMessage) -> None:
-        self._perform(self._conversation.on_message(message, self._context.clock()))
+        self._perform(self._conversation.on_message(message, self._now()))
 
     def _refuse(self, problem: Problem) -> None:
         if self._door.outbox.closing is None:
@@ -220,18 +221,18 @@ class DoorSocket:
         return is_refused
 
     def _schedule(self, deadline: float | None) -> None:
-        """Set the timer, which is due at `deadline`, UNIX seconds."""
+        """Set the timer, which is due at `deadline`."""
         self._due = deadline
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if deadline is not None and self._door.outbox.closing is None:
-            delay = max(0.0, deadline - self._context.clock())
+            delay = max(0.0, deadline - self._now())
             self._timer = asyncio.get_running_loop().call_later(delay, self._on_time)
 
     def _on_time(self) -> None:
         self._timer = self._due = None
-        self._perform(self._conversation.tick(self._context.clock()))
+        self._perform(self._conversation.tick(self._now()))
 
     async def _ping(self, socket: web.WebSocketResponse, line: SocketLine) -> None:
         """Drop a client that is silent, but not while its frames, perhaps with a pong, wait here to be read."""

@@ -1,6 +1,6 @@
 """Clients of dialects whose messages are refused again and again are read slowly; one with a mistake never waits.
 
-The gateway's clock stands still, so no pace earns anything and each pause is counted once.
+The gateway's monotonic clock stands still, so no pace earns anything and each pause is counted once.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -85,10 +85,13 @@ async def wyoming(at: Rig, refused: int) -> None:
 
 
 @asynccontextmanager
-async def served(**values: str) -> AsyncIterator[Rig]:
-    now = time.time()
+async def served(clock: Callable[[], float] = time.time, **values: str) -> AsyncIterator[Rig]:
+    now = time.monotonic()
     settings: dict[str, Any] = {"wyoming_port": str(free_port()), "wyoming_key": KEY, "ping_interval_s": "3600"}
-    async with rig(Script(slots=16), clock=lambda: now, **{**settings, **values}) as at, asyncio.timeout(PATIENCE_S):
+    async with (
+        rig(Script(slots=16), clock=clock, monotonic=lambda: now, **{**settings, **values}) as at,
+        asyncio.timeout(PATIENCE_S),
+    ):
         yield at
 
 
@@ -110,6 +113,20 @@ async def test_a_flood_of_refused_messages_is_slowed_and_a_mistake_makes_nobody_
         await paused(at, MISTAKES)
         await flood(at, MISTAKES + 2)  # a new socket is no new burst
         await paused(at, MISTAKES + 2)
+
+
+@pytest.mark.parametrize("flood", [deepgram, wyoming])
+async def test_a_jump_of_the_system_clock_ends_no_pause(flood: Flood) -> None:
+    jump_s = 0.0
+    async with served(clock=lambda: time.time() + jump_s) as at:
+        await flood(at, REFUSED_BURST + MISTAKES)
+        await paused(at, MISTAKES)
+        jump_s = 3600.0
+        await flood(at, MISTAKES + 2)
+        await paused(at, MISTAKES + 2)
+        jump_s = -3600.0
+        await flood(at, MISTAKES + 2)
+        await paused(at, MISTAKES + 4)
 
 
 async def test_a_key_shares_its_pace_among_all_doors() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
+from gateway.protocol.errors import CloseCode
 from tests.e2e.gateway_rig import KEY, Rig, eventually, rig
 from tests.fakes.raw_websocket import BINARY, TEXT, RawWebSocket, frame
 
@@ -42,6 +44,15 @@ async def test_a_key_holder_may_send_a_large_message_with_its_handshake() -> Non
         await raw.send(frame(BINARY, b"RIFF" + bytes(300_000)))
         assert (await raw.until("acknowledge"))["stream_id"] == "a"
         raw.abort()
+
+
+async def test_a_jump_of_the_system_clock_gives_a_stranger_no_more_time() -> None:
+    jump_s = 0.0
+    async with rig(clock=lambda: time.time() + jump_s, auth_timeout_s="0.5") as at:
+        stranger = await at.connect()
+        await at.until_metric("gateway_connections 1.0\n")
+        jump_s = -3600.0
+        assert await stranger.closed() == CloseCode.UNAUTHENTICATED
 
 
 @pytest.mark.parametrize("stage", ["connected", "open"])

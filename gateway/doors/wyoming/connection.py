@@ -159,7 +159,7 @@ class WyomingConnection:
             if received % _FAIR_SHARE == 0:
                 await asyncio.sleep(0)
             # Sound costs nothing: backpressure slows it down.
-            if event.type != _AUDIO and self._rate.charge(self._context.clock()) is not None:
+            if event.type != _AUDIO and self._rate.charge(self._context.monotonic()) is not None:
                 await self._slow_down(received, ends=True)
                 await self._perform(self._refusal(Problem(Code.RATE_LIMITED, "too many events")))
                 return
@@ -180,7 +180,7 @@ class WyomingConnection:
         One that `ends` the connection counts for the client's address in any case, because it costs a client nothing
         to connect again.
         """
-        context, now = self._context, self._context.clock()
+        context, now = self._context, self._context.monotonic()
         if ends:
             pause_s = context.paces.pause_s(self._owner, now)
         else:

@@ -14,12 +14,13 @@ IDLE_S = 30.0
 
 
 class Desk:
-    """Shares on a clock of its own, for a service whose slots it counts."""
+    """Shares on clocks of its own, for a service whose slots it counts."""
 
     def __init__(self, total: int = 10, owners: int = 2) -> None:
         self.now = 1_000_000.0
+        self.unix = 1_700_000_000.0
         self.total = total
-        self.shares = Shares(lambda: owners, lambda: self.now, IDLE_S)
+        self.shares = Shares(lambda: owners, lambda: self.now, IDLE_S, lambda: self.unix)
         self.slots: list[Slot] = []
         self.asked: list[tuple[str, bool]] = []
 
@@ -83,6 +84,29 @@ def test_to_ask_whether_an_owner_is_above_its_rate_costs_it_nothing(desk: Desk) 
     assert desk.shares.charge(limited) is not None
     desk.now += 60.0
     assert not desk.shares.is_flooded
+
+
+@pytest.mark.parametrize("jump_s", [-86_400.0, 86_400.0])
+def test_a_jump_of_the_system_clock_frees_no_flood_and_ends_no_stream(desk: Desk, jump_s: float) -> None:
+    limited = Terms(owner="a", rate=5.0)
+    while desk.shares.charge(limited) is None:
+        pass
+    while desk.begins(A):
+        pass
+    while desk.begins(B):
+        pass
+    desk.unix += jump_s
+    refused = desk.shares.charge(limited)
+    assert refused is not None
+    assert 0 < (refused.wait_s or 0) <= 0.2
+    assert desk.shares.is_flooded
+    assert not desk.begins(B)
+    assert desk.asked == []
+    desk.now += IDLE_S
+    assert not desk.shares.is_flooded
+    assert sum(desk.shares.charge(limited) is None for _ in range(100)) == 10
+    assert not desk.begins(B)
+    assert len(desk.asked) == 1
 
 
 def test_one_owner_alone_leaves_a_reserve_and_the_other_gets_it(desk: Desk) -> None:
@@ -190,5 +214,5 @@ def test_quotas_of_an_owner(desk: Desk) -> None:
     refused = desk.shares.check_stream(terms, ["stt"])
     assert refused is not None
     assert refused.reason == "media"
-    desk.now += refused.wait_s or 0.0
+    desk.unix += refused.wait_s or 0.0
     assert desk.shares.check_stream(terms, ["stt"]) is None
