@@ -11,6 +11,7 @@ import structlog
 from aiohttp import WSMsgType, web
 
 from gateway.auth import Principal
+from gateway.doors.early import Early
 from gateway.doors.entrance import Entrance
 from gateway.doors.sender import DoorSender
 from gateway.doors.session import DoorSession
@@ -105,14 +106,16 @@ class DoorSocket:
         self,
         request: web.Request,
         socket: web.WebSocketResponse,
-        early: Sequence[str] = (),
+        early: Early | None = None,
         opening: Sequence[Step] = (),
     ) -> web.WebSocketResponse:
         """Serve an upgraded socket until either side closes it.
 
-        `early`: text messages that were read already. `opening`: what the dialect says first.
+        `early`: what was read already. `opening`: what the dialect says first.
         """
         context = self._context
+        if early is not None:
+            self._refusals, self._messages = early.refusals, early.messages
         context.metrics.connections.inc()
         line = SocketLine(socket, request)
         sender = DoorSender(line, self._door.outbox, self._tell, context.config)
@@ -124,7 +127,7 @@ class DoorSocket:
         try:
             now = self._now()
             self._perform(opening)
-            for text in early:
+            for text in early.texts if early is not None else ():
                 self._perform(self._conversation.receive_text(text, now))
             owner = pace_owner(self._principal.terms.owner, self._access.address(request))
             await _until_first_done(self._read(socket, owner), sender.over)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from itertools import cycle, islice
 from typing import Any, Protocol
 
 import aiohttp
@@ -76,12 +77,32 @@ async def twilio(at: Rig, refused: int) -> None:
         assert socket.close_code == 1000
 
 
+async def twilio_before_start(at: Rig, refused: int, headers: Mapping[str, str] | None = None) -> None:
+    start = {"streamSid": "MZ1", "tracks": ["inbound"], "customParameters": {"token": KEY}}
+    media = {"event": "media", "sequenceNumber": "2", "media": {"payload": "AAAA"}}
+    async with at.http.ws_connect(at.url("/v1/twilio"), headers=headers) as socket:
+        await socket.send_json({"event": "connected", "protocol": "Call"})
+        for message in islice(cycle([NONSENSE, json.dumps(media), b"x", '{"event": "mark"}']), refused):
+            await (socket.send_bytes(message) if isinstance(message, bytes) else socket.send_str(message))
+        await socket.send_json({"event": "start", "sequenceNumber": "1", "start": start})
+        await socket.send_json({"event": "stop", "sequenceNumber": "3" if refused > 1 else "2"})
+        assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+        assert socket.close_code == 1000
+
+
+async def twilio_of_a_key_before_start(at: Rig, refused: int) -> None:
+    await twilio_before_start(at, refused, BEARER)
+
+
 async def wyoming(at: Rig, refused: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", at.gateway.wyoming_port)
     writer.write(wyoming_event(NONSENSE) * refused + wyoming_event("ping", {"text": "there"}))
     assert json.loads(await reader.readline())["type"] == "pong"
     writer.close()
     await writer.wait_closed()
+
+
+DOORS = [deepgram, realtime, telephony, twilio, twilio_before_start, twilio_of_a_key_before_start, wyoming]
 
 
 @asynccontextmanager
@@ -100,7 +121,7 @@ async def paused(at: Rig, times: int) -> None:
     await at.until_metric(f"gateway_refusal_pauses_total {times:.1f}\n")
 
 
-@pytest.mark.parametrize("flood", [deepgram, realtime, telephony, twilio, wyoming])
+@pytest.mark.parametrize("flood", DOORS)
 async def test_a_flood_of_refused_messages_is_slowed_and_a_mistake_makes_nobody_wait(flood: Flood) -> None:
     async with served() as at:
         for _ in range(5):
@@ -140,6 +161,18 @@ async def test_a_key_shares_its_pace_among_all_doors() -> None:
             await client.get("error", code="bad_json")
         await client.socket.close()
         await paused(at, 1)
+
+
+async def test_the_start_of_a_call_brings_no_new_mistakes() -> None:
+    start = {"streamSid": "MZ1", "tracks": ["inbound"], "customParameters": {"token": KEY}}
+    async with served() as at:
+        await twilio(at, REFUSED_BURST + MISTAKES)
+        async with at.http.ws_connect(at.url("/v1/twilio")) as socket:
+            for _ in range(MISTAKES):
+                await socket.send_str(NONSENSE)
+            await socket.send_json({"event": "start", "sequenceNumber": "1", "start": start})
+            await socket.send_str(NONSENSE)
+            await paused(at, MISTAKES + 1)
 
 
 async def test_connections_that_end_with_an_error_are_answered_later_after_many() -> None:
