@@ -100,6 +100,25 @@ async def test_one_address_cannot_hold_the_places_of_another() -> None:
             socket.abort()
 
 
+async def test_a_handshake_that_has_to_make_room_is_counted_once() -> None:
+    async with rig(max_unauthenticated="50", max_unauthenticated_per_address="3", handshake_s="600") as at:
+        mute = [await RawWebSocket.connect(at.gateway.ws_port) for _ in range(9)]
+        for socket in mute:
+            await socket.send(b"GET /ws HTTP/1.1\r\n")
+        evicted = [asyncio.create_task(socket.at_eof()) for socket in mute]
+        await eventually(lambda: asyncio.sleep(0, sum(end.done() for end in evicted)), lambda count: count == 6)
+        left = 'gateway_connections_refused_total{port="websocket",reason='
+        await at.until_metric(f'{left}"address"}} 6.0')
+        await at.until_metric(f'{left}"no_request"}} 0.0')
+        for end in evicted:
+            end.cancel()
+        await asyncio.gather(*evicted, return_exceptions=True)
+        for socket in mute:
+            socket.abort()
+        await at.until_metric(f'{left}"no_request"}} 3.0')  # those that left by themselves
+        await at.until_metric(f'{left}"address"}} 6.0')
+
+
 async def test_a_socket_that_never_shakes_hands_is_closed() -> None:
     async with rig(handshake_s="0.2") as at:
         raw = await RawWebSocket.connect(at.gateway.ws_port)
