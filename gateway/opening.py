@@ -80,7 +80,7 @@ class OpeningHandshake(asyncio.Protocol):
         visitor = self._openings.bounds.admission.find(transport.get_extra_info("peername"))
         if visitor is not None:
             # A shutdown goes unnoticed while nothing is read.
-            visitor.end = visitor.drop = self._evict
+            visitor.end, visitor.drop = self._evict, self.transport.abort
             if not visitor.is_waiting:  # it has had to make room since it was accepted
                 self._evict()
 
