@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -128,7 +128,7 @@ class WyomingConnection:
             self._door.leave(is_clean=not self._conversation.is_busy)
             await self._sender.over
         else:
-            await self._line.close(0, "")
+            await self._until_read(self._line.close(0, ""))
         if self._conversation.is_over:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LINGER_S):
@@ -202,9 +202,19 @@ class WyomingConnection:
                     if ignored:
                         log.warning("options ignored", door=NAME, count=len(ignored))
                 case ToClient(payload) if self._sender is None:
-                    await self._line.send(payload)
+                    await self._until_read(self._line.send(payload))
                 case _:
                     self._perform_now([step])
+
+    async def _until_read(self, sending: Awaitable[None]) -> None:
+        """Send before there is a sender that bounds what waits. Raises ConnectionError if the client does not read."""
+        try:
+            async with asyncio.timeout(self._context.config.http_request_s):
+                await sending
+        except TimeoutError:
+            self._context.metrics.overflows.inc()
+            self._line.abort()
+            raise ConnectionAbortedError from None
 
     def _perform_now(self, steps: Iterable[Step]) -> None:
         for step in steps:
