@@ -20,7 +20,7 @@ from gateway.expiry import CredentialWatch
 from gateway.protocol.errors import CloseCode, Code, Problem
 from gateway.protocol.messages import ServerMessage, StreamChunk
 from gateway.protocol.rate_limit import RateLimit
-from gateway.refusal_pace import SocketPace, pace_owner
+from gateway.refusal_pace import FRAMES_BURST, FRAMES_PER_S, Pace, SocketPace, pace_owner
 from gateway.sessions.context import GatewayContext
 
 log = structlog.get_logger()
@@ -29,6 +29,8 @@ MAX_MESSAGE_BYTES: Final = 1024 * 1024
 """The largest message of a dialect: seconds of uncompressed sound, where clients send tenths."""
 
 _FAIR_SHARE: Final = 8
+# A socket that sends too many frames is read later once it owes as much time as this.
+_LEAST_PAUSE_S: Final = 0.02
 _DONE_CODES: Final = frozenset({1000, 1001, 1005})
 _END: Final = frozenset({WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR})
 
@@ -89,6 +91,7 @@ class DoorSocket:
         self._received = 0
         self._messages = 0
         self._refusals = SocketPace(context.paces)
+        self._frames = Pace(FRAMES_BURST, FRAMES_PER_S)
         self._now = context.steady_clock()
         self._is_paused = False
         self._pauses = 0
@@ -166,6 +169,9 @@ class DoorSocket:
             self._received += 1
             if self._received % _FAIR_SHARE == 0:
                 await asyncio.sleep(0)
+            if (pause_s := self._frames.pause_s(monotonic())) >= _LEAST_PAUSE_S:
+                metrics.frame_pauses.inc()
+                await self._pause(asyncio.sleep(pause_s))
             now, data = self._now(), message.data
             if kind is WSMsgType.BINARY:
                 metrics.binary_received(len(data))

@@ -18,7 +18,7 @@ import pytest
 
 from bench.harness.dialects import wyoming_event
 from bench.harness.stack import free_port
-from gateway.refusal_pace import MISTAKES, REFUSED_BURST
+from gateway.refusal_pace import FRAMES_BURST, MISTAKES, REFUSED_BURST
 from tests.e2e.gateway_rig import KEY, PATIENCE_S, Rig, rig
 from tests.fakes.worker_server import Script
 
@@ -148,6 +148,24 @@ async def test_a_jump_of_the_system_clock_ends_no_pause(flood: Flood) -> None:
         jump_s = -3600.0
         await flood(at, MISTAKES + 2)
         await paused(at, MISTAKES + 4)
+
+
+@pytest.mark.parametrize("frame", ["ping", "pong"])
+async def test_a_flood_of_small_frames_is_read_slowly(frame: str) -> None:
+    url = "/v1/listen?model=nova-3&encoding=linear16&sample_rate=16000"
+    async with served() as at:
+        async with at.http.ws_connect(at.url(url), headers={"Authorization": f"Token {KEY}"}) as socket:
+            send = {"ping": socket.ping, "pong": socket.pong}[frame]
+            for _ in range(FRAMES_BURST + 50):
+                await send(b"xx")
+            await socket.send_json({"type": "KeepAlive"})
+            await at.until_metric("gateway_frame_pauses_total 0.0\n")
+            for _ in range(50):
+                await send(b"xx")
+            await socket.send_json({"type": "CloseStream"})
+            kinds = [json.loads(message.data)["type"] async for message in socket]
+        assert kinds[-1] == "Metadata"
+        await at.until_metric("gateway_frame_pauses_total 3.0\n")
 
 
 async def test_a_key_shares_its_pace_among_all_doors() -> None:
