@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
+from pathlib import Path
 
 import pytest
 
 from gateway.protocol.errors import CloseCode
 from tests.e2e.gateway_rig import KEY, Rig, eventually, rig
+from tests.e2e.test_gateway_doors import certificate
 from tests.fakes.raw_websocket import BINARY, TEXT, RawWebSocket, frame
 
 AUTHORIZED = {"Authorization": f"Bearer {KEY}"}
@@ -100,9 +103,14 @@ async def test_one_address_cannot_hold_the_places_of_another() -> None:
             socket.abort()
 
 
-async def test_a_handshake_that_has_to_make_room_is_counted_once() -> None:
-    async with rig(max_unauthenticated="50", max_unauthenticated_per_address="3", handshake_s="600") as at:
-        mute = [await RawWebSocket.connect(at.gateway.ws_port) for _ in range(9)]
+@pytest.mark.parametrize("is_tls", [False, True])
+async def test_a_handshake_that_has_to_make_room_is_counted_once(tmp_path: Path, is_tls: bool) -> None:
+    cert, key = certificate(tmp_path)
+    tls = ssl.create_default_context(cafile=str(cert)) if is_tls else None
+    bounds = {"max_unauthenticated": "50", "max_unauthenticated_per_address": "3", "handshake_s": "600"}
+    async with rig(tls_cert=str(cert), tls_key=str(key), wss_port="0", **bounds) as at:
+        port = at.gateway.wss_port if is_tls else at.gateway.ws_port
+        mute = [await RawWebSocket.connect(port, tls=tls) for _ in range(9)]
         for socket in mute:
             await socket.send(b"GET /ws HTTP/1.1\r\n")
         evicted = [asyncio.create_task(socket.at_eof()) for socket in mute]
