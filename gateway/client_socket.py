@@ -26,11 +26,10 @@ from gateway.protocol.codec import encode
 from gateway.protocol.errors import CloseCode, Code, Problem
 from gateway.protocol.translate import error_message
 from gateway.reader import FAIR_SHARE, SocketReader
+from gateway.refusal_pace import FRAMES_BURST, FRAMES_PER_S
 
 # With 6 bytes a frame, the smallest of a client, parsing a slice takes 20 ms.
 SLICE_BYTES: Final = 16 * 1024
-FRAMES_PER_S: Final = 5_000
-FRAMES_BURST: Final = 10_000
 _FORWARDED: Final = "X-Forwarded-For"
 _NO_HEADERS: Final = Headers()
 

@@ -308,7 +308,7 @@ class Connection:
         if runner is None or runner.peer is not self or self._directory.draining or self.outbox.closing:
             return None
         is_refused = runner.receive(message)
-        if is_refused and (pause_s := self._refusals.pause_s(self._owner, self._received, self._context.clock())):
+        if is_refused and (pause_s := self._refusals.pause_s(self._owner, self._received, self._context.monotonic())):
             return partial(self._pause, pause_s)
         return self._next_work()
 

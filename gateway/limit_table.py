@@ -11,7 +11,6 @@ from typing import Final
 
 from gateway.admission import Refused
 from gateway.analyses import MAX_PER_STREAM
-from gateway.client_socket import FRAMES_BURST, FRAMES_PER_S
 from gateway.config import GatewayConfig
 from gateway.doors.openai_realtime.door import MAX_EVENT_BYTES
 from gateway.doors.sockets import MAX_MESSAGE_BYTES
@@ -23,7 +22,7 @@ from gateway.protocol.delivery import MAX_WORDS
 from gateway.protocol.errors import Code
 from gateway.protocol.limits import Limits
 from gateway.protocol.talking_over import MAX_STRETCHES
-from gateway.refusal_pace import LONGEST_WAIT_S, MISTAKES, REFUSED_BURST, REFUSED_PER_S
+from gateway.refusal_pace import FRAMES_BURST, FRAMES_PER_S, LONGEST_WAIT_S, MISTAKES, REFUSED_BURST, REFUSED_PER_S
 from gateway.refusals import BURST, REFILL_S
 
 _CORE: Final = Limits()

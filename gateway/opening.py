@@ -46,6 +46,7 @@ class OpeningHandshake(asyncio.Protocol):
     __slots__ = (
         "_deadline",
         "_has_more",
+        "_is_evicted",
         "_openings",
         "_options",
         "_preparing",
@@ -69,6 +70,8 @@ class OpeningHandshake(asyncio.Protocol):
         self._preparing: asyncio.Task[None] | None = None
         # Whether the client has sent more than a request.
         self._has_more = True
+        # Whether the connection has had to make room: `gateway.admission` has counted it.
+        self._is_evicted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -77,9 +80,9 @@ class OpeningHandshake(asyncio.Protocol):
         visitor = self._openings.bounds.admission.find(transport.get_extra_info("peername"))
         if visitor is not None:
             # A shutdown goes unnoticed while nothing is read.
-            visitor.end = visitor.drop = self.transport.abort
+            visitor.end, visitor.drop = self._evict, self.transport.abort
             if not visitor.is_waiting:  # it has had to make room since it was accepted
-                self.transport.abort()
+                self._evict()
 
     def data_received(self, data: bytes) -> None:
         if self._request is not None:
@@ -107,8 +110,12 @@ class OpeningHandshake(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         self._deadline.cancel()
         self._openings.pending.discard(self)
-        if self._request is None:
+        if self._request is None and not self._is_evicted:
             self._openings.bounds.metrics.connections_refused.labels("websocket", Refused.NO_REQUEST).inc()
+
+    def _evict(self) -> None:
+        self._is_evicted = True
+        self.transport.abort()
 
     def _begin(self, request: Request, rest: bytes) -> None:
         """A request has come; `rest`: bytes behind it."""

@@ -17,6 +17,9 @@ REFUSED_PER_S: Final = 50.0
 # So many refused messages of a new socket count for the socket alone, and one more for each accepted message, up to a
 # burst: a stream that ends early leaves the chunks behind that were under way.
 MISTAKES: Final = 3
+# How many frames a socket may send, refused or not.
+FRAMES_BURST: Final = 10_000
+FRAMES_PER_S: Final = 5_000
 # The longest that a socket waits because of other sockets.
 LONGEST_WAIT_S: Final = 2.0
 
@@ -29,25 +32,27 @@ def pace_owner(owner: str, address: str) -> str:
 class Pace:
     """The pace of one socket, or of all sockets of an owner. Every `now` is in seconds."""
 
-    __slots__ = ("_at", "_left")
+    __slots__ = ("_at", "_burst", "_left", "_per_s")
 
-    def __init__(self) -> None:
-        self._left = float(REFUSED_BURST)
+    def __init__(self, burst: int = REFUSED_BURST, per_s: float = REFUSED_PER_S) -> None:
+        self._burst = float(burst)
+        self._per_s = per_s
+        self._left = self._burst
         self._at = 0.0
 
     def pause_s(self, now: float) -> float:
         """A message was refused: seconds to wait before the next one is read, at most `LONGEST_WAIT_S`."""
-        self._left = max(self._left_at(now) - 1.0, -LONGEST_WAIT_S * REFUSED_PER_S)
+        self._left = max(self._left_at(now) - 1.0, -LONGEST_WAIT_S * self._per_s)
         self._at = now
-        return max(0.0, -self._left / REFUSED_PER_S)
+        return max(0.0, -self._left / self._per_s)
 
     def is_full(self, now: float) -> bool:
         """Whether a whole burst may be refused: nothing is left of what was."""
-        return self._left_at(now) >= REFUSED_BURST
+        return self._left_at(now) >= self._burst
 
     def _left_at(self, now: float) -> float:
-        earned = max(0.0, now - self._at) * REFUSED_PER_S
-        return min(float(REFUSED_BURST), self._left + earned)
+        earned = max(0.0, now - self._at) * self._per_s
+        return min(self._burst, self._left + earned)
 
 
 class OwnerPaces:

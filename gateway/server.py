@@ -76,7 +76,9 @@ class Gateway:
         store: Store,
         secret: TokenSecret,
         doors: Doors,
+        *,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
         self._doors = doors
@@ -109,7 +111,8 @@ class Gateway:
             authenticator=(authenticator := Authenticator(self._keys, self._tokens, clock, self._provider)),
             status=StatusSource(self._upstream, clock()),
             clock=clock,
-            shares=Shares(lambda: authenticator.owners, clock, config.idle_stream_s),
+            shares=Shares(lambda: authenticator.owners, monotonic, config.idle_stream_s, clock),
+            monotonic=monotonic,
             tracer=open_tracer("talkup-gateway", VERSION, config.otlp_endpoint),
         )
         self._directory = directory = SessionDirectory(self._context)
@@ -297,14 +300,19 @@ class Gateway:
 
 @asynccontextmanager
 async def running(
-    config: GatewayConfig, doors: Doors | None = None, clock: Callable[[], float] = time.time
+    config: GatewayConfig,
+    doors: Doors | None = None,
+    clock: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Gateway]:
     """Run a gateway inside the block; it is drained and closed at the end. `doors` None: it has its own ports.
 
     Raises OSError if a port or the secret cannot be opened, StoreError if the store cannot, ssl.SSLError for a bad
     certificate.
     """
-    gateway = Gateway(config, open_store(config), token_secret(config), doors or OwnPorts(), clock)
+    gateway = Gateway(
+        config, open_store(config), token_secret(config), doors or OwnPorts(), clock=clock, monotonic=monotonic
+    )
     async with AsyncExitStack() as stack:
         await gateway.start(stack)
         try:

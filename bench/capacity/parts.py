@@ -99,7 +99,7 @@ class Gateway:
         self.streams: dict[str, dict[Session, None]] = {worker.key: {} for worker in workers}
         self._agenda = agenda
         self._rng = rng
-        self.shares = Shares(lambda: owners, lambda: agenda.now, _IDLE_S)
+        self.shares = Shares(lambda: owners, lambda: agenda.now, _IDLE_S, lambda: agenda.now)
         # What admission needs of a gateway; all other parts would need sockets.
         needed: Any = SimpleNamespace(shares=self.shares, upstream=self, metrics=Metrics())
         self._context = cast(GatewayContext, needed)

@@ -8,9 +8,11 @@ nothing for longest gives its slot back, first those of owners with more than th
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from gateway.access.terms import Terms
@@ -24,6 +26,8 @@ _RESERVE_FROM: Final = 4  # with fewer slots none is kept free
 # When a refused owner should ask again: after an idle stream was asked for its slot, and else.
 _SOON_S: Final = 0.5
 _LATER_S: Final = 2.0
+# For each new owner, so many others are looked at: those that use nothing are forgotten.
+_LOOKS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class Room:
 
 @dataclass(eq=False, slots=True)
 class Slot:
-    """A slot that a stream holds. `active_at`: when its client last sent something, in seconds.
+    """A slot that a stream holds. `active_at`: when its client last sent something, by the clock of the shares.
 
     `give_back` asks the stream to end. It gets whether the owner has more than its share, and returns whether the
     stream agrees.
@@ -64,26 +68,45 @@ class Slot:
 
 @dataclass(slots=True)
 class _Use:
-    """What one owner uses."""
+    """What one owner uses. From `full_at` on it may begin a whole burst."""
 
     tokens: float
     filled_at: float
+    full_at: float
     slots: Counter[str] = field(default_factory=Counter)
     day: int = 0
     media_ms: int = 0
 
+    def is_new(self, now: float, today: int) -> bool:
+        """Whether it is as that of an owner that nobody has seen."""
+        return now >= self.full_at and not self.slots.total() and (not self.media_ms or self.day != today)
+
 
 class Shares:
-    """The use of every owner. `clock`: UNIX seconds. `owners`: how many owners have a valid key."""
+    """The use of every owner. `clock`: seconds, without jumps. `owners`: how many owners have a valid key.
 
-    def __init__(self, owners: Callable[[], int], clock: Callable[[], float], idle_s: float) -> None:
-        """`idle_s`: a stream that has sent nothing for this long may lose its slot."""
+    An identity provider names ever new owners. Those that hold nothing and have used nothing lately are forgotten.
+    """
+
+    def __init__(
+        self,
+        owners: Callable[[], int],
+        clock: Callable[[], float],
+        idle_s: float,
+        unix_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`idle_s`: a stream that has sent nothing for this long may lose its slot. `unix_clock`: for days."""
         self._owners = owners
         self._clock = clock
+        self._unix_clock = unix_clock
         self._idle_s = idle_s
         self._flooded_at = -math.inf
-        self._uses: dict[str, _Use] = {}
+        self._uses: dict[str, _Use] = {}  # those looked at longest ago come first
         self._slots: dict[Slot, None] = {}  # in the order in which they were taken
+
+    def __len__(self) -> int:
+        """How many owners are remembered."""
+        return len(self._uses)
 
     @property
     def is_flooded(self) -> bool:
@@ -94,7 +117,9 @@ class Shares:
         """Count something that an owner begins against its rate."""
         refused = self.over_rate(terms)
         if refused is None and terms.rate is not None:
-            self._uses[terms.owner].tokens -= 1.0
+            use = self._uses[terms.owner]
+            use.tokens -= 1.0
+            use.full_at = max(use.full_at, use.filled_at + (_burst(terms.rate) - use.tokens) / terms.rate)
         return refused
 
     def over_rate(self, terms: Terms) -> Refused | None:
@@ -102,7 +127,7 @@ class Shares:
         if terms.rate is None:
             return None
         use, now = self._use(terms), self._clock()
-        burst = max(1.0, terms.rate * _BURST_S)
+        burst = _burst(terms.rate)
         elapsed = max(0.0, now - use.filled_at)
         use.tokens, use.filled_at = min(burst, use.tokens + elapsed * terms.rate), now
         if use.tokens >= 1.0:
@@ -146,7 +171,7 @@ class Shares:
         """Whether an owner has media left for today."""
         if terms.media_minutes is None or self._media_today(terms) < terms.media_minutes * 60_000:
             return None
-        return Refused("media", "this key has used its media of today (UTC)", _DAY_S - self._clock() % _DAY_S)
+        return Refused("media", "this key has used its media of today (UTC)", _DAY_S - self._unix_clock() % _DAY_S)
 
     def add_media(self, terms: Terms, media_ms: int) -> None:
         """Count media that was worked on."""
@@ -169,12 +194,23 @@ class Shares:
     def _use(self, terms: Terms) -> _Use:
         use = self._uses.get(terms.owner)
         if use is None:
-            burst = max(1.0, (terms.rate or 0.0) * _BURST_S)
-            use = self._uses[terms.owner] = _Use(burst, self._clock())
+            now = self._clock()
+            self._forget(now)
+            use = self._uses[terms.owner] = _Use(_burst(terms.rate or 0.0), now, now)
         return use
 
+    def _forget(self, now: float) -> None:
+        """Look at the next few owners."""
+        for owner in list(islice(self._uses, _LOOKS)):
+            use = self._uses.pop(owner)
+            if not use.is_new(now, self._today()):
+                self._uses[owner] = use
+
+    def _today(self) -> int:
+        return int(self._unix_clock() // _DAY_S)
+
     def _media_today(self, terms: Terms) -> int:
-        use, today = self._use(terms), int(self._clock() // _DAY_S)
+        use, today = self._use(terms), self._today()
         if use.day != today:
             use.day, use.media_ms = today, 0
         return use.media_ms
@@ -227,6 +263,10 @@ class Shares:
             return 0.0
         used = self._uses[slot.owner].slots[slot.service]
         return max(0.0, used - _share(room.total, slot.weight, weights))
+
+
+def _burst(rate: float) -> float:
+    return max(1.0, rate * _BURST_S)
 
 
 def _share(total: int, weight: float, weights: Mapping[str, float]) -> int:

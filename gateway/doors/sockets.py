@@ -11,6 +11,7 @@ import structlog
 from aiohttp import WSMsgType, web
 
 from gateway.auth import Principal
+from gateway.doors.early import Early
 from gateway.doors.entrance import Entrance
 from gateway.doors.sender import DoorSender
 from gateway.doors.session import DoorSession
@@ -19,7 +20,7 @@ from gateway.expiry import CredentialWatch
 from gateway.protocol.errors import CloseCode, Code, Problem
 from gateway.protocol.messages import ServerMessage, StreamChunk
 from gateway.protocol.rate_limit import RateLimit
-from gateway.refusal_pace import SocketPace, pace_owner
+from gateway.refusal_pace import FRAMES_BURST, FRAMES_PER_S, Pace, SocketPace, pace_owner
 from gateway.sessions.context import GatewayContext
 
 log = structlog.get_logger()
@@ -28,6 +29,8 @@ MAX_MESSAGE_BYTES: Final = 1024 * 1024
 """The largest message of a dialect: seconds of uncompressed sound, where clients send tenths."""
 
 _FAIR_SHARE: Final = 8
+# A socket that sends too many frames is read later once it owes as much time as this.
+_LEAST_PAUSE_S: Final = 0.02
 _DONE_CODES: Final = frozenset({1000, 1001, 1005})
 _END: Final = frozenset({WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR})
 
@@ -88,6 +91,8 @@ class DoorSocket:
         self._received = 0
         self._messages = 0
         self._refusals = SocketPace(context.paces)
+        self._frames = Pace(FRAMES_BURST, FRAMES_PER_S)
+        self._now = context.steady_clock()
         self._is_paused = False
         self._pauses = 0
         config = context.config
@@ -104,14 +109,16 @@ class DoorSocket:
         self,
         request: web.Request,
         socket: web.WebSocketResponse,
-        early: Sequence[str] = (),
+        early: Early | None = None,
         opening: Sequence[Step] = (),
     ) -> web.WebSocketResponse:
         """Serve an upgraded socket until either side closes it.
 
-        `early`: text messages that were read already. `opening`: what the dialect says first.
+        `early`: what was read already. `opening`: what the dialect says first.
         """
         context = self._context
+        if early is not None:
+            self._refusals, self._messages = early.refusals, early.messages
         context.metrics.connections.inc()
         line = SocketLine(socket, request)
         sender = DoorSender(line, self._door.outbox, self._tell, context.config)
@@ -121,9 +128,9 @@ class DoorSocket:
         self._door.outbox.attach(sender)
         pings = asyncio.create_task(self._ping(socket, line))
         try:
-            now = context.clock()
+            now = self._now()
             self._perform(opening)
-            for text in early:
+            for text in early.texts if early is not None else ():
                 self._perform(self._conversation.receive_text(text, now))
             owner = pace_owner(self._principal.terms.owner, self._access.address(request))
             await _until_first_done(self._read(socket, owner), sender.over)
@@ -157,12 +164,15 @@ class DoorSocket:
     async def _read(self, socket: web.WebSocketResponse, owner: str) -> None:
         """Read messages until the socket is closed. `owner`: whose pace of refused messages it shares."""
         metrics = self._context.metrics
-        clock, conversation, door = self._context.clock, self._conversation, self._door
+        monotonic, conversation, door = self._context.monotonic, self._conversation, self._door
         while (kind := (message := await socket.receive()).type) not in _END:
             self._received += 1
             if self._received % _FAIR_SHARE == 0:
                 await asyncio.sleep(0)
-            now, data = clock(), message.data
+            if (pause_s := self._frames.pause_s(monotonic())) >= _LEAST_PAUSE_S:
+                metrics.frame_pauses.inc()
+                await self._pause(asyncio.sleep(pause_s))
+            now, data = self._now(), message.data
             if kind is WSMsgType.BINARY:
                 metrics.binary_received(len(data))
                 steps = list(conversation.receive_bytes(data, now))
@@ -179,7 +189,7 @@ class DoorSocket:
                 self._refuse(Problem(Code.RATE_LIMITED, "too many messages"))
                 continue
             self._messages += 1
-            if self._perform(steps) and (pause_s := self._refusals.pause_s(owner, self._messages, now)):
+            if self._perform(steps) and (pause_s := self._refusals.pause_s(owner, self._messages, monotonic())):
                 metrics.refusal_pauses.inc()
                 await self._pause(asyncio.sleep(pause_s))
             if door.is_congested:
@@ -193,7 +203,7 @@ class DoorSocket:
         self._is_paused = False
 
     def _tell(self, message: ServerMessage) -> None:
-        self._perform(self._conversation.on_message(message, self._context.clock()))
+        self._perform(self._conversation.on_message(message, self._now()))
 
     def _refuse(self, problem: Problem) -> None:
         if self._door.outbox.closing is None:
@@ -220,18 +230,18 @@ class DoorSocket:
         return is_refused
 
     def _schedule(self, deadline: float | None) -> None:
-        """Set the timer, which is due at `deadline`, UNIX seconds."""
+        """Set the timer, which is due at `deadline`."""
         self._due = deadline
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if deadline is not None and self._door.outbox.closing is None:
-            delay = max(0.0, deadline - self._context.clock())
+            delay = max(0.0, deadline - self._now())
             self._timer = asyncio.get_running_loop().call_later(delay, self._on_time)
 
     def _on_time(self) -> None:
         self._timer = self._due = None
-        self._perform(self._conversation.tick(self._context.clock()))
+        self._perform(self._conversation.tick(self._now()))
 
     async def _ping(self, socket: web.WebSocketResponse, line: SocketLine) -> None:
         """Drop a client that is silent, but not while its frames, perhaps with a pong, wait here to be read."""

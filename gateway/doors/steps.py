@@ -52,7 +52,8 @@ class RefusedError(Exception):
 
 
 class Conversation(Protocol):
-    """One client's conversation in a dialect, without input and output. Every `now` is UNIX seconds.
+    """One client's conversation in a dialect, without input and output. Every `now` is UNIX seconds, without
+    jumps.
 
     Nothing that a client sends raises: what it should not have sent becomes the dialect's error.
     """
@@ -79,7 +80,7 @@ class Conversation(Protocol):
         ...
 
     def deadline(self) -> float | None:
-        """When `tick` is due, UNIX seconds; None: never."""
+        """When `tick` is due; None: never."""
         ...
 
     def tick(self, now: float) -> Iterable[Step]:

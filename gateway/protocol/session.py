@@ -45,7 +45,7 @@ _UNAUTHENTICATED = Problem(Code.UNAUTHENTICATED, "send a credential in an auth m
 
 
 class Session:
-    """One session. Every `now` is UNIX seconds and never goes far back.
+    """One session. Every `now` is UNIX seconds, of a clock that does not jump.
 
     `busy` returns None if a service may have room for another stream, else the milliseconds after which to retry;
     `admit` as for StreamRegistry; `gateway` gives the state of the gateway, for `status`.

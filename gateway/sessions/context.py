@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -19,7 +20,10 @@ from tracing.spans import NO_TRACER, Tracer
 
 @dataclass(frozen=True, slots=True)
 class GatewayContext:
-    """The settings and the components of one gateway. `clock` gives UNIX seconds."""
+    """The settings and the components of one gateway.
+
+    `clock` gives UNIX seconds, for dates and expiry. It may jump, so all that takes time is measured with `monotonic`.
+    """
 
     config: GatewayConfig
     limits: Limits
@@ -32,3 +36,9 @@ class GatewayContext:
     shares: Shares
     tracer: Tracer = NO_TRACER
     paces: OwnerPaces = field(default_factory=OwnerPaces)
+    monotonic: Callable[[], float] = time.monotonic
+
+    def steady_clock(self) -> Callable[[], float]:
+        """A clock of its own for a conversation: UNIX seconds at this moment, and no jumps from here on."""
+        monotonic, offset = self.monotonic, self.clock() - self.monotonic()
+        return lambda: monotonic() + offset

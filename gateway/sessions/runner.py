@@ -75,6 +75,7 @@ class SessionRunner:
         # Set while no result is due, see `prepare_drain`.
         self.no_results_due = Event()
         self._context = context
+        self._now = context.steady_clock()
         self._on_finished = on_finished
         self._peer: Peer | None = None
         self.traces = StreamTraces(context.tracer, session_id)
@@ -105,7 +106,7 @@ class SessionRunner:
         for stream in streams:
             self._drops.begin_resumed(stream.snapshot.stream_id, stream.snapshot.totals)
         used = [each.stream_id for each in stored.streams if not each.is_blank]
-        self.perform(self.session.restore(streams, used, self._context.clock()))
+        self.perform(self.session.restore(streams, used, self._now()))
 
     # --- sockets
 
@@ -117,7 +118,7 @@ class SessionRunner:
     def attach_unauthenticated(self, peer: Peer) -> None:
         """Attach a socket that has not sent a credential yet."""
         self._peer = peer
-        self.perform(self.session.await_auth(self._context.clock()))
+        self.perform(self.session.await_auth(self._now()))
 
     def attach(self, peer: Peer, resume: ResumeSession | None = None, *, not_after: float | None = None) -> None:
         """Attach this socket to the session; a socket attached before is superseded and closed with 1000.
@@ -125,7 +126,7 @@ class SessionRunner:
         `resume`: the request of a client that says what it holds. `not_after`: when the token expires that the client
         came with, UNIX seconds.
         """
-        now = self._context.clock()
+        now = self._now()
         if self._peer is not None and self._peer is not peer:
             self.perform(self.session.superseded(now, unsent=self._peer.outbox.unsent()))
         self._cancel_grace()
@@ -152,7 +153,7 @@ class SessionRunner:
         self._peer = None
         self._audit.detached(is_clean=is_clean)
         unsent = peer.outbox.unsent()
-        self.perform(self.session.disconnected(self._context.clock(), is_clean=is_clean, unsent=unsent))
+        self.perform(self.session.disconnected(self._now(), is_clean=is_clean, unsent=unsent))
         if self.phase is SessionPhase.DETACHED:
             loop = asyncio.get_running_loop()
             self._grace = loop.call_later(self._context.config.session_grace_s, self.end_grace)
@@ -169,7 +170,7 @@ class SessionRunner:
         The socket stays open and gets the last results. With a durable store, streams stay open to be resumed
         elsewhere, and those whose client never resends are flushed; otherwise streams end.
         """
-        session, now = self.session, self._context.clock()
+        session, now = self.session, self._now()
         self.no_results_due.clear()
         continues = self._context.store.durable and self.is_resumable
         self.perform(session.flush_packet_streams() if continues else session.end_streams(now))
@@ -178,7 +179,7 @@ class SessionRunner:
     def end_grace(self) -> None:
         """End the session: open streams end as if by `stream_end`; it is over once their last results have arrived."""
         self._cancel_grace()
-        self.perform(self.session.grace_over(self._context.clock()))
+        self.perform(self.session.grace_over(self._now()))
         self._check_calls_over()
 
     def drain(self) -> None:
@@ -204,7 +205,7 @@ class SessionRunner:
 
     def receive(self, message: str | bytes | ClientMessage) -> bool:
         """Handle a WebSocket message, or one in its normal form; returns whether it was answered with an error."""
-        now, errors = self._context.clock(), self._errors_sent
+        now, errors = self._now(), self._errors_sent
         self._audit.received(message)
         match message:
             case str():
@@ -221,7 +222,7 @@ class SessionRunner:
 
     def report_congestion(self) -> None:
         """Report to the client, with `flow`, how far behind its streams are while its socket is not read."""
-        now = self._context.clock()
+        now = self._now()
         for key, stream in self._calls.congested():
             behind = task_pb2.TaskResult(flow=task_pb2.Flow(behind_ms=stream.behind_ms))
             self.perform(self.session.receive_result(key, behind, now))
@@ -239,7 +240,7 @@ class SessionRunner:
                 case SendMessage(message):
                     self._send(message)
                 case ForwardTask(key, request):
-                    self._calls.forward(key, request, self._context.clock())
+                    self._calls.forward(key, request, self._context.monotonic())
                 case CancelTask(key):
                     self._calls.cancel_one(key)
                 case OpenTask(key, request, resumed):
@@ -292,7 +293,7 @@ class SessionRunner:
         self.no_results_due.set()
         self._persistence.release(release)
         open_streams = sum(stream.ended_message is None for stream in self.session.streams.values())
-        self._audit.write(self._context.clock(), open_streams=open_streams)
+        self._audit.write(self._now(), open_streams=open_streams)
         self._on_finished(self)
 
     # --- shares
@@ -307,7 +308,7 @@ class SessionRunner:
         """
         if self.phase is not SessionPhase.OPEN and not has_excess:
             return False
-        actions = self.session.end_with(IDLE, self._context.clock(), key.stream_id)
+        actions = self.session.end_with(IDLE, self._now(), key.stream_id)
         if actions:
             self._context.metrics.idle_streams_ended.inc()
             log.info("idle stream ended", session_id=self.session_id, stream_id=key.stream_id)
@@ -318,7 +319,7 @@ class SessionRunner:
         """Count media that was worked on; end the streams of an owner that has used up its day."""
         self._context.shares.add_media(self.terms, self._media.added(stream_id, media_ms))
         if (over := self._context.shares.check_media(self.terms)) is not None:
-            self.perform(self.session.end_with(problem_of(self._context, over), self._context.clock()))
+            self.perform(self.session.end_with(problem_of(self._context, over), self._now()))
 
     # --- worker streams
 
@@ -356,7 +357,7 @@ class SessionRunner:
                 for outcome, count in self._frame_counter.increments(key.stream_id, item.flow).items():
                     self._context.metrics.video_frames.labels(outcome).inc(count)
             # Without setting the timer: a result makes nothing due earlier.
-            self._carry_out(self.session.receive_result(key, item, self._context.clock()))
+            self._carry_out(self.session.receive_result(key, item, self._now()))
             if item.HasField("progress"):
                 self._count_media(key.stream_id, item.progress.committed_media_ms)
         self._check_results_due()
@@ -381,12 +382,12 @@ class SessionRunner:
             return
         self._cancel_tick()
         self._tick_due = deadline
-        delay = max(0.0, deadline - self._context.clock())
+        delay = max(0.0, deadline - self._now())
         self._tick = asyncio.get_running_loop().call_later(delay, self._on_tick)
 
     def _on_tick(self) -> None:
         self._tick = None
-        self.perform(self.session.tick(self._context.clock()))
+        self.perform(self.session.tick(self._now()))
 
     def _cancel_tick(self) -> None:
         if self._tick is not None:

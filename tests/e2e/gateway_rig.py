@@ -161,13 +161,14 @@ async def rig(
     *,
     more_workers: list[WorkerServer] | None = None,
     clock: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
     **values: str,
 ) -> AsyncIterator[Rig]:
     """A gateway with its own worker (and others), ready to use."""
     worker = await WorkerServer(script).start()
     try:
         async with (
-            running(settings([worker, *(more_workers or [])], **values), clock=clock) as gateway,
+            running(settings([worker, *(more_workers or [])], **values), clock=clock, monotonic=monotonic) as gateway,
             aiohttp.ClientSession() as http,
         ):
             found = Rig(gateway, worker, http)

@@ -104,9 +104,9 @@ async def test_all_of_many_messages_that_arrive_at_once_are_answered() -> None:
 
 
 async def test_new_sockets_of_a_key_bring_no_new_burst_and_a_mistake_each_makes_nobody_wait() -> None:
-    """The gateway's clock stands still, so no pace earns anything."""
-    now = time.time()
-    async with rig(clock=lambda: now, ping_interval_s="3600") as at:
+    """The gateway's monotonic clock stands still, so no pace earns anything."""
+    now = time.monotonic()
+    async with rig(monotonic=lambda: now, ping_interval_s="3600") as at:
 
         async def send_nonsense(count: int) -> None:
             client = await at.connect(key=KEY)
@@ -131,8 +131,8 @@ async def test_new_sockets_of_a_key_bring_no_new_burst_and_a_mistake_each_makes_
 
 
 async def test_an_address_without_a_key_has_a_pace_of_its_own() -> None:
-    now = time.time()
-    async with rig(clock=lambda: now, ping_interval_s="3600") as at:
+    now = time.monotonic()
+    async with rig(monotonic=lambda: now, ping_interval_s="3600") as at:
         for number in range(2):
             stranger = await at.connect()
             for _ in range(REFUSED_BURST):

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+import time
+from pathlib import Path
 
 import pytest
 
+from gateway.protocol.errors import CloseCode
 from tests.e2e.gateway_rig import KEY, Rig, eventually, rig
+from tests.e2e.test_gateway_doors import certificate
 from tests.fakes.raw_websocket import BINARY, TEXT, RawWebSocket, frame
 
 AUTHORIZED = {"Authorization": f"Bearer {KEY}"}
@@ -42,6 +47,15 @@ async def test_a_key_holder_may_send_a_large_message_with_its_handshake() -> Non
         await raw.send(frame(BINARY, b"RIFF" + bytes(300_000)))
         assert (await raw.until("acknowledge"))["stream_id"] == "a"
         raw.abort()
+
+
+async def test_a_jump_of_the_system_clock_gives_a_stranger_no_more_time() -> None:
+    jump_s = 0.0
+    async with rig(clock=lambda: time.time() + jump_s, auth_timeout_s="0.5") as at:
+        stranger = await at.connect()
+        await at.until_metric("gateway_connections 1.0\n")
+        jump_s = -3600.0
+        assert await stranger.closed() == CloseCode.UNAUTHENTICATED
 
 
 @pytest.mark.parametrize("stage", ["connected", "open"])
@@ -87,6 +101,30 @@ async def test_one_address_cannot_hold_the_places_of_another() -> None:
         await other.until("session")
         for socket in (other, *mute):
             socket.abort()
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+async def test_a_handshake_that_has_to_make_room_is_counted_once(tmp_path: Path, is_tls: bool) -> None:
+    cert, key = certificate(tmp_path)
+    tls = ssl.create_default_context(cafile=str(cert)) if is_tls else None
+    bounds = {"max_unauthenticated": "50", "max_unauthenticated_per_address": "3", "handshake_s": "600"}
+    async with rig(tls_cert=str(cert), tls_key=str(key), wss_port="0", **bounds) as at:
+        port = at.gateway.wss_port if is_tls else at.gateway.ws_port
+        mute = [await RawWebSocket.connect(port, tls=tls) for _ in range(9)]
+        for socket in mute:
+            await socket.send(b"GET /ws HTTP/1.1\r\n")
+        evicted = [asyncio.create_task(socket.at_eof()) for socket in mute]
+        await eventually(lambda: asyncio.sleep(0, sum(end.done() for end in evicted)), lambda count: count == 6)
+        left = 'gateway_connections_refused_total{port="websocket",reason='
+        await at.until_metric(f'{left}"address"}} 6.0')
+        await at.until_metric(f'{left}"no_request"}} 0.0')
+        for end in evicted:
+            end.cancel()
+        await asyncio.gather(*evicted, return_exceptions=True)
+        for socket in mute:
+            socket.abort()
+        await at.until_metric(f'{left}"no_request"}} 3.0')  # those that left by themselves
+        await at.until_metric(f'{left}"address"}} 6.0')
 
 
 async def test_a_socket_that_never_shakes_hands_is_closed() -> None:

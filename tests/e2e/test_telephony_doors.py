@@ -7,7 +7,7 @@ import base64
 import json
 import random
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -241,6 +241,18 @@ async def test_the_first_message_may_name_the_format() -> None:
         with pytest.raises(aiohttp.WSServerHandshakeError) as error:
             await at.http.ws_connect(at.url("/v1/telephony?format=audio/webm"), headers=BEARER)
         assert error.value.status == 400
+
+
+@pytest.mark.parametrize("path", ["/v1/twilio", "/v1/telephony"])
+async def test_a_flood_of_pings_before_the_first_message_ends_the_call(path: str) -> None:
+    async with rig(auth_timeout_s="600") as at, at.http.ws_connect(at.url(path), headers=BEARER) as socket:
+        for _ in range(400):
+            with suppress(ConnectionError):
+                await socket.ping()
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await socket.receive()).type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}
+        assert socket.close_code == 1008
+        await at.until_metric("gateway_sessions 0.0")
 
 
 async def _streams(at: Rig) -> int:

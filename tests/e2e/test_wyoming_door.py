@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from socket import AF_INET
@@ -186,6 +187,28 @@ async def test_what_cannot_be_served_is_an_error(sent: bytes, code: str) -> None
         assert event is not None
         assert (event[0], event[1]["code"]) == ("error", code)
         assert await client.get() is None
+
+
+async def test_a_client_that_never_reads_its_pongs_loses_its_place() -> None:
+    """More pongs than the buffers of both sides hold, so that the gateway waits for the client."""
+    data = json.dumps({"text": "x" * 64_000}).encode()
+    ping = b'{"type":"ping","data_length":%d}\n' % len(data) + data
+    async with served(http_request_s="0.5", max_wyoming_connections="1") as at:
+        with socket.socket() as deaf:
+            deaf.setblocking(False)
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(deaf, ("127.0.0.1", at.gateway.wyoming_port))
+            with suppress(ConnectionError):  # it is dropped while it sends
+                async with asyncio.timeout(PATIENCE_S):
+                    await loop.sock_sendall(deaf, ping * 190)
+            await at.until_metric("gateway_connections 0.0\n")
+            await at.until_metric("gateway_outbox_overflows_total 1.0\n")
+            async with calling(at) as client:
+                await client.say("describe")
+                event = await client.get()
+                assert event is not None
+                assert event[0] == "info"
 
 
 def hostile_events(rng: random.Random) -> bytes:

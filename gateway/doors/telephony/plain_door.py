@@ -21,6 +21,9 @@ from gateway.protocol.errors import Code, Problem
 
 PATH: Final = "/v1/telephony"
 
+_MOST_PINGS: Final = 64
+"""Pings and pongs before the first message."""
+
 
 class PlainDoor:
     """The handlers of sockets of raw samples."""
@@ -91,7 +94,7 @@ async def _format_from(socket: web.WebSocketResponse, patience_s: float) -> str:
     """The format in the first message. Raises RefusedError if it names none."""
     try:
         async with asyncio.timeout(patience_s):
-            while True:
+            for _ in range(_MOST_PINGS + 1):
                 match await socket.receive():
                     case WSMessage(type=WSMsgType.TEXT, data=str(text)) if (found := format_of(text)) is not None:
                         return found

@@ -7,10 +7,10 @@ an error of the call, so nothing is sent: the text is in the session's transcrip
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from gateway.doors.options import Option, Treatment, refused, sort_options
 from gateway.doors.steps import Close, CountRefusal, RefusedError, Step, ToSession, goes_on, problem_of
@@ -69,7 +69,7 @@ class Event(Struct, rename="camel"):
     """Any message of Twilio's. `sequence_number` rises by one from `start`, which has 1; `connected` has none."""
 
     event: str
-    sequence_number: int | None = None
+    sequence_number: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
     start: Start | None = None
     media: Media | None = None
 
@@ -116,7 +116,7 @@ class TwilioCall:
             return []
         if event.sequence_number is None:
             return self._perform([event])
-        return self._perform(self._ordering.offer(event.sequence_number, event, now))
+        return self._perform(self._ordering.offer(event.sequence_number, event, now, size=len(text)))
 
     def receive_bytes(self, payload: bytes, now: float) -> Iterable[Step]:
         """See Conversation."""

@@ -2,6 +2,7 @@
 
 Twilio sends no headers of one's own and no query: the credential is a custom parameter of the stream or the last part
 of the path. A socket whose credential comes with `start` has as much time and room for it as one of our own protocol.
+But for one `connected`, what comes before `start` counts as refused, so that ever new sockets are read slowly.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from aiohttp import WSMessage, WSMsgType, web
 from gateway.auth import Principal
 from gateway.credentials import Credential
 from gateway.doors.access import authorization
+from gateway.doors.early import Early
 from gateway.doors.entrance import Entrance
 from gateway.doors.session import DoorSession
 from gateway.doors.sockets import DoorSocket, upgrade
@@ -58,9 +60,9 @@ class TwilioDoor:
             self._entrance.refused(self.name, error.problem)
             return refusal(error.problem)
         socket = await upgrade(context, request, max_bytes=MAX_MESSAGE_BYTES)
-        early: list[str] = []
+        early = Early(context, access.address(request), principal)
         room = MAX_MESSAGE_BYTES if principal is not None else context.config.max_unauthenticated_bytes
-        opening = await _start_of(socket, early, context.config.auth_timeout_s, room)
+        opening = await _Beginning(socket, early, context.config.auth_timeout_s).read(room)
         if opening is None or opening.start is None:
             if principal is None:
                 access.count_absent(request)
@@ -97,25 +99,48 @@ class TwilioDoor:
         return socket
 
 
-async def _start_of(socket: web.WebSocketResponse, early: list[str], patience_s: float, max_bytes: int) -> Event | None:
-    """The first `start`, with those that overtook it in `early`; None: none came in time and within `max_bytes`."""
-    held = 0
-    try:
-        async with asyncio.timeout(patience_s):
-            while held <= max_bytes:
-                match await socket.receive():
-                    case WSMessage(type=WSMsgType.TEXT, data=str(text)):
-                        event = read(text)
-                        if event is not None and event.event == "start" and event.start is not None:
-                            return event
-                        early.append(text)
-                        held += len(text) + FRAME_OVERHEAD
-                    case WSMessage(type=WSMsgType.PING, data=data):
-                        await socket.pong(data)
-                    case WSMessage(type=WSMsgType.PONG):
-                        pass
-                    case _:
-                        return None
-    except (TimeoutError, ConnectionError):
-        pass
-    return None
+class _Beginning:
+    """A call until its `start`. `early` gets what comes before."""
+
+    def __init__(self, socket: web.WebSocketResponse, early: Early, patience_s: float) -> None:
+        self._socket = socket
+        self._early = early
+        self._patience_s = patience_s
+        self._is_connected = False
+
+    async def read(self, max_bytes: int) -> Event | None:
+        """The first `start`; None: none came in time and within `max_bytes`."""
+        held = 0
+        try:
+            async with asyncio.timeout(self._patience_s):
+                while held <= max_bytes:
+                    match await self._socket.receive():
+                        case WSMessage(type=WSMsgType.TEXT, data=str(text)):
+                            event = read(text)
+                            if event is not None and event.event == "start" and event.start is not None:
+                                return event
+                            await self._put_aside(event, text)
+                            held += len(text) + FRAME_OVERHEAD
+                        case WSMessage(type=WSMsgType.BINARY, data=data):
+                            await self._early.slow_down()
+                            held += len(data) + FRAME_OVERHEAD
+                        case WSMessage(type=WSMsgType.PING, data=data):
+                            await self._socket.pong(data)
+                            held += FRAME_OVERHEAD
+                        case WSMessage(type=WSMsgType.PONG):
+                            held += FRAME_OVERHEAD
+                        case _:
+                            return None
+        except (TimeoutError, ConnectionError):
+            pass
+        return None
+
+    async def _put_aside(self, event: Event | None, text: str) -> None:
+        """Keep a message that came before `start`: it may have overtaken it."""
+        if event is None:
+            await self._early.slow_down()
+        elif event.event == "connected" and not self._is_connected:
+            self._is_connected = True
+        else:
+            self._early.texts.append(text)
+            await self._early.slow_down()

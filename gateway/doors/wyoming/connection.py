@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -128,7 +128,7 @@ class WyomingConnection:
             self._door.leave(is_clean=not self._conversation.is_busy)
             await self._sender.over
         else:
-            await self._line.close(0, "")
+            await self._until_read(self._line.close(0, ""))
         if self._conversation.is_over:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LINGER_S):
@@ -159,7 +159,7 @@ class WyomingConnection:
             if received % _FAIR_SHARE == 0:
                 await asyncio.sleep(0)
             # Sound costs nothing: backpressure slows it down.
-            if event.type != _AUDIO and self._rate.charge(self._context.clock()) is not None:
+            if event.type != _AUDIO and self._rate.charge(self._context.monotonic()) is not None:
                 await self._slow_down(received, ends=True)
                 await self._perform(self._refusal(Problem(Code.RATE_LIMITED, "too many events")))
                 return
@@ -180,7 +180,7 @@ class WyomingConnection:
         One that `ends` the connection counts for the client's address in any case, because it costs a client nothing
         to connect again.
         """
-        context, now = self._context, self._context.clock()
+        context, now = self._context, self._context.monotonic()
         if ends:
             pause_s = context.paces.pause_s(self._owner, now)
         else:
@@ -202,9 +202,19 @@ class WyomingConnection:
                     if ignored:
                         log.warning("options ignored", door=NAME, count=len(ignored))
                 case ToClient(payload) if self._sender is None:
-                    await self._line.send(payload)
+                    await self._until_read(self._line.send(payload))
                 case _:
                     self._perform_now([step])
+
+    async def _until_read(self, sending: Awaitable[None]) -> None:
+        """Send before there is a sender that bounds what waits. Raises ConnectionError if the client does not read."""
+        try:
+            async with asyncio.timeout(self._context.config.http_request_s):
+                await sending
+        except TimeoutError:
+            self._context.metrics.overflows.inc()
+            self._line.abort()
+            raise ConnectionAbortedError from None
 
     def _perform_now(self, steps: Iterable[Step]) -> None:
         for step in steps:

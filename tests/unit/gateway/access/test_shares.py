@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.access.shares import Room, Shares, Slot
 from gateway.access.terms import Terms
@@ -14,12 +16,13 @@ IDLE_S = 30.0
 
 
 class Desk:
-    """Shares on a clock of its own, for a service whose slots it counts."""
+    """Shares on clocks of its own, for a service whose slots it counts."""
 
     def __init__(self, total: int = 10, owners: int = 2) -> None:
         self.now = 1_000_000.0
+        self.unix = 1_700_000_000.0
         self.total = total
-        self.shares = Shares(lambda: owners, lambda: self.now, IDLE_S)
+        self.shares = Shares(lambda: owners, lambda: self.now, IDLE_S, lambda: self.unix)
         self.slots: list[Slot] = []
         self.asked: list[tuple[str, bool]] = []
 
@@ -83,6 +86,68 @@ def test_to_ask_whether_an_owner_is_above_its_rate_costs_it_nothing(desk: Desk) 
     assert desk.shares.charge(limited) is not None
     desk.now += 60.0
     assert not desk.shares.is_flooded
+
+
+@pytest.mark.parametrize("jump_s", [-86_400.0, 86_400.0])
+def test_a_jump_of_the_system_clock_frees_no_flood_and_ends_no_stream(desk: Desk, jump_s: float) -> None:
+    limited = Terms(owner="a", rate=5.0)
+    while desk.shares.charge(limited) is None:
+        pass
+    while desk.begins(A):
+        pass
+    while desk.begins(B):
+        pass
+    desk.unix += jump_s
+    refused = desk.shares.charge(limited)
+    assert refused is not None
+    assert 0 < (refused.wait_s or 0) <= 0.2
+    assert desk.shares.is_flooded
+    assert not desk.begins(B)
+    assert desk.asked == []
+    desk.now += IDLE_S
+    assert not desk.shares.is_flooded
+    assert sum(desk.shares.charge(limited) is None for _ in range(100)) == 10
+    assert not desk.begins(B)
+    assert len(desk.asked) == 1
+
+
+def test_ever_new_owners_are_forgotten_once_they_use_nothing(desk: Desk) -> None:
+    for number in range(10_000):
+        assert desk.shares.charge(Terms(owner=f"user {number}", rate=1.0)) is None
+        desk.now += 0.1  # ten new owners in the second that a bucket takes to be full
+    assert len(desk.shares) <= 30
+
+
+def test_an_owner_with_slots_media_or_an_empty_bucket_is_remembered(desk: Desk) -> None:
+    rated, heard = Terms(owner="rated", rate=0.001), Terms(owner="heard", media_minutes=1.0)
+    assert desk.begins(A)
+    assert desk.shares.charge(rated) is None
+    desk.shares.add_media(heard, 60_000)
+
+    def new_owners() -> None:
+        for number in range(1000):
+            desk.shares.check_media(Terms(owner=f"user {number}", media_minutes=1.0))
+
+    new_owners()
+    assert desk.shares.charge(rated) is not None
+    assert desk.shares.check_media(heard) is not None
+    assert desk.shares.check_stream(Terms(owner="a", streams=1), ["stt"]) is not None
+    assert 3 <= len(desk.shares) <= 6
+    desk.ends(desk.slots[0])
+    desk.now += 1000.0
+    desk.unix += 86_400.0
+    new_owners()
+    assert len(desk.shares) <= 3
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 12)), max_size=80))
+def test_that_others_are_forgotten_changes_no_owners_rate(begun: list[tuple[int, int]]) -> None:
+    desk = Desk()
+    alone = {number: Shares(lambda: 1, lambda: desk.now, IDLE_S) for number in range(7)}
+    for number, quarters in begun:
+        desk.now += quarters / 4
+        terms = Terms(owner=f"owner {number}", rate=2.0 ** (number - 3))
+        assert (desk.shares.charge(terms) is None) == (alone[number].charge(terms) is None)
 
 
 def test_one_owner_alone_leaves_a_reserve_and_the_other_gets_it(desk: Desk) -> None:
@@ -190,5 +255,5 @@ def test_quotas_of_an_owner(desk: Desk) -> None:
     refused = desk.shares.check_stream(terms, ["stt"])
     assert refused is not None
     assert refused.reason == "media"
-    desk.now += refused.wait_s or 0.0
+    desk.unix += refused.wait_s or 0.0
     assert desk.shares.check_stream(terms, ["stt"]) is None

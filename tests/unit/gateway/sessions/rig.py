@@ -86,7 +86,7 @@ async def running_directory(
         authenticator=Authenticator(KeyRing([], None, time.time), Tokens(["s" * 32], 60.0, time.time), time.time),
         status=StatusSource(upstream, time.time()),
         clock=time.time,
-        shares=Shares(lambda: 1, time.time, 30.0),
+        shares=Shares(lambda: 1, time.monotonic, 30.0),
     )
     directory = SessionDirectory(context)
     yield directory

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.doors.telephony.ordering import MOST_HELD, WAIT_S, Ordering
+from gateway.doors.telephony.ordering import MOST_BYTES, MOST_HELD, WAIT_S, Ordering
 
 
 def test_a_message_that_overtook_another_waits_for_it() -> None:
@@ -31,6 +31,19 @@ def test_no_more_wait_than_may() -> None:
     released = [each for number in range(1, MOST_HELD + 2) for each in ordering.offer(number, number, 0.0)]
     assert released == list(range(1, MOST_HELD + 2))
     assert ordering.missing == 1
+
+
+@given(st.lists(st.tuples(st.integers(1, 300), st.integers(0, MOST_BYTES + 1)), max_size=60))
+def test_no_more_bytes_wait_than_may(messages: list[tuple[int, int]]) -> None:
+    ordering: Ordering[int] = Ordering(0)
+    sizes: dict[int, int] = {}
+    out: list[int] = []
+    for number, size in messages:
+        if number not in sizes and number > max(out, default=0):
+            sizes[number] = size
+        out += ordering.offer(number, number, 0.0, size=size)
+        assert sum(sizes[each] for each in sizes.keys() - set(out)) <= MOST_BYTES
+    assert out == sorted(set(out))
 
 
 @given(st.permutations(range(1, 20)), st.lists(st.integers(1, 19)))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.doors.steps import Close, CountRefusal, RefusedError, ToSession
-from gateway.doors.telephony.ordering import WAIT_S
+from gateway.doors.telephony.ordering import MOST_BYTES, WAIT_S
 from gateway.doors.telephony.twilio import TwilioCall, read
 from gateway.protocol import messages as m
 from gateway.protocol.errors import Code
@@ -85,6 +85,21 @@ def test_a_lost_message_holds_the_call_up_for_a_second_at_most() -> None:
     assert talk.deadline() == NOW + WAIT_S
     assert said(talk.tick(NOW + WAIT_S)) == [m.StreamChunk(stream_id=f"inbound-{SID}", payload=b"late")]
     assert talk.missing == 2
+
+
+@pytest.mark.parametrize("number", [-1, 2**63, 10**4000], ids=["negative", "64 bits", "4000 digits"])
+def test_a_number_that_would_fill_the_log_is_none_of_twilios(number: int) -> None:
+    talk = call()
+    assert said(talk.receive_text(media(number, b"x"), NOW)) == [CountRefusal()]
+    assert talk.deadline() is None
+    assert talk.missing == 0
+    assert read(start().replace('"sequenceNumber": "1"', f'"sequenceNumber": "{number}"')) is None
+
+
+def test_large_messages_that_overtook_others_do_not_fill_the_memory() -> None:
+    talk, size = call(), 40_000
+    heard = [each for number in range(3, 503) for each in said(talk.receive_text(media(number, bytes(size)), NOW))]
+    assert 500 - len(heard) <= MOST_BYTES / size
 
 
 def test_marks_and_keys_say_nothing() -> None:
