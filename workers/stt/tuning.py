@@ -133,9 +133,9 @@ class Tuning:
     """Length under which a window is heard with `first_floor` by interims: by the first one and its repetitions."""
 
     first_floor: float = 8.0
-    """Their shortest encoder input: 11 of 95 ms less than with 10, as many words right (0.72 for 0.70).
+    """Their shortest encoder input: 84 ms of CPU instead of 95 with 10, and as many words right (0.72 for 0.70).
 
-    6 and 4 are cheaper still, but one in five, and in two, finds no words and is repeated (AVX-512 VNNI).
+    With 6 and 4, one in five and one in two must be repeated for want of words (AVX-512 VNNI).
     """
 
     interim_retry: float = 0.2
