@@ -32,7 +32,7 @@ class DecodeRequest:
     `audio`: 16 kHz mono float32, at most `encoder_frames` of 10 ms. `language`: ISO 639-1, or None to detect it as
     `question` says.
     `prompt`: tokens before the transcript (hotwords, initial prompt). `align`: whether word times and probabilities
-    are wanted.
+    are wanted, as by all hypotheses but interims.
     """
 
     audio: NDArray[np.float32]
@@ -45,10 +45,16 @@ class DecodeRequest:
 
     @property
     def longest_text(self) -> int:
-        """Tokens after which the decoder stops: more than anyone says in this time."""
+        """Tokens after which the decoder stops: more than anyone says in this time.
+
+        For an interim, one more than are of use: a loop of 88 tokens in 0.7 s of audio took 0.46 s (AVX-512 VNNI), one
+        of 23 takes 0.2 at most. Hypotheses that commit keep the longer limit, which windows of up to 8 s share.
+        """
         seconds = math.ceil(len(self.audio) / SAMPLE_RATE)
+        of_use = seconds * _TOKENS_PER_SECOND + _TOKENS_FREE
         seconds = max(_SHORTEST_LIMIT_SECONDS, seconds if seconds <= _LONG_SECONDS else _LONGEST_SECONDS)
-        return seconds * _LIMIT_PER_SECOND + _LIMIT_FREE
+        limit = seconds * _LIMIT_PER_SECOND + _LIMIT_FREE
+        return limit if self.align else min(limit, of_use + 1)
 
     @property
     def batch_key(self) -> tuple[int, int, int, int]:

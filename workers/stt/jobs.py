@@ -25,9 +25,11 @@ class JobMaker:
         """A job for a window of a stretch of audio, start and end in samples."""
         options, tuning = self._options, self._tuning
         start, end = stretch
+        is_first = purpose is Purpose.INTERIM and end - start < samples(tuning.first_window)
+        floor = tuning.first_floor if is_first else None
         request = DecodeRequest(
             audio=self._hearing.audio.slice(start, end),
-            encoder_frames=encoder_frames(end - start, tuning),
+            encoder_frames=encoder_frames(end - start, tuning, floor=floor),
             beam=effort.beam if purpose is not Purpose.INTERIM else min(effort.beam, tuning.interim_beam),
             language=self._languages.current,
             question=self._languages.question(self._hearing.segmenter.spoken),

@@ -22,11 +22,14 @@ _LOUDEST = 65_535
 Samples = NDArray[np.float32]
 
 
-def encoder_frames(length: int, tuning: Tuning) -> int:
-    """Encoder input, in mel frames of 10 ms, for `length` samples: a function of the audio alone, never of the load."""
+def encoder_frames(length: int, tuning: Tuning, *, floor: float | None = None) -> int:
+    """Encoder input, in mel frames of 10 ms, for `length` samples: a function of the audio alone, never of the load.
+
+    `floor`: its least seconds, if not `encoder_floor`.
+    """
     seconds = length / SAMPLE_RATE + tuning.encoder_room
     grain = tuning.encoder_grain
-    seconds = max(tuning.encoder_floor, math.ceil(seconds / grain - 1e-9) * grain)
+    seconds = max(tuning.encoder_floor if floor is None else floor, math.ceil(seconds / grain - 1e-9) * grain)
     return round(min(tuning.encoder_limit, seconds) * 100)
 
 

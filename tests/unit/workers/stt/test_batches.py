@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from workers.stt.hypothesis import DecodeRequest
+from workers.stt.hypothesis import DecodeRequest, is_unusable
 from workers.stt.tuning import SAMPLE_RATE, Tuning
 from workers.stt.window import encoder_frames
 
@@ -36,3 +38,13 @@ def test_a_text_may_be_as_long_in_any_company() -> None:
 def test_nobody_says_more_than_a_text_may_hold() -> None:
     for seconds in range(1, 29):
         assert whole(seconds).longest_text >= 8 * seconds + 24
+
+
+def test_an_interim_stops_where_its_text_is_of_no_use() -> None:
+    for tenths in range(5, 200):
+        step = live(tenths / 10)
+        interim = replace(step, align=False)
+        assert interim.longest_text <= step.longest_text
+        if interim.longest_text < step.longest_text:
+            assert is_unusable("no", interim.longest_text, tenths / 10, -0.1, 0.0), tenths
+    assert replace(live(0.7), align=False).longest_text < 25

@@ -34,6 +34,17 @@ def asked_at(answers: list[Hypothesis], options: StreamOptions) -> list[float]:
     return times
 
 
+def encoded(effort: Effort) -> list[tuple[Purpose, int, int]]:
+    """Of each job: its purpose, the samples that it hears and the frames of its encoder input."""
+    heard = Recognizer(hear_voice, Tuning(), StreamOptions("en"))
+    heard.append_samples(np.full(4 * 16_000, 0.5, np.float32))
+    found = []
+    while (job := heard.advance(effort)) is not None:
+        found.append((job.purpose, job.end - job.start, job.request.encoder_frames))
+        heard.apply(job, NOTHING)
+    return found
+
+
 def gaps(times: list[float]) -> list[float]:
     return np.diff(times).round(2).tolist()
 
@@ -44,6 +55,15 @@ def test_it_is_asked_again_sooner_while_nothing_was_understood() -> None:
     assert all(0.2 <= gap < 0.25 for gap in gaps(times)[:2])
     assert all(0.5 <= gap < 0.55 for gap in gaps(times)[2:])
     assert len(times) > 4
+
+
+def test_only_interims_of_short_windows_have_a_shorter_encoder_input() -> None:
+    jobs = encoded(Effort(1.0, 5, extra_interims=True))
+    short = {frames for purpose, length, frames in jobs if purpose is Purpose.INTERIM and length < 1.3 * 16_000}
+    assert short == {800}
+    others = {frames for purpose, length, frames in jobs if purpose is Purpose.STEP or length >= 1.3 * 16_000}
+    assert others == {1_000}
+    assert Purpose.STEP in {purpose for purpose, _, _ in jobs}
 
 
 def test_none_is_asked_for_where_no_voice_was_heard_since_the_last() -> None:
