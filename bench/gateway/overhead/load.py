@@ -22,13 +22,17 @@ _OPEN_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the clients do. `rate`: chunks a second and stream; 0: each answer triggers the next chunk."""
+    """What the clients do. `rate`: chunks a second and stream; 0: each answer triggers the next chunk.
+
+    `only`: words of which a server's name contains one; without any, the load meets every server.
+    """
 
     name: str
     streams: int
     rate: float
     payload_bytes: int
     warm_up_s: float = 1.5
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

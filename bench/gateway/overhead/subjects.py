@@ -17,6 +17,7 @@ from bench.harness.stack import HOST, KEY, ROOT, Program, child_environment, fre
 from deploy.dev.certs import Identity, ensure
 
 NODE = Path(__file__).parent / "node"
+_INSTALL_TIMEOUT_S = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,16 @@ class Subject:
 
 
 def install_node_packages() -> None:
-    """Install the pinned npm packages where they are missing. Raises AssertionError without Node.js."""
+    """Install the pinned npm packages where they are missing. Raises AssertionError without Node.js or its packages."""
     assert shutil.which("npm"), "the part `overhead` needs Node.js: run `make setup` and `make bench-gateway`"
     lock, complete = NODE / "package-lock.json", NODE / "node_modules" / ".complete"
     if complete.exists() and complete.read_text() == lock.read_text():
         return
-    subprocess.run(["npm", "--prefix", NODE, "ci", "--ignore-scripts", "--silent"], check=True, stdout=sys.stderr)
+    command = ["npm", "--prefix", NODE, "ci", "--ignore-scripts", "--silent"]
+    try:
+        subprocess.run(command, check=True, stdout=sys.stderr, timeout=_INSTALL_TIMEOUT_S)
+    except subprocess.SubprocessError as error:
+        raise AssertionError(f"the npm packages of the part `overhead` could not be installed: {error}") from error
     complete.write_text(lock.read_text())
 
 
