@@ -88,7 +88,7 @@ class ClientSocket(ServerConnection):
     # --- for the connection
 
     def hold(self) -> None:
-        """Parse nothing until `begin`, and read nothing more once something has come: mostly, nothing does."""
+        """Parse nothing until `begin`. Reading pauses only if data arrives, which is rare."""
         self._is_held = True
 
     def begin(self, reader: SocketReader) -> None:

@@ -1,7 +1,7 @@
 """Handshakes of owners above their rate, refused on the bare socket.
 
 A flood of refusals costs the gateway mostly what asyncio and websockets do for a connection that is never used, and
-turns of the event loop. Here no parser reads a request, and the turn that refuses it answers an earlier one.
+turns of the event loop. Here a request is not parsed, and refusing one client also answers earlier ones.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class EarlyRefusals:
         """Close the connections that have not been answered."""
         for connection in list(self._held):
             with suppress(OSError):
-                connection.recv(_REQUEST_BYTES, socket.MSG_DONTWAIT)
+                connection.recv(_REQUEST_BYTES, socket.MSG_DONTWAIT)  # see Accepted.end
             self._close(connection)
 
     def _answer(self, connection: socket.socket, answer: bytes, request_bytes: int) -> None:

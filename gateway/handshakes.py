@@ -71,7 +71,10 @@ class HandshakePolicy:
         return None if credential.text is None else self._check_owner(credential, credential.text, request, peername)
 
     def rate_refusal(self, request: RequestHead) -> bytes | None:
-        """The refusal, as it is written, of a request that `check` refuses for its owner's rate and nothing else."""
+        """The refusal, as it is written, of a request whose owner is above its rate; None for all that need a parser.
+
+        What websockets would find wrong with the request is not looked for.
+        """
         credential = credential_of(request)
         if (
             credential.text is None

@@ -20,6 +20,7 @@ ANY_ADDRESS: Final = "::"
 # Connections that the kernel holds until they are accepted; the smaller of this and net.core.somaxconn applies. With
 # asyncio's 100, a third of a thousand clients that reconnect together is dropped and retries after 1, 3 and 7 seconds.
 BACKLOG: Final = 4096
+_MOST_READ: Final = 64 * 1024
 # Errors of accept(2) that mean that this process or machine has no room for another connection.
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -39,8 +40,13 @@ class Accepted(socket.socket):
             on_close()
 
     def end(self) -> None:
-        """Make both sides see the end of the connection; its owner then closes it, if one reads it."""
+        """Make both sides see the end of the connection; its owner then closes it, if one reads it.
+
+        Data that nobody has read would make the kernel send RST.
+        """
         if not self.has_reader:
+            with suppress(OSError):
+                self.recv(_MOST_READ, socket.MSG_DONTWAIT)
             self.close()
             return
         with suppress(OSError):
@@ -62,9 +68,9 @@ class ListeningSocket(socket.socket):
     def accept(self) -> tuple[socket.socket, Any]:
         """The next connection that there is a place for.
 
-        Raises ConnectionAbortedError for one that was refused: asyncio then returns to its loop. Without descriptors,
-        asyncio pauses for a second if accept raises OSError, but it calls accept BACKLOG times before; BlockingIOError
-        ends that.
+        Raises BlockingIOError after one that was refused or taken: asyncio then returns to its loop, so that others
+        have their turn. Without descriptors, asyncio pauses for a second if accept raises OSError, but it calls accept
+        BACKLOG times before; BlockingIOError ends that, too.
         """
         if self._is_exhausted:
             self._is_exhausted = False
@@ -82,11 +88,11 @@ class ListeningSocket(socket.socket):
         elif self.admission.enter(address, host, connection.end):
             connection.on_close = lambda: self._leave(address)
             if self._is_taken(connection):
-                raise ConnectionAbortedError
+                raise BlockingIOError
             return connection, address
         connection.close()
         self._left()
-        raise ConnectionAbortedError
+        raise BlockingIOError
 
     def _is_taken(self, connection: Accepted) -> bool:
         try:

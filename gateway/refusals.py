@@ -109,8 +109,8 @@ class _Logged:
 class LateAnswers:
     """Answers 429 only after a while, so that a client that tries again at once cannot try often.
 
-    At most `bound` answers wait; further ones do not. Of those that are due, the event loop gives one in a turn, so
-    that no other client waits for many. In a flood, `give_due` spares most answers a turn of their own.
+    At most `bound` answers wait; further ones do not. Due answers are given one per turn of the event loop, so that no
+    other client waits for several, or two when the same turn refuses another client (`give_due`).
     """
 
     def __init__(self, delay_s: float = LATE_S, bound: int = LATE_BOUND) -> None:
@@ -128,9 +128,9 @@ class LateAnswers:
         self._set_timer()
 
     def give_due(self) -> None:
-        """Give the two answers that have been due for longest, if any are: who is refused next pays for their turn.
+        """Give up to two due answers, in the turn that refuses another client.
 
-        With one, as many would fall due as are given, and half of them would wait for the timer.
+        One would only keep pace with new refusals, and a backlog would wait for the timer.
         """
         now = asyncio.get_running_loop().time()
         for _ in range(_AT_ONCE):

@@ -1,7 +1,7 @@
 """What a handshake shows of its client, found in its bytes: its target and a few of its header lines.
 
-A flood is refused by these alone (`gateway.early_refusals`). websockets parses the whole request of everybody else.
-That takes six times as long, and whatever is wrong with a request is one more reason to refuse it.
+A flood is refused by these alone (`gateway.early_refusals`). websockets parses all other requests in full, which
+takes six times as long. A malformed request may be refused here, too: websockets would refuse it as well.
 """
 
 from __future__ import annotations

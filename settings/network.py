@@ -106,7 +106,10 @@ class Networks:
         self._known = lru_cache(maxsize=_ADDRESSES)(self._look_up)
 
     def holds(self, host: str) -> bool:
-        """Whether an address is one of these or in one of these networks; False for anything but an address."""
+        """Whether an address is one of these or in one of these networks; False for anything but an address.
+
+        `host`: the address of a peer, or one that a trusted proxy names. Recent answers are remembered.
+        """
         return self._known(host)
 
     def _look_up(self, host: str) -> bool:
@@ -114,7 +117,6 @@ class Networks:
         return address is not None and any(address in network for network in self._networks)
 
 
-@lru_cache(maxsize=_ADDRESSES)
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The address that a peer has, as IPv4 if it is one mapped into IPv6 (RFC 4291 2.5.5.2); None if it is none."""
     try:

@@ -154,8 +154,8 @@ class Knock:
 class Flood:
     """Clients that open a socket and a stream, `per_second` in all, whatever the answers; counts the answers.
 
-    Each comes a little sooner or later every time. Otherwise those that the start of this process has held up together
-    would come together ever after.
+    Each comes a little sooner or later every time. Otherwise clients that are delayed together at start-up would stay
+    in step.
     """
 
     def __init__(self, port: int, clients: int, key: str, per_second: float) -> None:

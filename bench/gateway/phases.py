@@ -1,7 +1,8 @@
 """Quiet and disturbed phases in turn, and the figures that come of them.
 
-Gateway, workers and honest clients share one core, the disturbing process has another (`bench.harness.cores`), in quiet
-phases too. Phases are short and come in blocks: quiet, disturbed, disturbed, quiet (`pairs`).
+Gateway, workers and honest clients share one core, the disturbing process has another, in quiet phases too; with the
+real model, all have all cores, and the disturbing process the lowest priority (`bench.harness.cores`). Phases are short
+and come in blocks: quiet, disturbed, disturbed, quiet (`pairs`).
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class HandedSocket(ListeningSocket):
         return self.address
 
     def _next(self) -> tuple[Accepted, Any]:
-        """The next connection. Raises ConnectionAbortedError for one that has ended or found no descriptor here."""
+        """The next connection. Raises BlockingIOError for one that has ended or found no descriptor here."""
         data, descriptors, _, _ = socket.recv_fds(self, 1, 1)
         if not data:  # the supervisor is gone, which the control channel tells this process; stop asking
             asyncio.get_running_loop().remove_reader(self.fileno())
@@ -40,7 +40,7 @@ class HandedSocket(ListeningSocket):
         if not descriptors:
             self._left()
             self.admission.refused("", Refused.DESCRIPTORS)
-            raise ConnectionAbortedError
+            raise BlockingIOError
         # Its family is read from it: asyncio sets TCP_NODELAY only on what it takes for TCP.
         connection = Accepted(fileno=descriptors[0])
         try:
@@ -48,7 +48,7 @@ class HandedSocket(ListeningSocket):
         except OSError:
             connection.close()
             self._left()
-            raise ConnectionAbortedError from None
+            raise BlockingIOError from None
 
     def _left(self) -> None:
         self.closed += 1

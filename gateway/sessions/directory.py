@@ -58,6 +58,11 @@ class SessionDirectory:
         return len(self._sessions)
 
     @property
+    def owners(self) -> dict[str, int]:
+        """The owners of sessions, with their numbers."""
+        return {owner: len(owned) for owner, owned in self._owned.items()}
+
+    @property
     def unauthenticated(self) -> int:
         """The number of sockets that have not sent a credential yet."""
         return len(self._unauthenticated)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -52,6 +53,7 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = b""
+        self.asked: list[str] = []
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         self.written += bytes(data)
@@ -61,27 +63,38 @@ class Wire(asyncio.Transport):
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
 
-    def pause_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        self.asked.append("pause")
 
-    def resume_reading(self) -> None: ...
+    def resume_reading(self) -> None:
+        self.asked.append("resume")
 
 
-def open_socket(handled: list[str | bytes]) -> ClientSocket:
-    """A socket after its handshake, whose messages go into `handled`."""
+def made_socket(inbound: Inbound) -> ClientSocket:
+    """A socket after its handshake, that nobody reads yet."""
     metrics = Metrics()
     admission = Admission("websocket", Places(10, 10, 10, 10), metrics, time.monotonic, lambda _: False)
-    bounds = SocketBounds(1 << 20, 1 << 20, Inbound(1 << 24), admission, metrics)
+    bounds = SocketBounds(1 << 20, 1 << 20, inbound, admission, metrics)
     protocol = ServerProtocol(state=OPEN, max_size=1 << 20)
     socket = ClientSocket(protocol, cast(Server, Listening()), bounds=bounds)
     socket.request = Request("/ws", Headers())
     socket.connection_made(Wire())
+    return socket
 
+
+def open_socket(handled: list[str | bytes]) -> ClientSocket:
+    """A socket whose messages go into `handled`."""
+    socket = made_socket(Inbound(1 << 24))
+    read_on(socket, handled, lambda _: None)
+    return socket
+
+
+def read_on(socket: ClientSocket, handled: list[str | bytes], end: Callable[[Exception | None], None]) -> None:
     def handle(message: str | bytes) -> Work | None:
         handled.append(message)
         return None
 
-    socket.begin(SocketReader(socket, handle, lambda _: None))
-    return socket
+    socket.begin(SocketReader(socket, handle, end))
 
 
 @pytest.mark.parametrize("size", [*range(1, 40), len(WIRE)])
@@ -117,3 +130,33 @@ async def test_after_a_share_of_messages_others_have_their_turn() -> None:
         while len(handled) < 3 * FAIR_SHARE:
             await asyncio.sleep(0)
     assert handled == [str(number) for number in range(3 * FAIR_SHARE)]
+
+
+async def test_a_held_socket_parses_nothing_stops_reading_once_and_counts_what_it_holds() -> None:
+    inbound, handled = Inbound(1 << 24), list[str | bytes]()
+    socket = made_socket(inbound)
+    wire = cast(Wire, socket.transport)
+    socket.hold()
+    assert wire.asked == []
+    sent = frame(BINARY, bytes(60_000)) + frame(PING, b"!") + frame(TEXT, b"last")
+    socket.data_received(sent)
+    socket.data_received(sent)
+    assert (wire.asked, wire.written, inbound.total) == (["pause"], b"", 2 * len(sent))
+    read_on(socket, handled, lambda _: None)
+    async with asyncio.timeout(PATIENCE_S):
+        while len(handled) < 4:
+            await asyncio.sleep(0)
+    assert handled == 2 * [bytes(60_000), "last"]
+    assert wire.written.count(b"\x8a\x01!") == 2
+    async with asyncio.timeout(PATIENCE_S):
+        while wire.asked != ["pause", "resume"]:
+            await asyncio.sleep(0)
+
+
+async def test_a_connection_that_is_lost_while_held_is_over_at_once() -> None:
+    ends: list[Exception | None] = []
+    socket = made_socket(Inbound(1 << 24))
+    socket.hold()
+    socket.connection_lost(None)
+    read_on(socket, [], ends.append)
+    assert ends == [None]

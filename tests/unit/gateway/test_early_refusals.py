@@ -99,6 +99,21 @@ async def test_any_other_connection_is_left_as_it_is(port: Port, sent: bytes) ->
             assert connection.recv(len(sent), socket.MSG_WAITALL) == sent
 
 
+async def test_a_request_as_long_as_what_is_read_of_one_may_have_more_behind_it(port: Port) -> None:
+    """Its answer is read: the rest must not make the kernel send RST."""
+    request = REQUEST[:-2] + b"X: " + bytes(8192 - len(REQUEST) - 5) + b"\r\n\r\n"
+    client, connection = port.connect(request)
+    assert port.early.takes(connection)
+    client.sendall(bytes(50_000))
+    assert await everything(client) == ANSWER
+
+
+async def test_what_a_parser_would_find_wrong_does_not_matter(port: Port) -> None:
+    client, connection = port.connect(REQUEST[:-2] + b"X: a\nb\r\n\r\n")
+    assert port.early.takes(connection)
+    assert await everything(client) == ANSWER
+
+
 async def test_nothing_is_read_while_nobody_is_above_its_rate(port: Port) -> None:
     port.is_flooded = False
     client, connection = port.connect(REQUEST)

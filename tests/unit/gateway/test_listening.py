@@ -7,13 +7,15 @@ import errno
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, closing
 
 import pytest
 
 from gateway.admission import Admission, Places
+from gateway.early_refusals import EarlyRefusals
 from gateway.listening import BACKLOG, defer_accept, listening
 from gateway.metrics import Metrics
+from gateway.refusals import LateAnswers
 from tests.fakes.raw_websocket import RawWebSocket
 
 
@@ -167,3 +169,20 @@ async def test_without_descriptors_accepting_pauses_and_continues_later(monkeypa
         assert attempts == len(reports) < 10
         is_exhausted = False
         await until(lambda: len(at.accepted) == 1)
+
+
+async def test_a_taken_connection_that_makes_room_is_closed_and_not_reset() -> None:
+    """Its request is unread, which would make the kernel send RST."""
+    loop, clients = asyncio.get_running_loop(), list[socket.socket]()
+    refusals = EarlyRefusals(lambda: True, lambda _: b"429", LateAnswers(delay_s=3600.0))
+    with closing(refusals) as early, ExitStack() as exits:
+        async with port(Places(10, 10, 1), takes=early.takes, is_deferred=True) as at:
+            for _ in range(3):
+                client = exits.enter_context(socket.create_connection(("127.0.0.1", at.number)))
+                client.sendall(b"GET /ws HTTP/1.1\r\n\r\n")
+                client.setblocking(False)
+                clients.append(client)
+            async with asyncio.timeout(60):
+                assert [await loop.sock_recv(each, 100) for each in clients[:2]] == [b"", b""]
+            assert len(at.admission) == 1
+            early.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
@@ -139,3 +140,31 @@ async def test_a_turn_of_the_event_loop_gives_one_answer() -> None:
         while len(given) < 3:
             await asyncio.sleep(0)
     assert len(set(given)) == 3
+
+
+async def test_whoever_is_refused_next_brings_two_due_answers_and_no_early_one() -> None:
+    late, given = LateAnswers(delay_s=0.0), list[int]()
+    for number in range(3):
+        late.call(partial(given.append, number))
+    late.give_due()
+    assert given == [0, 1]
+    late.give_due()
+    assert given == [0, 1, 2]
+    early = LateAnswers(delay_s=60.0)
+    early.call(partial(given.append, 3))
+    early.give_due()
+    assert given == [0, 1, 2]
+
+
+async def test_an_answer_that_fails_holds_up_no_other() -> None:
+    def fail() -> None:
+        raise ValueError("the answer")
+
+    loop, failures = asyncio.get_running_loop(), list[BaseException]()
+    loop.set_exception_handler(lambda _, context: failures.append(context["exception"]))
+    late, given = LateAnswers(delay_s=0.0), asyncio.Event()
+    late.call(fail)
+    late.call(given.set)
+    async with asyncio.timeout(60):
+        await given.wait()
+    assert [str(each) for each in failures] == ["the answer"]

@@ -10,9 +10,16 @@ import pytest
 import redis.asyncio
 
 from bench.harness.redis_server import running_redis
+from gateway.access.terms import Terms
 from gateway.outbox import Closing
 from gateway.protocol.states import SessionPhase, StreamPhase
-from gateway.sessions.directory import DirectoryFullError, SessionDeletedError, SessionDirectory, SessionEndingError
+from gateway.sessions.directory import (
+    DirectoryFullError,
+    QuotaError,
+    SessionDeletedError,
+    SessionDirectory,
+    SessionEndingError,
+)
 from gateway.store.base import SessionUnknownError, StreamStart
 from gateway.store.redis import RedisStore
 from gateway.store.sqlite import SqliteStore
@@ -167,6 +174,27 @@ async def test_a_socket_counts_as_a_session_once_it_sends_a_credential(directory
     runner.attach(socket)
     assert (len(directory), directory.unauthenticated) == (1, 0)
     assert directory.get(runner.session_id) is runner
+
+
+async def test_an_owner_at_its_limit_replaces_its_own_idle_session_only() -> None:
+    terms = Terms(owner="small", sessions=1)
+    async with running_directory(max_sessions=20) as directory:
+        other = await directory.open(None, Terms(owner="other"))
+        begin(other, socket := Socket())
+        other.detach(socket, is_clean=False)
+        ids = []
+        for _ in range(3):
+            runner = await directory.open(None, terms)
+            ids.append(runner.session_id)
+            runner.attach(peer := Socket())
+            with pytest.raises(QuotaError):
+                await directory.open(None, terms)
+            runner.detach(peer, is_clean=False)
+        assert [directory.get(each) is not None for each in ids] == [False, False, True]
+        assert directory.get(other.session_id) is other
+        for each in (runner, other):
+            each.delete()
+        assert directory.owners == {}
 
 
 @pytest.mark.parametrize(
